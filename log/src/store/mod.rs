@@ -1,0 +1,120 @@
+//! The two stores that everything else shares: coordination (small values, one atomic write) and objects
+//! (immutable bytes). Drivers sit behind the traits; one conformance suite holds for every driver.
+//!
+//! What must never happen: a transaction that applies in part, a refusal that was in truth applied, a failure
+//! reported as a refusal. Where a driver cannot tell, it answers [`Outcome::Unknown`] and the caller finds out by reading.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+mod directory;
+mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
+
+pub use directory::Directory;
+pub use sqlite::Sqlite;
+
+/// A key of the coordination store: a path such as `log/dev/slot/00000000000000000007`; keys sort bytewise.
+pub type Key = String;
+
+/// A precondition of a [`Transaction`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// No value under this key.
+    Absent(Key),
+    /// Some value under this key.
+    Present(Key),
+    /// The value's first eight bytes, as a big-endian integer, are at most this; an absent key counts as 0.
+    AtMost(Key, u64),
+}
+
+/// All or nothing: if every guard holds, all puts and deletes apply; else none does.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    /// Preconditions, checked in the same atomic step.
+    pub guards: Vec<Guard>,
+    /// Values to write, replacing what is there.
+    pub puts: Vec<(Key, Bytes)>,
+    /// Keys to delete; an absent one is no error.
+    pub deletes: Vec<Key>,
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Applied, and durable: it survives a power loss.
+    Committed,
+    /// A guard did not hold; nothing was applied and nothing of it ever will be.
+    Refused,
+    /// The store cannot tell. Read to find out; never assume either.
+    Unknown(StoreError),
+}
+
+/// Why a store could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No space left. The operation was not applied and may be tried again when there is space.
+    #[error("no space left on the store: {0}")]
+    Full(String),
+    /// The stored bytes are not what was written (checksum, malformed database).
+    #[error("corrupt store: {0}")]
+    Corrupt(String),
+    /// The value is larger than [`Coordination::value_limit`].
+    #[error("value of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Size of the value, bytes.
+        size: usize,
+        /// The driver's limit, bytes.
+        limit: usize,
+    },
+    /// Any other failure of the store or the operating system below it.
+    #[error("store failed: {0}")]
+    Io(String),
+}
+
+/// The coordination store: small values under sorted keys, and one write.
+pub trait Coordination: Send + Sync + 'static {
+    /// The value under `key`; `None` when absent.
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>>;
+
+    /// At most `limit` pairs with `key >= from` and `key` beginning with `prefix`, ascending. The answer is one consistent
+    /// snapshot: it holds every key that was there for the call's whole duration.
+    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>>;
+
+    /// The one write. `Committed` is answered only after the data is durable.
+    fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome>;
+
+    /// Resolves when something under `prefix` may have changed since the call, by this or another process, or after
+    /// `at_most`. Spurious wake-ups are allowed, missed ones are not.
+    fn changed(&self, prefix: &str, at_most: Duration) -> BoxFuture<'_, ()>;
+
+    /// The largest value a transaction may put, bytes (64 KiB for SQL drivers).
+    fn value_limit(&self) -> usize;
+
+    /// The store's own clock, milliseconds since the Unix epoch, for skew checks.
+    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+}
+
+/// The object store: immutable, deterministic bytes under slash-separated paths such as `dev/2026a/tile/0/000`.
+pub trait Objects: Send + Sync + 'static {
+    /// Writes all objects and answers when all are durable (contents and names). Putting a path again with the same bytes
+    /// is fine. After an error any subset may be there, each whole or absent, never torn.
+    fn put(&self, objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The object's bytes; `None` when absent.
+    fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>>;
+
+    /// Paths of all objects below the folder `prefix` (recursively), in any order.
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// Deletes objects; absent ones are no error. Deletion need not be durable.
+    fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Bytes free for new objects, where the driver can tell.
+    fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+}
