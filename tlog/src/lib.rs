@@ -1,1 +1,29 @@
-//! Placeholder.
+//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, seals.
+//!
+//! Everything here is a function from values to values. No I/O, no clock, no randomness: the server, the auditor, the
+//! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
+//! happen: two parts of the product that compute different bytes for the same entries, or a parser that accepts two
+//! spellings of one value.
+
+pub mod bundle;
+mod checkpoint;
+mod edge;
+mod hash;
+mod note;
+mod proof;
+mod range;
+mod seal;
+mod tile;
+mod tileset;
+
+pub use bundle::BundleError;
+pub use checkpoint::Checkpoint;
+pub use edge::{EdgeError, RightEdge};
+pub use hash::{Hash, HashError, empty_root, leaf_hash, node_hash, tile_root};
+pub use note::{MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign};
+pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use seal::Seal;
+pub use tile::{TILE_WIDTH, TileError, TileKind, TilePath, partial_tiles};
+pub use tileset::{
+    TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof, inclusion_tiles,
+};

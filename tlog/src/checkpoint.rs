@@ -1,0 +1,75 @@
+//! Checkpoints (C2SP tlog-checkpoint): what a log says about itself, signed.
+//!
+//! A checkpoint must never be read before its signature and its origin are checked, and never be written in a form
+//! that reads back as another one. Whether two checkpoints are consistent is for their holder to check.
+
+use crate::hash::Hash;
+use crate::note::{Note, NoteError, Signer, VerifierKey, check_origin, lines, number, sign};
+
+/// The text of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The log, as a schema-less URL; also the name of its key.
+    pub origin: String,
+    /// The number of leaves.
+    pub size: u64,
+    /// The root of the tree of `size` leaves.
+    pub root: Hash,
+    /// Further lines, none empty. Not recommended; kept so that other logs' checkpoints survive a round trip.
+    pub extensions: Vec<String>,
+}
+
+impl Checkpoint {
+    /// The note's text: origin, size, root and extensions, a line each.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64());
+        for line in &self.extensions {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Reads a note's text. It is not yet to be believed: see [`Checkpoint::open`].
+    ///
+    /// # Errors
+    /// [`NoteError::Malformed`] if it is not a checkpoint to the letter.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        let lines = lines(text)?;
+        let [origin, size, root, extensions @ ..] = lines.as_slice() else {
+            return Err(NoteError::Malformed("fewer than three lines"));
+        };
+        Ok(Self {
+            origin: (*origin).to_owned(),
+            size: number(size)?,
+            root: Hash::from_base64(root).map_err(|_| NoteError::Malformed("the root is not the base64 of a hash"))?,
+            extensions: extensions.iter().map(|line| (*line).to_owned()).collect(),
+        })
+    }
+
+    /// The signed note. The key's name must be the origin.
+    ///
+    /// # Errors
+    /// [`NoteError`] if it is another log's key, or a field does not fit on its line.
+    pub fn sign(&self, signer: &Signer) -> Result<String, NoteError> {
+        check_origin(&self.origin, signer.verifier())?;
+        let text = self.to_text();
+        if Self::parse(&text)? != *self {
+            return Err(NoteError::Malformed("a newline inside a field"));
+        }
+        sign(&text, &[signer])
+    }
+
+    /// Reads a signed checkpoint of the log with this key: signature and origin are checked. Other signatures, as of
+    /// witnesses, are ignored.
+    ///
+    /// # Errors
+    /// [`NoteError`] if it is not signed by that key, is not a checkpoint, or names another origin.
+    pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
+        let note = Note::parse(note)?;
+        note.verify(&[key])?;
+        let checkpoint = Self::parse(note.text)?;
+        check_origin(&checkpoint.origin, key)?;
+        Ok(checkpoint)
+    }
+}
