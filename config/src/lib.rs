@@ -1,1 +1,35 @@
-//! Placeholder.
+//! What an operator writes about a log: the [`LogConfig`] document.
+//!
+//! Text comes in through [`parse`], which lists *all* that is wrong with it, each with line and column; what is allowed between
+//! the running configuration and another is [`change`]; the next shard's document is [`with_rotation`]. Everything here is a
+//! function of its arguments: no clock, no files, no environment. Nothing that a text can contain makes it panic, and no text
+//! makes it use more than a small multiple of its own size.
+
+mod change;
+mod check;
+mod diff;
+mod finding;
+mod model;
+mod name;
+mod next;
+mod parse;
+mod schema;
+mod span;
+mod tree;
+mod validate;
+mod write;
+
+pub use change::{Change, change};
+pub use diff::{Difference, diff};
+pub use finding::Finding;
+pub use model::{
+    Algorithm, ApiVersion, KeySpec, Kind, LogConfig, MergeConfig, RotateConfig, ShardConfig,
+    ShardState,
+};
+pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName};
+pub use next::{next_name, with_planned, with_rotation};
+pub use parse::{locate, parse};
+pub use schema::{SCHEMA_ID, schema};
+pub use span::{Span, SpanError};
+pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};
+pub use validate::MAX_ORIGIN;

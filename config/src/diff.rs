@@ -1,0 +1,141 @@
+//! What differs between two configurations, in an operator's words. Only what an operator decides: the generation and what the
+//! server fills in are no differences.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{LogConfig, ShardConfig};
+
+/// One difference between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// What differs: `shard 2026b`, `merge.checkpointInterval`.
+    pub subject: String,
+    /// The value before; absent when added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The value after; absent when removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    /// `shard 2026b: planned -> active`, `shard 2026c: new, planned`, `shard 2026c: removed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.before, &self.after) {
+            (Some(before), Some(after)) => write!(f, "{}: {before} -> {after}", self.subject),
+            (None, Some(after)) => write!(f, "{}: new, {after}", self.subject),
+            (_, None) => write!(f, "{}: removed", self.subject),
+        }
+    }
+}
+
+/// What differs from `a` to `b`. Empty exactly when [`LogConfig::stripped`] of both is equal.
+#[must_use]
+pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
+    let (a, b) = (a.stripped(), b.stripped());
+    let mut differences = Vec::new();
+    let mut compare = |subject: String, before: Option<String>, after: Option<String>| {
+        if before != after {
+            differences.push(Difference {
+                subject,
+                before,
+                after,
+            });
+        }
+    };
+    let mut setting = |subject: &str, before: String, after: String| {
+        compare(subject.to_owned(), Some(before), Some(after))
+    };
+    setting("log", a.log.to_string(), b.log.to_string());
+    setting("origin", a.origin.clone(), b.origin.clone());
+
+    let (before, after) = (numbered(&a.shards), numbered(&b.shards));
+    let by_name: HashMap<_, _> = after.iter().copied().collect();
+    let known: HashMap<_, _> = before.iter().copied().collect();
+    for (id, shard) in &before {
+        let other = by_name.get(id);
+        compare(
+            subject(shard),
+            Some(shard.state.to_string()),
+            other.map(|other| other.state.to_string()),
+        );
+        if let Some(other) = other {
+            compare(
+                format!("{} key", subject(shard)),
+                Some(shard.key.algorithm.as_str().into()),
+                Some(other.key.algorithm.as_str().into()),
+            );
+        }
+    }
+    for (_, shard) in after.iter().filter(|(id, _)| !known.contains_key(id)) {
+        compare(subject(shard), None, Some(shard.state.to_string()));
+    }
+    // What both have, in the order of each. An addition at the end needs no word about order, one elsewhere does.
+    let order = |list: &[Numbered<'_>]| {
+        list.iter()
+            .map(|((name, _), _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !is_extended(&before, &after) {
+        compare(
+            "order of shards".to_owned(),
+            Some(order(&before)),
+            Some(order(&after)),
+        );
+    }
+
+    let mut setting = |subject: &str, before: String, after: String| {
+        compare(subject.to_owned(), Some(before), Some(after))
+    };
+    setting("rotate.name", a.rotate.name.clone(), b.rotate.name.clone());
+    setting(
+        "merge.checkpointInterval",
+        a.merge.checkpoint_interval.to_string(),
+        b.merge.checkpoint_interval.to_string(),
+    );
+    setting(
+        "merge.idleRepublish",
+        a.merge.idle_republish.to_string(),
+        b.merge.idle_republish.to_string(),
+    );
+    differences
+}
+
+/// A shard under its name and, in a document that uses a name twice, its occurrence.
+type Numbered<'a> = ((&'a str, usize), &'a ShardConfig);
+
+fn numbered(shards: &[ShardConfig]) -> Vec<Numbered<'_>> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let mut number = |name| {
+        let count = counts.entry(name).or_default();
+        *count += 1;
+        *count
+    };
+    shards
+        .iter()
+        .map(|shard| (shard.name.as_str(), shard))
+        .map(|(name, shard)| ((name, number(name)), shard))
+        .collect()
+}
+
+fn subject(shard: &ShardConfig) -> String {
+    format!("shard {}", shard.name)
+}
+
+/// Whether the shards that both lists have come in the same order.
+fn is_extended(before: &[Numbered<'_>], after: &[Numbered<'_>]) -> bool {
+    let (old, new): (HashSet<_>, HashSet<_>) = (
+        before.iter().map(|(id, _)| id).collect(),
+        after.iter().map(|(id, _)| id).collect(),
+    );
+    before
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| new.contains(id))
+        .eq(after.iter().map(|(id, _)| id).filter(|id| old.contains(id)))
+}

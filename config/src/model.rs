@@ -1,0 +1,276 @@
+//! The document itself. Only what the server acts on is here: a field that it would ignore is a lie. The field comments are
+//! what an operator reads in a generated file and in an editor, so they are short and say what the field does.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{LogName, ShardName};
+use crate::span::Span;
+
+/// Configuration of one log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogConfig {
+    /// Format of this document.
+    #[serde(default)]
+    pub api_version: ApiVersion,
+    /// What this document describes.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Name of the log.
+    pub log: LogName,
+    /// Generation this file was made from: the base of the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// Checkpoint origins are ORIGIN/SHARD; fixed once the log exists (default: the log's name).
+    #[serde(default)]
+    pub origin: String,
+    /// Oldest first: frozen ones, at most one active, planned ones.
+    #[serde(default)]
+    pub shards: Vec<ShardConfig>,
+    /// How shards get their names.
+    #[serde(default)]
+    pub rotate: RotateConfig,
+    /// How entries become signed trees.
+    #[serde(default)]
+    pub merge: MergeConfig,
+}
+
+/// Version of the document format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ApiVersion {
+    /// The only one so far.
+    #[default]
+    #[serde(rename = "logctl/v1")]
+    V1,
+}
+
+/// Kind of document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum Kind {
+    /// A log's configuration.
+    #[default]
+    LogConfig,
+}
+
+/// One shard: a Merkle tree with its own origin and key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(inline)]
+pub struct ShardConfig {
+    /// Unique in the log, for good.
+    pub name: ShardName,
+    /// planned, active (takes the writes; one at most) or frozen.
+    #[serde(default)]
+    pub state: ShardState,
+    /// Its signing key, made by the server.
+    #[serde(default)]
+    pub key: KeySpec,
+    /// Filled in by the server, checked when given: global index of its first entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_index: Option<u64>,
+    /// Filled in by the server, checked when given: its entries, once frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Filled in by the server, checked when given: final root, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_hash: Option<String>,
+    /// Filled in by the server, checked when given: decimal, in quotes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_id: Option<String>,
+    /// Filled in by the server, checked when given: verifier key of its checkpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vkey: Option<String>,
+}
+
+/// A shard's state. It only ever goes forward.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum ShardState {
+    /// Has its origin and key, opens at a later rotation.
+    #[default]
+    Planned,
+    /// Takes the log's writes.
+    Active,
+    /// Takes no more writes.
+    Frozen,
+}
+
+/// Which key signs a shard's checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct KeySpec {
+    /// Signature algorithm.
+    pub algorithm: Algorithm,
+}
+
+/// A signature algorithm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Algorithm {
+    /// Ed25519 (RFC 8032), C2SP signed-note type 0x01.
+    #[default]
+    Ed25519,
+}
+
+/// How shards get their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct RotateConfig {
+    /// Names of new shards: {year} is the year (UTC), {letter} counts a…z, aa, ab…
+    pub name: String,
+}
+
+impl Default for RotateConfig {
+    fn default() -> Self {
+        Self {
+            name: "{year}{letter}".to_owned(),
+        }
+    }
+}
+
+/// How entries become signed trees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct MergeConfig {
+    /// Shortest time between two checkpoints of a growing shard, 10ms to 1m.
+    pub checkpoint_interval: Span,
+    /// A shard that does not grow gets a fresh checkpoint this often, 1s to 1d.
+    pub idle_republish: Span,
+}
+
+impl Default for MergeConfig {
+    fn default() -> Self {
+        Self {
+            checkpoint_interval: Span::from_millis(200),
+            idle_republish: Span::from_secs(60),
+        }
+    }
+}
+
+impl ShardState {
+    /// The word in the document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+        }
+    }
+}
+
+impl std::fmt::Display for ShardState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Algorithm {
+    /// The word in the document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+        }
+    }
+}
+
+impl ShardConfig {
+    /// A shard as an operator would write it: nothing filled in by the server.
+    #[must_use]
+    pub fn new(name: ShardName, state: ShardState) -> Self {
+        Self {
+            name,
+            state,
+            key: KeySpec::default(),
+            start_index: None,
+            length: None,
+            root_hash: None,
+            tree_id: None,
+            vkey: None,
+        }
+    }
+
+    /// The shard without what the server fills in.
+    pub(crate) fn stripped(&self) -> Self {
+        Self {
+            key: self.key,
+            ..Self::new(self.name.clone(), self.state)
+        }
+    }
+}
+
+impl LogConfig {
+    /// A log with one active shard and every setting at its default. An empty `origin` stands for the log's name.
+    #[must_use]
+    pub fn new(log: LogName, origin: String, first_shard: ShardName) -> Self {
+        let mut config = Self {
+            api_version: ApiVersion::V1,
+            kind: Kind::LogConfig,
+            log,
+            generation: None,
+            origin,
+            shards: vec![ShardConfig::new(first_shard, ShardState::Active)],
+            rotate: RotateConfig::default(),
+            merge: MergeConfig::default(),
+        };
+        config.fill_origin();
+        config
+    }
+
+    /// Defaults that depend on another field.
+    pub(crate) fn fill_origin(&mut self) {
+        if self.origin.is_empty() {
+            self.origin = self.log.as_str().to_owned();
+        }
+    }
+
+    /// What is stored and compared: defaults filled; generation and server-filled fields removed, so that a late root does
+    /// not change it.
+    #[must_use]
+    pub fn stripped(&self) -> Self {
+        let shards = self.shards.iter().map(ShardConfig::stripped).collect();
+        let mut config = Self {
+            generation: None,
+            shards,
+            ..self.clone()
+        };
+        config.fill_origin();
+        config
+    }
+
+    /// The shard that takes writes.
+    #[must_use]
+    pub fn active(&self) -> Option<&ShardConfig> {
+        self.shards
+            .iter()
+            .find(|shard| shard.state == ShardState::Active)
+    }
+
+    /// The shard of that name.
+    #[must_use]
+    pub fn shard(&self, name: &ShardName) -> Option<&ShardConfig> {
+        self.shards.iter().find(|shard| shard.name == *name)
+    }
+}

@@ -1,0 +1,235 @@
+//! What must hold of a document by itself, whatever runs. What must hold between it and the running one is in
+//! [`crate::change`].
+
+use std::collections::HashMap;
+
+use crate::finding::{Finding, Problem, quote};
+use crate::model::{LogConfig, ShardState};
+use crate::name::{NameError, SYSTEM};
+use crate::next;
+use crate::span::Span;
+
+/// Longest origin, in bytes. With a shard's name it is the key name in every note.
+pub const MAX_ORIGIN: usize = 200;
+
+impl LogConfig {
+    /// Everything that is wrong with the document by itself; empty when nothing is. A document without shards is valid: see
+    /// [`LogConfig::with_first_shard`].
+    #[must_use]
+    pub fn validate(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.log.as_str() == SYSTEM {
+            findings.push(NameError::Reserved.problem(SYSTEM).at("/log"));
+        }
+        if let Some(problem) = origin(&self.origin) {
+            findings.push(problem.at("/origin"));
+        }
+        if let Err(problem) = next::check_template(&self.rotate.name) {
+            findings.push(problem.at("/rotate/name"));
+        }
+        let merge = &self.merge;
+        let ranges = [
+            (
+                "/merge/checkpointInterval",
+                merge.checkpoint_interval,
+                Span::from_millis(10),
+                Span::from_secs(60),
+            ),
+            (
+                "/merge/idleRepublish",
+                merge.idle_republish,
+                Span::from_secs(1),
+                Span::from_secs(86_400),
+            ),
+        ];
+        for (pointer, span, least, most) in ranges {
+            if !(least..=most).contains(&span) {
+                findings.push(
+                    Problem::new(
+                        "out-of-range",
+                        format!("{span} is not between {least} and {most}"),
+                    )
+                    .at(pointer),
+                );
+            }
+        }
+        self.validate_states(&mut findings);
+        self.validate_unique(&mut findings);
+        self.validate_filled(&mut findings);
+        findings
+    }
+
+    /// Frozen ones, at most one active, planned ones.
+    fn validate_states(&self, findings: &mut Vec<Finding>) {
+        let rank = |state| match state {
+            ShardState::Frozen => 0,
+            ShardState::Active => 1,
+            ShardState::Planned => 2,
+        };
+        let mut active = None;
+        let mut latest = self.shards.first();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let pointer = format!("/shards/{index}/state");
+            if shard.state == ShardState::Active {
+                if let Some(first) = active {
+                    let message = format!(
+                        "shard {} is active, and so is {first}: only one can be",
+                        shard.name
+                    );
+                    let problem = Problem::new("two-active-shards", message);
+                    findings.push(
+                        problem
+                            .hint("make one of them frozen or planned")
+                            .at(&pointer),
+                    );
+                }
+                active = active.or(Some(&shard.name));
+            }
+            if let Some(before) = latest {
+                if rank(shard.state) < rank(before.state) {
+                    let message = format!(
+                        "shard {} is {}, but comes after {}, which is {}",
+                        shard.name, shard.state, before.name, before.state
+                    );
+                    let problem = Problem::new("shards-reordered", message);
+                    findings.push(
+                        problem
+                            .hint("shards are listed oldest first: frozen, active, planned")
+                            .at(&pointer),
+                    );
+                } else {
+                    latest = Some(shard);
+                }
+            }
+        }
+        // A log whose shards are all planned never took a write; one with a frozen shard and no active one may be frozen.
+        if !self.shards.is_empty()
+            && self
+                .shards
+                .iter()
+                .all(|shard| shard.state == ShardState::Planned)
+        {
+            let problem = Problem::new(
+                "no-active-shard",
+                "no shard is active, so the log could take no writes",
+            );
+            findings.push(
+                problem
+                    .hint("give the oldest shard `state: active`")
+                    .at("/shards"),
+            );
+        }
+    }
+
+    fn validate_unique(&self, findings: &mut Vec<Finding>) {
+        let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let fields = [
+                ("name", "name-reused", Some(shard.name.as_str())),
+                ("treeId", "tree-id-reused", shard.tree_id.as_deref()),
+                ("vkey", "key-reused", shard.vkey.as_deref()),
+            ];
+            for (field, code, value) in fields {
+                let Some(value) = value else { continue };
+                if let Some(first) = seen.get(&(field, value)) {
+                    let message = format!(
+                        "{field} {} is already that of shards[{first}]; each is used once, for good",
+                        quote(value)
+                    );
+                    findings
+                        .push(Problem::new(code, message).at(format!("/shards/{index}/{field}")));
+                } else {
+                    seen.insert((field, value), index);
+                }
+            }
+        }
+    }
+
+    /// The form of what the server fills in; its value is compared with the running configuration's.
+    fn validate_filled(&self, findings: &mut Vec<Finding>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let bad = |value: &Option<String>, fits: fn(&str) -> bool| {
+                value.clone().filter(|value| !fits(value))
+            };
+            let fields = [
+                (
+                    "rootHash",
+                    bad(&shard.root_hash, is_root),
+                    "64 lowercase hex digits",
+                ),
+                (
+                    "treeId",
+                    bad(&shard.tree_id, is_tree_id),
+                    "a positive decimal number below 2^63",
+                ),
+                (
+                    "vkey",
+                    bad(&shard.vkey, is_vkey),
+                    "a verifier key, NAME+ID+KEY",
+                ),
+            ];
+            for (field, value, form) in fields {
+                if let Some(value) = value {
+                    let problem =
+                        Problem::new("bad-value", format!("{} is not {form}", quote(&value)));
+                    findings.push(
+                        problem
+                            .hint("leave it out: the server fills it in")
+                            .at(format!("/shards/{index}/{field}")),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn is_root(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_tree_id(text: &str) -> bool {
+    text.parse::<i64>()
+        .is_ok_and(|id| id > 0 && id.to_string() == text)
+}
+
+fn is_vkey(text: &str) -> bool {
+    text.len() <= 1024
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && text.split('+').filter(|part| !part.is_empty()).count() >= 3
+}
+
+/// C2SP tlog-checkpoint: a schema-less URL without trailing slash; C2SP signed-note: a key name has no spaces and no plus.
+fn origin(origin: &str) -> Option<Problem> {
+    let message = if origin.is_empty() {
+        "an origin is not empty".to_owned()
+    } else if origin.len() > MAX_ORIGIN {
+        format!(
+            "an origin has at most {MAX_ORIGIN} bytes, this one {}",
+            origin.len()
+        )
+    } else if !origin.bytes().all(|b| b.is_ascii_graphic() && b != b'+') {
+        format!(
+            "the origin {} has a character other than printable ASCII without space and `+`",
+            quote(origin)
+        )
+    } else if origin.contains("://") {
+        return Some(
+            Problem::new(
+                "bad-origin",
+                format!("the origin {} has a scheme", quote(origin)),
+            )
+            .hint("leave out `https://`"),
+        );
+    } else if origin.starts_with('/') || origin.ends_with('/') || origin.contains("//") {
+        format!(
+            "the origin {} starts or ends with a slash, or has two in a row",
+            quote(origin)
+        )
+    } else {
+        return None;
+    };
+    Some(
+        Problem::new("bad-origin", message)
+            .hint("a domain and path, for example log.example.org/argon"),
+    )
+}

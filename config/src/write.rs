@@ -1,0 +1,185 @@
+//! From a configuration to text: canonical JSON with its digest, JSON for machines, commented YAML for people. Reading any of
+//! them back gives the same configuration.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::model::{LogConfig, ShardConfig};
+use crate::schema::{SCHEMA_ID, schema_ref};
+use crate::tree;
+
+/// Column of the comments in generated YAML.
+const COMMENT_COLUMN: usize = 34;
+
+impl LogConfig {
+    /// JSON of [`LogConfig::stripped`], without white space, fields in the order of the model: the bytes that a decision names.
+    #[must_use]
+    pub fn canonical(&self) -> Vec<u8> {
+        json(&self.stripped(), serde_json::to_vec)
+    }
+
+    /// SHA-256 of [`LogConfig::canonical`].
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.canonical()).into()
+    }
+
+    /// Entity tag, without quotes: `g<generation>-<first 8 hex digits of the digest>`.
+    #[must_use]
+    pub fn etag(&self, generation: u64) -> String {
+        let [a, b, c, d, ..] = self.digest();
+        format!("g{generation}-{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+
+    /// Indented JSON with everything that is known, server-filled fields included.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json(self, serde_json::to_string_pretty) + "\n"
+    }
+
+    /// YAML with everything that is known, a schema line for editors, and each field explained where it first appears.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        let mut yaml = Yaml {
+            out: format!("# yaml-language-server: $schema={SCHEMA_ID}\n"),
+            explained: Vec::new(),
+        };
+        yaml.field("", "apiVersion", "/properties/apiVersion", "logctl/v1");
+        yaml.field("", "kind", "/properties/kind", "LogConfig");
+        yaml.field("", "log", "/properties/log", &text(self.log.as_str()));
+        if let Some(generation) = self.generation {
+            yaml.field(
+                "",
+                "generation",
+                "/properties/generation",
+                &generation.to_string(),
+            );
+        }
+        yaml.field("", "origin", "/properties/origin", &text(&self.origin));
+        yaml.field(
+            "",
+            "shards",
+            "/properties/shards",
+            if self.shards.is_empty() { "[]" } else { "" },
+        );
+        for shard in &self.shards {
+            yaml.shard(shard);
+        }
+        yaml.field("", "rotate", "/properties/rotate", "");
+        yaml.field(
+            "  ",
+            "name",
+            "/properties/rotate/properties/name",
+            &text(&self.rotate.name),
+        );
+        yaml.field("", "merge", "/properties/merge", "");
+        let merge = |field: &str| format!("/properties/merge/properties/{field}");
+        yaml.field(
+            "  ",
+            "checkpointInterval",
+            &merge("checkpointInterval"),
+            &self.merge.checkpoint_interval.to_string(),
+        );
+        yaml.field(
+            "  ",
+            "idleRepublish",
+            &merge("idleRepublish"),
+            &self.merge.idle_republish.to_string(),
+        );
+        yaml.out
+    }
+}
+
+/// Every type of the model is strings, integers and structs of those, which always serialise.
+#[expect(
+    clippy::expect_used,
+    reason = "serde_json fails only on maps with non-string keys and on failing Serialize impls; the model has neither"
+)]
+fn json<T>(config: &LogConfig, write: impl FnOnce(&LogConfig) -> serde_json::Result<T>) -> T {
+    write(config).expect("the model serialises")
+}
+
+struct Yaml {
+    out: String,
+    /// Schema locations whose comment has been written.
+    explained: Vec<String>,
+}
+
+impl Yaml {
+    fn shard(&mut self, shard: &ShardConfig) {
+        let at = |field: &str| format!("/properties/shards/items/properties/{field}");
+        self.field("  - ", "name", &at("name"), &text(shard.name.as_str()));
+        self.field("    ", "state", &at("state"), shard.state.as_str());
+        self.field(
+            "    ",
+            "key",
+            &at("key"),
+            &format!("{{algorithm: {}}}", shard.key.algorithm.as_str()),
+        );
+        let filled = [
+            ("startIndex", shard.start_index.map(|n| n.to_string())),
+            ("length", shard.length.map(|n| n.to_string())),
+            ("rootHash", shard.root_hash.as_deref().map(text)),
+            ("treeId", shard.tree_id.as_deref().map(text)),
+            ("vkey", shard.vkey.as_deref().map(text)),
+        ];
+        for (key, value) in filled {
+            if let Some(value) = value {
+                self.field("    ", key, &at(key), &value);
+            }
+        }
+    }
+
+    /// One line: `key: value  # what it is`. The words are the schema's, so that file, editor and reference agree.
+    fn field(&mut self, lead: &str, key: &str, schema: &str, value: &str) {
+        let mut line = format!("{lead}{key}:");
+        if !value.is_empty() {
+            line.push(' ');
+            line.push_str(value);
+        }
+        if !self.explained.iter().any(|done| done == schema) {
+            self.explained.push(schema.to_owned());
+            if let Some(comment) = schema_ref()
+                .pointer(schema)
+                .and_then(|field| field.get("description"))
+                .and_then(Value::as_str)
+            {
+                let width = line.chars().count();
+                line.extend(std::iter::repeat_n(
+                    ' ',
+                    COMMENT_COLUMN.saturating_sub(width).max(2),
+                ));
+                line.push_str("# ");
+                line.push_str(comment);
+            }
+        }
+        self.out.push_str(&line);
+        self.out.push('\n');
+    }
+}
+
+/// A string as a YAML scalar: plain where every YAML reader, old ones too, takes it for just this string; else in double
+/// quotes with everything but printable ASCII escaped.
+fn text(value: &str) -> String {
+    const OLD_BOOLEANS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+    let plain = value.starts_with(|c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '1'..='9'))
+        && value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '/'))
+        && value.chars().any(|c| c.is_ascii_alphabetic())
+        && !OLD_BOOLEANS.contains(&value.to_ascii_lowercase().as_str())
+        && tree::is_plain_string(value);
+    if plain {
+        return value.to_owned();
+    }
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
