@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What the end-to-end tests, the demo and the benchmarks stand on: the real binaries as processes ([`process`]), a load
+//! generator that remembers every answer ([`load`]), and an auditor that shares no code with the product ([`auditor`]).
+//!
+//! Two things must never happen here: a check that passes because it looked at nothing, and a wait that ends because time
+//! passed instead of because its condition holds.
+
+pub mod auditor;
+pub mod dataset;
+pub mod http;
+pub mod ledger;
+pub mod load;
+pub mod merkle;
+pub mod notes;
+pub mod process;
+pub mod skip;
+pub mod wait;
