@@ -338,6 +338,25 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
+impl From<config::Difference> for Difference {
+    fn from(difference: config::Difference) -> Self {
+        Self { subject: difference.subject, before: difference.before, after: difference.after }
+    }
+}
+
+impl From<config::Finding> for Finding {
+    fn from(finding: config::Finding) -> Self {
+        Self {
+            code: finding.code.to_string(),
+            message: finding.message,
+            pointer: finding.pointer,
+            line: finding.line,
+            column: finding.column,
+            hint: finding.hint,
+        }
+    }
+}
+
 /// An RFC 9457 problem document: every answer with a status of 400 and up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -394,6 +413,8 @@ pub mod codes {
     pub const CONFLICT: &str = "conflict";
     /// 412: the base moved.
     pub const STALE: &str = "stale";
+    /// 408: the body did not arrive in time.
+    pub const REQUEST_TIMEOUT: &str = "request-timeout";
     /// 413: body too large.
     pub const TOO_LARGE: &str = "too-large";
     /// 415: wrong content type or a compressed body.
@@ -410,6 +431,8 @@ pub mod codes {
     pub const INTERNAL: &str = "internal";
     /// 503: the log is halted on this replica.
     pub const HALTED: &str = "halted";
+    /// 503: the stores can't be reached, or the server is stopping; nothing was changed.
+    pub const UNAVAILABLE: &str = "unavailable";
     /// 503: the outcome could not be learned; safe to ask again with the same idempotency key.
     pub const UNKNOWN_OUTCOME: &str = "unknown-outcome";
     /// 507: no space left on the store.

@@ -1,0 +1,90 @@
+//! What can go wrong while the endpoint is set up.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why a token could not be issued, or the endpoint not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file can't be read or written.
+    #[error("{}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that must be private, or that only its owner may change, is open to others.
+    #[error("{} has mode {mode:o}: {problem}", path.display())]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+        /// Who may do what that they must not.
+        problem: &'static str,
+    },
+    /// The token file does not hold what it should.
+    #[error("{}: {problem}", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// A token's name is not `[a-z0-9][a-z0-9._-]{0,62}`.
+    #[error(
+        "not a token name: {0:?}; use 1 to 63 of a-z 0-9 . _ -, starting with a letter or digit"
+    )]
+    TokenName(String),
+    /// A token would live for ever.
+    #[error("a token can't live that long")]
+    TokenLifetime,
+    /// The system has no randomness.
+    #[error("no randomness from the system")]
+    Randomness(#[source] getrandom::Error),
+    /// A certificate or key can't be used.
+    #[error("{}", path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// Certificate and key don't make a TLS server.
+    #[error("TLS certificate and key can't be used")]
+    Tls(#[source] rustls::Error),
+    /// A non-loopback address without TLS.
+    #[error("refusing to listen on {0} without TLS: it is not a loopback address")]
+    Plaintext(SocketAddr),
+    /// A TCP address, but no way to authenticate who connects.
+    #[error("refusing to listen on {0} without authentication: no token file is configured")]
+    Unauthenticated(SocketAddr),
+    /// Another process answers on the socket.
+    #[error("another server answers on {}", .0.display())]
+    SocketInUse(PathBuf),
+    /// The path of the socket holds something else.
+    #[error("{} exists and is not a socket", .0.display())]
+    NotASocket(PathBuf),
+    /// Listening failed.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// The address or path.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The endpoint's own runtime can't be started.
+    #[error("can't start the endpoint's runtime")]
+    Runtime(#[source] io::Error),
+}
+
+impl Error {
+    /// For `map_err` on file operations.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}

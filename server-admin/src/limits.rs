@@ -1,0 +1,34 @@
+//! How much a caller may ask of the endpoint.
+
+use std::time::Duration;
+
+/// The endpoint's limits. `..Limits::default()` fills in the usual ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest request body, in bytes. 1 MiB.
+    pub body_bytes: usize,
+    /// Time for a whole body to arrive. 10 s.
+    pub body_time: Duration,
+    /// Time for a request's headers to arrive; also how long a connection may idle. 10 s.
+    pub header_time: Duration,
+    /// Time for a TLS handshake, and for sent data to be acknowledged. 10 s.
+    pub peer_time: Duration,
+    /// Connections at a time; the socket and the TCP listener each have as many, so that neither starves the other. 64.
+    pub connections: usize,
+    /// Time for running requests to finish after a stop was asked for. 10 s.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let patience = Duration::from_secs(10);
+        Self {
+            body_bytes: 1 << 20,
+            body_time: patience,
+            header_time: patience,
+            peer_time: patience,
+            connections: 64,
+            drain_time: patience,
+        }
+    }
+}

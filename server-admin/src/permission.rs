@@ -1,0 +1,189 @@
+//! Who may do what: `resource:verb:log`, each part a word or `*`. Nothing is allowed that no permission names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A permission, such as `shard:rotate:argon` or `*:read:*`.
+///
+/// | permission | allows |
+/// |---|---|
+/// | `log:read` | `GET logs`, `logs/{log}` |
+/// | `log:freeze`, `log:unfreeze` | `POST logs/{log}/freeze`, `…/unfreeze` |
+/// | `config:read`, `config:write` | `GET`, `PUT logs/{log}/config` |
+/// | `shard:read`, `shard:plan` | `GET`, `POST logs/{log}/shards` |
+/// | `shard:rotate` | `POST logs/{log}/rotations` |
+/// | `history:read` | `GET logs/{log}/history` |
+/// | `operation:read` | `GET operations`, `operations/{id}` |
+/// | `replica:read` | `GET replicas` |
+///
+/// A preview needs the same permission as the change. Resources and verbs that this version does not know are accepted
+/// and allow nothing, so that a newer server can share a token file with an older one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Permission {
+    resource: Word,
+    verb: Word,
+    log: Word,
+}
+
+/// Not `resource:verb:log`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a permission: {0:?}; it looks like shard:rotate:argon, with * for any")]
+pub struct BadPermission(String);
+
+/// One part of a permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    Any,
+    Is(String),
+}
+
+/// What a request needs: a resource and a verb; the log comes from its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    /// `shard`.
+    pub(crate) resource: &'static str,
+    /// `rotate`.
+    pub(crate) verb: &'static str,
+}
+
+impl Permission {
+    /// `*:*:*`: everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self {
+            resource: Word::Any,
+            verb: Word::Any,
+            log: Word::Any,
+        }
+    }
+
+    /// Whether it covers this need on this log.
+    pub(crate) fn allows(&self, need: Need, log: &str) -> bool {
+        self.covers(need) && self.log.matches(log)
+    }
+
+    /// Whether it covers this need on every log.
+    pub(crate) fn allows_everywhere(&self, need: Need) -> bool {
+        self.covers(need) && self.log == Word::Any
+    }
+
+    /// Whether it covers this need on some log.
+    pub(crate) fn covers(&self, need: Need) -> bool {
+        self.resource.matches(need.resource) && self.verb.matches(need.verb)
+    }
+}
+
+impl Word {
+    fn matches(&self, word: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Is(own) => own == word,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let well_formed = (1..=63).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+        match text {
+            "*" => Some(Self::Any),
+            _ if well_formed => Some(Self::Is(text.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for Permission {
+    type Err = BadPermission;
+
+    fn from_str(text: &str) -> Result<Self, BadPermission> {
+        let mut words = text.split(':').map(Word::parse);
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some(Some(resource)), Some(Some(verb)), Some(Some(log)), None) => Ok(Self {
+                resource,
+                verb,
+                log,
+            }),
+            _ => Err(BadPermission(text.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for Permission {
+    type Error = BadPermission;
+
+    fn try_from(text: String) -> Result<Self, BadPermission> {
+        text.parse()
+    }
+}
+
+impl From<Permission> for String {
+    fn from(permission: Permission) -> Self {
+        permission.to_string()
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Is(word) => f.write_str(word),
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.resource, self.verb, self.log)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ROTATE: Need = Need {
+        resource: "shard",
+        verb: "rotate",
+    };
+
+    proptest! {
+        #[test]
+        fn text_survives_parsing(text in r"(\*|[a-z0-9.-]{1,8}):(\*|[a-z0-9.-]{1,8}):(\*|[a-z0-9.-]{1,8})") {
+            prop_assert_eq!(text.parse::<Permission>().unwrap().to_string(), text);
+        }
+
+        #[test]
+        fn each_part_must_match(resource in r"\*|shard|config", verb in r"\*|rotate|read", log in r"\*|argon|boron") {
+            let permission: Permission = format!("{resource}:{verb}:{log}").parse().unwrap();
+            let fits = |own: &str, wanted: &str| own == "*" || own == wanted;
+            let covers = fits(&resource, "shard") && fits(&verb, "rotate");
+            prop_assert_eq!(permission.covers(ROTATE), covers);
+            prop_assert_eq!(permission.allows(ROTATE, "argon"), covers && fits(&log, "argon"));
+            prop_assert_eq!(permission.allows_everywhere(ROTATE), covers && log == "*");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "", "*", "a:b", "a:b:c:d", "a::c", "A:b:c", "a:b:c ", "a:b:**", "a:b*:c", ":::",
+        ] {
+            assert_eq!(
+                text.parse::<Permission>(),
+                Err(BadPermission(text.to_owned()))
+            );
+        }
+    }
+
+    #[test]
+    fn a_log_named_like_a_wildcard_is_not_everything() {
+        let one: Permission = "shard:rotate:argon".parse().unwrap();
+        assert!(!one.allows(ROTATE, "*"));
+    }
+}
