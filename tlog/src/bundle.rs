@@ -43,7 +43,9 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<&[u8]>, BundleError> {
         }
         let truncated = BundleError::Truncated(entries.len());
         let (length, tail) = rest.split_first_chunk::<2>().ok_or(truncated)?;
-        let (entry, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or(truncated)?;
+        let (entry, tail) = tail
+            .split_at_checked(usize::from(u16::from_be_bytes(*length)))
+            .ok_or(truncated)?;
         entries.push(entry);
         rest = tail;
     }
@@ -62,7 +64,10 @@ mod tests {
         assert!(push(&mut out, &vec![7; MAX_ENTRY]));
         let whole = out.clone();
         assert!(!push(&mut out, &vec![7; MAX_ENTRY + 1]));
-        assert_eq!(out, whole, "nothing is written for an entry without an encoding");
+        assert_eq!(
+            out, whole,
+            "nothing is written for an entry without an encoding"
+        );
         assert_eq!(entries(&whole).unwrap(), [&[7; MAX_ENTRY][..]]);
         let mut many = Vec::new();
         for _ in 0..256 {

@@ -22,7 +22,12 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The note's text: origin, size, root and extensions, a line each.
     pub fn to_text(&self) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64());
+        let mut text = format!(
+            "{}\n{}\n{}\n",
+            self.origin,
+            self.size,
+            self.root.to_base64()
+        );
         for line in &self.extensions {
             text.push_str(line);
             text.push('\n');
@@ -42,7 +47,8 @@ impl Checkpoint {
         Ok(Self {
             origin: (*origin).to_owned(),
             size: number(size)?,
-            root: Hash::from_base64(root).map_err(|_| NoteError::Malformed("the root is not the base64 of a hash"))?,
+            root: Hash::from_base64(root)
+                .map_err(|_| NoteError::Malformed("the root is not the base64 of a hash"))?,
             extensions: extensions.iter().map(|line| (*line).to_owned()).collect(),
         })
     }

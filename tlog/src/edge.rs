@@ -51,7 +51,11 @@ impl RightEdge {
         if size > Self::MAX_SIZE {
             Err(EdgeError::TooLarge(size))
         } else if parts.len() != expected {
-            Err(EdgeError::Parts { size, expected, found: parts.len() })
+            Err(EdgeError::Parts {
+                size,
+                expected,
+                found: parts.len(),
+            })
         } else {
             Ok(Self { size, parts })
         }
@@ -123,10 +127,17 @@ mod tests {
     #[test]
     fn parts_must_fit_the_size() {
         let part = empty_root();
-        let wrong = EdgeError::Parts { size: 3, expected: 2, found: 1 };
+        let wrong = EdgeError::Parts {
+            size: 3,
+            expected: 2,
+            found: 1,
+        };
         assert_eq!(RightEdge::from_parts(3, vec![part]), Err(wrong));
         assert!(RightEdge::from_parts(0, vec![part]).is_err());
-        assert_eq!(RightEdge::from_parts(u64::MAX, vec![part; 64]), Err(EdgeError::TooLarge(u64::MAX)));
+        assert_eq!(
+            RightEdge::from_parts(u64::MAX, vec![part; 64]),
+            Err(EdgeError::TooLarge(u64::MAX))
+        );
         let mut largest = RightEdge::from_parts(RightEdge::MAX_SIZE, vec![part]).unwrap();
         largest.push(part);
         assert_eq!(largest.size(), RightEdge::MAX_SIZE + 1);

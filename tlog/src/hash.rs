@@ -162,13 +162,22 @@ mod tests {
         let leaf = "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d";
         assert_eq!(leaf_hash(b"").to_string(), leaf);
         assert_eq!(format!("{:?}", leaf_hash(b"")), leaf);
-        assert_eq!(empty_root().to_base64(), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(
+            empty_root().to_base64(),
+            "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+        );
     }
 
     #[test]
     fn text_that_is_not_a_hash() {
         let hex = empty_root().to_string();
-        for bad in [&hex[1..], &format!("{hex}0"), &format!("+{}", &hex[1..]), &hex.replace('e', "g"), ""] {
+        for bad in [
+            &hex[1..],
+            &format!("{hex}0"),
+            &format!("+{}", &hex[1..]),
+            &hex.replace('e', "g"),
+            "",
+        ] {
             assert_eq!(bad.parse::<Hash>(), Err(HashError::Hex), "{bad}");
         }
         let base64 = empty_root().to_base64();

@@ -16,6 +16,9 @@ mod seal;
 mod tile;
 mod tileset;
 
+#[cfg(test)]
+mod tests;
+
 pub use bundle::BundleError;
 pub use checkpoint::Checkpoint;
 pub use edge::{EdgeError, RightEdge};
@@ -25,5 +28,6 @@ pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use seal::Seal;
 pub use tile::{TILE_WIDTH, TileError, TileKind, TilePath, partial_tiles};
 pub use tileset::{
-    TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof, inclusion_tiles,
+    TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof,
+    inclusion_tiles,
 };

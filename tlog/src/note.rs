@@ -49,8 +49,13 @@ pub enum NoteError {
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
-    let good = !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c < ' ' || c == '+');
-    if good { Ok(()) } else { Err(NoteError::Name(name.to_owned())) }
+    let good =
+        !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c < ' ' || c == '+');
+    if good {
+        Ok(())
+    } else {
+        Err(NoteError::Name(name.to_owned()))
+    }
 }
 
 /// Valid UTF-8 is given; of the ASCII control characters only newlines are allowed.
@@ -78,7 +83,11 @@ impl VerifierKey {
             .chain_update(key.as_bytes())
             .finalize();
         let id = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        Ok(Self { name: name.to_owned(), id, key })
+        Ok(Self {
+            name: name.to_owned(),
+            id,
+            key,
+        })
     }
 
     /// The key's name; for a log's own key the log's origin.
@@ -102,7 +111,13 @@ impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut material = [ED25519; 33];
         material[1..].copy_from_slice(self.key.as_bytes());
-        write!(f, "{}+{:08x}+{}", self.name, self.id, STANDARD.encode(material))
+        write!(
+            f,
+            "{}+{:08x}+{}",
+            self.name,
+            self.id,
+            STANDARD.encode(material)
+        )
     }
 }
 
@@ -118,23 +133,32 @@ impl FromStr for VerifierKey {
     fn from_str(text: &str) -> Result<Self, NoteError> {
         // The base64 may contain a plus sign, the name and the id may not.
         let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next())
+        else {
             return Err(NoteError::Key("expected name, id and key"));
         };
         if id.len() != 8 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(NoteError::Key("the id is not 8 hexadecimal digits"));
         }
-        let id = u32::from_str_radix(id, 16).map_err(|_| NoteError::Key("the id is not 8 hexadecimal digits"))?;
-        let material = STANDARD.decode(material).map_err(|_| NoteError::Key("the key is not base64"))?;
+        let id = u32::from_str_radix(id, 16)
+            .map_err(|_| NoteError::Key("the id is not 8 hexadecimal digits"))?;
+        let material = STANDARD
+            .decode(material)
+            .map_err(|_| NoteError::Key("the key is not base64"))?;
         let key = match material.split_first() {
-            Some((&ED25519, key)) => key.try_into().map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?,
+            Some((&ED25519, key)) => key
+                .try_into()
+                .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?,
             Some(_) => return Err(NoteError::Key("only Ed25519 keys (type 1) are supported")),
             None => return Err(NoteError::Key("the key is empty")),
         };
-        let key = VerifyingKey::from_bytes(key).map_err(|_| NoteError::Key("not a point of the curve"))?;
+        let key = VerifyingKey::from_bytes(key)
+            .map_err(|_| NoteError::Key("not a point of the curve"))?;
         let verifier = Self::new(name, key)?;
         if verifier.id != id {
-            return Err(NoteError::Key("the id does not belong to this name and key"));
+            return Err(NoteError::Key(
+                "the id does not belong to this name and key",
+            ));
         }
         Ok(verifier)
     }
@@ -165,7 +189,9 @@ impl Signer {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("verifier", &self.verifier).finish_non_exhaustive()
+        f.debug_struct("Signer")
+            .field("verifier", &self.verifier)
+            .finish_non_exhaustive()
     }
 }
 
@@ -221,9 +247,13 @@ impl<'a> Note<'a> {
     /// [`NoteError::Malformed`] if it is not a note to the letter.
     pub fn parse(note: &'a str) -> Result<Self, NoteError> {
         check_characters(note)?;
-        let blank = note.rfind("\n\n").ok_or(NoteError::Malformed("no blank line before the signatures"))?;
+        let blank = note
+            .rfind("\n\n")
+            .ok_or(NoteError::Malformed("no blank line before the signatures"))?;
         let (text, rest) = note.split_at(blank + 1);
-        let lines = rest[1..].strip_suffix('\n').ok_or(NoteError::Malformed("no signature line"))?;
+        let lines = rest[1..]
+            .strip_suffix('\n')
+            .ok_or(NoteError::Malformed("no signature line"))?;
         let mut signatures = Vec::new();
         for line in lines.split('\n') {
             if signatures.len() == MAX_SIGNATURES {
@@ -275,12 +305,18 @@ fn signature(line: &str) -> Option<Signature<'_>> {
     if bytes.is_empty() {
         return None;
     }
-    Some(Signature { name, id: u32::from_be_bytes(*id), bytes: bytes.to_vec() })
+    Some(Signature {
+        name,
+        id: u32::from_be_bytes(*id),
+        bytes: bytes.to_vec(),
+    })
 }
 
 /// The lines of a text that ends in a newline, none of them empty.
 pub(crate) fn lines(text: &str) -> Result<Vec<&str>, NoteError> {
-    let body = text.strip_suffix('\n').ok_or(NoteError::Malformed("the text does not end in a newline"))?;
+    let body = text
+        .strip_suffix('\n')
+        .ok_or(NoteError::Malformed("the text does not end in a newline"))?;
     let lines: Vec<&str> = body.split('\n').collect();
     if lines.iter().any(|line| line.is_empty()) {
         return Err(NoteError::Malformed("an empty line"));
@@ -290,7 +326,8 @@ pub(crate) fn lines(text: &str) -> Result<Vec<&str>, NoteError> {
 
 /// A decimal number in its only spelling: no sign, no leading zeros.
 pub(crate) fn number(text: &str) -> Result<u64, NoteError> {
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     let number = if canonical { text.parse().ok() } else { None };
     number.ok_or(NoteError::Malformed("the size is not a decimal number"))
 }
@@ -298,7 +335,10 @@ pub(crate) fn number(text: &str) -> Result<u64, NoteError> {
 /// The text's origin must be the name of the key that speaks for it.
 pub(crate) fn check_origin(origin: &str, key: &VerifierKey) -> Result<(), NoteError> {
     if origin != key.name() {
-        return Err(NoteError::Origin { expected: key.name().to_owned(), found: origin.to_owned() });
+        return Err(NoteError::Origin {
+            expected: key.name().to_owned(),
+            found: origin.to_owned(),
+        });
     }
     Ok(())
 }

@@ -47,7 +47,13 @@ pub enum ProofError {
 ///
 /// # Errors
 /// [`ProofError`] unless the proof is exactly right.
-pub fn verify_inclusion(index: u64, size: u64, leaf: &Hash, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
+pub fn verify_inclusion(
+    index: u64,
+    size: u64,
+    leaf: &Hash,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::Index { index, size });
     }
@@ -91,7 +97,10 @@ pub fn verify_consistency(
     new_root: &Hash,
 ) -> Result<(), ProofError> {
     if old_size > new_size {
-        return Err(ProofError::Shrunk { old: old_size, new: new_size });
+        return Err(ProofError::Shrunk {
+            old: old_size,
+            new: new_size,
+        });
     }
     if old_size == 0 {
         return Err(ProofError::Empty);

@@ -27,7 +27,10 @@ pub(crate) fn fold(subtrees: &[Hash]) -> Hash {
     let Some((last, larger)) = subtrees.split_last() else {
         return empty_root();
     };
-    larger.iter().rev().fold(*last, |right, left| node_hash(left, &right))
+    larger
+        .iter()
+        .rev()
+        .fold(*last, |right, left| node_hash(left, &right))
 }
 
 /// Where a tree of `length > 1` leaves splits: the largest power of two below its length.

@@ -48,7 +48,9 @@ impl Seal {
         };
         let key: VerifierKey = successor_key.parse()?;
         if key.to_string() != *successor_key {
-            return Err(NoteError::Malformed("the successor's key has another spelling"));
+            return Err(NoteError::Malformed(
+                "the successor's key has another spelling",
+            ));
         }
         check_origin(successor_origin, &key)?;
         if origin == successor_origin {
@@ -57,7 +59,8 @@ impl Seal {
         Ok(Self {
             origin: (*origin).to_owned(),
             size: number(size)?,
-            root: Hash::from_base64(root).map_err(|_| NoteError::Malformed("the root is not the base64 of a hash"))?,
+            root: Hash::from_base64(root)
+                .map_err(|_| NoteError::Malformed("the root is not the base64 of a hash"))?,
             successor_origin: (*successor_origin).to_owned(),
             successor_key: key,
         })

@@ -68,12 +68,20 @@ fn count(level: u8, size: u64) -> u64 {
 impl TilePath {
     /// A hash tile. `level` is at most 63, `width` from 1 to 256.
     pub fn hashes(level: u8, index: u64, width: u16) -> Self {
-        Self { kind: TileKind::Hashes(level), index, width }
+        Self {
+            kind: TileKind::Hashes(level),
+            index,
+            width,
+        }
     }
 
     /// An entry bundle. `width` is from 1 to 256.
     pub fn entries(index: u64, width: u16) -> Self {
-        Self { kind: TileKind::Entries, index, width }
+        Self {
+            kind: TileKind::Entries,
+            index,
+            width,
+        }
     }
 
     /// The tile as it is in a tree of `size` leaves; `None` if it is empty there.
@@ -92,7 +100,10 @@ impl TilePath {
 
     /// The full tile that this one becomes.
     pub fn full(&self) -> Self {
-        Self { width: FULL, ..*self }
+        Self {
+            width: FULL,
+            ..*self
+        }
     }
 }
 
@@ -130,10 +141,15 @@ fn parse(text: &str) -> Option<TilePath> {
     let (kind, rest) = text.strip_prefix("tile/")?.split_once('/')?;
     let kind = match kind {
         "entries" => TileKind::Entries,
-        level => TileKind::Hashes(decimal(level).filter(|level| *level <= u16::from(MAX_LEVEL))? as u8),
+        level => {
+            TileKind::Hashes(decimal(level).filter(|level| *level <= u16::from(MAX_LEVEL))? as u8)
+        }
     };
     let (groups, width) = match rest.split_once(".p/") {
-        Some((groups, width)) => (groups, decimal(width).filter(|width| (1..FULL).contains(width))?),
+        Some((groups, width)) => (
+            groups,
+            decimal(width).filter(|width| (1..FULL).contains(width))?,
+        ),
         None => (rest, FULL),
     };
     let (leading, last) = match groups.rsplit_once('/') {
@@ -142,7 +158,9 @@ fn parse(text: &str) -> Option<TilePath> {
     };
     let mut index = 0u64;
     for group in leading.into_iter().flat_map(|leading| leading.split('/')) {
-        index = index.checked_mul(1000)?.checked_add(thousand(group.strip_prefix('x')?)?)?;
+        index = index
+            .checked_mul(1000)?
+            .checked_add(thousand(group.strip_prefix('x')?)?)?;
         // A leading group of zeros would be a second spelling.
         if index == 0 {
             return None;
@@ -155,12 +173,17 @@ fn parse(text: &str) -> Option<TilePath> {
 /// Exactly three digits.
 fn thousand(text: &str) -> Option<u64> {
     let digits: &[u8; 3] = text.as_bytes().try_into().ok()?;
-    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
+    digits.iter().try_fold(0, |number, digit| {
+        digit
+            .is_ascii_digit()
+            .then(|| number * 10 + u64::from(digit - b'0'))
+    })
 }
 
 /// A short decimal number without leading zeros.
 fn decimal(text: &str) -> Option<u16> {
-    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     canonical.then(|| text.parse().ok())?
 }
 
@@ -190,7 +213,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn kinds() -> impl Strategy<Value = TileKind> {
-        prop_oneof![(0..=MAX_LEVEL).prop_map(TileKind::Hashes), Just(TileKind::Entries)]
+        prop_oneof![
+            (0..=MAX_LEVEL).prop_map(TileKind::Hashes),
+            Just(TileKind::Entries)
+        ]
     }
 
     fn tiles() -> impl Strategy<Value = TilePath> {
@@ -202,13 +228,25 @@ mod tests {
     /// The same name in the older scheme of Go's sumdb, which has the height in front.
     fn sumdb(tile: &TilePath) -> tlog_tiles::Tile {
         let data = tile.kind == TileKind::Entries;
-        tlog_tiles::Tile::new(8, tile.kind.level(), tile.index, u32::from(tile.width), data)
+        tlog_tiles::Tile::new(
+            8,
+            tile.kind.level(),
+            tile.index,
+            u32::from(tile.width),
+            data,
+        )
     }
 
     #[test]
     fn examples_of_the_specification() {
-        assert_eq!(TilePath::hashes(0, 1_234_067, 256).to_string(), "tile/0/x001/x234/067");
-        assert_eq!(TilePath::hashes(0, 273, 112).to_string(), "tile/0/273.p/112");
+        assert_eq!(
+            TilePath::hashes(0, 1_234_067, 256).to_string(),
+            "tile/0/x001/x234/067"
+        );
+        assert_eq!(
+            TilePath::hashes(0, 273, 112).to_string(),
+            "tile/0/273.p/112"
+        );
         assert_eq!(TilePath::entries(0, 256).to_string(), "tile/entries/000");
         assert_eq!(
             partial_tiles(70_000),
@@ -221,11 +259,21 @@ mod tests {
         );
         assert_eq!(partial_tiles(256), [TilePath::hashes(1, 0, 1)]);
         assert_eq!(partial_tiles(0), []);
-        assert_eq!(TilePath::at(TileKind::Hashes(1), 0, 70_000), Some(TilePath::hashes(1, 0, 256)));
+        assert_eq!(
+            TilePath::at(TileKind::Hashes(1), 0, 70_000),
+            Some(TilePath::hashes(1, 0, 256))
+        );
         assert_eq!(TilePath::at(TileKind::Hashes(1), 2, 70_000), None);
-        assert_eq!(TilePath::at(TileKind::Hashes(0), 1, 256), None, "an empty tile has no name");
+        assert_eq!(
+            TilePath::at(TileKind::Hashes(0), 1, 256),
+            None,
+            "an empty tile has no name"
+        );
         assert_eq!(TilePath::at(TileKind::Entries, u64::MAX, 70_000), None);
-        assert_eq!(TilePath::hashes(3, 5, 7).full(), TilePath::hashes(3, 5, 256));
+        assert_eq!(
+            TilePath::hashes(3, 5, 7).full(),
+            TilePath::hashes(3, 5, 256)
+        );
     }
 
     #[test]

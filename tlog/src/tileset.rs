@@ -45,7 +45,10 @@ impl TileSet {
         };
         let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
         if hashes.len() != usize::from(path.width) || !rest.is_empty() {
-            return Err(TileError::Length { width: path.width, found: bytes.len() });
+            return Err(TileError::Length {
+                width: path.width,
+                found: bytes.len(),
+            });
         }
         let tile = self.tiles.entry((level, path.index)).or_default();
         if tile.len() < hashes.len() {
@@ -59,19 +62,28 @@ impl TileSet {
         let (level, tile, covered) = locate(bits, index)?;
         let mut row = self.tiles.get(&(level, tile))?.get(covered)?.to_vec();
         while row.len() > 1 {
-            row = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
+            row = row
+                .chunks_exact(2)
+                .map(|pair| node_hash(&pair[0], &pair[1]))
+                .collect();
         }
         row.first().copied()
     }
 
     fn subtrees(&self, range: Range<u64>) -> Result<Vec<Hash>, ProofError> {
         subtrees(range)
-            .map(|(bits, index)| self.node(bits, index).ok_or(ProofError::Missing { bits, index }))
+            .map(|(bits, index)| {
+                self.node(bits, index)
+                    .ok_or(ProofError::Missing { bits, index })
+            })
             .collect()
     }
 
     fn proof(&self, ranges: Vec<Range<u64>>) -> Result<Vec<Hash>, ProofError> {
-        ranges.into_iter().map(|range| Ok(fold(&self.subtrees(range)?))).collect()
+        ranges
+            .into_iter()
+            .map(|range| Ok(fold(&self.subtrees(range)?)))
+            .collect()
     }
 }
 
@@ -83,7 +95,10 @@ fn tiles(ranges: impl IntoIterator<Item = Range<u64>>, size: u64) -> Vec<TilePat
         .filter_map(|(bits, index)| locate(bits, index))
         .map(|(level, tile, _)| (level, tile))
         .collect();
-    needed.into_iter().filter_map(|(level, tile)| TilePath::at(TileKind::Hashes(level), tile, size)).collect()
+    needed
+        .into_iter()
+        .filter_map(|(level, tile)| TilePath::at(TileKind::Hashes(level), tile, size))
+        .collect()
 }
 
 fn inclusion_ranges(index: u64, size: u64) -> Result<Vec<Range<u64>>, ProofError> {

@@ -1,0 +1,7 @@
+//! Tests against independent readings of the same documents: published vectors, the recursive definitions of RFC 6962,
+//! and other implementations.
+
+mod checkpoints;
+mod notes;
+mod proofs;
+mod vectors;
