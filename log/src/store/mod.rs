@@ -9,15 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-mod directory;
-mod sqlite;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
+#[cfg(any(test, feature = "testing"))]
+mod memory;
+mod sqlite;
 
 pub use directory::Directory;
-pub use sqlite::Sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub use memory::{MemoryCoordination, MemoryObjects};
+pub use sqlite::{Sqlite, SqliteStats};
 
 /// A key of the coordination store: a path such as `log/dev/slot/00000000000000000007`; keys sort bytewise.
 pub type Key = String;
@@ -29,7 +33,8 @@ pub enum Guard {
     Absent(Key),
     /// Some value under this key.
     Present(Key),
-    /// The value's first eight bytes, as a big-endian integer, are at most this; an absent key counts as 0.
+    /// The value's first eight bytes, as a big-endian integer, are at most this; an absent key counts as 0. A shorter
+    /// value is corrupt: the transaction fails.
     AtMost(Key, u64),
 }
 
@@ -40,7 +45,7 @@ pub struct Transaction {
     pub guards: Vec<Guard>,
     /// Values to write, replacing what is there.
     pub puts: Vec<(Key, Bytes)>,
-    /// Keys to delete; an absent one is no error.
+    /// Keys to delete; an absent one is no error. Deletes apply before puts.
     pub deletes: Vec<Key>,
 }
 
@@ -51,6 +56,8 @@ pub enum Outcome {
     Committed,
     /// A guard did not hold; nothing was applied and nothing of it ever will be.
     Refused,
+    /// The store could not do it; nothing was applied and nothing of it ever will be. It may be tried again.
+    Failed(StoreError),
     /// The store cannot tell. Read to find out; never assume either.
     Unknown(StoreError),
 }
@@ -72,6 +79,9 @@ pub enum StoreError {
         /// The driver's limit, bytes.
         limit: usize,
     },
+    /// Somebody else held the store for longer than the driver waits (about ten seconds).
+    #[error("store is busy: {0}")]
+    Busy(String),
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),

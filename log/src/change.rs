@@ -1,0 +1,600 @@
+//! Changes to a running log: the typed steps from a request to a decision in the order. A preview runs the same steps and stops
+//! before the last.
+//!
+//! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use config::{Difference, Finding, LogConfig, ShardName};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tlog::{Hash, Signer};
+
+use crate::log::{Core, Log};
+use crate::order::commit::{CommitError, now_ms};
+use crate::order::keys::trailing_number;
+use crate::order::slot::{Control, Decision, ShardIdentity, Slot, Token};
+use crate::order::state::{Gate, Refusal, Remembered};
+use crate::record;
+use crate::store::{Outcome, StoreError, Transaction};
+
+pub use crate::order::slot::Action;
+
+/// How often a request without a base is tried again when the configuration moves under it.
+const TRIES: usize = 8;
+/// History rows read at a time.
+const PAGE: usize = 512;
+
+/// What is asked for.
+#[derive(Clone, Debug, Serialize)]
+pub enum Request {
+    /// Run this document.
+    Configure {
+        /// The whole document.
+        next: Box<LogConfig>,
+        /// The generation it was made from.
+        base: Option<u64>,
+    },
+    /// Freeze the active shard and open the next.
+    Rotate {
+        /// The shard to open; the oldest planned one or a new one when absent.
+        name: Option<ShardName>,
+        /// Refuse when the generation is another.
+        base: Option<u64>,
+    },
+    /// Plan a shard.
+    PlanShard {
+        /// Its name; by the template when absent.
+        name: Option<ShardName>,
+        /// Refuse when the generation is another.
+        base: Option<u64>,
+    },
+    /// End writes.
+    Freeze {
+        /// Skip the wait for promised work.
+        now: bool,
+    },
+    /// Go on.
+    Unfreeze,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `uid:0`, `token:ci`.
+    pub actor: String,
+    /// The same key with the same request is the same operation.
+    pub idempotency_key: Option<String>,
+}
+
+/// How far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// What was asked for already runs.
+    Unchanged,
+    /// A preview.
+    Planned,
+    /// Decided and durable.
+    Decided,
+}
+
+/// A change as it went.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// 32 hex digits.
+    pub operation: String,
+    /// What was asked for.
+    pub action: Action,
+    /// How far it got.
+    pub outcome: ChangeOutcome,
+    /// The generation before.
+    pub base_generation: u64,
+    /// The generation after.
+    pub generation: u64,
+    /// Entity tag after.
+    pub etag: String,
+    /// When it was decided, milliseconds since the Unix epoch.
+    pub time_ms: Option<u64>,
+    /// The global index at which it took effect.
+    pub at_index: Option<u64>,
+    /// What changed, or would.
+    pub differences: Vec<Difference>,
+    /// The final checkpoint of a freeze.
+    pub checkpoint: Option<String>,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The document is refused.
+    #[error("the document is refused ({} findings)", .0.len())]
+    Invalid(Vec<Finding>),
+    /// The base is not what runs.
+    #[error("the base moved: {current_etag} runs")]
+    Stale {
+        /// What runs.
+        current_etag: String,
+        /// Who changed it last.
+        changed_by: Option<String>,
+        /// When, milliseconds since the Unix epoch.
+        changed_at_ms: Option<u64>,
+        /// From what runs to what was asked for.
+        differences: Vec<Difference>,
+    },
+    /// Not in this condition.
+    #[error("{0}")]
+    Conflict(String),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request (operation {operation})")]
+    KeyReused {
+        /// That operation.
+        operation: String,
+    },
+    /// The log is halted.
+    #[error("the log is halted: {reason}")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// No space left.
+    #[error("no space left: {0}")]
+    Full(String),
+    /// The outcome could not be learned; ask again with the same key.
+    #[error("the outcome of operation {operation} could not be learned")]
+    Unknown {
+        /// The operation.
+        operation: String,
+    },
+    /// The store failed; nothing was changed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(detail) => Self::Full(detail),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// A decided control.
+#[derive(Clone, Debug)]
+pub struct HistoryRecord {
+    /// The operation.
+    pub operation: String,
+    /// What was asked for.
+    pub action: Action,
+    /// Who asked.
+    pub actor: String,
+    /// When, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The slot.
+    pub slot: u64,
+    /// The global index at which it took effect.
+    pub at_index: u64,
+    /// The generation after it.
+    pub generation: u64,
+    /// A sentence.
+    pub summary: String,
+}
+
+/// A request that was checked against what runs.
+struct Planned {
+    action: Action,
+    next: LogConfig,
+    plan: Vec<ShardName>,
+    open: Option<ShardName>,
+    differences: Vec<Difference>,
+    base: u64,
+}
+
+impl Log {
+    /// What a request would do.
+    pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
+        let caller = Caller { actor: String::new(), idempotency_key: None };
+        self.execute(request, caller, true).await
+    }
+
+    /// Makes a change: decided in the order, durable, and running on this replica when it answers.
+    pub async fn change(&self, request: Request, caller: Caller) -> Result<Applied, ChangeError> {
+        self.execute(request, caller, false).await
+    }
+
+    async fn execute(&self, request: Request, caller: Caller, dry: bool) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        if let Some(reason) = core.halt.reason() {
+            return Err(ChangeError::Halted { reason });
+        }
+        let digest = record::digest(&serde_json::to_vec(&request).unwrap_or_default());
+        let operation = operation_id(&core.name, &caller, core.tokens.make(now_ms()));
+        core.order.refresh().await?;
+        core.update_running().await?;
+        if let Some(before) = self.earlier(operation, digest).await? {
+            return Ok(before);
+        }
+        match request {
+            Request::Freeze { now } => self.freeze(now, operation, digest, &caller, dry).await,
+            Request::Unfreeze => self.gate(Action::Unfreeze, Control::Unfreeze, operation, digest, &caller, dry).await,
+            request => self.reconfigure(&request, operation, digest, &caller, dry).await,
+        }
+    }
+
+    /// The answer given before to the same operation.
+    async fn earlier(&self, operation: Token, digest: Hash) -> Result<Option<Applied>, ChangeError> {
+        let state = self.core.order.state();
+        if let Some(remembered) = state.remembered(operation) {
+            return if remembered.request == digest { Ok(Some(self.answer(remembered))) } else { Err(reused(operation)) };
+        }
+        let Some((slot, _)) = self.decided(operation).await? else { return Ok(None) };
+        match &slot.control {
+            Some(d) if d.request == digest => {
+                let generation = state.generation;
+                Ok(Some(Applied {
+                    operation: operation.to_string(),
+                    action: d.action,
+                    outcome: ChangeOutcome::Decided,
+                    base_generation: generation,
+                    generation,
+                    etag: self.etag(),
+                    time_ms: Some(slot.time),
+                    at_index: Some(slot.start),
+                    differences: Vec::new(),
+                    checkpoint: None,
+                }))
+            }
+            _ => Err(reused(operation)),
+        }
+    }
+
+    fn etag(&self) -> String {
+        let running = self.core.running.load();
+        running.document.etag(running.generation)
+    }
+
+    fn answer(&self, remembered: &Remembered) -> Applied {
+        Applied {
+            operation: remembered.operation.to_string(),
+            action: remembered.action,
+            outcome: ChangeOutcome::Decided,
+            base_generation: remembered.base,
+            generation: remembered.generation,
+            etag: self.etag(),
+            time_ms: Some(remembered.time),
+            at_index: Some(remembered.at_index),
+            differences: Vec::new(),
+            checkpoint: None,
+        }
+    }
+
+    fn unchanged(&self, operation: Token, action: Action) -> Applied {
+        let generation = self.core.running.load().generation;
+        Applied {
+            operation: operation.to_string(),
+            action,
+            outcome: ChangeOutcome::Unchanged,
+            base_generation: generation,
+            generation,
+            etag: self.etag(),
+            time_ms: None,
+            at_index: None,
+            differences: Vec::new(),
+            checkpoint: None,
+        }
+    }
+
+    /// Parsed → Planned: what the request means against what runs. `None`: it runs already.
+    fn plan(&self, request: &Request) -> Result<Option<Planned>, ChangeError> {
+        let running = self.config();
+        let current = running.generation.unwrap_or(0);
+        let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+        let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
+        let (action, next, base) = match request {
+            Request::Configure { next, base } => (Action::Configure, (**next).clone(), *base),
+            Request::Rotate { name, base } => {
+                (Action::Rotate, config::with_rotation(&running, name.clone(), seconds).map_err(one)?, *base)
+            }
+            Request::PlanShard { name, base } => {
+                (Action::Plan, config::with_planned(&running, name.clone(), seconds).map_err(one)?, *base)
+            }
+            Request::Freeze { .. } | Request::Unfreeze => return Ok(None),
+        };
+        if action == Action::Configure && next.stripped() == running.stripped() {
+            return Ok(None);
+        }
+        if base.is_some_and(|base| base != current) {
+            return Err(self.stale(config::diff(&running, &next)));
+        }
+        let change = config::change(&running, &next).map_err(ChangeError::Invalid)?;
+        if change.differences.is_empty() {
+            return Ok(None);
+        }
+        let action = if change.open.is_some() { Action::Rotate } else { action };
+        Ok(Some(Planned { action, next, plan: change.plan, open: change.open, differences: change.differences, base: current }))
+    }
+
+    fn stale(&self, differences: Vec<Difference>) -> ChangeError {
+        let state = self.core.order.state();
+        let last = state.operations.iter().rev().find(|o| o.generation == state.generation && o.base != o.generation);
+        ChangeError::Stale {
+            current_etag: self.etag(),
+            changed_by: last.map(|o| o.actor.clone()),
+            changed_at_ms: last.map(|o| o.time),
+            differences,
+        }
+    }
+
+    async fn reconfigure(
+        &self,
+        request: &Request,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        let based = matches!(
+            request,
+            Request::Configure { base: Some(_), .. } | Request::Rotate { base: Some(_), .. } | Request::PlanShard { base: Some(_), .. }
+        );
+        for _ in 0..TRIES {
+            let Some(planned) = self.plan(request)? else {
+                let action = match request {
+                    Request::Rotate { .. } => Action::Rotate,
+                    Request::PlanShard { .. } => Action::Plan,
+                    _ => Action::Configure,
+                };
+                return Ok(self.unchanged(operation, action));
+            };
+            let generation = planned.base + 1;
+            let mut applied = Applied {
+                operation: operation.to_string(),
+                action: planned.action,
+                outcome: ChangeOutcome::Planned,
+                base_generation: planned.base,
+                generation,
+                etag: planned.next.etag(generation),
+                time_ms: None,
+                at_index: None,
+                differences: planned.differences,
+                checkpoint: None,
+            };
+            if matches!(core.order.state().gate, Gate::Frozen { .. }) {
+                return Err(ChangeError::Conflict("the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into()));
+            }
+            if dry {
+                return Ok(applied);
+            }
+            let identities = prepare(core, &planned.next, &planned.plan).await?;
+            let control = Control::Reconfigure {
+                base: planned.base,
+                document: Hash(planned.next.digest()),
+                plan: identities,
+                open: planned.open.map(|name| name.to_string()),
+            };
+            let decision = Decision { operation, request: digest, action: planned.action, actor: caller.actor.clone(), control };
+            match core.batcher.control(decision).await {
+                Ok(placed) => {
+                    core.update_running().await.map_err(|_| ChangeError::Unknown { operation: operation.to_string() })?;
+                    applied.outcome = ChangeOutcome::Decided;
+                    applied.time_ms = Some(placed.slot.time);
+                    applied.at_index = Some(placed.start);
+                    return Ok(applied);
+                }
+                Err(CommitError::Refused(Refusal::Stale { .. })) if !based => core.update_running().await?,
+                Err(CommitError::Refused(Refusal::Stale { .. })) => {
+                    core.update_running().await?;
+                    return Err(self.stale(applied.differences));
+                }
+                Err(e) => return self.refused(e, operation),
+            }
+        }
+        Err(self.stale(Vec::new()))
+    }
+
+    /// The answer to a control that was not decided.
+    fn refused(&self, error: CommitError, operation: Token) -> Result<Applied, ChangeError> {
+        Err(match error {
+            CommitError::Refused(Refusal::Already(remembered)) => return Ok(self.answer(&remembered)),
+            CommitError::Refused(Refusal::KeyReused) => reused(operation),
+            CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => {
+                ChangeError::Conflict("the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into())
+            }
+            CommitError::Refused(Refusal::NotFrozen) => ChangeError::Conflict("the log is not frozen".into()),
+            CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
+            CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
+            CommitError::Store(e) => e.into(),
+            CommitError::Unknown(why) => {
+                tracing::warn!(%operation, why, "the outcome of a change could not be learned");
+                match self.core.halt.reason() {
+                    Some(reason) => ChangeError::Halted { reason },
+                    None => ChangeError::Unknown { operation: operation.to_string() },
+                }
+            }
+        })
+    }
+
+    /// Freezes: first ends admission, then decides, then waits for the final checkpoint.
+    async fn freeze(&self, now: bool, operation: Token, digest: Hash, caller: &Caller, dry: bool) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        if !now && !dry && core.order.state().gate == Gate::Open {
+            let first = Decision {
+                operation: core.tokens.make(now_ms()),
+                request: digest,
+                action: Action::Freeze,
+                actor: caller.actor.clone(),
+                control: Control::Closing,
+            };
+            match core.batcher.control(first).await {
+                Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
+                Err(e) => return self.refused(e, operation),
+            }
+        }
+        let mut applied = self.gate(Action::Freeze, Control::Freeze, operation, digest, caller, dry).await?;
+        if !dry && applied.outcome != ChangeOutcome::Planned {
+            applied.checkpoint = self.final_checkpoint().await;
+        }
+        Ok(applied)
+    }
+
+    async fn final_checkpoint(&self) -> Option<String> {
+        let state = self.core.order.state();
+        if let Some(last) = state.size.checked_sub(1) {
+            let wait = self.wait_published(last);
+            tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.ok()?.ok()?;
+        }
+        self.checkpoint(&state.active()?.identity.name).await.ok()?
+    }
+
+    /// Freeze or unfreeze; nothing to do when the gate is that way already.
+    async fn gate(
+        &self,
+        action: Action,
+        control: Control,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        let gate = core.order.state().gate;
+        let wants_frozen = action == Action::Freeze;
+        let mut applied = self.unchanged(operation, action);
+        let already = if wants_frozen { matches!(gate, Gate::Frozen { .. }) } else { gate == Gate::Open };
+        if already {
+            return Ok(applied);
+        }
+        let word = |frozen| if frozen { "frozen".to_owned() } else { "open".to_owned() };
+        applied.differences =
+            vec![Difference { subject: format!("log {}", core.name), before: Some(word(!wants_frozen)), after: Some(word(wants_frozen)) }];
+        applied.outcome = ChangeOutcome::Planned;
+        if dry {
+            return Ok(applied);
+        }
+        let decision = Decision { operation, request: digest, action, actor: caller.actor.clone(), control };
+        match core.batcher.control(decision).await {
+            Ok(placed) => {
+                applied.outcome = ChangeOutcome::Decided;
+                applied.time_ms = Some(placed.slot.time);
+                applied.at_index = Some(placed.start);
+                Ok(applied)
+            }
+            Err(CommitError::Refused(Refusal::Frozen)) if wants_frozen => Ok(self.unchanged(operation, action)),
+            Err(CommitError::Refused(Refusal::NotFrozen)) => Ok(self.unchanged(operation, action)),
+            Err(e) => self.refused(e, operation),
+        }
+    }
+
+    async fn decided(&self, operation: Token) -> Result<Option<(Slot, u64)>, StoreError> {
+        let keys = &self.core.order.keys;
+        let Some(row) = self.core.store.get(&keys.operation(operation)).await? else { return Ok(None) };
+        let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{}: {e}", keys.operation(operation)));
+        let number = record::decode_number(&row).map_err(corrupt)?;
+        let Some(bytes) = self.core.store.get(&keys.history_item(number)).await? else { return Ok(None) };
+        Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
+    }
+
+    /// Every decided control, newest first.
+    pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
+        let keys = &self.core.order.keys;
+        let (prefix, mut records, mut generation) = (keys.history(), Vec::new(), 0);
+        let mut from = prefix.clone();
+        loop {
+            let page = self.core.store.scan(&prefix, &from, PAGE).await?;
+            let full = page.len() == PAGE;
+            for (key, bytes) in page {
+                let slot: Slot = record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+                from = format!("{}\0", keys.history_item(trailing_number(&key).unwrap_or(0)));
+                let Some(decision) = &slot.control else { continue };
+                generation += u64::from(matches!(decision.control, Control::Reconfigure { .. }));
+                records.push(HistoryRecord {
+                    operation: decision.operation.to_string(),
+                    action: decision.action,
+                    actor: decision.actor.clone(),
+                    time_ms: slot.time,
+                    slot: slot.number,
+                    at_index: if decision.control == Control::Freeze { slot.end() } else { slot.start },
+                    generation,
+                    summary: summary(decision, &slot),
+                });
+            }
+            if !full {
+                records.reverse();
+                return Ok(records);
+            }
+        }
+    }
+
+    /// One decided control, by operation id.
+    pub async fn operation(&self, id: &str) -> Result<Option<HistoryRecord>, StoreError> {
+        Ok(self.history().await?.into_iter().find(|r| r.operation == id))
+    }
+}
+
+fn reused(operation: Token) -> ChangeError {
+    ChangeError::KeyReused { operation: operation.to_string() }
+}
+
+/// A caller's idempotency key names the operation; without one it is new.
+fn operation_id(log: &str, caller: &Caller, fresh: Token) -> Token {
+    let Some(key) = &caller.idempotency_key else { return fresh };
+    let mut hash = Sha256::new();
+    for part in [log, caller.actor.as_str(), key.as_str()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    Token::from_bytes(bytes)
+}
+
+fn summary(decision: &Decision, slot: &Slot) -> String {
+    match &decision.control {
+        Control::Reconfigure { plan, open, .. } => {
+            let mut parts = Vec::new();
+            if let Some(open) = open {
+                parts.push(format!("opened {open} at {}", slot.start));
+            }
+            let planned: Vec<&str> = plan.iter().map(|p| p.name.as_str()).filter(|n| open.as_deref() != Some(*n)).collect();
+            if !planned.is_empty() {
+                parts.push(format!("planned {}", planned.join(", ")));
+            }
+            if parts.is_empty() { "changed settings".to_owned() } else { parts.join(", ") }
+        }
+        Control::Closing => "ended admission".to_owned(),
+        Control::Freeze => format!("froze the log at {}", slot.end()),
+        Control::Unfreeze => "lifted the freeze".to_owned(),
+    }
+}
+
+/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
+/// litter, not shards.
+pub(crate) async fn prepare(core: &Core, next: &LogConfig, plan: &[ShardName]) -> Result<Vec<ShardIdentity>, ChangeError> {
+    let keys = &core.order.keys;
+    let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
+    let mut taken: HashSet<u64> = core.order.state().shards.iter().map(|s| s.identity.tree_id).collect();
+    let mut puts = vec![(keys.document(&Hash(next.digest())), Bytes::from(next.canonical()))];
+    let mut identities = Vec::with_capacity(plan.len());
+    for name in plan {
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(random)?;
+        let tree_id = loop {
+            let id = getrandom::u64().map_err(random)? >> 1;
+            if id > 0 && taken.insert(id) {
+                break id;
+            }
+        };
+        let origin = format!("{}/{name}", next.origin);
+        let signer = Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let sealed = core.kek.seal(&seed, &origin).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
+        identities.push(ShardIdentity { name: name.to_string(), origin, tree_id, vkey: signer.verifier().to_string() });
+    }
+    match core.store.transact(Transaction { puts, ..Transaction::default() }).await {
+        Outcome::Committed => Ok(identities),
+        Outcome::Refused => Err(ChangeError::Store(StoreError::Io("the store refused an unguarded write".into()))),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,479 @@
+//! All logs of one pair of stores, the system log among them, and what a server process does beside them: heartbeats, a look at
+//! the clock and the free space, logs that other replicas created.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use config::{LogConfig, LogName, ShardName, ShardState};
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, prepare};
+use crate::halt::Halt;
+use crate::log::{Core, Log, Running};
+use crate::merge::fetch::Fetch;
+use crate::merge::pending::Pending;
+use crate::merge::recover;
+use crate::merge::sth::Sth;
+use crate::metrics::LogMetrics;
+use crate::order::batcher::Batcher;
+use crate::order::commit::{CommitError, Order, now_ms};
+use crate::order::keys::{Keys, LOGS, REPLICAS};
+use crate::order::slot::{Control, Decision, FORMAT, Tokens};
+use crate::order::state::Refusal;
+use crate::record;
+use crate::shard::Shards;
+use crate::shard::keys::Kek;
+use crate::store::{Coordination, Objects, Outcome, StoreError, Transaction};
+
+/// The log that orders what belongs to no single log.
+pub const SYSTEM: &str = config::SYSTEM;
+/// Time between heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A replica that was silent for longer is not live.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The most a replica's clock may be off the store's.
+const SKEW_MS: u64 = 5_000;
+/// Time between looks at the free space.
+const SPACE: Duration = Duration::from_millis(250);
+/// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
+const FOLLOW: Duration = Duration::from_millis(20);
+
+/// What an engine needs.
+pub struct EngineOptions {
+    /// Slots, positions, small batches.
+    pub coordination: Arc<dyn Coordination>,
+    /// Tiles, bundles, checkpoints, large batches.
+    pub objects: Arc<dyn Objects>,
+    /// Opens the shards' signing keys.
+    pub kek: Kek,
+    /// Host and process id, for people.
+    pub label: String,
+    /// Bytes that stay free: with less, writes are refused as `Full`.
+    pub min_free: u64,
+    /// Bytes of entries that may wait for publication, per log.
+    pub max_pending_bytes: usize,
+}
+
+/// Why the engine or a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A change that opening needs.
+    #[error("cannot create the log {log}: {error}")]
+    Create {
+        /// The log.
+        log: String,
+        /// Why.
+        error: Box<ChangeError>,
+    },
+    /// The system has no randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A live server process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaInfo {
+    /// 16 hex digits.
+    pub id: String,
+    /// Host and process id.
+    pub label: String,
+    /// The newest slot format it understands.
+    pub format: u32,
+    /// The generation it runs of the log asked for.
+    pub generation: Option<u64>,
+    /// Since its last heartbeat.
+    pub age: Duration,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heartbeat {
+    label: String,
+    format: u32,
+    generations: BTreeMap<String, u64>,
+    time: u64,
+}
+
+struct Running1 {
+    log: Log,
+    closing: watch::Sender<bool>,
+    batcher: JoinHandle<()>,
+    sth: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// All logs of one pair of stores.
+pub struct Engine {
+    store: Arc<dyn Coordination>,
+    objects: Arc<dyn Objects>,
+    kek: Arc<Kek>,
+    id: String,
+    label: String,
+    min_free: u64,
+    max_pending: usize,
+    low_space: Arc<AtomicBool>,
+    skewed: Arc<AtomicBool>,
+    logs: RwLock<BTreeMap<String, Running1>>,
+    /// One log is opened at a time.
+    opening: tokio::sync::Mutex<()>,
+    tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens every log of the stores; creates the system log when it is not there.
+    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        let engine = Arc::new(Self {
+            store: options.coordination,
+            objects: options.objects,
+            kek: Arc::new(options.kek),
+            id: format!("{:016x}", getrandom::u64()?),
+            label: options.label,
+            min_free: options.min_free,
+            max_pending: options.max_pending_bytes,
+            low_space: Arc::default(),
+            skewed: Arc::default(),
+            logs: RwLock::default(),
+            opening: tokio::sync::Mutex::default(),
+            tasks: std::sync::Mutex::default(),
+        });
+        engine.open_new_logs().await?;
+        if engine.get(SYSTEM).is_none() {
+            let shard = ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
+            let config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
+            let caller = Caller { actor: "server".to_owned(), idempotency_key: None };
+            engine.create(config, caller).await.map_err(|e| EngineError::Create { log: SYSTEM.to_owned(), error: Box::new(e) })?;
+        }
+        engine.beat().await?;
+        let heart = tokio::spawn(Arc::clone(&engine).heartbeats());
+        let space = tokio::spawn(Arc::clone(&engine).watch_space());
+        engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([heart, space]);
+        Ok(engine)
+    }
+
+    fn get(&self, name: &str) -> Option<Log> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|r| r.log.clone())
+    }
+
+    fn all(&self) -> Vec<Log> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).values().map(|r| r.log.clone()).collect()
+    }
+
+    /// The log of that name.
+    pub fn log(&self, name: &str) -> Option<Arc<Log>> {
+        self.get(name).map(Arc::new)
+    }
+
+    /// Every log but the system log, by name.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        self.all().into_iter().filter(|l| l.name() != SYSTEM).map(Arc::new).collect()
+    }
+
+    /// The system log; `None` only while the engine opens.
+    pub fn system(&self) -> Option<Arc<Log>> {
+        self.log(SYSTEM)
+    }
+
+    /// This process's replica id.
+    pub fn replica_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Creates a log: its first slot plans and opens the shards of the document.
+    pub async fn create_log(self: &Arc<Self>, config: LogConfig, caller: Caller) -> Result<Applied, ChangeError> {
+        if config.log.as_str() == SYSTEM {
+            return Err(ChangeError::Conflict(format!("the name {SYSTEM} is reserved")));
+        }
+        self.create(config, caller).await
+    }
+
+    async fn create(self: &Arc<Self>, config: LogConfig, caller: Caller) -> Result<Applied, ChangeError> {
+        let name = config.log.to_string();
+        let findings = config.validate();
+        if !findings.is_empty() {
+            return Err(ChangeError::Invalid(findings));
+        }
+        if let Some(frozen) = config.shards.iter().find(|s| s.state == ShardState::Frozen) {
+            return Err(ChangeError::Conflict(format!("shard {}: a new log has no frozen shards", frozen.name)));
+        }
+        let row = Transaction { puts: vec![(format!("{LOGS}{name}"), record::encode(&name))], ..Transaction::default() };
+        match self.store.transact(row).await {
+            Outcome::Committed => {}
+            Outcome::Refused => return Err(ChangeError::Conflict(format!("the log {name} could not be registered"))),
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        self.open_log(&name).await?;
+        let log = self.get(&name).ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
+        let core = &log.core;
+        let mut applied = Applied {
+            operation: core.tokens.make(now_ms()).to_string(),
+            action: Action::Create,
+            outcome: ChangeOutcome::Unchanged,
+            base_generation: 0,
+            generation: 1,
+            etag: config.etag(1),
+            time_ms: None,
+            at_index: None,
+            differences: Vec::new(),
+            checkpoint: None,
+        };
+        if core.order.state().len > 0 {
+            return Ok(applied);
+        }
+        let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
+        let plan = prepare(core, &config, &names).await?;
+        let operation = core.tokens.make(now_ms());
+        let open = config.active().map(|s| s.name.to_string());
+        let control = Control::Reconfigure { base: 0, document: Hash(config.digest()), plan, open };
+        let request = Hash(config.digest());
+        let decision = Decision { operation, request, action: Action::Create, actor: caller.actor, control };
+        match core.batcher.control(decision).await {
+            Ok(placed) => {
+                applied.operation = operation.to_string();
+                applied.outcome = ChangeOutcome::Decided;
+                applied.time_ms = Some(placed.slot.time);
+                applied.at_index = Some(placed.start);
+            }
+            // Another replica created it at the same moment.
+            Err(CommitError::Refused(Refusal::Stale { .. })) => {}
+            Err(CommitError::Store(e)) => return Err(e.into()),
+            Err(e) => {
+                tracing::warn!(error = %e, name, "cannot create the log");
+                return Err(ChangeError::Unknown { operation: operation.to_string() });
+            }
+        }
+        core.update_running().await?;
+        Ok(applied)
+    }
+
+    /// Opens the logs that are in the store and not open here.
+    async fn open_new_logs(self: &Arc<Self>) -> Result<(), StoreError> {
+        let rows = self.store.scan(LOGS, LOGS, 10_000).await?;
+        for (key, _) in rows {
+            let name = &key[LOGS.len()..];
+            if self.get(name).is_none() {
+                self.open_log(name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
+        let _one = self.opening.lock().await;
+        if self.get(name).is_some() {
+            return Ok(());
+        }
+        let running = self.start(name).await?;
+        self.logs.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), running);
+        Ok(())
+    }
+
+    /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
+    async fn start(self: &Arc<Self>, name: &str) -> Result<Running1, StoreError> {
+        let keys = Keys::new(name);
+        let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
+        let (pending, slots) = Pending::new();
+        let pending = Arc::new(pending);
+        let corrupt = |e: StoreError| match e {
+            StoreError::Corrupt(why) => {
+                halt.halt(why);
+                Ok(())
+            }
+            other => Err(other),
+        };
+        let view = match recover::view(&keys, &*self.store).await {
+            Ok(view) => view,
+            Err(e) => {
+                corrupt(e)?;
+                crate::order::state::View::default()
+            }
+        };
+        let snapshot = Arc::new(view.state.clone());
+        let stores = (Arc::clone(&self.store), Arc::clone(&self.objects));
+        let order = Order::new(keys, stores, view, Arc::clone(&pending), Arc::clone(&metrics), Arc::clone(&halt));
+        let placeholder = LogConfig::new(
+            LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
+            name.to_owned(),
+            ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
+        );
+        let core = Arc::new(Core {
+            name: name.to_owned(),
+            store: Arc::clone(&self.store),
+            objects: Arc::clone(&self.objects),
+            kek: Arc::clone(&self.kek),
+            order,
+            batcher: Batcher::default(),
+            tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
+            pending,
+            shards: Shards::default(),
+            halt: Arc::clone(&halt),
+            metrics,
+            published: watch::Sender::new(0),
+            last_cut: tokio::sync::Mutex::default(),
+            running: ArcSwap::from_pointee(Running { generation: 0, document: Arc::new(placeholder) }),
+            trouble: std::sync::Mutex::default(),
+            low_space: Arc::clone(&self.low_space),
+            skewed: Arc::clone(&self.skewed),
+            max_pending: self.max_pending,
+        });
+        let mut growing = Vec::new();
+        if !halt.is_halted() {
+            let resumed = async {
+                core.order.refresh().await?;
+                core.update_running().await?;
+                recover::trees(&core).await
+            };
+            match resumed.await {
+                Ok(trees) => growing = trees,
+                Err(e) => corrupt(e)?,
+            }
+        }
+        let state = core.order.state();
+        let published = core.shards.published(&state);
+        core.metrics.published.set(published);
+        core.published.send_replace(published);
+        core.pending.release(published);
+        let (closing, closed) = watch::channel(false);
+        let (cuts, requests) = mpsc::channel(1);
+        let integrated = watch::Sender::new(0);
+        let sth = Sth {
+            core: Arc::clone(&core),
+            cuts,
+            integrated: integrated.subscribe(),
+            closing: closed,
+            published: Arc::clone(&snapshot),
+        };
+        let fetch =
+            Fetch { core: Arc::clone(&core), slots, cuts: requests, growing, state: snapshot, integrated, batches: Vec::new() };
+        let committer = Arc::clone(&core);
+        Ok(Running1 {
+            batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),
+            sth: tokio::spawn(sth.run()),
+            others: vec![tokio::spawn(fetch.run()), tokio::spawn(follow(Arc::clone(&core)))],
+            log: Log { core },
+            closing,
+        })
+    }
+
+    async fn heartbeats(self: Arc<Self>) {
+        let mut last = BTreeMap::new();
+        loop {
+            // A new generation is reported at once, everything else in the slow rhythm.
+            let deadline = tokio::time::Instant::now() + HEARTBEAT;
+            while tokio::time::Instant::now() < deadline && self.generations() == last {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            last = self.generations();
+            if let Err(e) = self.beat().await {
+                tracing::warn!(error = %e, "cannot report to the other replicas");
+            }
+            if let Err(e) = self.open_new_logs().await {
+                tracing::warn!(error = %e, "cannot look for new logs");
+            }
+        }
+    }
+
+    fn generations(&self) -> BTreeMap<String, u64> {
+        self.all().iter().map(|log| (log.name().to_owned(), log.core.running.load().generation)).collect()
+    }
+
+    /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
+    async fn beat(&self) -> Result<(), StoreError> {
+        let before = now_ms();
+        let time = self.store.now().await?;
+        let after = now_ms();
+        let skewed = time + SKEW_MS < before || time > after + SKEW_MS;
+        if skewed != self.skewed.swap(skewed, Relaxed) {
+            tracing::warn!(skewed, "this replica's clock against the store's");
+        }
+        let beat = Heartbeat { label: self.label.clone(), format: FORMAT, generations: self.generations(), time };
+        let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
+        let old = Duration::from_secs(60);
+        let gone = rows.into_iter().filter(|(_, bytes)| {
+            record::decode::<Heartbeat>(bytes).is_ok_and(|b| Duration::from_millis(time.saturating_sub(b.time)) > old)
+        });
+        let transaction = Transaction {
+            puts: vec![(format!("{REPLICAS}{}", self.id), record::encode(&beat))],
+            deletes: gone.map(|(key, _)| key).collect(),
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+            Outcome::Committed | Outcome::Refused => Ok(()),
+        }
+    }
+
+    async fn watch_space(self: Arc<Self>) {
+        loop {
+            if let Ok(Some(free)) = self.objects.free().await {
+                let low = free < self.min_free;
+                if low != self.low_space.swap(low, Relaxed) {
+                    tracing::warn!(free, reserve = self.min_free, low, "free space");
+                }
+            }
+            tokio::time::sleep(SPACE).await;
+        }
+    }
+
+    /// Every live replica, with the generation it runs of `log`.
+    pub async fn replicas(&self, log: Option<&str>) -> Result<Vec<ReplicaInfo>, StoreError> {
+        let now = self.store.now().await?;
+        let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(key, bytes)| {
+                let beat: Heartbeat = record::decode(&bytes).ok()?;
+                let age = Duration::from_millis(now.saturating_sub(beat.time));
+                (age <= SILENCE).then(|| ReplicaInfo {
+                    id: key[REPLICAS.len()..].to_owned(),
+                    generation: log.and_then(|l| beat.generations.get(l).copied()),
+                    label: beat.label,
+                    format: beat.format,
+                    age,
+                })
+            })
+            .collect())
+    }
+
+    /// Takes no more writes, commits what is queued, publishes what is ordered, and stops.
+    pub async fn shutdown(&self) {
+        let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
+        let logs: Vec<Running1> = logs.into_values().collect();
+        logs.iter().for_each(|l| l.log.core.batcher.close());
+        for log in logs {
+            let _ = log.batcher.await;
+            log.closing.send_replace(true);
+            let _ = log.sth.await;
+            log.others.iter().for_each(JoinHandle::abort);
+        }
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.iter().for_each(JoinHandle::abort);
+        let goodbye = Transaction { deletes: vec![format!("{REPLICAS}{}", self.id)], ..Transaction::default() };
+        if let Outcome::Failed(e) | Outcome::Unknown(e) = self.store.transact(goodbye).await {
+            tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
+        }
+    }
+}
+
+/// Reads the slots that other replicas decide.
+async fn follow(core: Arc<Core>) {
+    let prefix = core.order.keys.slots();
+    loop {
+        tokio::select! {
+            () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = core.halt.halted() => return,
+        }
+        if let Err(e) = async { core.order.refresh().await?; core.update_running().await }.await {
+            tracing::warn!(error = %e, log = core.name, "cannot read the slots");
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
+}

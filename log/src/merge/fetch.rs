@@ -1,0 +1,199 @@
+//! `fetch`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands out cuts:
+//! finished tiles, partial tiles and roots at one position of the order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tlog::{Hash, bundle};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::pending::{Held, Pending};
+use super::tree::{ShardTree, TileBytes};
+use crate::log::Core;
+use crate::order::slot::{Slot, Token};
+use crate::order::state::{Phase, State};
+use crate::record;
+use crate::store::StoreError;
+
+/// One shard in a cut.
+#[derive(Debug)]
+pub struct ShardCut {
+    /// Its name.
+    pub name: String,
+    /// Entries.
+    pub size: u64,
+    /// Root at that size.
+    pub root: Hash,
+    /// Tiles and bundles finished since the last cut, and those partial at this size.
+    pub tiles: Vec<TileBytes>,
+}
+
+/// Everything integrated since the last cut, oldest shard first.
+#[derive(Debug)]
+pub struct Cut {
+    /// The shards that grew or closed.
+    pub shards: Vec<ShardCut>,
+    /// The state after the last integrated slot.
+    pub state: Arc<State>,
+    /// Batches whose entries the cut covers, with whether each is an object.
+    pub batches: Vec<(Token, bool)>,
+}
+
+/// A shard whose tree is not yet published whole.
+#[derive(Debug)]
+pub struct Growing {
+    /// The shard.
+    pub name: String,
+    /// Global index of its first entry.
+    pub start: u64,
+    /// Its tree.
+    pub tree: ShardTree,
+    /// Tiles finished since the last cut.
+    pub full: Vec<TileBytes>,
+    /// Size at the last cut; `None` when it was never in one.
+    pub cut: Option<u64>,
+}
+
+/// The integrator of one log.
+pub struct Fetch {
+    /// The log.
+    pub core: Arc<Core>,
+    /// Slots to integrate.
+    pub slots: mpsc::UnboundedReceiver<(Arc<Slot>, Arc<State>)>,
+    /// Requests for cuts.
+    pub cuts: mpsc::Receiver<oneshot::Sender<Cut>>,
+    /// Oldest first.
+    pub growing: Vec<Growing>,
+    /// The state after the last integrated slot.
+    pub state: Arc<State>,
+    /// Tells how far the integration is, as a global index.
+    pub integrated: watch::Sender<u64>,
+    /// Batches integrated since the last cut.
+    pub batches: Vec<(Token, bool)>,
+}
+
+impl Fetch {
+    /// Runs until the log ends.
+    pub async fn run(mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.core.halt.halted() => return,
+                Some(cut) = self.cuts.recv() => { let _ = cut.send(self.cut()); }
+                Some((slot, state)) = self.slots.recv() => {
+                    if let Err(e) = self.integrate(&slot, state).await {
+                        self.core.halt.halt(e.to_string());
+                        return;
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+
+    async fn integrate(&mut self, slot: &Slot, state: Arc<State>) -> Result<(), StoreError> {
+        self.open_shards(&state);
+        for (start, batch) in slot.placed() {
+            self.batches.push((batch.token, batch.object));
+            let Some(shard) = state.shard_at(start) else { continue };
+            let Some(growing) = self.growing.iter_mut().find(|g| g.name == shard.identity.name) else { continue };
+            let leaf = start - growing.start;
+            let have = growing.tree.size();
+            if leaf + batch.entries <= have {
+                continue;
+            }
+            if leaf > have {
+                return Err(StoreError::Corrupt(format!("entries {have}..{leaf} of shard {} are missing", growing.name)));
+            }
+            let Some(held) = self.core.pending.find(start) else {
+                return Err(StoreError::Corrupt(format!("batch {} is gone before it was integrated", batch.token)));
+            };
+            let bytes = read_batch_patiently(&self.core, &held).await?;
+            let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", batch.token)))?;
+            if entries.len() as u64 != batch.entries {
+                return Err(StoreError::Corrupt(format!("batch {} holds {} entries, its slot says {}", batch.token, entries.len(), batch.entries)));
+            }
+            let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
+            entries.into_iter().skip(skip).for_each(|entry| growing.tree.push(entry, &mut growing.full));
+        }
+        let at = state.size;
+        self.state = state;
+        self.core.metrics.integrated.set(at);
+        self.integrated.send_replace(at);
+        Ok(())
+    }
+
+    /// A tree for each shard that opened.
+    fn open_shards(&mut self, state: &State) {
+        let Some(active) = state.active() else { return };
+        let known = self.growing.iter().any(|g| g.name == active.identity.name);
+        if let (Phase::Active { start }, false) = (active.phase, known) {
+            self.growing.push(Growing {
+                name: active.identity.name.clone(),
+                start,
+                tree: ShardTree::default(),
+                full: Vec::new(),
+                cut: None,
+            });
+        }
+    }
+
+    fn cut(&mut self) -> Cut {
+        let state = Arc::clone(&self.state);
+        let mut shards = Vec::new();
+        self.growing.retain_mut(|growing| {
+            let size = growing.tree.size();
+            let phase = state.shards.iter().find(|s| s.identity.name == growing.name).map(|s| s.phase);
+            let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if length == size);
+            if growing.cut != Some(size) {
+                let mut tiles = std::mem::take(&mut growing.full);
+                tiles.extend(growing.tree.partials());
+                shards.push(ShardCut { name: growing.name.clone(), size, root: growing.tree.root(), tiles });
+                growing.cut = Some(size);
+            } else if whole {
+                // Published before it closed: named once more, so that it is sealed.
+                shards.push(ShardCut { name: growing.name.clone(), size, root: growing.tree.root(), tiles: Vec::new() });
+            }
+            !whole
+        });
+        Cut { shards, state, batches: std::mem::take(&mut self.batches) }
+    }
+}
+
+/// A batch's bytes, checked against its slot. Corruption is an error at once; a store that does not answer is asked again.
+async fn read_batch_patiently(core: &Core, held: &Held) -> Result<Bytes, StoreError> {
+    loop {
+        match read_batch(core, held).await {
+            Ok(Some(bytes)) => return Ok(bytes),
+            Ok(None) => return Err(StoreError::Corrupt(format!("batch {} is missing; run `logd fsck`", held.batch.token))),
+            Err(e @ StoreError::Corrupt(_)) => return Err(e),
+            Err(e) => tracing::warn!(error = %e, "cannot read a batch; trying again"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// A batch's bytes: from memory, the store, or (when another replica has published it and let it go) the bundles.
+pub async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, StoreError> {
+    if let Some(bytes) = held.bytes.get() {
+        return Ok(Some(bytes.clone()));
+    }
+    let key = core.order.keys.batch(held.batch.token);
+    let stored = if held.batch.object { core.objects.get(&key).await? } else { core.store.get(&key).await? };
+    let bytes = match stored {
+        Some(bytes) => bytes,
+        None => {
+            let Some(bytes) = core.published_range(held.start, held.batch.entries).await? else { return Ok(None) };
+            bytes
+        }
+    };
+    if record::digest(&bytes) != held.batch.digest {
+        return Err(StoreError::Corrupt(format!("{key}: its bytes are not those that were ordered; run `logd fsck`")));
+    }
+    note(&core.pending, held, &bytes);
+    Ok(Some(bytes))
+}
+
+fn note(pending: &Pending, held: &Held, bytes: &Bytes) {
+    pending.fill(held, bytes);
+}

@@ -1,0 +1,98 @@
+//! Ordered, not yet published: the entries that readers get from memory, and the queue to the integrator.
+//!
+//! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed
+//! checkpoint covers it; then the bundles have it. The memory is bounded by admission.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::order::slot::{BatchRef, Slot};
+use crate::order::state::State;
+
+/// A slot on its way to the integrator.
+#[derive(Debug)]
+pub struct Ordered {
+    /// The slot.
+    pub slot: Arc<Slot>,
+    /// The state after it.
+    pub state: Arc<State>,
+    /// The bytes of each batch, where this replica has them.
+    pub bytes: Vec<Option<Bytes>>,
+}
+
+/// A batch that is not published yet.
+#[derive(Debug)]
+pub struct Held {
+    /// Global index of its first entry.
+    pub start: u64,
+    /// Its name and size.
+    pub batch: BatchRef,
+    /// Its bytes, once known here.
+    pub bytes: OnceLock<Bytes>,
+}
+
+/// All ordered slots of one log that are not published.
+#[derive(Debug)]
+pub struct Pending {
+    held: RwLock<BTreeMap<u64, Arc<Held>>>,
+    bytes: AtomicUsize,
+    queue: mpsc::UnboundedSender<(Arc<Slot>, Arc<State>)>,
+}
+
+impl Pending {
+    /// An empty one, and the integrator's end of the queue. The queue is unbounded because what is in it is decided already;
+    /// admission bounds it, by [`Pending::bytes`].
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<(Arc<Slot>, Arc<State>)>) {
+        let (queue, receiver) = mpsc::unbounded_channel();
+        (Self { held: RwLock::default(), bytes: AtomicUsize::new(0), queue }, receiver)
+    }
+
+    /// Takes a slot. Called once per slot, in order.
+    pub fn push(&self, ordered: Ordered) {
+        let Ordered { slot, state, bytes } = ordered;
+        {
+            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            for ((start, batch), bytes) in slot.placed().zip(bytes) {
+                self.bytes.fetch_add(bytes.as_ref().map_or(0, Bytes::len), Relaxed);
+                let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
+                held.insert(start, Arc::new(Held { start, batch: batch.clone(), bytes }));
+            }
+        }
+        // The integrator ends only with the log; then nobody needs the slot.
+        let _ = self.queue.send((slot, state));
+    }
+
+    /// The batch that holds a global index.
+    pub fn find(&self, index: u64) -> Option<Arc<Held>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, batch) = held.range(..=index).next_back()?;
+        (index < batch.start + batch.batch.entries).then(|| Arc::clone(batch))
+    }
+
+    /// Notes bytes that were read from the store.
+    pub fn fill(&self, held: &Held, bytes: &Bytes) {
+        if held.bytes.set(bytes.clone()).is_ok() {
+            self.bytes.fetch_add(bytes.len(), Relaxed);
+        }
+    }
+
+    /// Lets go of everything below a global index.
+    pub fn release(&self, below: u64) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        while let Some(first) = held.first_entry() {
+            if first.get().start + first.get().batch.entries > below {
+                break;
+            }
+            self.bytes.fetch_sub(first.remove().bytes.get().map_or(0, Bytes::len), Relaxed);
+        }
+    }
+
+    /// Bytes held, of entries that are not published.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+}

@@ -1,0 +1,153 @@
+//! What the engine counts: plain atomics, read by whoever exports them.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// A number that can be set.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+    /// Reads it.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+    /// Adds to it.
+    pub fn add(&self, value: u64) {
+        self.0.fetch_add(value, Relaxed);
+    }
+    /// Takes from it.
+    pub fn sub(&self, value: u64) {
+        self.0.fetch_sub(value, Relaxed);
+    }
+}
+
+/// A histogram over fixed bounds: how many observations were at most each bound, not cumulated.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [f64],
+    counts: Vec<AtomicU64>,
+    sum_micros: AtomicU64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(), sum_micros: AtomicU64::new(0) }
+    }
+    /// Counts one observation.
+    pub fn observe(&self, value: f64) {
+        let at = self.bounds.partition_point(|bound| *bound < value);
+        self.counts[at].fetch_add(1, Relaxed);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "observations are small and positive")]
+        self.sum_micros.fetch_add((value * 1e6) as u64, Relaxed);
+    }
+    /// Upper bounds; one more bucket has none.
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+    /// Count per bucket.
+    pub fn counts(&self) -> Vec<u64> {
+        self.counts.iter().map(|c| c.load(Relaxed)).collect()
+    }
+    /// Sum of all observations.
+    pub fn sum(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a metric")]
+        let micros = self.sum_micros.load(Relaxed) as f64;
+        micros / 1e6
+    }
+}
+
+const SECONDS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const ROUNDS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 64.0];
+
+/// Counters of one log on this replica.
+#[derive(Debug)]
+pub struct LogMetrics {
+    /// Commits decided by this replica.
+    pub commits: Gauge,
+    /// Entries acknowledged by this replica.
+    pub entries: Gauge,
+    /// Commits under way.
+    pub commits_in_flight: Gauge,
+    /// Entries waiting to be committed.
+    pub queued: Gauge,
+    /// Seconds from the start of a commit to its decision.
+    pub commit_seconds: Histogram,
+    /// Proposals a commit took; more than 2 without paging is a bug.
+    pub commit_rounds: Histogram,
+    /// Seconds that one publication took, from the cut to the signed checkpoint.
+    pub publish_seconds: Histogram,
+    /// Checkpoints signed.
+    pub publications: Gauge,
+    /// Global position of the order.
+    pub ordered: Gauge,
+    /// Global position of the tree.
+    pub integrated: Gauge,
+    /// Global position of the signed checkpoints.
+    pub published: Gauge,
+    /// Partial tiles and bundles deleted.
+    pub partials_deleted: Gauge,
+    failures: Mutex<Vec<(String, u64)>>,
+}
+
+impl Default for LogMetrics {
+    fn default() -> Self {
+        Self {
+            commits: Gauge::default(),
+            entries: Gauge::default(),
+            commits_in_flight: Gauge::default(),
+            queued: Gauge::default(),
+            commit_seconds: Histogram::new(SECONDS),
+            commit_rounds: Histogram::new(ROUNDS),
+            publish_seconds: Histogram::new(SECONDS),
+            publications: Gauge::default(),
+            ordered: Gauge::default(),
+            integrated: Gauge::default(),
+            published: Gauge::default(),
+            partials_deleted: Gauge::default(),
+            failures: Mutex::default(),
+        }
+    }
+}
+
+impl LogMetrics {
+    /// Counts a failed step of a commit.
+    pub fn failure(&self, step: &str, error: &StoreError) {
+        let kind = match error {
+            StoreError::Full(_) => "full",
+            StoreError::Corrupt(_) => "corrupt",
+            StoreError::TooLarge { .. } => "too_large",
+            StoreError::Busy(_) => "busy",
+            StoreError::Io(_) => "io",
+        };
+        let reason = format!("{step}_{kind}");
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match failures.iter_mut().find(|(r, _)| *r == reason) {
+            Some((_, count)) => *count += 1,
+            None => failures.push((reason, 1)),
+        }
+    }
+    /// Failed steps by reason.
+    pub fn failures(&self) -> Vec<(String, u64)> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Counts the proposals of a commit.
+    pub fn rounds(&self, rounds: u32) {
+        self.commit_rounds.observe(f64::from(rounds));
+    }
+    /// Counts a commit of `entries` entries that took `time`.
+    pub fn committed(&self, entries: u64, time: Duration) {
+        self.commits.add(1);
+        self.entries.add(entries);
+        self.commit_seconds.observe(time.as_secs_f64());
+    }
+}

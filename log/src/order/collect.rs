@@ -1,0 +1,94 @@
+//! The floor: what is published may go, in just this order: snapshot, floor, announcements below the floor, slots below it.
+//!
+//! What must never happen: a slot that goes before a snapshot covers it, a decision below the floor. The floor is raised before
+//! anything is deleted, and every decision is guarded by it in its own transaction.
+
+use std::sync::Arc;
+
+use super::WINDOW;
+use super::commit::now_ms;
+use super::keys::trailing_number;
+use super::slot::Token;
+use super::state::State;
+use crate::log::Core;
+use crate::record;
+use crate::store::{Guard, Outcome, StoreError, Transaction};
+
+/// Rows deleted in one transaction.
+const CHUNK: usize = 512;
+/// Age after which a batch that nothing refers to is litter, milliseconds.
+const LITTER_AGE_MS: u64 = 3_600_000;
+
+async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError> {
+    match core.store.transact(transaction).await {
+        Outcome::Committed => Ok(true),
+        Outcome::Refused => Ok(false),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+    }
+}
+
+/// Deletes every key below `prefix` for which `dead` holds, from the lowest on, until one lives.
+async fn sweep(core: &Core, prefix: &str, dead: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
+    let mut count = 0;
+    loop {
+        let rows = core.store.scan(prefix, prefix, CHUNK).await?;
+        let deletes: Vec<String> = rows.into_iter().map(|(key, _)| key).take_while(|key| dead(key)).collect();
+        let n = deletes.len();
+        if n > 0 {
+            apply(core, Transaction { deletes, ..Transaction::default() }).await?;
+            count += n as u64;
+        }
+        if n < CHUNK {
+            return Ok(count);
+        }
+    }
+}
+
+/// Collects what `published`, the state after the last published slot, allows. Does nothing until it is worth it.
+pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let floor = core.order.state().len.saturating_sub(WINDOW).min(published.len);
+    let before = match core.store.get(&keys.floor()).await? {
+        Some(row) => record::decode_number(&row).map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.floor())))?,
+        None => 0,
+    };
+    if floor < before + WINDOW {
+        return Ok(());
+    }
+    let raised = apply(
+        core,
+        Transaction {
+            guards: vec![Guard::AtMost(keys.floor(), floor)],
+            puts: vec![
+                (keys.snapshot(published.len), record::encode(&**published)),
+                (keys.floor(), record::encode_number(floor)),
+            ],
+            ..Transaction::default()
+        },
+    )
+    .await?;
+    if !raised {
+        return Ok(()); // Another replica is further.
+    }
+    let number_below = |key: &str, limit: u64| trailing_number(key).is_some_and(|n| n < limit);
+    let seen_below = |key: &str| key.rsplit('/').nth(1).and_then(|n| n.parse::<u64>().ok()).is_some_and(|seen| seen < floor);
+    sweep(core, &keys.bag(), seen_below).await?;
+    sweep(core, &keys.slots(), |key| number_below(key, floor)).await?;
+    sweep(core, &keys.snapshots(), |key| number_below(key, published.len)).await?;
+    litter(core).await
+}
+
+/// Batches that nothing refers to: their author died between writing and announcing.
+async fn litter(core: &Core) -> Result<(), StoreError> {
+    let old = now_ms().saturating_sub(LITTER_AGE_MS);
+    let born = |key: &str| key.rsplit('/').next().and_then(|t| t.parse::<Token>().ok()).map(|t| t.birth_ms());
+    // Tokens sort by birth, so the old ones come first. One that is ordered but unpublished, or announced, is not litter; with
+    // publication alive there is none that old, and without it nothing may go.
+    if core.pending.bytes() > 0 {
+        return Ok(());
+    }
+    if core.store.scan(&core.order.keys.bag(), &core.order.keys.bag(), 1).await?.is_empty() {
+        sweep(core, &core.order.keys.batches(), |key| born(key).is_some_and(|ms| ms < old)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,365 @@
+//! The commit protocol: announce, decide, help.
+//!
+//! A committer first tries to decide the next slot alone (one transaction, the fast path). Who loses announces its work and
+//! proposes again, with every announced work in the proposal; whoever wins, all are served. No lock, lease or leader.
+//!
+//! What must never happen: an answer that is not so. `Ordered` is given only for a token found in the slots; `Rejected` only
+//! when no earlier write of ours can still land: proposals hold for one slot number, announcements die at a freeze.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::WINDOW;
+use super::keys::{Keys, trailing_number};
+use super::propose::propose;
+use super::slot::{Announcement, Control, Slot, Token, Work};
+use super::state::{Gate, Refusal, Remembered, State, View};
+use crate::halt::Halt;
+use crate::merge::pending::{Ordered, Pending};
+use crate::metrics::LogMetrics;
+use crate::record;
+use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+
+/// How long a committer goes on when the store does not answer, before it says that the outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Slots read at a time.
+const PAGE: usize = 256;
+/// Announcements looked at in one proposal.
+const BAG: usize = 4096;
+
+/// Where a work landed.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The slot that ordered it.
+    pub slot: Arc<Slot>,
+    /// Global index of its first entry (a batch), or at which it took effect (a control).
+    pub start: u64,
+}
+
+/// Why a work was not ordered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The log is frozen; the work never will be ordered.
+    #[error("the log is frozen")]
+    Frozen,
+    /// The state refuses this control; it never will be decided.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// The store refused to write; nothing was written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// It may or may not have been ordered.
+    #[error("the outcome could not be learned: {0}")]
+    Unknown(String),
+}
+
+/// One work to commit.
+#[derive(Clone, Debug)]
+pub struct Mine {
+    /// The batch or control.
+    pub work: Work,
+    /// A batch's bytes.
+    pub bytes: Bytes,
+}
+
+/// One log's order, as this replica sees it.
+pub struct Order {
+    /// Where its rows are.
+    pub keys: Keys,
+    store: Arc<dyn Coordination>,
+    objects: Arc<dyn Objects>,
+    /// Advances only under this lock; never held over an await.
+    view: Mutex<View>,
+    /// The view's state, for everyone who only looks.
+    state: ArcSwap<State>,
+    /// Receives each slot in order, under the view's lock.
+    pending: Arc<Pending>,
+    /// Bytes of batches being committed here, so that they need not be read back.
+    own: Mutex<HashMap<Token, Bytes>>,
+    metrics: Arc<LogMetrics>,
+    halt: Arc<Halt>,
+}
+
+impl Order {
+    /// An order that starts from a view that was read before.
+    pub fn new(
+        keys: Keys,
+        stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
+        view: View,
+        pending: Arc<Pending>,
+        metrics: Arc<LogMetrics>,
+        halt: Arc<Halt>,
+    ) -> Self {
+        let state = ArcSwap::from_pointee(view.state.clone());
+        let (store, objects) = stores;
+        Self { keys, store, objects, view: Mutex::new(view), state, pending, own: Mutex::default(), metrics, halt }
+    }
+
+    /// The state after all slots known here.
+    pub fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    fn view(&self) -> std::sync::MutexGuard<'_, View> {
+        // A panic under this lock can only come from a bug in the pure functions; the view it left is still a whole one.
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next slot into the view; one that is there already is passed over.
+    fn advance(&self, slot: Slot, digest: tlog::Hash) -> bool {
+        let mut view = self.view();
+        if slot.number != view.state.len {
+            return slot.number < view.state.len;
+        }
+        let slot = Arc::new(slot);
+        if let Err(invalid) = view.advance(Arc::clone(&slot), digest) {
+            self.halt.halt(format!("{invalid}; run `logd fsck`"));
+            return false;
+        }
+        let state = Arc::new(view.state.clone());
+        let bytes = {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            slot.batches.iter().map(|b| own.remove(&b.token)).collect()
+        };
+        self.pending.push(Ordered { slot, state: Arc::clone(&state), bytes });
+        self.metrics.ordered.set(state.size);
+        self.state.store(state);
+        true
+    }
+
+    /// Reads the slots that others decided. Answers how many were new.
+    pub async fn refresh(&self) -> Result<u64, StoreError> {
+        let before = self.state().len;
+        loop {
+            let len = self.state().len;
+            let page = self.store.scan(&self.keys.slots(), &self.keys.slot(len), PAGE).await?;
+            let full = page.len() == PAGE;
+            for (key, bytes) in page {
+                let slot: Slot = match record::decode(&bytes) {
+                    Ok(slot) => slot,
+                    Err(e) => {
+                        self.halt.halt(format!("{key}: {e}; run `logd fsck`"));
+                        return Err(StoreError::Corrupt(format!("{key}: {e}")));
+                    }
+                };
+                if trailing_number(&key) != Some(slot.number) || !self.advance(slot, record::digest(&bytes)) {
+                    return self.fell_behind().await.map(|()| 0);
+                }
+            }
+            if !full {
+                return Ok(self.state().len - before);
+            }
+        }
+    }
+
+    /// A gap in the slots: either they were collected while this process was paused, or the store is damaged.
+    async fn fell_behind(&self) -> Result<(), StoreError> {
+        let floor = self.floor().await?;
+        if floor > self.state().len {
+            self.halt.halt(format!(
+                "this process was paused while slots below {floor} were collected; restart it (nothing is lost)"
+            ));
+        } else if !self.halt.is_halted() {
+            self.halt.halt(format!("slot {} is missing; run `logd fsck`", self.state().len));
+        }
+        Err(StoreError::Corrupt("the slots are not contiguous".into()))
+    }
+
+    async fn floor(&self) -> Result<u64, StoreError> {
+        let row = self.store.get(&self.keys.floor()).await?;
+        row.map_or(Ok(0), |r| record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string())))
+    }
+
+    /// Live announcements, oldest first. Scanned after the view was read up to the next slot.
+    async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
+        let from = self.keys.bag_from(next.saturating_sub(WINDOW));
+        let rows = self.store.scan(&self.keys.bag(), &from, BAG).await?;
+        let mut bag = Vec::with_capacity(rows.len());
+        for (key, bytes) in rows {
+            let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
+            match (seen, record::decode(&bytes)) {
+                (Some(seen), Ok(work)) => bag.push((key, Announcement { seen, work })),
+                _ => tracing::warn!(key, "an announcement is not understood; its author will time out"),
+            }
+        }
+        Ok(bag)
+    }
+
+    /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
+    pub async fn commit(&self, mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
+        {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.extend(mine.iter().filter(|m| !m.bytes.is_empty()).map(|m| (m.work.token(), m.bytes.clone())));
+        }
+        let answers = self.run(&mine).await;
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        mine.iter().for_each(|m| drop(own.remove(&m.work.token())));
+        answers
+    }
+
+    async fn run(&self, mine: &[Mine]) -> Vec<Result<Placed, CommitError>> {
+        let mut answers: Vec<Option<Result<Placed, CommitError>>> = vec![None; mine.len()];
+        if let Err(e) = self.put_objects(mine).await {
+            return mine.iter().map(|_| Err(CommitError::Store(e.clone()))).collect();
+        }
+        let first = self.state().len;
+        let began = Instant::now();
+        let (mut seen, mut rounds, mut announced_at, mut doubt) = (first, 0, None, false);
+        loop {
+            let len = {
+                let view = self.view();
+                for (answer, m) in answers.iter_mut().zip(mine).filter(|(a, _)| a.is_none()) {
+                    *answer = settle(&view, &m.work, first);
+                }
+                view.state.len
+            };
+            let open: Vec<&Mine> = answers.iter().zip(mine).filter(|(a, _)| a.is_none()).map(|(_, m)| m).collect();
+            if open.is_empty() {
+                self.metrics.rounds(rounds);
+                break;
+            }
+            if self.halt.is_halted() || began.elapsed() > PATIENCE {
+                let why = self.halt.reason().unwrap_or_else(|| "the store does not answer".into());
+                answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Err(CommitError::Unknown(why.clone()))));
+                break;
+            }
+            if len > seen + WINDOW {
+                seen = len; // The announcement is dead for everybody: announce anew.
+            }
+            if rounds > 0 && announced_at != Some(seen) {
+                doubt = true;
+                match self.announce(seen, &open).await {
+                    Outcome::Committed => announced_at = Some(seen),
+                    other => self.note("announce", &other).await,
+                }
+            }
+            rounds += 1;
+            match self.decide(&open, announced_at.is_some()).await {
+                Outcome::Committed => {}
+                Outcome::Failed(e) if !doubt => {
+                    answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Err(CommitError::Store(e.clone()))));
+                    break;
+                }
+                other => {
+                    doubt |= matches!(other, Outcome::Unknown(_));
+                    self.note("decide", &other).await;
+                    if let Err(e) = self.refresh().await {
+                        tracing::warn!(error = %e, "cannot read the slots");
+                    }
+                }
+            }
+        }
+        answers.into_iter().map(|a| a.unwrap_or_else(|| Err(CommitError::Unknown("not decided".into())))).collect()
+    }
+
+    /// Batches over the store's value limit become objects, durable before they are announced.
+    async fn put_objects(&self, mine: &[Mine]) -> Result<(), StoreError> {
+        let large: Vec<_> = mine
+            .iter()
+            .filter_map(|m| match &m.work {
+                Work::Batch(b) if b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
+                _ => None,
+            })
+            .collect();
+        if large.is_empty() { Ok(()) } else { self.objects.put(large).await }
+    }
+
+    fn inline(&self, mine: &[&Mine]) -> Vec<(String, Bytes)> {
+        mine.iter()
+            .filter_map(|m| match &m.work {
+                Work::Batch(b) if !b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Puts the works into the bag, each batch's bytes in the same transaction.
+    async fn announce(&self, seen: u64, open: &[&Mine]) -> Outcome {
+        let mut puts = self.inline(open);
+        puts.extend(open.iter().map(|m| (self.keys.announcement(seen, m.work.token()), record::encode(&m.work))));
+        self.store.transact(Transaction { puts, ..Transaction::default() }).await
+    }
+
+    /// Proposes the next slot.
+    async fn decide(&self, open: &[&Mine], announced: bool) -> Outcome {
+        let next = self.state().len;
+        let bag = match self.bag(next).await {
+            Ok(bag) => bag,
+            Err(e) => return Outcome::Failed(e),
+        };
+        let works: Vec<Work> = open.iter().map(|m| m.work.clone()).collect();
+        let slot = {
+            let view = self.view();
+            if view.state.len != next {
+                return Outcome::Refused;
+            }
+            let announcements: Vec<Announcement> = bag.iter().map(|(_, a)| a.clone()).collect();
+            propose(&view, &announcements, &works, now_ms())
+        };
+        let Some(slot) = slot else { return Outcome::Refused };
+        let bytes = record::encode(&slot);
+        let digest = record::digest(&bytes);
+        let mut transaction = Transaction {
+            guards: vec![Guard::Absent(self.keys.slot(next)), Guard::AtMost(self.keys.floor(), next)],
+            puts: if announced { Vec::new() } else { self.inline(open) },
+            deletes: bag.into_iter().filter(|(_, a)| slot.tokens().any(|t| t == a.work.token())).map(|(key, _)| key).collect(),
+        };
+        if let Some(decision) = &slot.control {
+            transaction.puts.push((self.keys.history_item(next), bytes.clone()));
+            transaction.puts.push((self.keys.operation(decision.operation), record::encode_number(next)));
+        }
+        transaction.puts.push((self.keys.slot(next), bytes));
+        let outcome = self.store.transact(transaction).await;
+        if matches!(outcome, Outcome::Committed) {
+            self.advance(slot, digest);
+        }
+        outcome
+    }
+
+    async fn note(&self, step: &'static str, outcome: &Outcome) {
+        if let Outcome::Unknown(e) | Outcome::Failed(e) = outcome {
+            self.metrics.failure(step, e);
+            tracing::warn!(step, error = %e, "the coordination store failed; finding out by reading");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// The answer for a work, when the view has one. The token is looked for before anything else.
+fn settle(view: &View, work: &Work, first: u64) -> Option<Result<Placed, CommitError>> {
+    let token = work.token();
+    if let Some(slot) = view.find(token) {
+        let start = match work {
+            Work::Batch(_) => slot.placed().find(|(_, b)| b.token == token).map_or(slot.start, |(at, _)| at),
+            Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),
+            Work::Control(_) => slot.start,
+        };
+        return Some(Ok(Placed { slot: Arc::clone(slot), start }));
+    }
+    match work {
+        Work::Control(decision) => view.state.check(decision).err().map(|r| Err(CommitError::Refused(r))),
+        Work::Batch(_) => {
+            let frozen = matches!(view.state.gate, Gate::Frozen { .. });
+            let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
+            (frozen || froze_since).then_some(Err(CommitError::Frozen))
+        }
+    }
+}
+
+/// What an earlier decision of the same operation answered.
+pub fn already(error: &CommitError) -> Option<&Remembered> {
+    match error {
+        CommitError::Refused(Refusal::Already(remembered)) => Some(remembered),
+        _ => None,
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,107 @@
+//! Where everything of a log lies in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
+
+use super::slot::Token;
+use crate::store::Key;
+
+/// Rows that name the logs of this store: `logs/{name}`.
+pub const LOGS: &str = "logs/";
+/// Heartbeats of the server processes: `replica/{id}`.
+pub const REPLICAS: &str = "replica/";
+
+/// The keys of one log.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys of the log `name`.
+    pub fn new(name: &str) -> Self {
+        Self { prefix: format!("log/{name}/") }
+    }
+    /// All slots.
+    pub fn slots(&self) -> Key {
+        format!("{}slot/", self.prefix)
+    }
+    /// One slot.
+    pub fn slot(&self, number: u64) -> Key {
+        format!("{}slot/{number:020}", self.prefix)
+    }
+    /// All batches.
+    pub fn batches(&self) -> Key {
+        format!("{}batch/", self.prefix)
+    }
+    /// One batch's bytes.
+    pub fn batch(&self, token: Token) -> Key {
+        format!("{}batch/{token}", self.prefix)
+    }
+    /// All announcements.
+    pub fn bag(&self) -> Key {
+        format!("{}bag/", self.prefix)
+    }
+    /// Announcements made when `seen` was the first undecided slot, and later ones.
+    pub fn bag_from(&self, seen: u64) -> Key {
+        format!("{}bag/{seen:020}/", self.prefix)
+    }
+    /// One announcement.
+    pub fn announcement(&self, seen: u64, token: Token) -> Key {
+        format!("{}bag/{seen:020}/{token}", self.prefix)
+    }
+    /// A config document, by digest.
+    pub fn document(&self, digest: &tlog::Hash) -> Key {
+        format!("{}document/{digest}", self.prefix)
+    }
+    /// All roots of a shard.
+    pub fn roots(&self, shard: &str) -> Key {
+        format!("{}root/{shard}/", self.prefix)
+    }
+    /// The root that was signed for a size.
+    pub fn root(&self, shard: &str, size: u64) -> Key {
+        format!("{}root/{shard}/{size:020}", self.prefix)
+    }
+    /// Integrated position of a shard.
+    pub fn integrated(&self, shard: &str) -> Key {
+        format!("{}integrated/{shard}", self.prefix)
+    }
+    /// All published positions.
+    pub fn all_published(&self) -> Key {
+        format!("{}published/", self.prefix)
+    }
+    /// Published position of a shard.
+    pub fn published(&self, shard: &str) -> Key {
+        format!("{}published/{shard}", self.prefix)
+    }
+    /// All snapshots.
+    pub fn snapshots(&self) -> Key {
+        format!("{}snapshot/", self.prefix)
+    }
+    /// The state before slot `number`.
+    pub fn snapshot(&self, number: u64) -> Key {
+        format!("{}snapshot/{number:020}", self.prefix)
+    }
+    /// The first slot still kept.
+    pub fn floor(&self) -> Key {
+        format!("{}floor", self.prefix)
+    }
+    /// All decided controls.
+    pub fn history(&self) -> Key {
+        format!("{}history/", self.prefix)
+    }
+    /// The control that slot `number` decided; outlives the slot.
+    pub fn history_item(&self, number: u64) -> Key {
+        format!("{}history/{number:020}", self.prefix)
+    }
+    /// The slot that decided an operation.
+    pub fn operation(&self, operation: Token) -> Key {
+        format!("{}operation/{operation}", self.prefix)
+    }
+    /// A shard's sealed signing key.
+    pub fn signing_key(&self, tree_id: u64) -> Key {
+        format!("{}key/{tree_id:020}", self.prefix)
+    }
+}
+
+/// The number at the end of a key.
+pub fn trailing_number(key: &str) -> Option<u64> {
+    key.rsplit('/').next()?.parse().ok()
+}

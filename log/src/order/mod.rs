@@ -1,0 +1,23 @@
+//! The order: slots, and how committers agree on the next one.
+//!
+//! Nothing else in the project orders anything. What must never happen: a slot that changes, a token in two slots, an
+//! acknowledged batch in none, an entry in a shard after its freeze.
+//!
+//! - [`slot`] the record that is decided; [`state`] the pure transition function slots → state;
+//! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
+//! - [`commit`] the protocol over a store; [`batcher`] adaptive group commit in front of it;
+//! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies.
+
+pub mod batcher;
+pub mod collect;
+pub mod commit;
+pub mod keys;
+pub mod propose;
+pub mod slot;
+pub mod state;
+
+/// How many slots an announcement counts for, and the length of the duplicate filter, in slots.
+pub const WINDOW: u64 = 1024;
+
+/// The most batches in one slot.
+pub const MAX_BATCHES: usize = 256;

@@ -1,0 +1,160 @@
+//! The shards of a log on this replica: their identities, signing keys and last signed checkpoints.
+//!
+//! What must never happen: a key in the clear outside this process, two checkpoints for one size, a checkpoint that goes back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+use tlog::{Checkpoint, Hash, Signer, VerifierKey};
+
+use crate::order::keys::Keys;
+use crate::order::slot::ShardIdentity;
+use crate::order::state::State;
+use crate::store::{Coordination, StoreError};
+
+pub mod keys;
+
+/// A published position, as its row says: guarded by its size, so that it never goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Entries covered.
+    pub size: u64,
+    /// Root at that size.
+    pub root: Hash,
+    /// When, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// A published position with its signed checkpoint.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The position.
+    pub at: Published,
+    /// The checkpoint (C2SP tlog-checkpoint), signed.
+    pub note: String,
+}
+
+/// One shard here.
+#[derive(Debug)]
+pub struct Shard {
+    /// Fixed when planned.
+    pub identity: ShardIdentity,
+    /// The name, shared with every answer that carries it.
+    pub name: Arc<str>,
+    signer: OnceLock<ShardSigner>,
+    /// The last checkpoint.
+    pub signed: ArcSwapOption<Signed>,
+}
+
+struct ShardSigner(Signer);
+
+impl std::fmt::Debug for ShardSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Why a shard's key is not at hand.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SignError {
+    /// No sealed key in the store.
+    #[error("shard {0} has no signing key in the store")]
+    Missing(String),
+    /// The key-encryption key does not open it, or it is another shard's.
+    #[error("shard {shard}: {why}; is this the key-encryption key that sealed it?")]
+    Sealed {
+        /// The shard.
+        shard: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The note could not be signed.
+    #[error("shard {shard}: {why}")]
+    Note {
+        /// The shard.
+        shard: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Shard {
+    fn new(identity: ShardIdentity) -> Self {
+        let name = Arc::from(identity.name.as_str());
+        Self { identity, name, signer: OnceLock::new(), signed: ArcSwapOption::empty() }
+    }
+
+    /// The verifier key.
+    pub fn verifier(&self) -> Result<VerifierKey, SignError> {
+        self.identity.vkey.parse().map_err(|e| self.note_error(&e))
+    }
+
+    fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
+        SignError::Note { shard: self.identity.name.clone(), why: why.to_string() }
+    }
+
+    /// The signer; its key is read from the store and opened at the first use.
+    pub async fn signer(&self, keys: &Keys, store: &dyn Coordination, kek: &keys::Kek) -> Result<&Signer, SignError> {
+        if let Some(ShardSigner(signer)) = self.signer.get() {
+            return Ok(signer);
+        }
+        let name = || self.identity.name.clone();
+        let sealed = store.get(&keys.signing_key(self.identity.tree_id)).await?.ok_or_else(|| SignError::Missing(name()))?;
+        let seed = kek
+            .open(&sealed, &self.identity.origin)
+            .map_err(|e| SignError::Sealed { shard: name(), why: e.to_string() })?;
+        let signer = Signer::from_seed(&self.identity.origin, &seed).map_err(|e| self.note_error(&e))?;
+        if signer.verifier().to_string() != self.identity.vkey {
+            return Err(SignError::Sealed { shard: name(), why: "the stored key is not the one this shard was planned with".into() });
+        }
+        let ShardSigner(signer) = self.signer.get_or_init(|| ShardSigner(signer));
+        Ok(signer)
+    }
+
+    /// The checkpoint for a size and root. Ed25519 is deterministic: every replica makes the same bytes.
+    pub fn checkpoint(&self, signer: &Signer, size: u64, root: Hash) -> Result<String, SignError> {
+        let checkpoint = Checkpoint { origin: self.identity.origin.clone(), size, root, extensions: Vec::new() };
+        checkpoint.sign(signer).map_err(|e| self.note_error(&e))
+    }
+
+    /// Entries covered by its checkpoint.
+    pub fn published(&self) -> u64 {
+        self.signed.load().as_ref().map_or(0, |s| s.at.size)
+    }
+}
+
+/// All shards of a log, by name.
+#[derive(Debug, Default)]
+pub struct Shards(RwLock<HashMap<String, Arc<Shard>>>);
+
+impl Shards {
+    /// The shard called `name`, made from the state when it is new here.
+    pub fn get(&self, state: &State, name: &str) -> Option<Arc<Shard>> {
+        if let Some(shard) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Some(Arc::clone(shard));
+        }
+        let identity = &state.shards.iter().find(|s| s.identity.name == name)?.identity;
+        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(shards.entry(name.to_owned()).or_insert_with(|| Arc::new(Shard::new(identity.clone())))))
+    }
+
+    /// The global index up to which everything is published: through the oldest shards that are whole, into the first that is not.
+    pub fn published(&self, state: &State) -> u64 {
+        let mut at = 0;
+        for shard in state.shards.iter() {
+            let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else { break };
+            let published = self.get(state, &shard.identity.name).map_or(0, |s| s.published());
+            at = start + published;
+            if published < length {
+                break;
+            }
+        }
+        at
+    }
+}

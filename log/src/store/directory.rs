@@ -1,0 +1,364 @@
+//! Objects as files below one folder.
+//!
+//! An object is written to a temporary file, synced, renamed to its path, and then its folder is synced. The temporary
+//! files of a process are in one folder of its own, locked while the process lives, so that whoever opens the store next
+//! can tell what a dead one has left behind.
+//!
+//! What must never happen: a torn object under its final path; an answer before contents *and* name are on disk; a path
+//! that leads out of the folder; a second sync of a file after a failed one (it would succeed, with the data lost).
+
+mod path;
+mod scratch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use tokio::sync::Semaphore;
+
+use self::scratch::Scratch;
+use super::{Objects, StoreError};
+
+pub(in crate::store) use path::valid;
+
+/// Threads that work on files at once. They wait for the disk most of the time, and syncs that overlap share the file
+/// system's work.
+const THREADS: usize = 8;
+
+/// Threads for one `put`, so that a large one leaves room for reads.
+const THREADS_PER_PUT: usize = 4;
+
+/// Folders whose name is known to be durable; forgotten all at once when there are more.
+const KNOWN: usize = 16_384;
+
+/// How often a `put` begins again because its folder was pruned meanwhile.
+const RETRIES: usize = 16;
+
+/// An object store in a local folder.
+pub struct Directory {
+    inner: Arc<Inner>,
+    threads: Arc<Semaphore>,
+}
+
+struct Inner {
+    root: OwnedFd,
+    scratch: Scratch,
+    /// Folders whose entry in the folder above has been synced.
+    known: Mutex<HashSet<String>>,
+}
+
+impl Directory {
+    /// Opens the folder, creating it when absent, and removes temporary files of dead processes. Blocks for some disk
+    /// accesses.
+    ///
+    /// # Errors
+    /// The folder cannot be created or opened.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        create_root(root)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let at = |error| failure("opening", &root.display().to_string(), error);
+        let root = rustix::fs::open(root, flags, Mode::empty()).map_err(at)?;
+        let scratch = Scratch::create(&root).map_err(at)?;
+        Ok(Self {
+            inner: Arc::new(Inner { root, scratch, known: Mutex::default() }),
+            threads: Arc::new(Semaphore::new(THREADS)),
+        })
+    }
+
+    /// Runs `work` on a blocking thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.threads.clone().acquire_owned().await.map_err(|error| StoreError::Io(error.to_string()))?;
+        let inner = self.inner.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            // The permit lives as long as the thread works, even when nobody waits for the answer any more.
+            let _permit = permit;
+            work(&inner)
+        });
+        task.await.map_err(|error| StoreError::Io(format!("file work was cut short: {error}")))?
+    }
+}
+
+impl Objects for Directory {
+    fn put(&self, objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            objects.iter().try_for_each(|(path, _)| valid(path))?;
+            let share = objects.len().div_ceil(THREADS_PER_PUT).max(1);
+            let mut objects = objects.into_iter();
+            let mut parts = Vec::new();
+            loop {
+                let part: Vec<_> = objects.by_ref().take(share).collect();
+                if part.is_empty() {
+                    break;
+                }
+                parts.push(self.run(move |inner| inner.put(&part)));
+            }
+            // Folders are synced once per put, after all names are in them.
+            let mut folders = HashSet::new();
+            for part in futures_util::future::join_all(parts).await {
+                folders.extend(part?);
+            }
+            self.run(move |inner| inner.sync(folders)).await
+        })
+    }
+
+    fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let path = path.to_owned();
+        Box::pin(async move {
+            valid(&path)?;
+            self.run(move |inner| inner.get(&path)).await
+        })
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        Box::pin(async move {
+            if !prefix.is_empty() {
+                valid(&prefix)?;
+            }
+            self.run(move |inner| inner.list(prefix)).await
+        })
+    }
+
+    fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            paths.iter().try_for_each(|path| valid(path))?;
+            self.run(move |inner| paths.iter().try_for_each(|path| inner.delete(path))).await
+        })
+    }
+
+    fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        Box::pin(self.run(|inner| {
+            let stat = rustix::fs::fstatvfs(&inner.root).map_err(|error| failure("asking", "free space", error))?;
+            Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+        }))
+    }
+}
+
+impl Inner {
+    /// Writes and renames; answers the folders that must still be synced.
+    fn put(&self, objects: &[(String, Bytes)]) -> Result<HashSet<String>, StoreError> {
+        let mut folders = HashSet::new();
+        for (path, bytes) in objects {
+            let (folder, name) = path::split(path);
+            self.put_one(folder, name, bytes).map_err(|error| failure("writing", path, error))?;
+            if !folders.contains(folder) {
+                folders.insert(folder.to_owned());
+            }
+        }
+        Ok(folders)
+    }
+
+    fn put_one(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
+        let temporary = self.scratch.name();
+        let written = self.write(&temporary, bytes).and_then(|()| {
+            let mut attempt = 0;
+            loop {
+                let moved = self.make_folder(folder).and_then(|folder| {
+                    rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name)
+                });
+                match moved {
+                    // Another process has pruned the folder, which was empty until now.
+                    Err(Errno::NOENT) if attempt < RETRIES => attempt += 1,
+                    other => return other,
+                }
+            }
+        });
+        written.inspect_err(|_| {
+            // What cannot be removed now goes when this process is dead and somebody opens the store.
+            let _ = rustix::fs::unlinkat(self.scratch.folder(), &temporary, AtFlags::empty());
+        })
+    }
+
+    fn write(&self, temporary: &str, bytes: &[u8]) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.scratch.folder(), temporary, flags, Mode::from_raw_mode(0o644))?;
+        let mut file = File::from(file);
+        file.write_all(bytes).map_err(|error| errno(&error))?;
+        rustix::fs::fsync(&file)
+    }
+
+    /// Opens the folder, making what is missing of it.
+    fn make_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
+        match self.open_folder(folder) {
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+        let mut at = self.root.try_clone().map_err(|error| errno(&error))?;
+        for segment in path::segments(folder) {
+            match rustix::fs::mkdirat(&at, segment, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => at = step(at.as_fd(), segment)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Opens the folder segment by segment, so that a symbolic link anywhere in it is refused.
+    fn open_folder(&self, folder: &str) -> Result<OwnedFd, Errno> {
+        let mut at = None::<OwnedFd>;
+        for segment in path::segments(folder) {
+            at = Some(step(at.as_ref().unwrap_or(&self.root).as_fd(), segment)?);
+        }
+        at.map_or_else(|| self.root.try_clone().map_err(|error| errno(&error)), Ok)
+    }
+
+    /// Syncs each folder once, and those above whose new entry may not be on disk yet.
+    fn sync(&self, folders: HashSet<String>) -> Result<(), StoreError> {
+        let mut all = HashSet::new();
+        let mut learned = Vec::new();
+        for folder in &folders {
+            let mut folder = folder.as_str();
+            all.insert(folder);
+            // A folder that somebody else has just made may not be durable yet either.
+            while !folder.is_empty() && !self.known().contains(folder) {
+                learned.push(folder);
+                folder = path::split(folder).0;
+                all.insert(folder);
+            }
+        }
+        for folder in all {
+            let synced = self.open_folder(folder).and_then(rustix::fs::fsync);
+            synced.map_err(|error| failure("syncing", folder, error))?;
+        }
+        let mut known = self.known();
+        if known.len() > KNOWN {
+            known.clear();
+        }
+        known.extend(learned.into_iter().map(str::to_owned));
+        Ok(())
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let (folder, name) = path::split(path);
+        let read = || {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(self.open_folder(folder)?, name, flags, Mode::empty())?;
+            let stat = rustix::fs::fstat(&file)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                return Err(Errno::NOENT);
+            }
+            let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0));
+            File::from(file).read_to_end(&mut bytes).map_err(|error| errno(&error))?;
+            Ok(Bytes::from(bytes))
+        };
+        match read() {
+            Ok(bytes) => Ok(Some(bytes)),
+            // A folder on the way that is itself an object holds nothing.
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(failure("reading", path, error)),
+        }
+    }
+
+    fn list(&self, prefix: String) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        let mut folders = vec![prefix];
+        while let Some(folder) = folders.pop() {
+            self.list_one(&folder, &mut folders, &mut found).map_err(|error| failure("listing", &folder, error))?;
+        }
+        Ok(found)
+    }
+
+    fn list_one(&self, folder: &str, folders: &mut Vec<String>, found: &mut Vec<String>) -> Result<(), Errno> {
+        let at = match self.open_folder(folder) {
+            // Absent, or pruned since its parent was read.
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            other => other?,
+        };
+        for entry in Dir::read_from(&at)? {
+            let entry = entry?;
+            // A name that no object can have (`.`, `..`, temporary files, not UTF-8) is not ours.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if valid(name).is_err() {
+                continue;
+            }
+            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let kind = match entry.file_type() {
+                FileType::Unknown => match rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(Errno::NOENT) => continue,
+                    Err(error) => return Err(error),
+                },
+                kind => kind,
+            };
+            match kind {
+                FileType::RegularFile => found.push(path),
+                FileType::Directory => folders.push(path),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes one object, and the folders that it leaves empty.
+    fn delete(&self, path: &str) -> Result<(), StoreError> {
+        let (mut folder, mut name) = path::split(path);
+        let mut flags = AtFlags::empty();
+        loop {
+            match self.open_folder(folder).and_then(|at| rustix::fs::unlinkat(at, name, flags)) {
+                Ok(()) if !folder.is_empty() => {
+                    self.known().remove(folder);
+                    (folder, name) = path::split(folder);
+                    flags = AtFlags::REMOVEDIR;
+                }
+                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+                // The object is gone; its folder stays, for whatever reason.
+                Err(_) if flags == AtFlags::REMOVEDIR => return Ok(()),
+                // A folder is no object.
+                Err(Errno::ISDIR) => return Ok(()),
+                Err(error) => return Err(failure("deleting", path, error)),
+            }
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn step(at: BorrowedFd<'_>, segment: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, segment, flags, Mode::empty())
+}
+
+/// Creates the root and makes each new name on the way to it durable.
+fn create_root(root: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path, error: &std::io::Error| failure("creating", &path.display().to_string(), errno(error));
+    for folder in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
+        if folder.as_os_str().is_empty() || folder.is_dir() {
+            continue;
+        }
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            other => other.map_err(|error| failed(folder, &error))?,
+        }
+        let parent = folder.parent().filter(|parent| *parent != OsStr::from_bytes(b"")).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(parent, &error))?;
+    }
+    Ok(())
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+fn failure(doing: &str, path: &str, error: Errno) -> StoreError {
+    let detail = format!("{doing} {path}: {error}");
+    match error {
+        Errno::NOSPC | Errno::DQUOT => StoreError::Full(detail),
+        _ => StoreError::Io(detail),
+    }
+}

@@ -1,0 +1,257 @@
+//! The embedded coordination store: one SQLite file in WAL mode, shared by several processes.
+//!
+//! All writes of a handle go through one thread, which puts every transaction that is waiting into one SQLite
+//! transaction: one commit is one sync of the disk, however many it serves. Reads run beside it on a few connections of
+//! their own and see everything committed before they began.
+//!
+//! What must never happen: `Committed` before the WAL is synced; a commit of unknown fate whose frames are left in the WAL,
+//! where a crash would bring them back after a read has shown them absent. So after a failed commit the file is reopened
+//! and one empty commit is put over those frames before anything else is answered.
+
+mod checkpoint;
+mod connection;
+mod watch;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::{Semaphore, oneshot};
+
+use self::connection::{failure, open_reader};
+use self::writer::{Command, Job, Writer};
+use super::{Coordination, Key, Outcome, StoreError, Transaction};
+
+pub(in crate::store) use watch::Waiters;
+#[cfg(any(test, feature = "testing"))]
+pub(in crate::store) use writer::at_most;
+
+/// The largest value, bytes.
+pub(in crate::store) const VALUE_LIMIT: usize = 65_536;
+
+/// Transactions that may wait for the writer's thread; further callers wait outside.
+const QUEUE: usize = 1024;
+
+/// Reads that run at once.
+const READERS: usize = 4;
+
+/// A handle on one SQLite file. Several handles, in one process or in many, may share a file.
+pub struct Sqlite {
+    commands: Option<Sender<Command>>,
+    writer: Option<JoinHandle<()>>,
+    queue: Arc<Semaphore>,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+}
+
+/// What a handle has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SqliteStats {
+    /// Commits of SQLite; each is one sync of the WAL.
+    pub commits: u64,
+    /// Transactions that those commits carried.
+    pub transactions: u64,
+    /// Checkpoints by the writer, between two commits.
+    pub checkpoints: u64,
+    /// Checkpoints by the background thread.
+    pub background_checkpoints: u64,
+    /// Pages in the WAL after the last commit.
+    pub wal_pages: u32,
+}
+
+/// What the threads of one handle share.
+#[derive(Default)]
+struct Shared {
+    waiters: Waiters,
+    /// A commit's fate is unknown and the file has not been reopened since; reads wait for that.
+    doubtful: AtomicBool,
+    wal_pages: AtomicU32,
+    commits: AtomicU64,
+    transactions: AtomicU64,
+    checkpoints: AtomicU64,
+    background_checkpoints: AtomicU64,
+}
+
+impl Sqlite {
+    /// Opens the file, creating it when absent. The folder must exist. Blocks for some disk accesses.
+    ///
+    /// # Errors
+    /// The file cannot be created or opened, or is not one of ours.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let shared = Arc::<Shared>::default();
+        let (commands, received) = std::sync::mpsc::channel();
+        let writer = Writer::open(path.to_owned(), received, shared.clone())?;
+        let writer = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| StoreError::Io(format!("starting a thread: {error}")))?;
+        Ok(Self {
+            commands: Some(commands),
+            writer: Some(writer),
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            readers: Arc::new(Readers {
+                path: path.to_owned(),
+                permits: Arc::new(Semaphore::new(READERS)),
+                idle: Mutex::default(),
+            }),
+            shared,
+        })
+    }
+
+    /// Counters since this handle was opened.
+    pub fn stats(&self) -> SqliteStats {
+        SqliteStats {
+            commits: self.shared.commits.load(Ordering::Relaxed),
+            transactions: self.shared.transactions.load(Ordering::Relaxed),
+            checkpoints: self.shared.checkpoints.load(Ordering::Relaxed),
+            background_checkpoints: self.shared.background_checkpoints.load(Ordering::Relaxed),
+            wal_pages: self.shared.wal_pages.load(Ordering::Relaxed),
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), StoreError> {
+        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+        sent.then_some(()).ok_or_else(gone)
+    }
+
+    /// Runs a read, after the outcome of every commit is settled.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if self.shared.doubtful.load(Ordering::Acquire) {
+            let (answer, settled) = oneshot::channel();
+            self.send(Command::Settle(answer))?;
+            settled.await.map_err(|_| gone())??;
+        }
+        self.readers.run(read).await
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(writer) = self.writer.take() {
+            // The thread first finishes what was sent. Its panic has been reported by the panic hook.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Coordination for Sqlite {
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let key = key.to_owned();
+        Box::pin(self.read(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT value FROM kv WHERE key = ?1")?;
+            statement.query_row([&key], |row| row.get::<_, Vec<u8>>(0)).optional().map(|value| value.map(Bytes::from))
+        }))
+    }
+
+    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
+        let (prefix, from) = (prefix.to_owned(), prefix.max(from).to_owned());
+        Box::pin(self.read(move |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key LIMIT ?2")?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = statement.query((&from, limit))?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let key: String = row.get(0)?;
+                if !key.starts_with(&prefix) {
+                    break;
+                }
+                found.push((key, Bytes::from(row.get::<_, Vec<u8>>(1)?)));
+            }
+            Ok(found)
+        }))
+    }
+
+    fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome> {
+        Box::pin(async move {
+            if let Some(size) = transaction.puts.iter().map(|(_, value)| value.len()).find(|size| *size > VALUE_LIMIT) {
+                return Outcome::Failed(StoreError::TooLarge { size, limit: VALUE_LIMIT });
+            }
+            let Ok(permit) = self.queue.clone().acquire_owned().await else { return Outcome::Failed(gone()) };
+            let (answer, outcome) = oneshot::channel();
+            if let Err(error) = self.send(Command::Transact(Job { transaction, answer, _permit: permit })) {
+                return Outcome::Failed(error);
+            }
+            outcome.await.unwrap_or_else(|_| Outcome::Unknown(gone()))
+        })
+    }
+
+    fn changed(&self, prefix: &str, at_most: Duration) -> BoxFuture<'_, ()> {
+        let woken = self.shared.waiters.register(prefix);
+        // So that the writer's thread begins to look for other processes' commits. Without that thread nothing can
+        // change through this handle, and the time limit ends the wait.
+        let _ = self.send(Command::Watch);
+        Box::pin(async move {
+            // Both a wake-up and the end of the time are an answer.
+            let _ = tokio::time::timeout(at_most, woken).await;
+        })
+    }
+
+    fn value_limit(&self) -> usize {
+        VALUE_LIMIT
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(std::future::ready(system_time()))
+    }
+}
+
+/// The system clock, milliseconds since the Unix epoch.
+pub(in crate::store) fn system_time() -> Result<u64, StoreError> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
+    u64::try_from(since.as_millis()).map_err(|error| StoreError::Io(format!("the system clock: {error}")))
+}
+
+fn gone() -> StoreError {
+    StoreError::Io("the store's writer thread has ended".into())
+}
+
+/// A few read-only connections; each is used by one blocking thread at a time.
+struct Readers {
+    path: PathBuf,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|error| StoreError::Io(error.to_string()))?;
+        let readers = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            // The permit lives as long as the thread works, even when nobody waits for the answer any more.
+            let _permit = permit;
+            let idle = readers.lock().pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => open_reader(&readers.path)?,
+            };
+            // A connection that failed is closed, not reused: its state is not worth guessing.
+            let value = read(&connection).map_err(|error| failure(&error))?;
+            readers.lock().push(connection);
+            Ok(value)
+        });
+        task.await.map_err(|error| StoreError::Io(format!("a read was cut short: {error}")))?
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,132 @@
+//! Moving what is in the WAL into the database, beside the commits.
+//!
+//! A background thread does the bulk of it while commits go on. The few frames that arrived meanwhile are moved by the
+//! writer, between two commits: only then is nothing left in the WAL, and the next commit starts it over from the
+//! beginning. Starting over keeps the file's blocks, and a sync of blocks that are already allocated is about three
+//! times faster than a sync of a file that grows; so the WAL is never truncated while the store is open.
+//!
+//! What must never happen: a commit that waits for a whole checkpoint, or a WAL that grows without bound.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, MAIN_DB};
+use rusqlite::wal::CheckpointMode;
+
+use super::Shared;
+use super::connection::{PAGE, PATIENCE, Patience, open_checkpointer};
+use crate::store::StoreError;
+
+/// The WAL is checkpointed once it holds this many pages (6 MiB).
+const SOFT: u32 = 6 * 1024 * 1024 / PAGE;
+
+/// From here on readers are waited for (48 MiB): they can otherwise keep the WAL from starting over for ever.
+const HARD: u32 = 8 * SOFT;
+
+/// How much further the WAL grows before another attempt, after one that could not finish.
+const STEP: u32 = SOFT / 4;
+
+/// How long a commit may be held up by readers, once the WAL is over [`HARD`].
+const WAIT: Duration = Duration::from_millis(50);
+
+/// When to checkpoint; lives in the writer's thread.
+pub(super) struct Checkpoints {
+    shared: Arc<Shared>,
+    patience: Patience,
+    begin: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    /// The background thread has been told to start; cleared by it when done.
+    running: Arc<AtomicBool>,
+    /// The background thread has had its turn; what is left is the writer's.
+    moved: bool,
+    /// Pages in the WAL at which the next attempt starts.
+    next: u32,
+}
+
+impl Checkpoints {
+    pub(super) fn start(path: PathBuf, shared: Arc<Shared>, patience: Patience) -> Result<Self, StoreError> {
+        let (begin, begun) = sync_channel(1);
+        let running = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn({
+                let (shared, running) = (shared.clone(), running.clone());
+                move || background(path, &begun, &shared, &running)
+            })
+            .map_err(|error| StoreError::Io(format!("starting a thread: {error}")))?;
+        Ok(Self { shared, patience, begin: Some(begin), thread: Some(thread), running, moved: false, next: SOFT })
+    }
+
+    /// Called between two commits.
+    pub(super) fn tend(&mut self, connection: &Connection) {
+        let pages = self.shared.wal_pages.load(Ordering::Relaxed);
+        if pages < SOFT {
+            (self.moved, self.next) = (false, SOFT);
+            return;
+        }
+        let alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        if pages < self.next || (alive && self.running.load(Ordering::Acquire)) {
+            return;
+        }
+        if !self.moved {
+            self.moved = true;
+            self.running.store(true, Ordering::Release);
+            if let Some(begin) = &self.begin
+                && begin.try_send(()).is_ok()
+            {
+                return;
+            }
+            self.running.store(false, Ordering::Release);
+        }
+        let mode = if pages < HARD { CheckpointMode::PASSIVE } else { CheckpointMode::RESTART };
+        self.patience.set(WAIT);
+        let result = connection.wal_checkpoint_v2(Some(MAIN_DB), mode);
+        self.patience.set(PATIENCE);
+        self.moved = false;
+        // Whoever held it up (a reader, another process's checkpoint, a full disk) may be gone a little later.
+        self.next = pages.saturating_add(STEP);
+        match result {
+            Ok(_) => {
+                self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => tracing::warn!(%error, pages, "checkpoint failed; the WAL grows until one succeeds"),
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.begin = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by the panic hook; the files are consistent without that thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn background(path: PathBuf, begun: &Receiver<()>, shared: &Shared, running: &AtomicBool) {
+    let mut connection = None;
+    while begun.recv().is_ok() {
+        if connection.is_none() {
+            connection = open_checkpointer(&path)
+                .inspect_err(|error| tracing::warn!(%error, "opening the store for a checkpoint failed"))
+                .ok();
+        }
+        if let Some(open) = &connection {
+            match open.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
+                Ok(_) => {
+                    shared.background_checkpoints.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "background checkpoint failed");
+                    connection = None;
+                }
+            }
+        }
+        running.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,193 @@
+use std::process::Command as Process;
+use std::sync::Arc;
+
+use super::*;
+use crate::store::conformance::{coordination, coordination_shared};
+use crate::store::{Guard, MemoryCoordination};
+
+const CHILD: &str = "STORE_TEST_CHILD";
+
+fn put(key: &str, value: Vec<u8>) -> Transaction {
+    Transaction { puts: vec![(key.into(), value.into())], ..Transaction::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = AtomicU64::new(0);
+    coordination(|| {
+        let name = next.fetch_add(1, Ordering::Relaxed).to_string();
+        Arc::new(Sqlite::open(&folder.path().join(name)).unwrap())
+    })
+    .await;
+    let path = folder.path().join("shared");
+    coordination_shared(|| Arc::new(Sqlite::open(&path).unwrap())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_conforms() {
+    coordination(|| Arc::new(MemoryCoordination::new())).await;
+    let store = Arc::new(MemoryCoordination::new());
+    coordination_shared(|| store.clone()).await;
+}
+
+/// What is queued while a commit is under way shares the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_share_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("db")).unwrap();
+    let before = store.stats();
+    let all = (0..300).map(|n| store.transact(put(&n.to_string(), vec![0; 100])));
+    for outcome in futures_util::future::join_all(all).await {
+        assert!(matches!(outcome, Outcome::Committed));
+    }
+    let after = store.stats();
+    assert_eq!(after.transactions - before.transactions, 300);
+    assert!(after.commits - before.commits < 150, "{after:?}");
+    // Nothing to write: nothing to commit.
+    let refused = Transaction { guards: vec![Guard::Absent("0".into())], ..put("x", vec![]) };
+    assert!(matches!(store.transact(refused).await, Outcome::Refused));
+    assert_eq!(store.stats().commits, after.commits);
+}
+
+/// The WAL starts over again and again while commits never stop, also while others read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wal_stays_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = Sqlite::open(&path).unwrap();
+    let mut largest = 0;
+    let mut written = 0;
+    // Until it has started over several times, whatever that takes; it must not have grown far by then.
+    let mut restarts = 0;
+    let mut last = 0;
+    while restarts < 3 {
+        let batch = (0..8).map(|n| store.transact(put(&format!("{:03}", (written + n) % 100), vec![7; 60_000])));
+        let (outcomes, rows) = tokio::join!(futures_util::future::join_all(batch), store.scan("", "", 20));
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Committed)));
+        rows.unwrap();
+        written += 8;
+        let pages = store.stats().wal_pages;
+        restarts += u32::from(pages < last);
+        last = pages;
+        largest = largest.max(pages);
+        assert!(largest < 64 * 1024 * 1024 / connection::PAGE, "{largest} pages, {restarts} restarts");
+    }
+    let length = std::fs::metadata(folder.path().join("db-wal")).unwrap().len();
+    // A frame is a page and 24 bytes; the file keeps the largest size it had.
+    assert!(length >= u64::from(largest) * u64::from(connection::PAGE), "the WAL was truncated: {length}");
+}
+
+/// A reader that never ends cannot make the WAL grow for ever, once it ends; and commits go on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_read_delays_no_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = Sqlite::open(&path).unwrap();
+    assert!(matches!(store.transact(put("a", vec![1])).await, Outcome::Committed));
+    let reader = open_reader(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM kv").unwrap();
+    let write = || async {
+        let batch = (0..16).map(|n| store.transact(put(&n.to_string(), vec![7; 60_000])));
+        for outcome in futures_util::future::join_all(batch).await {
+            assert!(matches!(outcome, Outcome::Committed));
+        }
+    };
+    while store.stats().wal_pages < 9 * 1024 * 1024 / connection::PAGE {
+        write().await;
+    }
+    drop(reader);
+    let grown = store.stats().wal_pages;
+    while store.stats().wal_pages >= grown {
+        write().await;
+    }
+}
+
+/// After a commit of unknown fate nothing is answered before its frames are overwritten.
+#[tokio::test(flavor = "multi_thread")]
+async fn doubt_is_settled_before_a_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("db")).unwrap();
+    assert!(matches!(store.transact(put("a", vec![1])).await, Outcome::Committed));
+    store.shared.doubtful.store(true, Ordering::Release);
+    store.send(Command::Doubt).unwrap();
+    let before = store.shared.wal_pages.load(Ordering::Relaxed);
+    assert_eq!(store.get("a").await.unwrap().as_deref(), Some(&[1][..]));
+    assert!(!store.shared.doubtful.load(Ordering::Acquire));
+    assert!(store.shared.wal_pages.load(Ordering::Relaxed) > before, "no frame was put over what is in doubt");
+    assert!(matches!(store.transact(put("a", vec![2])).await, Outcome::Committed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_peoples_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    assert!(matches!(Sqlite::open(&path), Err(StoreError::Corrupt(_))));
+    std::fs::write(folder.path().join("text"), vec![b'x'; 5000]).unwrap();
+    assert!(matches!(Sqlite::open(&folder.path().join("text")), Err(StoreError::Corrupt(_))));
+    assert!(Sqlite::open(&folder.path().join("absent/db")).is_err());
+    let ours = folder.path().join("ours");
+    drop(Sqlite::open(&ours).unwrap());
+    Connection::open(&ours).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    assert!(matches!(Sqlite::open(&ours), Err(StoreError::Corrupt(_))));
+}
+
+#[test]
+fn the_file_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = Sqlite::open(&path).unwrap();
+    for name in ["db", "db-wal", "db-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} {mode:o}");
+    }
+    drop(store);
+}
+
+/// Two processes race for the same slots on one file, and each hears of the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_share_a_file() {
+    const SLOTS: usize = 60;
+    if let Some(path) = std::env::var_os(CHILD) {
+        let store = Sqlite::open(Path::new(&path)).unwrap();
+        race(&store, b"child", SLOTS).await;
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = Sqlite::open(&path).unwrap();
+    let started = store.changed("slot/", Duration::from_secs(600));
+    let mut child = Process::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::sqlite::tests::two_processes_share_a_file", "--nocapture"])
+        .env(CHILD, &path)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Only the child writes until this wakes up.
+    started.await;
+    race(&store, b"parent", SLOTS).await;
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert!(status.success());
+    let rows = store.scan("slot/", "", usize::MAX).await.unwrap();
+    assert!(rows.iter().map(|(key, _)| key.clone()).eq((0..rows.len()).map(|n| format!("slot/{n:06}"))));
+    for who in [&b"child"[..], b"parent"] {
+        assert_eq!(rows.iter().filter(|(_, value)| value == who).count(), SLOTS);
+    }
+}
+
+/// Wins so many slots, each the first that is free.
+async fn race(store: &Sqlite, who: &'static [u8], slots: usize) {
+    let (mut next, mut won) = (0, 0);
+    while won < slots {
+        let key = format!("slot/{next:06}");
+        let transaction = Transaction { guards: vec![Guard::Absent(key.clone())], ..put(&key, who.to_vec()) };
+        match store.transact(transaction).await {
+            Outcome::Committed => won += 1,
+            Outcome::Refused => {}
+            other => panic!("{other:?}"),
+        }
+        next += 1;
+    }
+}
