@@ -114,7 +114,7 @@ impl Kek {
     pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
         let failed = |source| KeyError::File { path: path.to_owned(), source };
         let mut line = Zeroizing::new(String::with_capacity(64));
-        STANDARD.encode_string(&*self.0, &mut line);
+        STANDARD.encode_string(self.0.as_slice(), &mut line);
         line.write_char('\n').map_err(|_| KeyError::Crypto("formatting"))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -167,9 +167,9 @@ impl Inner {
         let written = self.write(&temporary, bytes).and_then(|()| {
             let mut attempt = 0;
             loop {
-                let moved = self.make_folder(folder).and_then(|folder| {
-                    rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name)
-                });
+                let moved = self
+                    .make_folder(folder)
+                    .and_then(|folder| rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name));
                 match moved {
                     // Another process has pruned the folder, which was empty until now.
                     Err(Errno::NOENT) if attempt < RETRIES => attempt += 1,

@@ -93,7 +93,9 @@ async fn listing(store: Store) {
 
 async fn paths(store: Store) {
     let long = "x".repeat(256);
-    let bad = ["", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", "a\0b", ".tmp-x", "a/.tmp-x", &long];
+    let bad = [
+        "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", "a\0b", ".tmp-x", "a/.tmp-x", &long,
+    ];
     for path in bad {
         let put = store.put(vec![("good".into(), Bytes::new()), (path.into(), Bytes::new())]).await;
         assert!(matches!(put, Err(StoreError::Io(_))), "{path:?}");

@@ -14,8 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::{Connection, MAIN_DB};
 use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, MAIN_DB};
 
 use super::Shared;
 use super::connection::{PAGE, PATIENCE, Patience, open_checkpointer};

@@ -144,9 +144,8 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {
-    let number = |name| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(|error| failure(&error))
-    };
+    let number =
+        |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(|error| failure(&error));
     let (application, format) = (number("application_id")?, number("user_version")?);
     if application != APPLICATION {
         return Err(StoreError::Corrupt("this SQLite file belongs to another application".into()));

@@ -68,11 +68,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(
-        path: PathBuf,
-        commands: Receiver<Command>,
-        shared: Arc<Shared>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn open(path: PathBuf, commands: Receiver<Command>, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let patience = Patience::new();
         let checkpoints = Checkpoints::start(path.clone(), shared.clone(), patience.clone())?;
         let (connection, version, poll) = (None, None, POLL.0);
@@ -304,14 +300,15 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
     };
     let number = |key: &str| {
         let mut statement = connection.prepare_cached("SELECT substr(value, 1, 8) FROM kv WHERE key = ?1")?;
-        statement.query_row([key], |row| row.get::<_, Vec<u8>>(0)).optional()
+        // SQLite has no empty part of a blob: NULL.
+        statement.query_row([key], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()
     };
     match guard {
         Guard::Absent(key) => present(key).map(|present| !present).map_err(|error| failure(&error)),
         Guard::Present(key) => present(key).map_err(|error| failure(&error)),
         Guard::AtMost(key, most) => match number(key).map_err(|error| failure(&error))? {
             None => Ok(true),
-            Some(bytes) => at_most(key, &bytes, *most),
+            Some(bytes) => at_most(key, &bytes.unwrap_or_default(), *most),
         },
     }
 }
