@@ -8,6 +8,9 @@ use crate::name::{LogName, NameError, ShardName};
 use crate::span::Span;
 use crate::tree::{Entry, MAX_FINDINGS, Mark, Node, Value};
 
+/// How the names begin that stand for wrong ones.
+pub(crate) const PLACEHOLDER: &str = "placeholder.";
+
 /// What came of a check.
 pub(crate) struct Checked {
     /// What is left when everything wrong is taken out.
@@ -28,6 +31,17 @@ impl Checked {
         self.damaged
             .iter()
             .any(|damaged| under(damaged, pointer) || under(pointer, damaged))
+    }
+
+    /// Whether it is uncertain which log or which shards the document means.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.damaged.iter().any(|damaged| {
+            let steps: Vec<_> = damaged.split('/').skip(1).collect();
+            matches!(
+                steps.as_slice(),
+                [] | ["log" | "shards"] | ["shards", _] | ["shards", _, "name"]
+            )
+        })
     }
 }
 
@@ -179,7 +193,7 @@ impl Walk<'_> {
             Json::Object(map)
         } else {
             // Unique, and a name: the only required values are names.
-            Json::String(format!("placeholder.{}", self.damaged.len()))
+            Json::String(format!("{PLACEHOLDER}{}", self.damaged.len()))
         }
     }
 }

@@ -77,11 +77,11 @@ impl Problem {
     }
 }
 
-/// Text from a document, fit for a message: in backquotes, escaped, at most 60 characters.
+/// Text from a document, fit for a message: in backquotes, escaped, at most 80 characters.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::from("`");
     for (count, c) in text.chars().enumerate() {
-        if count == 60 {
+        if count == 80 {
             quoted.push('…');
             break;
         }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn quoted_text_is_short_and_harmless() {
         assert_eq!(quote("a\u{1b}[31m\n\u{202e}"), "`a\\u{1b}[31m\\n\\u{202e}`");
-        assert!(quote(&"x".repeat(1000)).chars().count() <= 63);
+        assert!(quote(&"x".repeat(1000)).chars().count() <= 83);
     }
 
     #[test]

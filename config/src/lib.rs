@@ -28,7 +28,7 @@ pub use model::{
 };
 pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName};
 pub use next::{next_name, with_planned, with_rotation};
-pub use parse::{locate, parse};
+pub use parse::{locate, parse, parse_change};
 pub use schema::{SCHEMA_ID, schema};
 pub use span::{Span, SpanError};
 pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};

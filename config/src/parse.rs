@@ -1,9 +1,10 @@
 //! Text to a configuration, or everything that is wrong with the text.
 //!
 //! Three passes, each of which goes on after a mistake: the text to a tree ([`crate::tree`]), the tree against the schema
-//! ([`crate::check`]), the document as a whole ([`LogConfig::validate`]).
+//! ([`crate::check`]), the document as a whole ([`LogConfig::validate`], [`change`]).
 
-use crate::check::check;
+use crate::change::{Change, change};
+use crate::check::{Checked, check};
 use crate::finding::{Finding, Problem, join};
 use crate::model::LogConfig;
 use crate::schema::schema_ref;
@@ -16,29 +17,65 @@ use crate::tree::{self, Mark};
 /// # Errors
 /// All findings in the order of the text, with lines and columns, at most about a hundred: never an empty list.
 pub fn parse(text: &str) -> Result<LogConfig, Vec<Finding>> {
+    let validate = |config: &LogConfig, _: &Checked| match config.validate() {
+        findings if findings.is_empty() => Ok(()),
+        findings => Err(findings),
+    };
+    examine(text, validate).map(|(config, ())| config)
+}
+
+/// [`parse`] and [`change`] in one, for a document that is to follow what runs: all findings at once, those of the text and
+/// those of the change, each with line and column.
+///
+/// # Errors
+/// As [`parse`] and [`change`].
+pub fn parse_change(text: &str, running: &LogConfig) -> Result<(LogConfig, Change), Vec<Finding>> {
+    examine(text, |config, checked| {
+        // Shards are compared by name; where names are wrong, only the document itself can be judged.
+        if checked.is_anonymous() {
+            Err(config.validate())
+        } else {
+            change(running, config)
+        }
+    })
+}
+
+/// The three passes; `judge` is the last.
+fn examine<T>(
+    text: &str,
+    judge: impl FnOnce(&LogConfig, &Checked) -> Result<T, Vec<Finding>>,
+) -> Result<(LogConfig, T), Vec<Finding>> {
     let document = tree::read(text).map_err(|finding| vec![finding])?;
     let mut findings = document.findings;
     let mut checked = check(&document.root, schema_ref(), document.partial);
-    let config = read(std::mem::take(&mut checked.value));
-    let whole = match &config {
-        // Of half a document nothing can be said as a whole.
-        _ if document.partial => Vec::new(),
-        Ok(config) => config.validate(),
-        Err(finding) => vec![finding.clone()],
-    };
-    let whole = whole
-        .into_iter()
-        .filter(|finding| !checked.is_damaged(&finding.pointer));
-    let whole: Vec<_> = whole
-        .map(|finding| document.root.find(&finding.pointer).on(finding))
-        .collect();
     findings.append(&mut checked.findings);
-    findings.extend(whole);
-    match config {
-        Ok(config) if findings.is_empty() => Ok(config),
-        Err(finding) if findings.is_empty() => Err(vec![finding]),
-        _ => Err(in_order(findings)),
+    let judged = match read(std::mem::take(&mut checked.value)) {
+        // Of half a document nothing can be said as a whole.
+        Ok(_) if document.partial => Err(Vec::new()),
+        Ok(config) => judge(&config, &checked).map(|judgement| (config, judgement)),
+        Err(finding) => Err(vec![finding]),
+    };
+    let whole = match judged {
+        Ok(good) if findings.is_empty() => return Ok(good),
+        Ok(_) => Vec::new(),
+        Err(whole) => whole,
+    };
+    let sound = |finding: &Finding| {
+        // The order of shards rests on the states of all.
+        let rests_on = if finding.code == "shards-reordered" {
+            "/shards"
+        } else {
+            &finding.pointer
+        };
+        !checked.is_damaged(rests_on)
+    };
+    let located = |finding: Finding| document.root.find(&finding.pointer).on(finding);
+    findings.extend(whole.into_iter().filter(sound).map(located));
+    if findings.is_empty() {
+        findings
+            .push(Mark::START.on(Problem::new("unreadable", "the document cannot be read").at("")));
     }
+    Err(in_order(findings))
 }
 
 fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {

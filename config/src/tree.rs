@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 
-use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
+use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, Span, StrInput};
 
 use crate::finding::{Finding, Problem, join, quote};
 
@@ -175,13 +175,13 @@ impl<'a> Reader<'a> {
                 ))) => {}
                 Some(Ok((event, span))) => return Some((event, span.into())),
                 Some(Err(error)) => {
-                    self.report(
-                        Problem::new(
-                            "syntax",
-                            format!("not valid YAML or JSON: {}", error.info()),
-                        ),
-                        Span::empty(*error.marker()).into(),
-                    );
+                    let at = Span::empty(*error.marker()).into();
+                    let problem = match error.kind() {
+                        // The parser's own limit, met while it looks ahead.
+                        ErrorKind::RecursionLimitExceeded => too_deep(),
+                        kind => Problem::new("syntax", format!("not valid YAML or JSON: {kind}")),
+                    };
+                    self.report(problem, at);
                     self.stopped = true;
                 }
             }
@@ -231,10 +231,7 @@ impl<'a> Reader<'a> {
             Event::Scalar(text, ScalarStyle::Plain, ..) => plain(&text),
             Event::Scalar(text, ..) => Value::String(text.into_owned()),
             Event::SequenceStart(..) | Event::MappingStart(..) if self.depth == MAX_DEPTH => {
-                self.report(
-                    Problem::new("too-deep", format!("nested more than {MAX_DEPTH} deep")),
-                    at,
-                );
+                self.report(too_deep(), at);
                 self.stopped = true;
                 Value::Refused
             }
@@ -324,6 +321,10 @@ impl<'a> Reader<'a> {
         }
         Value::Map(entries)
     }
+}
+
+fn too_deep() -> Problem {
+    Problem::new("too-deep", format!("nested more than {MAX_DEPTH} deep"))
 }
 
 /// YAML 1.2 core schema (10.3.2).

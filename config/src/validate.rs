@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::check::PLACEHOLDER;
 use crate::finding::{Finding, Problem, quote};
 use crate::model::{LogConfig, ShardState};
 use crate::name::{NameError, SYSTEM};
@@ -66,15 +67,20 @@ impl LogConfig {
             ShardState::Active => 1,
             ShardState::Planned => 2,
         };
-        let mut active = None;
-        let mut latest = self.shards.first();
+        // By name; by place where the name is wrong and was replaced.
+        let label = |index: usize| match self.shards.get(index).map(|shard| shard.name.as_str()) {
+            Some(name) if !name.starts_with(PLACEHOLDER) => format!("shard {name}"),
+            _ => format!("shards[{index}]"),
+        };
+        let (mut active, mut latest) = (None, (0, ShardState::Frozen));
         for (index, shard) in self.shards.iter().enumerate() {
             let pointer = format!("/shards/{index}/state");
             if shard.state == ShardState::Active {
                 if let Some(first) = active {
                     let message = format!(
-                        "shard {} is active, and so is {first}: only one can be",
-                        shard.name
+                        "{} is active, and so is {}: only one can be",
+                        label(index),
+                        label(first)
                     );
                     let problem = Problem::new("two-active-shards", message);
                     findings.push(
@@ -83,23 +89,24 @@ impl LogConfig {
                             .at(&pointer),
                     );
                 }
-                active = active.or(Some(&shard.name));
+                active = active.or(Some(index));
             }
-            if let Some(before) = latest {
-                if rank(shard.state) < rank(before.state) {
-                    let message = format!(
-                        "shard {} is {}, but comes after {}, which is {}",
-                        shard.name, shard.state, before.name, before.state
-                    );
-                    let problem = Problem::new("shards-reordered", message);
-                    findings.push(
-                        problem
-                            .hint("shards are listed oldest first: frozen, active, planned")
-                            .at(&pointer),
-                    );
-                } else {
-                    latest = Some(shard);
-                }
+            let (before, state) = latest;
+            if rank(shard.state) < rank(state) {
+                let message = format!(
+                    "{} is {}, but comes after {}, which is {state}",
+                    label(index),
+                    shard.state,
+                    label(before)
+                );
+                let problem = Problem::new("shards-reordered", message);
+                findings.push(
+                    problem
+                        .hint("shards are listed oldest first: frozen, active, planned")
+                        .at(&pointer),
+                );
+            } else {
+                latest = (index, shard.state);
             }
         }
         // A log whose shards are all planned never took a write; one with a frozen shard and no active one may be frozen.
@@ -209,7 +216,7 @@ fn origin(origin: &str) -> Option<Problem> {
         )
     } else if !origin.bytes().all(|b| b.is_ascii_graphic() && b != b'+') {
         format!(
-            "the origin {} has a character other than printable ASCII without space and `+`",
+            "the origin {} has characters other than printable ASCII, or a space or `+`",
             quote(origin)
         )
     } else if origin.contains("://") {

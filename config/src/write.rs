@@ -10,6 +10,8 @@ use crate::tree;
 
 /// Column of the comments in generated YAML.
 const COMMENT_COLUMN: usize = 34;
+/// Longest line with a comment, unless its value alone is longer.
+const MAX_LINE: usize = 120;
 
 impl LogConfig {
     /// JSON of [`LogConfig::stripped`], without white space, fields in the order of the model: the bytes that a decision names.
@@ -139,18 +141,19 @@ impl Yaml {
         }
         if !self.explained.iter().any(|done| done == schema) {
             self.explained.push(schema.to_owned());
-            if let Some(comment) = schema_ref()
+            let description = schema_ref()
                 .pointer(schema)
-                .and_then(|field| field.get("description"))
-                .and_then(Value::as_str)
-            {
-                let width = line.chars().count();
-                line.extend(std::iter::repeat_n(
-                    ' ',
-                    COMMENT_COLUMN.saturating_sub(width).max(2),
-                ));
-                line.push_str("# ");
-                line.push_str(comment);
+                .and_then(|field| field.get("description"));
+            if let Some(comment) = description.and_then(Value::as_str) {
+                let gap = COMMENT_COLUMN.saturating_sub(line.chars().count()).max(2);
+                if line.chars().count() + gap + comment.chars().count() <= MAX_LINE {
+                    line.extend(std::iter::repeat_n(' ', gap));
+                    line.push_str(&format!("# {comment}"));
+                } else {
+                    // A long value: the comment goes above it.
+                    let indent = " ".repeat(lead.len());
+                    self.out.push_str(&format!("{indent}# {comment}\n"));
+                }
             }
         }
         self.out.push_str(&line);
