@@ -12,10 +12,11 @@ pub const BASE: &str = "/admin/v1";
 pub const PROBLEM_TYPE: &str = "application/problem+json";
 
 /// A log's condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogCondition {
     /// Takes writes.
+    #[default]
     Open,
     /// Finishes promised work before a freeze; takes no new writes.
     Closing,
@@ -78,7 +79,7 @@ pub struct Watermarks {
 }
 
 /// One log: `GET logs/{log}`, and an element of `GET logs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStatus {
     /// The log's name.
@@ -174,10 +175,11 @@ pub struct Difference {
 }
 
 /// What kind of change an operation makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// A new configuration document.
+    #[default]
     Configure,
     /// The active shard froze and the next one opened.
     Rotate,
@@ -192,10 +194,11 @@ pub enum Action {
 }
 
 /// How far an operation got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationState {
     /// Nothing to do: what was asked for already runs.
+    #[default]
     Unchanged,
     /// A preview; nothing was changed.
     Planned,
@@ -208,7 +211,7 @@ pub enum OperationState {
 }
 
 /// One change, as asked for and as it went: the answer to every write, and `GET operations/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
     /// 32 hex digits.

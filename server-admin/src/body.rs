@@ -22,6 +22,9 @@ use crate::problem::Refusal;
 /// A larger body is read and thrown away up to this size, so that its sender gets to read the refusal.
 const DISCARD: usize = 16 << 20;
 
+/// The finding about JSON of another shape than expected.
+const UNEXPECTED: &str = "unexpected-value";
+
 /// Reads a whole body.
 pub(crate) async fn read(
     headers: &HeaderMap,
@@ -138,13 +141,21 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
         format(headers, &[Format::Json])?;
         body
     };
+    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| bad_json(String::new(), &error))?;
+    // A list of its fields would pass for a struct.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Refusal::invalid(vec![Finding {
+            code: UNEXPECTED.to_owned(),
+            message: "expected an object".to_owned(),
+            pointer: String::new(),
+            line: None,
+            column: None,
+            hint: None,
+        }]));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| bad_json(pointer(error.path()), error.inner()))?;
-    deserializer
-        .end()
-        .map_err(|error| bad_json(String::new(), &error))?;
-    Ok(value)
+    serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|error| bad_json(pointer(error.path()), error.inner()))
 }
 
 /// A configuration document, YAML or JSON, with all that is wrong with it.
@@ -167,7 +178,7 @@ pub(crate) fn document(headers: &HeaderMap, body: &[u8]) -> Result<LogConfig, Re
 /// 400 for what is not JSON, 422 for JSON that is not what was expected.
 fn bad_json(pointer: String, error: &serde_json::Error) -> Refusal {
     let (code, finding) = match error.classify() {
-        Category::Data => (codes::INVALID, "unexpected-value"),
+        Category::Data => (codes::INVALID, UNEXPECTED),
         Category::Io | Category::Syntax | Category::Eof => (codes::BAD_REQUEST, "json-syntax"),
     };
     let position = |number: usize| u32::try_from(number).ok().filter(|number| *number > 0);

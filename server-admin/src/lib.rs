@@ -1,4 +1,71 @@
-//! The admin endpoint as a plug-in.
+//! The admin endpoint of a transparency log as a plug-in: any Rust server mounts it.
+//!
+//! The server supplies a [`Host`]: what logs there are, and how one is changed. The plug-in does the rest: who is
+//! calling ([`Access`]), what he may do ([`Permission`]), what he asks for (parsing, preconditions, limits) and how he
+//! is told what went wrong (RFC 9457 problem documents). The types on the wire are in [`admin_api`]; no engine is known
+//! here.
+//!
+//! # Embedding
+//!
+//! With listeners of its own, which is the usual way: they share no socket and, with [`Listeners::serve_apart`], no
+//! runtime with the server, so an overloaded server can still be administered.
+//!
+//! ```no_run
+//! # use std::sync::Arc;
+//! # use server_admin::{Access, Host, Listeners, Options, Permission, SocketOptions, TcpOptions, TlsFiles};
+//! # async fn embed(host: Arc<dyn Host>, uid: u32) -> Result<(), server_admin::Error> {
+//! let access = Access::new()
+//!     .with_uid(uid, [Permission::everything()])          // over the Unix socket
+//!     .with_tokens("/var/lib/logd/tokens.toml")?;         // over TCP
+//! let tls = TlsFiles { certificate: "/etc/logd/tls.crt".into(), key: "/etc/logd/tls.key".into() };
+//! let options = Options {
+//!     socket: Some(SocketOptions { path: "/run/logd/admin.sock".into(), mode: 0o600 }),
+//!     tcp: Some(TcpOptions { address: ([127, 0, 0, 1], 7071).into(), tls: Some(tls) }),
+//!     ..Options::default()
+//! };
+//! let running = Listeners::bind(Arc::new(access), options)?.serve_apart(host)?;
+//! // … until the server stops:
+//! running.stop().await
+//! # }
+//! ```
+//!
+//! Or in a server that listens already: [`router`] claims the paths under [`admin_api::BASE`] and leaves all others, and
+//! the fallback, to the router it is merged or nested in. Its callers authenticate with tokens; where the listener knows
+//! more, it says so with an `Extension<`[`Peer`]`>` on each request.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use server_admin::{Access, Host, router};
+//! # fn embed(own: axum::Router, host: Arc<dyn Host>, access: Access) -> axum::Router {
+//! own.merge(router(host, Arc::new(access)))
+//! # }
+//! ```
+//!
+//! `examples/toy.rs` is a whole server.
+//!
+//! # Requests
+//!
+//! | resource under `/admin/v1` | |
+//! |---|---|
+//! | `whoami` | GET: the caller and his permissions |
+//! | `logs`, `logs/{log}` | GET: status |
+//! | `logs/{log}/config` | GET: the document, with its `ETag`. PUT: replaces it (YAML or JSON); needs `If-Match` |
+//! | `logs/{log}/rotations` | POST: freezes the active shard and opens the next |
+//! | `logs/{log}/shards` | GET: shards. POST: plans one |
+//! | `logs/{log}/freeze`, `logs/{log}/unfreeze` | POST |
+//! | `logs/{log}/history` | GET: decided changes |
+//! | `operations?log=`, `operations/{id}` | GET |
+//! | `replicas?log=` | GET |
+//!
+//! - `?dryRun=true` previews a write. An `Idempotency-Key` makes it repeatable.
+//! - `If-Match` holds one strong tag: `"g7-1a2b3c4d"`, or `"g7"` for whatever has that generation. `*`, lists and weak
+//!   tags are 400: they don't say what the change was made from. It is required for PUT (428), may be given for
+//!   rotations and shards, and is refused where nothing would compare it.
+//! - What the router does not understand it refuses: unknown query parameters, unknown members, other content types,
+//!   encoded bodies, `If-None-Match` on a write.
+//! - Requests from browsers (`Origin` or any `Sec-Fetch-` header) are refused and no CORS header is ever sent.
+//! - Before its authentication nobody learns more than that there is an admin endpoint. Without the permission nobody
+//!   learns whether a log exists.
 
 mod access;
 mod body;
@@ -7,11 +74,14 @@ mod etag;
 mod failures;
 mod host;
 mod limits;
+mod listen;
 mod permission;
 mod problem;
 mod resources;
 mod router;
+mod socket;
 mod stamp;
+mod tls;
 mod tokens;
 
 pub use access::{Access, Peer};
@@ -19,6 +89,8 @@ pub use error::Error;
 pub use etag::{BadBase, Base};
 pub use host::{Answer, Caller, Change, Host, HostError, Mode};
 pub use limits::Limits;
+pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};
 pub use router::{router, router_with};
+pub use tls::TlsFiles;
 pub use tokens::{Secret, issue};

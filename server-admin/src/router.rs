@@ -32,35 +32,35 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
         limits,
         writes: Writes::default(),
     });
+    let at = |path: &str| format!("{BASE}{path}");
     let missing = || any(|| async { missing() });
-    let resources = Router::new()
-        .route("/whoami", get(resources::who_am_i))
-        .route("/logs", get(resources::logs))
-        .route("/logs/{log}", get(resources::log))
+    Router::new()
+        .route(&at("/whoami"), get(resources::who_am_i))
+        .route(&at("/logs"), get(resources::logs))
+        .route(&at("/logs/{log}"), get(resources::log))
         .route(
-            "/logs/{log}/config",
+            &at("/logs/{log}/config"),
             get(resources::config).put(resources::configure),
         )
-        .route("/logs/{log}/rotations", post(resources::rotate))
+        .route(&at("/logs/{log}/rotations"), post(resources::rotate))
         .route(
-            "/logs/{log}/shards",
+            &at("/logs/{log}/shards"),
             get(resources::shards).post(resources::plan),
         )
-        .route("/logs/{log}/freeze", post(resources::freeze))
-        .route("/logs/{log}/unfreeze", post(resources::unfreeze))
-        .route("/logs/{log}/history", get(resources::history))
-        .route("/operations", get(resources::operations))
-        .route("/operations/{id}", get(resources::operation))
-        .route("/replicas", get(resources::replicas))
+        .route(&at("/logs/{log}/freeze"), post(resources::freeze))
+        .route(&at("/logs/{log}/unfreeze"), post(resources::unfreeze))
+        .route(&at("/logs/{log}/history"), get(resources::history))
+        .route(&at("/operations"), get(resources::operations))
+        .route(&at("/operations/{id}"), get(resources::operation))
+        .route(&at("/replicas"), get(resources::replicas))
         .method_not_allowed_fallback(|| async {
             Refusal::new(codes::METHOD_NOT_ALLOWED, "not with this method")
                 .hint("see the Allow header")
         })
         // Catch-all routes, not a fallback: the router it is mounted in keeps its own.
-        .route("/", missing())
-        .route("/{*rest}", missing());
-    Router::new()
-        .nest(BASE, resources)
+        .route(BASE, missing())
+        .route(&at("/"), missing())
+        .route(&at("/{*rest}"), missing())
         .with_state(app)
         .layer(middleware::from_fn_with_state(access, gate))
         .layer(CatchPanicLayer::custom(panicked))

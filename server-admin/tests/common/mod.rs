@@ -1,0 +1,378 @@
+//! A host in memory, tokens, and ways to ask the endpoint: for all tests of the endpoint.
+#![expect(dead_code, reason = "each test program uses a part")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that fails panics"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use admin_api::{
+    Action, ConfigAnswer, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Problem,
+    Replica, Watermarks,
+};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use config::LogConfig;
+use http_body_util::BodyExt;
+use server_admin::{
+    Access, Answer, Caller, Change, Host, HostError, Limits, Mode, Permission, issue, router_with,
+};
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+/// Every request for a change that reached the host.
+pub(crate) type Seen = Vec<(String, Change, Mode, Caller)>;
+
+/// Logs in memory; errors and delays on demand.
+pub(crate) struct Toy {
+    pub(crate) logs: Mutex<BTreeMap<String, (u64, LogConfig)>>,
+    pub(crate) seen: Mutex<Seen>,
+    /// The next `apply` fails with it.
+    pub(crate) fail: Mutex<Option<HostError>>,
+    /// The next call panics.
+    pub(crate) panic: Mutex<bool>,
+    /// Each `apply` takes one to start.
+    pub(crate) permits: Semaphore,
+    pub(crate) running: AtomicUsize,
+    pub(crate) most_running: AtomicUsize,
+    pub(crate) finished: Semaphore,
+}
+
+impl Toy {
+    pub(crate) fn new(names: &[&str]) -> Arc<Self> {
+        let document = |name: &str| {
+            LogConfig::new(
+                name.parse().unwrap(),
+                format!("example.org/{name}"),
+                "a".parse().unwrap(),
+            )
+        };
+        let logs = names
+            .iter()
+            .map(|name| ((*name).to_owned(), (1, document(name))))
+            .collect();
+        Arc::new(Self {
+            logs: Mutex::new(logs),
+            seen: Mutex::default(),
+            fail: Mutex::default(),
+            panic: Mutex::default(),
+            permits: Semaphore::new(Semaphore::MAX_PERMITS),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+            finished: Semaphore::new(0),
+        })
+    }
+
+    fn get(&self, log: &str) -> Result<(u64, LogConfig), HostError> {
+        if std::mem::take(&mut *self.panic.lock().unwrap()) {
+            panic!("the host's bug");
+        }
+        let found = self.logs.lock().unwrap().get(log).cloned();
+        found.ok_or_else(|| HostError::NotFound(format!("no log named {log}")))
+    }
+
+    fn change(
+        &self,
+        log: &str,
+        change: Change,
+        mode: Mode,
+        caller: Caller,
+    ) -> Result<Operation, HostError> {
+        let (generation, running) = self.get(log)?;
+        self.seen
+            .lock()
+            .unwrap()
+            .push((log.to_owned(), change.clone(), mode, caller.clone()));
+        if let Some(error) = self.fail.lock().unwrap().take() {
+            return Err(error);
+        }
+        let etag = running.etag(generation);
+        let mut operation = operation(log, generation, &etag);
+        operation.actor = Some(caller.actor);
+        let Change::Configure { document, base } = change else {
+            return Ok(operation);
+        };
+        if document.canonical() == running.canonical() {
+            return Ok(operation);
+        }
+        if !base.matches(&etag) {
+            return Err(HostError::Stale {
+                current_etag: etag,
+                changed_by: Some("uid:7".to_owned()),
+                changed_at: Some("2026-01-01T00:00:00Z".to_owned()),
+                differences: config::diff(&running, &document)
+                    .into_iter()
+                    .map(Into::into)
+                    .collect(),
+            });
+        }
+        operation.generation = generation + 1;
+        operation.etag = document.etag(generation + 1);
+        operation.state = OperationState::Planned;
+        if mode == Mode::Apply {
+            operation.state = OperationState::Done;
+            self.logs
+                .lock()
+                .unwrap()
+                .insert(log.to_owned(), (generation + 1, *document));
+        }
+        Ok(operation)
+    }
+}
+
+pub(crate) fn operation(log: &str, generation: u64, etag: &str) -> Operation {
+    Operation {
+        id: format!("{:032x}", log.len()),
+        log: log.to_owned(),
+        action: Action::Configure,
+        state: OperationState::Unchanged,
+        base_generation: generation,
+        generation,
+        etag: etag.to_owned(),
+        decided_at: None,
+        at_index: None,
+        actor: None,
+        audit_index: Some(3),
+        differences: Vec::new(),
+        replicas: Vec::new(),
+        checkpoint: None,
+    }
+}
+
+impl Host for Toy {
+    fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
+        let logs = self.logs.lock().unwrap().clone();
+        let status = |(log, (generation, config)): (String, (u64, LogConfig))| LogStatus {
+            log,
+            condition: LogCondition::Open,
+            reason: None,
+            generation,
+            etag: config.etag(generation),
+            watermarks: Watermarks::default(),
+            published_at: None,
+            shards: Vec::new(),
+            url: None,
+        };
+        Box::pin(async move { Ok(logs.into_iter().map(status).collect()) })
+    }
+
+    fn config<'a>(&'a self, log: &'a str) -> Answer<'a, ConfigAnswer> {
+        Box::pin(async move {
+            let (generation, mut config) = self.get(log)?;
+            let etag = config.etag(generation);
+            config.generation = Some(generation);
+            Ok(ConfigAnswer { etag, config })
+        })
+    }
+
+    fn apply<'a>(
+        &'a self,
+        log: &'a str,
+        change: Change,
+        mode: Mode,
+        caller: Caller,
+    ) -> Answer<'a, Operation> {
+        Box::pin(async move {
+            let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most_running.fetch_max(running, Ordering::SeqCst);
+            self.permits.acquire().await.unwrap().forget();
+            let outcome = self.change(log, change, mode, caller);
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            self.finished.add_permits(1);
+            outcome
+        })
+    }
+
+    fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
+        Box::pin(async move { self.get(log).map(|_| Vec::new()) })
+    }
+
+    fn operations<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Operation>> {
+        let names: Vec<String> = self.logs.lock().unwrap().keys().cloned().collect();
+        let wanted = move |name: &String| log.is_none_or(|log| log == name);
+        Box::pin(async move {
+            Ok(names
+                .iter()
+                .filter(|name| wanted(name))
+                .map(|name| operation(name, 1, "g1-00000000"))
+                .collect())
+        })
+    }
+
+    fn replicas<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Replica>> {
+        let generation = log.map(|_| 1);
+        let replica = Replica {
+            id: "0".repeat(16),
+            label: "host:1".to_owned(),
+            format: 1,
+            generation,
+            age_seconds: 0,
+        };
+        Box::pin(async move { Ok(vec![replica]) })
+    }
+}
+
+/// An endpoint on a toy with the logs `argon` and `boron`, and a way to make tokens for it.
+pub(crate) struct Endpoint {
+    pub(crate) toy: Arc<Toy>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) app: Router,
+    pub(crate) folder: tempfile::TempDir,
+    /// A token that may do everything.
+    pub(crate) root: String,
+}
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+impl Endpoint {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default(), |access| access)
+    }
+
+    pub(crate) fn with(limits: Limits, access: impl FnOnce(Access) -> Access) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.toml");
+        let root = issue(&file, "root", HOUR, &[Permission::everything()])
+            .unwrap()
+            .expose()
+            .to_owned();
+        let access = Arc::new(access(Access::new().with_tokens(file).unwrap()));
+        let toy = Toy::new(&["argon", "boron"]);
+        let app = router_with(toy.clone(), access.clone(), limits);
+        Self {
+            toy,
+            access,
+            app,
+            folder,
+            root,
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.folder.path().join("tokens.toml")
+    }
+
+    /// A token with these scopes.
+    pub(crate) fn token(&self, name: &str, scopes: &[&str]) -> String {
+        let scopes: Vec<Permission> = scopes.iter().map(|scope| scope.parse().unwrap()).collect();
+        issue(&self.tokens(), name, HOUR, &scopes)
+            .unwrap()
+            .expose()
+            .to_owned()
+    }
+
+    /// Asks as `root`, unless the request brings its own credentials.
+    pub(crate) async fn ask(&self, mut request: Request<Body>) -> Reply {
+        if !request.headers().contains_key("authorization") {
+            request.headers_mut().insert(
+                "authorization",
+                format!("Bearer {}", self.root).parse().unwrap(),
+            );
+        }
+        self.ask_bare(request).await
+    }
+
+    /// Asks as the request says.
+    pub(crate) async fn ask_bare(&self, request: Request<Body>) -> Reply {
+        let secret = request
+            .headers()
+            .get("authorization")
+            .map(|value| value.to_str().unwrap_or("").to_owned());
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let reply = Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        };
+        reply.check(
+            secret
+                .as_deref()
+                .and_then(|value| value.split(' ').next_back()),
+        );
+        reply
+    }
+}
+
+/// An answer that has passed the rules for all answers.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// What holds for every answer, whatever was asked.
+    fn check(&self, secret: Option<&str>) {
+        if let Some(secret) = secret.filter(|secret| secret.len() > 8) {
+            assert!(
+                !format!("{:?}{}", self.headers, self.body).contains(secret),
+                "an answer holds the credential: {self:?}"
+            );
+        }
+        assert_eq!(self.headers["cache-control"], "no-store");
+        assert_eq!(self.headers["x-content-type-options"], "nosniff");
+        assert!(
+            self.headers
+                .keys()
+                .all(|name| !name.as_str().starts_with("access-control-")),
+            "no CORS"
+        );
+        if self.status.as_u16() >= 400 {
+            assert_eq!(
+                self.headers["content-type"],
+                admin_api::PROBLEM_TYPE,
+                "{self:?}"
+            );
+            let problem: Problem = serde_json::from_str(&self.body).unwrap();
+            assert_eq!(problem.status, self.status.as_u16());
+            assert_eq!(problem.kind, format!("urn:logctl:problem:{}", problem.code));
+            assert!(
+                !problem.title.is_empty() && !problem.detail.is_empty(),
+                "{problem:?}"
+            );
+        }
+    }
+
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        assert_eq!(self.headers["content-type"], "application/json");
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// The problem, which must have this code.
+    pub(crate) fn problem(&self, code: &str) -> Problem {
+        let problem: Problem =
+            serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"));
+        assert_eq!(problem.code, code, "{problem:?}");
+        problem
+    }
+}
+
+/// A request without a body.
+pub(crate) fn bare(method: &str, path: &str) -> Request<Body> {
+    request(method, path, &[], "")
+}
+
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("/admin/v1{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body.into()).unwrap()
+}
