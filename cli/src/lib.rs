@@ -1,1 +1,112 @@
-//! Placeholder.
+//! `logctl`: changes a running transparency log.
+//!
+//! The way through: [`args`] (what was typed) → [`request`] (what is meant) → [`commands`] (what is done) → [`report`]
+//! (what came of it) → [`render`] and [`ui`] (what is shown). Each step knows only its neighbours. [`error`] holds the
+//! situations, [`exit`] what each looks like to a script.
+
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests"))]
+
+mod args;
+mod client;
+mod commands;
+mod error;
+mod exit;
+pub mod generate;
+mod render;
+mod report;
+mod request;
+mod secret;
+mod settings;
+mod ui;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::error::Error;
+use crate::request::Invocation;
+use crate::ui::Ui;
+
+/// The command's definition, for generated files and tests.
+#[must_use]
+pub fn command() -> clap::Command {
+    args::Cli::command()
+}
+
+/// Runs a command line to its end. Prints the result; never panics, never calls `exit`.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let json = args::wants_json(&args);
+    let invocation = match args::parse(args) {
+        Ok(cli) => Invocation::from(cli),
+        Err(error) => return ui::usage(&error, elsewhere(&error).as_deref(), json),
+    };
+    let ui = Ui::new(invocation.manner, &invocation.request.spelled());
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return ui.finish(Err(Error::Bug(format!("no runtime: {error}")))),
+    };
+    let result = runtime.block_on(async {
+        let work = commands::run(
+            invocation.request,
+            &ui,
+            &invocation.overrides,
+            invocation.timeout,
+        );
+        tokio::select! {
+            // First, so that Ctrl-C is ours before the work asks or waits for anything.
+            biased;
+            interrupt = tokio::signal::ctrl_c() => Err(match interrupt {
+                Ok(()) => ui.interrupted(),
+                Err(error) => Error::Bug(format!("cannot listen for Ctrl-C: {error}")),
+            }),
+            result = work => result,
+        }
+    });
+    // A read from a terminal may still be waiting; nobody wants its result.
+    runtime.shutdown_background();
+    ui.finish(result)
+}
+
+/// The candidate that was probably meant.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::jaro(word, candidate), candidate))
+        .filter(|(similarity, _)| *similarity > 0.7)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// For a word that is a command, but not here: where it is.
+fn elsewhere(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    fn find(command: &clap::Command, path: &str, word: &str, found: &mut Vec<String>) {
+        for subcommand in command.get_subcommands() {
+            let path = format!("{path} {}", subcommand.get_name());
+            find(subcommand, &path, word, found);
+            if subcommand.get_name() == word {
+                found.push(format!("`{path}`"));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    find(&command(), "logctl", word, &mut found);
+    if found.is_empty() {
+        None
+    } else {
+        Some(format!("did you mean {}?", found.join(" or ")))
+    }
+}

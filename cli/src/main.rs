@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `logctl` command. Everything is in the library, so that the generated files and the tests see the same thing.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    logctl::run(std::env::args_os())
+}

@@ -1,0 +1,287 @@
+//! What can be typed: clap structures, and nothing else. [`crate::request`] turns them into values that know nothing of
+//! clap, so no run function can depend on how something was spelled.
+//!
+//! What must never happen: two spellings of one thing that behave differently. `shard --use-config` and `shard rotate`
+//! become requests of one kind and take one path from there.
+
+mod config;
+mod op;
+mod shard;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+
+pub(crate) use config::ConfigCommand;
+pub(crate) use op::OpCommand;
+pub(crate) use shard::{ShardArgs, ShardCommand};
+
+/// Changes a running transparency log: shards, configuration, operations.
+#[derive(Debug, Parser)]
+#[command(
+    name = "logctl",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  logctl status
+  logctl shard --create-config next.yaml
+  logctl shard --use-config next.yaml
+  logctl shard rotate --yes"
+)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Log to work on; else the context's, else the server's only one
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "LOGCTL_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log: Option<String>,
+    /// Context file; default $XDG_CONFIG_HOME/logctl/config.toml
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Context to use; else the file's `current`
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "LOGCTL_CONTEXT",
+        hide_env_values = true
+    )]
+    pub(crate) context: Option<String>,
+    /// Admin endpoint, instead of the context's: unix:/PATH, https://HOST:PORT
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "LOGCTL_ADMIN",
+        hide_env_values = true
+    )]
+    pub(crate) admin: Option<String>,
+    /// Certificate authority of an https endpoint (PEM)
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CA", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+    /// File with the bearer token; must not be readable by others
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_TOKEN_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
+    #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+    /// Answer yes to every question
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
+    /// Never ask; fail where an answer would be needed
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// Form of the result on standard output
+    #[arg(long, short = 'o', global = true, value_name = "FORM", value_enum, default_value_t = OutputForm::Table)]
+    pub(crate) output: OutputForm,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
+    pub(crate) color: ColorWhen,
+}
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    /// For people
+    #[default]
+    Table,
+    /// One document, whatever the outcome
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show, rotate, freeze and verify the shards of a log
+    Shard(ShardArgs),
+    /// Show what every log is doing
+    #[command(after_help = "Example:
+  logctl status -o json")]
+    Status,
+    /// Check, compare and follow configuration documents
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl config diff next.yaml"
+    )]
+    Config(ConfigCommand),
+    /// List changes and wait for them
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl op list"
+    )]
+    Op(OpCommand),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:
+  logctl completions bash > /usr/share/bash-completion/completions/logctl")]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: ShellName,
+    },
+    /// Print a manual page
+    #[command(after_help = "Example:
+  logctl man shard rotate | man -l -")]
+    Man {
+        /// The command whose page to print; logctl's own when absent
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+}
+
+/// Shells with a completion script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellName {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// Parses a command line. Clap's own error carries help and version too.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let cli = Cli::try_parse_from(args)?;
+    cli.check()?;
+    Ok(cli)
+}
+
+impl Cli {
+    /// Rules that clap's attributes cannot say without also refusing global options before a subcommand.
+    fn check(&self) -> Result<(), clap::Error> {
+        match &self.command {
+            Command::Shard(shard) => shard.check(&self.global),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether `-o json` is on a command line that clap may have refused: even then, standard output holds one document.
+pub(crate) fn wants_json(args: &[OsString]) -> bool {
+    let mut form = None;
+    let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
+    while let Some(word) = words.next() {
+        if word == "--" {
+            break;
+        }
+        let value = match word.as_ref() {
+            "-o" | "--output" => words.next().map(|value| value.into_owned()),
+            other => other
+                .strip_prefix("--output=")
+                .or_else(|| other.strip_prefix("-o="))
+                .or_else(|| {
+                    other
+                        .strip_prefix("-o")
+                        .filter(|_| !other.starts_with("--"))
+                })
+                .map(str::to_owned),
+        };
+        if let Some(value) = value {
+            form = Some(value);
+        }
+    }
+    form.as_deref() == Some("json")
+}
+
+/// More than zero, at most a day.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let span: ::config::Span = text
+        .parse()
+        .map_err(|error: ::config::SpanError| error.to_string())?;
+    let limit = Duration::from_secs(24 * 3600);
+    if span.duration().is_zero() || span.duration() > limit {
+        return Err("must be more than 0 and at most 24h".to_owned());
+    }
+    Ok(span.duration())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_noticed_in_every_spelling() {
+        for line in [
+            "logctl -o json x",
+            "logctl x --output=json",
+            "logctl -ojson",
+            "logctl -o=json",
+            "logctl x -o table -o json",
+        ] {
+            assert!(wants_json(&words(line)), "{line}");
+        }
+        for line in [
+            "logctl x",
+            "logctl -o table",
+            "logctl -- -o json",
+            "logctl -o",
+            "logctl --origin json",
+        ] {
+            assert!(!wants_json(&words(line)), "{line}");
+        }
+    }
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(parse_timeout("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_timeout("5m"), Ok(Duration::from_secs(300)));
+        for wrong in [
+            "",
+            "s",
+            "60",
+            "-1s",
+            "1.5s",
+            "0s",
+            "25h",
+            "18446744073709551615h",
+            "3 s",
+        ] {
+            assert!(parse_timeout(wrong).is_err(), "{wrong}");
+        }
+    }
+}

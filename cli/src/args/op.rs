@@ -1,0 +1,19 @@
+//! `logctl op`: changes, as asked for and as they went.
+
+use clap::Subcommand;
+
+/// What to do with operations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OpCommand {
+    /// List changes, newest first
+    #[command(after_help = "Example:
+  logctl op list")]
+    List,
+    /// Wait until every replica runs a change
+    #[command(after_help = "Example:
+  logctl op wait 4f1c0a9be2d84c7fa1b36d5e90c2a871 --timeout 5m")]
+    Wait {
+        /// The operation, 32 hexadecimal digits
+        id: String,
+    },
+}

@@ -1,0 +1,425 @@
+//! The admin endpoint's client: typed calls, and what each failure means.
+//!
+//! What must never happen: a change made twice, or one reported as failed that was made. So every write carries an
+//! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
+//! the answer is "unknown", never "failed".
+
+mod transport;
+
+use std::error::Error as _;
+use std::time::{Duration, Instant};
+
+use admin_api::{
+    BASE, ConfigAnswer, History, LogStatus, Logs, Operation, Operations, PROBLEM_TYPE, Problem,
+    Replica, Replicas, codes,
+};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use crate::secret::Token;
+use crate::settings::{Address, Endpoint};
+
+/// An admin endpoint, not yet connected to.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    http: reqwest::Client,
+    base: String,
+    address: Address,
+    token: Option<Token>,
+}
+
+/// A change to ask for.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// A whole document.
+    Configure(Box<config::LogConfig>),
+    /// Freeze the active shard, open the next.
+    Rotate(admin_api::RotateRequest),
+    /// Plan a shard.
+    Plan(admin_api::PlanRequest),
+    /// Freeze the log.
+    Freeze(admin_api::FreezeRequest),
+    /// Open it again.
+    Unfreeze(admin_api::UnfreezeRequest),
+}
+
+/// The time until which to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    until: Instant,
+    limit: Duration,
+}
+
+/// What one attempt came to.
+enum Attempt<T> {
+    Answered(T),
+    Refused(Error),
+    /// It may have arrived; the same request may be sent again.
+    Broken {
+        cause: String,
+        operation: Option<String>,
+    },
+}
+
+impl Deadline {
+    /// From now on.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self {
+            until: Instant::now() + limit,
+            limit,
+        }
+    }
+
+    /// What is left; zero when over.
+    pub(crate) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// The whole of it.
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Waits `pause`, or until the end; whether there is time left.
+    pub(crate) async fn pause(&self, pause: Duration) -> bool {
+        tokio::time::sleep(pause.min(self.left())).await;
+        !self.left().is_zero()
+    }
+}
+
+impl Admin {
+    /// Reads what is needed to speak to the endpoint; sends nothing yet.
+    pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
+        let token = endpoint
+            .token_file
+            .as_deref()
+            .map(Token::read)
+            .transpose()?;
+        let http = transport::client(&endpoint.address, endpoint.ca.as_deref())?;
+        let base = match &endpoint.address {
+            Address::Unix(_) => format!("http://localhost{BASE}"),
+            Address::Url(url) => format!("{url}{BASE}"),
+        };
+        Ok(Self {
+            http,
+            base,
+            address: endpoint.address.clone(),
+            token,
+        })
+    }
+
+    /// The address, for people.
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `GET logs`.
+    pub(crate) async fn logs(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
+        Ok(self.get::<Logs>("logs", deadline).await?.logs)
+    }
+
+    /// `GET logs/{log}`.
+    pub(crate) async fn log(&self, log: &str, deadline: Deadline) -> Result<LogStatus, Error> {
+        self.get(&format!("logs/{log}"), deadline).await
+    }
+
+    /// `GET logs/{log}/config`.
+    pub(crate) async fn config(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<ConfigAnswer, Error> {
+        self.get(&format!("logs/{log}/config"), deadline).await
+    }
+
+    /// `GET logs/{log}/history`.
+    pub(crate) async fn history(&self, log: &str, deadline: Deadline) -> Result<History, Error> {
+        self.get(&format!("logs/{log}/history"), deadline).await
+    }
+
+    /// `GET operations`.
+    pub(crate) async fn operations(
+        &self,
+        log: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Operations, Error> {
+        let path = log.map_or_else(
+            || "operations".to_owned(),
+            |log| format!("operations?log={log}"),
+        );
+        self.get(&path, deadline).await
+    }
+
+    /// `GET operations/{id}`.
+    pub(crate) async fn operation(&self, id: &str, deadline: Deadline) -> Result<Operation, Error> {
+        self.get(&format!("operations/{id}"), deadline).await
+    }
+
+    /// `GET replicas?log=NAME`.
+    pub(crate) async fn replicas(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Replica>, Error> {
+        Ok(self
+            .get::<Replicas>(&format!("replicas?log={log}"), deadline)
+            .await?
+            .replicas)
+    }
+
+    /// What a change would do; changes nothing.
+    pub(crate) async fn preview(
+        &self,
+        log: &str,
+        write: &Write,
+        base: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        self.write(log, write, base, "?dryRun=true", deadline).await
+    }
+
+    /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs.
+    pub(crate) async fn apply(
+        &self,
+        log: &str,
+        write: &Write,
+        base: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        self.write(log, write, base, "", deadline).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, deadline: Deadline) -> Result<T, Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let request = self
+                .http
+                .request(Method::GET, format!("{}/{path}", self.base));
+            match self.attempt(request, false, deadline).await {
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Refused(error) => return Err(error),
+                Attempt::Broken { cause, .. } => {
+                    if pause > LAST_PAUSE || !deadline.pause(pause).await {
+                        return Err(self.unreachable(cause));
+                    }
+                    pause *= 2;
+                }
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        log: &str,
+        write: &Write,
+        base: Option<&str>,
+        query: &str,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        let (method, resource, body) = write.request()?;
+        let key = idempotency_key()?;
+        let mut pause = FIRST_PAUSE;
+        let mut broken: Option<(String, Option<String>)> = None;
+        loop {
+            let mut request = self
+                .http
+                .request(
+                    method.clone(),
+                    format!("{}/logs/{log}/{resource}{query}", self.base),
+                )
+                .header(CONTENT_TYPE, "application/json")
+                .header("idempotency-key", &key)
+                .body(body.clone());
+            if let Some(base) = base {
+                request = request.header(IF_MATCH, format!("\"{base}\""));
+            }
+            match (self.attempt(request, true, deadline).await, broken.take()) {
+                (Attempt::Answered(answer), _) => return Ok(answer),
+                // Unreachable after an attempt that may have arrived is not "nothing was sent".
+                (Attempt::Refused(Error::Unreachable { .. }), Some(earlier)) => {
+                    broken = Some(earlier)
+                }
+                (Attempt::Refused(error), _) => return Err(error),
+                (Attempt::Broken { cause, operation }, earlier) => {
+                    broken = Some((cause, operation.or(earlier.and_then(|(_, id)| id))));
+                }
+            }
+            if !deadline.pause(pause).await {
+                let (cause, operation) = broken.unwrap_or_default();
+                return Err(Error::OutcomeUnknown {
+                    address: self.address(),
+                    cause,
+                    operation,
+                });
+            }
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    async fn attempt<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        write: bool,
+        deadline: Deadline,
+    ) -> Attempt<T> {
+        let mut request = request
+            .header(ACCEPT, "application/json")
+            .timeout(deadline.left());
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        let answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() => {
+                return Attempt::Refused(self.unreachable(cause(&error)));
+            }
+            Err(error) if error.is_timeout() && !write => {
+                return Attempt::Refused(self.silent(deadline));
+            }
+            Err(error) => {
+                return Attempt::Broken {
+                    cause: cause(&error),
+                    operation: None,
+                };
+            }
+        };
+        let status = answer.status();
+        let is_problem = answer
+            .headers()
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.starts_with(PROBLEM_TYPE));
+        let body = match answer.bytes().await {
+            Ok(body) => body,
+            Err(error) if error.is_timeout() && !write => {
+                return Attempt::Refused(self.silent(deadline));
+            }
+            Err(error) => {
+                return Attempt::Broken {
+                    cause: cause(&error),
+                    operation: None,
+                };
+            }
+        };
+        if status.is_success() {
+            return match serde_json::from_slice(&body) {
+                Ok(answer) => Attempt::Answered(answer),
+                // Something was done, and the answer does not say what.
+                Err(error) if write => Attempt::Broken {
+                    cause: format!("the answer is not understood: {error}"),
+                    operation: None,
+                },
+                Err(error) => Attempt::Refused(self.foreign(format!("{status}, {error}"))),
+            };
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if is_problem && problem.code == codes::UNKNOWN_OUTCOME && write => {
+                Attempt::Broken {
+                    cause: problem.detail,
+                    operation: problem.operation,
+                }
+            }
+            Ok(problem) if is_problem => Attempt::Refused(Error::Problem(Box::new(problem))),
+            // Something between here and the server gave up waiting for it.
+            _ if write
+                && matches!(
+                    status,
+                    StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
+                ) =>
+            {
+                Attempt::Broken {
+                    cause: format!("a gateway answered {status}"),
+                    operation: None,
+                }
+            }
+            _ => Attempt::Refused(self.foreign(format!("{status} without a problem document"))),
+        }
+    }
+
+    fn foreign(&self, cause: String) -> Error {
+        Error::Foreign {
+            address: self.address(),
+            cause,
+        }
+    }
+
+    fn silent(&self, deadline: Deadline) -> Error {
+        Error::Unreachable {
+            address: self.address(),
+            cause: format!("no answer within {}", seconds(deadline.limit())),
+            hint: "the server is there but does not answer; --timeout waits longer".into(),
+        }
+    }
+
+    fn unreachable(&self, cause: String) -> Error {
+        let hint = match &self.address {
+            _ if cause.contains("certificate") => {
+                "check `ca` in the context (or --ca): it names the certificate that the server shows, or its authority".to_owned()
+            }
+            Address::Unix(_) if cause.contains("ermission denied") => {
+                "you may not open this socket: run as the user that runs logd, or ask for access".to_owned()
+            }
+            Address::Unix(path) => match path.parent() {
+                Some(directory) if !directory.as_os_str().is_empty() => {
+                    format!("is logd running? `logd dev --dir {}` starts it", directory.display())
+                }
+                _ => "is logd running? `logd dev --dir DIR` starts it".to_owned(),
+            },
+            Address::Url(_) => "is logd running there, with its admin endpoint on this address?".to_owned(),
+        };
+        Error::Unreachable {
+            address: self.address(),
+            cause,
+            hint,
+        }
+    }
+}
+
+/// Pauses between attempts double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Write {
+    fn request(&self) -> Result<(Method, &'static str, Vec<u8>), Error> {
+        Ok(match self {
+            Self::Configure(document) => (Method::PUT, "config", json(document)?),
+            Self::Rotate(body) => (Method::POST, "rotations", json(body)?),
+            Self::Plan(body) => (Method::POST, "shards", json(body)?),
+            Self::Freeze(body) => (Method::POST, "freeze", json(body)?),
+            Self::Unfreeze(body) => (Method::POST, "unfreeze", json(body)?),
+        })
+    }
+}
+
+fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body)
+        .map_err(|error| Error::Bug(format!("cannot write the request: {error}")))
+}
+
+/// 128 random bits, hex: nobody else's key, in any log, ever.
+fn idempotency_key() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::Bug(format!("no random numbers: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `60 s`, `0.5 s`.
+pub(crate) fn seconds(limit: Duration) -> String {
+    format!("{} s", limit.as_secs_f64())
+}
+
+/// The innermost reason: the outer ones only say that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut reason = error.source();
+    while let Some(inner) = reason.and_then(|reason| reason.source()) {
+        reason = Some(inner);
+    }
+    reason.map_or_else(|| error.to_string(), ToString::to_string)
+}

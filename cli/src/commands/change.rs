@@ -1,0 +1,320 @@
+//! Carrying a change out: preview, question, decision, convergence. Every command that changes something comes through
+//! here, so all of them ask, wait, report and fail alike.
+//!
+//! What must never happen: a change without consent; "done" while a replica still runs what was before.
+
+use std::time::Duration;
+
+use admin_api::{Action, Operation, OperationState, Replica};
+use serde::Serialize;
+
+use super::{Server, Session, differences};
+use crate::client::{Deadline, Write};
+use crate::error::{Error, count};
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+
+/// A change as it went.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Changed {
+    /// Whether nothing had to be done.
+    unchanged: bool,
+    /// Whether this was only a preview.
+    dry_run: bool,
+    /// The change.
+    operation: Operation,
+}
+
+/// What to carry out, and how.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The log.
+    pub(super) log: String,
+    /// The change.
+    pub(super) write: Write,
+    /// The entity tag of the state that whoever asks for it has seen.
+    pub(super) base: Option<String>,
+    /// What to ask before it.
+    pub(super) question: String,
+    /// Whether to ask the server first what the change would do, and show it.
+    pub(super) preview: bool,
+    /// Whether to stop after that.
+    pub(super) dry_run: bool,
+}
+
+/// Carries a plan out.
+pub(super) async fn carry_out(
+    session: &Session<'_>,
+    server: &Server,
+    plan: Plan,
+) -> Result<Outcome, Error> {
+    let Plan {
+        log,
+        write,
+        base,
+        question,
+        preview,
+        dry_run,
+    } = plan;
+    if preview {
+        let operation = server
+            .admin
+            .preview(&log, &write, base.as_deref(), server.deadline)
+            .await?;
+        if operation.state == OperationState::Unchanged || dry_run {
+            return report(session, server, server.deadline, operation, dry_run).await;
+        }
+        let page = Page::new().text(format!("{log}: {}", would(&operation)));
+        session
+            .ui
+            .show(&page.with(differences(&operation.differences)));
+    }
+    session.ui.confirm(&question)?;
+    // The person's time to think is not the server's time to answer.
+    let deadline = session.deadline();
+    let resume = format!(
+        "look with `logctl status`; running `{}` again is safe",
+        session.spelled
+    );
+    session
+        .ui
+        .stand("the change may or may not have been made", resume);
+    let phase = session.ui.phase(&format!("deciding the change of {log}"));
+    let operation = server
+        .admin
+        .apply(&log, &write, base.as_deref(), deadline)
+        .await?;
+    drop(phase);
+    report(session, server, deadline, operation, false).await
+}
+
+/// Waits for the replicas, and says how it went.
+pub(super) async fn report(
+    session: &Session<'_>,
+    server: &Server,
+    deadline: Deadline,
+    mut operation: Operation,
+    dry_run: bool,
+) -> Result<Outcome, Error> {
+    let unchanged = operation.state == OperationState::Unchanged;
+    let trouble = if dry_run {
+        None
+    } else {
+        converge(session, server, deadline, &mut operation).await?
+    };
+    Outcome::with_trouble(
+        &Changed {
+            unchanged,
+            dry_run,
+            operation,
+        },
+        trouble,
+    )
+}
+
+/// Waits until every live replica runs the operation's generation. `Some` is what is wrong when they do not in time.
+async fn converge(
+    session: &Session<'_>,
+    server: &Server,
+    deadline: Deadline,
+    operation: &mut Operation,
+) -> Result<Option<Error>, Error> {
+    let decided = match operation.state {
+        OperationState::Decided => true,
+        OperationState::Unchanged => false,
+        OperationState::Planned | OperationState::Refused | OperationState::Done => {
+            return Ok(None);
+        }
+    };
+    if !decided && lagging(operation).is_empty() {
+        return Ok(None);
+    }
+    let (id, generation) = (operation.id.clone(), operation.generation);
+    if decided {
+        session.ui.stand(
+            "the change is decided and will be carried out",
+            format!("`logctl op wait {id}` waits on"),
+        );
+    }
+    let phase = session.ui.phase(&format!(
+        "waiting until every replica runs generation {generation}"
+    ));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match probe(server, deadline, operation, decided).await {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            // The server went away after the decision: that does not undo it, and it may come back.
+            Err(Error::Unreachable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let behind = lagging(operation);
+        phase.update(&format!(
+            "waiting for {} to run generation {generation}",
+            count(behind.len(), "replica")
+        ));
+        if !deadline.pause(pause).await {
+            let operation = decided.then_some(id);
+            return Ok(Some(if behind.is_empty() {
+                Error::TimedOut {
+                    seconds: deadline.limit().as_secs_f64(),
+                    operation,
+                }
+            } else {
+                Error::NotConverged {
+                    operation,
+                    generation,
+                    lagging: behind,
+                }
+            }));
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Asks once; whether all is done. An operation that was decided tells itself, otherwise the replicas do.
+async fn probe(
+    server: &Server,
+    deadline: Deadline,
+    operation: &mut Operation,
+    decided: bool,
+) -> Result<bool, Error> {
+    // A short limit of its own, so that a server that hangs does not eat the whole wait in one request.
+    let deadline = Deadline::after(deadline.left().clamp(Duration::from_millis(1), PROBE));
+    if decided {
+        let now = server.admin.operation(&operation.id, deadline).await?;
+        operation.state = now.state;
+        operation.replicas = now.replicas;
+        operation.checkpoint = now.checkpoint.or(operation.checkpoint.take());
+        return Ok(operation.state == OperationState::Done);
+    }
+    operation.replicas = server.admin.replicas(&operation.log, deadline).await?;
+    Ok(lagging(operation).is_empty())
+}
+
+fn lagging(operation: &Operation) -> Vec<Replica> {
+    let behind = |replica: &&Replica| {
+        replica
+            .generation
+            .is_some_and(|generation| generation < operation.generation)
+    };
+    operation.replicas.iter().filter(behind).cloned().collect()
+}
+
+/// Pauses between probes double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// A probe that takes longer has failed.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// What an operation does, before it does it.
+pub(super) fn would(operation: &Operation) -> String {
+    match operation.action {
+        Action::Configure => format!(
+            "would go from generation {} to {}",
+            operation.base_generation, operation.generation
+        ),
+        Action::Rotate => "would rotate".into(),
+        Action::Plan => "would plan a shard".into(),
+        Action::Freeze => "would freeze".into(),
+        Action::Unfreeze => "would take writes again".into(),
+        Action::Create => "would be created".into(),
+    }
+}
+
+/// What an operation did.
+pub(super) fn did(action: Action) -> &'static str {
+    match action {
+        Action::Configure => "configured",
+        Action::Rotate => "rotated",
+        Action::Plan => "planned a shard",
+        Action::Freeze => "frozen",
+        Action::Unfreeze => "takes writes again",
+        Action::Create => "created",
+    }
+}
+
+impl Present for Changed {
+    const KIND: &'static str = "Change";
+
+    fn page(&self) -> Page {
+        let operation = &self.operation;
+        let log = &operation.log;
+        if self.unchanged {
+            return Page::new()
+                .text(format!(
+                    "{log}: nothing to do, generation {} already runs this",
+                    operation.generation
+                ))
+                .then(replicas(operation));
+        }
+        let table = differences(&operation.differences);
+        if self.dry_run {
+            let page = Page::new().text(format!(
+                "{log}: {} (dry run, nothing was changed)",
+                would(operation)
+            ));
+            return page.with(table);
+        }
+        let index = operation
+            .at_index
+            .map(|index| format!(" at index {index}"))
+            .unwrap_or_default();
+        let mut page = Page::new().text(format!(
+            "{log}: {}, generation {} -> {}{index}",
+            did(operation.action),
+            operation.base_generation,
+            operation.generation
+        ));
+        if !operation.differences.is_empty() {
+            page = page.with(table);
+        }
+        page = page
+            .text(format!("operation {}", operation.id))
+            .then(replicas(operation));
+        match &operation.checkpoint {
+            Some(checkpoint) => page
+                .text("final checkpoint:")
+                .with(Block::Verbatim(crate::render::clean(checkpoint))),
+            None => page,
+        }
+    }
+}
+
+/// Who runs it: a sentence when all do, a table when not.
+fn replicas(operation: &Operation) -> Page {
+    let serving: Vec<&Replica> = operation
+        .replicas
+        .iter()
+        .filter(|replica| replica.generation.is_some())
+        .collect();
+    let behind = lagging(operation);
+    if serving.is_empty() {
+        return Page::new();
+    }
+    if behind.is_empty() {
+        return Page::new().text(format!(
+            "runs on {} of {}",
+            serving.len(),
+            count(serving.len(), "replica")
+        ));
+    }
+    let rows = serving.iter().map(|replica| {
+        let current = replica.generation >= Some(operation.generation);
+        let state = if current {
+            Cell::toned("runs it", Tone::Good)
+        } else {
+            Cell::toned("not yet", Tone::Bad)
+        };
+        vec![
+            replica.label.as_str().into(),
+            Cell::number(replica.generation),
+            state,
+        ]
+    });
+    Page::new().with(Block::Table {
+        header: vec!["REPLICA", "GENERATION", "STATE"],
+        rows: rows.collect(),
+        spare: 0,
+    })
+}

@@ -1,0 +1,13 @@
+//! `logctl config schema`: for editors and other people's checkers.
+
+use crate::error::Error;
+use crate::report::{Block, Outcome, Page, Report};
+
+pub(in crate::commands) fn run() -> Result<Outcome, Error> {
+    let schema = config::schema();
+    let page = Page::new().with(Block::Verbatim(format!("{schema:#}\n")));
+    Ok(Outcome {
+        report: Report::document(schema, page),
+        trouble: None,
+    })
+}

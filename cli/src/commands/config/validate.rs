@@ -1,0 +1,37 @@
+//! `logctl config validate FILE`: everything that can be known without a server.
+
+use serde::Serialize;
+
+use crate::commands::document::Document;
+use crate::error::{Error, count};
+use crate::report::{Outcome, Page, Present};
+use crate::request::File;
+
+#[derive(Debug, Serialize)]
+struct Valid {
+    file: String,
+    log: String,
+    shards: usize,
+}
+
+pub(in crate::commands) async fn run(file: File) -> Result<Outcome, Error> {
+    let document = Document::read(&file).await?;
+    let log = document.config.log.as_str().to_owned();
+    Outcome::done(&Valid {
+        file: document.subject,
+        log,
+        shards: document.config.shards.len(),
+    })
+}
+
+impl Present for Valid {
+    const KIND: &'static str = "ConfigValid";
+
+    fn page(&self) -> Page {
+        let shards = count(self.shards, "shard");
+        Page::new().text(format!(
+            "{} is valid: log {}, {shards}",
+            self.file, self.log
+        ))
+    }
+}

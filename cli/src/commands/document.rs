@@ -1,0 +1,112 @@
+//! Reading a configuration document: from a file or a pipe, with every finding at its place in *that* text, also those
+//! that only the server could make.
+
+use std::io::Read;
+
+use admin_api::codes;
+use config::LogConfig;
+
+use crate::error::Error;
+use crate::request::File;
+
+/// A document, its text, and what to call it.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// The path, or `standard input`.
+    pub(super) subject: String,
+    /// What it says.
+    pub(super) config: LogConfig,
+    text: String,
+}
+
+impl Document {
+    /// Reads and validates; lists everything that is wrong.
+    pub(super) async fn read(file: &File) -> Result<Self, Error> {
+        let (subject, text) = read(file).await?;
+        match config::parse(&text) {
+            Ok(config) => Ok(Self {
+                subject,
+                config,
+                text,
+            }),
+            Err(findings) => Err(Error::Invalid {
+                subject,
+                findings: findings.into_iter().map(wire_finding).collect(),
+            }),
+        }
+    }
+
+    /// A refusal by the server as a refusal of this document, with lines and columns.
+    pub(super) fn place(&self, error: Error) -> Error {
+        let Error::Problem(problem) = error else {
+            return error;
+        };
+        if problem.code != codes::INVALID || problem.findings.is_empty() {
+            return Error::Problem(problem);
+        }
+        let findings = problem.findings.into_iter().map(|mut finding| {
+            // Its own positions would be those in the request's body.
+            (finding.line, finding.column) = self.position(&finding.pointer);
+            finding
+        });
+        Error::Invalid {
+            subject: self.subject.clone(),
+            findings: findings.collect(),
+        }
+    }
+
+    fn position(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
+        let mut marker = [config::Finding {
+            code: "",
+            message: String::new(),
+            pointer: pointer.to_owned(),
+            line: None,
+            column: None,
+            hint: None,
+        }];
+        config::locate(&self.text, &mut marker);
+        let [marker] = marker;
+        (marker.line, marker.column)
+    }
+}
+
+/// From the engine's type to the wire's, which reports use.
+pub(super) fn wire_finding(finding: config::Finding) -> admin_api::Finding {
+    admin_api::Finding {
+        code: finding.code.to_owned(),
+        message: finding.message,
+        pointer: finding.pointer,
+        line: finding.line,
+        column: finding.column,
+        hint: finding.hint,
+    }
+}
+
+/// Off the main task: a read from a terminal or a pipe waits, and Ctrl-C must get through meanwhile.
+async fn read(file: &File) -> Result<(String, String), Error> {
+    let (subject, path) = match file {
+        File::Standard => ("standard input".to_owned(), None),
+        File::Path(path) => (path.display().to_string(), Some(path.clone())),
+    };
+    let limit = config::MAX_BYTES as u64 + 1;
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        match path {
+            Some(path) => std::fs::File::open(path)?
+                .take(limit)
+                .read_to_end(&mut bytes)?,
+            None => std::io::stdin().take(limit).read_to_end(&mut bytes)?,
+        };
+        String::from_utf8(bytes).map_err(|_| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")
+        })
+    });
+    match reading.await {
+        Ok(Ok(text)) => Ok((subject, text)),
+        Ok(Err(source)) => Err(Error::Read {
+            what: subject,
+            source,
+        }),
+        Err(error) => Err(Error::Bug(format!("reading {subject}: {error}"))),
+    }
+}

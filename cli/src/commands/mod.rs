@@ -1,0 +1,175 @@
+//! One module per command: request in, report out. Nothing here prints, and nothing knows how it was typed.
+
+mod change;
+mod config;
+mod document;
+mod op;
+mod pages;
+mod shard;
+mod status;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use admin_api::Difference;
+
+use crate::client::{Admin, Deadline};
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Tone};
+use crate::request::Request;
+use crate::settings::{self, Overrides, Settings};
+use crate::ui::Ui;
+
+/// What every command may need. Addresses and files are looked up when a command asks for them, not before.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    ui: &'a Ui,
+    overrides: &'a Overrides,
+    timeout: std::time::Duration,
+    spelled: String,
+}
+
+/// An endpoint and what is known of the log to work on.
+#[derive(Debug)]
+struct Server {
+    admin: Admin,
+    settings: Settings,
+    deadline: Deadline,
+}
+
+/// Does what was asked for.
+pub(crate) async fn run(
+    request: Request,
+    ui: &Ui,
+    overrides: &Overrides,
+    timeout: std::time::Duration,
+) -> Result<Outcome, Error> {
+    let session = Session {
+        ui,
+        overrides,
+        timeout,
+        spelled: request.spelled(),
+    };
+    match request {
+        Request::CreateConfig {
+            file,
+            force,
+            offline,
+        } => shard::create_config::run(&session, file, force, offline).await,
+        Request::UseConfig { file, dry_run } => {
+            shard::use_config::run(&session, file, dry_run).await
+        }
+        Request::ShardList => shard::list::run(&session).await,
+        Request::ShardShow { name } => shard::show::run(&session, &name).await,
+        Request::Step(step) => shard::step::run(&session, step).await,
+        Request::ShardVerify { names, url } => shard::verify::run(&session, names, url).await,
+        Request::Status => status::run(&session).await,
+        Request::ConfigDiff { file, exit_code } => {
+            config::diff::run(&session, file, exit_code).await
+        }
+        Request::ConfigValidate { file } => config::validate::run(file).await,
+        Request::ConfigHistory => config::history::run(&session).await,
+        Request::ConfigSchema => config::schema::run(),
+        Request::OpList => op::list::run(&session).await,
+        Request::OpWait { id } => op::wait::run(&session, &id).await,
+        Request::Completions(shell) => pages::completions(shell),
+        Request::Man { command } => pages::man(&command),
+    }
+}
+
+impl Session<'_> {
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout)
+    }
+
+    fn settings(&self) -> Result<Settings, Error> {
+        settings::resolve(self.overrides)
+    }
+
+    /// The admin endpoint. Connects at the first call only.
+    fn server(&self) -> Result<Server, Error> {
+        let settings = self.settings()?;
+        let Some(endpoint) = &settings.admin else {
+            return Err(Error::NoEndpoint {
+                tried: settings.tried,
+            });
+        };
+        Ok(Server {
+            admin: Admin::new(endpoint)?,
+            settings,
+            deadline: self.deadline(),
+        })
+    }
+}
+
+impl Server {
+    /// The log to work on: as named, else the server's only one.
+    async fn log(&self) -> Result<String, Error> {
+        if let Some(log) = &self.settings.log {
+            return log_name(log);
+        }
+        let mut names: Vec<String> = self
+            .admin
+            .logs(self.deadline)
+            .await?
+            .into_iter()
+            .map(|log| log.log)
+            .collect();
+        match names.pop() {
+            Some(only) if names.is_empty() => Ok(only),
+            last => Err(Error::WhichLog {
+                logs: names.into_iter().chain(last).collect(),
+            }),
+        }
+    }
+}
+
+/// A name that can stand in a path, or why not.
+fn log_name(name: &str) -> Result<String, Error> {
+    match ::config::LogName::try_from(name.to_owned()) {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(error) => Err(Error::Usage {
+            message: format!("`{name}` is not the name of a log: {error}"),
+            hint: "`logctl status` lists the logs".into(),
+        }),
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .unwrap_or(0)
+}
+
+/// Differences as a table.
+pub(crate) fn differences(all: &[Difference]) -> Block {
+    let rows = all.iter().map(|difference| {
+        vec![
+            difference.subject.as_str().into(),
+            match &difference.before {
+                Some(before) => Cell::toned(before, Tone::Past),
+                None => "-".into(),
+            },
+            match &difference.after {
+                Some(after) => Cell::toned(after, Tone::Good),
+                None => Cell::toned("removed", Tone::Bad),
+            },
+        ]
+    });
+    Block::Table {
+        header: vec!["CHANGE", "BEFORE", "AFTER"],
+        rows: rows.collect(),
+        spare: 0,
+    }
+}
+
+/// From the engine's type to the wire's, which reports use.
+fn wire_difference(difference: ::config::Difference) -> Difference {
+    Difference {
+        subject: difference.subject,
+        before: difference.before,
+        after: difference.after,
+    }
+}

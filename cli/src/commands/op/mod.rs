@@ -1,0 +1,4 @@
+//! `logctl op`.
+
+pub(super) mod list;
+pub(super) mod wait;

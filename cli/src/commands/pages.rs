@@ -1,0 +1,77 @@
+//! `logctl completions` and `logctl man`: the generated files, from the program itself.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::generate;
+use crate::report::{Block, Outcome, Page, Present};
+use crate::request::Shell;
+
+#[derive(Debug, Serialize)]
+struct Completions {
+    script: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ManPage {
+    page: String,
+}
+
+pub(super) fn completions(shell: Shell) -> Result<Outcome, Error> {
+    Outcome::done(&Completions {
+        script: text(generate::completions(shell))?,
+    })
+}
+
+pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
+    let name = std::iter::once("logctl")
+        .chain(command.iter().map(String::as_str))
+        .collect::<Vec<_>>()
+        .join("-");
+    let mut pages = generate::man_pages()
+        .map_err(|error| Error::Bug(format!("cannot write the manual: {error}")))?;
+    match pages
+        .iter()
+        .position(|(file, _)| file.strip_suffix(".1") == Some(&name))
+    {
+        Some(index) => Outcome::done(&ManPage {
+            page: text(pages.swap_remove(index).1)?,
+        }),
+        None => {
+            let words = |file: &str| {
+                Some(
+                    file.strip_suffix(".1")?
+                        .strip_prefix("logctl-")?
+                        .replace('-', " "),
+                )
+            };
+            let known = pages.iter().filter_map(|(file, _)| words(file)).collect();
+            Err(Error::NotFound {
+                kind: "command",
+                name: command.join(" "),
+                known,
+            })
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes)
+        .map_err(|error| Error::Bug(format!("generated text is not UTF-8: {error}")))
+}
+
+impl Present for Completions {
+    const KIND: &'static str = "Completions";
+
+    fn page(&self) -> Page {
+        Page::new().with(Block::Verbatim(self.script.clone()))
+    }
+}
+
+impl Present for ManPage {
+    const KIND: &'static str = "ManPage";
+
+    fn page(&self) -> Page {
+        Page::new().with(Block::Verbatim(self.page.clone()))
+    }
+}

@@ -1,0 +1,51 @@
+//! `logctl shard show NAME`.
+
+use admin_api::Shard;
+use serde::Serialize;
+
+use crate::commands::Session;
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Page, Present};
+
+#[derive(Debug, Serialize)]
+struct ShardShown {
+    log: String,
+    shard: Shard,
+}
+
+pub(in crate::commands) async fn run(session: &Session<'_>, name: &str) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let log = server.log().await?;
+    let shards = server.admin.log(&log, server.deadline).await?.shards;
+    match shards.iter().find(|shard| shard.name == name) {
+        Some(shard) => Outcome::done(&ShardShown {
+            log,
+            shard: shard.clone(),
+        }),
+        None => Err(Error::NotFound {
+            kind: "shard",
+            name: name.to_owned(),
+            known: shards.into_iter().map(|shard| shard.name).collect(),
+        }),
+    }
+}
+
+impl Present for ShardShown {
+    const KIND: &'static str = "Shard";
+
+    fn page(&self) -> Page {
+        let shard = &self.shard;
+        Page::new().with(Block::Fields(vec![
+            ("log", self.log.as_str().into()),
+            ("name", shard.name.as_str().into()),
+            ("state", super::state(shard.state)),
+            ("tree ID", shard.tree_id.as_str().into()),
+            ("origin", shard.origin.as_str().into()),
+            ("key", shard.vkey.as_str().into()),
+            ("start index", Cell::number(shard.start_index)),
+            ("length", Cell::number(shard.length)),
+            ("published", Cell::number(shard.published)),
+            ("root", Cell::maybe(shard.root_hash.as_deref())),
+        ]))
+    }
+}

@@ -1,0 +1,47 @@
+//! `logctl shard --use-config FILE`: a whole document, checked here, compared there, applied once, waited for.
+
+use crate::client::Write;
+use crate::commands::Session;
+use crate::commands::change::{self, Plan};
+use crate::commands::document::Document;
+use crate::error::Error;
+use crate::report::Outcome;
+use crate::request::File;
+
+pub(in crate::commands) async fn run(
+    session: &Session<'_>,
+    file: File,
+    dry_run: bool,
+) -> Result<Outcome, Error> {
+    let document = Document::read(&file).await?;
+    let server = session.server()?;
+    // Only a log that is named nowhere else is taken from the file: a file for another log is a mistake, not a switch.
+    let log = match &server.settings.log {
+        Some(_) => server.log().await?,
+        None => document.config.log.as_str().to_owned(),
+    };
+    let base = base(&server, &document, &log).await?;
+    let plan = Plan {
+        question: format!("apply {} to {log}?", document.subject),
+        write: Write::Configure(Box::new(document.config.clone())),
+        log,
+        base: Some(base),
+        preview: true,
+        dry_run,
+    };
+    change::carry_out(session, &server, plan)
+        .await
+        .map_err(|error| document.place(error))
+}
+
+/// What the document was made from: the generation it names; one that names none was made from what runs now.
+pub(in crate::commands) async fn base(
+    server: &crate::commands::Server,
+    document: &Document,
+    log: &str,
+) -> Result<String, Error> {
+    match document.config.generation {
+        Some(generation) => Ok(format!("g{generation}")),
+        None => Ok(server.admin.log(log, server.deadline).await?.etag),
+    }
+}

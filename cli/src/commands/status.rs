@@ -1,0 +1,112 @@
+//! `logctl status`: every log, and who serves it.
+
+use admin_api::{LogCondition, LogStatus, Replica, ShardState};
+use serde::Serialize;
+
+use super::{Session, log_name};
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+
+#[derive(Debug, Serialize)]
+struct Status {
+    server: String,
+    logs: Vec<LogStatus>,
+    replicas: Vec<Serving>,
+}
+
+/// Who serves a log.
+#[derive(Debug, Serialize)]
+struct Serving {
+    log: String,
+    replica: Replica,
+}
+
+pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let (admin, deadline) = (&server.admin, server.deadline);
+    // A log that the context names is where work goes; it does not hide the others. One that was asked for does.
+    let logs = match &session.overrides.log {
+        Some(log) => vec![admin.log(&log_name(log)?, deadline).await?],
+        None => admin.logs(deadline).await?,
+    };
+    let mut replicas = Vec::new();
+    for LogStatus { log, .. } in &logs {
+        let all = admin.replicas(log, deadline).await?;
+        replicas.extend(all.into_iter().map(|replica| Serving {
+            log: log.clone(),
+            replica,
+        }));
+    }
+    Outcome::done(&Status {
+        server: admin.address(),
+        logs,
+        replicas,
+    })
+}
+
+impl Present for Status {
+    const KIND: &'static str = "Status";
+
+    fn page(&self) -> Page {
+        let logs = self.logs.iter().map(|log| {
+            let active = log
+                .shards
+                .iter()
+                .find(|shard| shard.state == ShardState::Active);
+            vec![
+                log.log.as_str().into(),
+                condition(log.condition),
+                Cell::maybe(active.map(|shard| shard.name.as_str())),
+                Cell::number(Some(log.watermarks.ordered)),
+                Cell::number(Some(log.watermarks.published)),
+                Cell::number(Some(log.generation)),
+                Cell::number(Some(log.watermarks.integrated)),
+            ]
+        });
+        let header = vec![
+            "LOG",
+            "STATE",
+            "ACTIVE",
+            "ORDERED",
+            "PUBLISHED",
+            "GENERATION",
+            "INTEGRATED",
+        ];
+        let mut page = Page::new().with(Block::Table {
+            header,
+            rows: logs.collect(),
+            spare: 2,
+        });
+        for log in &self.logs {
+            if let Some(reason) = &log.reason {
+                page = page.text(format!("{}: {reason}", log.log));
+            }
+        }
+        let replicas = self.replicas.iter().map(|Serving { log, replica }| {
+            let age = format!("{} s ago", replica.age_seconds);
+            vec![
+                log.as_str().into(),
+                replica.label.as_str().into(),
+                Cell::number(replica.generation),
+                age.into(),
+                replica.id.as_str().into(),
+                Cell::number(Some(replica.format.into())),
+            ]
+        });
+        let header = vec!["LOG", "REPLICA", "GENERATION", "SEEN", "ID", "FORMAT"];
+        page.with(Block::Table {
+            header,
+            rows: replicas.collect(),
+            spare: 2,
+        })
+    }
+}
+
+fn condition(condition: LogCondition) -> Cell {
+    match condition {
+        LogCondition::Open => Cell::toned("open", Tone::Good),
+        LogCondition::Closing => Cell::toned("closing", Tone::Next),
+        LogCondition::Frozen => Cell::toned("frozen", Tone::Past),
+        LogCondition::Halted => Cell::toned("halted", Tone::Bad),
+    }
+}

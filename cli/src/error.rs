@@ -1,0 +1,240 @@
+//! Everything that can go wrong, as situations that a person can act on. How each looks from outside (exit code, stable
+//! word, hint) is one table, in [`crate::exit`].
+//!
+//! What must never happen: a token, or any other secret, in a message.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use admin_api::{Finding, Problem, Replica};
+
+/// A situation.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The words do not make sense together, in a way that clap cannot see.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A file or stream could not be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// The file.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or stream could not be written.
+    #[error("cannot write {what}: {source}")]
+    Write {
+        /// The file.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// `--create-config` onto something.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A question, and nobody to answer it.
+    #[error("{question} needs an answer, and there is no terminal to ask on")]
+    Unconfirmed {
+        /// The question.
+        question: String,
+    },
+    /// The person said no.
+    #[error("declined; nothing was changed")]
+    Declined,
+    /// The context file does not parse, or says something impossible.
+    #[error("{place}: {message}")]
+    ContextFile {
+        /// `FILE` or `FILE:LINE:COLUMN`.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// No admin address by flag, environment or file.
+    #[error("no admin endpoint: {tried}")]
+    NoEndpoint {
+        /// Where it was looked for.
+        tried: String,
+    },
+    /// The log was not named and cannot be guessed.
+    #[error("which log? the server has {}", list(logs))]
+    WhichLog {
+        /// What there is.
+        logs: Vec<String>,
+    },
+    /// A secret file that others can read.
+    #[error("{} can be read by others (mode {mode:04o})", path.display())]
+    SecretExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A secret file that holds no token.
+    #[error("{} holds no token", path.display())]
+    SecretEmpty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate files or TLS settings.
+    #[error("{what}: {message}")]
+    Tls {
+        /// The file or address.
+        what: String,
+        /// Why.
+        message: String,
+    },
+    /// Nothing answers there; nothing was sent.
+    #[error("cannot reach {address}: {cause}")]
+    Unreachable {
+        /// As configured.
+        address: String,
+        /// The innermost reason.
+        cause: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Something answers there, but not an admin endpoint.
+    #[error("{address} does not answer like an admin endpoint: {cause}")]
+    Foreign {
+        /// As configured.
+        address: String,
+        /// What came instead.
+        cause: String,
+    },
+    /// The connection broke, or time ran out, after a write was sent, and asking again did not tell either.
+    #[error("no answer from {address}: {cause}; the change may or may not have been made")]
+    OutcomeUnknown {
+        /// As configured.
+        address: String,
+        /// Why.
+        cause: String,
+        /// The operation, when the server named it.
+        operation: Option<String>,
+    },
+    /// The document was refused here, before anything was sent, or by the server.
+    #[error("{subject} was refused: {}", count(findings.len(), "problem"))]
+    Invalid {
+        /// The file.
+        subject: String,
+        /// All of them.
+        findings: Vec<Finding>,
+    },
+    /// The server said no.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// A name that is not there.
+    #[error("no {kind} `{name}`")]
+    NotFound {
+        /// `shard`, `command`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Decided, but some replica did not follow in time.
+    #[error("applied as generation {generation}, but {} not run it yet: {}", does(lagging.len()), labels(lagging))]
+    NotConverged {
+        /// The operation.
+        operation: Option<String>,
+        /// The generation decided.
+        generation: u64,
+        /// Those that lag.
+        lagging: Vec<Replica>,
+    },
+    /// Time ran out while waiting.
+    #[error("not done after {seconds} s")]
+    TimedOut {
+        /// The limit.
+        seconds: f64,
+        /// The operation.
+        operation: Option<String>,
+    },
+    /// `--exit-code`, and there is a difference.
+    #[error("{}", count(*.differences, "difference"))]
+    Differs {
+        /// How many.
+        differences: usize,
+    },
+    /// The audit found something.
+    #[error("verification failed: {}", count(*.findings, "finding"))]
+    VerificationFailed {
+        /// How many; they are in the report.
+        findings: usize,
+    },
+    /// Ctrl-C.
+    #[error("interrupted; {state}")]
+    Interrupted {
+        /// What is known of the change.
+        state: String,
+        /// How to go on.
+        resume: String,
+    },
+    /// A state that this program believed impossible.
+    #[error("{0}")]
+    Bug(String),
+}
+
+/// `1 problem`, `3 problems`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
+}
+
+fn does(n: usize) -> String {
+    if n == 1 {
+        "1 replica does".into()
+    } else {
+        format!("{n} replicas do")
+    }
+}
+
+fn labels(replicas: &[Replica]) -> String {
+    replicas
+        .iter()
+        .map(|replica| replica.label.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Where a finding is, in the form that editors jump to.
+pub(crate) struct Place<'a> {
+    /// The file.
+    pub(crate) subject: &'a str,
+    /// The finding.
+    pub(crate) finding: &'a Finding,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.finding.line, self.finding.column) {
+            (Some(line), Some(column)) => write!(f, "{}:{line}:{column}", self.subject),
+            (Some(line), None) => write!(f, "{}:{line}", self.subject),
+            _ if self.finding.pointer.is_empty() => write!(f, "{}", self.subject),
+            _ => write!(f, "{} {}", self.subject, self.finding.pointer),
+        }
+    }
+}

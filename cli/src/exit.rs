@@ -1,0 +1,212 @@
+//! The one table from situation to what a script sees: exit code, stable word, hint.
+//!
+//! What must never happen: a situation without a next step, or one word with two exit codes.
+
+use admin_api::{Problem, codes};
+
+use crate::error::Error;
+
+/// Done, or nothing to do.
+pub(crate) const DONE: u8 = 0;
+/// A bug, here or in the server.
+pub(crate) const BUG: u8 = 1;
+/// Usage, including local files.
+pub(crate) const USAGE: u8 = 2;
+/// Differences exist (`--exit-code` only).
+pub(crate) const DIFFERS: u8 = 3;
+/// Not authenticated or not allowed.
+pub(crate) const DENIED: u8 = 4;
+/// Conflict: the base moved, or the log is not in that condition.
+pub(crate) const CONFLICT: u8 = 5;
+/// Refused by validation.
+pub(crate) const REFUSED: u8 = 6;
+/// Time ran out, still running.
+pub(crate) const TIMEOUT: u8 = 7;
+/// Outcome unknown, safe to run again.
+pub(crate) const UNKNOWN: u8 = 8;
+/// Applied, but a replica does not run it yet.
+pub(crate) const LAGGING: u8 = 9;
+/// Unreachable.
+pub(crate) const UNREACHABLE: u8 = 11;
+/// Verification failed.
+pub(crate) const UNVERIFIED: u8 = 12;
+/// Halted, full or overloaded.
+pub(crate) const HALTED: u8 = 13;
+/// Interrupted or declined.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// What each code means, for the manual.
+pub(crate) const MEANINGS: [(u8, &str); 14] = [
+    (DONE, "Done, or nothing to do."),
+    (BUG, "A bug, here or in the server."),
+    (
+        USAGE,
+        "Usage: the command line, a local file, or a question that nobody could answer.",
+    ),
+    (
+        DIFFERS,
+        "There are differences (config diff --exit-code only).",
+    ),
+    (DENIED, "Not authenticated or not allowed."),
+    (
+        CONFLICT,
+        "Conflict: the configuration moved since the file was made, or the log is not in that condition.",
+    ),
+    (REFUSED, "Refused by validation, or there is no such thing."),
+    (TIMEOUT, "Time ran out, still running: logctl op wait ID."),
+    (
+        UNKNOWN,
+        "The outcome is unknown; running the same command again is safe.",
+    ),
+    (LAGGING, "Applied, but a replica does not run it yet."),
+    (UNREACHABLE, "The server cannot be reached."),
+    (UNVERIFIED, "Verification failed."),
+    (
+        HALTED,
+        "The log is halted, its store is full, or the server is overloaded.",
+    ),
+    (INTERRUPTED, "Interrupted, or the answer was no."),
+];
+
+/// How a situation looks from outside.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    /// The exit code.
+    pub(crate) exit: u8,
+    /// Stable, kebab-case.
+    pub(crate) code: String,
+    /// What to do next.
+    pub(crate) hint: String,
+}
+
+impl Row {
+    fn new(exit: u8, code: &str, hint: impl Into<String>) -> Self {
+        Self {
+            exit,
+            code: code.to_owned(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// The table.
+pub(crate) fn row(error: &Error) -> Row {
+    match error {
+        Error::Usage { hint, .. } => Row::new(USAGE, "usage", hint),
+        Error::Read { .. } => Row::new(USAGE, "cannot-read", "check the path and its permissions; nothing was changed"),
+        Error::Write { .. } => Row::new(USAGE, "cannot-write", "check the path, its permissions and the free space"),
+        Error::Exists { .. } => Row::new(USAGE, "file-exists", "add --force to overwrite it, or name another file"),
+        Error::Unconfirmed { .. } => Row::new(USAGE, "confirmation-required", "add --yes to go ahead; nothing was changed"),
+        Error::Declined => Row::new(INTERRUPTED, "declined", "run the command again when you are ready"),
+        Error::ContextFile { hint, .. } => Row::new(USAGE, "context", hint),
+        Error::NoEndpoint { .. } => Row::new(
+            USAGE,
+            "context",
+            "set LOGCTL_CONFIG to the logctl.toml that the server wrote, or name the endpoint with --admin",
+        ),
+        Error::WhichLog { .. } => Row::new(USAGE, "which-log", "name it with --log NAME"),
+        Error::SecretExposed { path, .. } => {
+            Row::new(DENIED, "secret-exposed", format!("run `chmod 600 {}`, and replace the token if others may have read it", path.display()))
+        }
+        Error::SecretEmpty { .. } => Row::new(DENIED, "secret-empty", "put the token into it, on one line"),
+        Error::Tls { .. } => Row::new(USAGE, "tls", "check the certificate file that `ca` or --ca names"),
+        Error::Unreachable { hint, .. } => Row::new(UNREACHABLE, "unreachable", hint),
+        Error::Foreign { .. } => {
+            Row::new(UNREACHABLE, "not-an-admin-endpoint", "check the address: the admin endpoint has its own, it is not the one that writers use")
+        }
+        Error::OutcomeUnknown { operation, .. } => Row::new(
+            UNKNOWN,
+            codes::UNKNOWN_OUTCOME,
+            match operation {
+                Some(id) => format!("`logctl op wait {id}` follows it; running the same command again is safe"),
+                None => "look with `logctl status` and `logctl op list`; running the same command again is safe".into(),
+            },
+        ),
+        Error::Invalid { .. } => Row::new(REFUSED, codes::INVALID, "correct the document and run the command again; nothing was changed"),
+        Error::Problem(problem) => problem_row(problem),
+        Error::NotFound { kind, name, known } => Row::new(REFUSED, codes::NOT_FOUND, suggestion(kind, name, known)),
+        Error::NotConverged { operation, .. } => Row::new(
+            LAGGING,
+            "not-converged",
+            match operation {
+                Some(id) => format!("`logctl op wait {id}` waits on; `logctl status` shows the replicas"),
+                None => "run the command again to wait on; `logctl status` shows the replicas".into(),
+            },
+        ),
+        Error::TimedOut { operation, .. } => Row::new(
+            TIMEOUT,
+            "timeout",
+            match operation {
+                Some(id) => format!("it is still running: `logctl op wait {id}` waits on"),
+                None => "it is still running: `logctl op list` shows it; --timeout waits longer".into(),
+            },
+        ),
+        Error::Differs { .. } => Row::new(DIFFERS, "differs", "`logctl shard --use-config FILE` applies it"),
+        Error::VerificationFailed { .. } => {
+            Row::new(UNVERIFIED, "verification-failed", "keep the findings, stop writing to this log, and run `logd fsck` on its stores")
+        }
+        Error::Interrupted { resume, .. } => Row::new(INTERRUPTED, "interrupted", resume),
+        Error::Bug(_) => Row::new(BUG, "bug", "please report this, with the command that led to it"),
+    }
+}
+
+fn problem_row(problem: &Problem) -> Row {
+    let (exit, hint) = match problem.code.as_str() {
+        codes::UNAUTHENTICATED => (
+            DENIED,
+            "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context",
+        ),
+        codes::FORBIDDEN => (DENIED, "ask whoever runs the log for the right to do this"),
+        codes::BROWSER_REFUSED => (
+            DENIED,
+            "do not send the request through a browser or a proxy that looks like one",
+        ),
+        codes::NOT_FOUND => (
+            REFUSED,
+            "`logctl status` and `logctl shard list` show what there is",
+        ),
+        codes::STALE => (
+            CONFLICT,
+            "look at what moved, then run the command again; a file is made anew with `logctl shard --create-config`; nothing was changed",
+        ),
+        codes::CONFLICT => (
+            CONFLICT,
+            "`logctl status` shows the log's condition; nothing was changed",
+        ),
+        codes::INVALID => (
+            REFUSED,
+            "correct it and run the command again; nothing was changed",
+        ),
+        codes::TOO_LARGE => (REFUSED, "make the document smaller; nothing was changed"),
+        codes::TOO_MANY => (
+            HALTED,
+            "wait a little and run the command again; nothing was changed",
+        ),
+        codes::HALTED => (HALTED, "run `logd fsck` on its stores before anything else"),
+        codes::FULL => (
+            HALTED,
+            "free some space on the store and run the command again",
+        ),
+        codes::UNKNOWN_OUTCOME => (
+            UNKNOWN,
+            "look with `logctl status` and `logctl op list`; running the same command again is safe",
+        ),
+        _ => (
+            BUG,
+            "please report this, with the command that led to it and the server's log",
+        ),
+    };
+    Row::new(
+        exit,
+        &problem.code,
+        problem.hint.clone().unwrap_or_else(|| hint.into()),
+    )
+}
+
+fn suggestion(kind: &str, name: &str, known: &[String]) -> String {
+    match crate::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => format!("there is no {kind} yet"),
+        None => format!("there is: {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,256 @@
+//! What a command found out, as a value: `Serialize` for scripts, a [`Page`] for people. Nothing here prints.
+//!
+//! What must never happen: something on the page that is not in the value, or the other way round for anything that a
+//! script would want.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::exit;
+
+/// The version of every document on standard output.
+pub(crate) const API_VERSION: &str = "logctl/v1";
+
+/// A command's result.
+pub(crate) trait Present: Serialize {
+    /// The document's `kind`.
+    const KIND: &'static str;
+    /// What people see.
+    fn page(&self) -> Page;
+}
+
+/// A result that no longer knows its type.
+#[derive(Debug)]
+pub(crate) struct Report {
+    kind: &'static str,
+    value: Value,
+    page: Page,
+}
+
+/// A result, and possibly a situation that it ended in all the same (applied, but not everywhere).
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The result.
+    pub(crate) report: Report,
+    /// What went wrong nevertheless.
+    pub(crate) trouble: Option<Error>,
+}
+
+/// What people see: blocks, one after the other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    /// In order.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A part of a page.
+#[derive(Clone, Debug)]
+pub(crate) enum Block {
+    /// A line or a paragraph.
+    Text(String),
+    /// Exactly these bytes: a document, a script.
+    Verbatim(String),
+    /// Columns under headings.
+    Table {
+        /// The headings.
+        header: Vec<&'static str>,
+        /// The rows, as long as the header.
+        rows: Vec<Vec<Cell>>,
+        /// How many of the last columns may be left out, rightmost first, where there is no room. JSON has them all.
+        spare: usize,
+    },
+    /// Names and values, one pair a line.
+    Fields(Vec<(&'static str, Cell)>),
+}
+
+/// A cell: text and what it means.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// The text.
+    pub(crate) text: String,
+    /// What it means.
+    pub(crate) tone: Tone,
+    /// Numbers stand at the right.
+    pub(crate) right: bool,
+}
+
+/// What a cell means; colours follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Nothing special.
+    Plain,
+    /// As it should be, in use.
+    Good,
+    /// To come.
+    Next,
+    /// Over.
+    Past,
+    /// Needs attention.
+    Bad,
+}
+
+impl Cell {
+    /// A cell with a meaning.
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        Self {
+            text: text.into(),
+            tone,
+            right: false,
+        }
+    }
+
+    /// A number, or `-` for none.
+    pub(crate) fn number(number: Option<u64>) -> Self {
+        Self {
+            text: number.map_or_else(|| "-".into(), |n| n.to_string()),
+            tone: Tone::Plain,
+            right: true,
+        }
+    }
+
+    /// Text, or `-` for none.
+    pub(crate) fn maybe(text: Option<&str>) -> Self {
+        text.unwrap_or("-").into()
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::toned(text, Tone::Plain)
+    }
+}
+
+impl Page {
+    /// An empty page.
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more block.
+    pub(crate) fn with(mut self, block: Block) -> Self {
+        self.blocks.push(block);
+        self
+    }
+
+    /// With one more paragraph.
+    pub(crate) fn text(self, text: impl Into<String>) -> Self {
+        self.with(Block::Text(text.into()))
+    }
+
+    /// With another page after it.
+    pub(crate) fn then(mut self, page: Self) -> Self {
+        self.blocks.extend(page.blocks);
+        self
+    }
+}
+
+impl Report {
+    /// Forgets the type.
+    pub(crate) fn of<T: Present>(result: &T) -> Result<Self, Error> {
+        let value = serde_json::to_value(result)
+            .map_err(|error| Error::Bug(format!("cannot write the result as JSON: {error}")))?;
+        Ok(Self {
+            kind: T::KIND,
+            value,
+            page: result.page(),
+        })
+    }
+
+    /// A document that is its own JSON form and already says its version and kind.
+    pub(crate) fn document(value: Value, page: Page) -> Self {
+        Self {
+            kind: "",
+            value,
+            page,
+        }
+    }
+
+    /// What people see.
+    pub(crate) fn page(&self) -> &Page {
+        &self.page
+    }
+}
+
+impl Outcome {
+    /// A result without trouble.
+    pub(crate) fn done<T: Present>(result: &T) -> Result<Self, Error> {
+        Self::with_trouble(result, None)
+    }
+
+    /// A result that may have ended in a situation.
+    pub(crate) fn with_trouble<T: Present>(
+        result: &T,
+        trouble: Option<Error>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            report: Report::of(result)?,
+            trouble,
+        })
+    }
+
+    /// The one document that `-o json` prints.
+    pub(crate) fn json(&self) -> Value {
+        let mut document = Map::new();
+        if !self.report.kind.is_empty() {
+            document.insert("apiVersion".into(), API_VERSION.into());
+            document.insert("kind".into(), self.report.kind.into());
+        }
+        match &self.report.value {
+            Value::Object(fields) => document.extend(fields.clone()),
+            other => {
+                document.insert("value".into(), other.clone());
+            }
+        }
+        if let Some(error) = &self.trouble {
+            document.insert("error".into(), error_json(error));
+        }
+        Value::Object(document)
+    }
+}
+
+/// The document for an outcome that has no result.
+pub(crate) fn error_document(error: &Error) -> Value {
+    json!({ "apiVersion": API_VERSION, "kind": "Error", "error": error_json(error) })
+}
+
+/// The document for a command line that clap refused.
+pub(crate) fn usage_document(message: &str, hint: &str) -> Value {
+    json!({ "apiVersion": API_VERSION, "kind": "Error",
+        "error": { "exitCode": exit::USAGE, "code": "usage", "message": message, "hint": hint, "findings": [] } })
+}
+
+fn error_json(error: &Error) -> Value {
+    let row = exit::row(error);
+    let mut fields = Map::new();
+    fields.insert("exitCode".into(), row.exit.into());
+    fields.insert("code".into(), row.code.into());
+    fields.insert("message".into(), error.to_string().into());
+    fields.insert("hint".into(), row.hint.into());
+    let mut findings = json!([]);
+    match error {
+        Error::Invalid { findings: all, .. } => findings = json!(all),
+        Error::Problem(problem) => {
+            findings = json!(problem.findings);
+            fields.insert("problem".into(), json!(problem));
+        }
+        Error::NotConverged {
+            operation, lagging, ..
+        } => {
+            fields.insert("operation".into(), json!(operation));
+            fields.insert("lagging".into(), json!(lagging));
+        }
+        Error::TimedOut { operation, .. } | Error::OutcomeUnknown { operation, .. } => {
+            fields.insert("operation".into(), json!(operation));
+        }
+        _ => {}
+    }
+    fields.insert("findings".into(), findings);
+    Value::Object(fields)
+}

@@ -1,0 +1,308 @@
+//! What is to be done, as plain values: the middle of args → request → run → report → render.
+//!
+//! What must never happen: a clap type past this module.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::args::{
+    Cli, ColorWhen, Command, ConfigCommand, OpCommand, OutputForm, ShardArgs, ShardCommand,
+    ShellName,
+};
+use crate::settings::Overrides;
+
+/// A resolved command line.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    /// What was said about contexts and addresses; read only by commands that talk to a server.
+    pub(crate) overrides: Overrides,
+    /// How to talk to the person or the script.
+    pub(crate) manner: Manner,
+    /// For the server's answers, and again for its replicas.
+    pub(crate) timeout: Duration,
+    /// The work.
+    pub(crate) request: Request,
+}
+
+/// How to talk to the person or the script.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Manner {
+    /// One JSON document on standard output.
+    pub(crate) json: bool,
+    /// `Some`: decided by a flag.
+    pub(crate) color: Option<bool>,
+    /// Every question is answered yes.
+    pub(crate) yes: bool,
+    /// Never ask.
+    pub(crate) no_input: bool,
+}
+
+/// The work.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// `shard --create-config`.
+    CreateConfig {
+        /// Where the document goes.
+        file: File,
+        /// Overwrite without asking.
+        force: bool,
+        /// A new log, without a server.
+        offline: Option<NewLog>,
+    },
+    /// `shard --use-config`.
+    UseConfig {
+        /// Where the document is.
+        file: File,
+        /// Stop after showing the difference.
+        dry_run: bool,
+    },
+    /// `shard list`.
+    ShardList,
+    /// `shard show`.
+    ShardShow {
+        /// The shard.
+        name: String,
+    },
+    /// `shard plan|rotate|freeze|unfreeze`.
+    Step(Step),
+    /// `shard verify`.
+    ShardVerify {
+        /// Shards; all when empty.
+        names: Vec<String>,
+        /// Where readers reach the log.
+        url: Option<String>,
+    },
+    /// `status`.
+    Status,
+    /// `config diff`.
+    ConfigDiff {
+        /// Where the document is.
+        file: File,
+        /// A difference is an exit code.
+        exit_code: bool,
+    },
+    /// `config validate`.
+    ConfigValidate {
+        /// Where the document is.
+        file: File,
+    },
+    /// `config history`.
+    ConfigHistory,
+    /// `config schema`.
+    ConfigSchema,
+    /// `op list`.
+    OpList,
+    /// `op wait`.
+    OpWait {
+        /// The operation.
+        id: String,
+    },
+    /// `completions`.
+    Completions(Shell),
+    /// `man`.
+    Man {
+        /// The words after `logctl`.
+        command: Vec<String>,
+    },
+}
+
+/// A change that needs no document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Plan a shard.
+    Plan {
+        /// Its name; by the template when absent.
+        name: Option<String>,
+        /// Only a preview.
+        dry_run: bool,
+    },
+    /// Freeze the active shard, open the next.
+    Rotate {
+        /// The shard to open.
+        name: Option<String>,
+        /// Only a preview.
+        dry_run: bool,
+    },
+    /// Freeze the log.
+    Freeze {
+        /// Skip the wait for promised work.
+        now: bool,
+    },
+    /// Open the log again.
+    Unfreeze,
+}
+
+/// A new log that no server knows yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NewLog {
+    /// Its name.
+    pub(crate) log: String,
+    /// Its checkpoint origin.
+    pub(crate) origin: String,
+}
+
+/// A file, or the standard stream that `-` means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum File {
+    /// Standard input or output.
+    Standard,
+    /// A path.
+    Path(PathBuf),
+}
+
+/// Shells with a completion script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+impl From<PathBuf> for File {
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" {
+            Self::Standard
+        } else {
+            Self::Path(path)
+        }
+    }
+}
+
+impl From<Cli> for Invocation {
+    fn from(cli: Cli) -> Self {
+        let global = cli.global;
+        let offline_log = global.log.clone();
+        Self {
+            overrides: Overrides {
+                log: global.log,
+                config: global.config,
+                context: global.context,
+                admin: global.admin,
+                ca: global.ca,
+                token_file: global.token_file,
+            },
+            manner: Manner {
+                json: global.output == OutputForm::Json,
+                color: match global.color {
+                    ColorWhen::Auto => None,
+                    ColorWhen::Always => Some(true),
+                    ColorWhen::Never => Some(false),
+                },
+                yes: global.yes,
+                no_input: global.no_input,
+            },
+            timeout: global.timeout,
+            request: request(cli.command, offline_log),
+        }
+    }
+}
+
+fn request(command: Command, log: Option<String>) -> Request {
+    match command {
+        Command::Shard(args) => shard(args, log),
+        Command::Status => Request::Status,
+        Command::Config(ConfigCommand::Diff { file, exit_code }) => Request::ConfigDiff {
+            file: file.into(),
+            exit_code,
+        },
+        Command::Config(ConfigCommand::Validate { file }) => {
+            Request::ConfigValidate { file: file.into() }
+        }
+        Command::Config(ConfigCommand::History) => Request::ConfigHistory,
+        Command::Config(ConfigCommand::Schema) => Request::ConfigSchema,
+        Command::Op(OpCommand::List) => Request::OpList,
+        Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
+        Command::Completions { shell } => Request::Completions(match shell {
+            ShellName::Bash => Shell::Bash,
+            ShellName::Zsh => Shell::Zsh,
+            ShellName::Fish => Shell::Fish,
+        }),
+        Command::Man { command } => Request::Man { command },
+    }
+}
+
+fn shard(args: ShardArgs, log: Option<String>) -> Request {
+    let ShardArgs {
+        create_config,
+        use_config,
+        force,
+        origin,
+        dry_run,
+        command,
+    } = args;
+    if let Some(file) = create_config {
+        let offline = origin.zip(log).map(|(origin, log)| NewLog { log, origin });
+        return Request::CreateConfig {
+            file: file.into(),
+            force,
+            offline,
+        };
+    }
+    if let Some(file) = use_config {
+        return Request::UseConfig {
+            file: file.into(),
+            dry_run,
+        };
+    }
+    match command {
+        Some(ShardCommand::Show { name }) => Request::ShardShow { name },
+        Some(ShardCommand::Plan { name, dry_run }) => Request::Step(Step::Plan { name, dry_run }),
+        Some(ShardCommand::Rotate { name, dry_run }) => {
+            Request::Step(Step::Rotate { name, dry_run })
+        }
+        Some(ShardCommand::Freeze { now }) => Request::Step(Step::Freeze { now }),
+        Some(ShardCommand::Unfreeze) => Request::Step(Step::Unfreeze),
+        Some(ShardCommand::Verify(verify)) => Request::ShardVerify {
+            names: verify.names,
+            url: verify.url,
+        },
+        // `ShardArgs::check` refuses neither flag nor command; a list is the harmless reading.
+        Some(ShardCommand::List) | None => Request::ShardList,
+    }
+}
+
+impl Request {
+    /// The command, as a person would say it: for progress and hints.
+    pub(crate) fn spelled(&self) -> String {
+        match self {
+            Self::CreateConfig { .. } => "logctl shard --create-config".into(),
+            Self::UseConfig { .. } => "logctl shard --use-config".into(),
+            Self::ShardList => "logctl shard list".into(),
+            Self::ShardShow { .. } => "logctl shard show".into(),
+            Self::Step(step) => format!("logctl shard {}", step.verb()),
+            Self::ShardVerify { .. } => "logctl shard verify".into(),
+            Self::Status => "logctl status".into(),
+            Self::ConfigDiff { .. } => "logctl config diff".into(),
+            Self::ConfigValidate { .. } => "logctl config validate".into(),
+            Self::ConfigHistory => "logctl config history".into(),
+            Self::ConfigSchema => "logctl config schema".into(),
+            Self::OpList => "logctl op list".into(),
+            Self::OpWait { .. } => "logctl op wait".into(),
+            Self::Completions(_) => "logctl completions".into(),
+            Self::Man { .. } => "logctl man".into(),
+        }
+    }
+}
+
+impl Step {
+    /// The subcommand's name.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Plan { .. } => "plan",
+            Self::Rotate { .. } => "rotate",
+            Self::Freeze { .. } => "freeze",
+            Self::Unfreeze => "unfreeze",
+        }
+    }
+
+    /// Whether only a preview is wanted.
+    pub(crate) fn dry_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan { dry_run: true, .. } | Self::Rotate { dry_run: true, .. }
+        )
+    }
+}

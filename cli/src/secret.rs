@@ -1,0 +1,95 @@
+//! The bearer token: read from a file that only its owner can read, and shown to nobody but the server.
+//!
+//! What must never happen: the token in a flag, a log line, an error or a `Debug` form.
+
+use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::error::Error;
+
+/// No token is as long as this; a larger file is not one.
+const LIMIT: u64 = 16 * 1024;
+
+/// A bearer token.
+pub(crate) struct Token(String);
+
+impl Token {
+    /// Reads it. The permissions are those of the opened file, so that nothing can be swapped in between.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::Read {
+            what: format!("the token file {}", path.display()),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(Error::SecretExposed {
+                path: path.to_owned(),
+                mode,
+            });
+        }
+        let mut text = String::new();
+        file.take(LIMIT)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
+        let token = text.trim();
+        // RFC 6750 section 2.1; anything else would break the header.
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::SecretEmpty {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self(token.to_owned()))
+    }
+
+    /// For the `Authorization` header, and nothing else.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, mode: u32) -> Result<Token, Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.token");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        Token::read(&path)
+    }
+
+    #[test]
+    fn only_private_files_are_read() {
+        assert_eq!(read("s3cret\n", 0o600).unwrap().expose(), "s3cret");
+        assert_eq!(read("s3cret", 0o400).unwrap().expose(), "s3cret");
+        for mode in [0o640, 0o604, 0o644, 0o660, 0o610] {
+            assert!(
+                matches!(read("s3cret", mode), Err(Error::SecretExposed { .. })),
+                "{mode:o}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_token_is_in_no_message() {
+        for (text, mode) in [
+            ("s3cret", 0o644),
+            ("s3cret s3cret", 0o600),
+            ("s3cret\ns3cret", 0o600),
+        ] {
+            assert!(!format!("{:?}", read(text, mode)).contains("s3cret"));
+            assert!(!read(text, mode).unwrap_err().to_string().contains("s3cret"));
+        }
+        assert_eq!(format!("{:?}", read("s3cret", 0o600).unwrap()), "Token");
+    }
+}

@@ -1,0 +1,288 @@
+//! The only module that prints, asks and draws.
+//!
+//! What must never happen: anything but the one document on standard output with `-o json`; a question where nobody can
+//! answer; a progress bar in a file.
+
+use std::cell::RefCell;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use console::Term;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::Error;
+use crate::exit;
+use crate::render::{self, Look};
+use crate::report::{self, Outcome, Page};
+use crate::request::Manner;
+
+/// How this run talks.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    manner: Manner,
+    out: Look,
+    err: Look,
+    /// Standard input and standard error are both a terminal, and asking was not forbidden.
+    can_ask: bool,
+    draws: bool,
+    standing: RefCell<Standing>,
+}
+
+/// What Ctrl-C would leave behind right now.
+#[derive(Clone, Debug)]
+struct Standing {
+    state: String,
+    resume: String,
+}
+
+/// A phase of the work that is still going on; over when dropped.
+#[derive(Debug)]
+pub(crate) struct Phase(Option<ProgressBar>);
+
+impl Ui {
+    /// Looks at the flags, the environment and the terminal once.
+    pub(crate) fn new(manner: Manner, spelled: &str) -> Self {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let width = width(out || err);
+        Self {
+            manner,
+            out: Look {
+                width,
+                color: color(manner.color, out),
+            },
+            err: Look {
+                width,
+                color: color(manner.color, err),
+            },
+            can_ask: io::stdin().is_terminal() && err && !manner.no_input,
+            draws: err,
+            standing: RefCell::new(Standing {
+                state: "nothing was changed".into(),
+                resume: format!("run `{spelled}` again when you are ready"),
+            }),
+        }
+    }
+
+    /// Whether [`Ui::confirm`] will ask somebody.
+    pub(crate) fn will_ask(&self) -> bool {
+        !self.manner.yes && self.can_ask
+    }
+
+    /// Whether every question is answered already.
+    pub(crate) fn says_yes(&self) -> bool {
+        self.manner.yes
+    }
+
+    /// Notes what Ctrl-C would leave behind from now on.
+    pub(crate) fn stand(&self, state: &str, resume: impl Into<String>) {
+        *self.standing.borrow_mut() = Standing {
+            state: state.to_owned(),
+            resume: resume.into(),
+        };
+    }
+
+    /// The situation after Ctrl-C.
+    pub(crate) fn interrupted(&self) -> Error {
+        let Standing { state, resume } = self.standing.borrow().clone();
+        Error::Interrupted { state, resume }
+    }
+
+    /// Shows a page on standard error: context for a question, or for whoever reads the CI log.
+    pub(crate) fn show(&self, page: &Page) {
+        let _ = write_all(&mut io::stderr(), &render::page(page, self.err));
+    }
+
+    /// Asks, when somebody can answer; `--yes` answers for them.
+    pub(crate) fn confirm(&self, question: &str) -> Result<(), Error> {
+        if self.manner.yes {
+            return Ok(());
+        }
+        if !self.can_ask {
+            return Err(Error::Unconfirmed {
+                question: format!("\"{question}\""),
+            });
+        }
+        let answer = dialoguer::Confirm::new()
+            .with_prompt(render::clean(question))
+            .default(false)
+            .wait_for_newline(true)
+            .interact_on_opt(&Term::stderr());
+        match answer {
+            Ok(Some(true)) => Ok(()),
+            Ok(_) => Err(Error::Declined),
+            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(self.interrupted())
+            }
+            Err(dialoguer::Error::IO(source)) => Err(Error::Read {
+                what: "the terminal".into(),
+                source,
+            }),
+        }
+    }
+
+    /// Begins a phase: a spinner on a terminal, elsewhere one plain line.
+    pub(crate) fn phase(&self, text: &str) -> Phase {
+        let text = render::clean(text);
+        if !self.draws {
+            let _ = write_all(&mut io::stderr(), &format!("{text}\n"));
+            return Phase(None);
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_message(text);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Phase(Some(bar))
+    }
+
+    /// Prints the result, or what came instead, and says how it ended.
+    pub(crate) fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
+        let text = match &result {
+            Ok(outcome) if self.manner.json => format!("{:#}\n", outcome.json()),
+            Err(error) if self.manner.json => format!("{:#}\n", report::error_document(error)),
+            Ok(outcome) => render::page(outcome.report.page(), self.out),
+            Err(_) => String::new(),
+        };
+        let unwritten = match write_all(&mut io::stdout(), &text) {
+            // A reader that went away (`| head`) has seen what it wanted.
+            Err(source) if source.kind() != io::ErrorKind::BrokenPipe => Some(Error::Write {
+                what: "standard output".into(),
+                source,
+            }),
+            _ => None,
+        };
+        let trouble = match result {
+            Ok(outcome) => outcome.trouble,
+            Err(error) => Some(error),
+        };
+        // What happened to the log matters more than what happened to its report.
+        match trouble.or(unwritten) {
+            Some(error) => {
+                let _ = write_all(&mut io::stderr(), &render::error(&error, self.err));
+                ExitCode::from(exit::row(&error).exit)
+            }
+            None => ExitCode::from(exit::DONE),
+        }
+    }
+}
+
+impl Phase {
+    /// How many steps there are, from when that is known.
+    pub(crate) fn total(&self, steps: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(steps);
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {human_pos}/{human_len}")
+            {
+                bar.set_style(style);
+            }
+        }
+    }
+
+    /// How many are done.
+    pub(crate) fn position(&self, done: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done);
+        }
+    }
+
+    /// What is going on now, on a terminal.
+    pub(crate) fn update(&self, text: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(render::clean(text));
+        }
+    }
+}
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What clap has to say: help, version, or a refusal; the one document with `-o json` even then.
+pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, json: bool) -> ExitCode {
+    use clap::error::ErrorKind;
+
+    let plain = error.render().to_string();
+    let asked = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    );
+    let code = if asked { exit::DONE } else { exit::USAGE };
+    if json {
+        let document = if asked {
+            serde_json::json!({ "apiVersion": report::API_VERSION, "kind": "Help", "text": plain })
+        } else {
+            // The first paragraph: `error: …` and what it lists.
+            let paragraph: Vec<&str> = plain
+                .lines()
+                .take_while(|line| !line.is_empty())
+                .map(str::trim)
+                .collect();
+            let message = paragraph.join(" ");
+            let tip = plain
+                .lines()
+                .find_map(|line| line.trim_start().strip_prefix("tip: "));
+            report::usage_document(
+                message.strip_prefix("error: ").unwrap_or(&message),
+                extra
+                    .or(tip)
+                    .unwrap_or("`logctl --help` lists the commands and options"),
+            )
+        };
+        let _ = write_all(&mut io::stdout(), &format!("{document:#}\n"));
+        return ExitCode::from(code);
+    }
+    let terminal = if asked {
+        io::stdout().is_terminal()
+    } else {
+        io::stderr().is_terminal()
+    };
+    let mut text = if color(None, terminal) {
+        error.render().ansi().to_string()
+    } else {
+        plain
+    };
+    if let Some(extra) = extra {
+        text.push_str(&format!("\nhint: {extra}\n"));
+    }
+    let _ = if asked {
+        write_all(&mut io::stdout(), &text)
+    } else {
+        write_all(&mut io::stderr(), &text)
+    };
+    ExitCode::from(code)
+}
+
+fn write_all(stream: &mut dyn Write, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes())?;
+    stream.flush()
+}
+
+/// Flag, then NO_COLOR, then CLICOLOR_FORCE, then the terminal.
+fn color(flag: Option<bool>, terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    match flag {
+        Some(color) => color,
+        None if set("NO_COLOR").is_some() => false,
+        None if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") => true,
+        None => terminal && set("TERM").is_none_or(|term| term != "dumb"),
+    }
+}
+
+/// COLUMNS, then the terminal's width; unlimited in a pipe.
+fn width(terminal: bool) -> Option<u16> {
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|width| *width >= 20);
+    columns.or_else(|| {
+        if terminal {
+            Term::stdout().size_checked().map(|(_, width)| width)
+        } else {
+            None
+        }
+    })
+}

@@ -1,0 +1,130 @@
+//! With a person at a terminal: a pseudo-terminal is standard input and standard error.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::fake::until;
+use crate::runner::Bench;
+
+/// Runs the line, types `keys` once it asks something, and returns the exit code and what was on the screen.
+fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new())
+        .unwrap()
+        .into_string()
+        .unwrap();
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(name)
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logctl"));
+    command
+        .env_clear()
+        .env("LOGCTL_CONFIG", bench.path("logctl.toml"))
+        .env("TERM", "xterm")
+        .env("COLUMNS", "100");
+    command
+        .args(line.split(' '))
+        .current_dir(bench.directory.path());
+    command
+        .stdin(Stdio::from(terminal.try_clone().unwrap()))
+        .stderr(Stdio::from(terminal.try_clone().unwrap()));
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    drop((terminal, command));
+
+    let mut keyboard = File::from(controller);
+    let mut screen = keyboard.try_clone().unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&seen);
+    let reader = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        // Ends with an error when the last user of the terminal is gone.
+        while let Ok(count @ 1..) = screen.read(&mut buffer) {
+            writer.lock().unwrap().extend_from_slice(&buffer[..count]);
+        }
+    });
+    let text = || String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
+    until(|| text().contains('?') || child.try_wait().unwrap().is_some());
+    let _ = keyboard.write_all(keys.as_bytes());
+    let code = child.wait().unwrap().code();
+    reader.join().unwrap();
+    (code, console::strip_ansi_codes(&text()).into_owned())
+}
+
+#[test]
+fn a_rotation_is_shown_and_asked_about() {
+    let (bench, fake) = Bench::served();
+    let (code, screen) = typed(&bench, "shard rotate", "y\r");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(
+        screen.contains("freeze shard 2026a for good and open 2026b?") && screen.contains("BEFORE"),
+        "{screen}"
+    );
+    let posts = fake.asked("POST");
+    assert_eq!(
+        posts
+            .iter()
+            .map(|post| post.path.as_str())
+            .collect::<Vec<_>>(),
+        ["/logs/dev/rotations?dryRun=true", "/logs/dev/rotations"]
+    );
+    // What is done is what was shown, or nothing.
+    assert!(
+        posts
+            .iter()
+            .all(|post| post.headers["if-match"] == "\"g7-1a2b3c4d\"")
+    );
+}
+
+#[test]
+fn no_is_no() {
+    let (bench, fake) = Bench::served();
+    for keys in ["n\r", "\r"] {
+        let (code, screen) = typed(&bench, "shard freeze", keys);
+        assert_eq!(code, Some(130), "{screen}");
+        assert!(screen.contains("nothing was changed"), "{screen}");
+    }
+    assert_eq!(fake.asked("POST").len(), 0);
+}
+
+#[test]
+fn ctrl_c_at_the_question() {
+    let (bench, fake) = Bench::served();
+    let (code, screen) = typed(&bench, "shard freeze", "\u{3}");
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(
+        screen.contains("interrupted; nothing was changed"),
+        "{screen}"
+    );
+    assert_eq!(fake.asked("POST").len(), 0);
+}
+
+#[test]
+fn an_existing_file_is_asked_about() {
+    let (bench, _fake) = Bench::served();
+    bench.write("next.yaml", "mine");
+    let (code, screen) = typed(&bench, "shard --create-config next.yaml", "n\r");
+    assert!(
+        code == Some(130) && bench.read("next.yaml") == "mine",
+        "{screen}"
+    );
+    let (code, screen) = typed(&bench, "shard --create-config next.yaml", "y\r");
+    assert!(
+        code == Some(0) && config::parse(&bench.read("next.yaml")).is_ok(),
+        "{screen}"
+    );
+}
+
+#[test]
+fn no_input_never_asks() {
+    let (bench, _fake) = Bench::served();
+    let (code, screen) = typed(&bench, "shard freeze --no-input", "");
+    assert_eq!(code, Some(2), "{screen}");
+}

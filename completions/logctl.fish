@@ -1,0 +1,356 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_logctl_global_optspecs
+    string join \n log= config= context= admin= ca= token-file= timeout= y/yes no-input o/output= color= h/help V/version
+end
+
+function __fish_logctl_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_logctl_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_logctl_using_subcommand
+    set -l cmd (__fish_logctl_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c logctl -n "__fish_logctl_needs_command" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_needs_command" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_needs_command" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_needs_command" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_needs_command" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_needs_command" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_needs_command" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_needs_command" -s V -l version -d 'Print version'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "shard" -d 'Show, rotate, freeze and verify the shards of a log'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "status" -d 'Show what every log is doing'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "config" -d 'Check, compare and follow configuration documents'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes and wait for them'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manual page'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l force -d 'With --create-config: overwrite FILE'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l dry-run -d 'With --use-config: stop after showing the difference'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "list" -d 'List all shards, oldest first'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "show" -d 'Show one shard: origin, key, length, root'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "plan" -d 'Give the next shard its origin and key, to open at a later rotation'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "rotate" -d 'Freeze the active shard and open the next one, in one step'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "freeze" -d 'Stop taking writes'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "unfreeze" -d 'Take writes again, in the same shard'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "verify" -d 'Audit shards from the outside: tiles, roots, checkpoints, seals, global index'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l url -d 'Where readers reach the log, instead of the context\'s `url`' -r -f
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "diff" -d 'Show what applying FILE would change'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "history" -d 'List the decided changes, newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "schema" -d 'Print the JSON schema of the document'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l exit-code -d 'Exit with 3 when there is a difference'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -f -a "list" -d 'List changes, newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -f -a "wait" -d 'Wait until every replica runs a change'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
