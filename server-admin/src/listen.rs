@@ -50,6 +50,20 @@ pub struct Options {
     pub limits: Limits,
 }
 
+impl Options {
+    /// Only a Unix socket, only for its owner (and root).
+    pub fn on_socket(path: impl Into<PathBuf>) -> Self {
+        let socket = SocketOptions {
+            path: path.into(),
+            mode: 0o600,
+        };
+        Self {
+            socket: Some(socket),
+            ..Self::default()
+        }
+    }
+}
+
 /// A Unix socket.
 #[derive(Clone, Debug)]
 pub struct SocketOptions {

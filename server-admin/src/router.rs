@@ -160,12 +160,13 @@ impl App {
             idempotency_key,
         };
         let host = self.host.clone();
-        let turn = self.writes.of(&log);
+        // Who hangs up while he waits for his turn gets none; from then on the change runs to its end.
+        let turn = match mode {
+            Mode::Apply => Some(self.writes.of(&log).lock_owned().await),
+            Mode::Preview => None,
+        };
         let work = async move {
-            let _turn = match mode {
-                Mode::Apply => Some(turn.lock().await),
-                Mode::Preview => None,
-            };
+            let _turn = turn;
             host.apply(&log, change, mode, caller).await
         };
         match tokio::spawn(work).await {

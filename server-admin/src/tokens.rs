@@ -15,7 +15,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -107,10 +107,13 @@ fn replace(file: &Path, folder: &File, document: &Document) -> Result<(), Error>
     beside.push(".new");
     let beside = PathBuf::from(beside);
     let write = || {
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut new = fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside)?;
         new.write_all(text.as_bytes())?;
@@ -245,9 +248,18 @@ fn read(file: &Path) -> Result<Document, Error> {
         });
     }
     let text = fs::read_to_string(file).map_err(Error::file(file))?;
-    toml::from_str(&text).map_err(|error| Error::TokenFile {
-        path: file.to_owned(),
-        problem: error.to_string(),
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        // Not the error's own text: it quotes the line, and someone may have pasted a token there.
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let problem = format!("line {line}: {}", error.message());
+        Error::TokenFile {
+            path: file.to_owned(),
+            problem,
+        }
     })
 }
 

@@ -422,15 +422,25 @@ async fn one_write_at_a_time_per_log() {
 async fn a_caller_who_hangs_up_does_not_stop_the_change() {
     let endpoint = Endpoint::new();
     endpoint.toy.permits.forget_permits(usize::MAX);
-    let asked = tokio::time::timeout(Duration::ZERO, async {
-        let reply = endpoint.ask(bare("POST", "/logs/argon/rotations"));
-        reply.await
-    });
-    assert!(
-        asked.await.is_err(),
-        "the caller is gone before the host is done"
-    );
-    endpoint.toy.permits.add_permits(1);
+    for path in ["/logs/argon/rotations", "/logs/argon/freeze"] {
+        let asked = tokio::time::timeout(Duration::ZERO, endpoint.ask(bare("POST", path)));
+        assert!(
+            asked.await.is_err(),
+            "the caller is gone before the host is done"
+        );
+    }
+    endpoint.toy.permits.add_permits(2);
     endpoint.toy.finished.acquire().await.unwrap().forget();
-    assert_eq!(endpoint.toy.seen.lock().unwrap().len(), 1);
+    // The second was still waiting for its turn.
+    let unfreeze = endpoint.ask(bare("POST", "/logs/argon/unfreeze")).await;
+    assert_eq!(unfreeze.status, StatusCode::OK);
+    let seen = endpoint.toy.seen.lock().unwrap();
+    let changes: Vec<_> = seen.iter().map(|(_, change, ..)| change).collect();
+    assert!(
+        matches!(
+            changes.as_slice(),
+            [Change::Rotate { .. }, Change::Unfreeze]
+        ),
+        "{changes:?}"
+    );
 }

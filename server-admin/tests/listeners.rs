@@ -20,8 +20,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use server_admin::{
-    Access, Error, Limits, Listeners, Options, Permission, Running, SocketOptions, TcpOptions,
-    TlsFiles,
+    Access, Error, Limits, Listeners, Options, Permission, Running, TcpOptions, TlsFiles,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -57,13 +56,7 @@ fn own_uid(endpoint: &Endpoint) -> u32 {
 }
 
 fn socket(path: &Path) -> Options {
-    Options {
-        socket: Some(SocketOptions {
-            path: path.to_owned(),
-            mode: 0o600,
-        }),
-        ..Options::default()
-    }
+    Options::on_socket(path)
 }
 
 fn tcp(address: impl Into<SocketAddr>, tls: Option<TlsFiles>) -> Options {

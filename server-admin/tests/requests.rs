@@ -1,5 +1,4 @@
 //! What a well-formed request is, and what each other one is told.
-#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod common;
 
