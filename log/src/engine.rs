@@ -192,15 +192,17 @@ impl Engine {
         if config.log.as_str() == SYSTEM {
             return Err(ChangeError::Conflict(format!("the name {SYSTEM} is reserved")));
         }
+        let findings = config.validate();
+        if !findings.is_empty() {
+            return Err(ChangeError::Invalid(findings));
+        }
+        let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+        let config = config.with_first_shard(seconds).map_err(|finding| ChangeError::Invalid(vec![finding]))?;
         self.create(config, caller).await
     }
 
     async fn create(self: &Arc<Self>, config: LogConfig, caller: Caller) -> Result<Applied, ChangeError> {
         let name = config.log.to_string();
-        let findings = config.validate();
-        if !findings.is_empty() {
-            return Err(ChangeError::Invalid(findings));
-        }
         if let Some(frozen) = config.shards.iter().find(|s| s.state == ShardState::Frozen) {
             return Err(ChangeError::Conflict(format!("shard {}: a new log has no frozen shards", frozen.name)));
         }
@@ -352,7 +354,7 @@ impl Engine {
             published: Arc::clone(&snapshot),
         };
         let fetch =
-            Fetch { core: Arc::clone(&core), slots, cuts: requests, growing, state: snapshot, integrated, batches: Vec::new() };
+            Fetch { core: Arc::clone(&core), slots, cuts: requests, growing, state: snapshot, recovered: state.len, integrated, batches: Vec::new() };
         let committer = Arc::clone(&core);
         Ok(Running1 {
             batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),

@@ -66,6 +66,8 @@ pub struct Fetch {
     pub growing: Vec<Growing>,
     /// The state after the last integrated slot.
     pub state: Arc<State>,
+    /// Slots below this were known when `growing` was read back: a shard missing there is published whole.
+    pub recovered: u64,
     /// Tells how far the integration is, as a global index.
     pub integrated: watch::Sender<u64>,
     /// Batches integrated since the last cut.
@@ -92,7 +94,9 @@ impl Fetch {
     }
 
     async fn integrate(&mut self, slot: &Slot, state: Arc<State>) -> Result<(), StoreError> {
-        self.open_shards(&state);
+        if state.len > self.recovered {
+            self.open_shards(&state);
+        }
         for (start, batch) in slot.placed() {
             self.batches.push((batch.token, batch.object));
             let Some(shard) = state.shard_at(start) else { continue };
