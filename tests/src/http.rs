@@ -86,6 +86,20 @@ impl Http {
     /// # Errors
     /// When the server can't be reached or its answer is not HTTP/1.1.
     pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Result<Answer> {
+        match body {
+            None => self.send_raw(method, path, headers, b""),
+            Some(body) => {
+                let length = body.len().to_string();
+                self.send_raw(method, path, &[headers, &[("Content-Length", &length)]].concat(), body)
+            }
+        }
+    }
+
+    /// Any request, once, with a body whose framing is the caller's business.
+    ///
+    /// # Errors
+    /// When the server can't be reached or its answer is not HTTP/1.1.
+    pub fn send_raw(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -94,12 +108,9 @@ impl Http {
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if let Some(body) = body {
-            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
-        }
         head.push_str("\r\n");
         let mut request = head.into_bytes();
-        request.extend_from_slice(body.unwrap_or_default());
+        request.extend_from_slice(body);
         // A server that refuses early may close before it has read the whole body; its answer is still there to read.
         let sent = stream.get_mut().write_all(&request);
         let answer = match (read_answer(&mut stream, method), sent) {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Result, bail, ensure};
+use tlog_tiles::{Hash, record_hash};
 
 use crate::auditor::Found;
 use crate::load::{Outcome, Report};
@@ -17,6 +18,8 @@ pub struct Ledger {
     next: usize,
     /// Shortened leaf hashes of all entries seen.
     seen: Vec<u128>,
+    /// Shortened leaf hashes of entries that were definitely refused.
+    refused: Vec<u128>,
 }
 
 impl Ledger {
@@ -28,8 +31,17 @@ impl Ledger {
         let run = self.runs.len() as u32;
         for (connection, writes) in report.writes.iter().enumerate() {
             for (sequence, write) in writes.iter().enumerate() {
-                if let Outcome::Acknowledged(index) = write.outcome {
-                    self.expected.push((index, run, connection as u32, sequence as u32));
+                match write.outcome {
+                    Outcome::Acknowledged(index) => {
+                        self.expected.push((index, run, connection as u32, sequence as u32));
+                    }
+                    // 500 says that the outcome could not be learned; every other refusal is definite.
+                    Outcome::Refused(500) | Outcome::Unknown => {}
+                    Outcome::Refused(_) => {
+                        let mut entry = Vec::new();
+                        (report.entries)(connection as u32, sequence as u32, &mut entry);
+                        self.refused.push(short(&record_hash(&entry)));
+                    }
                 }
             }
         }
@@ -61,8 +73,7 @@ impl Ledger {
     /// # Errors
     /// When another entry was acknowledged at this index, or this is not at an index at all that follows.
     pub fn see(&mut self, found: &Found<'_>) -> Result<()> {
-        let [head @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = &found.leaf.0;
-        self.seen.push(u128::from_be_bytes(*head));
+        self.seen.push(short(&found.leaf));
         let Some(&(index, run, connection, sequence)) = self.expected.get(self.next) else { return Ok(()) };
         if index > found.index {
             return Ok(());
@@ -91,6 +102,8 @@ impl Ledger {
         self.seen.sort_unstable();
         let twice = self.seen.windows(2).filter(|pair| pair[0] == pair[1]).count();
         ensure!(twice == 0, "{twice} entries are in the log twice");
+        let refused = self.refused.iter().filter(|leaf| self.seen.binary_search(leaf).is_ok()).count();
+        ensure!(refused == 0, "{refused} entries are in the log though they were refused");
         Ok(())
     }
 
@@ -107,4 +120,9 @@ impl Ledger {
         }
         counts
     }
+}
+
+/// The first half of a hash: enough to tell entries apart, in half the memory.
+fn short(hash: &Hash) -> u128 {
+    hash.0.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }

@@ -12,5 +12,7 @@ pub mod load;
 pub mod merkle;
 pub mod notes;
 pub mod process;
+pub mod proof;
 pub mod skip;
+pub mod verify;
 pub mod wait;

@@ -47,6 +47,15 @@ impl Plan {
     }
 }
 
+/// `count` unique entries from each connection.
+pub fn limited(run: &str, count: u32) -> Entries {
+    let run = run.to_owned();
+    Arc::new(move |connection, sequence, out| {
+        synthetic(&run, connection, sequence, out);
+        sequence < count
+    })
+}
+
 /// One unique entry of 112 bytes (for a `run` of up to 8 bytes).
 pub fn synthetic(run: &str, connection: u32, sequence: u32, out: &mut Vec<u8>) {
     use std::io::Write as _;
@@ -113,6 +122,7 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     acknowledged: AtomicU64,
+    failed: AtomicU64,
     running: AtomicU64,
     complaints: std::sync::Mutex<Vec<String>>,
 }
@@ -141,6 +151,10 @@ impl Load {
     /// Acknowledged writes so far.
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+    /// Refused and unanswered writes so far.
+    pub fn failed(&self) -> u64 {
+        self.shared.failed.load(Ordering::Relaxed)
     }
     /// Waits until that many writes in all are acknowledged.
     ///
@@ -247,6 +261,7 @@ async fn write_all(plan: &Plan, shared: &Shared, connection: u32, start: Instant
         let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         writes.push(Write { outcome, end_us: micros(end), took_us: micros(took) });
         if !matches!(outcome, Outcome::Acknowledged(_)) {
+            shared.failed.fetch_add(1, Ordering::Relaxed);
             if !plan.persist {
                 break;
             }

@@ -1,2 +1,63 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: everything that a developer or a CI job runs, as one program, so that both run the same.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool talks to a terminal")]
+
+mod checks;
+mod debian;
+mod generate;
+mod licences;
+mod release;
+mod run;
+mod summary;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that must pass: format, clippy, generated files, layering, licences, tests, end-to-end campaign
+    Test(test::Options),
+    /// Start a log, write the Debian package index, rotate shards while writing, verify everything
+    Demo {
+        /// How many entries to write (the index is repeated when it has fewer) [default: the whole index once]
+        #[arg(long)]
+        entries: Option<u64>,
+    },
+    /// Measure: writes, single, memory, rotation, cli (all when none is named); a markdown table and JSON
+    Bench {
+        /// Which figures
+        names: Vec<String>,
+        /// Entries of the memory figure
+        #[arg(long)]
+        entries: Option<u64>,
+    },
+    /// Write the generated files: completions, man pages, JSON schema
+    Generate,
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Test(options) => test::run(&options),
+        Task::Demo { entries } => release::demo(entries),
+        Task::Bench { names, entries } => release::bench(&names, entries),
+        Task::Generate => generate::write(),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

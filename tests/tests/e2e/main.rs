@@ -1,0 +1,37 @@
+//! End-to-end tests over the real binaries. Each test has a folder and ports of its own, and ends with an audit from
+//! outside: what is promised to writers and readers is checked where they stand.
+
+mod bad_config;
+mod bad_input;
+mod basic;
+mod corruption;
+mod faults;
+mod freeze;
+mod full_disk;
+mod kill;
+mod replicas;
+mod rotation;
+mod shutdown;
+
+use anyhow::Result;
+use tests::auditor::{Audited, Auditor};
+use tests::ledger::Ledger;
+use tests::load::Report;
+use tests::process::Logd;
+
+/// What a test answers.
+type Done = Result<()>;
+
+/// A folder for one log.
+fn folder() -> Result<tempfile::TempDir> {
+    Ok(tempfile::Builder::new().prefix("logd-e2e-").tempdir()?)
+}
+
+/// Audits the whole log against what these runs were told.
+fn audit(logd: &Logd, reports: impl IntoIterator<Item = Report>) -> Result<Audited> {
+    let mut ledger = Ledger::default();
+    for report in reports {
+        ledger.add(report)?;
+    }
+    tests::verify::whole(logd, &mut Auditor::default(), &mut ledger)
+}

@@ -1,0 +1,68 @@
+//! Two servers on one folder: both serve, both write, one order.
+
+use anyhow::ensure;
+use tests::auditor::Auditor;
+use tests::load::{Load, Plan};
+use tests::process::{Logd, logctl};
+
+use crate::{Done, audit, folder};
+
+#[test]
+fn two_servers_write_one_log() -> Done {
+    let folder = folder()?;
+    let first = Logd::start(folder.path())?;
+    let second = Logd::start(folder.path())?;
+    let loads = [
+        Load::start(Plan::synthetic(first.address, 12, "first")),
+        Load::start(Plan::synthetic(second.address, 12, "second")),
+    ];
+    for load in &loads {
+        load.reach(200)?;
+    }
+    logctl(folder.path(), &["shard", "rotate", "--yes"])?.expect_code(0)?;
+    for load in &loads {
+        load.reach(load.acknowledged() + 200)?;
+    }
+    let mut reports = Vec::new();
+    for load in loads {
+        let report = load.stop()?;
+        ensure!(report.failed() == 0, "{:?}", report.complaints);
+        reports.push(report);
+    }
+    let total: u64 = reports.iter().map(tests::load::Report::acknowledged).sum();
+    let audited = audit(&first, reports)?;
+    ensure!(audited.entries == total, "{audited:?} of {total}");
+    // The other one serves the very same log.
+    ensure!(second.settled()? == total, "both know all of it");
+    let mut other = Vec::new();
+    Auditor::default().audit(&mut second.served(), &second.shards()?, |found| {
+        other.push(found.leaf);
+        Ok(())
+    })?;
+    let mut same = other.iter();
+    Auditor::default().audit(&mut first.served(), &first.shards()?, |found| {
+        ensure!(same.next() == Some(&found.leaf), "entry {} differs between the servers", found.index);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn one_server_goes_on_when_the_other_is_killed() -> Done {
+    let folder = folder()?;
+    let first = Logd::start(folder.path())?;
+    let second = Logd::start(folder.path())?;
+    let dying = Load::start(Plan::synthetic(first.address, 8, "dying"));
+    let living = Load::start(Plan::synthetic(second.address, 8, "living"));
+    dying.reach(150)?;
+    living.reach(150)?;
+    first.kill()?;
+    let dead = dying.finish()?;
+    living.reach(living.acknowledged() + 300)?;
+    let report = living.stop()?;
+    ensure!(report.failed() == 0, "no lease to wait for, no lock left behind: {:?}", report.complaints);
+    audit(&second, [dead, report])?;
+    second.kill()?;
+    tests::verify::clean(folder.path())?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The layout's arrows, checked: which crate may know which. An arrow that points the other way fails the build.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::run::{cargo, output};
+
+/// Each crate of the product and what it may know directly; what those know, it may know too.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("tlog", &[]),
+    ("config", &[]),
+    ("log", &["tlog", "config"]),
+    ("admin-api", &["config"]),
+    ("server-admin", &["admin-api"]),
+    ("logctl", &["admin-api", "config", "tlog"]),
+    ("logd", &["log", "server-admin"]),
+    // The developer's crates are the roof: nothing of the product knows them.
+    ("xtask", &["logctl", "config"]),
+];
+/// Crates that measure and test; they may know anything, and nobody of the product may know them.
+const ROOF: [&str; 2] = ["tests", "bench"];
+/// Crates that are functions from values to values, and what would make them do I/O.
+const PURE: [&str; 3] = ["tlog", "config", "admin-api"];
+const IO: [&str; 9] =
+    ["tokio", "axum", "hyper", "hyper-util", "reqwest", "rusqlite", "rustix", "tokio-rustls", "tracing-subscriber"];
+
+/// Whether every dependency between the crates follows the arrows.
+pub(crate) fn layering() -> Result<bool> {
+    let text = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let wrong = violations(&dependencies(&serde_json::from_str(&text)?)?);
+    for line in &wrong {
+        println!("{line}");
+    }
+    Ok(wrong.is_empty())
+}
+
+/// For each crate the names of its direct dependencies; those for tests only are marked so.
+type Dependencies = BTreeMap<String, Vec<(String, bool)>>;
+
+fn dependencies(metadata: &Value) -> Result<Dependencies> {
+    let packages = metadata["packages"].as_array().context("cargo metadata names packages")?;
+    let mut all = Dependencies::new();
+    for package in packages {
+        let name = package["name"].as_str().context("a package has a name")?;
+        let direct = package["dependencies"].as_array().context("a package has dependencies")?;
+        let direct = direct.iter().filter_map(|d| Some((d["name"].as_str()?.to_owned(), d["kind"] == "dev")));
+        all.insert(name.to_owned(), direct.collect());
+    }
+    Ok(all)
+}
+
+fn violations(all: &Dependencies) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (name, direct) in all {
+        if ROOF.contains(&name.as_str()) {
+            continue;
+        }
+        if !ARROWS.iter().any(|(known, _)| known == name) {
+            wrong.push(format!("layering: crate {name} has no place in the layout"));
+            continue;
+        }
+        let allowed = reachable(name);
+        for (dependency, dev) in direct {
+            let ours = all.contains_key(dependency);
+            if ours && !allowed.contains(dependency.as_str()) && !(*dev && dependency == name) {
+                wrong.push(format!("layering: {name} must not know {dependency}"));
+            }
+            if !dev && PURE.contains(&name.as_str()) && IO.contains(&dependency.as_str()) {
+                wrong.push(format!("layering: {name} is pure and must not use {dependency}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// All that can be reached over the arrows.
+fn reachable(from: &str) -> BTreeSet<&'static str> {
+    let arrows = |name: &str| ARROWS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, to)| *to);
+    let mut found = BTreeSet::new();
+    let mut open = arrows(from).to_vec();
+    while let Some(name) = open.pop() {
+        if found.insert(name) {
+            open.extend(arrows(name));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(name: &str, dependency: &str, dev: bool) -> Vec<String> {
+        let mut all: Dependencies = ARROWS.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+        all.insert("tests".into(), vec![("logd".into(), false)]);
+        all.entry(name.into()).or_default().push((dependency.into(), dev));
+        violations(&all)
+    }
+
+    #[test]
+    fn arrows_point_one_way() {
+        assert!(with("logd", "log", false).is_empty());
+        assert!(with("logd", "tlog", false).is_empty(), "what log knows, logd may know");
+        assert!(with("server-admin", "config", false).is_empty());
+        for (name, dependency) in [("log", "server-admin"), ("server-admin", "log"), ("tlog", "config"), ("log", "tests")] {
+            assert_eq!(with(name, dependency, false).len(), 1, "{name} -> {dependency}");
+            assert_eq!(with(name, dependency, true).len(), 1, "{name} -> {dependency} in tests");
+        }
+    }
+
+    #[test]
+    fn the_ground_floor_is_pure() {
+        assert_eq!(with("config", "tokio", false).len(), 1);
+        assert!(with("config", "tokio", true).is_empty());
+        assert!(with("log", "tokio", false).is_empty());
+    }
+
+    #[test]
+    fn a_new_crate_needs_a_place() {
+        assert_eq!(with("surprise", "anyhow", false).len(), 1);
+    }
+}

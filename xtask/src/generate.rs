@@ -1,0 +1,47 @@
+//! Files that are made from the code and checked in, so that a change of the surface shows in review.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::run::root;
+
+/// Where the JSON schema of the config document lies.
+const SCHEMA: &str = "docs/schema/logctl-v1.json";
+
+/// Every generated file: path below the workspace's root, and contents.
+fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut files = logctl::generate::files()?;
+    let mut schema = serde_json::to_string_pretty(&config::schema())?;
+    schema.push('\n');
+    files.push((SCHEMA.into(), schema.into_bytes()));
+    Ok(files)
+}
+
+/// Writes what is not current.
+pub(crate) fn write() -> Result<bool> {
+    for (path, contents) in files()? {
+        let whole = root().join(&path);
+        if std::fs::read(&whole).ok().as_ref() == Some(&contents) {
+            continue;
+        }
+        if let Some(folder) = whole.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(&whole, contents).with_context(|| whole.display().to_string())?;
+        println!("wrote {}", path.display());
+    }
+    Ok(true)
+}
+
+/// Whether all are current; names those that are not.
+pub(crate) fn current() -> Result<bool> {
+    let mut current = true;
+    for (path, contents) in files()? {
+        if std::fs::read(root().join(&path)).ok().as_ref() != Some(&contents) {
+            println!("{} is not current: run `cargo xtask generate`", path.display());
+            current = false;
+        }
+    }
+    Ok(current)
+}

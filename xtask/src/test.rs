@@ -1,0 +1,63 @@
+//! `cargo xtask test`: what a fresh machine has to pass. Every step runs, whatever became of the one before.
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::run::{cargo, root, succeeds};
+use crate::summary::Summary;
+use crate::{checks, debian, generate, licences};
+
+/// How much of it.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Leave out the end-to-end campaign
+    #[arg(long)]
+    quick: bool,
+    /// How often the server is killed under load
+    #[arg(long, default_value_t = 6)]
+    kills: u64,
+    /// How many failures of file operations are injected
+    #[arg(long, default_value_t = 24)]
+    faults: u64,
+}
+
+/// Runs everything; true when nothing failed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let mut summary = Summary::default();
+    let skips = tempfile::NamedTempFile::new()?;
+
+    summary.step("format", succeeds(cargo().args(["fmt", "--all", "--check"])));
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    summary.step("clippy", succeeds(cargo().args(clippy)));
+    summary.step("generated files", generate::current());
+    summary.step("layering", checks::layering());
+    summary.step("licences and bans", licences::check());
+
+    let unit = ["test", "--workspace", "--exclude", "tests", "--no-fail-fast"];
+    summary.tests("unit tests", cargo().args(unit), skips.path())?;
+    std::fs::write(skips.path(), "")?;
+    summary.tests("auditor", cargo().args(["test", "--package", "tests", "--lib"]), skips.path())?;
+
+    if options.quick {
+        summary.skip("end-to-end campaign", "--quick");
+        return Ok(summary.finish());
+    }
+    // The campaign runs without what this would install, but then it has to say what it could not check.
+    if let Err(error) = debian::need("strace") {
+        println!("{error:#}");
+    }
+    // The binaries as they ship: without the features that tests of other crates switch on.
+    let built = succeeds(cargo().args(["build", "--package", "logd", "--package", "logctl"]));
+    let built = built.is_ok_and(|built| built);
+    summary.step("build", Ok(built));
+    if built {
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+        let mut campaign = cargo();
+        campaign.args(["test", "--package", "tests", "--test", "e2e", "--no-fail-fast"]);
+        campaign.env("TESTS_BINARIES", target.join("debug")).env("TESTS_SKIP_LIST", skips.path());
+        campaign.env("TESTS_KILLS", options.kills.to_string()).env("TESTS_FAULTS", options.faults.to_string());
+        std::fs::write(skips.path(), "")?;
+        summary.tests("end-to-end campaign", &mut campaign, skips.path())?;
+    }
+    Ok(summary.finish())
+}
