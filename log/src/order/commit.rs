@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::WINDOW;
 use super::keys::{Keys, trailing_number};
@@ -208,7 +209,7 @@ impl Order {
         }
         let first = self.state().len;
         let began = Instant::now();
-        let (mut seen, mut rounds, mut announced_at, mut doubt) = (first, 0, None, false);
+        let (mut seen, mut rounds, mut announced_at, mut doubt, mut fresh) = (first, 0, None, false, false);
         loop {
             let len = {
                 let view = self.view();
@@ -217,6 +218,14 @@ impl Order {
                 }
                 view.state.len
             };
+            // Nobody is refused for what another replica has changed since.
+            if !fresh && answers.iter().any(|a| matches!(a, Some(Err(_)))) {
+                fresh = self.refresh().await.is_ok();
+                answers.iter_mut().filter(|a| matches!(a, Some(Err(_)))).for_each(|a| *a = None);
+                if fresh {
+                    continue;
+                }
+            }
             let open: Vec<&Mine> = answers.iter().zip(mine).filter(|(a, _)| a.is_none()).map(|(_, m)| m).collect();
             if open.is_empty() {
                 self.metrics.rounds(rounds);

@@ -15,6 +15,8 @@ pub mod keys;
 pub mod propose;
 pub mod slot;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 /// How many slots an announcement counts for, and the length of the duplicate filter, in slots.
 pub const WINDOW: u64 = 1024;

@@ -126,7 +126,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
-        transaction.execute_batch("CREATE TABLE kv (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")?;
+        // Not WITHOUT ROWID: there, each comparison of keys on the way to a row would read a large value whole.
+        transaction.execute_batch("CREATE TABLE kv (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)")?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }

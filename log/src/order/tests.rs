@@ -1,0 +1,310 @@
+//! The order under faults: several committers on one store that loses, delays and doubles writes. Time is virtual.
+//!
+//! The oracle is the slots themselves, read back and replayed through the transition function: every acknowledged work is in
+//! them once and where the answer said, every rejected one is not and never will be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tlog::Hash;
+
+use super::commit::{CommitError, Mine, Order, Placed};
+use super::keys::Keys;
+use super::propose::propose;
+use super::slot::{
+    Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
+};
+use super::state::{Gate, Phase, Refusal, State, View};
+use super::{MAX_BATCHES, WINDOW};
+use crate::halt::Halt;
+use crate::merge::pending::Pending;
+use crate::record;
+use crate::store::fault::{Fault, Faults, FaultyCoordination};
+use crate::store::{MemoryCoordination, MemoryObjects};
+use crate::store::{Coordination, StoreError};
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+fn decision(tokens: &Tokens, control: Control) -> Decision {
+    let operation = tokens.make(1);
+    Decision { operation, request: Hash([7; 32]), action: Action::Configure, actor: "test".into(), control }
+}
+
+fn identity(name: &str, tree_id: u64) -> ShardIdentity {
+    ShardIdentity { name: name.into(), origin: format!("o/{name}"), tree_id, vkey: format!("key {name}") }
+}
+
+fn open(tokens: &Tokens, base: u64, name: &str) -> Decision {
+    let plan = vec![identity(name, base + 1)];
+    decision(tokens, Control::Reconfigure { base, document: Hash([1; 32]), plan, open: Some(name.into()) })
+}
+
+fn batch(tokens: &Tokens, text: &str) -> Mine {
+    let mut bytes = Vec::new();
+    tlog::bundle::push(&mut bytes, text.as_bytes());
+    let bytes = Bytes::from(bytes);
+    let work = Work::Batch(BatchRef {
+        token: tokens.make(1),
+        entries: 1,
+        digest: record::digest(&bytes),
+        object: false,
+    });
+    Mine { work, bytes }
+}
+
+fn control(decision: Decision) -> Mine {
+    Mine { work: Work::Control(decision), bytes: Bytes::new() }
+}
+
+fn committer(store: Arc<dyn Coordination>) -> Order {
+    let (pending, queue) = Pending::new();
+    drop(queue);
+    let stores = (store, Arc::new(MemoryObjects::new()) as _);
+    Order::new(Keys::new("t"), stores, View::default(), Arc::new(pending), Arc::default(), Arc::new(Halt::default()))
+}
+
+/// The slots of a store, replayed.
+fn replay(rows: &BTreeMap<String, Bytes>) -> (Vec<Slot>, View) {
+    let mut view = View::default();
+    let mut slots = Vec::new();
+    for (_, bytes) in rows.iter().filter(|(key, _)| key.starts_with(&Keys::new("t").slots())) {
+        let slot: Slot = record::decode(bytes).unwrap();
+        view.advance(Arc::new(slot.clone()), record::digest(bytes)).unwrap();
+        slots.push(slot);
+    }
+    (slots, view)
+}
+
+fn times(slots: &[Slot], token: Token) -> usize {
+    slots.iter().flat_map(Slot::tokens).filter(|t| *t == token).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_the_store_does_answers_are_true() {
+    for seed in 1..=60u64 {
+        run(seed).await;
+    }
+}
+
+async fn run(seed: u64) {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Arc::new(Tokens::new().unwrap());
+    let first = committer(Arc::clone(&memory) as _);
+    first.commit(vec![control(open(&tokens, 0, "s0"))]).await.remove(0).unwrap();
+    let mut all_faults = Vec::new();
+    let mut tasks = Vec::new();
+    for who in 0..4u64 {
+        let faults = Faults::new();
+        let mut dice = Random(seed * 1_000 + who + 1);
+        faults.plan(move |_, operation| {
+            let hit = dice.below(10) < 3;
+            (hit && operation.writes()).then(|| match dice.below(5) {
+                0 => Fault::Lose,
+                1 => Fault::Unknown,
+                2 => Fault::Hold,
+                3 => Fault::Fail(StoreError::Io("injected".into())),
+                _ => Fault::full(),
+            })
+        });
+        all_faults.push(faults.clone());
+        let order = committer(Arc::new(FaultyCoordination::new(Arc::clone(&memory) as _, faults)));
+        let tokens = Arc::clone(&tokens);
+        let mut dice = Random(seed * 77 + who + 1);
+        tasks.push(tokio::spawn(async move {
+            let mut answers: Vec<(Work, Result<Placed, CommitError>)> = Vec::new();
+            for i in 0..25 {
+                let mut mine = vec![batch(&tokens, &format!("{who} {i}"))];
+                if who == 0 && dice.below(4) == 0 {
+                    let _ = order.refresh().await;
+                    let state = order.state();
+                    mine.push(control(match (dice.below(3), state.gate) {
+                        (_, Gate::Frozen { .. }) => decision(&tokens, Control::Unfreeze),
+                        (0, _) => decision(&tokens, Control::Freeze),
+                        _ => open(&tokens, state.generation, &format!("s{}", state.generation)),
+                    }));
+                }
+                let works: Vec<Work> = mine.iter().map(|m| m.work.clone()).collect();
+                answers.extend(works.into_iter().zip(order.commit(mine).await));
+                tokio::task::yield_now().await;
+            }
+            answers
+        }));
+    }
+    let mut answers = Vec::new();
+    for task in tasks {
+        answers.extend(task.await.unwrap());
+    }
+    let (before, _) = replay(&memory.rows());
+    for faults in &all_faults {
+        faults.clear();
+        faults.release().await; // The zombies land.
+    }
+    // Life goes on, so that late announcements get their chance.
+    let last = committer(Arc::clone(&memory) as _);
+    for i in 0..5 {
+        let _ = last.commit(vec![control(decision(&tokens, Control::Unfreeze))]).await;
+        last.commit(vec![batch(&tokens, &format!("after {i}"))]).await.remove(0).unwrap();
+    }
+    let (slots, _) = replay(&memory.rows());
+    assert_eq!(slots[..before.len()], before, "seed {seed}: a decided slot changed");
+    for (work, answer) in answers {
+        let times = times(&slots, work.token());
+        match answer {
+            Ok(placed) => {
+                assert_eq!(times, 1, "seed {seed}: acknowledged {work:?}");
+                let slot = &slots[usize::try_from(placed.slot.number).unwrap()];
+                if let Work::Batch(batch) = &work {
+                    let start = slot.placed().find(|(_, b)| b == &batch).map(|(at, _)| at);
+                    assert_eq!(start, Some(placed.start), "seed {seed}");
+                    assert!(memory.rows().contains_key(&Keys::new("t").batch(batch.token)), "seed {seed}: ordered, not durable");
+                }
+            }
+            Err(CommitError::Refused(Refusal::Already(_))) => assert_eq!(times, 1, "seed {seed}"),
+            Err(CommitError::Frozen | CommitError::Refused(_) | CommitError::Store(_)) => {
+                assert_eq!(times, 0, "seed {seed}: rejected, yet ordered: {work:?}");
+            }
+            Err(CommitError::Unknown(_)) => assert!(times <= 1, "seed {seed}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loser_is_carried_by_the_winner() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let winner = committer(Arc::clone(&memory) as _);
+    winner.commit(vec![control(open(&tokens, 0, "a"))]).await.remove(0).unwrap();
+    // A stopped committer: its announcement is in the bag, it never proposes again.
+    let stopped = batch(&tokens, "stopped");
+    let keys = Keys::new("t");
+    memory
+        .transact(crate::store::Transaction {
+            puts: vec![
+                (keys.batch(stopped.work.token()), stopped.bytes.clone()),
+                (keys.announcement(1, stopped.work.token()), record::encode(&stopped.work)),
+            ],
+            ..Default::default()
+        })
+        .await;
+    winner.commit(vec![batch(&tokens, "winner")]).await.remove(0).unwrap();
+    let (slots, _) = replay(&memory.rows());
+    assert_eq!(slots[1].batches.len(), 2);
+    assert_eq!(slots[1].batches[0].token, stopped.work.token(), "announced work goes first");
+    assert!(!memory.rows().keys().any(|k| k.starts_with(&keys.bag())), "the bag is emptied by the slot that orders it");
+}
+
+fn opened(tokens: &Tokens) -> View {
+    let mut view = View::default();
+    step(&mut view, &[Work::Control(open(tokens, 0, "a"))], &[]);
+    view
+}
+
+fn step(view: &mut View, mine: &[Work], bag: &[Announcement]) -> Slot {
+    let slot = propose(view, bag, mine, 5).unwrap();
+    let digest = record::digest(&record::encode(&slot));
+    view.advance(Arc::new(slot.clone()), digest).unwrap();
+    slot
+}
+
+#[test]
+fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_after_them() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let one = batch(&tokens, "one").work;
+    step(&mut view, std::slice::from_ref(&one), &[]);
+    step(&mut view, &[batch(&tokens, "two").work, Work::Control(open(&tokens, 1, "b"))], &[]);
+    let phases: Vec<Phase> = view.state.shards.iter().map(|s| s.phase).collect();
+    assert_eq!(phases, [Phase::Frozen { start: 0, length: 1 }, Phase::Active { start: 1 }]);
+    assert_eq!(view.state.shard_at(1).unwrap().identity.name, "b");
+    step(&mut view, &[batch(&tokens, "three").work, Work::Control(decision(&tokens, Control::Freeze))], &[]);
+    assert_eq!((view.state.size, view.state.last_freeze), (3, Some(3)));
+    let more = batch(&tokens, "four").work;
+    assert_eq!(propose(&view, &[], std::slice::from_ref(&more), 5), None, "nothing is ordered into a frozen log");
+    // The announcement was made before the freeze: dead for ever, also after the unfreeze.
+    let stale = Announcement { seen: 3, work: more.clone() };
+    let thaw = step(&mut view, &[Work::Control(decision(&tokens, Control::Unfreeze))], std::slice::from_ref(&stale));
+    assert!(thaw.batches.is_empty());
+    assert_eq!(propose(&view, std::slice::from_ref(&stale), &[], 5), None);
+    let fresh = Announcement { seen: 5, work: more };
+    assert_eq!(propose(&view, &[fresh], &[], 5).unwrap().batches.len(), 1);
+}
+
+#[test]
+fn announcements_count_for_the_window_and_no_token_twice() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let early = Announcement { seen: 1, work: batch(&tokens, "early").work };
+    for i in 0..WINDOW {
+        step(&mut view, &[batch(&tokens, &format!("{i}")).work], &[]);
+    }
+    assert_eq!(view.state.len, WINDOW + 1);
+    let bag = std::slice::from_ref(&early);
+    assert!(propose(&view, bag, &[], 5).is_some(), "slot seen + W is the last it counts for");
+    let mut other = view.clone();
+    step(&mut other, &[batch(&tokens, "x").work], &[]);
+    assert_eq!(propose(&other, bag, &[], 5), None);
+    step(&mut view, &[], bag);
+    assert_eq!(propose(&view, bag, std::slice::from_ref(&early.work), 5), None, "ordered already");
+    let many: Vec<Announcement> =
+        (0..400).map(|i| Announcement { seen: view.state.len, work: batch(&tokens, &format!("m{i}")).work }).collect();
+    assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), MAX_BATCHES);
+}
+
+#[test]
+fn slots_that_do_not_follow_are_refused() {
+    let tokens = Tokens::new().unwrap();
+    let view = opened(&tokens);
+    let good = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
+    assert!(view.state.apply(&good, Hash([0; 32])).is_ok());
+    let spoil: [(&str, fn(&mut Slot)); 8] = [
+        ("claims", |s| s.number += 1),
+        ("starts at", |s| s.start += 1),
+        ("time", |s| s.time = 0),
+        ("digest", |s| s.previous = Hash([9; 32])),
+        ("empty", |s| s.batches.clear()),
+        ("format", |s| s.format = 99),
+        ("too many", |s| s.batches[0].entries = 0),
+        ("refuses", |s| {
+            let identity = ShardIdentity { name: "a".into(), origin: "p".into(), tree_id: 9, vkey: "k".into() };
+            let control = Control::Reconfigure { base: 1, document: Hash([2; 32]), plan: vec![identity], open: None };
+            let token = s.batches[0].token;
+            s.control =
+                Some(Decision { operation: token, request: Hash([0; 32]), action: Action::Plan, actor: String::new(), control });
+        }),
+    ];
+    for (why, spoil) in spoil {
+        let mut bad = good.clone();
+        spoil(&mut bad);
+        let error = view.state.apply(&bad, Hash([0; 32])).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let mut twice = good.clone();
+    twice.batches.push(twice.batches[0].clone());
+    assert!(view.clone().advance(Arc::new(twice), Hash([0; 32])).is_err());
+}
+
+#[test]
+fn an_operation_is_looked_for_before_its_base() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let rotate = open(&tokens, 1, "b");
+    step(&mut view, &[Work::Control(rotate.clone())], &[]);
+    assert!(matches!(view.state.check(&rotate), Err(Refusal::Already(r)) if r.generation == 2));
+    let other = Decision { request: Hash([8; 32]), ..rotate };
+    assert_eq!(view.state.check(&other), Err(Refusal::KeyReused));
+    assert_eq!(view.state.check(&open(&tokens, 1, "c")), Err(Refusal::Stale { current: 2 }));
+    assert_eq!(view.state.check(&decision(&tokens, Control::Unfreeze)), Err(Refusal::NotFrozen));
+    assert!(matches!(view.state.check(&open(&tokens, 2, "a")), Err(Refusal::Shards(_))));
+    let json = record::encode(&view.state);
+    assert_eq!(record::decode::<State>(&json).unwrap(), view.state, "a snapshot is the state");
+}
