@@ -38,15 +38,22 @@ pub struct Served {
 impl Served {
     /// The log `log` of the server at `address`.
     pub fn new(address: SocketAddr, log: &str) -> Self {
-        Self { http: Http::new(address), log: log.to_owned() }
+        Self {
+            http: Http::new(address),
+            log: log.to_owned(),
+        }
     }
     /// The list of shards.
     ///
     /// # Errors
     /// When the server does not give one.
     pub fn shards(&mut self) -> Result<Vec<Shard>> {
-        let answer = self.http.get(&format!("/{}/shards", self.log), &[])?.expect_status(200)?;
-        serde_json::from_slice(&answer.body).with_context(|| format!("list of shards: {}", answer.text()))
+        let answer = self
+            .http
+            .get(&format!("/{}/shards", self.log), &[])?
+            .expect_status(200)?;
+        serde_json::from_slice(&answer.body)
+            .with_context(|| format!("list of shards: {}", answer.text()))
     }
 }
 
@@ -56,7 +63,12 @@ impl Source for Served {
         if answer.status == 404 {
             return Ok(None);
         }
-        Ok(Some(answer.expect_status(200).with_context(|| path.to_owned())?.body))
+        Ok(Some(
+            answer
+                .expect_status(200)
+                .with_context(|| path.to_owned())?
+                .body,
+        ))
     }
 }
 
@@ -132,7 +144,10 @@ impl Auditor {
     /// # Errors
     /// The first thing that is not as it must be, with the file's path; and what `each` refuses.
     pub fn audit(
-        &mut self, source: &mut dyn Source, shards: &[Shard], mut each: impl FnMut(&Found<'_>) -> Result<()>,
+        &mut self,
+        source: &mut dyn Source,
+        shards: &[Shard],
+        mut each: impl FnMut(&Found<'_>) -> Result<()>,
     ) -> Result<Audited> {
         let mut audited = Audited::default();
         let mut next_index = Some(0);
@@ -141,23 +156,53 @@ impl Auditor {
             audited.shards += 1;
             let (origin, vkey) = (&shard.origin, &shard.vkey);
             let path = format!("{}/checkpoint", shard.name);
-            let note = source.get(&path)?.with_context(|| format!("{path} is missing"))?;
+            let note = source
+                .get(&path)?
+                .with_context(|| format!("{path} is missing"))?;
             let head = notes::checkpoint(&note, origin, vkey).with_context(|| path.clone())?;
             if shard.state == "planned" {
-                ensure!(head.size == 0 && head.root == tlog_tiles::EMPTY_HASH, "{path}: a planned shard has no entries");
-                ensure!(shard.start_index.is_none(), "{}: a planned shard has no start index", shard.name);
+                ensure!(
+                    head.size == 0 && head.root == tlog_tiles::EMPTY_HASH,
+                    "{path}: a planned shard has no entries"
+                );
+                ensure!(
+                    shard.start_index.is_none(),
+                    "{}: a planned shard has no start index",
+                    shard.name
+                );
                 continue;
             }
-            let start = shard.start_index.with_context(|| format!("{} has no start index", shard.name))?;
-            let length = shard.length.with_context(|| format!("{} has no length", shard.name))?;
-            ensure!(next_index == Some(start), "{} starts at {start}, expected {next_index:?}", shard.name);
-            ensure!(head.size <= length, "{path}: size {} over the shard's length {length}", head.size);
+            let start = shard
+                .start_index
+                .with_context(|| format!("{} has no start index", shard.name))?;
+            let length = shard
+                .length
+                .with_context(|| format!("{} has no length", shard.name))?;
+            ensure!(
+                next_index == Some(start),
+                "{} starts at {start}, expected {next_index:?}",
+                shard.name
+            );
+            ensure!(
+                head.size <= length,
+                "{path}: size {} over the shard's length {length}",
+                head.size
+            );
             self.entries(source, shard, &head, &mut audited, &mut each)?;
             // A shard that another one follows is final; so is its place in the global index.
             next_index = None;
             if Some(position) != last_opened {
-                ensure!(shard.state == "frozen", "{} is {} and is not the newest", shard.name, shard.state);
-                ensure!(head.size == length, "{path}: size {} of a frozen shard of length {length}", head.size);
+                ensure!(
+                    shard.state == "frozen",
+                    "{} is {} and is not the newest",
+                    shard.name,
+                    shard.state
+                );
+                ensure!(
+                    head.size == length,
+                    "{path}: size {} of a frozen shard of length {length}",
+                    head.size
+                );
                 next_index = Some(start + length);
                 self.seal(source, shard, &shards[position + 1], &head)?;
                 audited.seals += 1;
@@ -166,11 +211,23 @@ impl Auditor {
         Ok(audited)
     }
 
-    fn seal(&self, source: &mut dyn Source, shard: &Shard, successor: &Shard, head: &Head) -> Result<()> {
+    fn seal(
+        &self,
+        source: &mut dyn Source,
+        shard: &Shard,
+        successor: &Shard,
+        head: &Head,
+    ) -> Result<()> {
         let path = format!("{}/seal", shard.name);
-        let note = source.get(&path)?.with_context(|| format!("{path} is missing"))?;
+        let note = source
+            .get(&path)?
+            .with_context(|| format!("{path} is missing"))?;
         let seal = notes::seal(&note, &shard.origin, &shard.vkey).with_context(|| path.clone())?;
-        ensure!(seal.head == *head, "{path}: {:?}, but the checkpoint says {head:?}", seal.head);
+        ensure!(
+            seal.head == *head,
+            "{path}: {:?}, but the checkpoint says {head:?}",
+            seal.head
+        );
         ensure!(
             seal.successor_origin == successor.origin && seal.successor_vkey == successor.vkey,
             "{path}: names {} as the next shard, but it is {}",
@@ -181,12 +238,22 @@ impl Auditor {
     }
 
     fn entries(
-        &mut self, source: &mut dyn Source, shard: &Shard, head: &Head, audited: &mut Audited,
+        &mut self,
+        source: &mut dyn Source,
+        shard: &Shard,
+        head: &Head,
+        audited: &mut Audited,
         each: &mut impl FnMut(&Found<'_>) -> Result<()>,
     ) -> Result<()> {
         let seen = self.seen.entry(shard.origin.clone()).or_default();
         if let Some(last) = seen.last() {
-            ensure!(last.size <= head.size, "{}: shrank from {} to {}", shard.name, last.size, head.size);
+            ensure!(
+                last.size <= head.size,
+                "{}: shrank from {} to {}",
+                shard.name,
+                last.size,
+                head.size
+            );
         }
         let mut builder = Builder::default();
         let mut full = Vec::new();
@@ -194,7 +261,12 @@ impl Auditor {
         let check = |builder: &Builder| {
             for earlier in seen.iter().filter(|earlier| earlier.size == builder.size()) {
                 let root = builder.root();
-                ensure!(earlier.root == root, "{}: rewritten below size {}", shard.name, earlier.size);
+                ensure!(
+                    earlier.root == root,
+                    "{}: rewritten below size {}",
+                    shard.name,
+                    earlier.size
+                );
             }
             Ok(())
         };
@@ -204,11 +276,22 @@ impl Auditor {
             let path = bundle_path(bundle, width);
             let bytes = partial_or_full(source, shard, &path, |bytes| cut_bundle(bytes, width))?;
             let entries = split_bundle(&bytes).with_context(|| format!("{}/{path}", shard.name))?;
-            ensure!(entries.len() == width, "{}/{path}: {} entries, expected {width}", shard.name, entries.len());
+            ensure!(
+                entries.len() == width,
+                "{}/{path}: {} entries, expected {width}",
+                shard.name,
+                entries.len()
+            );
             for bytes in entries {
                 let leaf = record_hash(bytes);
                 let leaf_index = builder.size();
-                each(&Found { shard: &shard.name, leaf_index, index: start + leaf_index, bytes, leaf })?;
+                each(&Found {
+                    shard: &shard.name,
+                    leaf_index,
+                    index: start + leaf_index,
+                    bytes,
+                    leaf,
+                })?;
                 builder.push(leaf, &mut full);
                 check(&builder)?;
             }
@@ -239,21 +322,34 @@ impl Auditor {
 
 fn compare(source: &mut dyn Source, shard: &Shard, tile: &Tile) -> Result<()> {
     let path = tile.path();
-    let bytes = partial_or_full(source, shard, &path, |full| Ok(full.get(..tile.bytes.len()).unwrap_or(full).to_vec()))?;
-    ensure!(bytes == tile.bytes, "{}/{path}: not the hashes of the entries", shard.name);
+    let bytes = partial_or_full(source, shard, &path, |full| {
+        Ok(full.get(..tile.bytes.len()).unwrap_or(full).to_vec())
+    })?;
+    ensure!(
+        bytes == tile.bytes,
+        "{}/{path}: not the hashes of the entries",
+        shard.name
+    );
     Ok(())
 }
 
 /// A partial tile may be gone once the full one is there; then its beginning serves (C2SP tlog-tiles).
 fn partial_or_full(
-    source: &mut dyn Source, shard: &Shard, path: &str, cut: impl FnOnce(&[u8]) -> Result<Vec<u8>>,
+    source: &mut dyn Source,
+    shard: &Shard,
+    path: &str,
+    cut: impl FnOnce(&[u8]) -> Result<Vec<u8>>,
 ) -> Result<Vec<u8>> {
     let whole = format!("{}/{path}", shard.name);
     if let Some(bytes) = source.get(&whole)? {
         return Ok(bytes);
     }
-    let Some((full, _)) = whole.split_once(".p/") else { bail!("{whole} is missing") };
-    let bytes = source.get(full)?.with_context(|| format!("{whole} is missing, and so is {full}"))?;
+    let Some((full, _)) = whole.split_once(".p/") else {
+        bail!("{whole} is missing")
+    };
+    let bytes = source
+        .get(full)?
+        .with_context(|| format!("{whole} is missing, and so is {full}"))?;
     cut(&bytes).with_context(|| full.to_owned())
 }
 
@@ -261,7 +357,9 @@ fn partial_or_full(
 fn split_bundle(mut bytes: &[u8]) -> Result<Vec<&[u8]>> {
     let mut entries = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
-        let (entry, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into()).context("an entry is cut off")?;
+        let (entry, rest) = rest
+            .split_at_checked(u16::from_be_bytes(*length).into())
+            .context("an entry is cut off")?;
         entries.push(entry);
         bytes = rest;
     }
@@ -271,6 +369,10 @@ fn split_bundle(mut bytes: &[u8]) -> Result<Vec<&[u8]>> {
 
 /// The first `count` entries of a bundle, as a bundle.
 fn cut_bundle(bytes: &[u8], count: usize) -> Result<Vec<u8>> {
-    let length = split_bundle(bytes)?.iter().take(count).map(|entry| 2 + entry.len()).sum();
+    let length = split_bundle(bytes)?
+        .iter()
+        .take(count)
+        .map(|entry| 2 + entry.len())
+        .sum();
     Ok(bytes.get(..length).unwrap_or(bytes).to_vec())
 }

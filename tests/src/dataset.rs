@@ -36,18 +36,27 @@ pub fn packages() -> Result<(Origin, Vec<String>)> {
 /// When it is damaged.
 pub fn sample() -> Result<Vec<String>> {
     let mut text = String::new();
-    flate2::read::GzDecoder::new(SAMPLE).read_to_string(&mut text).context("unpack the package sample")?;
+    flate2::read::GzDecoder::new(SAMPLE)
+        .read_to_string(&mut text)
+        .context("unpack the package sample")?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     ensure!(!lines.is_empty(), "the package sample is empty");
     Ok(lines)
 }
 
 fn dumpavail() -> Option<Vec<String>> {
-    let output = Command::new("apt-cache").arg("dumpavail").stderr(Stdio::null()).output().ok()?;
+    let output = Command::new("apt-cache")
+        .arg("dumpavail")
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
     if !output.status.success() {
         return None;
     }
-    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout).split("\n\n").filter_map(line).collect();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout)
+        .split("\n\n")
+        .filter_map(line)
+        .collect();
     lines.sort_unstable();
     lines.dedup();
     Some(lines)
@@ -55,9 +64,20 @@ fn dumpavail() -> Option<Vec<String>> {
 
 /// One paragraph of the index as a line; nothing when a field is missing.
 fn line(paragraph: &str) -> Option<String> {
-    let fields: HashMap<&str, &str> = paragraph.lines().filter_map(|line| line.split_once(": ")).collect();
+    let fields: HashMap<&str, &str> = paragraph
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .collect();
     let field = |name| fields.get(name).map(|value: &&str| value.trim());
-    Some([field("Package")?, field("Version")?, field("Architecture")?, field("SHA256")?].join("\t"))
+    Some(
+        [
+            field("Package")?,
+            field("Version")?,
+            field("Architecture")?,
+            field("SHA256")?,
+        ]
+        .join("\t"),
+    )
 }
 
 #[cfg(test)]
@@ -68,12 +88,17 @@ mod tests {
     fn the_sample_is_whole() {
         let lines = sample().unwrap();
         assert_eq!(lines.len(), 63_440);
-        assert!(lines.iter().all(|line| line.split('\t').count() == 4 && line.len() < 65_535));
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.split('\t').count() == 4 && line.len() < 65_535)
+        );
     }
 
     #[test]
     fn a_paragraph_becomes_a_line() {
-        let paragraph = "Package: 0ad\nVersion: 0.0.26-3\nArchitecture: amd64\nTag: a,\n b\nSHA256: 3a21\n";
+        let paragraph =
+            "Package: 0ad\nVersion: 0.0.26-3\nArchitecture: amd64\nTag: a,\n b\nSHA256: 3a21\n";
         assert_eq!(line(paragraph).unwrap(), "0ad\t0.0.26-3\tamd64\t3a21");
         assert_eq!(line("Package: 0ad\nVersion: 1\n"), None);
     }

@@ -21,7 +21,10 @@ pub struct Answer {
 impl Answer {
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
     }
     /// The body as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
@@ -39,7 +42,12 @@ impl Answer {
     /// # Errors
     /// Any other status, with the body.
     pub fn expect_status(self, status: u16) -> Result<Self> {
-        ensure!(self.status == status, "expected status {status}, got {}: {}", self.status, self.text().trim_end());
+        ensure!(
+            self.status == status,
+            "expected status {status}, got {}: {}",
+            self.status,
+            self.text().trim_end()
+        );
         Ok(self)
     }
 }
@@ -57,7 +65,10 @@ const HANG: Duration = Duration::from_secs(60);
 impl Http {
     /// A client for `address`; connects with the first request.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None }
+        Self {
+            address,
+            stream: None,
+        }
     }
 
     /// `GET path`. A kept connection that the server has closed meanwhile is opened again.
@@ -85,12 +96,23 @@ impl Http {
     ///
     /// # Errors
     /// When the server can't be reached or its answer is not HTTP/1.1.
-    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) -> Result<Answer> {
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
+    ) -> Result<Answer> {
         match body {
             None => self.send_raw(method, path, headers, b""),
             Some(body) => {
                 let length = body.len().to_string();
-                self.send_raw(method, path, &[headers, &[("Content-Length", &length)]].concat(), body)
+                self.send_raw(
+                    method,
+                    path,
+                    &[headers, &[("Content-Length", &length)]].concat(),
+                    body,
+                )
             }
         }
     }
@@ -99,7 +121,13 @@ impl Http {
     ///
     /// # Errors
     /// When the server can't be reached or its answer is not HTTP/1.1.
-    pub fn send_raw(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
+    pub fn send_raw(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -118,7 +146,10 @@ impl Http {
             (Err(_), Err(error)) => return Err(error).context("send a request"),
             (Err(error), Ok(())) => return Err(error),
         };
-        if answer.header("connection").is_none_or(|v| !v.eq_ignore_ascii_case("close")) {
+        if answer
+            .header("connection")
+            .is_none_or(|v| !v.eq_ignore_ascii_case("close"))
+        {
             self.stream = Some(stream);
         }
         Ok(answer)
@@ -126,7 +157,8 @@ impl Http {
 }
 
 fn connect(address: SocketAddr) -> Result<BufReader<TcpStream>> {
-    let stream = TcpStream::connect_timeout(&address, HANG).with_context(|| format!("connect to {address}"))?;
+    let stream = TcpStream::connect_timeout(&address, HANG)
+        .with_context(|| format!("connect to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(HANG))?;
     Ok(BufReader::new(stream))
@@ -135,7 +167,10 @@ fn connect(address: SocketAddr) -> Result<BufReader<TcpStream>> {
 fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     let mut line = String::new();
     stream.read_line(&mut line).context("read an answer")?;
-    ensure!(line.ends_with('\n'), "the connection ended inside an answer");
+    ensure!(
+        line.ends_with('\n'),
+        "the connection ended inside an answer"
+    );
     Ok(line.trim_end().to_owned())
 }
 
@@ -152,20 +187,32 @@ fn read_answer(stream: &mut BufReader<TcpStream>, method: &str) -> Result<Answer
         if line.is_empty() {
             break;
         }
-        let (name, value) = line.split_once(':').with_context(|| format!("not a header: {line:?}"))?;
+        let (name, value) = line
+            .split_once(':')
+            .with_context(|| format!("not a header: {line:?}"))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut answer = Answer { status, headers, body: Vec::new() };
+    let mut answer = Answer {
+        status,
+        headers,
+        body: Vec::new(),
+    };
     if method == "HEAD" || matches!(status, 204 | 304) {
         return Ok(answer);
     }
-    if answer.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
+    if answer
+        .header("transfer-encoding")
+        .is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
+    {
         loop {
             let size = usize::from_str_radix(&read_line(stream)?, 16).context("chunk size")?;
             let at = answer.body.len();
             answer.body.resize(at + size, 0);
             stream.read_exact(&mut answer.body[at..])?;
-            ensure!(read_line(stream)?.is_empty(), "a chunk longer than its size");
+            ensure!(
+                read_line(stream)?.is_empty(),
+                "a chunk longer than its size"
+            );
             if size == 0 {
                 return Ok(answer);
             }
@@ -174,7 +221,9 @@ fn read_answer(stream: &mut BufReader<TcpStream>, method: &str) -> Result<Answer
     match answer.header("content-length").map(str::parse) {
         Some(Ok(length)) => {
             answer.body = vec![0; length];
-            stream.read_exact(&mut answer.body).context("read an answer's body")?;
+            stream
+                .read_exact(&mut answer.body)
+                .context("read an answer's body")?;
         }
         Some(Err(_)) => bail!("malformed Content-Length"),
         None => {

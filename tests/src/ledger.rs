@@ -33,7 +33,8 @@ impl Ledger {
             for (sequence, write) in writes.iter().enumerate() {
                 match write.outcome {
                     Outcome::Acknowledged(index) => {
-                        self.expected.push((index, run, connection as u32, sequence as u32));
+                        self.expected
+                            .push((index, run, connection as u32, sequence as u32));
                     }
                     // 500 says that the outcome could not be learned; every other refusal is definite.
                     Outcome::Refused(500) | Outcome::Unknown => {}
@@ -74,11 +75,16 @@ impl Ledger {
     /// When another entry was acknowledged at this index, or this is not at an index at all that follows.
     pub fn see(&mut self, found: &Found<'_>) -> Result<()> {
         self.seen.push(short(&found.leaf));
-        let Some(&(index, run, connection, sequence)) = self.expected.get(self.next) else { return Ok(()) };
+        let Some(&(index, run, connection, sequence)) = self.expected.get(self.next) else {
+            return Ok(());
+        };
         if index > found.index {
             return Ok(());
         }
-        ensure!(index == found.index, "the entry acknowledged at {index} is missing");
+        ensure!(
+            index == found.index,
+            "the entry acknowledged at {index} is missing"
+        );
         let mut entry = Vec::new();
         (self.runs[run as usize].entries)(connection, sequence, &mut entry);
         ensure!(
@@ -97,13 +103,27 @@ impl Ledger {
     /// When an acknowledged entry was not there, or an entry is in the log twice.
     pub fn close(&mut self) -> Result<()> {
         if let Some((index, ..)) = self.expected.get(self.next) {
-            bail!("{} acknowledged entries are missing, the first at {index}", self.expected.len() - self.next);
+            bail!(
+                "{} acknowledged entries are missing, the first at {index}",
+                self.expected.len() - self.next
+            );
         }
         self.seen.sort_unstable();
-        let twice = self.seen.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let twice = self
+            .seen
+            .windows(2)
+            .filter(|pair| pair[0] == pair[1])
+            .count();
         ensure!(twice == 0, "{twice} entries are in the log twice");
-        let refused = self.refused.iter().filter(|leaf| self.seen.binary_search(leaf).is_ok()).count();
-        ensure!(refused == 0, "{refused} entries are in the log though they were refused");
+        let refused = self
+            .refused
+            .iter()
+            .filter(|leaf| self.seen.binary_search(leaf).is_ok())
+            .count();
+        ensure!(
+            refused == 0,
+            "{refused} entries are in the log though they were refused"
+        );
         Ok(())
     }
 
@@ -124,5 +144,8 @@ impl Ledger {
 
 /// The first half of a hash: enough to tell entries apart, in half the memory.
 fn short(hash: &Hash) -> u128 {
-    hash.0.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    hash.0
+        .iter()
+        .take(16)
+        .fold(0, |number, byte| number << 8 | u128::from(*byte))
 }

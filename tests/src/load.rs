@@ -43,7 +43,14 @@ impl Plan {
             synthetic(&run, connection, sequence, out);
             true
         });
-        Self { address, path: "/dev/add".into(), connections, headers: String::new(), entries, persist: false }
+        Self {
+            address,
+            path: "/dev/add".into(),
+            connections,
+            headers: String::new(),
+            entries,
+            persist: false,
+        }
     }
 }
 
@@ -60,7 +67,11 @@ pub fn limited(run: &str, count: u32) -> Entries {
 pub fn synthetic(run: &str, connection: u32, sequence: u32, out: &mut Vec<u8>) {
     use std::io::Write as _;
     // Writing to a vector can't fail.
-    let _ = write!(out, "run {run:<8} connection {connection:05} sequence {sequence:010} {:-<62}", "");
+    let _ = write!(
+        out,
+        "run {run:<8} connection {connection:05} sequence {sequence:010} {:-<62}",
+        ""
+    );
 }
 
 /// What became of one write.
@@ -104,17 +115,22 @@ impl Report {
     }
     /// Number of acknowledged writes.
     pub fn acknowledged(&self) -> u64 {
-        self.all().filter(|write| matches!(write.outcome, Outcome::Acknowledged(_))).count() as u64
+        self.all()
+            .filter(|write| matches!(write.outcome, Outcome::Acknowledged(_)))
+            .count() as u64
     }
     /// Number of writes that were refused or not answered.
     pub fn failed(&self) -> u64 {
-        self.all().filter(|write| !matches!(write.outcome, Outcome::Acknowledged(_))).count() as u64
+        self.all()
+            .filter(|write| !matches!(write.outcome, Outcome::Acknowledged(_)))
+            .count() as u64
     }
 }
 
 /// A run under way, on threads of its own.
 pub struct Load {
     shared: Arc<Shared>,
+    start: Instant,
     thread: Option<JoinHandle<Result<Report>>>,
 }
 
@@ -141,12 +157,19 @@ impl Load {
     /// Starts writing.
     pub fn start(plan: Plan) -> Self {
         let shared = Arc::new(Shared::default());
-        shared.running.store(plan.connections.into(), Ordering::Relaxed);
+        shared
+            .running
+            .store(plan.connections.into(), Ordering::Relaxed);
+        let start = Instant::now();
         let thread = {
             let shared = shared.clone();
-            std::thread::spawn(move || run(plan, shared))
+            std::thread::spawn(move || run(plan, shared, start))
         };
-        Self { shared, thread: Some(thread) }
+        Self {
+            shared,
+            start,
+            thread: Some(thread),
+        }
     }
     /// Acknowledged writes so far.
     pub fn acknowledged(&self) -> u64 {
@@ -156,20 +179,44 @@ impl Load {
     pub fn failed(&self) -> u64 {
         self.shared.failed.load(Ordering::Relaxed)
     }
+    /// How long it has been running.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+    /// Like [`Load::reach`], for goals that are minutes away: only a stretch without any progress is a hang.
+    ///
+    /// # Errors
+    /// When the run ends before, or makes no progress.
+    pub fn reach_slowly(&self, acknowledged: u64) -> Result<()> {
+        while self.acknowledged() < acknowledged {
+            self.reach(acknowledged.min(self.acknowledged() + 100_000))?;
+        }
+        Ok(())
+    }
     /// Waits until that many writes in all are acknowledged.
     ///
     /// # Errors
     /// When the run ends before, or makes no progress.
     pub fn reach(&self, acknowledged: u64) -> Result<()> {
-        wait::until(&format!("{acknowledged} acknowledged writes, have {}", self.acknowledged()), || {
-            if self.acknowledged() >= acknowledged {
-                return Ok(Some(()));
-            }
-            if self.shared.running.load(Ordering::Relaxed) == 0 {
-                bail!("the run ended at {} writes: {:?}", self.acknowledged(), self.shared.complaints.lock());
-            }
-            Ok(None)
-        })
+        wait::until(
+            &format!(
+                "{acknowledged} acknowledged writes, have {}",
+                self.acknowledged()
+            ),
+            || {
+                if self.acknowledged() >= acknowledged {
+                    return Ok(Some(()));
+                }
+                if self.shared.running.load(Ordering::Relaxed) == 0 {
+                    bail!(
+                        "the run ended at {} writes: {:?}",
+                        self.acknowledged(),
+                        self.shared.complaints.lock()
+                    );
+                }
+                Ok(None)
+            },
+        )
     }
     /// Lets each connection finish the write it waits for, and ends the run.
     ///
@@ -185,7 +232,9 @@ impl Load {
     /// When the run could not be made.
     pub fn finish(mut self) -> Result<Report> {
         let thread = self.thread.take().context("a run ends once")?;
-        thread.join().map_err(|_| anyhow!("the load generator panicked"))?
+        thread
+            .join()
+            .map_err(|_| anyhow!("the load generator panicked"))?
     }
 }
 
@@ -195,9 +244,10 @@ impl Drop for Load {
     }
 }
 
-fn run(plan: Plan, shared: Arc<Shared>) -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let start = Instant::now();
+fn run(plan: Plan, shared: Arc<Shared>, start: Instant) -> Result<Report> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let writes = runtime.block_on(async {
         let tasks: Vec<_> = (0..plan.connections)
             .map(|connection| {
@@ -215,8 +265,17 @@ fn run(plan: Plan, shared: Arc<Shared>) -> Result<Report> {
         }
         anyhow::Ok(writes)
     })?;
-    let complaints = shared.complaints.lock().map(|list| list.clone()).unwrap_or_default();
-    Ok(Report { writes, complaints, took: start.elapsed(), entries: plan.entries })
+    let complaints = shared
+        .complaints
+        .lock()
+        .map(|list| list.clone())
+        .unwrap_or_default();
+    Ok(Report {
+        writes,
+        complaints,
+        took: start.elapsed(),
+        entries: plan.entries,
+    })
 }
 
 /// One connection's loop.
@@ -224,10 +283,14 @@ async fn write_all(plan: &Plan, shared: &Shared, connection: u32, start: Instant
     let mut writes = Vec::new();
     let mut socket = None;
     let (mut entry, mut request, mut answer) = (Vec::new(), Vec::new(), Vec::new());
-    let head = format!("POST {} HTTP/1.1\r\nHost: {}\r\n{}Content-Length: ", plan.path, plan.address, plan.headers);
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\n{}Content-Length: ",
+        plan.path, plan.address, plan.headers
+    );
     for sequence in 0.. {
         entry.clear();
-        if shared.stop.load(Ordering::Relaxed) || !(plan.entries)(connection, sequence, &mut entry) {
+        if shared.stop.load(Ordering::Relaxed) || !(plan.entries)(connection, sequence, &mut entry)
+        {
             break;
         }
         request.clear();
@@ -243,12 +306,15 @@ async fn write_all(plan: &Plan, shared: &Shared, connection: u32, start: Instant
                     Outcome::Acknowledged(index)
                 }
                 None => {
-                    shared.complain(|| format!("200 without an index: {:?}", String::from_utf8_lossy(body)));
+                    shared.complain(|| {
+                        format!("200 without an index: {:?}", String::from_utf8_lossy(body))
+                    });
                     Outcome::Unknown
                 }
             },
             Ok(Answered { status, body }) => {
-                shared.complain(|| format!("{status}: {}", String::from_utf8_lossy(body).trim_end()));
+                shared
+                    .complain(|| format!("{status}: {}", String::from_utf8_lossy(body).trim_end()));
                 Outcome::Refused(status)
             }
             Err(error) => {
@@ -259,7 +325,11 @@ async fn write_all(plan: &Plan, shared: &Shared, connection: u32, start: Instant
         };
         let (end, took) = (start.elapsed(), begin.elapsed());
         let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-        writes.push(Write { outcome, end_us: micros(end), took_us: micros(took) });
+        writes.push(Write {
+            outcome,
+            end_us: micros(end),
+            took_us: micros(took),
+        });
         if !matches!(outcome, Outcome::Acknowledged(_)) {
             shared.failed.fetch_add(1, Ordering::Relaxed);
             if !plan.persist {
@@ -285,7 +355,10 @@ fn index(body: &[u8]) -> Option<u64> {
 
 /// Sends one request and reads its answer.
 async fn exchange<'a>(
-    address: SocketAddr, socket: &mut Option<TcpStream>, request: &[u8], buffer: &'a mut Vec<u8>,
+    address: SocketAddr,
+    socket: &mut Option<TcpStream>,
+    request: &[u8],
+    buffer: &'a mut Vec<u8>,
 ) -> Result<Answered<'a>> {
     let stream = match socket {
         Some(stream) => stream,
@@ -306,7 +379,10 @@ async fn exchange<'a>(
         }
     };
     let text = std::str::from_utf8(&buffer[..head]).context("headers")?;
-    let status = text.get(9..12).and_then(|code| code.parse().ok()).context("status line")?;
+    let status = text
+        .get(9..12)
+        .and_then(|code| code.parse().ok())
+        .context("status line")?;
     let mut length = 0usize;
     let mut close = false;
     for line in text.lines() {
@@ -314,7 +390,8 @@ async fn exchange<'a>(
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().context("Content-Length")?;
             }
-            close |= name.eq_ignore_ascii_case("connection") && value.trim().eq_ignore_ascii_case("close");
+            close |= name.eq_ignore_ascii_case("connection")
+                && value.trim().eq_ignore_ascii_case("close");
         }
     }
     while buffer.len() < head + length {
@@ -325,7 +402,10 @@ async fn exchange<'a>(
     if close {
         *socket = None;
     }
-    Ok(Answered { status, body: &buffer[head..head + length] })
+    Ok(Answered {
+        status,
+        body: &buffer[head..head + length],
+    })
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {

@@ -20,7 +20,11 @@ pub struct Tile {
 impl Tile {
     /// `tile/0/x001/234` or `tile/0/x001/234.p/7`.
     pub fn path(&self) -> String {
-        format!("tile/{}/{}", self.level, numbered(self.index, self.bytes.len() / 32))
+        format!(
+            "tile/{}/{}",
+            self.level,
+            numbered(self.index, self.bytes.len() / 32)
+        )
     }
 }
 
@@ -36,7 +40,11 @@ fn numbered(index: u64, width: usize) -> String {
         path = format!("x{:03}/{path}", rest % 1000);
         rest /= 1000;
     }
-    if width < WIDTH { format!("{path}.p/{width}") } else { path }
+    if width < WIDTH {
+        format!("{path}.p/{width}")
+    } else {
+        path
+    }
 }
 
 /// A growing tree; memory is one unfinished tile per level.
@@ -66,7 +74,11 @@ impl Builder {
                 return;
             }
             let index = (self.size >> (8 * (level + 1))) - 1;
-            done.push(Tile { level, index, bytes: bytes(hashes) });
+            done.push(Tile {
+                level,
+                index,
+                bytes: bytes(hashes),
+            });
             hash = subtree(hashes);
             hashes.clear();
         }
@@ -74,8 +86,18 @@ impl Builder {
 
     /// The partial tiles at this size, lowest level first.
     pub fn partial(&self) -> Vec<Tile> {
-        let tiles = self.levels.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
-        tiles.map(|(level, hashes)| Tile { level, index: self.size >> (8 * (level + 1)), bytes: bytes(hashes) }).collect()
+        let tiles = self
+            .levels
+            .iter()
+            .enumerate()
+            .filter(|(_, hashes)| !hashes.is_empty());
+        tiles
+            .map(|(level, hashes)| Tile {
+                level,
+                index: self.size >> (8 * (level + 1)),
+                bytes: bytes(hashes),
+            })
+            .collect()
     }
 
     /// The root at this size.
@@ -129,9 +151,17 @@ mod tests {
             let entry = n.to_be_bytes().to_vec();
             builder.push(tlog_tiles::record_hash(&entry), &mut full);
             oracle.push(entry);
-            assert_eq!(builder.root().0.as_slice(), oracle.root().as_bytes().as_slice(), "size {}", n + 1);
+            assert_eq!(
+                builder.root().0.as_slice(),
+                oracle.root().as_bytes().as_slice(),
+                "size {}",
+                n + 1
+            );
         }
-        assert_eq!(full.iter().map(Tile::path).collect::<Vec<_>>()[..2], ["tile/0/000", "tile/0/001"]);
+        assert_eq!(
+            full.iter().map(Tile::path).collect::<Vec<_>>()[..2],
+            ["tile/0/000", "tile/0/001"]
+        );
         assert_eq!(full.len(), 5);
         let partial: Vec<_> = builder.partial().iter().map(Tile::path).collect();
         assert_eq!(partial, ["tile/0/005.p/220", "tile/1/000.p/5"]);
@@ -145,9 +175,18 @@ mod tests {
             builder.push(tlog_tiles::record_hash(&n.to_be_bytes()), &mut full);
         }
         assert_eq!(full.iter().filter(|tile| tile.level == 0).count(), 273);
-        assert_eq!(full.iter().filter(|tile| tile.level == 1).map(Tile::path).collect::<Vec<_>>(), ["tile/1/000"]);
+        assert_eq!(
+            full.iter()
+                .filter(|tile| tile.level == 1)
+                .map(Tile::path)
+                .collect::<Vec<_>>(),
+            ["tile/1/000"]
+        );
         let partial: Vec<_> = builder.partial().iter().map(Tile::path).collect();
-        assert_eq!(partial, ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]);
+        assert_eq!(
+            partial,
+            ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]
+        );
     }
 
     #[test]

@@ -9,11 +9,15 @@ use tlog_tiles::{Checkpoint, Hash};
 /// # Errors
 /// Not a note, a malformed key, a missing or a bad signature.
 pub fn open(note: &[u8], vkeys: &[&str]) -> Result<String> {
-    let parsed = Note::from_bytes(note).map_err(|e| anyhow!("{e}: {:?}", String::from_utf8_lossy(note)))?;
+    let parsed =
+        Note::from_bytes(note).map_err(|e| anyhow!("{e}: {:?}", String::from_utf8_lossy(note)))?;
     for vkey in vkeys {
-        let verifier = StandardVerifier::new(vkey).map_err(|e| anyhow!("verifier key {vkey:?}: {e}"))?;
+        let verifier =
+            StandardVerifier::new(vkey).map_err(|e| anyhow!("verifier key {vkey:?}: {e}"))?;
         let known = VerifierList::new(vec![Box::new(verifier)]);
-        parsed.verify(&known).map_err(|e| anyhow!("no good signature by {vkey}: {e}"))?;
+        parsed
+            .verify(&known)
+            .map_err(|e| anyhow!("no good signature by {vkey}: {e}"))?;
     }
     ensure!(!vkeys.is_empty(), "no key to check a note with");
     String::from_utf8(parsed.text().to_vec()).context("a note that is not UTF-8")
@@ -34,9 +38,17 @@ pub struct Head {
 /// A bad signature, another origin, a malformed checkpoint.
 pub fn checkpoint(note: &[u8], origin: &str, vkey: &str) -> Result<Head> {
     let text = open(note, &[vkey])?;
-    let parsed = Checkpoint::from_bytes(text.as_bytes()).map_err(|_| anyhow!("malformed checkpoint: {text:?}"))?;
-    ensure!(parsed.origin() == origin, "checkpoint of {:?}, expected {origin:?}", parsed.origin());
-    Ok(Head { size: parsed.size(), root: *parsed.hash() })
+    let parsed = Checkpoint::from_bytes(text.as_bytes())
+        .map_err(|_| anyhow!("malformed checkpoint: {text:?}"))?;
+    ensure!(
+        parsed.origin() == origin,
+        "checkpoint of {:?}, expected {origin:?}",
+        parsed.origin()
+    );
+    Ok(Head {
+        size: parsed.size(),
+        root: *parsed.hash(),
+    })
 }
 
 /// What a seal says: the final tree of a shard and the shard that follows it.
@@ -64,8 +76,14 @@ pub fn seal(note: &[u8], origin: &str, vkey: &str) -> Result<Seal> {
     ensure!(of == origin, "seal of {of:?}, expected {origin:?}");
     open(note, &[vkey, successor_vkey])?;
     let head = Head {
-        size: size.parse().with_context(|| format!("size of a seal: {size:?}"))?,
+        size: size
+            .parse()
+            .with_context(|| format!("size of a seal: {size:?}"))?,
         root: Hash::parse_hash(root).map_err(|e| anyhow!("root of a seal: {e}"))?,
     };
-    Ok(Seal { head, successor_origin: successor_origin.to_owned(), successor_vkey: successor_vkey.to_owned() })
+    Ok(Seal {
+        head,
+        successor_origin: successor_origin.to_owned(),
+        successor_vkey: successor_vkey.to_owned(),
+    })
 }

@@ -27,7 +27,10 @@ pub const BINARIES: &str = "TESTS_BINARIES";
 /// When it is not there and can't be built.
 pub fn binary(name: &str) -> Result<PathBuf> {
     static FOLDER: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let folder = FOLDER.get_or_init(|| binaries().map_err(|e| format!("{e:#}"))).as_ref().map_err(|e| anyhow!("{e}"))?;
+    let folder = FOLDER
+        .get_or_init(|| binaries().map_err(|e| format!("{e:#}")))
+        .as_ref()
+        .map_err(|e| anyhow!("{e}"))?;
     let path = folder.join(name);
     ensure!(path.is_file(), "{} is missing", path.display());
     Ok(path)
@@ -43,7 +46,14 @@ fn binaries() -> Result<PathBuf> {
         folder = folder.parent().context("deps/ is in a target folder")?;
     }
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.args(["build", "--quiet", "--package", "logd", "--package", "logctl"]);
+    build.args([
+        "build",
+        "--quiet",
+        "--package",
+        "logd",
+        "--package",
+        "logctl",
+    ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
@@ -111,14 +121,33 @@ impl Logd {
             }
             None => Command::new(&logd),
         };
-        command.args(["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dir"]).arg(directory);
-        command.args(&how.arguments).envs(how.environment.iter().map(|(k, v)| (k, v)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.reopen()?);
-        let mut child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        command
+            .args([
+                "dev",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "127.0.0.1:0",
+                "--dir",
+            ])
+            .arg(directory);
+        command
+            .args(&how.arguments)
+            .envs(how.environment.iter().map(|(k, v)| (k, v)));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors.reopen()?);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {command:?}"))?;
         let stdout = child.stdout.take().context("stdout is a pipe")?;
         let (send, lines) = mpsc::channel();
         std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
+            for line in BufReader::new(stdout)
+                .lines()
+                .map_while(std::result::Result::ok)
+            {
                 // Nobody listens after the ready line; the pipe is still read, so that the server never blocks on it.
                 let _ = send.send(line);
             }
@@ -140,8 +169,15 @@ impl Logd {
                 bail!("logd {what} ({status}): {}", tail(errors.path()));
             }
         };
-        let (address, admin) = parse_ready(&ready).with_context(|| format!("ready line: {ready:?}"))?;
-        Ok(Self { child, address, admin, directory: directory.to_owned(), errors })
+        let (address, admin) =
+            parse_ready(&ready).with_context(|| format!("ready line: {ready:?}"))?;
+        Ok(Self {
+            child,
+            address,
+            admin,
+            directory: directory.to_owned(),
+            errors,
+        })
     }
 
     /// The process id.
@@ -172,7 +208,10 @@ impl Logd {
     /// # Errors
     /// When the server does not give them.
     pub fn watermarks(&self) -> Result<Watermarks> {
-        let answer = self.http().get("/dev/watermarks", &[])?.expect_status(200)?;
+        let answer = self
+            .http()
+            .get("/dev/watermarks", &[])?
+            .expect_status(200)?;
         serde_json::from_slice(&answer.body).with_context(|| answer.text())
     }
 
@@ -181,9 +220,15 @@ impl Logd {
     /// # Errors
     /// When it is not acknowledged.
     pub fn add(&self, entry: &[u8]) -> Result<u64> {
-        let answer = self.http().post("/dev/add", &[], entry)?.expect_status(200)?;
+        let answer = self
+            .http()
+            .post("/dev/add", &[], entry)?
+            .expect_status(200)?;
         let text = answer.text();
-        text.lines().next().and_then(|line| line.parse().ok()).with_context(|| format!("no index in {text:?}"))
+        text.lines()
+            .next()
+            .and_then(|line| line.parse().ok())
+            .with_context(|| format!("no index in {text:?}"))
     }
 
     /// Waits until all that is ordered is published, and returns that position.
@@ -193,7 +238,10 @@ impl Logd {
     pub fn settled(&self) -> Result<u64> {
         wait::until("everything ordered is published", || {
             let at = self.watermarks()?;
-            ensure!(at.ordered >= at.integrated && at.integrated >= at.published, "watermarks in disorder: {at:?}");
+            ensure!(
+                at.ordered >= at.integrated && at.integrated >= at.published,
+                "watermarks in disorder: {at:?}"
+            );
             Ok((at.ordered == at.published).then_some(at.ordered))
         })
     }
@@ -246,12 +294,19 @@ impl Drop for Logd {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            say(&format!("stderr of logd {}: {}", self.child.id(), tail(self.errors.path())));
+            say(&format!(
+                "stderr of logd {}: {}",
+                self.child.id(),
+                tail(self.errors.path())
+            ));
         }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the only trace of a server in a failed test")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the only trace of a server in a failed test"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -264,10 +319,19 @@ fn tail(path: &Path) -> String {
 
 /// `logd ready: log dev at http://127.0.0.1:PORT/dev, admin https://127.0.0.1:PORT, contexts in DIR/logctl.toml`
 fn parse_ready(line: &str) -> Result<(SocketAddr, String)> {
-    let rest = line.strip_prefix("logd ready: log dev at http://").context("does not name the log dev")?;
-    let (address, rest) = rest.split_once("/dev, admin ").context("does not name the admin endpoint")?;
-    let (admin, contexts) = rest.split_once(", contexts in ").context("does not name the contexts")?;
-    ensure!(contexts.ends_with("logctl.toml"), "contexts are not in a logctl.toml");
+    let rest = line
+        .strip_prefix("logd ready: log dev at http://")
+        .context("does not name the log dev")?;
+    let (address, rest) = rest
+        .split_once("/dev, admin ")
+        .context("does not name the admin endpoint")?;
+    let (admin, contexts) = rest
+        .split_once(", contexts in ")
+        .context("does not name the contexts")?;
+    ensure!(
+        contexts.ends_with("logctl.toml"),
+        "contexts are not in a logctl.toml"
+    );
     Ok((address.parse()?, admin.to_owned()))
 }
 
@@ -288,14 +352,21 @@ impl Ran {
     /// # Errors
     /// When stdout is not exactly one JSON document.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON document: {self:?}"))
+        serde_json::from_str(&self.stdout)
+            .with_context(|| format!("not one JSON document: {self:?}"))
     }
     /// The answer itself when the exit code is `code`.
     ///
     /// # Errors
     /// Any other exit code, with all output.
     pub fn expect_code(self, code: i32) -> Result<Self> {
-        ensure!(self.code == code, "expected exit {code}, got {}\n{}{}", self.code, self.stdout, self.stderr);
+        ensure!(
+            self.code == code,
+            "expected exit {code}, got {}\n{}{}",
+            self.code,
+            self.stdout,
+            self.stderr
+        );
         Ok(self)
     }
 }
@@ -330,28 +401,49 @@ pub fn logctl(directory: &Path, arguments: &[&str]) -> Result<Ran> {
 /// # Errors
 /// When it can't be started.
 pub fn logctl_with(
-    directory: &Path, arguments: &[&str], input: &str, environment: &[(&str, &OsStr)],
+    directory: &Path,
+    arguments: &[&str],
+    input: &str,
+    environment: &[(&str, &OsStr)],
 ) -> Result<Ran> {
     let mut command = Command::new(binary("logctl")?);
-    command.args(arguments).env("LOGCTL_CONFIG", directory.join("logctl.toml"));
-    command.env("NO_COLOR", "1").env_remove("LOGCTL_CONTEXT").envs(environment.iter().copied());
+    command
+        .args(arguments)
+        .env("LOGCTL_CONFIG", directory.join("logctl.toml"));
+    command
+        .env("NO_COLOR", "1")
+        .env_remove("LOGCTL_CONTEXT")
+        .envs(environment.iter().copied());
     run(&mut command, input)
 }
 
 fn run(command: &mut Command, input: &str) -> Result<Ran> {
-    let (mut stdin, mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?, tempfile::tempfile()?);
+    let (mut stdin, mut stdout, mut stderr) = (
+        tempfile::tempfile()?,
+        tempfile::tempfile()?,
+        tempfile::tempfile()?,
+    );
     use std::io::{Read as _, Seek as _, Write as _};
     stdin.write_all(input.as_bytes())?;
     stdin.rewind()?;
-    command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
-    let status = command.status().with_context(|| format!("run {command:?}"))?;
+    command
+        .stdin(stdin)
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?);
+    let status = command
+        .status()
+        .with_context(|| format!("run {command:?}"))?;
     let text = |file: &mut File| -> Result<String> {
         let mut text = String::new();
         file.rewind()?;
         file.read_to_string(&mut text)?;
         Ok(text)
     };
-    Ok(Ran { code: status.code().unwrap_or(-1), stdout: text(&mut stdout)?, stderr: text(&mut stderr)? })
+    Ok(Ran {
+        code: status.code().unwrap_or(-1),
+        stdout: text(&mut stdout)?,
+        stderr: text(&mut stderr)?,
+    })
 }
 
 #[cfg(test)]

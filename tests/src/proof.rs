@@ -31,7 +31,9 @@ impl Proof {
     /// When the server does not answer with one.
     pub fn fetch(http: &mut Http, index: u64) -> Result<Self> {
         let path = format!("/dev/entries/{index}");
-        let answer = http.get(&path, &[("Accept", "application/json")])?.expect_status(200)?;
+        let answer = http
+            .get(&path, &[("Accept", "application/json")])?
+            .expect_status(200)?;
         serde_json::from_slice(&answer.body).with_context(|| answer.text())
     }
 
@@ -40,14 +42,29 @@ impl Proof {
     /// # Errors
     /// When it does not prove that.
     pub fn check(&self, entry: &[u8], shards: &[Shard]) -> Result<Head> {
-        let shard = shards.iter().find(|shard| shard.name == self.shard).context("an unknown shard")?;
-        ensure!(shard.start_index.map(|start| start + self.leaf_index) == Some(self.index), "index and shard disagree");
+        let shard = shards
+            .iter()
+            .find(|shard| shard.name == self.shard)
+            .context("an unknown shard")?;
+        ensure!(
+            shard.start_index.map(|start| start + self.leaf_index) == Some(self.index),
+            "index and shard disagree"
+        );
         let note = self.checkpoint.as_ref().context("no checkpoint yet")?;
         let head = notes::checkpoint(note.as_bytes(), &shard.origin, &shard.vkey)?;
         let hashes = self.inclusion_proof.as_ref().context("no proof yet")?;
-        let hashes = hashes.iter().map(|text| hex(text)).collect::<Result<Vec<_>>>()?;
-        check_record(&hashes, head.size, head.root, self.leaf_index, record_hash(entry))
-            .map_err(|e| anyhow!("entry {}: {e}", self.index))?;
+        let hashes = hashes
+            .iter()
+            .map(|text| hex(text))
+            .collect::<Result<Vec<_>>>()?;
+        check_record(
+            &hashes,
+            head.size,
+            head.root,
+            self.leaf_index,
+            record_hash(entry),
+        )
+        .map_err(|e| anyhow!("entry {}: {e}", self.index))?;
         Ok(head)
     }
 }
@@ -57,10 +74,14 @@ impl Proof {
 /// # Errors
 /// When they are not.
 pub fn hex(text: &str) -> Result<Hash> {
-    ensure!(text.len() == 64 && text.is_ascii(), "not 64 hex digits: {text:?}");
+    ensure!(
+        text.len() == 64 && text.is_ascii(),
+        "not 64 hex digits: {text:?}"
+    );
     let mut hash = Hash([0; 32]);
     for (byte, at) in hash.0.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).with_context(|| format!("not hex: {text:?}"))?;
+        *byte = u8::from_str_radix(&text[at..at + 2], 16)
+            .with_context(|| format!("not hex: {text:?}"))?;
     }
     Ok(hash)
 }

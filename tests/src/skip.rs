@@ -7,13 +7,19 @@ use std::io::Write as _;
 pub const LIST: &str = "TESTS_SKIP_LIST";
 
 /// Records that `check` was skipped, and why.
-#[expect(clippy::print_stderr, reason = "a skipped check must be seen in the test output")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped check must be seen in the test output"
+)]
 pub fn skip(check: &str, why: &str) {
     let line = format!("SKIPPED {check}: {why}\n");
     eprint!("{line}");
     if let Some(path) = std::env::var_os(LIST) {
-        let written =
-            OpenOptions::new().create(true).append(true).open(path).and_then(|mut file| file.write_all(line.as_bytes()));
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
         if let Err(error) = written {
             eprintln!("the skip could not be counted: {error}");
         }
@@ -22,5 +28,8 @@ pub fn skip(check: &str, why: &str) {
 
 /// A number from the environment, for campaigns whose length is a choice; `default` when it is not set or not a number.
 pub fn campaign(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }

@@ -14,10 +14,19 @@ use crate::process::{Logd, fsck};
 pub fn whole(logd: &Logd, auditor: &mut Auditor, ledger: &mut Ledger) -> Result<Audited> {
     let ordered = logd.settled()?;
     ledger.rewind();
-    let audited = auditor.audit(&mut logd.served(), &logd.shards()?, |found| ledger.see(found))?;
+    let audited = auditor.audit(&mut logd.served(), &logd.shards()?, |found| {
+        ledger.see(found)
+    })?;
     ledger.close()?;
-    ensure!(audited.entries == ordered, "{} entries audited, {ordered} ordered", audited.entries);
-    ensure!(audited.entries >= ledger.acknowledged(), "fewer entries than acknowledgements");
+    ensure!(
+        audited.entries == ordered,
+        "{} entries audited, {ordered} ordered",
+        audited.entries
+    );
+    ensure!(
+        audited.entries >= ledger.acknowledged(),
+        "fewer entries than acknowledgements"
+    );
     Ok(audited)
 }
 
@@ -26,6 +35,8 @@ pub fn whole(logd: &Logd, auditor: &mut Auditor, ledger: &mut Ledger) -> Result<
 /// # Errors
 /// When it does, with its report.
 pub fn clean(directory: &std::path::Path) -> Result<()> {
-    fsck(directory)?.expect_code(0).context("logd fsck must be clean")?;
+    fsck(directory)?
+        .expect_code(0)
+        .context("logd fsck must be clean")?;
     Ok(())
 }

@@ -23,8 +23,17 @@ const ARROWS: [(&str, &[&str]); 8] = [
 const ROOF: [&str; 2] = ["tests", "bench"];
 /// Crates that are functions from values to values, and what would make them do I/O.
 const PURE: [&str; 3] = ["tlog", "config", "admin-api"];
-const IO: [&str; 9] =
-    ["tokio", "axum", "hyper", "hyper-util", "reqwest", "rusqlite", "rustix", "tokio-rustls", "tracing-subscriber"];
+const IO: [&str; 9] = [
+    "tokio",
+    "axum",
+    "hyper",
+    "hyper-util",
+    "reqwest",
+    "rusqlite",
+    "rustix",
+    "tokio-rustls",
+    "tracing-subscriber",
+];
 
 /// Whether every dependency between the crates follows the arrows.
 pub(crate) fn layering() -> Result<bool> {
@@ -40,12 +49,18 @@ pub(crate) fn layering() -> Result<bool> {
 type Dependencies = BTreeMap<String, Vec<(String, bool)>>;
 
 fn dependencies(metadata: &Value) -> Result<Dependencies> {
-    let packages = metadata["packages"].as_array().context("cargo metadata names packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata names packages")?;
     let mut all = Dependencies::new();
     for package in packages {
         let name = package["name"].as_str().context("a package has a name")?;
-        let direct = package["dependencies"].as_array().context("a package has dependencies")?;
-        let direct = direct.iter().filter_map(|d| Some((d["name"].as_str()?.to_owned(), d["kind"] == "dev")));
+        let direct = package["dependencies"]
+            .as_array()
+            .context("a package has dependencies")?;
+        let direct = direct
+            .iter()
+            .filter_map(|d| Some((d["name"].as_str()?.to_owned(), d["kind"] == "dev")));
         all.insert(name.to_owned(), direct.collect());
     }
     Ok(all)
@@ -68,7 +83,9 @@ fn violations(all: &Dependencies) -> Vec<String> {
                 wrong.push(format!("layering: {name} must not know {dependency}"));
             }
             if !dev && PURE.contains(&name.as_str()) && IO.contains(&dependency.as_str()) {
-                wrong.push(format!("layering: {name} is pure and must not use {dependency}"));
+                wrong.push(format!(
+                    "layering: {name} is pure and must not use {dependency}"
+                ));
             }
         }
     }
@@ -77,7 +94,12 @@ fn violations(all: &Dependencies) -> Vec<String> {
 
 /// All that can be reached over the arrows.
 fn reachable(from: &str) -> BTreeSet<&'static str> {
-    let arrows = |name: &str| ARROWS.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, to)| *to);
+    let arrows = |name: &str| {
+        ARROWS
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(&[][..], |(_, to)| *to)
+    };
     let mut found = BTreeSet::new();
     let mut open = arrows(from).to_vec();
     while let Some(name) = open.pop() {
@@ -93,20 +115,41 @@ mod tests {
     use super::*;
 
     fn with(name: &str, dependency: &str, dev: bool) -> Vec<String> {
-        let mut all: Dependencies = ARROWS.iter().map(|(name, _)| ((*name).to_owned(), Vec::new())).collect();
+        let mut all: Dependencies = ARROWS
+            .iter()
+            .map(|(name, _)| ((*name).to_owned(), Vec::new()))
+            .collect();
         all.insert("tests".into(), vec![("logd".into(), false)]);
-        all.entry(name.into()).or_default().push((dependency.into(), dev));
+        all.entry(name.into())
+            .or_default()
+            .push((dependency.into(), dev));
         violations(&all)
     }
 
     #[test]
     fn arrows_point_one_way() {
         assert!(with("logd", "log", false).is_empty());
-        assert!(with("logd", "tlog", false).is_empty(), "what log knows, logd may know");
+        assert!(
+            with("logd", "tlog", false).is_empty(),
+            "what log knows, logd may know"
+        );
         assert!(with("server-admin", "config", false).is_empty());
-        for (name, dependency) in [("log", "server-admin"), ("server-admin", "log"), ("tlog", "config"), ("log", "tests")] {
-            assert_eq!(with(name, dependency, false).len(), 1, "{name} -> {dependency}");
-            assert_eq!(with(name, dependency, true).len(), 1, "{name} -> {dependency} in tests");
+        for (name, dependency) in [
+            ("log", "server-admin"),
+            ("server-admin", "log"),
+            ("tlog", "config"),
+            ("log", "tests"),
+        ] {
+            assert_eq!(
+                with(name, dependency, false).len(),
+                1,
+                "{name} -> {dependency}"
+            );
+            assert_eq!(
+                with(name, dependency, true).len(),
+                1,
+                "{name} -> {dependency} in tests"
+            );
         }
     }
 

@@ -19,11 +19,15 @@ pub(crate) fn need(program: &str) -> Result<()> {
         bail!("{program} is not installed: install it, or run as root on Debian");
     }
     static LISTS: OnceLock<bool> = OnceLock::new();
-    if !*LISTS.get_or_init(|| succeeds(Command::new("apt-get").args(["update", "-q"])).unwrap_or(false)) {
+    if !*LISTS
+        .get_or_init(|| succeeds(Command::new("apt-get").args(["update", "-q"])).unwrap_or(false))
+    {
         println!("apt-get update failed; going on with the package lists that are here");
     }
     let mut install = Command::new("apt-get");
-    install.args(["install", "-q", "-y", "--no-install-recommends", program]).env("DEBIAN_FRONTEND", "noninteractive");
+    install
+        .args(["install", "-q", "-y", "--no-install-recommends", program])
+        .env("DEBIAN_FRONTEND", "noninteractive");
     if !succeeds(&mut install)? || !installed(program) {
         bail!("{program} could not be installed");
     }

@@ -39,7 +39,10 @@ pub(crate) fn current() -> Result<bool> {
     let mut current = true;
     for (path, contents) in files()? {
         if std::fs::read(root().join(&path)).ok().as_ref() != Some(&contents) {
-            println!("{} is not current: run `cargo xtask generate`", path.display());
+            println!(
+                "{} is not current: run `cargo xtask generate`",
+                path.display()
+            );
             current = false;
         }
     }

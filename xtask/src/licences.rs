@@ -36,16 +36,40 @@ struct Licenses {
 
 /// Whether the dependencies are as `deny.toml` wants them.
 pub(crate) fn check() -> Result<bool> {
-    let deny = cargo().args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
+    let deny = cargo()
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|output| output.status.success());
     if deny {
-        return succeeds(cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]));
+        return succeeds(cargo().args([
+            "deny",
+            "--offline",
+            "check",
+            "bans",
+            "licenses",
+            "sources",
+        ]));
     }
     println!("cargo deny is not installed: checking bans, licences and sources of deny.toml here");
-    let deny: Deny = toml::from_str(&std::fs::read_to_string(root().join("deny.toml"))?).context("deny.toml")?;
-    let target = deny.graph.targets.first().context("deny.toml names a target")?;
+    let deny: Deny =
+        toml::from_str(&std::fs::read_to_string(root().join("deny.toml"))?).context("deny.toml")?;
+    let target = deny
+        .graph
+        .targets
+        .first()
+        .context("deny.toml names a target")?;
     // The graph that is really built: features resolved, tests and build scripts included.
     let mut tree = cargo();
-    tree.args(["tree", "--workspace", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--no-dedupe"]);
+    tree.args([
+        "tree",
+        "--workspace",
+        "--locked",
+        "--edges",
+        "normal,build,dev",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+    ]);
     tree.args(["--target", target, "--format", "{p}|{l}|{r}"]);
     let mut packages: Vec<String> = output(&mut tree)?.lines().map(str::to_owned).collect();
     packages.sort_unstable();
@@ -64,7 +88,10 @@ pub(crate) fn check() -> Result<bool> {
 /// One line of `cargo tree`: `name v1.2.3 (where from)|licence|repository`.
 fn judge(package: &str, deny: &Deny) -> Result<()> {
     let mut fields = package.split('|');
-    let (id, licence) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    let (id, licence) = (
+        fields.next().unwrap_or_default(),
+        fields.next().unwrap_or_default(),
+    );
     let name = id.split(' ').next().unwrap_or_default();
     if deny.bans.deny.iter().any(|banned| banned.name == name) {
         bail!("{name} is banned by deny.toml: `cargo tree -i {name}` shows who wants it");
@@ -82,7 +109,10 @@ fn judge(package: &str, deny: &Deny) -> Result<()> {
 
 /// Whether a licence expression (SPDX, or the old `A/B`) can be met with allowed licences; nothing when it is malformed.
 fn allows(expression: &str, allowed: &dyn Fn(&str) -> bool) -> Option<bool> {
-    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let spaced = expression
+        .replace('(', " ( ")
+        .replace(')', " ) ")
+        .replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let value = either(&words, &mut at, allowed)?;
@@ -131,15 +161,28 @@ mod tests {
     use super::*;
 
     fn met(expression: &str) -> Option<bool> {
-        allows(expression, &|id| ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception"].contains(&id))
+        allows(expression, &|id| {
+            ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception"].contains(&id)
+        })
     }
 
     #[test]
     fn expressions() {
-        for good in ["MIT", "MIT OR GPL-3.0", "GPL-3.0/MIT", "(MIT OR GPL-3.0) AND Apache-2.0", "Apache-2.0 WITH LLVM-exception"] {
+        for good in [
+            "MIT",
+            "MIT OR GPL-3.0",
+            "GPL-3.0/MIT",
+            "(MIT OR GPL-3.0) AND Apache-2.0",
+            "Apache-2.0 WITH LLVM-exception",
+        ] {
             assert_eq!(met(good), Some(true), "{good}");
         }
-        for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT AND GPL-3.0) OR (GPL-3.0 AND MIT)", "MIT WITH other"] {
+        for bad in [
+            "GPL-3.0",
+            "MIT AND GPL-3.0",
+            "(MIT AND GPL-3.0) OR (GPL-3.0 AND MIT)",
+            "MIT WITH other",
+        ] {
             assert_eq!(met(bad), Some(false), "{bad}");
         }
         for malformed in ["", "MIT OR", "(MIT", "MIT)", "MIT MIT", "AND"] {
@@ -154,7 +197,13 @@ mod tests {
         assert!(judge("serde v1.0.0|MIT OR Apache-2.0|https://x", &deny).is_ok());
         assert!(judge("ring v0.17.0|MIT|https://x", &deny).is_err());
         assert!(judge("other v1.0.0|GPL-3.0|https://x", &deny).is_err());
-        assert!(judge("other v1.0.0 (https://example.org/other?rev=1)|MIT|https://x", &deny).is_err());
+        assert!(
+            judge(
+                "other v1.0.0 (https://example.org/other?rev=1)|MIT|https://x",
+                &deny
+            )
+            .is_err()
+        );
         assert!(judge("none v1.0.0||", &deny).is_err());
     }
 }

@@ -1,6 +1,10 @@
 //! `cargo xtask`: everything that a developer or a CI job runs, as one program, so that both run the same.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a developer's tool talks to a terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks to a terminal"
+)]
 
 mod checks;
 mod debian;
@@ -35,11 +39,9 @@ enum Task {
     },
     /// Measure: writes, single, memory, rotation, cli (all when none is named); a markdown table and JSON
     Bench {
-        /// Which figures
-        names: Vec<String>,
-        /// Entries of the memory figure
-        #[arg(long)]
-        entries: Option<u64>,
+        /// Which figures, and options: --entries N (memory), --seconds N (writes), --rotations N (rotation)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Write the generated files: completions, man pages, JSON schema
     Generate,
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Test(options) => test::run(&options),
         Task::Demo { entries } => release::demo(entries),
-        Task::Bench { names, entries } => release::bench(&names, entries),
+        Task::Bench { arguments } => release::bench(&arguments),
         Task::Generate => generate::write(),
     };
     match done {

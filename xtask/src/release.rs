@@ -7,25 +7,37 @@ use crate::run::{cargo, root, succeeds};
 
 /// `cargo xtask demo`.
 pub(crate) fn demo(entries: Option<u64>) -> Result<bool> {
-    drive("demo", &entries.map(|n| vec!["--entries".to_owned(), n.to_string()]).unwrap_or_default())
+    drive(
+        "demo",
+        &entries
+            .map(|n| vec!["--entries".to_owned(), n.to_string()])
+            .unwrap_or_default(),
+    )
 }
 
 /// `cargo xtask bench`.
-pub(crate) fn bench(names: &[String], entries: Option<u64>) -> Result<bool> {
+pub(crate) fn bench(arguments: &[String]) -> Result<bool> {
     for program in ["wrk", "strace"] {
         // The figures that need it say so themselves.
         if let Err(error) = debian::need(program) {
             println!("{error:#}");
         }
     }
-    let mut arguments = names.to_vec();
-    arguments.extend(entries.into_iter().flat_map(|n| ["--entries".to_owned(), n.to_string()]));
-    drive("bench", &arguments)
+    drive("bench", arguments)
 }
 
 fn drive(what: &str, arguments: &[String]) -> Result<bool> {
     let mut build = cargo();
-    build.args(["build", "--release", "--package", "logd", "--package", "logctl", "--package", "bench"]);
+    build.args([
+        "build",
+        "--release",
+        "--package",
+        "logd",
+        "--package",
+        "logctl",
+        "--package",
+        "bench",
+    ]);
     if !succeeds(&mut build)? {
         return Ok(false);
     }
@@ -33,6 +45,9 @@ fn drive(what: &str, arguments: &[String]) -> Result<bool> {
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let folder = target.join("release");
     let mut command = std::process::Command::new(folder.join("bench"));
-    command.arg(what).args(arguments).env("TESTS_BINARIES", &folder);
+    command
+        .arg(what)
+        .args(arguments)
+        .env("TESTS_BINARIES", &folder);
     Ok(command.status()?.success())
 }

@@ -23,13 +23,24 @@ pub(crate) fn cargo() -> Command {
 /// Runs a command with its output on the terminal; true when it succeeded.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     println!("$ {}", shown(command));
-    Ok(command.status().with_context(|| format!("run {}", shown(command)))?.success())
+    Ok(command
+        .status()
+        .with_context(|| format!("run {}", shown(command)))?
+        .success())
 }
 
 /// The stdout of a command that must succeed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("run {}", shown(command)))?;
-    ensure!(output.status.success(), "{} failed: {}", shown(command), output.status);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {}", shown(command)))?;
+    ensure!(
+        output.status.success(),
+        "{} failed: {}",
+        shown(command),
+        output.status
+    );
     String::from_utf8(output.stdout).context("output is not UTF-8")
 }
 
@@ -45,7 +56,9 @@ fn is_program(path: &Path) -> bool {
 
 /// A command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or(command.get_program());
     let words: Vec<&OsStr> = std::iter::once(program).chain(command.get_args()).collect();
     words.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }

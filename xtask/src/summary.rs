@@ -56,7 +56,10 @@ impl Summary {
     /// A `cargo test`; `skips` is the file that its tests write one line per skipped check to.
     pub(crate) fn tests(&mut self, name: &str, command: &mut Command, skips: &Path) -> Result<()> {
         println!("$ {}", shown(command));
-        let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("run {}", shown(command)))?;
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("run {}", shown(command)))?;
         let mut totals = Totals::default();
         if let Some(stdout) = child.stdout.take() {
             for line in BufReader::new(stdout).lines() {
@@ -66,17 +69,26 @@ impl Summary {
             }
         }
         let succeeded = child.wait()?.success();
-        let skipped: Vec<String> =
-            std::fs::read_to_string(skips).unwrap_or_default().lines().map(str::to_owned).collect();
+        let skipped: Vec<String> = std::fs::read_to_string(skips)
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect();
         // A test that skipped its check ended as a pass.
         let passed = totals.passed.saturating_sub(skipped.len() as u64);
         self.passed += passed;
         // A failure to compile is a failure too, though no test program has counted it.
-        let failed = if succeeded { totals.failed } else { totals.failed.max(1) };
+        let failed = if succeeded {
+            totals.failed
+        } else {
+            totals.failed.max(1)
+        };
         self.failed += failed;
         self.skipped += totals.ignored + skipped.len() as u64;
         let verdict = if failed == 0 { "passed" } else { "FAILED" };
-        self.lines.push(format!("{name}: {verdict} ({passed} passed, {failed} failed)"));
+        self.lines.push(format!(
+            "{name}: {verdict} ({passed} passed, {failed} failed)"
+        ));
         self.lines.extend(skipped);
         Ok(())
     }
@@ -88,7 +100,10 @@ impl Summary {
             println!("  {line}");
         }
         println!();
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
         self.failed == 0
     }
 }
@@ -96,11 +111,19 @@ impl Summary {
 impl Totals {
     /// `test result: ok. 13 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.58s`
     fn add(&mut self, line: &str) {
-        let Some(rest) = line.strip_prefix("test result: ") else { return };
-        let Some((_, counts)) = rest.split_once(". ") else { return };
+        let Some(rest) = line.strip_prefix("test result: ") else {
+            return;
+        };
+        let Some((_, counts)) = rest.split_once(". ") else {
+            return;
+        };
         for count in counts.split("; ") {
-            let Some((number, what)) = count.split_once(' ') else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
+            let Some((number, what)) = count.split_once(' ') else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
             match what {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
@@ -121,6 +144,13 @@ mod tests {
         totals.add("test result: ok. 13 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.58s");
         totals.add("test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.01s");
         totals.add("test a::b ... ok");
-        assert_eq!(totals, Totals { passed: 15, failed: 3, ignored: 1 });
+        assert_eq!(
+            totals,
+            Totals {
+                passed: 15,
+                failed: 3,
+                ignored: 1
+            }
+        );
     }
 }

@@ -26,17 +26,37 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut summary = Summary::default();
     let skips = tempfile::NamedTempFile::new()?;
 
-    summary.step("format", succeeds(cargo().args(["fmt", "--all", "--check"])));
-    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    summary.step(
+        "format",
+        succeeds(cargo().args(["fmt", "--all", "--check"])),
+    );
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     summary.step("clippy", succeeds(cargo().args(clippy)));
     summary.step("generated files", generate::current());
     summary.step("layering", checks::layering());
     summary.step("licences and bans", licences::check());
 
-    let unit = ["test", "--workspace", "--exclude", "tests", "--no-fail-fast"];
+    let unit = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "tests",
+        "--no-fail-fast",
+    ];
     summary.tests("unit tests", cargo().args(unit), skips.path())?;
     std::fs::write(skips.path(), "")?;
-    summary.tests("auditor", cargo().args(["test", "--package", "tests", "--lib"]), skips.path())?;
+    summary.tests(
+        "auditor",
+        cargo().args(["test", "--package", "tests", "--lib"]),
+        skips.path(),
+    )?;
 
     if options.quick {
         summary.skip("end-to-end campaign", "--quick");
@@ -51,11 +71,23 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let built = built.is_ok_and(|built| built);
     summary.step("build", Ok(built));
     if built {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
         let mut campaign = cargo();
-        campaign.args(["test", "--package", "tests", "--test", "e2e", "--no-fail-fast"]);
-        campaign.env("TESTS_BINARIES", target.join("debug")).env("TESTS_SKIP_LIST", skips.path());
-        campaign.env("TESTS_KILLS", options.kills.to_string()).env("TESTS_FAULTS", options.faults.to_string());
+        campaign.args([
+            "test",
+            "--package",
+            "tests",
+            "--test",
+            "e2e",
+            "--no-fail-fast",
+        ]);
+        campaign
+            .env("TESTS_BINARIES", target.join("debug"))
+            .env("TESTS_SKIP_LIST", skips.path());
+        campaign
+            .env("TESTS_KILLS", options.kills.to_string())
+            .env("TESTS_FAULTS", options.faults.to_string());
         std::fs::write(skips.path(), "")?;
         summary.tests("end-to-end campaign", &mut campaign, skips.path())?;
     }

@@ -24,7 +24,10 @@ fn key(name: &str, seed: u8) -> (StandardSigner, String) {
     let private = STANDARD.encode([&[1], [seed; 32].as_slice()].concat());
     let signer = StandardSigner::new(&format!("PRIVATE+KEY+{name}+{id:08x}+{private}")).unwrap();
     let vkey = format!("{name}+{id:08x}+{}", STANDARD.encode(public));
-    assert_eq!(StandardVerifier::new(&vkey).unwrap().key_id(), signer.key_id());
+    assert_eq!(
+        StandardVerifier::new(&vkey).unwrap().key_id(),
+        signer.key_id()
+    );
     (signer, vkey)
 }
 
@@ -39,8 +42,16 @@ fn sign(text: &str, signers: &[&StandardSigner]) -> Vec<u8> {
 /// Shard `a` frozen with 600 entries, `b` active with 5, `c` planned.
 fn log() -> (Files, Vec<Shard>) {
     let mut files = Files::new();
-    let sizes = [("a", "frozen", 600u64), ("b", "active", 5), ("c", "planned", 0)];
-    let keys: Vec<_> = sizes.iter().zip(1..).map(|((name, ..), seed)| key(&format!("o/{name}"), seed)).collect();
+    let sizes = [
+        ("a", "frozen", 600u64),
+        ("b", "active", 5),
+        ("c", "planned", 0),
+    ];
+    let keys: Vec<_> = sizes
+        .iter()
+        .zip(1..)
+        .map(|((name, ..), seed)| key(&format!("o/{name}"), seed))
+        .collect();
     let mut shards = Vec::new();
     let mut start = 0;
     for (position, (name, state, size)) in sizes.into_iter().enumerate() {
@@ -59,14 +70,21 @@ fn log() -> (Files, Vec<Shard>) {
             files.insert(format!("{name}/{}", bundle_path(bundle, width)), bytes);
         }
         tiles.extend(builder.partial());
-        files.extend(tiles.into_iter().map(|tile| (format!("{name}/{}", tile.path()), tile.bytes)));
+        files.extend(
+            tiles
+                .into_iter()
+                .map(|tile| (format!("{name}/{}", tile.path()), tile.bytes)),
+        );
         let (origin, root) = (format!("o/{name}"), builder.root());
         let checkpoint = sign(&format!("{origin}\n{size}\n{root}\n"), &[&keys[position].0]);
         files.insert(format!("{name}/checkpoint"), checkpoint);
         if state == "frozen" {
             let (next, next_vkey) = &keys[position + 1];
             let text = format!("logctl.dev/seal/v1\n{origin}\n{size}\n{root}\no/b\n{next_vkey}\n");
-            files.insert(format!("{name}/seal"), sign(&text, &[&keys[position].0, next]));
+            files.insert(
+                format!("{name}/seal"),
+                sign(&text, &[&keys[position].0, next]),
+            );
         }
         let opened = state != "planned";
         shards.push(Shard {
@@ -93,11 +111,22 @@ fn a_right_log_passes() {
     let audited = Auditor::default()
         .audit(&mut files, &shards, |found| {
             indices.push(found.index);
-            assert_eq!(found.bytes, format!("{} {}", found.shard, found.leaf_index).as_bytes());
+            assert_eq!(
+                found.bytes,
+                format!("{} {}", found.shard, found.leaf_index).as_bytes()
+            );
             Ok(())
         })
         .unwrap();
-    assert_eq!(audited, Audited { entries: 605, shards: 3, seals: 1, tiles: 5 });
+    assert_eq!(
+        audited,
+        Audited {
+            entries: 605,
+            shards: 3,
+            seals: 1,
+            tiles: 5
+        }
+    );
     assert_eq!(indices, (0..605).collect::<Vec<_>>());
 }
 
@@ -124,7 +153,11 @@ fn a_full_tile_serves_for_a_partial_one() {
     let (mut files, shards) = log();
     for kind in ["0", "entries"] {
         let partial = files.remove(&format!("a/tile/{kind}/002.p/88")).unwrap();
-        let more = if kind == "0" { vec![0; 32] } else { vec![0, 1, 7] };
+        let more = if kind == "0" {
+            vec![0; 32]
+        } else {
+            vec![0, 1, 7]
+        };
         files.insert(format!("a/tile/{kind}/002"), [partial, more].concat());
     }
     audit(&mut files, &shards).unwrap();
@@ -166,11 +199,20 @@ fn a_rewrite_between_two_audits_is_found() {
         builder.push(record_hash(&[n]), &mut Vec::new());
     }
     files.insert("b/tile/entries/000.p/6".into(), bundle);
-    files.insert("b/tile/0/000.p/6".into(), builder.partial()[0].bytes.clone());
-    files.insert("b/checkpoint".into(), sign(&format!("o/b\n6\n{}\n", builder.root()), &[&signer]));
+    files.insert(
+        "b/tile/0/000.p/6".into(),
+        builder.partial()[0].bytes.clone(),
+    );
+    files.insert(
+        "b/checkpoint".into(),
+        sign(&format!("o/b\n6\n{}\n", builder.root()), &[&signer]),
+    );
     let mut shards = shards;
     shards[1].length = Some(6);
     audit(&mut files, &shards).unwrap();
     let error = auditor.audit(&mut files, &shards, |_| Ok(())).unwrap_err();
-    assert!(error.to_string().contains("rewritten below size 5"), "{error}");
+    assert!(
+        error.to_string().contains("rewritten below size 5"),
+        "{error}"
+    );
 }

@@ -12,16 +12,36 @@ fn entries_that_are_none() -> Done {
     let mut http = logd.http();
     let empty = http.post("/dev/add", &[], b"")?.expect_status(400)?;
     ensure!(!empty.text().trim().is_empty(), "says what is wrong");
-    let large = http.post("/dev/add", &[], &vec![b'x'; 65_536])?.expect_status(413)?;
-    ensure!(large.text().contains("65535"), "says what the limit is: {}", large.text());
+    let large = http
+        .post("/dev/add", &[], &vec![b'x'; 65_536])?
+        .expect_status(413)?;
+    ensure!(
+        large.text().contains("65535"),
+        "says what the limit is: {}",
+        large.text()
+    );
     // Also when the length is not announced.
     let chunk = format!("{:x}\r\n{}\r\n0\r\n\r\n", 70_000, "x".repeat(70_000));
-    let chunked = http.send_raw("POST", "/dev/add", &[("Transfer-Encoding", "chunked")], chunk.as_bytes())?;
+    let chunked = http.send_raw(
+        "POST",
+        "/dev/add",
+        &[("Transfer-Encoding", "chunked")],
+        chunk.as_bytes(),
+    )?;
     ensure!(chunked.status == 413, "{chunked:?}");
-    let json = http.post("/dev/add", &[("Accept", "application/json")], b"")?.expect_status(400)?;
-    ensure!(json.header("content-type") == Some("application/problem+json"), "{:?}", json.headers);
+    let json = http
+        .post("/dev/add", &[("Accept", "application/json")], b"")?
+        .expect_status(400)?;
+    ensure!(
+        json.header("content-type") == Some("application/problem+json"),
+        "{:?}",
+        json.headers
+    );
     ensure!(json.json()?["status"] == 400, "{}", json.text());
-    ensure!(logd.watermarks()?.ordered == 0, "nothing of it is in the log");
+    ensure!(
+        logd.watermarks()?.ordered == 0,
+        "nothing of it is in the log"
+    );
     Ok(())
 }
 
@@ -32,19 +52,47 @@ fn names_that_are_nowhere() -> Done {
     let mut http = logd.http();
     let log = http.post("/argon/add", &[], b"entry")?.expect_status(404)?;
     ensure!(log.text().contains("argon"), "names it: {}", log.text());
-    let shard = http.get("/dev/nowhere/checkpoint", &[])?.expect_status(404)?;
-    ensure!(shard.text().contains("nowhere"), "names it: {}", shard.text());
-    http.post("/system/add", &[], b"entry")?.expect_status(404)?;
-    for path in ["/", "/dev", "/dev/", "/dev/entries/x", "/dev/entries/-1", "/dev/entries/18446744073709551616"] {
+    let shard = http
+        .get("/dev/nowhere/checkpoint", &[])?
+        .expect_status(404)?;
+    ensure!(
+        shard.text().contains("nowhere"),
+        "names it: {}",
+        shard.text()
+    );
+    http.post("/system/add", &[], b"entry")?
+        .expect_status(404)?;
+    for path in [
+        "/",
+        "/dev",
+        "/dev/",
+        "/dev/entries/x",
+        "/dev/entries/-1",
+        "/dev/entries/18446744073709551616",
+    ] {
         let answer = http.get(path, &[])?;
-        ensure!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
+        ensure!(
+            matches!(answer.status, 400 | 404),
+            "{path}: {}",
+            answer.status
+        );
     }
-    for path in ["/dev/../secret", "/dev/%2e%2e/logctl.toml", "/dev/x/tile/../../../logctl.toml", "/dev//checkpoint"] {
+    for path in [
+        "/dev/../secret",
+        "/dev/%2e%2e/logctl.toml",
+        "/dev/x/tile/../../../logctl.toml",
+        "/dev//checkpoint",
+    ] {
         let answer = http.get(path, &[])?;
-        ensure!(matches!(answer.status, 400 | 404), "{path}: {}", answer.status);
+        ensure!(
+            matches!(answer.status, 400 | 404),
+            "{path}: {}",
+            answer.status
+        );
     }
     http.get("/dev/add", &[])?.expect_status(405)?;
-    http.send("DELETE", "/dev/entries/0", &[], None)?.expect_status(405)?;
+    http.send("DELETE", "/dev/entries/0", &[], None)?
+        .expect_status(405)?;
     audit(&logd, [])?;
     Ok(())
 }
@@ -55,9 +103,20 @@ fn requests_that_are_no_http_do_not_hurt() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
     let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(200_000));
-    let header = format!("GET /dev/shards HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "a".repeat(400_000));
-    let lengths = "POST /dev/add HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
-    for nonsense in ["\0\0\0\0", "\r\n\r\n", "HELLO\r\n\r\n", &long, &header, lengths] {
+    let header = format!(
+        "GET /dev/shards HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "a".repeat(400_000)
+    );
+    let lengths =
+        "POST /dev/add HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello";
+    for nonsense in [
+        "\0\0\0\0",
+        "\r\n\r\n",
+        "HELLO\r\n\r\n",
+        &long,
+        &header,
+        lengths,
+    ] {
         let mut stream = std::net::TcpStream::connect(logd.address)?;
         // The server may close before it has read all of it.
         let _ = stream.write_all(nonsense.as_bytes());
@@ -87,8 +146,22 @@ fn two_log_names_and_a_taken_port() -> Done {
         "127.0.0.1:0",
     ])?;
     ensure!(taken.code == 1, "{taken:?}");
-    ensure!(taken.stderr.contains(&logd.address.to_string()), "says which address: {taken:?}");
-    let public = tests::process::logd(&["dev", "--dir", &other.to_string_lossy(), "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"])?;
-    ensure!(public.code != 0 && public.stdout.is_empty(), "an admin endpoint for the world needs to be asked for: {public:?}");
+    ensure!(
+        taken.stderr.contains(&logd.address.to_string()),
+        "says which address: {taken:?}"
+    );
+    let public = tests::process::logd(&[
+        "dev",
+        "--dir",
+        &other.to_string_lossy(),
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "0.0.0.0:0",
+    ])?;
+    ensure!(
+        public.code != 0 && public.stdout.is_empty(),
+        "an admin endpoint for the world needs to be asked for: {public:?}"
+    );
     Ok(())
 }

@@ -14,7 +14,10 @@ use crate::{Done, folder};
 fn at_rest(at: &Path) -> Result<String> {
     let logd = Logd::start(at)?;
     for connection_entries in [30, 70] {
-        let plan = Plan { entries: tests::load::limited(&format!("c{connection_entries}"), connection_entries), ..Plan::synthetic(logd.address, 10, "c") };
+        let plan = Plan {
+            entries: tests::load::limited(&format!("c{connection_entries}"), connection_entries),
+            ..Plan::synthetic(logd.address, 10, "c")
+        };
         let report = Load::start(plan).finish()?;
         ensure!(report.failed() == 0, "{:?}", report.complaints);
         logd.settled()?;
@@ -57,7 +60,9 @@ fn flip(path: &Path) -> Result<()> {
 
 /// `logd fsck` has a finding that names `what`.
 fn found(at: &Path, what: &str) -> Done {
-    let ran = fsck(at)?.expect_code(12).with_context(|| format!("fsck of a flipped {what}"))?;
+    let ran = fsck(at)?
+        .expect_code(12)
+        .with_context(|| format!("fsck of a flipped {what}"))?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(text.contains(what), "fsck names {what}: {text}");
     Ok(())
@@ -70,7 +75,10 @@ fn halts(at: &Path, what: &str) -> Done {
         // Not serving at all is stricter than halting one log; it must say why.
         Err(error) => {
             let text = format!("{error:#}");
-            ensure!(text.contains("logd") && !text.contains("panicked"), "{text}");
+            ensure!(
+                text.contains("logd") && !text.contains("panicked"),
+                "{text}"
+            );
             return Ok(());
         }
     };
@@ -78,10 +86,21 @@ fn halts(at: &Path, what: &str) -> Done {
         let answer = logd.http().post("/dev/add", &[], b"one more")?;
         Ok((answer.status != 200).then_some(answer))
     })?;
-    ensure!(answer.status == 503 && answer.text().contains("halted"), "{}: {}", answer.status, answer.text());
+    ensure!(
+        answer.status == 503 && answer.text().contains("halted"),
+        "{}: {}",
+        answer.status,
+        answer.text()
+    );
     let ready = logd.http().get("/readyz", &[])?;
-    ensure!(ready.status == 503, "not ready while halted: {}", ready.text());
-    let status = logctl(at, &["status", "-o", "json"])?.expect_code(0)?.json()?;
+    ensure!(
+        ready.status == 503,
+        "not ready while halted: {}",
+        ready.text()
+    );
+    let status = logctl(at, &["status", "-o", "json"])?
+        .expect_code(0)?
+        .json()?;
     ensure!(status["logs"][0]["condition"] == "halted", "{status}");
     let refused = logctl(at, &["shard", "rotate", "--yes", "-o", "json"])?;
     ensure!(refused.code == 13, "{refused:?}");
@@ -99,7 +118,10 @@ fn flipped_object(name: &str, readers_notice: bool) -> Done {
         flip(&path)?;
         let ran = logctl(at, &["shard", "verify"])?.expect_code(12)?;
         let text = format!("{}{}", ran.stdout, ran.stderr);
-        ensure!(text.contains(&format!("{shard}/{name}")), "verify names the file: {text}");
+        ensure!(
+            text.contains(&format!("{shard}/{name}")),
+            "verify names the file: {text}"
+        );
         drop(logd);
     } else {
         flip(&path)?;
@@ -129,7 +151,11 @@ fn checkpoint() -> Done {
 
 #[test]
 fn a_damaged_right_edge_halts_the_log() -> Done {
-    for name in ["tile/0/002.p/188", "tile/entries/002.p/188", "tile/1/000.p/2"] {
+    for name in [
+        "tile/0/002.p/188",
+        "tile/entries/002.p/188",
+        "tile/1/000.p/2",
+    ] {
         let folder = folder()?;
         let at = folder.path();
         let shard = at_rest(at)?;

@@ -13,14 +13,22 @@ use tests::{skip, wait};
 use crate::{Done, folder};
 
 /// What fails: the system calls, and the errors that a disk gives.
-const FILE: [&str; 5] = ["fsync,fdatasync", "pwrite64", "openat", "rename,renameat,renameat2", "mkdir,mkdirat,unlink,unlinkat"];
+const FILE: [&str; 5] = [
+    "fsync,fdatasync",
+    "pwrite64",
+    "openat",
+    "rename,renameat,renameat2",
+    "mkdir,mkdirat,unlink,unlinkat",
+];
 const ERRORS: [&str; 2] = ["EIO", "ENOSPC"];
 /// Which call of a thread fails (`strace` counts for each thread).
 const WHEN: [u32; 12] = [1, 2, 3, 4, 6, 9, 13, 19, 28, 41, 60, 90];
 
 /// Whether faults can be injected here.
 fn able() -> bool {
-    let tried = std::process::Command::new("strace").args(["-D", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "true"]).output();
+    let tried = std::process::Command::new("strace")
+        .args(["-D", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "true"])
+        .output();
     tried.is_ok_and(|output| output.status.success())
 }
 
@@ -34,20 +42,43 @@ fn sample(n: u64) -> (&'static str, &'static str, u32) {
 }
 
 /// One run with one failure; whether it was hit. The report of what the writers heard goes to the ledger.
-fn run(at: &Path, name: &str, calls: &str, error: &str, when: u32, ledger: &mut Ledger) -> Result<bool> {
+fn run(
+    at: &Path,
+    name: &str,
+    calls: &str,
+    error: &str,
+    when: u32,
+    ledger: &mut Ledger,
+) -> Result<bool> {
     let trace = tempfile::NamedTempFile::new()?;
     let wrapper = [
-        "strace", "-D", "-f", "-qq", "-o", &trace.path().to_string_lossy(), "-e", &format!("trace={calls}"),
-        "-e", &format!("inject={calls}:error={error}:when={when}"),
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "-o",
+        &trace.path().to_string_lossy(),
+        "-e",
+        &format!("trace={calls}"),
+        "-e",
+        &format!("inject={calls}:error={error}:when={when}"),
     ];
-    let start = Start { wrapper: wrapper.map(str::to_owned).to_vec(), ..Start::default() };
+    let start = Start {
+        wrapper: wrapper.map(str::to_owned).to_vec(),
+        ..Start::default()
+    };
     match Logd::start_as(at, &start) {
         Ok(logd) => {
-            let load = Load::start(Plan { persist: true, ..Plan::synthetic(logd.address, 8, name) });
+            let load = Load::start(Plan {
+                persist: true,
+                ..Plan::synthetic(logd.address, 8, name)
+            });
             // Either it copes, or it says no: both end this wait.
             let progress = |load: &Load, more: u64| {
                 let goal = load.acknowledged() + more;
-                wait::until("writes or refusals", || Ok((load.acknowledged() >= goal || load.failed() >= 40).then_some(())))
+                wait::until("writes or refusals", || {
+                    Ok((load.acknowledged() >= goal || load.failed() >= 40).then_some(()))
+                })
             };
             progress(&load, 60)?;
             let rotated = logctl(at, &["shard", "rotate", "--yes", "--timeout", "3s"])?;
@@ -60,7 +91,10 @@ fn run(at: &Path, name: &str, calls: &str, error: &str, when: u32, ledger: &mut 
         }
         Err(error) => {
             let text = format!("{error:#}");
-            ensure!(text.contains("logd: ") && !text.contains("panicked"), "a clear error: {text}");
+            ensure!(
+                text.contains("logd: ") && !text.contains("panicked"),
+                "a clear error: {text}"
+            );
         }
     }
     Ok(std::fs::read_to_string(trace.path())?.contains("(INJECTED)"))
@@ -68,7 +102,10 @@ fn run(at: &Path, name: &str, calls: &str, error: &str, when: u32, ledger: &mut 
 
 fn campaign(from: u64, step: u64) -> Done {
     if !able() {
-        skip::skip("injected failures", "strace is not installed or may not trace");
+        skip::skip(
+            "injected failures",
+            "strace is not installed or may not trace",
+        );
         return Ok(());
     }
     let folder = folder()?;
@@ -77,7 +114,15 @@ fn campaign(from: u64, step: u64) -> Done {
     for n in (from..skip::campaign("TESTS_FAULTS", 12)).step_by(step as usize) {
         let (calls, error, when) = sample(n);
         let context = || format!("sample {n}: {error} from {calls}, call {when} of a thread");
-        let injected = run(folder.path(), &format!("f{n}"), calls, error, when, &mut ledger).with_context(context)?;
+        let injected = run(
+            folder.path(),
+            &format!("f{n}"),
+            calls,
+            error,
+            when,
+            &mut ledger,
+        )
+        .with_context(context)?;
         runs += 1;
         hit += u32::from(injected);
         // Whatever happened: it starts again, and everything that was promised is there.
@@ -86,7 +131,8 @@ fn campaign(from: u64, step: u64) -> Done {
         }
         let logd = Logd::start(folder.path()).with_context(context)?;
         tests::verify::whole(&logd, &mut auditor, &mut ledger).with_context(context)?;
-        logd.add(format!("after sample {n}").as_bytes()).with_context(context)?;
+        logd.add(format!("after sample {n}").as_bytes())
+            .with_context(context)?;
         logd.kill()?;
         tests::verify::clean(folder.path()).with_context(context)?;
     }

@@ -19,8 +19,15 @@ impl Small {
     /// Mounts one; nothing when that is not allowed here.
     fn mount(path: &Path, megabytes: u32) -> Result<Option<Self>> {
         let options = format!("size={megabytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).output();
-        Ok(mounted.is_ok_and(|output| output.status.success()).then(|| Self { path: path.to_owned() }))
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(path)
+            .output();
+        Ok(mounted
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self {
+                path: path.to_owned(),
+            }))
     }
 }
 
@@ -45,36 +52,68 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
     logd.add(b"before")?;
     // What stays free is too little for long.
     rustix::fs::fallocate(&space, rustix::fs::FallocateFlags::empty(), 0, 100 << 20)?;
-    let entries: tests::load::Entries = std::sync::Arc::new(|connection, sequence, out: &mut Vec<u8>| {
-        tests::load::synthetic("full", connection, sequence, out);
-        out.resize(30_000, b'.');
-        true
-    });
-    let plan = Plan { entries, persist: true, ..Plan::synthetic(logd.address, 8, "full") };
+    let entries: tests::load::Entries =
+        std::sync::Arc::new(|connection, sequence, out: &mut Vec<u8>| {
+            tests::load::synthetic("full", connection, sequence, out);
+            out.resize(30_000, b'.');
+            true
+        });
+    let plan = Plan {
+        entries,
+        persist: true,
+        ..Plan::synthetic(logd.address, 8, "full")
+    };
     let load = Load::start(plan);
     wait::until("the disk is full", || {
         let answer = logd.http().post("/dev/add", &[], b"probe of a full disk")?;
-        ensure!(matches!(answer.status, 200 | 507 | 503), "{}: {}", answer.status, answer.text());
+        ensure!(
+            matches!(answer.status, 200 | 507 | 503),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
         Ok((answer.status == 507).then_some(()))
     })?;
     let report = load.stop()?;
     for write in report.all() {
-        let expected = matches!(write.outcome, Outcome::Acknowledged(_) | Outcome::Refused(507 | 503));
+        let expected = matches!(
+            write.outcome,
+            Outcome::Acknowledged(_) | Outcome::Refused(507 | 503)
+        );
         ensure!(expected, "{write:?} {:?}", report.complaints);
     }
-    ensure!(report.all().any(|write| write.outcome == Outcome::Refused(507)), "507 is what writers hear");
+    ensure!(
+        report
+            .all()
+            .any(|write| write.outcome == Outcome::Refused(507)),
+        "507 is what writers hear"
+    );
 
     // Reads go on.
-    ensure!(logd.http().get("/dev/entries/0", &[])?.expect_status(200)?.body == b"before", "reads go on");
+    ensure!(
+        logd.http()
+            .get("/dev/entries/0", &[])?
+            .expect_status(200)?
+            .body
+            == b"before",
+        "reads go on"
+    );
     let shard = &logd.shards()?[0].name;
-    logd.http().get(&format!("/dev/{shard}/checkpoint"), &[])?.expect_status(200)?;
+    logd.http()
+        .get(&format!("/dev/{shard}/checkpoint"), &[])?
+        .expect_status(200)?;
 
     // Space returns, and so do writes, without a restart.
     drop(space);
     std::fs::remove_file(&ballast)?;
     let index = wait::until("writes are taken again", || {
         let answer = logd.http().post("/dev/add", &[], b"after")?;
-        ensure!(matches!(answer.status, 200 | 507 | 503), "{}: {}", answer.status, answer.text());
+        ensure!(
+            matches!(answer.status, 200 | 507 | 503),
+            "{}: {}",
+            answer.status,
+            answer.text()
+        );
         Ok((answer.status == 200).then(|| answer.text()))
     })?;
     ensure!(index.trim().parse::<u64>()? > 0, "{index}");
@@ -83,7 +122,14 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
     tests::verify::clean(&data)?;
     let logd = Logd::start(&data)?;
     logd.settled()?;
-    ensure!(logd.http().get("/dev/entries/0", &[])?.expect_status(200)?.body == b"before", "all of it is there");
+    ensure!(
+        logd.http()
+            .get("/dev/entries/0", &[])?
+            .expect_status(200)?
+            .body
+            == b"before",
+        "all of it is there"
+    );
     drop(logd);
     drop(small);
     Ok(())
@@ -95,9 +141,11 @@ fn audit_with_probes(logd: &Logd, report: tests::load::Report) -> Done {
     ledger.add(report)?;
     logd.settled()?;
     let mut auditor = tests::auditor::Auditor::default();
-    auditor.audit(&mut logd.served(), &logd.shards()?, |found| match found.bytes {
-        b"probe of a full disk" | b"before" | b"after" => Ok(()),
-        _ => ledger.see(found),
+    auditor.audit(&mut logd.served(), &logd.shards()?, |found| {
+        match found.bytes {
+            b"probe of a full disk" | b"before" | b"after" => Ok(()),
+            _ => ledger.see(found),
+        }
     })?;
     ledger.close()
 }
@@ -119,7 +167,10 @@ fn no_space_at_the_start_is_a_clear_error() -> Done {
         }
         Err(error) => {
             let text = format!("{error:#}").to_lowercase();
-            ensure!(text.contains("space") || text.contains("full"), "says what is missing: {text}");
+            ensure!(
+                text.contains("space") || text.contains("full"),
+                "says what is missing: {text}"
+            );
         }
     }
     Ok(())

@@ -20,13 +20,17 @@ fn kill_under_load() -> Done {
         load.reach(round * 7919 % 600)?;
         let rotation = (round % 3 == 1).then(|| {
             let at = folder.path().to_owned();
-            std::thread::spawn(move || logctl(&at, &["shard", "rotate", "--yes", "--timeout", "5s"]))
+            std::thread::spawn(move || {
+                logctl(&at, &["shard", "rotate", "--yes", "--timeout", "5s"])
+            })
         });
         load.reach(load.acknowledged() + round * 131 % 40)?;
         logd.kill()?;
         let report = load.finish()?;
         if let Some(rotation) = rotation {
-            let ran = rotation.join().map_err(|_| anyhow::anyhow!("the rotation's thread panicked"))??;
+            let ran = rotation
+                .join()
+                .map_err(|_| anyhow::anyhow!("the rotation's thread panicked"))??;
             // Done, or unreachable, or unknown: never a bug, and never a claim that it failed for another reason.
             ensure!(matches!(ran.code, 0 | 7 | 8 | 9 | 11), "{ran:?}");
         }

@@ -41,7 +41,11 @@ fn two_servers_write_one_log() -> Done {
     })?;
     let mut same = other.iter();
     Auditor::default().audit(&mut first.served(), &first.shards()?, |found| {
-        ensure!(same.next() == Some(&found.leaf), "entry {} differs between the servers", found.index);
+        ensure!(
+            same.next() == Some(&found.leaf),
+            "entry {} differs between the servers",
+            found.index
+        );
         Ok(())
     })?;
     Ok(())
@@ -60,7 +64,11 @@ fn one_server_goes_on_when_the_other_is_killed() -> Done {
     let dead = dying.finish()?;
     living.reach(living.acknowledged() + 300)?;
     let report = living.stop()?;
-    ensure!(report.failed() == 0, "no lease to wait for, no lock left behind: {:?}", report.complaints);
+    ensure!(
+        report.failed() == 0,
+        "no lease to wait for, no lock left behind: {:?}",
+        report.complaints
+    );
     audit(&second, [dead, report])?;
     second.kill()?;
     tests::verify::clean(folder.path())?;

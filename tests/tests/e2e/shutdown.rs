@@ -12,15 +12,24 @@ fn a_graceful_stop_under_load_loses_nothing() -> Done {
     let logd = Logd::start(folder.path())?;
     let load = Load::start(Plan::synthetic(logd.address, 32, "stop"));
     load.reach(500)?;
-    ensure!(logd.terminate()?.success(), "a stop that was asked for is no failure");
+    ensure!(
+        logd.terminate()?.success(),
+        "a stop that was asked for is no failure"
+    );
     let report = load.finish()?;
-    let bad: Vec<_> = report.all().filter(|w| matches!(w.outcome, Outcome::Refused(status) if status != 503)).collect();
+    let bad: Vec<_> = report
+        .all()
+        .filter(|w| matches!(w.outcome, Outcome::Refused(status) if status != 503))
+        .collect();
     ensure!(bad.is_empty(), "{bad:?} {:?}", report.complaints);
     tests::verify::clean(folder.path())?;
     let logd = Logd::start(folder.path())?;
     let (total, acknowledged) = (logd.settled()?, report.acknowledged());
     // Whoever was not answered by a graceful stop was not ordered either, or the answer was lost on the way out.
-    ensure!(total >= acknowledged, "{total} entries, {acknowledged} acknowledged");
+    ensure!(
+        total >= acknowledged,
+        "{total} entries, {acknowledged} acknowledged"
+    );
     audit(&logd, [report])?;
     Ok(())
 }

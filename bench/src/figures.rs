@@ -1,0 +1,151 @@
+//! The figures, one after the other, each against its goal; a Markdown table and a JSON file with all of them.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Serialize;
+
+use crate::{cli, memory, rotation, single, table, writes};
+
+/// What to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// writes, single, memory, rotation, cli; all when none is named
+    names: Vec<String>,
+    /// Entries of the memory figure
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) entries: u64,
+    /// Seconds of the write figure
+    #[arg(long, default_value_t = 20)]
+    pub(crate) seconds: u64,
+    /// Rotations of the rotation figure
+    #[arg(long, default_value_t = 200)]
+    pub(crate) rotations: u64,
+}
+
+/// One measured value.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    what: String,
+    value: f64,
+    unit: &'static str,
+    /// What it should be; absent for values that only explain others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    met: Option<bool>,
+}
+
+impl Figure {
+    /// A value that explains others.
+    pub(crate) fn plain(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
+            what: what.into(),
+            value,
+            unit,
+            goal: None,
+            met: None,
+        }
+    }
+    /// A value that should be at least this.
+    pub(crate) fn least(
+        what: impl Into<String>,
+        value: f64,
+        unit: &'static str,
+        goal: f64,
+    ) -> Self {
+        Self {
+            goal: Some(format!("≥ {}", shown(goal))),
+            met: Some(value >= goal),
+            ..Self::plain(what, value, unit)
+        }
+    }
+    /// A value that should be at most this.
+    pub(crate) fn most(what: impl Into<String>, value: f64, unit: &'static str, goal: f64) -> Self {
+        Self {
+            goal: Some(format!("≤ {}", shown(goal))),
+            met: Some(value <= goal),
+            ..Self::plain(what, value, unit)
+        }
+    }
+}
+
+fn shown(value: f64) -> String {
+    match value {
+        v if v >= 1000.0 => table::thousands(v.round() as u64),
+        v if v >= 100.0 || v == v.round() => format!("{v:.0}"),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v => format!("{v:.4}"),
+    }
+}
+
+type Measure = fn(&Options) -> Result<Vec<Figure>>;
+
+const ALL: [(&str, Measure); 5] = [
+    ("writes", writes::measure),
+    ("single", single::measure),
+    ("memory", memory::measure),
+    ("rotation", rotation::measure),
+    ("cli", cli::measure),
+];
+
+/// Measures what was named; true when every goal is met.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if let Some(name) = options
+        .names
+        .iter()
+        .find(|name| !ALL.iter().any(|(known, _)| known == name))
+    {
+        let known: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
+        bail!(
+            "there is no figure `{name}`; there are {}",
+            known.join(", ")
+        );
+    }
+    let mut all = Vec::new();
+    for (name, measure) in ALL
+        .iter()
+        .filter(|(n, _)| options.names.is_empty() || options.names.iter().any(|x| x == n))
+    {
+        eprintln!("measuring {name}");
+        let figures = measure(options).with_context(|| format!("figure {name}"))?;
+        all.extend(
+            figures
+                .into_iter()
+                .map(|figure| ((*name).to_owned(), figure)),
+        );
+    }
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|(name, figure)| {
+            let met = match figure.met {
+                Some(true) => "yes",
+                Some(false) => "NO",
+                None => "",
+            };
+            let value = format!("{} {}", shown(figure.value), figure.unit);
+            vec![
+                name.clone(),
+                figure.what.clone(),
+                value,
+                figure.goal.clone().unwrap_or_default(),
+                met.to_owned(),
+            ]
+        })
+        .collect();
+    println!(
+        "{}",
+        table::markdown(&["figure", "what", "measured", "goal", "met"], &rows)
+    );
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("out");
+    std::fs::create_dir_all(&out)?;
+    let named: Vec<_> = all
+        .iter()
+        .map(|(name, figure)| serde_json::json!({"figure": name, "result": figure}))
+        .collect();
+    let json = serde_json::to_string_pretty(&named)?;
+    std::fs::write(out.join("figures.json"), &json)?;
+    println!("as JSON in bench/out/figures.json");
+    Ok(all.iter().all(|(_, figure)| figure.met != Some(false)))
+}

@@ -1,0 +1,59 @@
+//! Drives optimised binaries: `bench demo` shows what the product does, `bench bench` measures it. Both are run by
+//! `cargo xtask`, which builds what they need.
+//!
+//! What must never happen here: a figure from a run in which something went wrong.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks to a terminal"
+)]
+
+mod cli;
+mod demo;
+mod disk;
+mod figures;
+mod memory;
+mod proc;
+mod rotation;
+mod single;
+mod table;
+mod writes;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The demo and the benchmarks.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Show everything once
+    Demo {
+        /// How many entries to write
+        #[arg(long)]
+        entries: Option<u64>,
+    },
+    /// Measure
+    Bench(figures::Options),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().what {
+        What::Demo { entries } => demo::run(entries).map(|()| true),
+        What::Bench(options) => figures::run(&options),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
