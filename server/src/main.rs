@@ -1,2 +1,22 @@
-//! Placeholder.
-fn main() {}
+//! `logd`, the transparency-log server: the data plane over HTTP, the admin endpoint, and the wiring between them and the engine.
+//!
+//! What must never happen here: an answer that says "ordered" before the engine says so, a request path that can panic, a
+//! secret in a log line. Everything that decides lives in `log`; this crate only carries.
+
+mod args;
+mod data;
+mod admin;
+mod dev;
+mod error;
+mod exit;
+mod gate;
+mod metrics;
+mod net;
+mod rfc3339;
+mod run;
+mod settings;
+mod telemetry;
+
+fn main() -> std::process::ExitCode {
+    exit::report(args::parse().and_then(run::command))
+}

@@ -1,0 +1,144 @@
+//! Engine types to wire types. Pure.
+
+use admin_api::{Action, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica, Shard, ShardState, Watermarks};
+use log::{Applied, ChangeError, ChangeOutcome, HistoryRecord, ReplicaInfo, Status};
+use server_admin::HostError;
+
+use crate::rfc3339::rfc3339;
+
+pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
+    LogStatus {
+        condition: match status.condition {
+            log::Condition::Open => LogCondition::Open,
+            log::Condition::Closing => LogCondition::Closing,
+            log::Condition::Frozen => LogCondition::Frozen,
+            log::Condition::Halted => LogCondition::Halted,
+        },
+        reason: status.reason,
+        generation: status.generation,
+        etag: status.etag,
+        watermarks: Watermarks {
+            ordered: status.watermarks.ordered,
+            integrated: status.watermarks.integrated,
+            published: status.watermarks.published,
+        },
+        published_at: status.published_at_ms.map(rfc3339),
+        shards: status.shards.into_iter().map(shard).collect(),
+        url,
+        log: status.log,
+    }
+}
+
+fn shard(shard: log::ShardView) -> Shard {
+    Shard {
+        name: shard.name,
+        state: match shard.state {
+            config::ShardState::Planned => ShardState::Planned,
+            config::ShardState::Active => ShardState::Active,
+            config::ShardState::Frozen => ShardState::Frozen,
+        },
+        tree_id: shard.tree_id.to_string(),
+        origin: shard.origin,
+        vkey: shard.vkey,
+        start_index: shard.start_index,
+        length: shard.length,
+        published: shard.published,
+        root_hash: shard.root.map(|root| root.to_string()),
+    }
+}
+
+pub(super) fn action(action: log::Action) -> Action {
+    match action {
+        log::Action::Configure => Action::Configure,
+        log::Action::Rotate => Action::Rotate,
+        log::Action::Plan => Action::Plan,
+        log::Action::Freeze => Action::Freeze,
+        log::Action::Unfreeze => Action::Unfreeze,
+        log::Action::Create => Action::Create,
+    }
+}
+
+pub(super) fn applied(applied: Applied, log: &str, actor: String) -> Operation {
+    Operation {
+        id: applied.operation,
+        log: log.to_owned(),
+        action: action(applied.action),
+        state: match applied.outcome {
+            ChangeOutcome::Unchanged => OperationState::Unchanged,
+            ChangeOutcome::Planned => OperationState::Planned,
+            ChangeOutcome::Decided => OperationState::Decided,
+        },
+        base_generation: applied.base_generation,
+        generation: applied.generation,
+        etag: applied.etag,
+        decided_at: applied.time_ms.map(rfc3339),
+        at_index: applied.at_index,
+        actor: Some(actor),
+        audit_index: None,
+        differences: applied.differences.into_iter().map(Into::into).collect(),
+        replicas: Vec::new(),
+        checkpoint: applied.checkpoint,
+    }
+}
+
+/// A decided change as an operation. The digest in the entity tag of a generation that no longer runs is not kept.
+pub(super) fn operation(record: HistoryRecord, log: &str, running: &Status) -> Operation {
+    let gate = matches!(record.action, log::Action::Freeze | log::Action::Unfreeze);
+    Operation {
+        id: record.operation,
+        log: log.to_owned(),
+        action: action(record.action),
+        state: OperationState::Decided,
+        base_generation: if gate { record.generation } else { record.generation.saturating_sub(1) },
+        generation: record.generation,
+        etag: if record.generation == running.generation { running.etag.clone() } else { format!("g{}", record.generation) },
+        decided_at: Some(rfc3339(record.time_ms)),
+        at_index: Some(record.at_index),
+        actor: Some(record.actor),
+        audit_index: None,
+        differences: Vec::new(),
+        replicas: Vec::new(),
+        checkpoint: None,
+    }
+}
+
+pub(super) fn history(record: HistoryRecord) -> HistoryItem {
+    HistoryItem {
+        generation: record.generation,
+        action: action(record.action),
+        time: rfc3339(record.time_ms),
+        slot: record.slot,
+        at_index: record.at_index,
+        operation: record.operation,
+        actor: Some(record.actor),
+        summary: record.summary,
+    }
+}
+
+pub(super) fn replica(replica: ReplicaInfo) -> Replica {
+    Replica {
+        id: replica.id,
+        label: replica.label,
+        format: replica.format,
+        generation: replica.generation,
+        age_seconds: replica.age.as_secs(),
+    }
+}
+
+pub(super) fn change_error(error: ChangeError) -> HostError {
+    match error {
+        ChangeError::Invalid(findings) => HostError::Invalid(findings.into_iter().map(Into::into).collect()),
+        ChangeError::Stale { current_etag, changed_by, changed_at_ms, differences } => HostError::Stale {
+            current_etag,
+            changed_by,
+            changed_at: changed_at_ms.map(rfc3339),
+            differences: differences.into_iter().map(Into::into).collect(),
+        },
+        ChangeError::Conflict(why) => HostError::Conflict(why),
+        ChangeError::KeyReused { operation } => HostError::KeyReused { operation: Some(operation) },
+        ChangeError::Halted { reason } => HostError::Halted(reason),
+        ChangeError::Full(where_) => HostError::Full(where_),
+        ChangeError::Unknown { operation } => HostError::UnknownOutcome { operation },
+        ChangeError::Store(error) => HostError::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,8 @@
+//! The admin endpoint over the engine: [`EngineHost`] translates, [`audit`] records.
+
+mod audit;
+mod convert;
+mod host;
+
+pub(crate) use audit::Audit;
+pub(crate) use host::EngineHost;

@@ -1,0 +1,158 @@
+//! The command line, turned into a plain [`Command`]; nothing behind this module knows clap.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::Error;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Serve one log from one directory.
+    Dev(Dev),
+    /// Serve what a settings file says.
+    Serve {
+        /// The settings file.
+        config: PathBuf,
+        /// How to log.
+        format: LogFormat,
+    },
+    /// Print the commented example of a settings file.
+    ConfigExample,
+}
+
+/// `logd dev`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dev {
+    /// Where everything is kept.
+    pub(crate) dir: PathBuf,
+    /// Data plane; port 0 for any free one.
+    pub(crate) listen: SocketAddr,
+    /// Admin endpoint; port 0 for any free one.
+    pub(crate) admin: SocketAddr,
+    /// Metrics listener, if any.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// How to log.
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Reads the command line of this process.
+pub(crate) fn parse() -> Result<Command, Error> {
+    Cli::try_parse().map(Command::from).map_err(Error::Usage)
+}
+
+/// A transparency-log server: append-only Merkle logs that anyone can audit.
+#[derive(Debug, Parser)]
+#[command(name = "logd", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve a log named `dev` out of one directory, with everything it needs made there
+    ///
+    /// Prints one line on standard output when it serves. A second `logd dev` on the same directory serves the same log beside
+    /// the first.
+    #[command(after_help = "Example:\n  logd dev --dir ./dev\n  LOGCTL_CONFIG=./dev/logctl.toml logctl shard list")]
+    Dev(DevArgs),
+    /// Serve what a settings file says
+    #[command(after_help = "Example:\n  logd config example > logd.toml\n  logd serve --config logd.toml")]
+    Serve(ServeArgs),
+    /// About the settings file
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Print a commented settings file
+    Example,
+}
+
+#[derive(Debug, Args)]
+struct DevArgs {
+    /// Where everything is kept; created when absent
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Address for writers and readers (port 0: any free one)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// Address of the admin endpoint, TLS (port 0: any free one)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7071")]
+    admin: SocketAddr,
+    /// Loopback address of the Prometheus metrics; none unless given
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The settings file, TOML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+impl From<Cli> for Command {
+    fn from(cli: Cli) -> Self {
+        match cli.verb {
+            Verb::Dev(DevArgs { dir, listen, admin, metrics, log_format }) => {
+                Self::Dev(Dev { dir, listen, admin, metrics, format: log_format })
+            }
+            Verb::Serve(ServeArgs { config, log_format }) => Self::Serve { config, format: log_format },
+            Verb::Config { verb: ConfigVerb::Example } => Self::ConfigExample,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(Command::from)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dev_has_the_documented_defaults() {
+        let Command::Dev(dev) = parse("logd dev --dir d").unwrap() else { panic!("not dev") };
+        assert_eq!(dev.listen.to_string(), "127.0.0.1:7070");
+        assert_eq!(dev.admin.to_string(), "127.0.0.1:7071");
+        assert_eq!((dev.metrics, dev.format), (None, LogFormat::Text));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_usage() {
+        for line in ["logd", "logd dev", "logd serve", "logd dev --dir d --listen nowhere", "logd dev --dir d --log-format xml", "logd devv"] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+}

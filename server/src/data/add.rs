@@ -1,0 +1,194 @@
+//! `POST /{log}/add`: the hot path.
+//!
+//! No timer, no routing, no copy of the entry. The request's header map is emptied and used for the answer, so that hyper gets
+//! it back for the next request. What must never happen: an acknowledgement of what the engine has not acknowledged.
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use serde::Serialize;
+
+use super::body::Body;
+use super::negotiate::{Ack, ack, wants_json};
+use super::refusal::{self, Refusal};
+use super::{DataPlane, find};
+use log::Appended;
+use crate::net::watch::{Phase, Watched};
+
+/// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
+pub(super) const MAX_ENTRY: usize = 65_535;
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The answer to `add` with `Accept: application/json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Added<'a> {
+    index: u64,
+    shard: &'a str,
+    leaf_index: u64,
+    leaf_hash: tlog::Hash,
+}
+
+/// The log that this request adds to; `None` when it is another request.
+pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+    if *method != Method::POST {
+        return None;
+    }
+    let log = path.strip_prefix('/')?.strip_suffix("/add")?;
+    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
+}
+
+/// Adds the body to the log.
+pub(super) async fn answer(plane: &DataPlane, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let json = wants_json(&parts.headers);
+    match add(plane, watched, &parts, body, json).await {
+        Ok((status, text)) => {
+            let mut headers = parts.headers;
+            headers.clear();
+            respond(headers, status, if json { JSON } else { TEXT }, text)
+        }
+        Err(refusal) => refusal.respond(json).map(Body::Whole),
+    }
+}
+
+fn respond(mut headers: HeaderMap, status: StatusCode, kind: HeaderValue, body: Bytes) -> Response<Body> {
+    headers.insert(CONTENT_TYPE, kind);
+    let mut response = Response::new(Body::Whole(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+async fn add(
+    plane: &DataPlane,
+    watched: &Watched,
+    head: &hyper::http::request::Parts,
+    body: Incoming,
+    json: bool,
+) -> Result<(StatusCode, Bytes), Refusal> {
+    let name = target(&head.method, head.uri.path()).unwrap_or_default();
+    let log = find(&plane.gate, name)?;
+    let ack = ack(&head.headers)?;
+    if body.size_hint().lower() > MAX_ENTRY as u64 {
+        return Err(Refusal::too_large());
+    }
+    watched.enter(Phase::Body);
+    let entry = if head.version == Version::HTTP_2 {
+        // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
+        tokio::time::timeout(plane.body_timeout, collect(body)).await.map_err(|_| Refusal::slow_body())??
+    } else {
+        collect(body).await?
+    };
+    watched.enter(Phase::Working);
+    let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
+    let appended = log.append(entry).await.map_err(|error| refusal::append(name, error))?;
+    let status = match ack {
+        Ack::Ordered => StatusCode::OK,
+        Ack::Published => {
+            match tokio::time::timeout(plane.publish_timeout, log.wait_published(appended.index)).await {
+                Ok(published) => {
+                    // The entry is ordered all the same, so the answer must not invite another attempt.
+                    if published.is_ok() { StatusCode::OK } else { StatusCode::ACCEPTED }
+                }
+                Err(_) => StatusCode::ACCEPTED,
+            }
+        }
+    };
+    Ok((status, text(&appended, leaf_hash)))
+}
+
+fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
+    match leaf_hash {
+        None => line(appended.index),
+        Some(leaf_hash) => {
+            let added = Added { index: appended.index, shard: &appended.shard, leaf_index: appended.leaf_index, leaf_hash };
+            let mut body = serde_json::to_vec(&added).unwrap_or_default();
+            body.push(b'\n');
+            Bytes::from(body)
+        }
+    }
+}
+
+/// `number` in decimal, and a newline.
+fn line(mut number: u64) -> Bytes {
+    let mut text = [b'\n'; 21];
+    let mut at = text.len() - 1;
+    loop {
+        at -= 1;
+        let digit = (number % 10) as u8;
+        text[at] = b'0' + digit;
+        number /= 10;
+        if number == 0 {
+            return Bytes::copy_from_slice(&text[at..]);
+        }
+    }
+}
+
+/// The whole body; one that came in one piece is not copied.
+async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let first = match frame(&mut body).await? {
+        Some(first) => first,
+        None => return Err(Refusal::bad("an entry has at least one byte")),
+    };
+    if body.is_end_stream() {
+        return if first.len() > MAX_ENTRY { Err(Refusal::too_large()) } else { Ok(first) };
+    }
+    let mut whole = BytesMut::from(first);
+    while let Some(next) = frame(&mut body).await? {
+        if whole.len() + next.len() > MAX_ENTRY {
+            return Err(Refusal::too_large());
+        }
+        whole.extend_from_slice(&next);
+    }
+    Ok(whole.freeze())
+}
+
+/// The next piece of data; `None` at the end. Trailers are not for us.
+async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+    loop {
+        let next = std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await;
+        match next {
+            None => return Ok(None),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => return Ok(Some(data)),
+                Err(_trailers) => {}
+            },
+            Some(Err(error)) => return Err(Refusal::bad(format!("the body broke off: {error}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_post_to_add_is_a_write() {
+        for (method, path, expected) in [
+            (Method::POST, "/dev/add", Some("dev")),
+            (Method::POST, "/a.b-c/add", Some("a.b-c")),
+            (Method::GET, "/dev/add", None),
+            (Method::POST, "/add", None),
+            (Method::POST, "//add", None),
+            (Method::POST, "/dev/add/", None),
+            (Method::POST, "/dev/2026a/add", None),
+            (Method::POST, "/dev/xadd", None),
+            (Method::POST, "dev/add", None),
+            (Method::POST, "", None),
+        ] {
+            assert_eq!(target(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_is_the_index() {
+        for number in [0, 1, 9, 10, 65_535, 1_048_576, u64::MAX - 1, u64::MAX] {
+            assert_eq!(line(number), format!("{number}\n"));
+        }
+    }
+}

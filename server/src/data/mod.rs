@@ -1,0 +1,84 @@
+//! The data plane: writers add entries, readers fetch them, tiles, checkpoints and seals.
+//!
+//! `POST /{log}/add` is looked at first and answered without routing and without a span, since its cost is what a log costs;
+//! everything else goes through axum. What must never happen: a 200 before the entry is ordered and durable, and a write
+//! through this door into the system log.
+
+mod add;
+mod body;
+mod negotiate;
+mod read;
+mod refusal;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::{Request, Response, Version};
+use tower::Service as _;
+
+pub(crate) use body::Body;
+
+use self::refusal::Refusal;
+use log::Log;
+use crate::gate::Gate;
+use crate::metrics::HttpMetrics;
+use crate::net::accept::Plane;
+use crate::net::watch::{Phase, Watched};
+
+/// The name that no route serves: the system log is written by the server and read through the admin endpoint.
+const SYSTEM: &str = "system";
+
+/// Everything a request needs.
+pub(crate) struct DataPlane {
+    gate: Arc<Gate>,
+    metrics: Arc<HttpMetrics>,
+    body_timeout: Duration,
+    publish_timeout: Duration,
+    router: Router,
+}
+
+impl DataPlane {
+    /// Serves the engine behind `gate`. A body may take `body_timeout` to arrive; `Log-Ack: published` waits for
+    /// `publish_timeout` at most.
+    pub(crate) fn new(gate: Arc<Gate>, metrics: Arc<HttpMetrics>, body_timeout: Duration, publish_timeout: Duration) -> Self {
+        let router = read::router(Arc::clone(&gate));
+        Self { gate, metrics, body_timeout, publish_timeout, router }
+    }
+
+    async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
+        // Reads have no body; one that comes anyway is never waited for.
+        let request = request.map(|_| axum::body::Body::empty());
+        match self.router.clone().call(request).await {
+            Ok(response) => response.map(Body::Routed),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl Plane for DataPlane {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        if request.version() == Version::HTTP_2 {
+            watched.enter(Phase::Multiplexed);
+        }
+        let response = if add::target(request.method(), request.uri().path()).is_some() {
+            add::answer(self, watched, request).await
+        } else {
+            watched.enter(Phase::Working);
+            // Boxed, so that the future of the hot path stays small.
+            Box::pin(self.routed(request)).await
+        };
+        watched.enter(Phase::Idle);
+        self.metrics.count(response.status());
+        Ok(response)
+    }
+}
+
+/// The log called `name`, once the engine runs.
+fn find(gate: &Gate, name: &str) -> Result<Arc<Log>, Refusal> {
+    let engine = gate.engine().ok_or_else(Refusal::starting)?;
+    let log = if name == SYSTEM { None } else { engine.log(name) };
+    log.ok_or_else(|| Refusal::no_log(name))
+}

@@ -1,0 +1,280 @@
+//! The read side: tiles and checkpoints as in C2SP tlog-tiles, and a few JSON views of the log.
+//!
+//! What never changes is cacheable for ever and says so; what changes is never cached; an error is not stored by anybody.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
+use hyper::{HeaderMap, StatusCode, Uri};
+use serde::Serialize;
+
+use super::find;
+use super::negotiate::wants_json;
+use super::refusal::{self, Refusal};
+use config::ShardState;
+use log::Inclusion;
+use crate::gate::Gate;
+use crate::rfc3339::rfc3339;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+const BYTES: &str = "application/octet-stream";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const NEVER: &str = "no-cache";
+
+type App = State<Arc<Gate>>;
+
+/// All routes but `add`.
+pub(super) fn router(gate: Arc<Gate>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || page(TEXT, NEVER, "ok\n")))
+        .route("/readyz", get(ready))
+        .route("/{log}/shards", get(shards))
+        .route("/{log}/watermarks", get(watermarks))
+        .route("/{log}/entries/{index}", get(entry))
+        .route("/{log}/{shard}/checkpoint", get(checkpoint))
+        .route("/{log}/{shard}/seal", get(seal))
+        .route("/{log}/{shard}/tile/{*rest}", get(tile))
+        .fallback(async |uri: Uri, headers: HeaderMap| refused(&Refusal::no_route(uri.path()), &headers))
+        .method_not_allowed_fallback(async |headers: HeaderMap| refused(&Refusal::method(), &headers))
+        .with_state(gate)
+}
+
+fn page(kind: &'static str, cache: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+}
+
+fn refused(refusal: &Refusal, headers: &HeaderMap) -> Response {
+    refusal.respond(wants_json(headers)).map(Body::from)
+}
+
+/// Runs a handler's body, and turns its refusal into the form that the client asked for.
+async fn answered(headers: &HeaderMap, work: impl Future<Output = Result<Response, Refusal>>) -> Response {
+    work.await.unwrap_or_else(|refusal| refused(&refusal, headers))
+}
+
+fn json<T: Serialize>(value: &T) -> Response {
+    // The views hold strings, integers and lists only: serde_json cannot fail on them.
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    page(JSON, NEVER, body)
+}
+
+async fn ready(State(gate): App) -> Response {
+    match gate.ready() {
+        Ok(()) => page(TEXT, NEVER, "ready\n"),
+        Err(why) => {
+            let mut response = page(TEXT, NEVER, format!("{why}\n"));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response
+        }
+    }
+}
+
+/// An element of `GET /{log}/shards`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shard {
+    name: String,
+    state: &'static str,
+    tree_id: String,
+    origin: String,
+    vkey: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
+}
+
+async fn shards(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
+    answered(&headers, async {
+        let status = find(&gate, &log)?.status();
+        let shards: Vec<Shard> = status
+            .shards
+            .into_iter()
+            .map(|shard| Shard {
+                name: shard.name,
+                state: match shard.state {
+                    ShardState::Planned => "planned",
+                    ShardState::Active => "active",
+                    ShardState::Frozen => "frozen",
+                },
+                tree_id: shard.tree_id.to_string(),
+                origin: shard.origin,
+                vkey: shard.vkey,
+                start_index: shard.start_index,
+                length: shard.length,
+            })
+            .collect();
+        Ok(json(&shards))
+    })
+    .await
+}
+
+/// `GET /{log}/watermarks`: positions in the global index.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Watermarks {
+    ordered: u64,
+    integrated: u64,
+    published: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published_at: Option<String>,
+}
+
+async fn watermarks(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
+    answered(&headers, async {
+        let status = find(&gate, &log)?.status();
+        Ok(json(&Watermarks {
+            ordered: status.watermarks.ordered,
+            integrated: status.watermarks.integrated,
+            published: status.watermarks.published,
+            published_at: status.published_at_ms.map(rfc3339),
+        }))
+    })
+    .await
+}
+
+/// `GET /{log}/entries/{index}` with `Accept: application/json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    index: u64,
+    shard: Arc<str>,
+    leaf_index: u64,
+    leaf_hash: tlog::Hash,
+    /// Base64.
+    entry: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inclusion_proof: Option<Vec<tlog::Hash>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+}
+
+async fn entry(State(gate): App, Path((name, index)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    answered(&headers, async {
+        let log = find(&gate, &name)?;
+        let index = decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
+        let record = log
+            .entry(index)
+            .await
+            .map_err(|error| refusal::read(&name, &error))?
+            .ok_or_else(|| Refusal::absent(format!("log {name} has no entry {index} yet")))?;
+        let mut response = if wants_json(&headers) {
+            let inclusion = log.inclusion(index).await.map_err(|error| refusal::read(&name, &error))?;
+            let (inclusion_proof, checkpoint) = match inclusion {
+                Some(Inclusion { proof, checkpoint, .. }) => (Some(proof), Some(checkpoint)),
+                None => (None, None),
+            };
+            json(&Entry {
+                index,
+                shard: record.shard,
+                leaf_index: record.leaf_index,
+                leaf_hash: tlog::leaf_hash(&record.bytes),
+                entry: STANDARD.encode(&record.bytes),
+                inclusion_proof,
+                checkpoint,
+            })
+        } else {
+            page(BYTES, FOR_EVER, record.bytes)
+        };
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        Ok(response)
+    })
+    .await
+}
+
+/// A decimal number as C2SP writes it: digits only, no leading zeros.
+fn decimal(text: &str) -> Option<u64> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    if canonical { text.parse().ok() } else { None }
+}
+
+async fn checkpoint(State(gate): App, Path((name, shard)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    answered(&headers, async {
+        let log = find(&gate, &name)?;
+        let note = log.checkpoint(&shard).await.map_err(|error| refusal::read(&name, &error))?;
+        Ok(page(TEXT, NEVER, note.ok_or_else(|| Refusal::no_shard(&name, &shard))?))
+    })
+    .await
+}
+
+async fn seal(State(gate): App, Path((name, shard)): Path<(String, String)>, headers: HeaderMap) -> Response {
+    answered(&headers, async {
+        let note = object(&gate, &name, &shard, "seal").await?;
+        let note = note.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} is not sealed")))?;
+        Ok(page(TEXT, FOR_EVER, note))
+    })
+    .await
+}
+
+async fn tile(
+    State(gate): App,
+    Path((name, shard, rest)): Path<(String, String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answered(&headers, async {
+        let path = format!("tile/{rest}");
+        if path.parse::<tlog::TilePath>().is_err() {
+            return Err(Refusal::bad("not the path of a tile or an entry bundle (C2SP tlog-tiles)"));
+        }
+        let bytes = object(&gate, &name, &shard, &path).await?;
+        let bytes = bytes.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} has no {path} yet, or no longer")))?;
+        let mut response = page(BYTES, FOR_EVER, bytes);
+        response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
+        Ok(response)
+    })
+    .await
+}
+
+/// Entries are other people's bytes: no browser may take them for a page.
+const NOSNIFF: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+
+/// The stored bytes at `path` of a shard; a shard that does not exist is told apart from bytes that do not.
+async fn object(gate: &Gate, name: &str, shard: &str, path: &str) -> Result<Option<Bytes>, Refusal> {
+    let log = find(gate, name)?;
+    let bytes = log.object(shard, path).await.map_err(|error| refusal::read(name, &error))?;
+    if bytes.is_none() && !log.status().shards.iter().any(|known| *known.name == *shard) {
+        return Err(Refusal::no_shard(name, shard));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_has_one_spelling() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("00", None),
+            ("07", None),
+            ("+7", None),
+            ("-1", None),
+            ("7 ", None),
+            ("0x7", None),
+            ("٧", None),
+        ] {
+            assert_eq!(decimal(text), expected, "{text:?}");
+        }
+    }
+}

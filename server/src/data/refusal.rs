@@ -1,0 +1,180 @@
+//! Every way the data plane says no, with its status. Statuses follow what load tools expect: 429, 502, 503 and 504 mean "later",
+//! so they are used only where the entry was definitely not accepted and trying again makes sense; anything else is final.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::{Response, StatusCode};
+
+use log::{AppendError, ReadError};
+
+use crate::rfc3339::rfc3339;
+
+/// A refused request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The HTTP status.
+    pub(super) status: StatusCode,
+    /// Stable identifier, kebab-case.
+    pub(super) code: &'static str,
+    /// For a person.
+    pub(super) detail: String,
+    /// When to try again.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    fn later(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// 400.
+    pub(super) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// 404: no such route.
+    pub(super) fn no_route(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("nothing is served at {}", shown(path)))
+    }
+
+    /// 404: no such log.
+    pub(super) fn no_log(name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown-log", format!("no log is called {}", shown(name)))
+    }
+
+    /// 404: no such shard.
+    pub(super) fn no_shard(log: &str, shard: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown-shard", format!("log {log} has no shard called {}", shown(shard)))
+    }
+
+    /// 404: not there, or not yet.
+    pub(super) fn absent(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", what)
+    }
+
+    /// 405.
+    pub(super) fn method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "not with this method")
+    }
+
+    /// 408: the body did not arrive in time.
+    pub(super) fn slow_body() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "the body did not arrive in time")
+    }
+
+    /// 413.
+    pub(super) fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("an entry is at most {} bytes", super::add::MAX_ENTRY),
+        )
+    }
+
+    /// 503: the engine still recovers.
+    pub(super) fn starting() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "starting").later(Duration::from_secs(1))
+    }
+
+    /// The answer, as text or as a problem document (RFC 9457).
+    pub(super) fn respond(&self, json: bool) -> Response<Bytes> {
+        let (kind, body) = if json {
+            let problem = admin_api::Problem {
+                kind: format!("urn:logctl:problem:{}", self.code),
+                title: self.status.canonical_reason().unwrap_or_default().to_owned(),
+                status: self.status.as_u16(),
+                code: self.code.to_owned(),
+                detail: self.detail.clone(),
+                hint: None,
+                findings: Vec::new(),
+                current_etag: None,
+                changed_by: None,
+                changed_at: None,
+                differences: Vec::new(),
+                operation: None,
+            };
+            // Strings and numbers only: serde_json cannot fail on it.
+            (admin_api::PROBLEM_TYPE, serde_json::to_vec(&problem).unwrap_or_default())
+        } else {
+            ("text/plain; charset=utf-8", format!("{}\n", self.detail).into_bytes())
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            // Whole seconds, rounded up: earlier would be refused again.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+/// What the client sent, fit to be shown: short, and without control characters.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 64;
+    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// Why an append was refused, for the log called `log`.
+pub(super) fn append(log: &str, error: AppendError) -> Refusal {
+    match error {
+        AppendError::Empty => Refusal::bad("an entry has at least one byte"),
+        AppendError::TooLarge => Refusal::too_large(),
+        AppendError::Frozen { shard, since_ms } => Refusal::new(
+            StatusCode::CONFLICT,
+            "frozen",
+            format!("log {log} is frozen: shard {shard} takes no entries since {}", rfc3339(since_ms)),
+        ),
+        AppendError::Closing => Refusal::new(
+            StatusCode::CONFLICT,
+            "closing",
+            format!("log {log} is closing: it takes no new entries and is about to freeze"),
+        ),
+        AppendError::Halted { reason } => halted(log, &reason),
+        AppendError::Full { detail } => {
+            Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "full", format!("no space for new entries: {detail}"))
+        }
+        AppendError::Overloaded { reason, retry_after } => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reason).later(retry_after)
+        }
+        AppendError::ShuttingDown => {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting-down", "this server is stopping")
+                .later(Duration::from_secs(1))
+        }
+        // Not 503: whoever tries that again may write the entry twice.
+        AppendError::Unknown => Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unknown-outcome",
+            "it could not be learned whether the entry was ordered; look for it before sending it again",
+        ),
+    }
+}
+
+/// Why a read failed, for the log called `log`.
+pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
+    match error {
+        ReadError::Halted { reason } => halted(log, reason),
+        ReadError::Store(_) | ReadError::Sign(_) => {
+            tracing::error!(log, %error, "a read failed");
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "store-failed", "the store did not answer; see the server's log")
+        }
+    }
+}
+
+fn halted(log: &str, reason: &str) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "halted", format!("log {log} is halted on this server: {reason}"))
+}

@@ -1,0 +1,97 @@
+//! What can go wrong while `logd` starts, runs or stops; each variant is a situation an operator can act on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::settings::SettingsError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The command line is not understood (or asked for help).
+    #[error("{0}")]
+    Usage(clap::Error),
+    /// `logd.toml` is not usable.
+    #[error("{0}")]
+    Settings(#[from] SettingsError),
+    /// A file or directory could not be read, written or created.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// `read`, `write`, `create`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// An address could not be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A certificate or key is not usable.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// A key-encryption key, token or other secret is not usable.
+    #[error("{0}")]
+    Secret(String),
+    /// A store could not be opened.
+    #[error("cannot open the {what} store at {}: {detail}", path.display())]
+    Store {
+        /// `coordination`, `objects`.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The driver's answer.
+        detail: String,
+    },
+    /// The engine did not start.
+    #[error("the engine did not start: {0}")]
+    Engine(String),
+    /// The log of `logd dev` could not be created.
+    #[error("cannot create log {log}: {detail}")]
+    Create {
+        /// Its name.
+        log: String,
+        /// Why.
+        detail: String,
+    },
+    /// The admin endpoint did not start.
+    #[error("the admin endpoint did not start: {0}")]
+    Admin(String),
+    /// The operating system refused a thread, a runtime, a signal handler or standard output.
+    #[error("{what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What to do next, where there is one thing to do.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen { source, .. } => match source.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    Some("something else listens there: choose another address, or port 0 for any free one")
+                }
+                std::io::ErrorKind::AddrNotAvailable => Some("this machine has no such address"),
+                std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need a privilege"),
+                _ => None,
+            },
+            Self::Settings(_) => Some("`logd config example` prints a commented file"),
+            _ => None,
+        }
+    }
+}
+
+/// Names the file in an I/O error.
+pub(crate) fn at(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.into();
+    move |source| Error::File { action, path, source }
+}

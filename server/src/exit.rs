@@ -1,0 +1,54 @@
+//! Exit codes, in one place, and the last word on standard error.
+//!
+//! 0 done, 1 failed, 2 usage (also bad settings), 12 `fsck` found something.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use crate::error::Error;
+
+/// How a command ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All is well.
+    Done,
+    /// `fsck` found something.
+    Findings,
+}
+
+/// Maps the outcome to an exit code, and prints the error with its causes and what to do.
+pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
+    match outcome {
+        Ok(Ended::Done) => ExitCode::SUCCESS,
+        Ok(Ended::Findings) => ExitCode::from(12),
+        // clap has formatted it already, help and version included.
+        Err(Error::Usage(usage)) => {
+            let code = u8::try_from(usage.exit_code()).unwrap_or(2);
+            match usage.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::from(1),
+            }
+        }
+        Err(error) => {
+            // A closed stderr must not turn one failure into another.
+            let _ = writeln!(std::io::stderr().lock(), "logd: {}", sentence(&error));
+            ExitCode::from(if matches!(error, Error::Settings(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// The error, its causes, and the hint, as one text.
+fn sentence(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str("\n  ");
+        text.push_str(hint);
+    }
+    text
+}

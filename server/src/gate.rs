@@ -1,0 +1,75 @@
+//! Whether this process serves, and the engine once it does.
+//!
+//! Listeners are bound before the engine opens, so that a taken port is found first and probes have somebody to ask.
+//! What must never happen: `ready` before the engine has recovered, or after a stop was asked for.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use log::{Condition, Engine};
+
+/// The state of this process.
+#[derive(Default)]
+pub(crate) struct Gate {
+    engine: OnceLock<Arc<Engine>>,
+    draining: AtomicBool,
+}
+
+/// Why this process is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotReady {
+    /// The engine still recovers.
+    Starting,
+    /// A stop was asked for.
+    Draining,
+    /// These logs are halted, with their reasons.
+    Halted(Vec<(String, String)>),
+}
+
+impl Gate {
+    /// From now on requests reach the engine.
+    pub(crate) fn open(&self, engine: Arc<Engine>) {
+        // A second engine in one process would be a bug of `run`; the first one stays.
+        let _ = self.engine.set(engine);
+    }
+
+    /// The engine; `None` while starting.
+    pub(crate) fn engine(&self) -> Option<&Arc<Engine>> {
+        self.engine.get()
+    }
+
+    /// From now on readiness says no; requests are still answered.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// What `/readyz` answers.
+    pub(crate) fn ready(&self) -> Result<(), NotReady> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(NotReady::Draining);
+        }
+        let engine = self.engine.get().ok_or(NotReady::Starting)?;
+        let halted: Vec<_> = engine
+            .logs()
+            .iter()
+            .chain(&engine.system())
+            .map(|log| log.status())
+            .filter(|status| status.condition == Condition::Halted)
+            .map(|status| (status.log, status.reason.unwrap_or_else(|| "no reason given".into())))
+            .collect();
+        if halted.is_empty() { Ok(()) } else { Err(NotReady::Halted(halted)) }
+    }
+}
+
+impl std::fmt::Display for NotReady {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Draining => f.write_str("draining"),
+            Self::Halted(logs) => {
+                f.write_str("halted:")?;
+                logs.iter().try_for_each(|(log, reason)| write!(f, " {log} ({reason})"))
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What this process counts, for Prometheus, on a listener of its own.
+//!
+//! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
+
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::data::Body;
+use log::{Histogram, Log, LogMetrics};
+use crate::gate::Gate;
+use crate::net::accept::Plane;
+use crate::net::watch::{Phase, Watch, Watched};
+
+/// Answers by status.
+#[derive(Debug)]
+pub(crate) struct HttpMetrics {
+    /// One counter per status from 100 to 599.
+    answers: Box<[AtomicU64]>,
+}
+
+const LOWEST: u16 = 100;
+const STATUSES: usize = 500;
+
+impl Default for HttpMetrics {
+    fn default() -> Self {
+        Self { answers: (0..STATUSES).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl HttpMetrics {
+    /// Counts one answer.
+    pub(crate) fn count(&self, status: StatusCode) {
+        let at = usize::from(status.as_u16().saturating_sub(LOWEST));
+        if let Some(counter) = self.answers.get(at) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn seen(&self) -> impl Iterator<Item = (usize, u64)> {
+        let counts = self.answers.iter().map(|counter| counter.load(Relaxed));
+        counts.enumerate().filter(|(_, count)| *count > 0).map(|(at, count)| (at + usize::from(LOWEST), count))
+    }
+}
+
+/// Everything that is exported.
+pub(crate) struct Exporter {
+    registry: Registry,
+}
+
+impl Exporter {
+    /// Exports the logs behind `gate`, the answers in `http` and the connections in `watch`.
+    pub(crate) fn new(gate: Arc<Gate>, http: Arc<HttpMetrics>, watch: Arc<Watch>) -> Self {
+        let mut registry = Registry::with_prefix("logd");
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        registry.register_collector(Box::new(Source { gate, http, watch, started }));
+        Self { registry }
+    }
+
+    fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Plane for Exporter {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        watched.enter(Phase::Working);
+        let (status, kind, text) = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/metrics") => match self.text() {
+                Ok(text) => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", format!("{error}\n")),
+            },
+            (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "not with this method\n".into()),
+            _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "only /metrics is served here\n".into()),
+        };
+        watched.enter(Phase::Idle);
+        let mut response = Response::new(Body::Whole(text.into()));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Ok(response)
+    }
+}
+
+struct Source {
+    gate: Arc<Gate>,
+    http: Arc<HttpMetrics>,
+    watch: Arc<Watch>,
+    started: f64,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
+}
+
+/// A family of numbers: its name, what it means, and how to read it from one log.
+type Number = (&'static str, &'static str, fn(&LogMetrics) -> u64);
+
+const COUNTERS: &[Number] = &[
+    ("commits", "Commits decided by this replica", |m| m.commits.get()),
+    ("entries", "Entries acknowledged by this replica", |m| m.entries.get()),
+    ("publications", "Checkpoints signed by this replica", |m| m.publications.get()),
+    ("partials_deleted", "Partial tiles and bundles deleted by this replica", |m| m.partials_deleted.get()),
+];
+
+const GAUGES: &[Number] = &[
+    ("commits_in_flight", "Commits under way", |m| m.commits_in_flight.get()),
+    ("queued_entries", "Entries waiting to be committed", |m| m.queued.get()),
+    ("ordered", "Entries ordered", |m| m.ordered.get()),
+    ("integrated", "Entries in the tree", |m| m.integrated.get()),
+    ("published", "Entries covered by signed checkpoints", |m| m.published.get()),
+];
+
+/// A family of histograms.
+type Spread = (&'static str, &'static str, fn(&LogMetrics) -> &Histogram);
+
+const HISTOGRAMS: &[Spread] = &[
+    ("commit_seconds", "From the start of a commit to its decision", |m| &m.commit_seconds),
+    ("commit_rounds", "Proposals a commit took; more than 2 without paging is a bug", |m| &m.commit_rounds),
+    ("publish_seconds", "From the cut to the signed checkpoint", |m| &m.publish_seconds),
+];
+
+impl Collector for Source {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let info = encoder.encode_descriptor("build_info", "This program", None, MetricType::Gauge)?;
+        labelled(info, &[("version", env!("CARGO_PKG_VERSION"))], |mut metric| metric.encode_gauge(&1i64))?;
+        let mut started = encoder.encode_descriptor("start_time_seconds", "Unix time of the start", None, MetricType::Gauge)?;
+        started.encode_gauge(&self.started)?;
+        let mut connections = encoder.encode_descriptor("http_connections", "Open data-plane connections", None, MetricType::Gauge)?;
+        connections.encode_gauge(&i64::try_from(self.watch.count()).unwrap_or(i64::MAX))?;
+        let mut answers = encoder.encode_descriptor("http_requests", "Data-plane answers by status", None, MetricType::Counter)?;
+        for (status, count) in self.http.seen() {
+            let labels = [("code", status.to_string())];
+            answers.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+        let Some(engine) = self.gate.engine() else { return Ok(()) };
+        let mut logs = engine.logs();
+        logs.extend(engine.system());
+        per_log(&mut encoder, &logs)
+    }
+}
+
+fn labelled(
+    mut encoder: MetricEncoder<'_>,
+    labels: &[(&str, &str)],
+    encode: impl FnOnce(MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    encode(encoder.encode_family(&labels)?)
+}
+
+fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Result {
+    for (name, help, read) in COUNTERS {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for log in logs {
+            family.encode_family(&[("log", log.name())])?.encode_counter::<NoLabelSet, _, u64>(&read(log.metrics()), None)?;
+        }
+    }
+    for (name, help, read) in GAUGES {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for log in logs {
+            let value = i64::try_from(read(log.metrics())).unwrap_or(i64::MAX);
+            family.encode_family(&[("log", log.name())])?.encode_gauge(&value)?;
+        }
+    }
+    for (name, help, read) in HISTOGRAMS {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for log in logs {
+            let histogram = read(log.metrics());
+            // The last bucket has no bound.
+            let bounds = histogram.bounds().iter().copied().chain(std::iter::once(f64::INFINITY));
+            let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
+            let count = buckets.iter().map(|(_, count)| count).sum();
+            family.encode_family(&[("log", log.name())])?.encode_histogram::<NoLabelSet>(histogram.sum(), count, &buckets, None)?;
+        }
+    }
+    let mut failures = encoder.encode_descriptor("commit_failures", "Failed steps of commits by reason", None, MetricType::Counter)?;
+    for log in logs {
+        for (reason, count) in log.metrics().failures() {
+            let labels = [("log", log.name()), ("reason", reason.as_str())];
+            failures.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! TLS for listeners: certificate and key from PEM files, read again when they change, so that renewing a certificate needs no
+//! restart. A broken new pair is reported and the old one stays in use. The provider is always passed explicitly.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, at};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The one cryptographic provider of this process.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A certificate chain and its key, in two PEM files.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    cert: PathBuf,
+    key: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+    seen: Mutex<Stamp>,
+}
+
+/// When the two files last changed.
+type Stamp = [Option<SystemTime>; 2];
+
+impl Pair {
+    /// Reads both files; an unusable pair is an error.
+    pub(crate) fn open(cert: PathBuf, key: PathBuf) -> Result<Arc<Self>, Error> {
+        let seen = stamp(&cert, &key);
+        let current = read(&cert, &key)?;
+        Ok(Arc::new(Self { cert, key, current: RwLock::new(Arc::new(current)), seen: Mutex::new(seen) }))
+    }
+
+    /// Reads the files again if they changed. Returns whether a new pair is in use.
+    pub(crate) fn refresh(&self) -> Result<bool, Error> {
+        let now = stamp(&self.cert, &self.key);
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen == now {
+                return Ok(false);
+            }
+            *seen = now;
+        }
+        let next = Arc::new(read(&self.cert, &self.key)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(true)
+    }
+
+    /// Looks at the files every few seconds until `stop`.
+    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let pair = Arc::clone(&self);
+            match tokio::task::spawn_blocking(move || pair.refresh()).await {
+                Ok(Ok(true)) => tracing::info!(cert = %self.cert.display(), "new certificate in use"),
+                Ok(Err(error)) => tracing::error!(%error, "the changed certificate is not usable, the old one stays in use"),
+                Ok(Ok(false)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// An acceptor that offers HTTP/2 and HTTP/1.1.
+    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, Error> {
+        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| Error::Tls(e.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Pair {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn stamp(cert: &Path, key: &Path) -> Stamp {
+    [cert, key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
+}
+
+/// Reads a pair, and makes sure that key and certificate belong together.
+pub(crate) fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, Error> {
+    let chain = std::fs::read(cert).map_err(at("read", cert))?;
+    let secret = std::fs::read(key).map_err(at("read", key))?;
+    let unusable = |path: &Path, what: &str| Error::Tls(format!("{}: {what}", path.display()));
+    let chain = CertificateDer::pem_slice_iter(&chain)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| unusable(cert, &e.to_string()))?;
+    if chain.is_empty() {
+        return Err(unusable(cert, "no certificate in it"));
+    }
+    let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|e| unusable(key, &e.to_string()))?;
+    CertifiedKey::from_der(chain, secret, &provider())
+        .map_err(|e| Error::Tls(format!("{} with {}: {e}", cert.display(), key.display())))
+}

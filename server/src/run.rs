@@ -1,0 +1,361 @@
+//! From a command to a running server, and back to a stopped one.
+//!
+//! What must never happen: the ready line before everything serves; a stop that loses what was acknowledged or cuts off what is
+//! in flight. Order of a stop: readiness says no, no connection is accepted any more, requests finish, the engine publishes
+//! what is ordered, the process ends.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::LogConfig;
+use log::store::{Directory, Sqlite};
+use log::{ChangeOutcome, Engine, EngineOptions, Kek};
+use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Audit, EngineHost};
+use crate::args::Command;
+use crate::data::DataPlane;
+use crate::dev::{self, Prepared};
+use crate::error::{Error, at};
+use crate::exit::Ended;
+use crate::gate::Gate;
+use crate::metrics::{Exporter, HttpMetrics};
+use crate::net::accept::{self, bind};
+use crate::net::limits::Limits;
+use crate::net::tls::Pair;
+use crate::net::watch::{Order, Watch};
+use crate::settings::{self, Admin, KekSource, Settings};
+use crate::telemetry;
+
+/// Connections of the metrics listener.
+const SCRAPERS: usize = 16;
+/// How long tasks that outlive the server's own stop may take.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// Runs a command to its end.
+pub(crate) fn command(command: Command) -> Result<Ended, Error> {
+    match command {
+        Command::ConfigExample => {
+            print(settings::EXAMPLE)?;
+            Ok(Ended::Done)
+        }
+        Command::Dev(dev) => {
+            telemetry::start(dev.format);
+            let Prepared { settings, dir, first } = dev::prepare(&dev)?;
+            let outcome = serve(settings, Some(Place { dir: &dir, first: first.is_some() }));
+            // Only now may another server become the first.
+            drop(first);
+            outcome
+        }
+        Command::Serve { config, format } => {
+            telemetry::start(format);
+            serve(Settings::read(&config)?, None)
+        }
+    }
+}
+
+/// The directory of `logd dev`.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    dir: &'a Path,
+    first: bool,
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|source| Error::System { what: "cannot write to standard output", source })
+}
+
+fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
+    raise_descriptor_limit();
+    let failed = |source| Error::System { what: "cannot start the runtime", source };
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("data").enable_all().build().map_err(failed)?;
+    let outcome = runtime.block_on(run(&settings, place));
+    runtime.shutdown_timeout(LEFTOVERS);
+    outcome.map(|()| Ended::Done)
+}
+
+/// The two signals that ask for a stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "cannot listen for signals", source });
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error> {
+    let mut stops = Stops::new()?;
+    let (gate, http) = (Arc::new(Gate::default()), Arc::new(HttpMetrics::default()));
+    let watch = Watch::new(settings.bounds.listener());
+    let stop = CancellationToken::new();
+
+    // All addresses first: a taken port is the most likely thing to go wrong, and the cheapest to find.
+    let (data, data_address) = bind(settings.data.listen)?;
+    let metrics = settings.metrics.as_ref().map(|metrics| bind(metrics.listen)).transpose()?;
+    let admin = admin_listeners(&settings.admin)?;
+    let admin_address = admin.address();
+    let (tls, scheme) = match &settings.data.tls {
+        None => (None, "http"),
+        Some(files) => {
+            let pair = Pair::open(files.cert.clone(), files.key.clone())?;
+            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
+            (Some(pair.acceptor()?), "https")
+        }
+    };
+    let url = match &settings.data.url {
+        Some(url) => url.clone(),
+        None => format!("{scheme}://{}", dev::reachable(data_address)),
+    };
+
+    let register = |source| Error::Listen { address: data_address, source };
+    let plane = Arc::new(DataPlane::new(
+        Arc::clone(&gate),
+        Arc::clone(&http),
+        settings.bounds.body_timeout.duration(),
+        settings.bounds.publish_timeout.duration(),
+    ));
+    let serving = tokio::spawn(accept::serve(
+        TcpListener::from_std(data).map_err(register)?,
+        tls,
+        plane,
+        Arc::clone(&watch),
+        stop.clone(),
+        settings.bounds.grace(),
+    ));
+    let exporter = match metrics {
+        None => None,
+        Some((listener, address)) => {
+            tracing::info!(%address, "metrics");
+            Some(export(listener, Exporter::new(Arc::clone(&gate), http, Arc::clone(&watch)))?)
+        }
+    };
+
+    let started = async {
+        let engine = open_engine(settings).await?;
+        create_logs(&engine, settings, place.is_some()).await?;
+        Ok::<_, Error>(engine)
+    };
+    let engine = tokio::select! {
+        started = started => started?,
+        () = stops.next() => {
+            tracing::info!("stopped while starting");
+            return Ok(());
+        }
+    };
+    let audit = Audit::new(Arc::clone(&engine));
+    let settling = tokio::spawn(Arc::clone(&audit).settle());
+    let host = EngineHost::new(Arc::clone(&engine), audit, url.clone());
+    let admin = admin.serve_apart(host).map_err(admin_error)?;
+    gate.open(Arc::clone(&engine));
+    announce(settings, place, &url, data_address, admin_address)?;
+
+    stops.next().await;
+    tracing::info!("stopping: finishing requests in flight");
+    gate.drain();
+    stop.cancel();
+    settling.abort();
+    let finish = async {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the data plane ended badly");
+        }
+        if let Err(error) = admin.stop().await {
+            tracing::warn!(%error, "the admin endpoint ended badly");
+        }
+    };
+    tokio::pin!(finish);
+    tokio::select! {
+        () = &mut finish => {}
+        () = stops.next() => {
+            tracing::warn!("asked twice: closing connections");
+            watch.ask_all(Order::Close);
+            finish.await;
+        }
+    }
+    engine.shutdown().await;
+    if let Some(exporter) = exporter {
+        exporter.cancel();
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Many connections need many descriptors; a lower limit only means fewer connections.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}
+
+fn admin_error(error: server_admin::Error) -> Error {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    Error::Admin(text)
+}
+
+fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
+    let mut access = Access::new();
+    let mode = match &admin.users {
+        // Peer credentials decide, not the file's mode.
+        Some(users) => {
+            for user in users {
+                access = access.with_uid(user.uid, user.permissions.clone());
+            }
+            0o666
+        }
+        None => {
+            // Root could read the stores anyway.
+            for uid in [0, rustix::process::getuid().as_raw()] {
+                access = access.with_uid(uid, [Permission::everything()]);
+            }
+            0o600
+        }
+    };
+    if let Some(tokens) = &admin.tokens {
+        access = access.with_tokens(tokens).map_err(admin_error)?;
+    }
+    let options = Options {
+        socket: admin.socket.clone().map(|path| SocketOptions { path, mode }),
+        tcp: admin.listen.map(|address| TcpOptions {
+            address,
+            tls: admin.tls.as_ref().map(|files| server_admin::TlsFiles {
+                certificate: files.cert.clone(),
+                key: files.key.clone(),
+            }),
+        }),
+        ..Options::default()
+    };
+    Listeners::bind(Arc::new(access), options).map_err(admin_error)
+}
+
+/// Serves metrics on a thread of their own, so that a saturated data plane can still be looked at.
+fn export(listener: std::net::TcpListener, exporter: Exporter) -> Result<CancellationToken, Error> {
+    let failed = |source| Error::System { what: "cannot start the metrics listener", source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let watch = Watch::new(Limits { connections: SCRAPERS, ..settings::Bounds::default().listener() });
+    let serve = move || {
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => accept::serve(listener, None, Arc::new(exporter), watch, stopped, Duration::ZERO).await,
+                Err(error) => tracing::error!(%error, "metrics are not served"),
+            }
+        });
+    };
+    std::thread::Builder::new().name("metrics".to_owned()).spawn(serve).map_err(failed)?;
+    Ok(stop)
+}
+
+async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
+    let kek = match &settings.kek {
+        KekSource::File(path) => Kek::from_file(path),
+        KekSource::Env(name) => Kek::from_env(name),
+    };
+    let kek = kek.map_err(|e| Error::Secret(e.to_string()))?;
+    let stores = &settings.stores;
+    let coordination = Sqlite::open(&stores.coordination)
+        .map_err(|e| Error::Store { what: "coordination", path: stores.coordination.clone(), detail: e.to_string() })?;
+    let objects = Directory::open(&stores.objects)
+        .map_err(|e| Error::Store { what: "objects", path: stores.objects.clone(), detail: e.to_string() })?;
+    let options = EngineOptions {
+        coordination: Arc::new(coordination),
+        objects: Arc::new(objects),
+        kek,
+        label: label(),
+        min_free: settings.bounds.min_free.0,
+        max_pending_bytes: settings.bounds.max_pending.bytes(),
+    };
+    Engine::open(options).await.map_err(|e| Error::Engine(e.to_string()))
+}
+
+/// Host name and process id.
+fn label() -> String {
+    let host = rustix::system::uname();
+    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+}
+
+async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Result<(), Error> {
+    if dev && engine.log(dev::LOG).is_none() {
+        create(engine, dev::first_config()?).await?;
+    }
+    for path in &settings.create {
+        let text = std::fs::read_to_string(path).map_err(at("read", path))?;
+        let config = config::parse(&text).map_err(|findings| {
+            let list: Vec<String> = findings.iter().map(|finding| format!("{}:{finding}", path.display())).collect();
+            Error::Create { log: path.display().to_string(), detail: list.join("\n  ") }
+        })?;
+        if engine.log(config.log.as_str()).is_none() {
+            create(engine, config).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
+    let log = config.log.to_string();
+    let caller = log::Caller { actor: "server".to_owned(), idempotency_key: None };
+    let applied = engine.create_log(config, caller).await;
+    let applied = applied.map_err(|e| Error::Create { log: log.clone(), detail: e.to_string() })?;
+    if applied.outcome == ChangeOutcome::Decided {
+        tracing::info!(log, "created");
+    }
+    Ok(())
+}
+
+/// Writes the contexts and the ready line.
+fn announce(
+    settings: &Settings,
+    place: Option<Place<'_>>,
+    url: &str,
+    data: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Result<(), Error> {
+    let Some(Place { dir, first }) = place else {
+        let admin = match (&settings.admin.socket, admin) {
+            (_, Some(address)) if settings.admin.tls.is_some() => format!(", admin https://{address}"),
+            (_, Some(address)) => format!(", admin http://{address}"),
+            (Some(socket), None) => format!(", admin unix:{}", socket.display()),
+            (None, None) => String::new(),
+        };
+        return print(&format!("logd ready: {url}{admin}\n"));
+    };
+    let admin = admin.unwrap_or(settings.data.listen);
+    let socket = settings.admin.socket.as_deref();
+    if first {
+        dev::write_contexts(dir, socket, data, admin)?;
+        if socket.is_none() {
+            tracing::warn!("the path of a Unix socket in {} would be too long: the admin endpoint is on TLS only", dir.display());
+        }
+    } else {
+        tracing::info!("another server is the first on {}: its contexts and its socket stay", dir.display());
+    }
+    let contexts = dir.join("logctl.toml");
+    let log = dev::LOG;
+    print(&format!("logd ready: log {log} at {url}/{log}, admin https://{admin}, contexts in {}\n", contexts.display()))
+}

@@ -1,0 +1,367 @@
+//! `logd.toml`: what needs a restart. Everything that changes while the server runs is in each log's own configuration; no field
+//! is in both.
+//!
+//! Reading is strict: an unknown key or a wrong type is an error with its line. Paths are relative to the file's folder.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::Span;
+use serde::Deserialize;
+use server_admin::Permission;
+
+use crate::net::limits::Limits;
+
+/// The commented example that `logd config example` prints.
+pub(crate) const EXAMPLE: &str = include_str!("settings/example.toml");
+
+/// A settings file, whole and checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Configurations of logs to create when they do not exist.
+    #[serde(default)]
+    pub(crate) create: Vec<PathBuf>,
+    /// For writers and readers.
+    pub(crate) data: Data,
+    /// For operators.
+    #[serde(default)]
+    pub(crate) admin: Admin,
+    /// For Prometheus.
+    pub(crate) metrics: Option<Metrics>,
+    /// Where everything is kept.
+    pub(crate) stores: Stores,
+    /// The key-encryption key.
+    pub(crate) kek: KekSource,
+    /// What clients may take.
+    #[serde(default, rename = "limits")]
+    pub(crate) bounds: Bounds,
+}
+
+/// The data plane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// How clients reach it, when that differs (behind a proxy).
+    pub(crate) url: Option<String>,
+    /// Plain HTTP without it.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// A certificate chain and its key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// PEM, the server's certificate first.
+    pub(crate) cert: PathBuf,
+    /// PEM.
+    pub(crate) key: PathBuf,
+}
+
+/// The admin endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Unix socket; peers are known by their uid.
+    pub(crate) socket: Option<PathBuf>,
+    /// Who may do what over the socket; absent: the user that runs the server may do everything.
+    pub(crate) users: Option<Vec<User>>,
+    /// TCP address; peers need a token.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Required unless the address is a loopback one.
+    pub(crate) tls: Option<TlsFiles>,
+    /// The file of hashed tokens.
+    pub(crate) tokens: Option<PathBuf>,
+}
+
+/// A local user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    /// Numeric user id.
+    pub(crate) uid: u32,
+    /// `resource:verb:log`.
+    pub(crate) permissions: Vec<Permission>,
+}
+
+/// The metrics listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metrics {
+    /// A loopback address.
+    pub(crate) listen: SocketAddr,
+}
+
+/// The two stores.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stores {
+    /// The SQLite file.
+    pub(crate) coordination: PathBuf,
+    /// The folder of tiles, bundles, checkpoints and large batches.
+    pub(crate) objects: PathBuf,
+}
+
+/// Where the key-encryption key comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub(crate) enum KekSource {
+    /// A file of mode 0600: 32 bytes in base64.
+    File(PathBuf),
+    /// An environment variable with the same.
+    Env(String),
+}
+
+/// Limits, as an operator writes them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Bounds {
+    /// Connections of the data plane at a time.
+    pub(crate) connections: usize,
+    /// Bytes of a request's head.
+    pub(crate) header_bytes: Size,
+    /// Time for a request's head.
+    pub(crate) header_timeout: Span,
+    /// Time for a request's body.
+    pub(crate) body_timeout: Span,
+    /// Time without a request or progress of an answer.
+    pub(crate) idle_timeout: Span,
+    /// How long `Log-Ack: published` waits.
+    pub(crate) publish_timeout: Span,
+    /// How long a stop waits for requests in flight.
+    pub(crate) shutdown_grace: Span,
+    /// Space that stays free on the objects' file system; with less, writes are refused.
+    pub(crate) min_free: Size,
+    /// Entries that may wait for publication, per log.
+    pub(crate) max_pending: Size,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            header_bytes: Size(16 << 10),
+            header_timeout: Span::from_secs(10),
+            body_timeout: Span::from_secs(30),
+            idle_timeout: Span::from_secs(75),
+            publish_timeout: Span::from_secs(30),
+            shutdown_grace: Span::from_secs(10),
+            min_free: Size(16 << 20),
+            max_pending: Size(64 << 20),
+        }
+    }
+}
+
+impl Bounds {
+    /// Those of a listener.
+    pub(crate) fn listener(&self) -> Limits {
+        Limits {
+            connections: self.connections,
+            header_bytes: self.header_bytes.bytes(),
+            header_timeout: self.header_timeout.duration(),
+            body_timeout: self.body_timeout.duration(),
+            idle_timeout: self.idle_timeout.duration(),
+        }
+    }
+
+    /// How long a stop waits.
+    pub(crate) fn grace(&self) -> Duration {
+        self.shutdown_grace.duration()
+    }
+}
+
+/// A number of bytes as an operator writes it: `16MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Size(pub(crate) u64);
+
+impl Size {
+    /// As a length in memory.
+    pub(crate) fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+        const WRONG: &str = "a size is a whole number and a unit (B, KiB, MiB or GiB), for example 16MiB";
+        let (digits, shift) =
+            UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).ok_or(WRONG)?;
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(WRONG);
+        }
+        let number: u64 = digits.parse().map_err(|_| WRONG)?;
+        number.checked_mul(1 << shift).map(Self).ok_or(WRONG)
+    }
+}
+
+/// What is wrong with a settings file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct SettingsError {
+    path: PathBuf,
+    line: Option<usize>,
+    problem: String,
+    #[source]
+    source: Option<std::io::Error>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl Settings {
+    /// Reads a settings file.
+    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SettingsError {
+            path: path.to_owned(),
+            line: None,
+            problem: "cannot read the settings".to_owned(),
+            source: Some(source),
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of the settings file at `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
+        let error = |line, problem| SettingsError { path: path.to_owned(), line, problem, source: None };
+        let mut settings: Self = toml::from_str(text).map_err(|e| {
+            let line = e.span().map(|span| 1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count());
+            error(line, e.message().replace('\n', "; "))
+        })?;
+        if let Some((key, problem)) = settings.wrong() {
+            let line = text.lines().position(|line| line.trim_start().starts_with(key)).map(|at| at + 1);
+            return Err(error(line, problem));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        settings.paths().for_each(|path| *path = folder.join(&*path));
+        Ok(settings)
+    }
+
+    /// What is well-formed but makes no sense: the key it is about, and what to do.
+    fn wrong(&self) -> Option<(&'static str, String)> {
+        let loopback = |address: &SocketAddr| address.ip().is_loopback();
+        if let Some(metrics) = self.metrics.as_ref().filter(|metrics| !loopback(&metrics.listen)) {
+            let problem = format!("metrics are served on a loopback address only, not on {}", metrics.listen);
+            return Some(("[metrics]", problem));
+        }
+        if let Some(listen) = self.admin.listen {
+            if self.admin.tokens.is_none() {
+                return Some(("[admin]", format!("admin.listen {listen} needs admin.tokens: nobody could log in")));
+            }
+            if self.admin.tls.is_none() && !loopback(&listen) {
+                return Some(("[admin]", format!("admin.listen {listen} is not a loopback address and needs admin.tls")));
+            }
+        }
+        if self.bounds.connections == 0 {
+            return Some(("connections", "limits.connections must be at least 1".to_owned()));
+        }
+        // hyper's smallest buffer.
+        if self.bounds.header_bytes.0 < 8 << 10 {
+            return Some(("header_bytes", "limits.header_bytes must be at least 8KiB".to_owned()));
+        }
+        None
+    }
+
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        fn files(tls: &mut Option<TlsFiles>) -> impl Iterator<Item = &mut PathBuf> {
+            tls.iter_mut().flat_map(|tls| [&mut tls.cert, &mut tls.key])
+        }
+        let Self { create, data, admin, stores, kek, .. } = self;
+        let kek = match kek {
+            KekSource::File(path) => Some(path),
+            KekSource::Env(_) => None,
+        };
+        create
+            .iter_mut()
+            .chain(files(&mut data.tls))
+            .chain(files(&mut admin.tls))
+            .chain(&mut admin.socket)
+            .chain(&mut admin.tokens)
+            .chain([&mut stores.coordination, &mut stores.objects])
+            .chain(kek)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        Settings::parse(text, Path::new("/etc/logd/logd.toml")).map_err(|e| e.to_string())
+    }
+
+    const LEAST: &str = "[data]\nlisten = '127.0.0.1:1'\n[stores]\ncoordination = 'c.db'\nobjects = '/o'\n[kek]\nfile = 'kek'\n";
+
+    #[test]
+    fn the_example_is_valid_and_shows_the_defaults() {
+        let settings = parse(EXAMPLE).unwrap();
+        let (shown, default) = (format!("{:?}", settings.bounds), format!("{:?}", Bounds::default()));
+        assert_eq!(shown, default, "the example names every default");
+        assert_eq!(settings.admin.socket.as_deref(), Some(Path::new("/etc/logd/admin.sock")));
+        // What is commented out is valid too.
+        let all: String = EXAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).map(|line| format!("{line}\n")).collect();
+        let settings = parse(&all).unwrap();
+        assert!(settings.metrics.is_some() && settings.data.tls.is_some() && settings.data.url.is_some());
+        assert_eq!(settings.create, [Path::new("/etc/logd/argon.yaml")]);
+    }
+
+    #[test]
+    fn few_lines_are_enough_and_paths_follow_the_file() {
+        let settings = parse(LEAST).unwrap();
+        assert_eq!(settings.stores.coordination, Path::new("/etc/logd/c.db"));
+        assert_eq!(settings.stores.objects, Path::new("/o"));
+        assert!(matches!(settings.kek, KekSource::File(path) if path == Path::new("/etc/logd/kek")));
+        assert!(settings.admin.socket.is_none() && settings.metrics.is_none());
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_remedy() {
+        for (extra, line, needle) in [
+            ("[data]\nlisten = 7", 2, "expected"),
+            ("[data]\nlisten = '127.0.0.1:1'\nlissten = 1", 3, "unknown field `lissten`"),
+            ("[data]\nlisten = '127.0.0.1:1'\nlisten = '127.0.0.1:1'", 3, "duplicate key"),
+        ] {
+            let error = parse(extra).unwrap_err();
+            assert!(error.starts_with(&format!("/etc/logd/logd.toml:{line}: ")) && error.contains(needle), "{error}");
+        }
+        for (extra, line, needle) in [
+            ("[metrics]\nlisten = '0.0.0.0:1'", 8, "loopback"),
+            ("[admin]\nlisten = '127.0.0.1:1'", 8, "admin.tokens"),
+            ("[admin]\ntokens = 't'\nlisten = '10.0.0.1:1'", 8, "admin.tls"),
+            ("[limits]\nheader_bytes = '1KiB'", 9, "8KiB"),
+            ("[limits]\nconnections = 0", 9, "at least 1"),
+            ("[limits]\nmin_free = '16 MB'", 9, "for example 16MiB"),
+            ("[limits]\nidle_timeout = 75", 9, "string"),
+            ("[limits]\nidle_timeout = '75'", 9, "for example"),
+            ("[[admin.users]]\nuid = 0\npermissions = ['root']", 10, "permission"),
+        ] {
+            let error = parse(&format!("{LEAST}{extra}\n")).unwrap_err();
+            assert!(error.starts_with(&format!("/etc/logd/logd.toml:{line}: ")) && error.contains(needle), "{error}");
+        }
+        let error = parse("[data]\nlisten = '127.0.0.1:1'\n").unwrap_err();
+        assert!(error.contains("missing field `stores`"), "{error}");
+    }
+
+    #[test]
+    fn sizes_have_one_spelling_of_each_unit() {
+        for (text, expected) in [("0B", Some(0)), ("7KiB", Some(7168)), ("16MiB", Some(16 << 20)), ("2GiB", Some(2 << 30))] {
+            assert_eq!(Size::try_from(text.to_owned()).ok().map(|size| size.0), expected, "{text}");
+        }
+        for text in ["", "B", "16", "16M", "16mib", "1.5GiB", "-1B", "16 MiB", "18446744073709551615GiB"] {
+            assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+}
