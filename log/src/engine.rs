@@ -103,8 +103,9 @@ struct Heartbeat {
     time: u64,
 }
 
-struct Running1 {
-    log: Log,
+/// An open log and its tasks.
+struct Opened {
+    log: Arc<Log>,
     closing: watch::Sender<bool>,
     batcher: JoinHandle<()>,
     sth: JoinHandle<()>,
@@ -122,7 +123,7 @@ pub struct Engine {
     max_pending: usize,
     low_space: Arc<AtomicBool>,
     skewed: Arc<AtomicBool>,
-    logs: RwLock<BTreeMap<String, Running1>>,
+    logs: RwLock<BTreeMap<String, Opened>>,
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -146,7 +147,7 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
         });
         engine.open_new_logs().await?;
-        if engine.get(SYSTEM).is_none() {
+        if engine.log(SYSTEM).is_none() {
             let shard = ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
             let config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
             let caller = Caller { actor: "server".to_owned(), idempotency_key: None };
@@ -159,22 +160,18 @@ impl Engine {
         Ok(engine)
     }
 
-    fn get(&self, name: &str) -> Option<Log> {
-        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|r| r.log.clone())
-    }
-
-    fn all(&self) -> Vec<Log> {
-        self.logs.read().unwrap_or_else(PoisonError::into_inner).values().map(|r| r.log.clone()).collect()
-    }
-
     /// The log of that name.
     pub fn log(&self, name: &str) -> Option<Arc<Log>> {
-        self.get(name).map(Arc::new)
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|r| Arc::clone(&r.log))
+    }
+
+    fn all(&self) -> Vec<Arc<Log>> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner).values().map(|r| Arc::clone(&r.log)).collect()
     }
 
     /// Every log but the system log, by name.
     pub fn logs(&self) -> Vec<Arc<Log>> {
-        self.all().into_iter().filter(|l| l.name() != SYSTEM).map(Arc::new).collect()
+        self.all().into_iter().filter(|l| l.name() != SYSTEM).collect()
     }
 
     /// The system log; `None` only while the engine opens.
@@ -213,7 +210,7 @@ impl Engine {
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
         self.open_log(&name).await?;
-        let log = self.get(&name).ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
+        let log = self.log(&name).ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
         let core = &log.core;
         let mut applied = Applied {
             operation: core.tokens.make(now_ms()).to_string(),
@@ -261,7 +258,7 @@ impl Engine {
         let rows = self.store.scan(LOGS, LOGS, 10_000).await?;
         for (key, _) in rows {
             let name = &key[LOGS.len()..];
-            if self.get(name).is_none() {
+            if self.log(name).is_none() {
                 self.open_log(name).await?;
             }
         }
@@ -270,7 +267,7 @@ impl Engine {
 
     async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
         let _one = self.opening.lock().await;
-        if self.get(name).is_some() {
+        if self.log(name).is_some() {
             return Ok(());
         }
         let running = self.start(name).await?;
@@ -279,7 +276,7 @@ impl Engine {
     }
 
     /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
-    async fn start(self: &Arc<Self>, name: &str) -> Result<Running1, StoreError> {
+    async fn start(self: &Arc<Self>, name: &str) -> Result<Opened, StoreError> {
         let keys = Keys::new(name);
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
         let (pending, slots) = Pending::new();
@@ -356,11 +353,11 @@ impl Engine {
         let fetch =
             Fetch { core: Arc::clone(&core), slots, cuts: requests, growing, state: snapshot, recovered: state.len, integrated, batches: Vec::new() };
         let committer = Arc::clone(&core);
-        Ok(Running1 {
+        Ok(Opened {
             batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),
             sth: tokio::spawn(sth.run()),
             others: vec![tokio::spawn(fetch.run()), tokio::spawn(follow(Arc::clone(&core)))],
-            log: Log { core },
+            log: Arc::new(Log { core }),
             closing,
         })
     }
@@ -448,7 +445,7 @@ impl Engine {
     /// Takes no more writes, commits what is queued, publishes what is ordered, and stops.
     pub async fn shutdown(&self) {
         let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
-        let logs: Vec<Running1> = logs.into_values().collect();
+        let logs: Vec<Opened> = logs.into_values().collect();
         logs.iter().for_each(|l| l.log.core.batcher.close());
         for log in logs {
             let _ = log.batcher.await;
