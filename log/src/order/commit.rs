@@ -209,7 +209,8 @@ impl Order {
         }
         let first = self.state().len;
         let began = Instant::now();
-        let (mut seen, mut rounds, mut announced_at, mut doubt, mut fresh) = (first, 0, None, false, false);
+        let (mut seen, mut rounds, mut announced_at) = (first, 0, None);
+        let (mut doubt, mut fresh, mut lost) = (false, false, false);
         loop {
             let len = {
                 let view = self.view();
@@ -239,7 +240,7 @@ impl Order {
             if len > seen + WINDOW {
                 seen = len; // The announcement is dead for everybody: announce anew.
             }
-            if rounds > 0 && announced_at != Some(seen) {
+            if lost && announced_at != Some(seen) {
                 doubt = true;
                 match self.announce(seen, &open).await {
                     Outcome::Committed => announced_at = Some(seen),
@@ -247,7 +248,7 @@ impl Order {
                 }
             }
             rounds += 1;
-            match self.decide(&open, announced_at.is_some()).await {
+            match self.decide(&open, announced_at.is_some(), rounds > 1).await {
                 Outcome::Committed => {}
                 Outcome::Failed(e) if !doubt => {
                     answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Err(CommitError::Store(e.clone()))));
@@ -256,8 +257,10 @@ impl Order {
                 other => {
                     doubt |= matches!(other, Outcome::Unknown(_));
                     self.note("decide", &other).await;
-                    if let Err(e) = self.refresh().await {
-                        tracing::warn!(error = %e, "cannot read the slots");
+                    // Refused with no new slot: only the bag was not empty, and the next proposal looks into it.
+                    match self.refresh().await {
+                        Ok(new) => lost |= new > 0 || doubt,
+                        Err(e) => tracing::warn!(error = %e, "cannot read the slots"),
                     }
                 }
             }
@@ -293,10 +296,10 @@ impl Order {
         self.store.transact(Transaction { puts, ..Transaction::default() }).await
     }
 
-    /// Proposes the next slot.
-    async fn decide(&self, open: &[&Mine], announced: bool) -> Outcome {
+    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty.
+    async fn decide(&self, open: &[&Mine], announced: bool, look: bool) -> Outcome {
         let next = self.state().len;
-        let bag = match self.bag(next).await {
+        let bag = match if look { self.bag(next).await } else { Ok(Vec::new()) } {
             Ok(bag) => bag,
             Err(e) => return Outcome::Failed(e),
         };
@@ -317,6 +320,10 @@ impl Order {
             puts: if announced { Vec::new() } else { self.inline(open) },
             deletes: bag.into_iter().filter(|(_, a)| slot.tokens().any(|t| t == a.work.token())).map(|(key, _)| key).collect(),
         };
+        if !look {
+            let from = self.keys.bag_from(next.saturating_sub(WINDOW));
+            transaction.guards.push(Guard::NoneFrom(self.keys.bag(), from));
+        }
         if let Some(decision) = &slot.control {
             transaction.puts.push((self.keys.history_item(next), bytes.clone()));
             transaction.puts.push((self.keys.operation(decision.operation), record::encode_number(next)));

@@ -45,6 +45,9 @@ impl MemoryCoordination {
                     Some(Ok(holds)) => holds,
                     Some(Err(error)) => return Outcome::Failed(error),
                 },
+                Guard::NoneFrom(prefix, from) => {
+                    rows.range(prefix.max(from).clone()..).next().is_none_or(|(key, _)| !key.starts_with(prefix))
+                }
             };
             if !holds {
                 return Outcome::Refused;

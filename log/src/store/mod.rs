@@ -36,6 +36,8 @@ pub enum Guard {
     /// The value's first eight bytes, as a big-endian integer, are at most this; an absent key counts as 0. A shorter
     /// value is corrupt: the transaction fails.
     AtMost(Key, u64),
+    /// No key that begins with the first and is not below the second.
+    NoneFrom(Key, Key),
 }
 
 /// All or nothing: if every guard holds, all puts and deletes apply; else none does.

@@ -26,6 +26,7 @@ fn guard() -> impl Strategy<Value = Guard> {
         key().prop_map(Guard::Absent),
         key().prop_map(Guard::Present),
         (key(), 0..4u64).prop_map(|(key, most)| Guard::AtMost(key, most)),
+        (key(), key()).prop_map(|(prefix, from)| Guard::NoneFrom(prefix, from)),
     ]
 }
 
@@ -61,6 +62,7 @@ fn apply(model: &mut BTreeMap<String, Bytes>, transaction: &Transaction) -> Opti
                 None => true,
                 Some(value) => u64::from_be_bytes(value.get(..8)?.try_into().ok()?) <= *most,
             },
+            Guard::NoneFrom(prefix, from) => !model.keys().any(|key| key.starts_with(prefix) && key >= from),
         };
         if !holds {
             return Some(false);

@@ -310,6 +310,13 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
             None => Ok(true),
             Some(bytes) => at_most(key, &bytes.unwrap_or_default(), *most),
         },
+        Guard::NoneFrom(prefix, from) => {
+            let mut statement = connection
+                .prepare_cached("SELECT key FROM kv WHERE key >= ?1 ORDER BY key LIMIT 1")
+                .map_err(|error| failure(&error))?;
+            let first = statement.query_row([prefix.max(from)], |row| row.get::<_, String>(0)).optional();
+            Ok(first.map_err(|error| failure(&error))?.is_none_or(|key| !key.starts_with(prefix)))
+        }
     }
 }
 

@@ -1,0 +1,203 @@
+//! `fsck`: reads the stores and checks that everything in them follows from the order and leads to what was signed.
+//!
+//! It only reads, uses no key, and trusts nothing but the shards' public keys, which are in the slots. The server may run
+//! meanwhile: what moves is read again before it is called wrong. What must never happen: a clean report over damaged data,
+//! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
+
+mod order;
+mod rows;
+mod shard;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::order::keys::LOGS;
+use crate::record;
+use crate::store::{Coordination, Objects, StoreError};
+
+/// Something that is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The log.
+    pub log: String,
+    /// The key in the coordination store, or the path in the object store.
+    pub place: String,
+    /// Which of the two stores.
+    pub store: Place,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+/// A store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The coordination store.
+    Coordination,
+    /// The object store.
+    Objects,
+}
+
+/// What is in the stores and not needed: interrupted work of dead processes. Harmless, and counted so that its growth shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Litter {
+    /// Announcements that are ordered already or count no more.
+    pub announcements: u64,
+    /// Batches that no slot needs.
+    pub batches: u64,
+    /// Config documents, sealed keys and roots that nothing names.
+    pub rows: u64,
+    /// Objects that belong to no shard, or are ahead of what is published.
+    pub objects: u64,
+}
+
+/// What was checked in one log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LogReport {
+    /// Its name.
+    pub name: String,
+    /// Number of slots ever decided.
+    pub slots: u64,
+    /// The first slot that is still kept.
+    pub floor: u64,
+    /// Entries ordered.
+    pub ordered: u64,
+    /// Entries under a published root, all of which were hashed again.
+    pub published: u64,
+    /// Shards, the planned ones too.
+    pub shards: u64,
+    /// Tiles and bundles that were read.
+    pub objects: u64,
+    /// What a restart of the server finishes: a checkpoint or a seal that is not written yet.
+    pub unfinished: Vec<String>,
+    /// What nobody needs.
+    pub litter: Litter,
+}
+
+/// The result.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// One for each log, by name.
+    pub logs: Vec<LogReport>,
+    /// Everything that is wrong; empty when all is well.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// How far the check is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The log being checked.
+    pub log: &'a str,
+    /// The shard being checked; `None` while the order is.
+    pub shard: Option<&'a str>,
+    /// Slots or entries checked so far.
+    pub done: u64,
+    /// Slots or entries there are, where that is known.
+    pub total: Option<u64>,
+}
+
+/// Told how far the check is, often.
+pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
+
+/// What to do about damage.
+pub(crate) mod remedy {
+    /// Rows of the order and positions.
+    pub(crate) const ROW: &str = "stop the server and restore the coordination store from a backup; do not edit the row";
+    /// Entries.
+    pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
+    /// Hash tiles.
+    pub(crate) const TILE: &str = "restore this file from a backup or a mirror; the entries it is computed from are intact";
+    /// Checkpoints.
+    pub(crate) const CHECKPOINT: &str = "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
+    /// Seals.
+    pub(crate) const SEAL: &str = "remove this file and restart the server, which seals the shard again";
+    /// Where two things contradict each other and either may be wrong.
+    pub(crate) const CONFLICT: &str = "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
+    /// The disk.
+    pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
+    /// Sealed keys.
+    pub(crate) const KEY: &str = "restore this row from a backup: without it nothing more can be signed for the shard";
+    /// Announcements.
+    pub(crate) const BAG: &str = "remove the row: its author has been told that the outcome is unknown";
+}
+
+/// Collects what is wrong in one log.
+pub(crate) struct Findings<'a> {
+    log: &'a str,
+    list: Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn row(&mut self, key: impl Into<String>, what: impl std::fmt::Display, remedy: &'static str) {
+        self.add(key.into(), Place::Coordination, what.to_string(), remedy);
+    }
+
+    fn object(&mut self, path: impl Into<String>, what: impl std::fmt::Display, remedy: &'static str) {
+        self.add(path.into(), Place::Objects, what.to_string(), remedy);
+    }
+
+    fn add(&mut self, place: String, store: Place, what: String, remedy: &'static str) {
+        // One place may be looked at from several sides; the first that finds it wrong has said enough.
+        if !self.names(&place) {
+            self.list.push(Finding { log: self.log.to_owned(), place, store, what, remedy });
+        }
+    }
+
+    fn names(&self, place: &str) -> bool {
+        self.list.iter().any(|finding| finding.place == place)
+    }
+}
+
+/// Checks every log of a pair of stores.
+///
+/// # Errors
+/// [`StoreError`] when the coordination store does not answer. Damage is no error but a finding, as is an object that cannot
+/// be read.
+pub async fn fsck(
+    coordination: &dyn Coordination,
+    objects: &dyn Objects,
+    watcher: Watcher<'_>,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    for (key, bytes) in rows::all(coordination, LOGS).await? {
+        let name = &key[LOGS.len()..];
+        let mut findings = Findings { log: name, list: Vec::new() };
+        match record::decode::<String>(&bytes) {
+            Ok(written) if written == name => {}
+            Ok(written) => findings.row(&key, format!("names the log {written}"), remedy::ROW),
+            Err(error) => findings.row(&key, error, remedy::ROW),
+        }
+        let log = log(coordination, objects, name, &mut findings, watcher).await?;
+        report.logs.push(log);
+        report.findings.append(&mut findings.list);
+    }
+    Ok(report)
+}
+
+async fn log(
+    coordination: &dyn Coordination,
+    objects: &dyn Objects,
+    name: &str,
+    findings: &mut Findings<'_>,
+    watcher: Watcher<'_>,
+) -> Result<LogReport, StoreError> {
+    // Positions first: whatever they cover must be in the slots and tiles that are read after them.
+    let mut report = LogReport { name: name.to_owned(), ..LogReport::default() };
+    let positions = shard::positions(coordination, name, findings).await?;
+    let order = order::check(coordination, name, findings, &mut report, watcher).await?;
+    rows::check(coordination, objects, &order, &positions, findings, &mut report).await?;
+    shard::check(coordination, objects, &order, &positions, findings, &mut report, watcher).await?;
+    Ok(report)
+}

@@ -1,0 +1,271 @@
+//! Everything beside the slots in the coordination store: history, documents, sealed keys, announcements, batches.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use tlog::Hash;
+
+use super::order::Order;
+use super::shard::Positions;
+use super::{Findings, LogReport, remedy};
+use crate::order::WINDOW;
+use crate::order::keys::{Keys, trailing_number};
+use crate::order::slot::{BatchRef, Control, Slot, Token, Work};
+use crate::order::state::Phase;
+use crate::record;
+use crate::store::{Coordination, Key, Objects, StoreError};
+
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+/// Version byte, nonce, seed and tag of a sealed key.
+const SEALED_KEY: usize = 1 + 12 + 32 + 16;
+
+/// All rows under a prefix; for prefixes that hold few.
+pub(super) async fn all(store: &dyn Coordination, prefix: &str) -> Result<Vec<(Key, Bytes)>, StoreError> {
+    let (mut rows, mut from) = (Vec::new(), prefix.to_owned());
+    loop {
+        let page = store.scan(prefix, &from, PAGE).await?;
+        let full = page.len() == PAGE;
+        if let Some((last, _)) = page.last() {
+            from = format!("{last}\0");
+        }
+        rows.extend(page);
+        if !full {
+            return Ok(rows);
+        }
+    }
+}
+
+pub(super) async fn check(
+    store: &dyn Coordination,
+    objects: &dyn Objects,
+    order: &Order,
+    positions: &Positions,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<(), StoreError> {
+    history(store, order, findings).await?;
+    documents(store, order, findings, report).await?;
+    signing_keys(store, order, findings, report).await?;
+    let announced = bag(store, order, findings, report).await?;
+    let needed = batches(store, objects, order, positions, findings).await?;
+    litter(store, objects, order, &announced, &needed, report).await
+}
+
+/// Decided controls outlive their slots.
+async fn history(store: &dyn Coordination, order: &Order, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+    let keys = &order.keys;
+    for (key, bytes) in all(store, &keys.history()).await? {
+        let slot = match record::decode::<Slot>(&bytes) {
+            Ok(slot) => slot,
+            Err(error) => {
+                findings.row(key, error, remedy::ROW);
+                continue;
+            }
+        };
+        let Some(decision) = slot.control.as_ref().filter(|_| keys.history_item(slot.number) == key) else {
+            findings.row(key, format!("holds slot {}, which decided no control here", slot.number), remedy::ROW);
+            continue;
+        };
+        if order.slots.get(&slot.number).is_some_and(|kept| **kept != slot) {
+            findings.row(key, format!("is not what slot {} says", slot.number), remedy::CONFLICT);
+        }
+        let operation = keys.operation(decision.operation);
+        match store.get(&operation).await?.as_deref().map(record::decode_number) {
+            Some(Ok(number)) if number == slot.number => {}
+            Some(_) => findings.row(operation, format!("does not name slot {}, which decided it", slot.number), remedy::ROW),
+            None => findings.row(operation, "missing", remedy::ROW),
+        }
+    }
+    for slot in order.slots.values().filter(|slot| slot.control.is_some()) {
+        let key = keys.history_item(slot.number);
+        if store.get(&key).await?.is_none() {
+            findings.row(key, "missing", remedy::ROW);
+        }
+    }
+    Ok(())
+}
+
+async fn documents(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<(), StoreError> {
+    let keys = &order.keys;
+    let mut named: HashSet<Hash> = HashSet::new();
+    if order.state.generation > 0 {
+        named.insert(order.state.document);
+    }
+    for (_, bytes) in all(store, &keys.history()).await? {
+        let decision = record::decode::<Slot>(&bytes).ok().and_then(|slot| slot.control);
+        if let Some(Control::Reconfigure { document, .. }) = decision.map(|decision| decision.control) {
+            named.insert(document);
+        }
+    }
+    for document in &named {
+        let key = keys.document(document);
+        match store.get(&key).await? {
+            Some(bytes) if record::digest(&bytes) == *document => {}
+            Some(_) => findings.row(key, "its bytes do not have the digest in its name", remedy::ROW),
+            None => findings.row(key, "missing, although a slot names it", remedy::ROW),
+        }
+    }
+    let prefix = document_prefix(keys);
+    let unnamed = |key: &str| !named.iter().any(|document| keys.document(document) == key);
+    report.litter.rows += all(store, &prefix).await?.iter().filter(|(key, _)| unnamed(key)).count() as u64;
+    Ok(())
+}
+
+fn document_prefix(keys: &Keys) -> String {
+    let any = keys.document(&Hash([0; 32]));
+    any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"))
+}
+
+async fn signing_keys(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<(), StoreError> {
+    let keys = &order.keys;
+    let any = keys.signing_key(0);
+    let prefix = any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"));
+    let mut rows = all(store, &prefix).await?;
+    for shard in order.state.shards.iter() {
+        let key = keys.signing_key(shard.identity.tree_id);
+        let at = rows.iter().position(|(row, _)| *row == key);
+        match at.map(|at| rows.swap_remove(at)) {
+            Some((_, sealed)) if sealed.len() == SEALED_KEY && sealed[0] == 1 => {}
+            Some(_) => findings.row(key, "is not a sealed key", remedy::KEY),
+            // A closed shard needs only its public key.
+            None if matches!(shard.phase, Phase::Frozen { .. }) => {}
+            None => findings.row(key, format!("missing: shard {} cannot sign", shard.identity.name), remedy::KEY),
+        }
+    }
+    report.litter.rows += rows.len() as u64;
+    Ok(())
+}
+
+/// Announcements that still count; the others are litter.
+async fn bag(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<HashSet<Token>, StoreError> {
+    let ordered: HashSet<Token> = order.slots.values().flat_map(|slot| slot.tokens().collect::<Vec<_>>()).collect();
+    let mut live = HashSet::new();
+    for (key, bytes) in all(store, &order.keys.bag()).await? {
+        let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse::<u64>().ok());
+        match (seen, record::decode::<Work>(&bytes)) {
+            (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
+                let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
+                if ordered.contains(&work.token()) || frozen || seen + WINDOW < order.state.len {
+                    report.litter.announcements += 1;
+                } else {
+                    live.insert(work.token());
+                }
+            }
+            (_, Err(error)) => findings.row(key, error, remedy::BAG),
+            _ => findings.row(key, "does not belong under this key", remedy::BAG),
+        }
+    }
+    Ok(live)
+}
+
+/// Every ordered batch whose entries are not published yet is there, and is what its slot says. Answers their tokens.
+async fn batches(
+    store: &dyn Coordination,
+    objects: &dyn Objects,
+    order: &Order,
+    positions: &Positions,
+    findings: &mut Findings<'_>,
+) -> Result<HashSet<Token>, StoreError> {
+    let mut needed = HashSet::new();
+    for slot in order.slots.values() {
+        for (start, batch) in slot.placed() {
+            let Some(shard) = order.state.shard_at(start) else { continue };
+            let end = start + batch.entries - shard.start().unwrap_or(start);
+            if end <= positions.published(&shard.identity.name) {
+                continue;
+            }
+            needed.insert(batch.token);
+            let key = order.keys.batch(batch.token);
+            let bytes = if batch.object { objects.get(&key).await } else { store.get(&key).await };
+            let what = match bytes {
+                Ok(Some(bytes)) => wrong(batch, &bytes),
+                // A running server may have published it and let it go since.
+                Ok(None) if positions.now(store, order, &shard.identity.name).await? >= end => None,
+                Ok(None) => Some(format!("missing, although slot {} orders it and it is not published", slot.number)),
+                Err(error) => Some(error.to_string()),
+            };
+            match what {
+                Some(what) if batch.object => findings.object(key, what, remedy::ENTRIES),
+                Some(what) => findings.row(key, what, remedy::ENTRIES),
+                None => {}
+            }
+        }
+    }
+    Ok(needed)
+}
+
+fn wrong(batch: &BatchRef, bytes: &[u8]) -> Option<String> {
+    if record::digest(bytes) != batch.digest {
+        return Some("its bytes are not those that were ordered".into());
+    }
+    let (mut rest, mut entries) = (bytes, 0);
+    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+        let Some(tail) = tail.get(usize::from(u16::from_be_bytes(*length))..) else {
+            return Some("ends inside an entry".into());
+        };
+        (rest, entries) = (tail, entries + 1);
+    }
+    let whole = rest.is_empty() && entries == batch.entries;
+    (!whole).then(|| format!("holds {entries} entries; its slot says {}", batch.entries))
+}
+
+async fn litter(
+    store: &dyn Coordination,
+    objects: &dyn Objects,
+    order: &Order,
+    announced: &HashSet<Token>,
+    needed: &HashSet<Token>,
+    report: &mut LogReport,
+) -> Result<(), StoreError> {
+    let used = |key: &str| {
+        let token = key.rsplit('/').next().and_then(|token| token.parse::<Token>().ok());
+        token.is_some_and(|token| announced.contains(&token) || needed.contains(&token))
+    };
+    // Values may be large, and there may be many: only the keys are kept.
+    let (prefix, mut from) = (order.keys.batches(), order.keys.batches());
+    loop {
+        let page = store.scan(&prefix, &from, 64).await?;
+        report.litter.batches += page.iter().filter(|(key, _)| !used(key)).count() as u64;
+        match page.last() {
+            Some((last, _)) if page.len() == 64 => from = format!("{last}\0"),
+            _ => break,
+        }
+    }
+    // What cannot be listed is found out when it is read.
+    let large = objects.list(order.keys.batches().trim_end_matches('/')).await.unwrap_or_default();
+    report.litter.batches += large.iter().filter(|path| !used(path)).count() as u64;
+    // Operations whose slot decided nothing of the kind.
+    let any = order.keys.operation(Token::from_bytes([0; 16]));
+    let prefix = any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"));
+    for (_, bytes) in all(store, &prefix).await? {
+        let number = record::decode_number(&bytes).ok();
+        let named = match number {
+            Some(number) => store.get(&order.keys.history_item(number)).await?.is_some(),
+            None => false,
+        };
+        report.litter.rows += u64::from(!named);
+    }
+    Ok(())
+}
+
+/// The size in the key of a root.
+pub(super) fn root_size(key: &str) -> Option<u64> {
+    trailing_number(key)
+}
