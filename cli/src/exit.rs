@@ -163,7 +163,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::NOT_FOUND => (
             REFUSED,
-            "`logctl status` and `logctl shard list` show what there is",
+            "`logctl status`, `logctl shard list` and `logctl op list` show what there is",
         ),
         codes::STALE => (
             CONFLICT,
@@ -196,11 +196,17 @@ fn problem_row(problem: &Problem) -> Row {
             "please report this, with the command that led to it and the server's log",
         ),
     };
-    Row::new(
-        exit,
-        &problem.code,
-        problem.hint.clone().unwrap_or_else(|| hint.into()),
-    )
+    // The server knows this log better, except where its advice is about HTTP.
+    let about_http = matches!(
+        problem.code.as_str(),
+        codes::UNAUTHENTICATED | codes::STALE | codes::PRECONDITION_REQUIRED | codes::BAD_REQUEST
+    );
+    let specific = match problem.findings.as_slice() {
+        [only] => only.hint.as_ref(),
+        _ => None,
+    };
+    let theirs = specific.or(problem.hint.as_ref()).filter(|_| !about_http);
+    Row::new(exit, &problem.code, theirs.map_or(hint, String::as_str))
 }
 
 fn suggestion(kind: &str, name: &str, known: &[String]) -> String {

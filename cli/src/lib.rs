@@ -1,12 +1,11 @@
 //! `logctl`: changes a running transparency log.
 //!
-//! The way through: [`args`] (what was typed) → [`request`] (what is meant) → [`commands`] (what is done) → [`report`]
-//! (what came of it) → [`render`] and [`ui`] (what is shown). Each step knows only its neighbours. [`error`] holds the
-//! situations, [`exit`] what each looks like to a script.
-
-#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "tests"))]
+//! The way through: `args` (what was typed) → `request` (what is meant) → `commands` (what is done) → `report`
+//! (what came of it) → `render` and `ui` (what is shown). Each step knows only its neighbours. `error` holds the
+//! situations, `exit` what each looks like to a script.
 
 mod args;
+mod audit;
 mod client;
 mod commands;
 mod error;

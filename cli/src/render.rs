@@ -55,7 +55,10 @@ pub(crate) fn error(error: &Error, look: Look) -> String {
     match error {
         Error::Invalid { subject, findings } => text.push_str(&self::findings(subject, findings)),
         Error::Problem(problem) => {
-            text.push_str(&findings("the request", &problem.findings));
+            // The detail of a single finding is its message, and its hint is the hint.
+            if !matches!(problem.findings.as_slice(), [only] if only.message == problem.detail) {
+                text.push_str(&findings("the request", &problem.findings));
+            }
             if let (Some(etag), Some(by), Some(at)) = (
                 &problem.current_etag,
                 &problem.changed_by,

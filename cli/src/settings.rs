@@ -168,6 +168,8 @@ fn merge(
                 ca: None,
                 token_file: None,
             });
+            // Of another server nothing is known; it will say itself where its readers go.
+            (url, url_ca) = (None, None);
         }
     }
     if let Some(endpoint) = &mut admin {

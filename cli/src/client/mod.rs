@@ -4,6 +4,7 @@
 //! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
 //! the answer is "unknown", never "failed".
 
+mod public;
 mod transport;
 
 use std::error::Error as _;
@@ -17,6 +18,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub(crate) use public::Public;
 
 use crate::error::Error;
 use crate::secret::Token;
@@ -116,9 +119,15 @@ impl Admin {
         self.address.to_string()
     }
 
-    /// `GET logs`.
+    /// `GET logs`. Every admin endpoint has it, so that its absence tells.
     pub(crate) async fn logs(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
-        Ok(self.get::<Logs>("logs", deadline).await?.logs)
+        match self.get::<Logs>("logs", deadline).await {
+            Ok(logs) => Ok(logs.logs),
+            Err(Error::Problem(problem)) if problem.code == codes::NOT_FOUND => {
+                Err(self.foreign(problem.detail))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// `GET logs/{log}`.

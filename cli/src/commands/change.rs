@@ -260,12 +260,15 @@ impl Present for Changed {
             .at_index
             .map(|index| format!(" at index {index}"))
             .unwrap_or_default();
-        let mut page = Page::new().text(format!(
-            "{log}: {}, generation {} -> {}{index}",
-            did(operation.action),
-            operation.base_generation,
-            operation.generation
-        ));
+        let (before, after) = (operation.base_generation, operation.generation);
+        // Freezing is no change of the configuration.
+        let generation = if before == after {
+            format!("generation {after}")
+        } else {
+            format!("generation {before} -> {after}")
+        };
+        let done = did(operation.action);
+        let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
         if !operation.differences.is_empty() {
             page = page.with(table);
         }

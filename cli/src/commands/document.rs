@@ -38,9 +38,13 @@ impl Document {
 
     /// A refusal by the server as a refusal of this document, with lines and columns.
     pub(super) fn place(&self, error: Error) -> Error {
-        let Error::Problem(problem) = error else {
+        let Error::Problem(mut problem) = error else {
             return error;
         };
+        if let (codes::STALE, Some(generation)) = (problem.code.as_str(), self.config.generation) {
+            let made = format!("{} was made from generation {generation}", self.subject);
+            problem.detail = format!("{made}; {}", problem.detail);
+        }
         if problem.code != codes::INVALID || problem.findings.is_empty() {
             return Error::Problem(problem);
         }

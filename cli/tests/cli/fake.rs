@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Json(u16, Value),
     /// A problem document.
     Problem(u16, Value),
+    /// A file of a log.
+    File(Vec<u8>),
     /// Something that is no admin endpoint.
     Html(u16),
     /// The connection closes without an answer.
@@ -121,11 +123,8 @@ impl Fake {
         let mut line = String::new();
         input.read_line(&mut line).ok()?;
         let (method, rest) = line.split_once(' ')?;
-        let path = rest
-            .split(' ')
-            .next()?
-            .strip_prefix("/admin/v1")?
-            .to_owned();
+        let path = rest.split(' ').next()?;
+        let path = path.strip_prefix("/admin/v1").unwrap_or(path).to_owned();
         let mut headers = HashMap::new();
         loop {
             let mut header = String::new();
@@ -149,22 +148,28 @@ impl Fake {
             body,
         });
         let (status, kind, body) = match self.answer(&request) {
-            Answer::Json(status, body) => (status, "application/json", body.to_string()),
-            Answer::Problem(status, body) => (status, "application/problem+json", body.to_string()),
-            Answer::Html(status) => (status, "text/html", "<h1>hello</h1>".to_owned()),
+            Answer::Json(status, body) => {
+                (status, "application/json", body.to_string().into_bytes())
+            }
+            Answer::Problem(status, body) => (
+                status,
+                "application/problem+json",
+                body.to_string().into_bytes(),
+            ),
+            Answer::File(bytes) => (200, "application/octet-stream", bytes),
+            Answer::Html(status) => (status, "text/html", "<h1>hello</h1>".into()),
             Answer::HangUp => return None,
             // Until the other side closes.
             Answer::Silence => return input.read(&mut [0]).ok().and(None),
         };
-        write!(
-            output,
-            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
             body.len()
-        )
-        .ok()
+        );
+        output.write_all(&[head.into_bytes(), body].concat()).ok()
     }
 
-    fn answer(&self, request: &str) -> Answer {
+    pub(crate) fn answer(&self, request: &str) -> Answer {
         let mut script = self.script.lock().unwrap();
         match script.get_mut(request) {
             Some(answers) if answers.len() > 1 => answers.remove(0),

@@ -1,8 +1,15 @@
 //! The real binary against a scripted admin endpoint: every help text, every outcome with its exit code, and JSON in each.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
 mod fake;
 mod help;
 mod outcomes;
 mod runner;
 mod shards;
 mod terminal;
+mod verify;

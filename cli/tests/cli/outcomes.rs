@@ -443,3 +443,28 @@ fn interrupt(process: u32) {
             .success()
     );
 }
+
+#[test]
+fn a_single_finding_is_said_once() {
+    let (bench, fake) = Bench::served();
+    let message = "shard 2026a is frozen, and stays so";
+    let findings = json!({ "findings": [{ "code": "shard-reopened", "message": message, "pointer": "/shards/0/state", "hint": "choose a new name" }] });
+    fake.says(
+        "POST /logs/dev/rotations",
+        [problem_with(422, "invalid", message, findings)],
+    );
+    insta::assert_snapshot!(
+        "one_finding",
+        ends(&bench, "shard rotate 2026a --yes", 6, "invalid")
+    );
+}
+
+#[test]
+fn another_servers_problem_document() {
+    let (bench, fake) = Bench::served();
+    fake.says(
+        "GET /logs",
+        [problem(404, "not-found", "nothing is served here")],
+    );
+    ends(&bench, "status", 11, "not-an-admin-endpoint");
+}

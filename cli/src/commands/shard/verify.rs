@@ -1,14 +1,172 @@
-//! `logctl shard verify`: what readers see, checked from outside. Needs no admin endpoint, and trusts none.
+//! `logctl shard verify`: what readers see, checked from outside. Needs no admin endpoint once it knows where to look.
 
-use crate::commands::Session;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::audit::{self, Finding, Options, SealState, ShardReport, Totals};
+use crate::client::Public;
+use crate::commands::{Session, log_name};
 use crate::error::Error;
-use crate::report::Outcome;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+
+/// A shard that was just rotated out is published and sealed within this; later it is a finding.
+const SETTLE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Verified {
+    log: String,
+    url: String,
+    verified: bool,
+    shards: Vec<ShardReport>,
+    totals: Totals,
+    /// All of them; those of a shard are also there.
+    findings: Vec<Finding>,
+}
 
 pub(in crate::commands) async fn run(
     session: &Session<'_>,
     names: Vec<String>,
     url: Option<String>,
 ) -> Result<Outcome, Error> {
-    let _ = (session, names, url);
-    Err(Error::Bug("the auditor is missing".into()))
+    let (public, log) = locate(session, url).await?;
+    let options = Options {
+        log: log.clone(),
+        shards: names,
+        settle: SETTLE.min(session.timeout),
+    };
+    let phase = session.ui.phase(&format!("verifying {}", public.address()));
+    let mut sized = false;
+    let mut progress = |done, total| {
+        if !sized {
+            phase.total(total);
+            sized = true;
+        }
+        phase.position(done);
+    };
+    let report = audit::audit(&public, &options, &mut progress).await;
+    drop(phase);
+    let report = report.map_err(|error| Error::Unreachable {
+        address: format!("{}/{}", public.address(), error.path),
+        cause: error.source.to_string(),
+        hint:
+            "is logd running there? `url` in the context (or --url) is where readers reach the log"
+                .into(),
+    })?;
+    let findings: Vec<Finding> = report.all_findings().cloned().collect();
+    let trouble = (!findings.is_empty()).then_some(Error::VerificationFailed {
+        findings: findings.len(),
+    });
+    let verified = Verified {
+        log,
+        url: public.address().to_owned(),
+        verified: findings.is_empty(),
+        shards: report.shards,
+        totals: report.totals,
+        findings,
+    };
+    Outcome::with_trouble(&verified, trouble)
+}
+
+/// Where to look: as told, else as the context says, else as the server says.
+async fn locate(session: &Session<'_>, url: Option<String>) -> Result<(Public, String), Error> {
+    let settings = session.settings()?;
+    let log = match &settings.log {
+        Some(log) => log_name(log)?,
+        None => session.server()?.log().await?,
+    };
+    // A certificate authority belongs to the context's own address.
+    let (url, ca) = match (url, &settings.url) {
+        (Some(url), _) => (url, session.overrides.ca.as_deref()),
+        (None, Some(url)) => (
+            url.clone(),
+            session
+                .overrides
+                .ca
+                .as_deref()
+                .or(settings.url_ca.as_deref()),
+        ),
+        (None, None) => {
+            let server = session.server()?;
+            let status = server.admin.log(&log, server.deadline).await?;
+            let url = status.url.ok_or_else(|| Error::Usage {
+                message: format!("the server does not say where readers reach {log}"),
+                hint: "name it with --url, or as `url` in the context".into(),
+            })?;
+            (url, session.overrides.ca.as_deref())
+        }
+    };
+    Ok((Public::new(&url, ca, &log, session.timeout)?, log))
+}
+
+impl Present for Verified {
+    const KIND: &'static str = "Verification";
+
+    fn page(&self) -> Page {
+        let rows = self.shards.iter().map(|shard| {
+            let found = u64::try_from(shard.findings.len()).unwrap_or(u64::MAX);
+            let tone = if found == 0 { Tone::Good } else { Tone::Bad };
+            vec![
+                shard.name.as_str().into(),
+                shard.state.into(),
+                Cell::number(shard.size),
+                seal(shard.seal),
+                Cell {
+                    tone,
+                    ..Cell::number(Some(found))
+                },
+                Cell::number(Some(shard.entries)),
+                Cell::number(Some(shard.bundles)),
+                Cell::number(Some(shard.tiles)),
+                Cell::number(Some(shard.samples)),
+            ]
+        });
+        let header = vec![
+            "SHARD", "STATE", "SIZE", "SEAL", "FINDINGS", "ENTRIES", "BUNDLES", "TILES", "SAMPLES",
+        ];
+        let mut page = Page::new().with(Block::Table {
+            header,
+            rows: rows.collect(),
+            spare: 4,
+        });
+        for finding in &self.findings {
+            page = page.text(finding.to_string());
+        }
+        let Totals {
+            shards,
+            entries,
+            bundles,
+            tiles,
+            samples,
+            findings,
+        } = self.totals;
+        let outcome = if self.verified {
+            "verified".to_owned()
+        } else {
+            format!("{findings} found")
+        };
+        let entries = plural(entries, "entry", "entries");
+        let shards = plural(shards, "shard", "shards");
+        let bundles = plural(bundles, "bundle", "bundles");
+        let tiles = plural(tiles, "tile", "tiles");
+        let samples = plural(samples, "sample", "samples");
+        page.text(format!(
+            "{}: {outcome}: {entries} in {shards}, from {bundles}, {tiles} and {samples} of the global index",
+            self.log
+        ))
+    }
+}
+
+fn plural(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn seal(seal: SealState) -> Cell {
+    match seal {
+        SealState::Ok => Cell::toned("ok", Tone::Good),
+        SealState::Missing => Cell::toned("missing", Tone::Bad),
+        SealState::Invalid => Cell::toned("invalid", Tone::Bad),
+        SealState::None => "-".into(),
+    }
 }
