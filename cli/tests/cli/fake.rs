@@ -6,8 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 
@@ -43,7 +42,7 @@ pub(crate) type Script = HashMap<String, Vec<Answer>>;
 #[derive(Clone)]
 pub(crate) struct Fake {
     script: Arc<Mutex<Script>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<(Mutex<Vec<Asked>>, Condvar)>,
 }
 
 trait Stream: Read + Write + Send + Sized + 'static {
@@ -105,13 +104,24 @@ impl Fake {
 
     /// All requests whose method is this one.
     pub(crate) fn asked(&self, method: &str) -> Vec<Asked> {
-        self.asked
-            .lock()
-            .unwrap()
+        let asked = self.asked.0.lock().unwrap();
+        asked
             .iter()
             .filter(|asked| asked.method == method)
             .cloned()
             .collect()
+    }
+
+    /// Waits until such a request arrives.
+    pub(crate) fn wait_for(&self, method: &str, path: &str) {
+        let wanted = |asked: &Asked| asked.method == method && asked.path.starts_with(path);
+        let asked = self.asked.0.lock().unwrap();
+        drop(
+            self.asked
+                .1
+                .wait_while(asked, |asked| !asked.iter().any(wanted))
+                .unwrap(),
+        );
     }
 
     fn spawn(self, stream: impl Stream) {
@@ -141,12 +151,13 @@ impl Fake {
         input.read_exact(&mut body).ok()?;
         let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let request = format!("{method} {path}");
-        self.asked.lock().unwrap().push(Asked {
+        self.asked.0.lock().unwrap().push(Asked {
             method: method.to_owned(),
             path,
             headers,
             body,
         });
+        self.asked.1.notify_all();
         let (status, kind, body) = match self.answer(&request) {
             Answer::Json(status, body) => {
                 (status, "application/json", body.to_string().into_bytes())
@@ -280,13 +291,4 @@ fn happy() -> Script {
 pub(crate) fn nowhere() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     format!("http://{}", listener.local_addr().unwrap())
-}
-
-/// Waits until `condition` holds; the test's own time limit is the harness's.
-pub(crate) fn until(mut condition: impl FnMut() -> bool) {
-    let (sender, receiver) = std::sync::mpsc::channel::<()>();
-    while !condition() {
-        let _ = receiver.recv_timeout(Duration::from_millis(2));
-    }
-    drop(sender);
 }

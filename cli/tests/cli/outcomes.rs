@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use crate::fake::{
-    Answer, Fake, OPERATION, nowhere, operation, problem, problem_with, replica, running, until,
+    Answer, Fake, OPERATION, nowhere, operation, problem, problem_with, replica, running,
 };
 use crate::runner::Bench;
 
@@ -282,21 +282,19 @@ fn a_replica_that_lags() {
         "lagging",
         ends(
             &bench,
-            "shard rotate --yes --timeout 100ms",
+            "shard rotate --yes --timeout 1s",
             9,
             "not-converged"
         )
     );
     ends(
         &bench,
-        &format!("op wait {OPERATION} --timeout 100ms"),
+        &format!("op wait {OPERATION} --timeout 1s"),
         9,
         "not-converged",
     );
     // The report is there all the same.
-    let json = bench
-        .run("shard rotate --yes --timeout 100ms -o json")
-        .json();
+    let json = bench.run("shard rotate --yes --timeout 1s -o json").json();
     assert_eq!(json["operation"]["id"], OPERATION);
     assert_eq!(json["error"]["lagging"][0]["label"], "two:22");
 }
@@ -307,7 +305,7 @@ fn a_server_that_dies_after_the_decision() {
     fake.says(&format!("GET /operations/{OPERATION}"), [Answer::HangUp]);
     insta::assert_snapshot!(
         "timeout",
-        ends(&bench, "shard rotate --yes --timeout 100ms", 7, "timeout")
+        ends(&bench, "shard rotate --yes --timeout 1s", 7, "timeout")
     );
 }
 
@@ -383,7 +381,7 @@ fn an_interrupt_says_how_to_go_on() {
     fake.says("POST /logs/dev/rotations", [Answer::Silence]);
     let line = "shard rotate --yes -o json";
     let child = bench.spawn(line);
-    until(|| !fake.asked("POST").is_empty());
+    fake.wait_for("POST", "/logs/dev/rotations");
     interrupt(child.id());
     let ran = bench.finish(line, child);
     assert_eq!(ran.code, Some(130), "{}", ran.shown());
@@ -404,11 +402,7 @@ fn an_interrupt_says_how_to_go_on() {
     fake.says(&format!("GET /operations/{OPERATION}"), [Answer::Silence]);
     let line = "shard rotate --yes";
     let child = bench.spawn(line);
-    until(|| {
-        fake.asked("GET")
-            .iter()
-            .any(|get| get.path.starts_with("/operations/"))
-    });
+    fake.wait_for("GET", "/operations/");
     interrupt(child.id());
     insta::assert_snapshot!("interrupted", bench.finish(line, child).shown());
 }
@@ -420,14 +414,16 @@ fn a_read_from_a_silent_pipe_can_be_interrupted() {
     let input = child.stdin.take();
     // It listens for the signal before it reads.
     let status = format!("/proc/{}/status", child.id());
-    until(|| {
-        std::fs::read_to_string(&status)
-            .unwrap()
-            .lines()
-            .any(|line| {
-                line.starts_with("SigCgt:") && line.ends_with(|c: char| "2367abef".contains(c))
-            })
-    });
+    let listens = |line: &str| {
+        line.starts_with("SigCgt:") && line.ends_with(|c: char| "2367abef".contains(c))
+    };
+    while !std::fs::read_to_string(&status)
+        .unwrap()
+        .lines()
+        .any(listens)
+    {
+        std::thread::yield_now();
+    }
     interrupt(child.id());
     let ran = bench.finish("shard --use-config - --yes", child);
     assert_eq!(ran.code, Some(130), "{}", ran.shown());

@@ -3,11 +3,9 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::fake::until;
 use crate::runner::Bench;
 
 /// Runs the line, types `keys` once it asks something, and returns the exit code and what was on the screen.
@@ -41,21 +39,27 @@ fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
 
     let mut keyboard = File::from(controller);
     let mut screen = keyboard.try_clone().unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let writer = Arc::clone(&seen);
+    let (sender, receiver) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         // Ends with an error when the last user of the terminal is gone.
         while let Ok(count @ 1..) = screen.read(&mut buffer) {
-            writer.lock().unwrap().extend_from_slice(&buffer[..count]);
+            sender.send(buffer[..count].to_vec()).unwrap();
         }
     });
-    let text = || String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
-    until(|| text().contains('?') || child.try_wait().unwrap().is_some());
+    let mut seen = Vec::new();
+    while !seen.contains(&b'?') {
+        match receiver.recv() {
+            Ok(bytes) => seen.extend(bytes),
+            Err(_) => break,
+        }
+    }
     let _ = keyboard.write_all(keys.as_bytes());
     let code = child.wait().unwrap().code();
+    seen.extend(receiver.into_iter().flatten());
     reader.join().unwrap();
-    (code, console::strip_ansi_codes(&text()).into_owned())
+    let text = String::from_utf8_lossy(&seen);
+    (code, console::strip_ansi_codes(&text).into_owned())
 }
 
 #[test]
