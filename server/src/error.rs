@@ -12,7 +12,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     Usage(clap::Error),
     /// `logd.toml` is not usable.
-    #[error("{0}")]
+    #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A file or directory could not be read, written or created.
     #[error("cannot {action} {}", path.display())]

@@ -12,10 +12,13 @@ mod exit;
 mod gate;
 mod metrics;
 mod net;
+mod process;
 mod rfc3339;
 mod run;
 mod settings;
 mod telemetry;
+#[cfg(test)]
+mod testing;
 
 fn main() -> std::process::ExitCode {
     exit::report(args::parse().and_then(run::command))

@@ -6,7 +6,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -21,6 +20,7 @@ use log::{Histogram, Log, LogMetrics};
 use crate::gate::Gate;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watch, Watched};
+use crate::process::Process;
 
 /// Answers by status.
 #[derive(Debug)]
@@ -47,6 +47,12 @@ impl HttpMetrics {
         }
     }
 
+    /// All answers.
+    #[cfg(test)]
+    pub(crate) fn total(&self) -> u64 {
+        self.seen().map(|(_, count)| count).sum()
+    }
+
     fn seen(&self) -> impl Iterator<Item = (usize, u64)> {
         let counts = self.answers.iter().map(|counter| counter.load(Relaxed));
         counts.enumerate().filter(|(_, count)| *count > 0).map(|(at, count)| (at + usize::from(LOWEST), count))
@@ -61,9 +67,9 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Exports the logs behind `gate`, the answers in `http` and the connections in `watch`.
     pub(crate) fn new(gate: Arc<Gate>, http: Arc<HttpMetrics>, watch: Arc<Watch>) -> Self {
-        let mut registry = Registry::with_prefix("logd");
-        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        registry.register_collector(Box::new(Source { gate, http, watch, started }));
+        let mut registry = Registry::default();
+        registry.sub_registry_with_prefix("logd").register_collector(Box::new(Source { gate, http, watch }));
+        registry.sub_registry_with_prefix("process").register_collector(Box::new(Process::default()));
         Self { registry }
     }
 
@@ -97,7 +103,6 @@ struct Source {
     gate: Arc<Gate>,
     http: Arc<HttpMetrics>,
     watch: Arc<Watch>,
-    started: f64,
 }
 
 impl fmt::Debug for Source {
@@ -137,8 +142,6 @@ impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let info = encoder.encode_descriptor("build_info", "This program", None, MetricType::Gauge)?;
         labelled(info, &[("version", env!("CARGO_PKG_VERSION"))], |mut metric| metric.encode_gauge(&1i64))?;
-        let mut started = encoder.encode_descriptor("start_time_seconds", "Unix time of the start", None, MetricType::Gauge)?;
-        started.encode_gauge(&self.started)?;
         let mut connections = encoder.encode_descriptor("http_connections", "Open data-plane connections", None, MetricType::Gauge)?;
         connections.encode_gauge(&i64::try_from(self.watch.count()).unwrap_or(i64::MAX))?;
         let mut answers = encoder.encode_descriptor("http_requests", "Data-plane answers by status", None, MetricType::Counter)?;
@@ -194,4 +197,43 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Server;
+
+    #[tokio::test]
+    async fn every_family_is_exported_and_buckets_add_up() {
+        let server = Server::start().await;
+        for _ in 0..3 {
+            server.ask("POST /dev/add", "log-ack: published\r\n", b"x").await;
+        }
+        server.get("/nope").await;
+        let exporter = Exporter::new(Arc::clone(&server.gate), Arc::clone(&server.http), Arc::clone(&server.watch));
+        let text = exporter.text().unwrap();
+        for line in [
+            "logd_entries_total{log=\"dev\"} 3",
+            "logd_ordered{log=\"dev\"} 3",
+            "logd_published{log=\"dev\"} 3",
+            "logd_commits_in_flight{log=\"dev\"} 0",
+            "logd_http_requests_total{code=\"200\"} 3",
+            "logd_http_requests_total{code=\"404\"} 1",
+            "# TYPE logd_commit_failures counter",
+            "# TYPE process_cpu_seconds counter",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        let value = |name: &str| -> u64 {
+            let line = text.lines().find(|l| l.starts_with(name)).unwrap();
+            line.rsplit(' ').next().unwrap().parse().unwrap()
+        };
+        for family in ["commit_seconds", "commit_rounds", "publish_seconds"] {
+            let last = value(&format!("logd_{family}_bucket{{le=\"+Inf\",log=\"dev\"}}"));
+            assert_eq!(last, value(&format!("logd_{family}_count{{log=\"dev\"}}")), "{family}");
+            assert!(last > 0, "{family}");
+        }
+    }
 }

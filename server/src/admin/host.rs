@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use admin_api::{ConfigAnswer, HistoryItem, LogStatus, Operation, OperationState, Replica};
-use log::{ChangeOutcome, Engine, Log, Request};
+use log::{ChangeOutcome, Engine, HistoryRecord, Log, Request};
 use server_admin::{Answer, Base, Caller, Change, Host, HostError, Mode};
 use tlog::Hash;
 
@@ -88,8 +88,8 @@ impl EngineHost {
             .collect())
     }
 
-    /// The decided changes of one log as operations, newest first.
-    async fn decided(&self, log: &Log, one: Option<&str>) -> Result<Vec<Operation>, HostError> {
+    /// The decided changes of one log as operations, newest first, each with its time in milliseconds.
+    async fn decided(&self, log: &Log, one: Option<&str>) -> Result<Vec<(u64, Operation)>, HostError> {
         let unavailable = |e: log::store::StoreError| HostError::Unavailable(e.to_string());
         let records = match one {
             Some(id) => log.operation(id).await.map_err(unavailable)?.into_iter().collect(),
@@ -99,12 +99,13 @@ impl EngineHost {
             return Ok(Vec::new());
         }
         let (running, replicas) = (log.status(), self.live(Some(log)).await?);
-        let complete = |record| {
+        let complete = |record: HistoryRecord| {
+            let time = record.time_ms;
             let mut operation = convert::operation(record, log.name(), &running);
             operation.audit_index = self.audit.index(&operation.id);
             operation.replicas.clone_from(&replicas);
             operation.state = state(&operation);
-            operation
+            (time, operation)
         };
         Ok(records.into_iter().take(OPERATIONS).map(complete).collect())
     }
@@ -219,17 +220,16 @@ impl Host for EngineHost {
             for log in logs {
                 operations.extend(self.decided(&log, None).await?);
             }
-            // RFC 3339 in UTC sorts as text within a second's precision; the sort is stable, so one log's order stays.
-            operations.sort_by(|a, b| b.decided_at.cmp(&a.decided_at));
-            operations.truncate(OPERATIONS);
-            Ok(operations)
+            // Stable, so that the order of one log stays.
+            operations.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+            Ok(operations.into_iter().take(OPERATIONS).map(|(_, operation)| operation).collect())
         })
     }
 
     fn operation<'a>(&'a self, id: &'a str) -> Answer<'a, Operation> {
         Box::pin(async move {
             for log in self.engine.logs().into_iter().chain(self.engine.system()) {
-                if let Some(found) = self.decided(&log, Some(id)).await?.pop() {
+                if let Some((_, found)) = self.decided(&log, Some(id)).await?.pop() {
                     return Ok(found);
                 }
             }

@@ -3,6 +3,8 @@
 mod audit;
 mod convert;
 mod host;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use audit::Audit;
 pub(crate) use host::EngineHost;

@@ -9,6 +9,8 @@ mod body;
 mod negotiate;
 mod read;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{any, get};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -38,6 +38,8 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
     Router::new()
         .route("/healthz", get(async || page(TEXT, NEVER, "ok\n")))
         .route("/readyz", get(ready))
+        // POST never gets here.
+        .route("/{log}/add", any(async |headers: HeaderMap| refused(&Refusal::method(), &headers)))
         .route("/{log}/shards", get(shards))
         .route("/{log}/watermarks", get(watermarks))
         .route("/{log}/entries/{index}", get(entry))

@@ -6,10 +6,10 @@
 mod cert;
 mod contexts;
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ pub(crate) struct Prepared {
 
 /// Makes what is missing in the directory.
 pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
+    // A directory that exists keeps its mode: it may be somebody's home.
     DirBuilder::new().recursive(true).mode(0o700).create(&dev.dir).map_err(at("create", &dev.dir))?;
     let dir = dev.dir.canonicalize().map_err(at("read", &dev.dir))?;
-    std::fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(at("write", &dir))?;
     // Servers that start at the same moment make keys one after the other.
     let starting = lock_file(&dir.join(".starting"))?;
     starting.lock().map_err(at("lock", dir.join(".starting")))?;

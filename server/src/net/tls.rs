@@ -107,3 +107,64 @@ pub(crate) fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     CertifiedKey::from_der(chain, secret, &provider())
         .map_err(|e| Error::Tls(format!("{} with {}: {e}", cert.display(), key.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::generate_simple_self_signed;
+    use rustls::RootCertStore;
+    use rustls_pki_types::ServerName;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn make(cert: &Path, key: &Path) -> CertificateDer<'static> {
+        let made = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(cert, made.cert.pem()).unwrap();
+        made.cert.der().clone()
+    }
+
+    /// Whether a client that trusts only `root` gets through, both ways.
+    async fn trusted(pair: &Arc<Pair>, root: &CertificateDer<'static>) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(root.clone()).unwrap();
+        let config = rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let acceptor = pair.acceptor().unwrap();
+        let echo = async {
+            let mut stream = acceptor.accept(server).await?;
+            let byte = stream.read_u8().await?;
+            stream.write_u8(byte).await?;
+            stream.shutdown().await
+        };
+        let ask = async {
+            let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), client).await.ok()?;
+            stream.write_u8(7).await.ok()?;
+            stream.read_u8().await.ok()
+        };
+        let (_, answer) = tokio::join!(echo, ask);
+        answer == Some(7)
+    }
+
+    #[tokio::test]
+    async fn a_new_pair_is_used_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
+        assert!(Pair::open(cert.clone(), key.clone()).is_err());
+        let old = make(&cert, &key);
+        let pair = Pair::open(cert.clone(), key.clone()).unwrap();
+        assert!(trusted(&pair, &old).await && !pair.refresh().unwrap());
+
+        let other = folder.path().join("other");
+        let new = make(&cert, &other);
+        let error = pair.refresh().unwrap_err().to_string();
+        assert!(error.contains("TLS"), "{error}");
+        assert!(trusted(&pair, &old).await, "the old pair stays");
+        assert!(!trusted(&pair, &new).await);
+
+        std::fs::copy(&other, &key).unwrap();
+        assert!(pair.refresh().unwrap());
+        assert!(trusted(&pair, &new).await && !trusted(&pair, &old).await);
+    }
+}

@@ -223,6 +223,15 @@ impl Watch {
         }
     }
 
+    /// Resolves when a connection waits for the rest of a body.
+    #[cfg(test)]
+    pub(crate) async fn wait_for_body(&self) {
+        let waiting = |c: &Connections| c.all.values().any(|w| unpack(w.phase.load(Relaxed)).0 == Phase::Body);
+        while !waiting(&self.lock()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Lets one second pass, and asks whoever is overdue to close. Returns how many were asked.
     pub(crate) fn sweep(&self) -> usize {
         let now = self.clock.fetch_add(1, Relaxed).saturating_add(1);

@@ -1,0 +1,169 @@
+//! A data plane over a real engine in a temporary folder, and a client that shows every byte: for the tests of this crate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::LogConfig;
+use log::store::{Directory, Sqlite};
+use log::{Engine, EngineOptions, Kek};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::data::DataPlane;
+use crate::gate::Gate;
+use crate::metrics::HttpMetrics;
+use crate::net::accept;
+use crate::net::limits::Limits;
+use crate::net::watch::Watch;
+
+/// Long enough for never.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// Opens the folder's engine, with one log called `dev`.
+pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
+    let path = folder.path();
+    let kek = path.join("kek");
+    if !kek.exists() {
+        Kek::generate().unwrap().write_new(&kek).unwrap();
+    }
+    let options = EngineOptions {
+        coordination: Arc::new(Sqlite::open(&path.join("c.db")).unwrap()),
+        objects: Arc::new(Directory::open(&path.join("objects")).unwrap()),
+        kek: Kek::from_file(&kek).unwrap(),
+        label: "test".to_owned(),
+        min_free: 0,
+        max_pending_bytes: 1 << 20,
+    };
+    let engine = Engine::open(options).await.unwrap();
+    let config = LogConfig::new("dev".parse().unwrap(), "example.org/dev".to_owned(), "a".parse().unwrap());
+    let caller = log::Caller { actor: "test".to_owned(), idempotency_key: None };
+    engine.create_log(config, caller).await.unwrap();
+    engine
+}
+
+/// A serving data plane.
+pub(crate) struct Server {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) http: Arc<HttpMetrics>,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinHandle<()>,
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// Lower case.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder).await;
+        let server = Self::closed(folder, engine).await;
+        server.gate.open(Arc::clone(&server.engine));
+        server
+    }
+
+    /// One that does not know its engine yet.
+    pub(crate) async fn closed(folder: TempDir, engine: Arc<Engine>) -> Self {
+        let (gate, http) = (Arc::new(Gate::default()), Arc::new(HttpMetrics::default()));
+        let limits = Limits {
+            connections: 64,
+            header_bytes: 16 << 10,
+            header_timeout: LONG,
+            body_timeout: LONG,
+            idle_timeout: LONG,
+        };
+        let (watch, stop) = (Watch::new(limits), CancellationToken::new());
+        let (listener, address) = accept::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let plane = Arc::new(DataPlane::new(Arc::clone(&gate), Arc::clone(&http), LONG, LONG));
+        let listener = TcpListener::from_std(listener).unwrap();
+        let serving = tokio::spawn(accept::serve(listener, None, plane, Arc::clone(&watch), stop.clone(), LONG));
+        Self { engine, gate, http, watch, stop, serving, address, folder }
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends one request on a connection of its own.
+    pub(crate) async fn ask(&self, line: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut stream = self.connect().await;
+        stream.write_all(request(line, &format!("connection: close\r\n{headers}"), body).as_slice()).await.unwrap();
+        let mut replies = read_all(&mut stream, line.starts_with("HEAD")).await;
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask(&format!("GET {path}"), "", b"").await
+    }
+
+    pub(crate) async fn get_json(&self, path: &str) -> serde_json::Value {
+        let reply = self.ask(&format!("GET {path}"), "accept: application/json\r\n", b"").await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.json()
+    }
+
+    pub(crate) async fn add(&self, body: &[u8]) -> Reply {
+        self.ask("POST /dev/add", "", body).await
+    }
+}
+
+/// The bytes of a request.
+pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}").into_bytes();
+    if !body.is_empty() {
+        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Reads answers until the server closes the connection.
+pub(crate) async fn read_all(stream: &mut TcpStream, head_only: bool) -> Vec<Reply> {
+    let mut bytes = Vec::new();
+    // A reset after the answer (the server did not read all of the body) is an end too.
+    while stream.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {}
+    let (mut rest, mut replies) = (&bytes[..], Vec::new());
+    while !rest.is_empty() {
+        let end = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        let head = String::from_utf8(rest[..end].to_vec()).unwrap().to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut reply = Reply { status, head, body: Vec::new() };
+        rest = &rest[end..];
+        if !head_only {
+            let length: usize = reply.header("content-length").unwrap_or("0").parse().unwrap();
+            reply.body = rest[..length].to_vec();
+            rest = &rest[length..];
+        }
+        replies.push(reply);
+    }
+    replies
+}
