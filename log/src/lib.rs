@@ -11,6 +11,7 @@
 
 pub mod change;
 mod engine;
+pub mod fsck;
 mod halt;
 
 mod log;

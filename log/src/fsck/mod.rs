@@ -114,17 +114,22 @@ pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
 /// What to do about damage.
 pub(crate) mod remedy {
     /// Rows of the order and positions.
-    pub(crate) const ROW: &str = "stop the server and restore the coordination store from a backup; do not edit the row";
+    pub(crate) const ROW: &str =
+        "stop the server and restore the coordination store from a backup; do not edit the row";
     /// Entries.
-    pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
+    pub(crate) const ENTRIES: &str =
+        "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Hash tiles.
-    pub(crate) const TILE: &str = "restore this file from a backup or a mirror; the entries it is computed from are intact";
+    pub(crate) const TILE: &str =
+        "restore this file from a backup or a mirror; the entries it is computed from are intact";
     /// Checkpoints.
-    pub(crate) const CHECKPOINT: &str = "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
+    pub(crate) const CHECKPOINT: &str =
+        "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
     /// Seals.
     pub(crate) const SEAL: &str = "remove this file and restart the server, which seals the shard again";
     /// Where two things contradict each other and either may be wrong.
-    pub(crate) const CONFLICT: &str = "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
+    pub(crate) const CONFLICT: &str =
+        "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
     /// The disk.
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
     /// Sealed keys.

@@ -74,7 +74,9 @@ async fn history(store: &dyn Coordination, order: &Order, findings: &mut Finding
         let operation = keys.operation(decision.operation);
         match store.get(&operation).await?.as_deref().map(record::decode_number) {
             Some(Ok(number)) if number == slot.number => {}
-            Some(_) => findings.row(operation, format!("does not name slot {}, which decided it", slot.number), remedy::ROW),
+            Some(_) => {
+                findings.row(operation, format!("does not name slot {}, which decided it", slot.number), remedy::ROW)
+            }
             None => findings.row(operation, "missing", remedy::ROW),
         }
     }

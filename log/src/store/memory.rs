@@ -26,6 +26,11 @@ impl MemoryCoordination {
         Self::default()
     }
 
+    /// A store that holds these rows.
+    pub fn with(rows: BTreeMap<Key, Bytes>) -> Self {
+        Self { rows: Mutex::new(rows), ..Self::default() }
+    }
+
     /// All rows, for assertions.
     pub fn rows(&self) -> BTreeMap<Key, Bytes> {
         lock(&self.rows).clone()
@@ -108,6 +113,11 @@ impl MemoryObjects {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store that holds these objects.
+    pub fn with(objects: BTreeMap<String, Bytes>) -> Self {
+        Self(Mutex::new(objects))
     }
 
     /// All objects, for assertions.
