@@ -19,6 +19,13 @@ pub(crate) enum Command {
         /// How to log.
         format: LogFormat,
     },
+    /// Check the stores.
+    Fsck {
+        /// Which.
+        stores: Stores,
+        /// How to report.
+        output: FsckOutput,
+    },
     /// Print the commented example of a settings file.
     ConfigExample,
 }
@@ -36,6 +43,25 @@ pub(crate) struct Dev {
     pub(crate) metrics: Option<SocketAddr>,
     /// How to log.
     pub(crate) format: LogFormat,
+}
+
+/// Where the stores are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// In a directory of `logd dev`.
+    Dir(PathBuf),
+    /// Where a settings file says.
+    Config(PathBuf),
+}
+
+/// How `fsck` reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FsckOutput {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON document.
+    Json,
 }
 
 /// How log lines look.
@@ -67,11 +93,22 @@ enum Verb {
     ///
     /// Prints one line on standard output when it serves. A second `logd dev` on the same directory serves the same log beside
     /// the first.
-    #[command(after_help = "Example:\n  logd dev --dir ./dev\n  LOGCTL_CONFIG=./dev/logctl.toml logctl shard list")]
+    #[command(
+        after_help = "Example:\n  logd dev --dir ./dev\n  LOGCTL_CONFIG=./dev/logctl.toml logctl shard list"
+    )]
     Dev(DevArgs),
     /// Serve what a settings file says
-    #[command(after_help = "Example:\n  logd config example > logd.toml\n  logd serve --config logd.toml")]
+    #[command(
+        after_help = "Example:\n  logd config example > logd.toml\n  logd serve --config logd.toml"
+    )]
     Serve(ServeArgs),
+    /// Check that everything in the stores follows from the order and leads to what was signed
+    ///
+    /// Only reads; the server may run meanwhile. Exits with 0 when all is well, and with 12 when something is wrong.
+    #[command(
+        after_help = "Example:\n  logd fsck --dir ./dev\n  logd fsck --config logd.toml -o json"
+    )]
+    Fsck(FsckArgs),
     /// About the settings file
     Config {
         #[command(subcommand)]
@@ -114,14 +151,59 @@ struct ServeArgs {
     log_format: LogFormat,
 }
 
+#[derive(Debug, Args)]
+struct FsckArgs {
+    /// A directory of `logd dev`
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    dir: Option<PathBuf>,
+    /// A settings file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to report
+    #[arg(short, long, value_enum, default_value_t)]
+    output: FsckOutput,
+}
+
 impl From<Cli> for Command {
     fn from(cli: Cli) -> Self {
         match cli.verb {
-            Verb::Dev(DevArgs { dir, listen, admin, metrics, log_format }) => {
-                Self::Dev(Dev { dir, listen, admin, metrics, format: log_format })
+            Verb::Dev(DevArgs {
+                dir,
+                listen,
+                admin,
+                metrics,
+                log_format,
+            }) => Self::Dev(Dev {
+                dir,
+                listen,
+                admin,
+                metrics,
+                format: log_format,
+            }),
+            Verb::Serve(ServeArgs { config, log_format }) => Self::Serve {
+                config,
+                format: log_format,
+            },
+            Verb::Fsck(FsckArgs {
+                dir,
+                config,
+                output,
+            }) => {
+                // clap has made sure of one of them.
+                let stores = match (dir, config) {
+                    (_, Some(config)) => Stores::Config(config),
+                    (dir, None) => Stores::Dir(dir.unwrap_or_default()),
+                };
+                Self::Fsck { stores, output }
             }
-            Verb::Serve(ServeArgs { config, log_format }) => Self::Serve { config, format: log_format },
-            Verb::Config { verb: ConfigVerb::Example } => Self::ConfigExample,
+            Verb::Config {
+                verb: ConfigVerb::Example,
+            } => Self::ConfigExample,
         }
     }
 }
@@ -143,7 +225,9 @@ mod tests {
 
     #[test]
     fn dev_has_the_documented_defaults() {
-        let Command::Dev(dev) = parse("logd dev --dir d").unwrap() else { panic!("not dev") };
+        let Command::Dev(dev) = parse("logd dev --dir d").unwrap() else {
+            panic!("not dev")
+        };
         assert_eq!(dev.listen.to_string(), "127.0.0.1:7070");
         assert_eq!(dev.admin.to_string(), "127.0.0.1:7071");
         assert_eq!((dev.metrics, dev.format), (None, LogFormat::Text));
@@ -151,7 +235,16 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_usage() {
-        for line in ["logd", "logd dev", "logd serve", "logd dev --dir d --listen nowhere", "logd dev --dir d --log-format xml", "logd devv"] {
+        for line in [
+            "logd",
+            "logd dev",
+            "logd serve",
+            "logd dev --dir d --listen nowhere",
+            "logd dev --dir d --log-format xml",
+            "logd devv",
+            "logd fsck",
+            "logd fsck --dir d --config c",
+        ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

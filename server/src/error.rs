@@ -77,9 +77,9 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Listen { source, .. } => match source.kind() {
-                std::io::ErrorKind::AddrInUse => {
-                    Some("something else listens there: choose another address, or port 0 for any free one")
-                }
+                std::io::ErrorKind::AddrInUse => Some(
+                    "something else listens there: choose another address, or port 0 for any free one",
+                ),
                 std::io::ErrorKind::AddrNotAvailable => Some("this machine has no such address"),
                 std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need a privilege"),
                 _ => None,
@@ -91,7 +91,14 @@ impl Error {
 }
 
 /// Names the file in an I/O error.
-pub(crate) fn at(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn at(
+    action: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.into();
-    move |source| Error::File { action, path, source }
+    move |source| Error::File {
+        action,
+        path,
+        source,
+    }
 }

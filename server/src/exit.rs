@@ -32,7 +32,11 @@ pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
         Err(error) => {
             // A closed stderr must not turn one failure into another.
             let _ = writeln!(std::io::stderr().lock(), "logd: {}", sentence(&error));
-            ExitCode::from(if matches!(error, Error::Settings(_)) { 2 } else { 1 })
+            ExitCode::from(if matches!(error, Error::Settings(_)) {
+                2
+            } else {
+                1
+            })
         }
     }
 }

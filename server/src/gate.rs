@@ -55,9 +55,18 @@ impl Gate {
             .chain(&engine.system())
             .map(|log| log.status())
             .filter(|status| status.condition == Condition::Halted)
-            .map(|status| (status.log, status.reason.unwrap_or_else(|| "no reason given".into())))
+            .map(|status| {
+                (
+                    status.log,
+                    status.reason.unwrap_or_else(|| "no reason given".into()),
+                )
+            })
             .collect();
-        if halted.is_empty() { Ok(()) } else { Err(NotReady::Halted(halted)) }
+        if halted.is_empty() {
+            Ok(())
+        } else {
+            Err(NotReady::Halted(halted))
+        }
     }
 }
 
@@ -68,7 +77,8 @@ impl std::fmt::Display for NotReady {
             Self::Draining => f.write_str("draining"),
             Self::Halted(logs) => {
                 f.write_str("halted:")?;
-                logs.iter().try_for_each(|(log, reason)| write!(f, " {log} ({reason})"))
+                logs.iter()
+                    .try_for_each(|(log, reason)| write!(f, " {log} ({reason})"))
             }
         }
     }

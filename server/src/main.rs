@@ -3,12 +3,13 @@
 //! What must never happen here: an answer that says "ordered" before the engine says so, a request path that can panic, a
 //! secret in a log line. Everything that decides lives in `log`; this crate only carries.
 
+mod admin;
 mod args;
 mod data;
-mod admin;
 mod dev;
 mod error;
 mod exit;
+mod fsck;
 mod gate;
 mod metrics;
 mod net;

@@ -16,11 +16,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::data::Body;
-use log::{Histogram, Log, LogMetrics};
 use crate::gate::Gate;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watch, Watched};
 use crate::process::Process;
+use log::{Histogram, Log, LogMetrics};
 
 /// Answers by status.
 #[derive(Debug)]
@@ -34,7 +34,9 @@ const STATUSES: usize = 500;
 
 impl Default for HttpMetrics {
     fn default() -> Self {
-        Self { answers: (0..STATUSES).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            answers: (0..STATUSES).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 }
 
@@ -55,7 +57,10 @@ impl HttpMetrics {
 
     fn seen(&self) -> impl Iterator<Item = (usize, u64)> {
         let counts = self.answers.iter().map(|counter| counter.load(Relaxed));
-        counts.enumerate().filter(|(_, count)| *count > 0).map(|(at, count)| (at + usize::from(LOWEST), count))
+        counts
+            .enumerate()
+            .filter(|(_, count)| *count > 0)
+            .map(|(at, count)| (at + usize::from(LOWEST), count))
     }
 }
 
@@ -68,8 +73,12 @@ impl Exporter {
     /// Exports the logs behind `gate`, the answers in `http` and the connections in `watch`.
     pub(crate) fn new(gate: Arc<Gate>, http: Arc<HttpMetrics>, watch: Arc<Watch>) -> Self {
         let mut registry = Registry::default();
-        registry.sub_registry_with_prefix("logd").register_collector(Box::new(Source { gate, http, watch }));
-        registry.sub_registry_with_prefix("process").register_collector(Box::new(Process::default()));
+        registry
+            .sub_registry_with_prefix("logd")
+            .register_collector(Box::new(Source { gate, http, watch }));
+        registry
+            .sub_registry_with_prefix("process")
+            .register_collector(Box::new(Process::default()));
         Self { registry }
     }
 
@@ -81,20 +90,42 @@ impl Exporter {
 }
 
 impl Plane for Exporter {
-    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        &self,
+        watched: &Watched,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
         watched.enter(Phase::Working);
         let (status, kind, text) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => match self.text() {
-                Ok(text) => (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text),
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", format!("{error}\n")),
+                Ok(text) => (
+                    StatusCode::OK,
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                    text,
+                ),
+                Err(error) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "text/plain; charset=utf-8",
+                    format!("{error}\n"),
+                ),
             },
-            (_, "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "not with this method\n".into()),
-            _ => (StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "only /metrics is served here\n".into()),
+            (_, "/metrics") => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "text/plain; charset=utf-8",
+                "not with this method\n".into(),
+            ),
+            _ => (
+                StatusCode::NOT_FOUND,
+                "text/plain; charset=utf-8",
+                "only /metrics is served here\n".into(),
+            ),
         };
         watched.enter(Phase::Idle);
         let mut response = Response::new(Body::Whole(text.into()));
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         Ok(response)
     }
 }
@@ -115,41 +146,88 @@ impl fmt::Debug for Source {
 type Number = (&'static str, &'static str, fn(&LogMetrics) -> u64);
 
 const COUNTERS: &[Number] = &[
-    ("commits", "Commits decided by this replica", |m| m.commits.get()),
-    ("entries", "Entries acknowledged by this replica", |m| m.entries.get()),
-    ("publications", "Checkpoints signed by this replica", |m| m.publications.get()),
-    ("partials_deleted", "Partial tiles and bundles deleted by this replica", |m| m.partials_deleted.get()),
+    ("commits", "Commits decided by this replica", |m| {
+        m.commits.get()
+    }),
+    ("entries", "Entries acknowledged by this replica", |m| {
+        m.entries.get()
+    }),
+    ("publications", "Checkpoints signed by this replica", |m| {
+        m.publications.get()
+    }),
+    (
+        "partials_deleted",
+        "Partial tiles and bundles deleted by this replica",
+        |m| m.partials_deleted.get(),
+    ),
 ];
 
 const GAUGES: &[Number] = &[
-    ("commits_in_flight", "Commits under way", |m| m.commits_in_flight.get()),
-    ("queued_entries", "Entries waiting to be committed", |m| m.queued.get()),
+    ("commits_in_flight", "Commits under way", |m| {
+        m.commits_in_flight.get()
+    }),
+    ("queued_entries", "Entries waiting to be committed", |m| {
+        m.queued.get()
+    }),
     ("ordered", "Entries ordered", |m| m.ordered.get()),
     ("integrated", "Entries in the tree", |m| m.integrated.get()),
-    ("published", "Entries covered by signed checkpoints", |m| m.published.get()),
+    ("published", "Entries covered by signed checkpoints", |m| {
+        m.published.get()
+    }),
 ];
 
 /// A family of histograms.
 type Spread = (&'static str, &'static str, fn(&LogMetrics) -> &Histogram);
 
 const HISTOGRAMS: &[Spread] = &[
-    ("commit_seconds", "From the start of a commit to its decision", |m| &m.commit_seconds),
-    ("commit_rounds", "Proposals a commit took; more than 2 without paging is a bug", |m| &m.commit_rounds),
-    ("publish_seconds", "From the cut to the signed checkpoint", |m| &m.publish_seconds),
+    (
+        "commit_seconds",
+        "From the start of a commit to its decision",
+        |m| &m.commit_seconds,
+    ),
+    (
+        "commit_rounds",
+        "Proposals a commit took; more than 2 without paging is a bug",
+        |m| &m.commit_rounds,
+    ),
+    (
+        "publish_seconds",
+        "From the cut to the signed checkpoint",
+        |m| &m.publish_seconds,
+    ),
 ];
 
 impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let info = encoder.encode_descriptor("build_info", "This program", None, MetricType::Gauge)?;
-        labelled(info, &[("version", env!("CARGO_PKG_VERSION"))], |mut metric| metric.encode_gauge(&1i64))?;
-        let mut connections = encoder.encode_descriptor("http_connections", "Open data-plane connections", None, MetricType::Gauge)?;
+        let info =
+            encoder.encode_descriptor("build_info", "This program", None, MetricType::Gauge)?;
+        labelled(
+            info,
+            &[("version", env!("CARGO_PKG_VERSION"))],
+            |mut metric| metric.encode_gauge(&1i64),
+        )?;
+        let mut connections = encoder.encode_descriptor(
+            "http_connections",
+            "Open data-plane connections",
+            None,
+            MetricType::Gauge,
+        )?;
         connections.encode_gauge(&i64::try_from(self.watch.count()).unwrap_or(i64::MAX))?;
-        let mut answers = encoder.encode_descriptor("http_requests", "Data-plane answers by status", None, MetricType::Counter)?;
+        let mut answers = encoder.encode_descriptor(
+            "http_requests",
+            "Data-plane answers by status",
+            None,
+            MetricType::Counter,
+        )?;
         for (status, count) in self.http.seen() {
             let labels = [("code", status.to_string())];
-            answers.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            answers
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
-        let Some(engine) = self.gate.engine() else { return Ok(()) };
+        let Some(engine) = self.gate.engine() else {
+            return Ok(());
+        };
         let mut logs = engine.logs();
         logs.extend(engine.system());
         per_log(&mut encoder, &logs)
@@ -168,14 +246,18 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
     for (name, help, read) in COUNTERS {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for log in logs {
-            family.encode_family(&[("log", log.name())])?.encode_counter::<NoLabelSet, _, u64>(&read(log.metrics()), None)?;
+            family
+                .encode_family(&[("log", log.name())])?
+                .encode_counter::<NoLabelSet, _, u64>(&read(log.metrics()), None)?;
         }
     }
     for (name, help, read) in GAUGES {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for log in logs {
             let value = i64::try_from(read(log.metrics())).unwrap_or(i64::MAX);
-            family.encode_family(&[("log", log.name())])?.encode_gauge(&value)?;
+            family
+                .encode_family(&[("log", log.name())])?
+                .encode_gauge(&value)?;
         }
     }
     for (name, help, read) in HISTOGRAMS {
@@ -183,17 +265,30 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
         for log in logs {
             let histogram = read(log.metrics());
             // The last bucket has no bound.
-            let bounds = histogram.bounds().iter().copied().chain(std::iter::once(f64::INFINITY));
+            let bounds = histogram
+                .bounds()
+                .iter()
+                .copied()
+                .chain(std::iter::once(f64::INFINITY));
             let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
             let count = buckets.iter().map(|(_, count)| count).sum();
-            family.encode_family(&[("log", log.name())])?.encode_histogram::<NoLabelSet>(histogram.sum(), count, &buckets, None)?;
+            family
+                .encode_family(&[("log", log.name())])?
+                .encode_histogram::<NoLabelSet>(histogram.sum(), count, &buckets, None)?;
         }
     }
-    let mut failures = encoder.encode_descriptor("commit_failures", "Failed steps of commits by reason", None, MetricType::Counter)?;
+    let mut failures = encoder.encode_descriptor(
+        "commit_failures",
+        "Failed steps of commits by reason",
+        None,
+        MetricType::Counter,
+    )?;
     for log in logs {
         for (reason, count) in log.metrics().failures() {
             let labels = [("log", log.name()), ("reason", reason.as_str())];
-            failures.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+            failures
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
     }
     Ok(())
@@ -208,10 +303,16 @@ mod tests {
     async fn every_family_is_exported_and_buckets_add_up() {
         let server = Server::start().await;
         for _ in 0..3 {
-            server.ask("POST /dev/add", "log-ack: published\r\n", b"x").await;
+            server
+                .ask("POST /dev/add", "log-ack: published\r\n", b"x")
+                .await;
         }
         server.get("/nope").await;
-        let exporter = Exporter::new(Arc::clone(&server.gate), Arc::clone(&server.http), Arc::clone(&server.watch));
+        let exporter = Exporter::new(
+            Arc::clone(&server.gate),
+            Arc::clone(&server.http),
+            Arc::clone(&server.watch),
+        );
         let text = exporter.text().unwrap();
         for line in [
             "logd_entries_total{log=\"dev\"} 3",
@@ -224,7 +325,10 @@ mod tests {
             "# TYPE process_cpu_seconds counter",
             "# EOF",
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in\n{text}"
+            );
         }
         let value = |name: &str| -> u64 {
             let line = text.lines().find(|l| l.starts_with(name)).unwrap();
@@ -232,7 +336,11 @@ mod tests {
         };
         for family in ["commit_seconds", "commit_rounds", "publish_seconds"] {
             let last = value(&format!("logd_{family}_bucket{{le=\"+Inf\",log=\"dev\"}}"));
-            assert_eq!(last, value(&format!("logd_{family}_count{{log=\"dev\"}}")), "{family}");
+            assert_eq!(
+                last,
+                value(&format!("logd_{family}_count{{log=\"dev\"}}")),
+                "{family}"
+            );
             assert!(last > 0, "{family}");
         }
     }

@@ -24,6 +24,7 @@ use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
 use crate::error::{Error, at};
 use crate::exit::Ended;
+use crate::fsck;
 use crate::gate::Gate;
 use crate::metrics::{Exporter, HttpMetrics};
 use crate::net::accept::{self, bind};
@@ -45,10 +46,21 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             print(settings::EXAMPLE)?;
             Ok(Ended::Done)
         }
+        Command::Fsck { stores, output } => fsck::run(&stores, output),
         Command::Dev(dev) => {
             telemetry::start(dev.format);
-            let Prepared { settings, dir, first } = dev::prepare(&dev)?;
-            let outcome = serve(settings, Some(Place { dir: &dir, first: first.is_some() }));
+            let Prepared {
+                settings,
+                dir,
+                first,
+            } = dev::prepare(&dev)?;
+            let outcome = serve(
+                settings,
+                Some(Place {
+                    dir: &dir,
+                    first: first.is_some(),
+                }),
+            );
             // Only now may another server become the first.
             drop(first);
             outcome
@@ -67,16 +79,27 @@ struct Place<'a> {
     first: bool,
 }
 
-fn print(text: &str) -> Result<(), Error> {
+/// Writes to standard output, all of it.
+pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|source| Error::System { what: "cannot write to standard output", source })
+    written.map_err(|source| Error::System {
+        what: "cannot write to standard output",
+        source,
+    })
 }
 
 fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
     raise_descriptor_limit();
-    let failed = |source| Error::System { what: "cannot start the runtime", source };
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("data").enable_all().build().map_err(failed)?;
+    let failed = |source| Error::System {
+        what: "cannot start the runtime",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("data")
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let outcome = runtime.block_on(run(&settings, place));
     runtime.shutdown_timeout(LEFTOVERS);
     outcome.map(|()| Ended::Done)
@@ -90,8 +113,16 @@ struct Stops {
 
 impl Stops {
     fn new() -> Result<Self, Error> {
-        let listen = |kind| signal(kind).map_err(|source| Error::System { what: "cannot listen for signals", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let listen = |kind| {
+            signal(kind).map_err(|source| Error::System {
+                what: "cannot listen for signals",
+                source,
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -110,7 +141,11 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
 
     // All addresses first: a taken port is the most likely thing to go wrong, and the cheapest to find.
     let (data, data_address) = bind(settings.data.listen)?;
-    let metrics = settings.metrics.as_ref().map(|metrics| bind(metrics.listen)).transpose()?;
+    let metrics = settings
+        .metrics
+        .as_ref()
+        .map(|metrics| bind(metrics.listen))
+        .transpose()?;
     let admin = admin_listeners(&settings.admin)?;
     let admin_address = admin.address();
     let (tls, scheme) = match &settings.data.tls {
@@ -126,7 +161,10 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
         None => format!("{scheme}://{}", dev::reachable(data_address)),
     };
 
-    let register = |source| Error::Listen { address: data_address, source };
+    let register = |source| Error::Listen {
+        address: data_address,
+        source,
+    };
     let plane = Arc::new(DataPlane::new(
         Arc::clone(&gate),
         Arc::clone(&http),
@@ -145,7 +183,10 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
         None => None,
         Some((listener, address)) => {
             tracing::info!(%address, "metrics");
-            Some(export(listener, Exporter::new(Arc::clone(&gate), http, Arc::clone(&watch)))?)
+            Some(export(
+                listener,
+                Exporter::new(Arc::clone(&gate), http, Arc::clone(&watch)),
+            )?)
         }
     };
 
@@ -202,7 +243,13 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+    if let Err(error) = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    ) {
         tracing::debug!(%error, "cannot raise the limit of open files");
     }
 }
@@ -240,7 +287,10 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
         access = access.with_tokens(tokens).map_err(admin_error)?;
     }
     let options = Options {
-        socket: admin.socket.clone().map(|path| SocketOptions { path, mode }),
+        socket: admin
+            .socket
+            .clone()
+            .map(|path| SocketOptions { path, mode }),
         tcp: admin.listen.map(|address| TcpOptions {
             address,
             tls: admin.tls.as_ref().map(|files| server_admin::TlsFiles {
@@ -255,20 +305,42 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
 
 /// Serves metrics on a thread of their own, so that a saturated data plane can still be looked at.
 fn export(listener: std::net::TcpListener, exporter: Exporter) -> Result<CancellationToken, Error> {
-    let failed = |source| Error::System { what: "cannot start the metrics listener", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed = |source| Error::System {
+        what: "cannot start the metrics listener",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
-    let watch = Watch::new(Limits { connections: SCRAPERS, ..settings::Bounds::default().listener() });
+    let watch = Watch::new(Limits {
+        connections: SCRAPERS,
+        ..settings::Bounds::default().listener()
+    });
     let serve = move || {
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
-                Ok(listener) => accept::serve(listener, None, Arc::new(exporter), watch, stopped, Duration::ZERO).await,
+                Ok(listener) => {
+                    accept::serve(
+                        listener,
+                        None,
+                        Arc::new(exporter),
+                        watch,
+                        stopped,
+                        Duration::ZERO,
+                    )
+                    .await
+                }
                 Err(error) => tracing::error!(%error, "metrics are not served"),
             }
         });
     };
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(serve).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("metrics".to_owned())
+        .spawn(serve)
+        .map_err(failed)?;
     Ok(stop)
 }
 
@@ -279,10 +351,16 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
     };
     let kek = kek.map_err(|e| Error::Secret(e.to_string()))?;
     let stores = &settings.stores;
-    let coordination = Sqlite::open(&stores.coordination)
-        .map_err(|e| Error::Store { what: "coordination", path: stores.coordination.clone(), detail: e.to_string() })?;
-    let objects = Directory::open(&stores.objects)
-        .map_err(|e| Error::Store { what: "objects", path: stores.objects.clone(), detail: e.to_string() })?;
+    let coordination = Sqlite::open(&stores.coordination).map_err(|e| Error::Store {
+        what: "coordination",
+        path: stores.coordination.clone(),
+        detail: e.to_string(),
+    })?;
+    let objects = Directory::open(&stores.objects).map_err(|e| Error::Store {
+        what: "objects",
+        path: stores.objects.clone(),
+        detail: e.to_string(),
+    })?;
     let options = EngineOptions {
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
@@ -291,13 +369,19 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
         min_free: settings.bounds.min_free.0,
         max_pending_bytes: settings.bounds.max_pending.bytes(),
     };
-    Engine::open(options).await.map_err(|e| Error::Engine(e.to_string()))
+    Engine::open(options)
+        .await
+        .map_err(|e| Error::Engine(e.to_string()))
 }
 
 /// Host name and process id.
 fn label() -> String {
     let host = rustix::system::uname();
-    format!("{}:{}", host.nodename().to_string_lossy(), std::process::id())
+    format!(
+        "{}:{}",
+        host.nodename().to_string_lossy(),
+        std::process::id()
+    )
 }
 
 async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Result<(), Error> {
@@ -307,8 +391,14 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
     for path in &settings.create {
         let text = std::fs::read_to_string(path).map_err(at("read", path))?;
         let config = config::parse(&text).map_err(|findings| {
-            let list: Vec<String> = findings.iter().map(|finding| format!("{}:{finding}", path.display())).collect();
-            Error::Create { log: path.display().to_string(), detail: list.join("\n  ") }
+            let list: Vec<String> = findings
+                .iter()
+                .map(|finding| format!("{}:{finding}", path.display()))
+                .collect();
+            Error::Create {
+                log: path.display().to_string(),
+                detail: list.join("\n  "),
+            }
         })?;
         if engine.log(config.log.as_str()).is_none() {
             create(engine, config).await?;
@@ -319,9 +409,15 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
 
 async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
     let log = config.log.to_string();
-    let caller = log::Caller { actor: "server".to_owned(), idempotency_key: None };
+    let caller = log::Caller {
+        actor: "server".to_owned(),
+        idempotency_key: None,
+    };
     let applied = engine.create_log(config, caller).await;
-    let applied = applied.map_err(|e| Error::Create { log: log.clone(), detail: e.to_string() })?;
+    let applied = applied.map_err(|e| Error::Create {
+        log: log.clone(),
+        detail: e.to_string(),
+    })?;
     if applied.outcome == ChangeOutcome::Decided {
         tracing::info!(log, "created");
     }
@@ -338,7 +434,9 @@ fn announce(
 ) -> Result<(), Error> {
     let Some(Place { dir, first }) = place else {
         let admin = match (&settings.admin.socket, admin) {
-            (_, Some(address)) if settings.admin.tls.is_some() => format!(", admin https://{address}"),
+            (_, Some(address)) if settings.admin.tls.is_some() => {
+                format!(", admin https://{address}")
+            }
             (_, Some(address)) => format!(", admin http://{address}"),
             (Some(socket), None) => format!(", admin unix:{}", socket.display()),
             (None, None) => String::new(),
@@ -350,12 +448,21 @@ fn announce(
     if first {
         dev::write_contexts(dir, socket, data, admin)?;
         if socket.is_none() {
-            tracing::warn!("the path of a Unix socket in {} would be too long: the admin endpoint is on TLS only", dir.display());
+            tracing::warn!(
+                "the path of a Unix socket in {} would be too long: the admin endpoint is on TLS only",
+                dir.display()
+            );
         }
     } else {
-        tracing::info!("another server is the first on {}: its contexts and its socket stay", dir.display());
+        tracing::info!(
+            "another server is the first on {}: its contexts and its socket stay",
+            dir.display()
+        );
     }
     let contexts = dir.join("logctl.toml");
     let log = dev::LOG;
-    print(&format!("logd ready: log {log} at {url}/{log}, admin https://{admin}, contexts in {}\n", contexts.display()))
+    print(&format!(
+        "logd ready: log {log} at {url}/{log}, admin https://{admin}, contexts in {}\n",
+        contexts.display()
+    ))
 }

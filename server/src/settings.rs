@@ -191,9 +191,12 @@ impl TryFrom<String> for Size {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
-        const WRONG: &str = "a size is a whole number and a unit (B, KiB, MiB or GiB), for example 16MiB";
-        let (digits, shift) =
-            UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift))).ok_or(WRONG)?;
+        const WRONG: &str =
+            "a size is a whole number and a unit (B, KiB, MiB or GiB), for example 16MiB";
+        let (digits, shift) = UNITS
+            .iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)))
+            .ok_or(WRONG)?;
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return Err(WRONG);
         }
@@ -236,41 +239,75 @@ impl Settings {
 
     /// Parses the text of the settings file at `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
-        let error = |line, problem| SettingsError { path: path.to_owned(), line, problem, source: None };
+        let error = |line, problem| SettingsError {
+            path: path.to_owned(),
+            line,
+            problem,
+            source: None,
+        };
         let mut settings: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| 1 + text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count());
+            let line = e.span().map(|span| {
+                1 + text.as_bytes()[..span.start.min(text.len())]
+                    .iter()
+                    .filter(|b| **b == b'\n')
+                    .count()
+            });
             error(line, e.message().replace('\n', "; "))
         })?;
         if let Some((key, problem)) = settings.wrong() {
-            let line = text.lines().position(|line| line.trim_start().starts_with(key)).map(|at| at + 1);
+            let line = text
+                .lines()
+                .position(|line| line.trim_start().starts_with(key))
+                .map(|at| at + 1);
             return Err(error(line, problem));
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        settings.paths().for_each(|path| *path = folder.join(&*path));
+        settings
+            .paths()
+            .for_each(|path| *path = folder.join(&*path));
         Ok(settings)
     }
 
     /// What is well-formed but makes no sense: the key it is about, and what to do.
     fn wrong(&self) -> Option<(&'static str, String)> {
         let loopback = |address: &SocketAddr| address.ip().is_loopback();
-        if let Some(metrics) = self.metrics.as_ref().filter(|metrics| !loopback(&metrics.listen)) {
-            let problem = format!("metrics are served on a loopback address only, not on {}", metrics.listen);
+        if let Some(metrics) = self
+            .metrics
+            .as_ref()
+            .filter(|metrics| !loopback(&metrics.listen))
+        {
+            let problem = format!(
+                "metrics are served on a loopback address only, not on {}",
+                metrics.listen
+            );
             return Some(("[metrics]", problem));
         }
         if let Some(listen) = self.admin.listen {
             if self.admin.tokens.is_none() {
-                return Some(("[admin]", format!("admin.listen {listen} needs admin.tokens: nobody could log in")));
+                return Some((
+                    "[admin]",
+                    format!("admin.listen {listen} needs admin.tokens: nobody could log in"),
+                ));
             }
             if self.admin.tls.is_none() && !loopback(&listen) {
-                return Some(("[admin]", format!("admin.listen {listen} is not a loopback address and needs admin.tls")));
+                return Some((
+                    "[admin]",
+                    format!("admin.listen {listen} is not a loopback address and needs admin.tls"),
+                ));
             }
         }
         if self.bounds.connections == 0 {
-            return Some(("connections", "limits.connections must be at least 1".to_owned()));
+            return Some((
+                "connections",
+                "limits.connections must be at least 1".to_owned(),
+            ));
         }
         // hyper's smallest buffer.
         if self.bounds.header_bytes.0 < 8 << 10 {
-            return Some(("header_bytes", "limits.header_bytes must be at least 8KiB".to_owned()));
+            return Some((
+                "header_bytes",
+                "limits.header_bytes must be at least 8KiB".to_owned(),
+            ));
         }
         None
     }
@@ -279,7 +316,14 @@ impl Settings {
         fn files(tls: &mut Option<TlsFiles>) -> impl Iterator<Item = &mut PathBuf> {
             tls.iter_mut().flat_map(|tls| [&mut tls.cert, &mut tls.key])
         }
-        let Self { create, data, admin, stores, kek, .. } = self;
+        let Self {
+            create,
+            data,
+            admin,
+            stores,
+            kek,
+            ..
+        } = self;
         let kek = match kek {
             KekSource::File(path) => Some(path),
             KekSource::Env(_) => None,
@@ -308,13 +352,27 @@ mod tests {
     #[test]
     fn the_example_is_valid_and_shows_the_defaults() {
         let settings = parse(EXAMPLE).unwrap();
-        let (shown, default) = (format!("{:?}", settings.bounds), format!("{:?}", Bounds::default()));
+        let (shown, default) = (
+            format!("{:?}", settings.bounds),
+            format!("{:?}", Bounds::default()),
+        );
         assert_eq!(shown, default, "the example names every default");
-        assert_eq!(settings.admin.socket.as_deref(), Some(Path::new("/etc/logd/admin.sock")));
+        assert_eq!(
+            settings.admin.socket.as_deref(),
+            Some(Path::new("/etc/logd/admin.sock"))
+        );
         // What is commented out is valid too.
-        let all: String = EXAMPLE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).map(|line| format!("{line}\n")).collect();
+        let all: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let settings = parse(&all).unwrap();
-        assert!(settings.metrics.is_some() && settings.data.tls.is_some() && settings.data.url.is_some());
+        assert!(
+            settings.metrics.is_some()
+                && settings.data.tls.is_some()
+                && settings.data.url.is_some()
+        );
         assert_eq!(settings.create, [Path::new("/etc/logd/argon.yaml")]);
     }
 
@@ -323,7 +381,9 @@ mod tests {
         let settings = parse(LEAST).unwrap();
         assert_eq!(settings.stores.coordination, Path::new("/etc/logd/c.db"));
         assert_eq!(settings.stores.objects, Path::new("/o"));
-        assert!(matches!(settings.kek, KekSource::File(path) if path == Path::new("/etc/logd/kek")));
+        assert!(
+            matches!(settings.kek, KekSource::File(path) if path == Path::new("/etc/logd/kek"))
+        );
         assert!(settings.admin.socket.is_none() && settings.metrics.is_none());
     }
 
@@ -331,25 +391,49 @@ mod tests {
     fn errors_name_the_line_and_the_remedy() {
         for (extra, line, needle) in [
             ("[data]\nlisten = 7", 2, "expected"),
-            ("[data]\nlisten = '127.0.0.1:1'\nlissten = 1", 3, "unknown field `lissten`"),
-            ("[data]\nlisten = '127.0.0.1:1'\nlisten = '127.0.0.1:1'", 3, "duplicate key"),
+            (
+                "[data]\nlisten = '127.0.0.1:1'\nlissten = 1",
+                3,
+                "unknown field `lissten`",
+            ),
+            (
+                "[data]\nlisten = '127.0.0.1:1'\nlisten = '127.0.0.1:1'",
+                3,
+                "duplicate key",
+            ),
         ] {
             let error = parse(extra).unwrap_err();
-            assert!(error.starts_with(&format!("/etc/logd/logd.toml:{line}: ")) && error.contains(needle), "{error}");
+            assert!(
+                error.starts_with(&format!("/etc/logd/logd.toml:{line}: "))
+                    && error.contains(needle),
+                "{error}"
+            );
         }
         for (extra, line, needle) in [
             ("[metrics]\nlisten = '0.0.0.0:1'", 8, "loopback"),
             ("[admin]\nlisten = '127.0.0.1:1'", 8, "admin.tokens"),
-            ("[admin]\ntokens = 't'\nlisten = '10.0.0.1:1'", 8, "admin.tls"),
+            (
+                "[admin]\ntokens = 't'\nlisten = '10.0.0.1:1'",
+                8,
+                "admin.tls",
+            ),
             ("[limits]\nheader_bytes = '1KiB'", 9, "8KiB"),
             ("[limits]\nconnections = 0", 9, "at least 1"),
             ("[limits]\nmin_free = '16 MB'", 9, "for example 16MiB"),
             ("[limits]\nidle_timeout = 75", 9, "string"),
             ("[limits]\nidle_timeout = '75'", 9, "for example"),
-            ("[[admin.users]]\nuid = 0\npermissions = ['root']", 10, "permission"),
+            (
+                "[[admin.users]]\nuid = 0\npermissions = ['root']",
+                10,
+                "permission",
+            ),
         ] {
             let error = parse(&format!("{LEAST}{extra}\n")).unwrap_err();
-            assert!(error.starts_with(&format!("/etc/logd/logd.toml:{line}: ")) && error.contains(needle), "{error}");
+            assert!(
+                error.starts_with(&format!("/etc/logd/logd.toml:{line}: "))
+                    && error.contains(needle),
+                "{error}"
+            );
         }
         let error = parse("[data]\nlisten = '127.0.0.1:1'\n").unwrap_err();
         assert!(error.contains("missing field `stores`"), "{error}");
@@ -357,10 +441,29 @@ mod tests {
 
     #[test]
     fn sizes_have_one_spelling_of_each_unit() {
-        for (text, expected) in [("0B", Some(0)), ("7KiB", Some(7168)), ("16MiB", Some(16 << 20)), ("2GiB", Some(2 << 30))] {
-            assert_eq!(Size::try_from(text.to_owned()).ok().map(|size| size.0), expected, "{text}");
+        for (text, expected) in [
+            ("0B", Some(0)),
+            ("7KiB", Some(7168)),
+            ("16MiB", Some(16 << 20)),
+            ("2GiB", Some(2 << 30)),
+        ] {
+            assert_eq!(
+                Size::try_from(text.to_owned()).ok().map(|size| size.0),
+                expected,
+                "{text}"
+            );
         }
-        for text in ["", "B", "16", "16M", "16mib", "1.5GiB", "-1B", "16 MiB", "18446744073709551615GiB"] {
+        for text in [
+            "",
+            "B",
+            "16",
+            "16M",
+            "16mib",
+            "1.5GiB",
+            "-1B",
+            "16 MiB",
+            "18446744073709551615GiB",
+        ] {
             assert!(Size::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

@@ -9,7 +9,10 @@ use crate::args::LogFormat;
 /// Installs the subscriber of this process. `LOGD_LOG` takes the usual filter (`debug`, `log=debug`); `info` without it.
 pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("LOGD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // An error here says that a subscriber is installed already, and then that one is used.
     let _ = match format {
         LogFormat::Text => lines.with_target(false).try_init(),

@@ -39,8 +39,15 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
         max_pending_bytes: 1 << 20,
     };
     let engine = Engine::open(options).await.unwrap();
-    let config = LogConfig::new("dev".parse().unwrap(), "example.org/dev".to_owned(), "a".parse().unwrap());
-    let caller = log::Caller { actor: "test".to_owned(), idempotency_key: None };
+    let config = LogConfig::new(
+        "dev".parse().unwrap(),
+        "example.org/dev".to_owned(),
+        "a".parse().unwrap(),
+    );
+    let caller = log::Caller {
+        actor: "test".to_owned(),
+        idempotency_key: None,
+    };
     engine.create_log(config, caller).await.unwrap();
     engine
 }
@@ -76,7 +83,9 @@ impl Reply {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 }
 
@@ -101,10 +110,31 @@ impl Server {
         };
         let (watch, stop) = (Watch::new(limits), CancellationToken::new());
         let (listener, address) = accept::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let plane = Arc::new(DataPlane::new(Arc::clone(&gate), Arc::clone(&http), LONG, LONG));
+        let plane = Arc::new(DataPlane::new(
+            Arc::clone(&gate),
+            Arc::clone(&http),
+            LONG,
+            LONG,
+        ));
         let listener = TcpListener::from_std(listener).unwrap();
-        let serving = tokio::spawn(accept::serve(listener, None, plane, Arc::clone(&watch), stop.clone(), LONG));
-        Self { engine, gate, http, watch, stop, serving, address, folder }
+        let serving = tokio::spawn(accept::serve(
+            listener,
+            None,
+            plane,
+            Arc::clone(&watch),
+            stop.clone(),
+            LONG,
+        ));
+        Self {
+            engine,
+            gate,
+            http,
+            watch,
+            stop,
+            serving,
+            address,
+            folder,
+        }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {
@@ -114,7 +144,10 @@ impl Server {
     /// Sends one request on a connection of its own.
     pub(crate) async fn ask(&self, line: &str, headers: &str, body: &[u8]) -> Reply {
         let mut stream = self.connect().await;
-        stream.write_all(request(line, &format!("connection: close\r\n{headers}"), body).as_slice()).await.unwrap();
+        stream
+            .write_all(request(line, &format!("connection: close\r\n{headers}"), body).as_slice())
+            .await
+            .unwrap();
         let mut replies = read_all(&mut stream, line.starts_with("HEAD")).await;
         assert_eq!(replies.len(), 1, "{replies:?}");
         replies.remove(0)
@@ -125,7 +158,9 @@ impl Server {
     }
 
     pub(crate) async fn get_json(&self, path: &str) -> serde_json::Value {
-        let reply = self.ask(&format!("GET {path}"), "accept: application/json\r\n", b"").await;
+        let reply = self
+            .ask(&format!("GET {path}"), "accept: application/json\r\n", b"")
+            .await;
         assert_eq!(reply.status, 200, "{reply:?}");
         reply.json()
     }
@@ -154,12 +189,22 @@ pub(crate) async fn read_all(stream: &mut TcpStream, head_only: bool) -> Vec<Rep
     let (mut rest, mut replies) = (&bytes[..], Vec::new());
     while !rest.is_empty() {
         let end = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
-        let head = String::from_utf8(rest[..end].to_vec()).unwrap().to_lowercase();
+        let head = String::from_utf8(rest[..end].to_vec())
+            .unwrap()
+            .to_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut reply = Reply { status, head, body: Vec::new() };
+        let mut reply = Reply {
+            status,
+            head,
+            body: Vec::new(),
+        };
         rest = &rest[end..];
         if !head_only {
-            let length: usize = reply.header("content-length").unwrap_or("0").parse().unwrap();
+            let length: usize = reply
+                .header("content-length")
+                .unwrap_or("0")
+                .parse()
+                .unwrap();
             reply.body = rest[..length].to_vec();
             rest = &rest[length..];
         }

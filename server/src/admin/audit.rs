@@ -122,16 +122,27 @@ impl Known {
 impl Audit {
     /// The trail in the engine's system log.
     pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
-        Arc::new(Self { engine, known: Mutex::default() })
+        Arc::new(Self {
+            engine,
+            known: Mutex::default(),
+        })
     }
 
     /// The index of an operation's intent, as far as remembered.
     pub(super) fn index(&self, operation: &str) -> Option<u64> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).index.get(operation).copied()
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .index
+            .get(operation)
+            .copied()
     }
 
     fn remember(&self, operation: &str, index: u64) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remember(operation, index);
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(operation, index);
     }
 
     async fn append(&self, record: &Record) -> Result<u64, AppendError> {
@@ -144,20 +155,39 @@ impl Audit {
     /// Records an intent. An error means that the change must not be made.
     pub(super) async fn intent(&self, intent: Intent) -> Result<u64, HostError> {
         let operation = intent.operation.clone();
-        let index = self.append(&Record::Intent(intent)).await.map_err(|error| match error {
-            AppendError::Full { detail } => HostError::Full(detail),
-            AppendError::Halted { reason } => HostError::Halted(format!("the system log is halted: {reason}")),
-            other => HostError::Unavailable(format!("nothing was changed: the audit trail does not take the intent: {other}")),
-        })?;
+        let index = self
+            .append(&Record::Intent(intent))
+            .await
+            .map_err(|error| match error {
+                AppendError::Full { detail } => HostError::Full(detail),
+                AppendError::Halted { reason } => {
+                    HostError::Halted(format!("the system log is halted: {reason}"))
+                }
+                other => HostError::Unavailable(format!(
+                    "nothing was changed: the audit trail does not take the intent: {other}"
+                )),
+            })?;
         self.remember(&operation, index);
         Ok(index)
     }
 
     /// Records what became of an intent. The change is what it is: a failure is logged, and the intent is settled by the next
     /// process that starts.
-    pub(super) async fn outcome(&self, operation: &str, intent: u64, outcome: &Result<Applied, ChangeError>) {
+    pub(super) async fn outcome(
+        &self,
+        operation: &str,
+        intent: u64,
+        outcome: &Result<Applied, ChangeError>,
+    ) {
         let (result, generation, detail) = verdict(outcome);
-        let record = Outcome { operation: operation.to_owned(), intent, result, generation, detail, time: now() };
+        let record = Outcome {
+            operation: operation.to_owned(),
+            intent,
+            result,
+            generation,
+            detail,
+            time: now(),
+        };
         if let Err(error) = self.append(&Record::Outcome(record)).await {
             tracing::error!(operation, %error, "the audit trail does not take the outcome");
         }
@@ -178,7 +208,11 @@ impl Audit {
     /// Settles what can be; says how many intents must wait.
     async fn settle_once(&self) -> Result<usize, String> {
         let open = self.open_intents().await?;
-        let live = self.engine.replicas(None).await.map_err(|e| e.to_string())?;
+        let live = self
+            .engine
+            .replicas(None)
+            .await
+            .map_err(|e| e.to_string())?;
         let mut waiting = 0;
         for (index, intent) in open {
             if intent.replica == self.engine.replica_id() {
@@ -189,28 +223,48 @@ impl Audit {
                 continue;
             }
             let decided = match self.engine.log(&intent.log) {
-                Some(log) => log.operation(&intent.operation).await.map_err(|e| e.to_string())?,
+                Some(log) => log
+                    .operation(&intent.operation)
+                    .await
+                    .map_err(|e| e.to_string())?,
                 None => None,
             };
             let (result, generation) = match decided {
                 Some(record) => (Verdict::Decided, Some(record.generation)),
                 None => (Verdict::NotDecided, None),
             };
-            tracing::info!(operation = intent.operation, ?result, "settled the audit trail");
+            tracing::info!(
+                operation = intent.operation,
+                ?result,
+                "settled the audit trail"
+            );
             let detail = Some("settled after the process was gone".to_owned());
-            let record = Outcome { operation: intent.operation, intent: index, result, generation, detail, time: now() };
-            self.append(&Record::Outcome(record)).await.map_err(|e| e.to_string())?;
+            let record = Outcome {
+                operation: intent.operation,
+                intent: index,
+                result,
+                generation,
+                detail,
+                time: now(),
+            };
+            self.append(&Record::Outcome(record))
+                .await
+                .map_err(|e| e.to_string())?;
         }
         Ok(waiting)
     }
 
     /// The intents without outcome among the newest entries, with their indexes.
     async fn open_intents(&self) -> Result<BTreeMap<u64, Intent>, String> {
-        let Some(system) = self.engine.system() else { return Ok(BTreeMap::new()) };
+        let Some(system) = self.engine.system() else {
+            return Ok(BTreeMap::new());
+        };
         let size = system.status().watermarks.ordered;
         let mut open = BTreeMap::new();
         for index in size.saturating_sub(LOOK_BACK)..size {
-            let Some(entry) = system.entry(index).await.map_err(|e| e.to_string())? else { continue };
+            let Some(entry) = system.entry(index).await.map_err(|e| e.to_string())? else {
+                continue;
+            };
             match serde_json::from_slice(&entry.bytes) {
                 Ok(Record::Intent(intent)) => {
                     self.remember(&intent.operation, index);
@@ -227,9 +281,13 @@ impl Audit {
 
 fn verdict(outcome: &Result<Applied, ChangeError>) -> (Verdict, Option<u64>, Option<String>) {
     match outcome {
-        Ok(applied) if applied.outcome == ChangeOutcome::Unchanged => (Verdict::Unchanged, Some(applied.generation), None),
+        Ok(applied) if applied.outcome == ChangeOutcome::Unchanged => {
+            (Verdict::Unchanged, Some(applied.generation), None)
+        }
         Ok(applied) => (Verdict::Decided, Some(applied.generation), None),
-        Err(error @ ChangeError::Unknown { .. }) => (Verdict::Unknown, None, Some(error.to_string())),
+        Err(error @ ChangeError::Unknown { .. }) => {
+            (Verdict::Unknown, None, Some(error.to_string()))
+        }
         Err(error) => (Verdict::Refused, None, Some(error.to_string())),
     }
 }
@@ -257,7 +315,10 @@ mod tests {
             detail: None,
             time: now(),
         };
-        for (record, kind) in [(Record::Intent(intent), "intent"), (Record::Outcome(outcome), "outcome")] {
+        for (record, kind) in [
+            (Record::Intent(intent), "intent"),
+            (Record::Outcome(outcome), "outcome"),
+        ] {
             let json = serde_json::to_value(&record).unwrap();
             assert_eq!(json["kind"], kind);
             assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
@@ -271,7 +332,10 @@ mod tests {
             known.remember(&format!("{at}"), at);
             known.remember(&format!("{at}"), at + 1);
         }
-        assert_eq!((known.index.len(), known.order.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!(
+            (known.index.len(), known.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
         let last = 3 * REMEMBERED as u64 - 1;
         assert_eq!(known.index[&last.to_string()], last);
     }

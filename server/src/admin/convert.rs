@@ -1,6 +1,9 @@
 //! Engine types to wire types. Pure.
 
-use admin_api::{Action, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica, Shard, ShardState, Watermarks};
+use admin_api::{
+    Action, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica, Shard,
+    ShardState, Watermarks,
+};
 use log::{Applied, ChangeError, ChangeOutcome, HistoryRecord, ReplicaInfo, Status};
 use server_admin::HostError;
 
@@ -89,9 +92,17 @@ pub(super) fn operation(record: HistoryRecord, log: &str, running: &Status) -> O
         log: log.to_owned(),
         action: action(record.action),
         state: OperationState::Decided,
-        base_generation: if gate { record.generation } else { record.generation.saturating_sub(1) },
+        base_generation: if gate {
+            record.generation
+        } else {
+            record.generation.saturating_sub(1)
+        },
         generation: record.generation,
-        etag: if record.generation == running.generation { running.etag.clone() } else { format!("g{}", record.generation) },
+        etag: if record.generation == running.generation {
+            running.etag.clone()
+        } else {
+            format!("g{}", record.generation)
+        },
         decided_at: Some(rfc3339(record.time_ms)),
         at_index: Some(record.at_index),
         actor: Some(record.actor),
@@ -127,15 +138,24 @@ pub(super) fn replica(replica: ReplicaInfo) -> Replica {
 
 pub(super) fn change_error(error: ChangeError) -> HostError {
     match error {
-        ChangeError::Invalid(findings) => HostError::Invalid(findings.into_iter().map(Into::into).collect()),
-        ChangeError::Stale { current_etag, changed_by, changed_at_ms, differences } => HostError::Stale {
+        ChangeError::Invalid(findings) => {
+            HostError::Invalid(findings.into_iter().map(Into::into).collect())
+        }
+        ChangeError::Stale {
+            current_etag,
+            changed_by,
+            changed_at_ms,
+            differences,
+        } => HostError::Stale {
             current_etag,
             changed_by,
             changed_at: changed_at_ms.map(rfc3339),
             differences: differences.into_iter().map(Into::into).collect(),
         },
         ChangeError::Conflict(why) => HostError::Conflict(why),
-        ChangeError::KeyReused { operation } => HostError::KeyReused { operation: Some(operation) },
+        ChangeError::KeyReused { operation } => HostError::KeyReused {
+            operation: Some(operation),
+        },
         ChangeError::Halted { reason } => HostError::Halted(reason),
         ChangeError::Full(where_) => HostError::Full(where_),
         ChangeError::Unknown { operation } => HostError::UnknownOutcome { operation },

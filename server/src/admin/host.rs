@@ -32,14 +32,21 @@ impl EngineHost {
     }
 
     fn find(&self, name: &str) -> Result<Arc<Log>, HostError> {
-        self.engine.log(name).ok_or_else(|| HostError::NotFound(format!("no log named {name}")))
+        self.engine
+            .log(name)
+            .ok_or_else(|| HostError::NotFound(format!("no log named {name}")))
     }
 
     fn describe(&self, log: &Log) -> LogStatus {
         convert::status(log.status(), Some(self.url.clone()))
     }
 
-    async fn change(&self, log: &Log, request: Request, caller: Caller) -> Result<Operation, HostError> {
+    async fn change(
+        &self,
+        log: &Log,
+        request: Request,
+        caller: Caller,
+    ) -> Result<Operation, HostError> {
         // A key of our own when the caller has none, so that the intent can name the operation.
         let key = match caller.idempotency_key {
             Some(key) => key,
@@ -56,7 +63,10 @@ impl EngineHost {
             time: now(),
         };
         let audit_index = self.audit.intent(intent).await?;
-        let asked = log::Caller { actor: caller.actor.clone(), idempotency_key: Some(key) };
+        let asked = log::Caller {
+            actor: caller.actor.clone(),
+            idempotency_key: Some(key),
+        };
         let outcome = log.change(request, asked).await;
         self.audit.outcome(&operation, audit_index, &outcome).await;
         let applied = outcome.map_err(convert::change_error)?;
@@ -80,19 +90,29 @@ impl EngineHost {
             .into_iter()
             .map(convert::replica)
             .map(|replica| match log {
-                Some(log) if replica.id == self.engine.replica_id() => {
-                    Replica { generation: Some(log.status().generation), ..replica }
-                }
+                Some(log) if replica.id == self.engine.replica_id() => Replica {
+                    generation: Some(log.status().generation),
+                    ..replica
+                },
                 _ => replica,
             })
             .collect())
     }
 
     /// The decided changes of one log as operations, newest first, each with its time in milliseconds.
-    async fn decided(&self, log: &Log, one: Option<&str>) -> Result<Vec<(u64, Operation)>, HostError> {
+    async fn decided(
+        &self,
+        log: &Log,
+        one: Option<&str>,
+    ) -> Result<Vec<(u64, Operation)>, HostError> {
         let unavailable = |e: log::store::StoreError| HostError::Unavailable(e.to_string());
         let records = match one {
-            Some(id) => log.operation(id).await.map_err(unavailable)?.into_iter().collect(),
+            Some(id) => log
+                .operation(id)
+                .await
+                .map_err(unavailable)?
+                .into_iter()
+                .collect(),
             None => log.history().await.map_err(unavailable)?,
         };
         if records.is_empty() {
@@ -113,8 +133,16 @@ impl EngineHost {
 
 /// Whether every live replica that serves the log runs the operation's generation.
 fn state(operation: &Operation) -> OperationState {
-    let behind = |replica: &Replica| replica.generation.is_some_and(|runs| runs < operation.generation);
-    if operation.replicas.iter().any(behind) { OperationState::Decided } else { OperationState::Done }
+    let behind = |replica: &Replica| {
+        replica
+            .generation
+            .is_some_and(|runs| runs < operation.generation)
+    };
+    if operation.replicas.iter().any(behind) {
+        OperationState::Decided
+    } else {
+        OperationState::Done
+    }
 }
 
 /// The engine's name for an operation: the first half of a SHA-256 over log, actor and key, each behind its length.
@@ -131,7 +159,11 @@ fn operation_id(log: &str, actor: &str, key: &str) -> String {
 
 fn fresh_key() -> Result<String, HostError> {
     let failed = |e: getrandom::Error| HostError::Internal(format!("no randomness: {e}"));
-    Ok(format!("{:016x}{:016x}", getrandom::u64().map_err(failed)?, getrandom::u64().map_err(failed)?))
+    Ok(format!(
+        "{:016x}{:016x}",
+        getrandom::u64().map_err(failed)?,
+        getrandom::u64().map_err(failed)?
+    ))
 }
 
 fn digest(request: &Request) -> Hash {
@@ -151,26 +183,53 @@ fn word(request: &Request) -> &'static str {
 /// A base as the engine knows it. One whose digest is not that of its generation was never a state of this log: it becomes a
 /// generation that never runs, so that the engine's own order of checks holds for it too.
 fn base(base: &Base, running: &str) -> u64 {
-    let same_generation = running.parse::<Base>().is_ok_and(|now| now.generation() == base.generation());
-    if same_generation && !base.matches(running) { u64::MAX } else { base.generation() }
+    let same_generation = running
+        .parse::<Base>()
+        .is_ok_and(|now| now.generation() == base.generation());
+    if same_generation && !base.matches(running) {
+        u64::MAX
+    } else {
+        base.generation()
+    }
 }
 
 fn request(change: Change, running: &str) -> Result<Request, HostError> {
     Ok(match change {
-        Change::Configure { document, base: seen } => {
-            Request::Configure { next: document, base: Some(base(&seen, running)) }
-        }
-        Change::Rotate { name, base: seen } => Request::Rotate { name, base: seen.map(|seen| base(&seen, running)) },
-        Change::Plan { name, base: seen } => Request::PlanShard { name, base: seen.map(|seen| base(&seen, running)) },
+        Change::Configure {
+            document,
+            base: seen,
+        } => Request::Configure {
+            next: document,
+            base: Some(base(&seen, running)),
+        },
+        Change::Rotate { name, base: seen } => Request::Rotate {
+            name,
+            base: seen.map(|seen| base(&seen, running)),
+        },
+        Change::Plan { name, base: seen } => Request::PlanShard {
+            name,
+            base: seen.map(|seen| base(&seen, running)),
+        },
         Change::Freeze { now } => Request::Freeze { now },
         Change::Unfreeze => Request::Unfreeze,
-        other => return Err(HostError::Internal(format!("not a change that this server knows: {other:?}"))),
+        other => {
+            return Err(HostError::Internal(format!(
+                "not a change that this server knows: {other:?}"
+            )));
+        }
     })
 }
 
 impl Host for EngineHost {
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
-        Box::pin(async { Ok(self.engine.logs().iter().map(|log| self.describe(log)).collect()) })
+        Box::pin(async {
+            Ok(self
+                .engine
+                .logs()
+                .iter()
+                .map(|log| self.describe(log))
+                .collect())
+        })
     }
 
     fn status<'a>(&'a self, log: &'a str) -> Answer<'a, LogStatus> {
@@ -181,11 +240,20 @@ impl Host for EngineHost {
         Box::pin(async {
             let config = self.find(log)?.config();
             // Computed from the document itself, so that tag and document are of one instant.
-            Ok(ConfigAnswer { etag: config.etag(config.generation.unwrap_or(0)), config })
+            Ok(ConfigAnswer {
+                etag: config.etag(config.generation.unwrap_or(0)),
+                config,
+            })
         })
     }
 
-    fn apply<'a>(&'a self, log: &'a str, change: Change, mode: Mode, caller: Caller) -> Answer<'a, Operation> {
+    fn apply<'a>(
+        &'a self,
+        log: &'a str,
+        change: Change,
+        mode: Mode,
+        caller: Caller,
+    ) -> Answer<'a, Operation> {
         Box::pin(async move {
             let log = self.find(log)?;
             if log.name() == log::SYSTEM && matches!(change, Change::Freeze { .. }) {
@@ -205,7 +273,11 @@ impl Host for EngineHost {
 
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
         Box::pin(async {
-            let records = self.find(log)?.history().await.map_err(|e| HostError::Unavailable(e.to_string()))?;
+            let records = self
+                .find(log)?
+                .history()
+                .await
+                .map_err(|e| HostError::Unavailable(e.to_string()))?;
             Ok(records.into_iter().map(convert::history).collect())
         })
     }
@@ -222,7 +294,11 @@ impl Host for EngineHost {
             }
             // Stable, so that the order of one log stays.
             operations.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-            Ok(operations.into_iter().take(OPERATIONS).map(|(_, operation)| operation).collect())
+            Ok(operations
+                .into_iter()
+                .take(OPERATIONS)
+                .map(|(_, operation)| operation)
+                .collect())
         })
     }
 

@@ -13,8 +13,8 @@ use super::body::Body;
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find};
-use log::Appended;
 use crate::net::watch::{Phase, Watched};
+use log::Appended;
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
 pub(super) const MAX_ENTRY: usize = 65_535;
@@ -42,7 +42,11 @@ pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
 }
 
 /// Adds the body to the log.
-pub(super) async fn answer(plane: &DataPlane, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    plane: &DataPlane,
+    watched: &Watched,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let json = wants_json(&parts.headers);
     match add(plane, watched, &parts, body, json).await {
@@ -55,7 +59,12 @@ pub(super) async fn answer(plane: &DataPlane, watched: &Watched, request: Reques
     }
 }
 
-fn respond(mut headers: HeaderMap, status: StatusCode, kind: HeaderValue, body: Bytes) -> Response<Body> {
+fn respond(
+    mut headers: HeaderMap,
+    status: StatusCode,
+    kind: HeaderValue,
+    body: Bytes,
+) -> Response<Body> {
     headers.insert(CONTENT_TYPE, kind);
     let mut response = Response::new(Body::Whole(body));
     *response.status_mut() = status;
@@ -79,20 +88,31 @@ async fn add(
     watched.enter(Phase::Body);
     let entry = if head.version == Version::HTTP_2 {
         // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
-        tokio::time::timeout(plane.body_timeout, collect(body)).await.map_err(|_| Refusal::slow_body())??
+        tokio::time::timeout(plane.body_timeout, collect(body))
+            .await
+            .map_err(|_| Refusal::slow_body())??
     } else {
         collect(body).await?
     };
     watched.enter(Phase::Working);
     let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
-    let appended = log.append(entry).await.map_err(|error| refusal::append(name, error))?;
+    let appended = log
+        .append(entry)
+        .await
+        .map_err(|error| refusal::append(name, error))?;
     let status = match ack {
         Ack::Ordered => StatusCode::OK,
         Ack::Published => {
-            match tokio::time::timeout(plane.publish_timeout, log.wait_published(appended.index)).await {
+            match tokio::time::timeout(plane.publish_timeout, log.wait_published(appended.index))
+                .await
+            {
                 Ok(published) => {
                     // The entry is ordered all the same, so the answer must not invite another attempt.
-                    if published.is_ok() { StatusCode::OK } else { StatusCode::ACCEPTED }
+                    if published.is_ok() {
+                        StatusCode::OK
+                    } else {
+                        StatusCode::ACCEPTED
+                    }
                 }
                 Err(_) => StatusCode::ACCEPTED,
             }
@@ -105,7 +125,12 @@ fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
     match leaf_hash {
         None => line(appended.index),
         Some(leaf_hash) => {
-            let added = Added { index: appended.index, shard: &appended.shard, leaf_index: appended.leaf_index, leaf_hash };
+            let added = Added {
+                index: appended.index,
+                shard: &appended.shard,
+                leaf_index: appended.leaf_index,
+                leaf_hash,
+            };
             let mut body = serde_json::to_vec(&added).unwrap_or_default();
             body.push(b'\n');
             Bytes::from(body)
@@ -135,7 +160,11 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
         None => return Err(Refusal::bad("an entry has at least one byte")),
     };
     if body.is_end_stream() {
-        return if first.len() > MAX_ENTRY { Err(Refusal::too_large()) } else { Ok(first) };
+        return if first.len() > MAX_ENTRY {
+            Err(Refusal::too_large())
+        } else {
+            Ok(first)
+        };
     }
     let mut whole = BytesMut::from(first);
     while let Some(next) = frame(&mut body).await? {
@@ -150,7 +179,9 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
 /// The next piece of data; `None` at the end. Trailers are not for us.
 async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     loop {
-        let next = std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await;
+        let next =
+            std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context))
+                .await;
         match next {
             None => return Ok(None),
             Some(Ok(frame)) => match frame.into_data() {

@@ -24,11 +24,11 @@ use tower::Service as _;
 pub(crate) use body::Body;
 
 use self::refusal::Refusal;
-use log::Log;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watched};
+use log::Log;
 
 /// The name that no route serves: the system log is written by the server and read through the admin endpoint.
 const SYSTEM: &str = "system";
@@ -45,9 +45,20 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// Serves the engine behind `gate`. A body may take `body_timeout` to arrive; `Log-Ack: published` waits for
     /// `publish_timeout` at most.
-    pub(crate) fn new(gate: Arc<Gate>, metrics: Arc<HttpMetrics>, body_timeout: Duration, publish_timeout: Duration) -> Self {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        metrics: Arc<HttpMetrics>,
+        body_timeout: Duration,
+        publish_timeout: Duration,
+    ) -> Self {
         let router = read::router(Arc::clone(&gate));
-        Self { gate, metrics, body_timeout, publish_timeout, router }
+        Self {
+            gate,
+            metrics,
+            body_timeout,
+            publish_timeout,
+            router,
+        }
     }
 
     async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
@@ -61,7 +72,11 @@ impl DataPlane {
 }
 
 impl Plane for DataPlane {
-    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        &self,
+        watched: &Watched,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
         if request.version() == Version::HTTP_2 {
             watched.enter(Phase::Multiplexed);
         }
@@ -81,6 +96,10 @@ impl Plane for DataPlane {
 /// The log called `name`, once the engine runs.
 fn find(gate: &Gate, name: &str) -> Result<Arc<Log>, Refusal> {
     let engine = gate.engine().ok_or_else(Refusal::starting)?;
-    let log = if name == SYSTEM { None } else { engine.log(name) };
+    let log = if name == SYSTEM {
+        None
+    } else {
+        engine.log(name)
+    };
     log.ok_or_else(|| Refusal::no_log(name))
 }

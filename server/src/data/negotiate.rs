@@ -29,14 +29,22 @@ pub(super) fn ack(headers: &HeaderMap) -> Result<Ack, Refusal> {
 
 /// Whether the client names `application/json`, and not with `q=0`.
 pub(super) fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"))
-            && !parts.any(|parameter| {
-                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-                name.trim().eq_ignore_ascii_case("q") && value.trim().parse::<f32>().is_ok_and(|q| q <= 0.0)
-            })
-    })
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            parts
+                .next()
+                .is_some_and(|media| media.eq_ignore_ascii_case("application/json"))
+                && !parts.any(|parameter| {
+                    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                    name.trim().eq_ignore_ascii_case("q")
+                        && value.trim().parse::<f32>().is_ok_and(|q| q <= 0.0)
+                })
+        })
 }
 
 #[cfg(test)]
@@ -46,7 +54,12 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), hyper::header::HeaderValue::from_static(value)))
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    hyper::header::HeaderValue::from_static(value),
+                )
+            })
             .collect()
     }
 
@@ -62,7 +75,11 @@ mod tests {
             ("application/jsonl", false),
             ("", false),
         ] {
-            assert_eq!(wants_json(&headers(&[("accept", accept)])), expected, "{accept:?}");
+            assert_eq!(
+                wants_json(&headers(&[("accept", accept)])),
+                expected,
+                "{accept:?}"
+            );
         }
         assert!(!wants_json(&HeaderMap::new()));
     }
@@ -70,7 +87,15 @@ mod tests {
     #[test]
     fn an_unknown_acknowledgement_is_not_guessed() {
         assert_eq!(ack(&HeaderMap::new()).unwrap(), Ack::Ordered);
-        assert_eq!(ack(&headers(&[("log-ack", "Published")])).unwrap(), Ack::Published);
-        assert_eq!(ack(&headers(&[("log-ack", "witnessed")])).unwrap_err().status, 400);
+        assert_eq!(
+            ack(&headers(&[("log-ack", "Published")])).unwrap(),
+            Ack::Published
+        );
+        assert_eq!(
+            ack(&headers(&[("log-ack", "witnessed")]))
+                .unwrap_err()
+                .status,
+            400
+        );
     }
 }

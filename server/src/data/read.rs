@@ -20,10 +20,10 @@ use serde::Serialize;
 use super::find;
 use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
-use config::ShardState;
-use log::Inclusion;
 use crate::gate::Gate;
 use crate::rfc3339::rfc3339;
+use config::ShardState;
+use log::Inclusion;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -39,15 +39,22 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route("/healthz", get(async || page(TEXT, NEVER, "ok\n")))
         .route("/readyz", get(ready))
         // POST never gets here.
-        .route("/{log}/add", any(async |headers: HeaderMap| refused(&Refusal::method(), &headers)))
+        .route(
+            "/{log}/add",
+            any(async |headers: HeaderMap| refused(&Refusal::method(), &headers)),
+        )
         .route("/{log}/shards", get(shards))
         .route("/{log}/watermarks", get(watermarks))
         .route("/{log}/entries/{index}", get(entry))
         .route("/{log}/{shard}/checkpoint", get(checkpoint))
         .route("/{log}/{shard}/seal", get(seal))
         .route("/{log}/{shard}/tile/{*rest}", get(tile))
-        .fallback(async |uri: Uri, headers: HeaderMap| refused(&Refusal::no_route(uri.path()), &headers))
-        .method_not_allowed_fallback(async |headers: HeaderMap| refused(&Refusal::method(), &headers))
+        .fallback(async |uri: Uri, headers: HeaderMap| {
+            refused(&Refusal::no_route(uri.path()), &headers)
+        })
+        .method_not_allowed_fallback(async |headers: HeaderMap| {
+            refused(&Refusal::method(), &headers)
+        })
         .with_state(gate)
 }
 
@@ -64,8 +71,12 @@ fn refused(refusal: &Refusal, headers: &HeaderMap) -> Response {
 }
 
 /// Runs a handler's body, and turns its refusal into the form that the client asked for.
-async fn answered(headers: &HeaderMap, work: impl Future<Output = Result<Response, Refusal>>) -> Response {
-    work.await.unwrap_or_else(|refusal| refused(&refusal, headers))
+async fn answered(
+    headers: &HeaderMap,
+    work: impl Future<Output = Result<Response, Refusal>>,
+) -> Response {
+    work.await
+        .unwrap_or_else(|refusal| refused(&refusal, headers))
 }
 
 fn json<T: Serialize>(value: &T) -> Response {
@@ -166,19 +177,29 @@ struct Entry {
     checkpoint: Option<String>,
 }
 
-async fn entry(State(gate): App, Path((name, index)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn entry(
+    State(gate): App,
+    Path((name, index)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     answered(&headers, async {
         let log = find(&gate, &name)?;
-        let index = decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
+        let index =
+            decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
         let record = log
             .entry(index)
             .await
             .map_err(|error| refusal::read(&name, &error))?
             .ok_or_else(|| Refusal::absent(format!("log {name} has no entry {index} yet")))?;
         let mut response = if wants_json(&headers) {
-            let inclusion = log.inclusion(index).await.map_err(|error| refusal::read(&name, &error))?;
+            let inclusion = log
+                .inclusion(index)
+                .await
+                .map_err(|error| refusal::read(&name, &error))?;
             let (inclusion_proof, checkpoint) = match inclusion {
-                Some(Inclusion { proof, checkpoint, .. }) => (Some(proof), Some(checkpoint)),
+                Some(Inclusion {
+                    proof, checkpoint, ..
+                }) => (Some(proof), Some(checkpoint)),
                 None => (None, None),
             };
             json(&Entry {
@@ -193,7 +214,9 @@ async fn entry(State(gate): App, Path((name, index)): Path<(String, String)>, he
         } else {
             page(BYTES, FOR_EVER, record.bytes)
         };
-        response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("accept"));
         Ok(response)
     })
     .await
@@ -201,23 +224,40 @@ async fn entry(State(gate): App, Path((name, index)): Path<(String, String)>, he
 
 /// A decimal number as C2SP writes it: digits only, no leading zeros.
 fn decimal(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if canonical { text.parse().ok() } else { None }
 }
 
-async fn checkpoint(State(gate): App, Path((name, shard)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn checkpoint(
+    State(gate): App,
+    Path((name, shard)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     answered(&headers, async {
         let log = find(&gate, &name)?;
-        let note = log.checkpoint(&shard).await.map_err(|error| refusal::read(&name, &error))?;
-        Ok(page(TEXT, NEVER, note.ok_or_else(|| Refusal::no_shard(&name, &shard))?))
+        let note = log
+            .checkpoint(&shard)
+            .await
+            .map_err(|error| refusal::read(&name, &error))?;
+        Ok(page(
+            TEXT,
+            NEVER,
+            note.ok_or_else(|| Refusal::no_shard(&name, &shard))?,
+        ))
     })
     .await
 }
 
-async fn seal(State(gate): App, Path((name, shard)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn seal(
+    State(gate): App,
+    Path((name, shard)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     answered(&headers, async {
         let note = object(&gate, &name, &shard, "seal").await?;
-        let note = note.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} is not sealed")))?;
+        let note =
+            note.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} is not sealed")))?;
         Ok(page(TEXT, FOR_EVER, note))
     })
     .await
@@ -231,10 +271,16 @@ async fn tile(
     answered(&headers, async {
         let path = format!("tile/{rest}");
         if path.parse::<tlog::TilePath>().is_err() {
-            return Err(Refusal::bad("not the path of a tile or an entry bundle (C2SP tlog-tiles)"));
+            return Err(Refusal::bad(
+                "not the path of a tile or an entry bundle (C2SP tlog-tiles)",
+            ));
         }
         let bytes = object(&gate, &name, &shard, &path).await?;
-        let bytes = bytes.ok_or_else(|| Refusal::absent(format!("shard {name}/{shard} has no {path} yet, or no longer")))?;
+        let bytes = bytes.ok_or_else(|| {
+            Refusal::absent(format!(
+                "shard {name}/{shard} has no {path} yet, or no longer"
+            ))
+        })?;
         let mut response = page(BYTES, FOR_EVER, bytes);
         response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
         Ok(response)
@@ -243,14 +289,30 @@ async fn tile(
 }
 
 /// Entries are other people's bytes: no browser may take them for a page.
-const NOSNIFF: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+const NOSNIFF: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-content-type-options"),
+    HeaderValue::from_static("nosniff"),
+);
 
 /// The stored bytes at `path` of a shard; a shard that does not exist is told apart from bytes that do not.
-async fn object(gate: &Gate, name: &str, shard: &str, path: &str) -> Result<Option<Bytes>, Refusal> {
+async fn object(
+    gate: &Gate,
+    name: &str,
+    shard: &str,
+    path: &str,
+) -> Result<Option<Bytes>, Refusal> {
     let log = find(gate, name)?;
-    let bytes = log.object(shard, path).await.map_err(|error| refusal::read(name, &error))?;
-    if bytes.is_none() && !log.status().shards.iter().any(|known| *known.name == *shard) {
+    let bytes = log
+        .object(shard, path)
+        .await
+        .map_err(|error| refusal::read(name, &error))?;
+    if bytes.is_none()
+        && !log
+            .status()
+            .shards
+            .iter()
+            .any(|known| *known.name == *shard)
+    {
         return Err(Refusal::no_shard(name, shard));
     }
     Ok(bytes)

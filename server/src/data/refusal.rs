@@ -26,7 +26,12 @@ pub(super) struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+        }
     }
 
     fn later(mut self, after: Duration) -> Self {
@@ -41,17 +46,29 @@ impl Refusal {
 
     /// 404: no such route.
     pub(super) fn no_route(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", format!("nothing is served at {}", shown(path)))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            format!("nothing is served at {}", shown(path)),
+        )
     }
 
     /// 404: no such log.
     pub(super) fn no_log(name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown-log", format!("no log is called {}", shown(name)))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-log",
+            format!("no log is called {}", shown(name)),
+        )
     }
 
     /// 404: no such shard.
     pub(super) fn no_shard(log: &str, shard: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown-shard", format!("log {log} has no shard called {}", shown(shard)))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown-shard",
+            format!("log {log} has no shard called {}", shown(shard)),
+        )
     }
 
     /// 404: not there, or not yet.
@@ -61,12 +78,20 @@ impl Refusal {
 
     /// 405.
     pub(super) fn method() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "not with this method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "not with this method",
+        )
     }
 
     /// 408: the body did not arrive in time.
     pub(super) fn slow_body() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "the body did not arrive in time")
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            "the body did not arrive in time",
+        )
     }
 
     /// 413.
@@ -80,7 +105,8 @@ impl Refusal {
 
     /// 503: the engine still recovers.
     pub(super) fn starting() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "starting").later(Duration::from_secs(1))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "starting")
+            .later(Duration::from_secs(1))
     }
 
     /// The answer, as text or as a problem document (RFC 9457).
@@ -88,7 +114,11 @@ impl Refusal {
         let (kind, body) = if json {
             let problem = admin_api::Problem {
                 kind: format!("urn:logctl:problem:{}", self.code),
-                title: self.status.canonical_reason().unwrap_or_default().to_owned(),
+                title: self
+                    .status
+                    .canonical_reason()
+                    .unwrap_or_default()
+                    .to_owned(),
                 status: self.status.as_u16(),
                 code: self.code.to_owned(),
                 detail: self.detail.clone(),
@@ -101,9 +131,15 @@ impl Refusal {
                 operation: None,
             };
             // Strings and numbers only: serde_json cannot fail on it.
-            (admin_api::PROBLEM_TYPE, serde_json::to_vec(&problem).unwrap_or_default())
+            (
+                admin_api::PROBLEM_TYPE,
+                serde_json::to_vec(&problem).unwrap_or_default(),
+            )
         } else {
-            ("text/plain; charset=utf-8", format!("{}\n", self.detail).into_bytes())
+            (
+                "text/plain; charset=utf-8",
+                format!("{}\n", self.detail).into_bytes(),
+            )
         };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;
@@ -122,7 +158,11 @@ impl Refusal {
 /// What the client sent, fit to be shown: short, and without control characters.
 fn shown(name: &str) -> String {
     const LONGEST: usize = 64;
-    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut text: String = name
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     if name.chars().nth(LONGEST).is_some() {
         text.push('…');
     }
@@ -137,7 +177,10 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::Frozen { shard, since_ms } => Refusal::new(
             StatusCode::CONFLICT,
             "frozen",
-            format!("log {log} is frozen: shard {shard} takes no entries since {}", rfc3339(since_ms)),
+            format!(
+                "log {log} is frozen: shard {shard} takes no entries since {}",
+                rfc3339(since_ms)
+            ),
         ),
         AppendError::Closing => Refusal::new(
             StatusCode::CONFLICT,
@@ -145,16 +188,21 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
             format!("log {log} is closing: it takes no new entries and is about to freeze"),
         ),
         AppendError::Halted { reason } => halted(log, &reason),
-        AppendError::Full { detail } => {
-            Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "full", format!("no space for new entries: {detail}"))
-        }
-        AppendError::Overloaded { reason, retry_after } => {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reason).later(retry_after)
-        }
-        AppendError::ShuttingDown => {
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "shutting-down", "this server is stopping")
-                .later(Duration::from_secs(1))
-        }
+        AppendError::Full { detail } => Refusal::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "full",
+            format!("no space for new entries: {detail}"),
+        ),
+        AppendError::Overloaded {
+            reason,
+            retry_after,
+        } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reason).later(retry_after),
+        AppendError::ShuttingDown => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "shutting-down",
+            "this server is stopping",
+        )
+        .later(Duration::from_secs(1)),
         // Not 503: whoever tries that again may write the entry twice.
         AppendError::Unknown => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -170,11 +218,19 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
         ReadError::Halted { reason } => halted(log, reason),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "store-failed", "the store did not answer; see the server's log")
+            Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "store-failed",
+                "the store did not answer; see the server's log",
+            )
         }
     }
 }
 
 fn halted(log: &str, reason: &str) -> Refusal {
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "halted", format!("log {log} is halted on this server: {reason}"))
+    Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "halted",
+        format!("log {log} is halted on this server: {reason}"),
+    )
 }

@@ -15,52 +15,129 @@ async fn an_entry_is_readable_at_once_and_provable_once_published() {
     let server = Server::start().await;
     for n in 0..5u8 {
         let reply = server.add(&[n; 40]).await;
-        assert_eq!((reply.status, reply.text()), (200, format!("{n}\n").as_str()));
+        assert_eq!(
+            (reply.status, reply.text()),
+            (200, format!("{n}\n").as_str())
+        );
         let entry = server.get(&format!("/dev/entries/{n}")).await;
         assert_eq!((entry.status, entry.body), (200, vec![n; 40]));
     }
-    let reply = server.ask("POST /dev/add", "accept: application/json\r\nlog-ack: published\r\n", b"last").await;
+    let reply = server
+        .ask(
+            "POST /dev/add",
+            "accept: application/json\r\nlog-ack: published\r\n",
+            b"last",
+        )
+        .await;
     let added = reply.json();
     assert_eq!(reply.status, 200);
-    assert_eq!((added["index"].as_u64(), added["leafIndex"].as_u64(), added["shard"].as_str()), (Some(5), Some(5), Some("a")));
-    assert_eq!(added["leafHash"].as_str().unwrap(), tlog::leaf_hash(b"last").to_string());
+    assert_eq!(
+        (
+            added["index"].as_u64(),
+            added["leafIndex"].as_u64(),
+            added["shard"].as_str()
+        ),
+        (Some(5), Some(5), Some("a"))
+    );
+    assert_eq!(
+        added["leafHash"].as_str().unwrap(),
+        tlog::leaf_hash(b"last").to_string()
+    );
 
     // Proved with nothing but the answer and the shard's key.
     let shards = server.get_json("/dev/shards").await;
     let key: VerifierKey = shards[0]["vkey"].as_str().unwrap().parse().unwrap();
     let entry = server.get_json("/dev/entries/5").await;
-    assert_eq!(STANDARD.decode(entry["entry"].as_str().unwrap()).unwrap(), b"last");
+    assert_eq!(
+        STANDARD.decode(entry["entry"].as_str().unwrap()).unwrap(),
+        b"last"
+    );
     let signed = Checkpoint::open(entry["checkpoint"].as_str().unwrap(), &key).unwrap();
-    let proof: Vec<Hash> = entry["inclusionProof"].as_array().unwrap().iter().map(|h| h.as_str().unwrap().parse().unwrap()).collect();
-    tlog::verify_inclusion(5, signed.size, &tlog::leaf_hash(b"last"), &proof, &signed.root).unwrap();
+    let proof: Vec<Hash> = entry["inclusionProof"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|h| h.as_str().unwrap().parse().unwrap())
+        .collect();
+    tlog::verify_inclusion(
+        5,
+        signed.size,
+        &tlog::leaf_hash(b"last"),
+        &proof,
+        &signed.root,
+    )
+    .unwrap();
 
     let marks = server.get_json("/dev/watermarks").await;
-    assert_eq!((marks["ordered"].as_u64(), marks["published"].as_u64()), (Some(6), Some(6)));
+    assert_eq!(
+        (marks["ordered"].as_u64(), marks["published"].as_u64()),
+        (Some(6), Some(6))
+    );
     assert!(marks["publishedAt"].as_str().unwrap().ends_with('Z'));
 }
 
 #[tokio::test]
 async fn reads_say_how_long_they_may_be_kept() {
     let server = Server::start().await;
-    assert_eq!(server.ask("POST /dev/add", "log-ack: published\r\n", b"x").await.status, 200);
+    assert_eq!(
+        server
+            .ask("POST /dev/add", "log-ack: published\r\n", b"x")
+            .await
+            .status,
+        200
+    );
     let for_ever = Some("public, max-age=31536000, immutable");
     for (path, kind, cache) in [
-        ("/dev/a/checkpoint", "text/plain; charset=utf-8", Some("no-cache")),
-        ("/dev/a/tile/0/000.p/1", "application/octet-stream", for_ever),
-        ("/dev/a/tile/entries/000.p/1", "application/octet-stream", for_ever),
+        (
+            "/dev/a/checkpoint",
+            "text/plain; charset=utf-8",
+            Some("no-cache"),
+        ),
+        (
+            "/dev/a/tile/0/000.p/1",
+            "application/octet-stream",
+            for_ever,
+        ),
+        (
+            "/dev/a/tile/entries/000.p/1",
+            "application/octet-stream",
+            for_ever,
+        ),
         ("/dev/entries/0", "application/octet-stream", for_ever),
         ("/dev/shards", "application/json", Some("no-cache")),
         ("/healthz", "text/plain; charset=utf-8", Some("no-cache")),
         ("/readyz", "text/plain; charset=utf-8", Some("no-cache")),
     ] {
         let reply = server.get(path).await;
-        assert_eq!((reply.status, reply.header("content-type"), reply.header("cache-control")), (200, Some(kind), cache), "{path}");
+        assert_eq!(
+            (
+                reply.status,
+                reply.header("content-type"),
+                reply.header("cache-control")
+            ),
+            (200, Some(kind), cache),
+            "{path}"
+        );
         let head = server.ask(&format!("HEAD {path}"), "", b"").await;
-        assert_eq!((head.status, head.header("content-type"), head.header("cache-control")), (200, Some(kind), cache), "HEAD {path}");
+        assert_eq!(
+            (
+                head.status,
+                head.header("content-type"),
+                head.header("cache-control")
+            ),
+            (200, Some(kind), cache),
+            "HEAD {path}"
+        );
     }
-    assert_eq!(server.get("/dev/a/tile/entries/000.p/1").await.body, b"\x00\x01x");
+    assert_eq!(
+        server.get("/dev/a/tile/entries/000.p/1").await.body,
+        b"\x00\x01x"
+    );
     let checkpoint = server.get("/dev/a/checkpoint").await;
-    assert!(checkpoint.text().starts_with("example.org/dev/a\n1\n"), "{checkpoint:?}");
+    assert!(
+        checkpoint.text().starts_with("example.org/dev/a\n1\n"),
+        "{checkpoint:?}"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +155,13 @@ async fn what_is_wrong_gets_its_own_answer() {
         ("POST /dev/shards", "", b"x", 405, "method"),
         ("PUT /dev/add", "", b"x", 405, "method"),
         ("GET /dev/b/checkpoint", "", b"", 404, "no shard called b"),
-        ("GET /dev/b/tile/0/000.p/1", "", b"", 404, "no shard called b"),
+        (
+            "GET /dev/b/tile/0/000.p/1",
+            "",
+            b"",
+            404,
+            "no shard called b",
+        ),
         ("GET /dev/a/tile/0/000.p/1", "", b"", 404, "yet"),
         ("GET /dev/a/tile/0/0", "", b"", 400, "path of a tile"),
         ("GET /dev/a/tile/0/000.p/0", "", b"", 400, "path of a tile"),
@@ -92,15 +175,41 @@ async fn what_is_wrong_gets_its_own_answer() {
         ("GET /metrics", "", b"", 404, "nothing is served"),
     ] {
         let reply = server.ask(line, headers, body).await;
-        assert_eq!((reply.status, reply.header("cache-control")), (status, Some("no-store")), "{line}");
-        assert!(reply.text().contains(needle) && reply.text().ends_with('\n'), "{line}: {}", reply.text());
-        let reply = server.ask(line, &format!("accept: application/json\r\n{headers}"), body).await;
-        assert_eq!((reply.status, reply.header("content-type")), (status, Some("application/problem+json")), "{line}");
+        assert_eq!(
+            (reply.status, reply.header("cache-control")),
+            (status, Some("no-store")),
+            "{line}"
+        );
+        assert!(
+            reply.text().contains(needle) && reply.text().ends_with('\n'),
+            "{line}: {}",
+            reply.text()
+        );
+        let reply = server
+            .ask(
+                line,
+                &format!("accept: application/json\r\n{headers}"),
+                body,
+            )
+            .await;
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (status, Some("application/problem+json")),
+            "{line}"
+        );
         let problem: admin_api::Problem = serde_json::from_slice(&reply.body).unwrap();
-        assert_eq!((problem.status, problem.kind), (status, format!("urn:logctl:problem:{}", problem.code)), "{line}");
+        assert_eq!(
+            (problem.status, problem.kind),
+            (status, format!("urn:logctl:problem:{}", problem.code)),
+            "{line}"
+        );
         assert!(problem.detail.contains(needle), "{line}");
     }
-    assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 0, "nothing of it was written");
+    assert_eq!(
+        server.get_json("/dev/watermarks").await["ordered"],
+        0,
+        "nothing of it was written"
+    );
 }
 
 #[tokio::test]
@@ -123,7 +232,10 @@ async fn the_largest_entry_fits_however_it_arrives() {
         assert_eq!(read_all(&mut stream, false).await[0].status, status);
     }
     for index in [0, 1] {
-        assert_eq!(server.get(&format!("/dev/entries/{index}")).await.body, largest);
+        assert_eq!(
+            server.get(&format!("/dev/entries/{index}")).await.body,
+            largest
+        );
     }
     assert_eq!(server.get("/dev/entries/2").await.status, 404);
 }
@@ -141,9 +253,20 @@ async fn a_connection_is_used_again_and_answers_keep_their_order() {
     stream.write_all(&bytes).await.unwrap();
     let replies = read_all(&mut stream, false).await;
     assert_eq!(replies.len(), 41);
-    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
-    let indexes: Vec<&str> = replies.iter().step_by(2).take(20).map(Reply::text).collect();
-    assert_eq!(indexes, (0..20).map(|n| format!("{n}\n")).collect::<Vec<_>>());
+    assert!(
+        replies.iter().all(|reply| reply.status == 200),
+        "{replies:?}"
+    );
+    let indexes: Vec<&str> = replies
+        .iter()
+        .step_by(2)
+        .take(20)
+        .map(Reply::text)
+        .collect();
+    assert_eq!(
+        indexes,
+        (0..20).map(|n| format!("{n}\n")).collect::<Vec<_>>()
+    );
     assert_eq!(server.http.total(), 41);
 }
 
@@ -152,12 +275,27 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
     let server = Server::start().await;
     server.add(b"x").await;
     let log = server.engine.log("dev").unwrap();
-    let caller = log::Caller { actor: "test".into(), idempotency_key: None };
-    log.change(Request::Freeze { now: false }, caller.clone()).await.unwrap();
+    let caller = log::Caller {
+        actor: "test".into(),
+        idempotency_key: None,
+    };
+    log.change(Request::Freeze { now: false }, caller.clone())
+        .await
+        .unwrap();
     let reply = server.add(b"y").await;
     assert_eq!((reply.status, reply.header("retry-after")), (409, None));
-    assert!(reply.text().starts_with("log dev is frozen: shard a takes no entries since 20"), "{}", reply.text());
-    assert_eq!(server.get("/dev/entries/0").await.status, 200, "reads go on");
+    assert!(
+        reply
+            .text()
+            .starts_with("log dev is frozen: shard a takes no entries since 20"),
+        "{}",
+        reply.text()
+    );
+    assert_eq!(
+        server.get("/dev/entries/0").await.status,
+        200,
+        "reads go on"
+    );
     log.change(Request::Unfreeze, caller).await.unwrap();
     assert_eq!(server.add(b"y").await.text(), "1\n");
 }
@@ -168,7 +306,10 @@ async fn a_stop_finishes_what_is_in_flight() {
     let (mut busy, mut idle) = (server.connect().await, server.connect().await);
     // One answered request shows that both connections are with the server.
     for stream in [&mut busy, &mut idle] {
-        stream.write_all(&request("POST /dev/add", "", b"first")).await.unwrap();
+        stream
+            .write_all(&request("POST /dev/add", "", b"first"))
+            .await
+            .unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 200");
@@ -186,12 +327,25 @@ async fn a_stop_finishes_what_is_in_flight() {
     busy.write_all(rest).await.unwrap();
     let mut end = String::new();
     busy.read_to_string(&mut end).await.unwrap();
-    assert!(end.contains("HTTP/1.1 200 OK") && end.ends_with("\r\n\r\n2\n"), "{end}");
+    assert!(
+        end.contains("HTTP/1.1 200 OK") && end.ends_with("\r\n\r\n2\n"),
+        "{end}"
+    );
     server.serving.await.unwrap();
     server.engine.shutdown().await;
     drop(server.engine);
     let engine = engine(&server.folder).await;
-    assert_eq!(engine.log("dev").unwrap().entry(2).await.unwrap().unwrap().bytes, "second");
+    assert_eq!(
+        engine
+            .log("dev")
+            .unwrap()
+            .entry(2)
+            .await
+            .unwrap()
+            .unwrap()
+            .bytes,
+        "second"
+    );
 }
 
 #[tokio::test]
@@ -203,7 +357,10 @@ async fn probes_tell_starting_ready_and_draining_apart() {
     let ready = server.get("/readyz").await;
     assert_eq!((ready.status, ready.text()), (503, "starting\n"));
     let refused = server.add(b"x").await;
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
     server.gate.open(Arc::clone(&server.engine));
     assert_eq!(server.get("/readyz").await.status, 200);
     server.gate.drain();

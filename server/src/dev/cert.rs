@@ -28,14 +28,20 @@ pub(super) fn renew(cert: &Path, key: &Path) -> Result<(), Error> {
     }
     let failed = |e: rcgen::Error| Error::Tls(format!("cannot make a certificate: {e}"));
     let mut params = CertificateParams::new(NAMES.map(str::to_owned)).map_err(failed)?;
-    params.distinguished_name.push(DnType::CommonName, "logd dev");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "logd dev");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // A closure, since the type that rcgen takes has no name here.
     let day = |time: SystemTime| {
         let date = jiff::Timestamp::try_from(time)
             .map(|t| t.to_zoned(jiff::tz::TimeZone::UTC).date())
             .map_err(|e| Error::Tls(format!("the clock is not usable: {e}")))?;
-        Ok::<_, Error>(rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs()))
+        Ok::<_, Error>(rcgen::date_time_ymd(
+            i32::from(date.year()),
+            date.month().unsigned_abs(),
+            date.day().unsigned_abs(),
+        ))
     };
     params.not_before = day(now - Duration::from_secs(24 * 3600))?;
     params.not_after = day(now + LIFE)?;
@@ -54,11 +60,16 @@ fn usable_at(cert: &Path, key: &Path, time: SystemTime) -> bool {
         let mut roots = RootCertStore::empty();
         roots.add(leaf.clone()).ok()?;
         let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build().ok()?;
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+                .build()
+                .ok()?;
         let since = UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).ok()?);
         NAMES.iter().try_for_each(|name| {
             let name = ServerName::try_from(*name).ok()?;
-            verifier.verify_server_cert(leaf, &[], &name, &[], since).ok().map(drop)
+            verifier
+                .verify_server_cert(leaf, &[], &name, &[], since)
+                .ok()
+                .map(drop)
         })
     };
     check().is_some()

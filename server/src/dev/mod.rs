@@ -45,7 +45,11 @@ pub(crate) struct Prepared {
 /// Makes what is missing in the directory.
 pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
     // A directory that exists keeps its mode: it may be somebody's home.
-    DirBuilder::new().recursive(true).mode(0o700).create(&dev.dir).map_err(at("create", &dev.dir))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dev.dir)
+        .map_err(at("create", &dev.dir))?;
     let dir = dev.dir.canonicalize().map_err(at("read", &dev.dir))?;
     // Servers that start at the same moment make keys one after the other.
     let starting = lock_file(&dir.join(".starting"))?;
@@ -55,7 +59,11 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
         Ok(()) => Some(serving),
         Err(std::fs::TryLockError::WouldBlock) => None,
         Err(std::fs::TryLockError::Error(source)) => {
-            return Err(Error::File { action: "lock", path: dir.join(".serving"), source });
+            return Err(Error::File {
+                action: "lock",
+                path: dir.join(".serving"),
+                source,
+            });
         }
     };
     let socket = first.is_some() && fits_socket(&dir.join("admin.sock"));
@@ -68,15 +76,25 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
     if first.is_some() {
         replace(&path, &text, 0o644)?;
     }
-    Ok(Prepared { settings, dir, first })
+    Ok(Prepared {
+        settings,
+        dir,
+        first,
+    })
 }
 
 /// The log's first configuration: one open shard, named after the year.
 pub(crate) fn first_config() -> Result<LogConfig, Error> {
-    let failed = |detail: String| Error::Create { log: LOG.to_owned(), detail };
+    let failed = |detail: String| Error::Create {
+        log: LOG.to_owned(),
+        detail,
+    };
     let name = LogName::try_from(LOG.to_owned()).map_err(|e| failed(e.to_string()))?;
-    let year = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).year();
-    let shard = config::next_name(&RotateConfig::default().name, &[], year).map_err(|e| failed(e.to_string()))?;
+    let year = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .year();
+    let shard = config::next_name(&RotateConfig::default().name, &[], year)
+        .map_err(|e| failed(e.to_string()))?;
     Ok(LogConfig::new(name, ORIGIN.to_owned(), shard))
 }
 
@@ -86,7 +104,13 @@ fn fits_socket(path: &Path) -> bool {
 }
 
 fn lock_file(path: &Path) -> Result<File, Error> {
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(at("create", path))
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(at("create", path))
 }
 
 fn make_kek(path: &Path) -> Result<(), Error> {
@@ -94,12 +118,18 @@ fn make_kek(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let secret = |e: log::shard::keys::KeyError| Error::Secret(e.to_string());
-    log::Kek::generate().and_then(|kek| kek.write_new(path)).map_err(secret)
+    log::Kek::generate()
+        .and_then(|kek| kek.write_new(path))
+        .map_err(secret)
 }
 
 /// A token for everything, in a file that only its owner can read; the server keeps its hash.
 fn make_token(hashes: &Path, token: &Path) -> Result<(), Error> {
-    let age = token.metadata().and_then(|m| m.modified()).ok().and_then(|made| made.elapsed().ok());
+    let age = token
+        .metadata()
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|made| made.elapsed().ok());
     if hashes.exists() && age.is_some_and(|age| age < TOKEN_LIFE / 2) {
         return Ok(());
     }
@@ -119,10 +149,17 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = File::options().create_new(true).write(true).mode(mode).open(&beside)?;
+        let mut file = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(mode)
+            .open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        #[expect(clippy::disallowed_methods, reason = "the folder is synced right after")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the folder is synced right after"
+        )]
         std::fs::rename(&beside, path)?;
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
@@ -131,8 +168,15 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
 
 /// The settings that `logd serve` needs to serve the same directory.
 fn settings_text(dev: &Dev, socket: bool) -> String {
-    let socket = if socket { "socket = \"admin.sock\"\n" } else { "" };
-    let metrics = dev.metrics.map(|address| format!("\n[metrics]\nlisten = \"{address}\"\n")).unwrap_or_default();
+    let socket = if socket {
+        "socket = \"admin.sock\"\n"
+    } else {
+        ""
+    };
+    let metrics = dev
+        .metrics
+        .map(|address| format!("\n[metrics]\nlisten = \"{address}\"\n"))
+        .unwrap_or_default();
     format!(
         "# Written by `logd dev` at each start; `logd config example` explains every key.\n\n\
          [data]\nlisten = \"{}\"\n\n\
@@ -153,7 +197,13 @@ mod tests {
 
     fn dev(dir: &Path) -> Dev {
         let free = "127.0.0.1:0".parse().unwrap();
-        Dev { dir: dir.to_owned(), listen: free, admin: free, metrics: Some(free), format: LogFormat::Text }
+        Dev {
+            dir: dir.to_owned(),
+            listen: free,
+            admin: free,
+            metrics: Some(free),
+            format: LogFormat::Text,
+        }
     }
 
     #[test]
@@ -168,19 +218,32 @@ mod tests {
             assert_eq!(mode(secret), 0o600, "{secret}");
         }
         let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
-        let before: Vec<_> = ["kek", "admin.token", "admin-cert.pem", "tokens.toml"].map(read).into();
-        assert!(Settings::read(&dir.join("logd.toml")).unwrap().metrics.is_some());
+        let before: Vec<_> = ["kek", "admin.token", "admin-cert.pem", "tokens.toml"]
+            .map(read)
+            .into();
+        assert!(
+            Settings::read(&dir.join("logd.toml"))
+                .unwrap()
+                .metrics
+                .is_some()
+        );
 
         // Another server beside it: no socket, and nothing is written.
         let settings = read("logd.toml");
-        let second = prepare(&Dev { metrics: None, ..dev(&dir) }).unwrap();
+        let second = prepare(&Dev {
+            metrics: None,
+            ..dev(&dir)
+        })
+        .unwrap();
         assert!(second.first.is_none() && second.settings.admin.socket.is_none());
         assert_eq!(read("logd.toml"), settings);
 
         drop(first);
         drop(second);
         assert!(prepare(&dev(&dir)).unwrap().first.is_some());
-        let after: Vec<_> = ["kek", "admin.token", "admin-cert.pem", "tokens.toml"].map(read).into();
+        let after: Vec<_> = ["kek", "admin.token", "admin-cert.pem", "tokens.toml"]
+            .map(read)
+            .into();
         assert_eq!(before, after);
     }
 

@@ -96,7 +96,10 @@ pub(crate) async fn serve<P: Plane>(
 async fn drain(watch: &Arc<Watch>, grace: Duration) {
     watch.ask_all(Order::Drain);
     if tokio::time::timeout(grace, watch.empty()).await.is_err() {
-        tracing::warn!(connections = watch.count(), "closing connections that did not finish in time");
+        tracing::warn!(
+            connections = watch.count(),
+            "closing connections that did not finish in time"
+        );
         watch.ask_all(Order::Close);
         watch.empty().await;
     }
@@ -104,13 +107,22 @@ async fn drain(watch: &Arc<Watch>, grace: Duration) {
 
 /// Whether a failed accept concerns only the connection that was to be accepted.
 fn is_the_clients(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }
 
 fn builder(watch: &Watch) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No timer for HTTP/1: the watch ends slow connections. One small answer is one write, copied together with its head.
-    builder.http1().max_buf_size(watch.limits().header_bytes).keep_alive(true).writev(false);
+    builder
+        .http1()
+        .max_buf_size(watch.limits().header_bytes)
+        .keep_alive(true)
+        .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -138,9 +150,14 @@ fn admit<P: Plane>(
     let _ = stream.set_nodelay(true);
     let (plane, builder) = (Arc::clone(plane), Arc::clone(builder));
     match tls.clone() {
-        None => drop(tokio::spawn(async move { connection(stream, plane, &place, &builder).await })),
+        None => drop(tokio::spawn(async move {
+            connection(stream, plane, &place, &builder).await
+        })),
         Some(acceptor) => drop(tokio::spawn(async move {
-            if let Some(stream) = until_closed(&place, acceptor.accept(stream)).await.and_then(Result::ok) {
+            if let Some(stream) = until_closed(&place, acceptor.accept(stream))
+                .await
+                .and_then(Result::ok)
+            {
                 connection(stream, plane, &place, &builder).await;
             }
         })),

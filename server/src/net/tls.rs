@@ -40,7 +40,12 @@ impl Pair {
     pub(crate) fn open(cert: PathBuf, key: PathBuf) -> Result<Arc<Self>, Error> {
         let seen = stamp(&cert, &key);
         let current = read(&cert, &key)?;
-        Ok(Arc::new(Self { cert, key, current: RwLock::new(Arc::new(current)), seen: Mutex::new(seen) }))
+        Ok(Arc::new(Self {
+            cert,
+            key,
+            current: RwLock::new(Arc::new(current)),
+            seen: Mutex::new(seen),
+        }))
     }
 
     /// Reads the files again if they changed. Returns whether a new pair is in use.
@@ -60,11 +65,19 @@ impl Pair {
 
     /// Looks at the files every few seconds until `stop`.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(LOOK))
+            .await
+            .is_some()
+        {
             let pair = Arc::clone(&self);
             match tokio::task::spawn_blocking(move || pair.refresh()).await {
-                Ok(Ok(true)) => tracing::info!(cert = %self.cert.display(), "new certificate in use"),
-                Ok(Err(error)) => tracing::error!(%error, "the changed certificate is not usable, the old one stays in use"),
+                Ok(Ok(true)) => {
+                    tracing::info!(cert = %self.cert.display(), "new certificate in use")
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "the changed certificate is not usable, the old one stays in use")
+                }
                 Ok(Ok(false)) | Err(_) => {}
             }
         }
@@ -84,7 +97,9 @@ impl Pair {
 
 impl ResolvesServerCert for Pair {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(
+            &self.current.read().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 }
 
@@ -103,7 +118,8 @@ pub(crate) fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     if chain.is_empty() {
         return Err(unusable(cert, "no certificate in it"));
     }
-    let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|e| unusable(key, &e.to_string()))?;
+    let secret =
+        PrivateKeyDer::from_pem_slice(&secret).map_err(|e| unusable(key, &e.to_string()))?;
     CertifiedKey::from_der(chain, secret, &provider())
         .map_err(|e| Error::Tls(format!("{} with {}: {e}", cert.display(), key.display())))
 }
@@ -128,8 +144,12 @@ mod tests {
     async fn trusted(pair: &Arc<Pair>, root: &CertificateDer<'static>) -> bool {
         let mut roots = RootCertStore::empty();
         roots.add(root.clone()).unwrap();
-        let config = rustls::ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+        let config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(
+            config.with_root_certificates(roots).with_no_client_auth(),
+        ));
         let (client, server) = tokio::io::duplex(1 << 16);
         let acceptor = pair.acceptor().unwrap();
         let echo = async {
@@ -139,7 +159,10 @@ mod tests {
             stream.shutdown().await
         };
         let ask = async {
-            let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), client).await.ok()?;
+            let mut stream = connector
+                .connect(ServerName::try_from("localhost").unwrap(), client)
+                .await
+                .ok()?;
             stream.write_u8(7).await.ok()?;
             stream.read_u8().await.ok()
         };

@@ -68,7 +68,8 @@ impl Watched {
     /// Enters a phase. A multiplexed connection stays that.
     pub(crate) fn enter(&self, phase: Phase) {
         if unpack(self.phase.load(Relaxed)).0 != Phase::Multiplexed {
-            self.phase.store(pack(phase, self.clock.load(Relaxed)), Relaxed);
+            self.phase
+                .store(pack(phase, self.clock.load(Relaxed)), Relaxed);
         }
     }
 
@@ -179,7 +180,12 @@ impl Drop for Place {
 impl Watch {
     /// Nobody watched yet.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { limits, clock: Arc::new(AtomicU32::new(0)), connections: Mutex::default(), gone: Notify::new() })
+        Arc::new(Self {
+            limits,
+            clock: Arc::new(AtomicU32::new(0)),
+            connections: Mutex::default(),
+            gone: Notify::new(),
+        })
     }
 
     /// The limits of this listener.
@@ -188,7 +194,9 @@ impl Watch {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A place for one more connection; `None` when there are as many as allowed.
@@ -202,7 +210,11 @@ impl Watch {
         let watched = Arc::new(Watched::new(Arc::clone(&self.clock)));
         watched.order.store(connections.order, Relaxed);
         connections.all.insert(number, Arc::clone(&watched));
-        Some(Place { watch: Arc::clone(self), number, watched })
+        Some(Place {
+            watch: Arc::clone(self),
+            number,
+            watched,
+        })
     }
 
     /// How many connections there are.
@@ -226,7 +238,11 @@ impl Watch {
     /// Resolves when a connection waits for the rest of a body.
     #[cfg(test)]
     pub(crate) async fn wait_for_body(&self) {
-        let waiting = |c: &Connections| c.all.values().any(|w| unpack(w.phase.load(Relaxed)).0 == Phase::Body);
+        let waiting = |c: &Connections| {
+            c.all
+                .values()
+                .any(|w| unpack(w.phase.load(Relaxed)).0 == Phase::Body)
+        };
         while !waiting(&self.lock()) {
             tokio::task::yield_now().await;
         }
@@ -247,7 +263,10 @@ impl Watch {
     pub(crate) fn ask_all(&self, order: Order) {
         let mut connections = self.lock();
         connections.order = connections.order.max(order as u8);
-        connections.all.values().for_each(|watched| watched.ask(order));
+        connections
+            .all
+            .values()
+            .for_each(|watched| watched.ask(order));
     }
 }
 
@@ -266,7 +285,9 @@ mod tests {
     }
 
     fn order(place: &Place) -> Order {
-        place.watched().order(&Context::from_waker(std::task::Waker::noop()))
+        place
+            .watched()
+            .order(&Context::from_waker(std::task::Waker::noop()))
     }
 
     fn seconds_until_closed(watch: &Arc<Watch>, place: &Place) -> Option<u32> {
@@ -278,9 +299,13 @@ mod tests {
 
     #[test]
     fn each_phase_has_its_own_deadline() {
-        for (phase, expected) in
-            [(Phase::Head, Some(6)), (Phase::Body, Some(11)), (Phase::Idle, Some(21)), (Phase::Working, None), (Phase::Multiplexed, Some(21))]
-        {
+        for (phase, expected) in [
+            (Phase::Head, Some(6)),
+            (Phase::Body, Some(11)),
+            (Phase::Idle, Some(21)),
+            (Phase::Working, None),
+            (Phase::Multiplexed, Some(21)),
+        ] {
             let watch = Watch::new(limits());
             let place = watch.join().unwrap();
             place.watched().enter(phase);

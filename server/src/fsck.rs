@@ -1,0 +1,269 @@
+//! `logd fsck`: opens the stores, lets the engine's checker read them, and says what it found.
+//!
+//! It must never make a store that is not there: a mistyped path would be reported as clean.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use log::fsck::{Finding, Place, Progress, Report, fsck};
+use log::store::{Directory, Sqlite, StoreError};
+use serde::Serialize;
+
+use crate::args::{FsckOutput, Stores as Which};
+use crate::error::{Error, at};
+use crate::exit::Ended;
+use crate::run::print;
+use crate::settings::{Settings, Stores};
+
+/// Time between two lines of progress.
+const PROGRESS: Duration = Duration::from_millis(200);
+
+/// What `-o json` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    clean: bool,
+    logs: &'a [log::fsck::LogReport],
+    findings: &'a [Finding],
+}
+
+/// Checks the stores and prints the report.
+pub(crate) fn run(which: &Which, output: FsckOutput) -> Result<Ended, Error> {
+    let stores = match which {
+        Which::Dir(dir) => Settings::read(&dir.join("logd.toml"))?,
+        Which::Config(path) => Settings::read(path)?,
+    }
+    .stores;
+    let report = check(&stores)?;
+    print(&match output {
+        FsckOutput::Table => table(&report, &stores),
+        FsckOutput::Json => json(&report),
+    })?;
+    Ok(if report.is_clean() {
+        Ended::Done
+    } else {
+        Ended::Findings
+    })
+}
+
+fn check(stores: &Stores) -> Result<Report, Error> {
+    for path in [&stores.coordination, &stores.objects] {
+        path.metadata().map_err(at("read", path))?;
+    }
+    let failed = |source| Error::System {
+        what: "cannot start the runtime",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(async {
+        let coordination = match Sqlite::open(&stores.coordination) {
+            Ok(coordination) => coordination,
+            Err(error) => return damaged(error, stores),
+        };
+        let objects = Directory::open(&stores.objects)
+            .map_err(|e| store_error("objects", &stores.objects, &e))?;
+        let mut line = Line::default();
+        let outcome = fsck(&coordination, &objects, &mut |progress| line.show(progress)).await;
+        line.clear();
+        outcome.or_else(|error| damaged(error, stores))
+    })
+}
+
+fn store_error(what: &'static str, path: &Path, error: &StoreError) -> Error {
+    Error::Store {
+        what,
+        path: path.to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+/// A coordination store that is damaged below its rows is a finding too.
+fn damaged(error: StoreError, stores: &Stores) -> Result<Report, Error> {
+    let StoreError::Corrupt(what) = error else {
+        return Err(store_error("coordination", &stores.coordination, &error));
+    };
+    let finding = Finding {
+        log: "all".to_owned(),
+        place: stores.coordination.display().to_string(),
+        store: Place::Coordination,
+        what,
+        remedy: "stop the server and restore the coordination store from a backup",
+    };
+    Ok(Report {
+        findings: vec![finding],
+        ..Report::default()
+    })
+}
+
+fn json(report: &Report) -> String {
+    let document = Document {
+        api_version: "logctl/v1",
+        kind: "Fsck",
+        clean: report.is_clean(),
+        logs: &report.logs,
+        findings: &report.findings,
+    };
+    // Strings and integers only: serde_json cannot fail on it.
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn table(report: &Report, stores: &Stores) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{args}");
+    };
+    for log in &report.logs {
+        line(format_args!(
+            "log {}: {} slots ({} kept), {} entries ordered, {} published, {} shards, {} objects read",
+            log.name,
+            log.slots,
+            log.slots - log.floor.min(log.slots),
+            log.ordered,
+            log.published,
+            log.shards,
+            log.objects,
+        ));
+        for unfinished in &log.unfinished {
+            line(format_args!("  a restart finishes: {unfinished}"));
+        }
+        let litter =
+            log.litter.announcements + log.litter.batches + log.litter.rows + log.litter.objects;
+        if litter > 0 {
+            line(format_args!(
+                "  leftovers of interrupted work, harmless: {litter}"
+            ));
+        }
+    }
+    for Finding {
+        log,
+        place,
+        store,
+        what,
+        remedy,
+    } in &report.findings
+    {
+        let place = match store {
+            Place::Coordination => format!("{}, row {place}", stores.coordination.display()),
+            Place::Objects => stores.objects.join(place).display().to_string(),
+        };
+        line(format_args!(
+            "WRONG  log {log}: {place}\n       {what}\n       {remedy}"
+        ));
+    }
+    match report.findings.len() {
+        0 => line(format_args!("clean")),
+        1 => line(format_args!("1 finding")),
+        many => line(format_args!("{many} findings")),
+    }
+    text
+}
+
+/// One line on a terminal that says how far the check is; nothing elsewhere.
+#[derive(Debug, Default)]
+struct Line {
+    last: Option<Instant>,
+}
+
+impl Line {
+    fn show(&mut self, progress: Progress<'_>) {
+        let mut out = std::io::stderr().lock();
+        if !out.is_terminal() || self.last.is_some_and(|last| last.elapsed() < PROGRESS) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let place = progress.shard.map_or_else(
+            || progress.log.to_owned(),
+            |shard| format!("{}/{shard}", progress.log),
+        );
+        let of = progress
+            .total
+            .map(|total| format!(" of {total}"))
+            .unwrap_or_default();
+        // Progress that cannot be shown changes nothing.
+        let _ = write!(out, "\r\x1b[Kchecking {place}: {}{of}", progress.done);
+        let _ = out.flush();
+    }
+
+    fn clear(&mut self) {
+        if self.last.take().is_some() {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Dev, LogFormat};
+    use crate::testing::engine;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_flipped_byte_is_named_and_a_missing_store_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let free = "127.0.0.1:0".parse().unwrap();
+        let dev = Dev {
+            dir: folder.path().to_owned(),
+            listen: free,
+            admin: free,
+            metrics: None,
+            format: LogFormat::Text,
+        };
+        let stores = crate::dev::prepare(&dev).unwrap().settings.stores;
+        let missing = tokio::task::spawn_blocking({
+            let stores = stores.clone();
+            move || check(&stores)
+        });
+        assert!(matches!(missing.await.unwrap(), Err(Error::File { .. })));
+        assert!(!stores.coordination.exists() && !stores.objects.exists());
+
+        let stores = Stores {
+            coordination: folder.path().join("c.db"),
+            ..stores
+        };
+        let engine = engine(&folder).await;
+        let log = engine.log("dev").unwrap();
+        for n in 0..300u32 {
+            log.append(n.to_be_bytes().to_vec().into()).await.unwrap();
+        }
+        log.wait_published(299).await.unwrap();
+        engine.shutdown().await;
+        let checked = |stores: Stores| tokio::task::spawn_blocking(move || check(&stores).unwrap());
+        let clean = checked(stores.clone()).await.unwrap();
+        assert!(clean.is_clean(), "{}", table(&clean, &stores));
+        assert!(table(&clean, &stores).ends_with("clean\n"));
+
+        let tile = stores.objects.join("dev/a/tile/entries/000");
+        let mut bytes = std::fs::read(&tile).unwrap();
+        bytes[9] ^= 1;
+        std::fs::write(&tile, bytes).unwrap();
+        let found = checked(stores.clone()).await.unwrap();
+        assert!(
+            table(&found, &stores).contains(tile.to_str().unwrap()),
+            "{}",
+            table(&found, &stores)
+        );
+        let json: serde_json::Value = serde_json::from_str(&json(&found)).unwrap();
+        assert_eq!(
+            (json["clean"].as_bool(), json["findings"][0]["log"].as_str()),
+            (Some(false), Some("dev"))
+        );
+
+        std::fs::write(
+            &stores.coordination,
+            b"SQLite format 3\0 and then nothing of the kind",
+        )
+        .unwrap();
+        let found = checked(stores.clone()).await;
+        assert!(found.is_err() || !found.unwrap().is_clean());
+    }
+}
