@@ -251,12 +251,17 @@ pub(super) async fn audit<S: Source>(
             (report.entries, report.bundles, report.tiles) =
                 (walked.entries, walked.bundles, walked.tiles);
             if let Some(start) = shard.start_index {
-                report.samples = entries(source, start, &walked.samples, &mut findings).await?;
+                match entries(source, start, &walked.samples, &mut findings).await {
+                    Ok(samples) => report.samples = samples,
+                    // A server that notices the damage itself refuses to read entries from it. What was found is told.
+                    Err(_) if !findings.list.is_empty() => report.stopped = true,
+                    Err(error) => return Err(error),
+                }
             }
         }
         _ => {}
     }
-    report.stopped = findings.full();
+    report.stopped |= findings.full();
     report.findings = findings.list;
     Ok(report)
 }
