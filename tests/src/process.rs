@@ -231,17 +231,29 @@ impl Logd {
             .with_context(|| format!("no index in {text:?}"))
     }
 
-    /// Waits until all that is ordered is published, and returns that position.
+    /// Waits until all that is ordered is published and every rotated-out shard is sealed, and returns the position.
     ///
     /// # Errors
     /// When the server goes away, or does not get there.
     pub fn settled(&self) -> Result<u64> {
-        wait::until("everything ordered is published", || {
+        let mut http = self.http();
+        wait::until("everything ordered is published and sealed", || {
             let at = self.watermarks()?;
             ensure!(
                 at.ordered >= at.integrated && at.integrated >= at.published,
                 "watermarks in disorder: {at:?}"
             );
+            let opened: Vec<Shard> = self
+                .shards()?
+                .into_iter()
+                .filter(|shard| shard.state != "planned")
+                .collect();
+            let (_, rotated_out) = opened.split_last().context("a log has a shard")?;
+            for shard in rotated_out {
+                if http.get(&format!("/dev/{}/seal", shard.name), &[])?.status != 200 {
+                    return Ok(None);
+                }
+            }
             Ok((at.ordered == at.published).then_some(at.ordered))
         })
     }

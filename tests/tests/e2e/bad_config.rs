@@ -88,18 +88,13 @@ fn each_mistake_has_a_finding_of_its_own() -> Done {
     refused(
         at,
         &change(&|d| d["shards"][0]["length"] = json!(17)),
-        "length-mismatch",
-    )?;
-    refused(
-        at,
-        &change(&|d| d["shards"][0]["state"] = json!("planned")),
-        "shard-replanned",
+        "frozen-shard-changed",
     )?;
     refused(at, &change(&|d| d["log"] = json!("argon")), "other-log")?;
     refused(
         at,
         &change(&|d| d["shards"][2]["name"] = json!("api")),
-        "bad-value",
+        "reserved-name",
     )?;
     refused(at, "log: dev\nlog: dev\n", "duplicate-key")?;
     refused(at, "", "empty-document")?;
