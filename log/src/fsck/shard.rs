@@ -208,7 +208,9 @@ impl One<'_> {
             let root = root.unwrap_or(at.root);
             roots.entry(size).or_default().push(Watched { place: key, root, object: false });
         }
-        let checkpoint = self.checkpoint(&folder, vkey.as_ref(), size, findings, report).await?;
+        let checkpoint = self
+            .checkpoint(&folder, vkey.as_ref(), position.map(|position| position.at.size), findings, report)
+            .await?;
         if let Some(checkpoint) = &checkpoint {
             let place = format!("{folder}/checkpoint");
             roots.entry(checkpoint.size).or_default().push(Watched { place, root: checkpoint.root, object: true });
@@ -278,13 +280,14 @@ impl One<'_> {
         &self,
         folder: &str,
         key: Option<&VerifierKey>,
-        size: u64,
+        published: Option<u64>,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
     ) -> Result<Option<Checkpoint>, StoreError> {
         let path = format!("{folder}/checkpoint");
+        let size = published.unwrap_or(0);
         let Some(note) = self.read(&path, findings).await else {
-            if size > 0 && !findings.names(&path) {
+            if published.is_some() && !findings.names(&path) {
                 self.unfinished(folder, &path, "missing", findings, report).await;
             }
             return Ok(None);

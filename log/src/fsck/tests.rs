@@ -142,7 +142,8 @@ async fn every_flipped_byte_is_found_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named() {
     let (rows, objects) = sample().await;
-    for path in objects.keys() {
+    // The system log publishes when it likes: its objects may be ahead of its rows here.
+    for path in objects.keys().filter(|path| !path.starts_with("system/")) {
         let mut less = objects.clone();
         less.remove(path);
         let report = check(&rows, &less).await;
