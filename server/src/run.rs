@@ -231,7 +231,15 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
             finish.await;
         }
     }
-    engine.shutdown().await;
+    // What is ordered is durable already: all that a stop cut short leaves undone is done at the next start.
+    tokio::select! {
+        finished = tokio::time::timeout(settings.bounds.grace(), engine.shutdown()) => {
+            if finished.is_err() {
+                tracing::warn!("publication did not finish in time, the next start goes on with it");
+            }
+        }
+        () = stops.next() => tracing::warn!("asked again: the next start goes on with publication"),
+    }
     if let Some(exporter) = exporter {
         exporter.cancel();
     }

@@ -271,6 +271,18 @@ async fn a_connection_is_used_again_and_answers_keep_their_order() {
 }
 
 #[tokio::test]
+async fn a_head_has_its_limit() {
+    let server = Server::start().await;
+    let long = format!("x-long: {}\r\n", "x".repeat(20_000));
+    let mut stream = server.connect().await;
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(&request("GET /healthz", &long, b"")).await;
+    assert_eq!(read_all(&mut stream, false).await[0].status, 431);
+    let fits = format!("x-long: {}\r\n", "x".repeat(10_000));
+    assert_eq!(server.ask("GET /healthz", &fits, b"").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_frozen_log_says_which_shard_and_since_when() {
     let server = Server::start().await;
     server.add(b"x").await;

@@ -72,6 +72,13 @@ pub(crate) async fn serve<P: Plane>(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            // Before the next connection, so that a flood of them cannot keep the slow ones alive.
+            _ = second.tick() => {
+                let slow = watch.sweep();
+                if slow > 0 {
+                    tracing::debug!(connections = slow, "closed for being too slow");
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => admit(stream, &tls, &plane, &watch, &connection),
                 Err(error) if is_the_clients(&error) => {}
@@ -80,12 +87,6 @@ pub(crate) async fn serve<P: Plane>(
                     tokio::time::sleep(REST).await;
                 }
             },
-            _ = second.tick() => {
-                let slow = watch.sweep();
-                if slow > 0 {
-                    tracing::debug!(connections = slow, "closed for being too slow");
-                }
-            }
         }
     }
     drop(listener);
