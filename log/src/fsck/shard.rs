@@ -399,12 +399,15 @@ impl One<'_> {
                 return Ok(());
             }
         };
-        if !self.order.whole {
+        // A running server may have rotated since the slots were read.
+        let open = closed.is_none() || self.next.is_none();
+        let moved = open && self.store.get(&self.order.keys.slot(self.order.state.len)).await?.is_some();
+        if !self.order.whole || moved {
             return Ok(());
         }
         let successor = self.next.map(|next| (next.identity.origin.as_str(), next.identity.vkey.as_str()));
         let vkey = seal.successor_key.to_string();
-        // A running server may have published the rest and sealed since the positions were read.
+        // It may also have published the rest and sealed since the positions were read.
         let root = checkpoint.filter(|_| closed == Some(size)).map(|checkpoint| checkpoint.root);
         if closed != Some(seal.size) || root.is_some_and(|root| root != seal.root) {
             findings.object(
