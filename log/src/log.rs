@@ -17,6 +17,7 @@ use crate::merge::fetch::read_batch;
 use crate::merge::pending::Pending;
 use crate::merge::sth::read_published;
 use crate::metrics::LogMetrics;
+use crate::order::batch;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{CommitError, Order};
 use crate::order::slot::Tokens;
@@ -336,9 +337,7 @@ impl Core {
             let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
             let before = leaf;
             for entry in entries.into_iter().skip(skip).take(usize::try_from(first + count - leaf).unwrap_or(256)) {
-                let mut one = Vec::with_capacity(entry.len() + 2);
-                bundle::push(&mut one, entry);
-                out.extend_from_slice(&one);
+                batch::push(&mut out, entry);
                 leaf += 1;
             }
             if leaf == before {
@@ -432,7 +431,7 @@ impl Log {
         let leaf_index = index - at.start().unwrap_or(index);
         let Some(shard) = self.core.shards.get(&state, &at.identity.name) else { return Ok(None) };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
-            let entries = bundle::entries(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let entries = batch::entries(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             let found = usize::try_from(n).ok().and_then(|n| entries.get(n).copied());
             Ok(found.map(|e| EntryRecord { shard: Arc::clone(&shard.name), leaf_index, bytes: bytes.slice_ref(e) }))
         };
@@ -506,6 +505,11 @@ impl Log {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
+        if read_published(&self.core, &shard.name).await?.is_some_and(|row| row.size > 0) {
+            let path = self.core.object_path(&shard.name, "checkpoint");
+            let why = format!("{path} is missing or not the one that was published; a restart writes it again");
+            return Err(StoreError::Corrupt(why).into());
+        }
         let signer = shard.signer(&self.core.order.keys, &*self.core.store, &self.core.kek).await?;
         Ok(Some(shard.checkpoint(signer, 0, tlog::empty_root())?))
     }

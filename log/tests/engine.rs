@@ -237,3 +237,47 @@ async fn large_entries_and_collection() {
     audit(&log, &acknowledged).await;
     engine.shutdown().await;
 }
+
+/// A batch holds more entries than a bundle may.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_small_entries_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let log = create(&engine).await;
+    let writes: Vec<_> = (0..3_000).map(|i| (i, log.append(Bytes::from(i.to_string())))).collect();
+    let mut acknowledged = BTreeMap::new();
+    for (i, write) in writes {
+        acknowledged.insert(write.await.unwrap().index, i.to_string());
+    }
+    audit(&log, &acknowledged).await;
+    engine.shutdown().await;
+}
+
+/// A lost checkpoint file never turns into a signed empty checkpoint: the restart signs the published size again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let log = create(&engine).await;
+    let mut acknowledged = BTreeMap::new();
+    for text in ["one", "two"] {
+        acknowledged.insert(log.append(Bytes::from(text)).await.unwrap().index, text.to_owned());
+        log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+    }
+    audit(&log, &acknowledged).await;
+    let before = log.checkpoint("a").await.unwrap();
+    engine.shutdown().await;
+    drop((log, engine));
+    std::fs::remove_file(dir.path().join("objects/dev/a/checkpoint")).unwrap();
+    let engine = open(dir.path()).await;
+    let log = engine.log("dev").unwrap();
+    loop {
+        match log.checkpoint("a").await {
+            Ok(after) => break assert_eq!(after, before),
+            Err(e) => assert!(e.to_string().contains("checkpoint"), "{e}"),
+        }
+        tokio::task::yield_now().await;
+    }
+    audit(&log, &acknowledged).await;
+    engine.shutdown().await;
+}

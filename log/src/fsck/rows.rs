@@ -8,6 +8,7 @@ use tlog::Hash;
 use super::order::Order;
 use super::shard::Positions;
 use super::{Findings, LogReport, remedy};
+use crate::order::batch;
 use crate::order::WINDOW;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token, Work};
@@ -213,19 +214,16 @@ async fn batches(
     Ok(needed)
 }
 
-fn wrong(batch: &BatchRef, bytes: &[u8]) -> Option<String> {
-    if record::digest(bytes) != batch.digest {
+fn wrong(named: &BatchRef, bytes: &[u8]) -> Option<String> {
+    if record::digest(bytes) != named.digest {
         return Some("its bytes are not those that were ordered".into());
     }
-    let (mut rest, mut entries) = (bytes, 0);
-    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
-        let Some(tail) = tail.get(usize::from(u16::from_be_bytes(*length))..) else {
-            return Some("ends inside an entry".into());
-        };
-        (rest, entries) = (tail, entries + 1);
-    }
-    let whole = rest.is_empty() && entries == batch.entries;
-    (!whole).then(|| format!("holds {entries} entries; its slot says {}", batch.entries))
+    let entries = match batch::entries(bytes) {
+        Ok(entries) => entries.len() as u64,
+        Err(torn) => return Some(torn.to_string()),
+    };
+    let whole = entries == named.entries;
+    (!whole).then(|| format!("holds {entries} entries; its slot says {}", named.entries))
 }
 
 async fn litter(

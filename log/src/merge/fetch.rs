@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{Hash, bundle};
+use tlog::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::pending::{Held, Pending};
 use super::tree::{ShardTree, TileBytes};
 use crate::log::Core;
+use crate::order::batch;
 use crate::order::slot::{Slot, Token};
 use crate::order::state::{Phase, State};
 use crate::record;
@@ -97,25 +98,25 @@ impl Fetch {
         if state.len > self.recovered {
             self.open_shards(&state);
         }
-        for (start, batch) in slot.placed() {
-            self.batches.push((batch.token, batch.object));
+        for (start, named) in slot.placed() {
+            self.batches.push((named.token, named.object));
             let Some(shard) = state.shard_at(start) else { continue };
             let Some(growing) = self.growing.iter_mut().find(|g| g.name == shard.identity.name) else { continue };
             let leaf = start - growing.start;
             let have = growing.tree.size();
-            if leaf + batch.entries <= have {
+            if leaf + named.entries <= have {
                 continue;
             }
             if leaf > have {
                 return Err(StoreError::Corrupt(format!("entries {have}..{leaf} of shard {} are missing", growing.name)));
             }
             let Some(held) = self.core.pending.find(start) else {
-                return Err(StoreError::Corrupt(format!("batch {} is gone before it was integrated", batch.token)));
+                return Err(StoreError::Corrupt(format!("batch {} is gone before it was integrated", named.token)));
             };
             let bytes = read_batch_patiently(&self.core, &held).await?;
-            let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", batch.token)))?;
-            if entries.len() as u64 != batch.entries {
-                return Err(StoreError::Corrupt(format!("batch {} holds {} entries, its slot says {}", batch.token, entries.len(), batch.entries)));
+            let entries = batch::entries(&bytes).map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", named.token)))?;
+            if entries.len() as u64 != named.entries {
+                return Err(StoreError::Corrupt(format!("batch {} holds {} entries, its slot says {}", named.token, entries.len(), named.entries)));
             }
             let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
             entries.into_iter().skip(skip).for_each(|entry| growing.tree.push(entry, &mut growing.full));

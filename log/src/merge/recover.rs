@@ -86,13 +86,13 @@ pub async fn trees(core: &Core) -> Result<Vec<Growing>, StoreError> {
                 "shard {name}: {published} entries are published but only {length} are ordered: the coordination store is older than the objects; restore a newer one"
             )));
         }
-        let sealed = row.is_some() && published == length && core.objects.get(&core.object_path(name, "seal")).await?.is_some();
+        let signed = core.shards.get(&state, name).is_some_and(|s| s.signed.load().is_some());
+        let sealed = signed && published == length && core.objects.get(&core.object_path(name, "seal")).await?.is_some();
         let active = matches!(shard.phase, crate::order::state::Phase::Active { .. });
         if active || !sealed {
             let tree = resume(core, name, row).await?;
             core.last_cut.lock().await.insert(name.clone(), published);
-            let unsigned = core.shards.get(&state, name).is_some_and(|s| s.signed.load().is_none());
-            let cut = (row.is_some() && !unsigned).then_some(published);
+            let cut = signed.then_some(published);
             growing.push(Growing { name: name.clone(), start, tree, full: Vec::new(), cut });
         }
     }

@@ -144,7 +144,8 @@ impl Sth {
         }
         let published = core.shards.published(&core.order.state());
         core.metrics.published.set(published);
-        core.pending.release(published);
+        // Another replica may be ahead: what is not integrated here is still needed here.
+        core.pending.release(published.min(*self.integrated.borrow()));
         core.published.send_if_modified(|at| std::mem::replace(at, published) != published);
         Ok(())
     }

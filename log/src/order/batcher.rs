@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 
+use super::batch;
 use super::commit::{CommitError, Mine, Placed, now_ms};
 use super::slot::{BatchRef, Decision, Tokens, Work};
 use crate::log::{AppendError, Appended, Core};
@@ -161,10 +162,7 @@ fn take(queue: &mut Queue, tokens: &Tokens, limit: usize) -> Load {
         if bytes.is_empty() {
             bytes.reserve(length.max(limit.min(queue.bytes + 2 * queue.entries.len() + length)));
         }
-        // C2SP bundle encoding: the bytes go into the bundles as they are. Admission has checked the length.
-        #[expect(clippy::cast_possible_truncation, reason = "at most 65,535")]
-        bytes.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(&entry);
+        batch::push(&mut bytes, &entry);
         replies.push(reply);
         total += length;
         if total > MAX_COMMIT || load.mine.len() + 2 > super::MAX_BATCHES {

@@ -5,9 +5,10 @@
 //!
 //! - [`slot`] the record that is decided; [`state`] the pure transition function slots → state;
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
-//! - [`commit`] the protocol over a store; [`batcher`] adaptive group commit in front of it;
+//! - [`batch`] what a batch's bytes are; [`commit`] the protocol over a store; [`batcher`] adaptive group commit in front of it;
 //! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies.
 
+pub mod batch;
 pub mod batcher;
 pub mod collect;
 pub mod commit;
