@@ -13,7 +13,6 @@ use tlog::{Hash, Signer};
 
 use crate::log::{Core, Log};
 use crate::order::commit::{CommitError, now_ms};
-use crate::order::keys::trailing_number;
 use crate::order::slot::{Control, Decision, ShardIdentity, Slot, Token};
 use crate::order::state::{Gate, Refusal, Remembered};
 use crate::record;
@@ -119,7 +118,7 @@ pub enum ChangeError {
         changed_by: Option<String>,
         /// When, milliseconds since the Unix epoch.
         changed_at_ms: Option<u64>,
-        /// From what runs to what was asked for.
+        /// From the base to what runs: what moved.
         differences: Vec<Difference>,
     },
     /// Not in this condition.
@@ -305,7 +304,7 @@ impl Log {
             return Ok(None);
         }
         if base.is_some_and(|base| base != current) {
-            return Err(self.stale(config::diff(&running, &next)));
+            return Err(self.stale(Vec::new()));
         }
         let change = config::change(&running, &next).map_err(ChangeError::Invalid)?;
         if change.differences.is_empty() {
@@ -326,6 +325,23 @@ impl Log {
         }
     }
 
+    /// What moved between a generation and what runs; empty when that generation is not known.
+    async fn moved_since(&self, base: Option<u64>) -> Result<Vec<Difference>, StoreError> {
+        let core = &self.core;
+        let mut generation = 0;
+        for slot in self.controls().await? {
+            let Some(Control::Reconfigure { document, .. }) = slot.control.map(|d| d.control) else { continue };
+            generation += 1;
+            if Some(generation) != base {
+                continue;
+            }
+            let Some(bytes) = core.store.get(&core.order.keys.document(&document)).await? else { break };
+            let Ok(then) = serde_json::from_slice::<LogConfig>(&bytes) else { break };
+            return Ok(config::diff(&then, &self.config()));
+        }
+        Ok(Vec::new())
+    }
+
     async fn reconfigure(
         &self,
         request: &Request,
@@ -335,12 +351,16 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        let based = matches!(
-            request,
-            Request::Configure { base: Some(_), .. } | Request::Rotate { base: Some(_), .. } | Request::PlanShard { base: Some(_), .. }
-        );
+        let base = match request {
+            Request::Configure { base, .. } | Request::Rotate { base, .. } | Request::PlanShard { base, .. } => *base,
+            Request::Freeze { .. } | Request::Unfreeze => None,
+        };
         for _ in 0..TRIES {
-            let Some(planned) = self.plan(request)? else {
+            let planned = match self.plan(request) {
+                Err(ChangeError::Stale { .. }) => return Err(self.stale(self.moved_since(base).await?)),
+                other => other?,
+            };
+            let Some(planned) = planned else {
                 let action = match request {
                     Request::Rotate { .. } => Action::Rotate,
                     Request::PlanShard { .. } => Action::Plan,
@@ -383,10 +403,10 @@ impl Log {
                     applied.at_index = Some(placed.start);
                     return Ok(applied);
                 }
-                Err(CommitError::Refused(Refusal::Stale { .. })) if !based => core.update_running().await?,
+                Err(CommitError::Refused(Refusal::Stale { .. })) if base.is_none() => core.update_running().await?,
                 Err(CommitError::Refused(Refusal::Stale { .. })) => {
                     core.update_running().await?;
-                    return Err(self.stale(applied.differences));
+                    return Err(self.stale(self.moved_since(base).await?));
                 }
                 Err(e) => return self.refused(e, operation),
             }
@@ -496,35 +516,42 @@ impl Log {
         Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
     }
 
-    /// Every decided control, newest first.
-    pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
-        let keys = &self.core.order.keys;
-        let (prefix, mut records, mut generation) = (keys.history(), Vec::new(), 0);
-        let mut from = prefix.clone();
+    /// The slots that decided a control, oldest first.
+    async fn controls(&self) -> Result<Vec<Slot>, StoreError> {
+        let prefix = self.core.order.keys.history();
+        let (mut slots, mut from) = (Vec::new(), prefix.clone());
         loop {
             let page = self.core.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
-                let slot: Slot = record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
-                from = format!("{}\0", keys.history_item(trailing_number(&key).unwrap_or(0)));
-                let Some(decision) = &slot.control else { continue };
-                generation += u64::from(matches!(decision.control, Control::Reconfigure { .. }));
-                records.push(HistoryRecord {
-                    operation: decision.operation.to_string(),
-                    action: decision.action,
-                    actor: decision.actor.clone(),
-                    time_ms: slot.time,
-                    slot: slot.number,
-                    at_index: if decision.control == Control::Freeze { slot.end() } else { slot.start },
-                    generation,
-                    summary: summary(decision, &slot),
-                });
+                slots.push(record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?);
+                from = format!("{key}\0");
             }
             if !full {
-                records.reverse();
-                return Ok(records);
+                return Ok(slots);
             }
         }
+    }
+
+    /// Every decided control, newest first.
+    pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
+        let (mut records, mut generation) = (Vec::new(), 0);
+        for slot in self.controls().await? {
+            let Some(decision) = &slot.control else { continue };
+            generation += u64::from(matches!(decision.control, Control::Reconfigure { .. }));
+            records.push(HistoryRecord {
+                operation: decision.operation.to_string(),
+                action: decision.action,
+                actor: decision.actor.clone(),
+                time_ms: slot.time,
+                slot: slot.number,
+                at_index: if decision.control == Control::Freeze { slot.end() } else { slot.start },
+                generation,
+                summary: summary(decision, &slot),
+            });
+        }
+        records.reverse();
+        Ok(records)
     }
 
     /// One decided control, by operation id.

@@ -171,7 +171,9 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let other = log.change(Request::Unfreeze, keyed).await.unwrap_err();
     assert!(matches!(other, ChangeError::KeyReused { .. }));
     let stale = log.change(Request::Rotate { name: None, base: Some(1) }, caller()).await.unwrap_err();
-    assert!(matches!(stale, ChangeError::Stale { .. }));
+    let ChangeError::Stale { differences, changed_by, .. } = stale else { panic!("{stale}") };
+    assert!(differences.iter().any(|d| d.subject.contains("shard")), "what moved: {differences:?}");
+    assert_eq!(changed_by.as_deref(), Some("ci"));
     let mut same = log.config();
     same.generation = Some(1);
     let noop = Request::Configure { next: Box::new(same), base: Some(1) };
