@@ -95,7 +95,10 @@ fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
         what: "cannot start the runtime",
         source,
     };
+    // One core is left to the threads of the stores: with a worker on every core they wait for each other.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.saturating_sub(1).max(1))
         .thread_name("data")
         .enable_all()
         .build()

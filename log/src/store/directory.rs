@@ -36,8 +36,8 @@ pub(in crate::store) use path::valid;
 /// system's work.
 const THREADS: usize = 8;
 
-/// Threads for one `put`, so that a large one leaves room for reads.
-const THREADS_PER_PUT: usize = 4;
+/// Threads for one `put`, so that a large one leaves room for reads, and renames do not queue for the file system's one lock.
+const THREADS_PER_PUT: usize = 2;
 
 /// Folders whose name is known to be durable; forgotten all at once when there are more.
 const KNOWN: usize = 16_384;
