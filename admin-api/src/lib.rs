@@ -343,7 +343,11 @@ pub struct Finding {
 
 impl From<config::Difference> for Difference {
     fn from(difference: config::Difference) -> Self {
-        Self { subject: difference.subject, before: difference.before, after: difference.after }
+        Self {
+            subject: difference.subject,
+            before: difference.before,
+            after: difference.after,
+        }
     }
 }
 

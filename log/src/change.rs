@@ -193,7 +193,10 @@ struct Planned {
 impl Log {
     /// What a request would do.
     pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
-        let caller = Caller { actor: String::new(), idempotency_key: None };
+        let caller = Caller {
+            actor: String::new(),
+            idempotency_key: None,
+        };
         self.execute(request, caller, true).await
     }
 
@@ -202,7 +205,12 @@ impl Log {
         self.execute(request, caller, false).await
     }
 
-    async fn execute(&self, request: Request, caller: Caller, dry: bool) -> Result<Applied, ChangeError> {
+    async fn execute(
+        &self,
+        request: Request,
+        caller: Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
         let core = &self.core;
         if let Some(reason) = core.halt.reason() {
             return Err(ChangeError::Halted { reason });
@@ -216,18 +224,41 @@ impl Log {
         }
         match request {
             Request::Freeze { now } => self.freeze(now, operation, digest, &caller, dry).await,
-            Request::Unfreeze => self.gate(Action::Unfreeze, Control::Unfreeze, operation, digest, &caller, dry).await,
-            request => self.reconfigure(&request, operation, digest, &caller, dry).await,
+            Request::Unfreeze => {
+                self.gate(
+                    Action::Unfreeze,
+                    Control::Unfreeze,
+                    operation,
+                    digest,
+                    &caller,
+                    dry,
+                )
+                .await
+            }
+            request => {
+                self.reconfigure(&request, operation, digest, &caller, dry)
+                    .await
+            }
         }
     }
 
     /// The answer given before to the same operation.
-    async fn earlier(&self, operation: Token, digest: Hash) -> Result<Option<Applied>, ChangeError> {
+    async fn earlier(
+        &self,
+        operation: Token,
+        digest: Hash,
+    ) -> Result<Option<Applied>, ChangeError> {
         let state = self.core.order.state();
         if let Some(remembered) = state.remembered(operation) {
-            return if remembered.request == digest { Ok(Some(self.answer(remembered))) } else { Err(reused(operation)) };
+            return if remembered.request == digest {
+                Ok(Some(self.answer(remembered)))
+            } else {
+                Err(reused(operation))
+            };
         }
-        let Some((slot, _)) = self.decided(operation).await? else { return Ok(None) };
+        let Some((slot, _)) = self.decided(operation).await? else {
+            return Ok(None);
+        };
         match &slot.control {
             Some(d) if d.request == digest => {
                 let generation = state.generation;
@@ -292,12 +323,16 @@ impl Log {
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let (action, next, base) = match request {
             Request::Configure { next, base } => (Action::Configure, (**next).clone(), *base),
-            Request::Rotate { name, base } => {
-                (Action::Rotate, config::with_rotation(&running, name.clone(), seconds).map_err(one)?, *base)
-            }
-            Request::PlanShard { name, base } => {
-                (Action::Plan, config::with_planned(&running, name.clone(), seconds).map_err(one)?, *base)
-            }
+            Request::Rotate { name, base } => (
+                Action::Rotate,
+                config::with_rotation(&running, name.clone(), seconds).map_err(one)?,
+                *base,
+            ),
+            Request::PlanShard { name, base } => (
+                Action::Plan,
+                config::with_planned(&running, name.clone(), seconds).map_err(one)?,
+                *base,
+            ),
             Request::Freeze { .. } | Request::Unfreeze => return Ok(None),
         };
         if action == Action::Configure && next.stripped() == running.stripped() {
@@ -310,13 +345,28 @@ impl Log {
         if change.differences.is_empty() {
             return Ok(None);
         }
-        let action = if change.open.is_some() { Action::Rotate } else { action };
-        Ok(Some(Planned { action, next, plan: change.plan, open: change.open, differences: change.differences, base: current }))
+        let action = if change.open.is_some() {
+            Action::Rotate
+        } else {
+            action
+        };
+        Ok(Some(Planned {
+            action,
+            next,
+            plan: change.plan,
+            open: change.open,
+            differences: change.differences,
+            base: current,
+        }))
     }
 
     fn stale(&self, differences: Vec<Difference>) -> ChangeError {
         let state = self.core.order.state();
-        let last = state.operations.iter().rev().find(|o| o.generation == state.generation && o.base != o.generation);
+        let last = state
+            .operations
+            .iter()
+            .rev()
+            .find(|o| o.generation == state.generation && o.base != o.generation);
         ChangeError::Stale {
             current_etag: self.etag(),
             changed_by: last.map(|o| o.actor.clone()),
@@ -330,13 +380,20 @@ impl Log {
         let core = &self.core;
         let mut generation = 0;
         for slot in self.controls().await? {
-            let Some(Control::Reconfigure { document, .. }) = slot.control.map(|d| d.control) else { continue };
+            let Some(Control::Reconfigure { document, .. }) = slot.control.map(|d| d.control)
+            else {
+                continue;
+            };
             generation += 1;
             if Some(generation) != base {
                 continue;
             }
-            let Some(bytes) = core.store.get(&core.order.keys.document(&document)).await? else { break };
-            let Ok(then) = serde_json::from_slice::<LogConfig>(&bytes) else { break };
+            let Some(bytes) = core.store.get(&core.order.keys.document(&document)).await? else {
+                break;
+            };
+            let Ok(then) = serde_json::from_slice::<LogConfig>(&bytes) else {
+                break;
+            };
             return Ok(config::diff(&then, &self.config()));
         }
         Ok(Vec::new())
@@ -352,12 +409,16 @@ impl Log {
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
         let base = match request {
-            Request::Configure { base, .. } | Request::Rotate { base, .. } | Request::PlanShard { base, .. } => *base,
+            Request::Configure { base, .. }
+            | Request::Rotate { base, .. }
+            | Request::PlanShard { base, .. } => *base,
             Request::Freeze { .. } | Request::Unfreeze => None,
         };
         for _ in 0..TRIES {
             let planned = match self.plan(request) {
-                Err(ChangeError::Stale { .. }) => return Err(self.stale(self.moved_since(base).await?)),
+                Err(ChangeError::Stale { .. }) => {
+                    return Err(self.stale(self.moved_since(base).await?));
+                }
                 other => other?,
             };
             let Some(planned) = planned else {
@@ -382,7 +443,9 @@ impl Log {
                 checkpoint: None,
             };
             if matches!(core.order.state().gate, Gate::Frozen { .. }) {
-                return Err(ChangeError::Conflict("the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into()));
+                return Err(ChangeError::Conflict(
+                    "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
+                ));
             }
             if dry {
                 return Ok(applied);
@@ -394,16 +457,28 @@ impl Log {
                 plan: identities,
                 open: planned.open.map(|name| name.to_string()),
             };
-            let decision = Decision { operation, request: digest, action: planned.action, actor: caller.actor.clone(), control };
+            let decision = Decision {
+                operation,
+                request: digest,
+                action: planned.action,
+                actor: caller.actor.clone(),
+                control,
+            };
             match core.batcher.control(decision).await {
                 Ok(placed) => {
-                    core.update_running().await.map_err(|_| ChangeError::Unknown { operation: operation.to_string() })?;
+                    core.update_running()
+                        .await
+                        .map_err(|_| ChangeError::Unknown {
+                            operation: operation.to_string(),
+                        })?;
                     applied.outcome = ChangeOutcome::Decided;
                     applied.time_ms = Some(placed.slot.time);
                     applied.at_index = Some(placed.start);
                     return Ok(applied);
                 }
-                Err(CommitError::Refused(Refusal::Stale { .. })) if base.is_none() => core.update_running().await?,
+                Err(CommitError::Refused(Refusal::Stale { .. })) if base.is_none() => {
+                    core.update_running().await?
+                }
                 Err(CommitError::Refused(Refusal::Stale { .. })) => {
                     core.update_running().await?;
                     return Err(self.stale(self.moved_since(base).await?));
@@ -417,12 +492,16 @@ impl Log {
     /// The answer to a control that was not decided.
     fn refused(&self, error: CommitError, operation: Token) -> Result<Applied, ChangeError> {
         Err(match error {
-            CommitError::Refused(Refusal::Already(remembered)) => return Ok(self.answer(&remembered)),
-            CommitError::Refused(Refusal::KeyReused) => reused(operation),
-            CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => {
-                ChangeError::Conflict("the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into())
+            CommitError::Refused(Refusal::Already(remembered)) => {
+                return Ok(self.answer(&remembered));
             }
-            CommitError::Refused(Refusal::NotFrozen) => ChangeError::Conflict("the log is not frozen".into()),
+            CommitError::Refused(Refusal::KeyReused) => reused(operation),
+            CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => ChangeError::Conflict(
+                "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
+            ),
+            CommitError::Refused(Refusal::NotFrozen) => {
+                ChangeError::Conflict("the log is not frozen".into())
+            }
             CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
             CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
             CommitError::Store(e) => e.into(),
@@ -430,14 +509,23 @@ impl Log {
                 tracing::warn!(%operation, why, "the outcome of a change could not be learned");
                 match self.core.halt.reason() {
                     Some(reason) => ChangeError::Halted { reason },
-                    None => ChangeError::Unknown { operation: operation.to_string() },
+                    None => ChangeError::Unknown {
+                        operation: operation.to_string(),
+                    },
                 }
             }
         })
     }
 
     /// Freezes: first ends admission, then decides, then waits for the final checkpoint.
-    async fn freeze(&self, now: bool, operation: Token, digest: Hash, caller: &Caller, dry: bool) -> Result<Applied, ChangeError> {
+    async fn freeze(
+        &self,
+        now: bool,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
         let core = &self.core;
         if !now && !dry && core.order.state().gate == Gate::Open {
             let first = Decision {
@@ -452,7 +540,16 @@ impl Log {
                 Err(e) => return self.refused(e, operation),
             }
         }
-        let mut applied = self.gate(Action::Freeze, Control::Freeze, operation, digest, caller, dry).await?;
+        let mut applied = self
+            .gate(
+                Action::Freeze,
+                Control::Freeze,
+                operation,
+                digest,
+                caller,
+                dry,
+            )
+            .await?;
         if !dry && applied.outcome != ChangeOutcome::Planned {
             applied.checkpoint = self.final_checkpoint().await;
         }
@@ -463,7 +560,10 @@ impl Log {
         let state = self.core.order.state();
         if let Some(last) = state.size.checked_sub(1) {
             let wait = self.wait_published(last);
-            tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.ok()?.ok()?;
+            tokio::time::timeout(std::time::Duration::from_secs(30), wait)
+                .await
+                .ok()?
+                .ok()?;
         }
         self.checkpoint(&state.active()?.identity.name).await.ok()?
     }
@@ -482,18 +582,37 @@ impl Log {
         let gate = core.order.state().gate;
         let wants_frozen = action == Action::Freeze;
         let mut applied = self.unchanged(operation, action);
-        let already = if wants_frozen { matches!(gate, Gate::Frozen { .. }) } else { gate == Gate::Open };
+        let already = if wants_frozen {
+            matches!(gate, Gate::Frozen { .. })
+        } else {
+            gate == Gate::Open
+        };
         if already {
             return Ok(applied);
         }
-        let word = |frozen| if frozen { "frozen".to_owned() } else { "open".to_owned() };
-        applied.differences =
-            vec![Difference { subject: format!("log {}", core.name), before: Some(word(!wants_frozen)), after: Some(word(wants_frozen)) }];
+        let word = |frozen| {
+            if frozen {
+                "frozen".to_owned()
+            } else {
+                "open".to_owned()
+            }
+        };
+        applied.differences = vec![Difference {
+            subject: format!("log {}", core.name),
+            before: Some(word(!wants_frozen)),
+            after: Some(word(wants_frozen)),
+        }];
         applied.outcome = ChangeOutcome::Planned;
         if dry {
             return Ok(applied);
         }
-        let decision = Decision { operation, request: digest, action, actor: caller.actor.clone(), control };
+        let decision = Decision {
+            operation,
+            request: digest,
+            action,
+            actor: caller.actor.clone(),
+            control,
+        };
         match core.batcher.control(decision).await {
             Ok(placed) => {
                 applied.outcome = ChangeOutcome::Decided;
@@ -501,7 +620,9 @@ impl Log {
                 applied.at_index = Some(placed.start);
                 Ok(applied)
             }
-            Err(CommitError::Refused(Refusal::Frozen)) if wants_frozen => Ok(self.unchanged(operation, action)),
+            Err(CommitError::Refused(Refusal::Frozen)) if wants_frozen => {
+                Ok(self.unchanged(operation, action))
+            }
             Err(CommitError::Refused(Refusal::NotFrozen)) => Ok(self.unchanged(operation, action)),
             Err(e) => self.refused(e, operation),
         }
@@ -509,10 +630,16 @@ impl Log {
 
     async fn decided(&self, operation: Token) -> Result<Option<(Slot, u64)>, StoreError> {
         let keys = &self.core.order.keys;
-        let Some(row) = self.core.store.get(&keys.operation(operation)).await? else { return Ok(None) };
-        let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{}: {e}", keys.operation(operation)));
+        let Some(row) = self.core.store.get(&keys.operation(operation)).await? else {
+            return Ok(None);
+        };
+        let corrupt = |e: record::RecordError| {
+            StoreError::Corrupt(format!("{}: {e}", keys.operation(operation)))
+        };
         let number = record::decode_number(&row).map_err(corrupt)?;
-        let Some(bytes) = self.core.store.get(&keys.history_item(number)).await? else { return Ok(None) };
+        let Some(bytes) = self.core.store.get(&keys.history_item(number)).await? else {
+            return Ok(None);
+        };
         Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
     }
 
@@ -524,7 +651,10 @@ impl Log {
             let page = self.core.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
-                slots.push(record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?);
+                slots.push(
+                    record::decode(&bytes)
+                        .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?,
+                );
                 from = format!("{key}\0");
             }
             if !full {
@@ -537,7 +667,9 @@ impl Log {
     pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
         let (mut records, mut generation) = (Vec::new(), 0);
         for slot in self.controls().await? {
-            let Some(decision) = &slot.control else { continue };
+            let Some(decision) = &slot.control else {
+                continue;
+            };
             generation += u64::from(matches!(decision.control, Control::Reconfigure { .. }));
             records.push(HistoryRecord {
                 operation: decision.operation.to_string(),
@@ -545,7 +677,11 @@ impl Log {
                 actor: decision.actor.clone(),
                 time_ms: slot.time,
                 slot: slot.number,
-                at_index: if decision.control == Control::Freeze { slot.end() } else { slot.start },
+                at_index: if decision.control == Control::Freeze {
+                    slot.end()
+                } else {
+                    slot.start
+                },
                 generation,
                 summary: summary(decision, &slot),
             });
@@ -556,17 +692,25 @@ impl Log {
 
     /// One decided control, by operation id.
     pub async fn operation(&self, id: &str) -> Result<Option<HistoryRecord>, StoreError> {
-        Ok(self.history().await?.into_iter().find(|r| r.operation == id))
+        Ok(self
+            .history()
+            .await?
+            .into_iter()
+            .find(|r| r.operation == id))
     }
 }
 
 fn reused(operation: Token) -> ChangeError {
-    ChangeError::KeyReused { operation: operation.to_string() }
+    ChangeError::KeyReused {
+        operation: operation.to_string(),
+    }
 }
 
 /// A caller's idempotency key names the operation; without one it is new.
 fn operation_id(log: &str, caller: &Caller, fresh: Token) -> Token {
-    let Some(key) = &caller.idempotency_key else { return fresh };
+    let Some(key) = &caller.idempotency_key else {
+        return fresh;
+    };
     let mut hash = Sha256::new();
     for part in [log, caller.actor.as_str(), key.as_str()] {
         hash.update((part.len() as u64).to_be_bytes());
@@ -584,11 +728,19 @@ fn summary(decision: &Decision, slot: &Slot) -> String {
             if let Some(open) = open {
                 parts.push(format!("opened {open} at {}", slot.start));
             }
-            let planned: Vec<&str> = plan.iter().map(|p| p.name.as_str()).filter(|n| open.as_deref() != Some(*n)).collect();
+            let planned: Vec<&str> = plan
+                .iter()
+                .map(|p| p.name.as_str())
+                .filter(|n| open.as_deref() != Some(*n))
+                .collect();
             if !planned.is_empty() {
                 parts.push(format!("planned {}", planned.join(", ")));
             }
-            if parts.is_empty() { "changed settings".to_owned() } else { parts.join(", ") }
+            if parts.is_empty() {
+                "changed settings".to_owned()
+            } else {
+                parts.join(", ")
+            }
         }
         Control::Closing => "ended admission".to_owned(),
         Control::Freeze => format!("froze the log at {}", slot.end()),
@@ -598,11 +750,24 @@ fn summary(decision: &Decision, slot: &Slot) -> String {
 
 /// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
 /// litter, not shards.
-pub(crate) async fn prepare(core: &Core, next: &LogConfig, plan: &[ShardName]) -> Result<Vec<ShardIdentity>, ChangeError> {
+pub(crate) async fn prepare(
+    core: &Core,
+    next: &LogConfig,
+    plan: &[ShardName],
+) -> Result<Vec<ShardIdentity>, ChangeError> {
     let keys = &core.order.keys;
     let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
-    let mut taken: HashSet<u64> = core.order.state().shards.iter().map(|s| s.identity.tree_id).collect();
-    let mut puts = vec![(keys.document(&Hash(next.digest())), Bytes::from(next.canonical()))];
+    let mut taken: HashSet<u64> = core
+        .order
+        .state()
+        .shards
+        .iter()
+        .map(|s| s.identity.tree_id)
+        .collect();
+    let mut puts = vec![(
+        keys.document(&Hash(next.digest())),
+        Bytes::from(next.canonical()),
+    )];
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
         let mut seed = zeroize::Zeroizing::new([0; 32]);
@@ -614,14 +779,32 @@ pub(crate) async fn prepare(core: &Core, next: &LogConfig, plan: &[ShardName]) -
             }
         };
         let origin = format!("{}/{name}", next.origin);
-        let signer = Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        let sealed = core.kek.seal(&seed, &origin).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let signer =
+            Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let sealed = core
+            .kek
+            .seal(&seed, &origin)
+            .map_err(|e| ChangeError::Conflict(e.to_string()))?;
         puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
-        identities.push(ShardIdentity { name: name.to_string(), origin, tree_id, vkey: signer.verifier().to_string() });
+        identities.push(ShardIdentity {
+            name: name.to_string(),
+            origin,
+            tree_id,
+            vkey: signer.verifier().to_string(),
+        });
     }
-    match core.store.transact(Transaction { puts, ..Transaction::default() }).await {
+    match core
+        .store
+        .transact(Transaction {
+            puts,
+            ..Transaction::default()
+        })
+        .await
+    {
         Outcome::Committed => Ok(identities),
-        Outcome::Refused => Err(ChangeError::Store(StoreError::Io("the store refused an unguarded write".into()))),
+        Outcome::Refused => Err(ChangeError::Store(StoreError::Io(
+            "the store refused an unguarded write".into(),
+        ))),
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
     }
 }

@@ -148,30 +148,56 @@ impl Engine {
         });
         engine.open_new_logs().await?;
         if engine.log(SYSTEM).is_none() {
-            let shard = ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
+            let shard =
+                ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
             let config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
-            let caller = Caller { actor: "server".to_owned(), idempotency_key: None };
-            engine.create(config, caller).await.map_err(|e| EngineError::Create { log: SYSTEM.to_owned(), error: Box::new(e) })?;
+            let caller = Caller {
+                actor: "server".to_owned(),
+                idempotency_key: None,
+            };
+            engine
+                .create(config, caller)
+                .await
+                .map_err(|e| EngineError::Create {
+                    log: SYSTEM.to_owned(),
+                    error: Box::new(e),
+                })?;
         }
         engine.beat().await?;
         let heart = tokio::spawn(Arc::clone(&engine).heartbeats());
         let space = tokio::spawn(Arc::clone(&engine).watch_space());
-        engine.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([heart, space]);
+        engine
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend([heart, space]);
         Ok(engine)
     }
 
     /// The log of that name.
     pub fn log(&self, name: &str) -> Option<Arc<Log>> {
-        self.logs.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|r| Arc::clone(&r.log))
+        self.logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .map(|r| Arc::clone(&r.log))
     }
 
     fn all(&self) -> Vec<Arc<Log>> {
-        self.logs.read().unwrap_or_else(PoisonError::into_inner).values().map(|r| Arc::clone(&r.log)).collect()
+        self.logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(|r| Arc::clone(&r.log))
+            .collect()
     }
 
     /// Every log but the system log, by name.
     pub fn logs(&self) -> Vec<Arc<Log>> {
-        self.all().into_iter().filter(|l| l.name() != SYSTEM).collect()
+        self.all()
+            .into_iter()
+            .filter(|l| l.name() != SYSTEM)
+            .collect()
     }
 
     /// The system log; `None` only while the engine opens.
@@ -185,32 +211,56 @@ impl Engine {
     }
 
     /// Creates a log: its first slot plans and opens the shards of the document.
-    pub async fn create_log(self: &Arc<Self>, config: LogConfig, caller: Caller) -> Result<Applied, ChangeError> {
+    pub async fn create_log(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
         if config.log.as_str() == SYSTEM {
-            return Err(ChangeError::Conflict(format!("the name {SYSTEM} is reserved")));
+            return Err(ChangeError::Conflict(format!(
+                "the name {SYSTEM} is reserved"
+            )));
         }
         let findings = config.validate();
         if !findings.is_empty() {
             return Err(ChangeError::Invalid(findings));
         }
         let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
-        let config = config.with_first_shard(seconds).map_err(|finding| ChangeError::Invalid(vec![finding]))?;
+        let config = config
+            .with_first_shard(seconds)
+            .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
         self.create(config, caller).await
     }
 
-    async fn create(self: &Arc<Self>, config: LogConfig, caller: Caller) -> Result<Applied, ChangeError> {
+    async fn create(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
         let name = config.log.to_string();
         if let Some(frozen) = config.shards.iter().find(|s| s.state == ShardState::Frozen) {
-            return Err(ChangeError::Conflict(format!("shard {}: a new log has no frozen shards", frozen.name)));
+            return Err(ChangeError::Conflict(format!(
+                "shard {}: a new log has no frozen shards",
+                frozen.name
+            )));
         }
-        let row = Transaction { puts: vec![(format!("{LOGS}{name}"), record::encode(&name))], ..Transaction::default() };
+        let row = Transaction {
+            puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
+            ..Transaction::default()
+        };
         match self.store.transact(row).await {
             Outcome::Committed => {}
-            Outcome::Refused => return Err(ChangeError::Conflict(format!("the log {name} could not be registered"))),
+            Outcome::Refused => {
+                return Err(ChangeError::Conflict(format!(
+                    "the log {name} could not be registered"
+                )));
+            }
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
         self.open_log(&name).await?;
-        let log = self.log(&name).ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
+        let log = self
+            .log(&name)
+            .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
         let core = &log.core;
         let mut applied = Applied {
             operation: core.tokens.make(now_ms()).to_string(),
@@ -231,9 +281,20 @@ impl Engine {
         let plan = prepare(core, &config, &names).await?;
         let operation = core.tokens.make(now_ms());
         let open = config.active().map(|s| s.name.to_string());
-        let control = Control::Reconfigure { base: 0, document: Hash(config.digest()), plan, open };
+        let control = Control::Reconfigure {
+            base: 0,
+            document: Hash(config.digest()),
+            plan,
+            open,
+        };
         let request = Hash(config.digest());
-        let decision = Decision { operation, request, action: Action::Create, actor: caller.actor, control };
+        let decision = Decision {
+            operation,
+            request,
+            action: Action::Create,
+            actor: caller.actor,
+            control,
+        };
         match core.batcher.control(decision).await {
             Ok(placed) => {
                 applied.operation = operation.to_string();
@@ -246,7 +307,9 @@ impl Engine {
             Err(CommitError::Store(e)) => return Err(e.into()),
             Err(e) => {
                 tracing::warn!(error = %e, name, "cannot create the log");
-                return Err(ChangeError::Unknown { operation: operation.to_string() });
+                return Err(ChangeError::Unknown {
+                    operation: operation.to_string(),
+                });
             }
         }
         core.update_running().await?;
@@ -271,7 +334,10 @@ impl Engine {
             return Ok(());
         }
         let running = self.start(name).await?;
-        self.logs.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), running);
+        self.logs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), running);
         Ok(())
     }
 
@@ -297,7 +363,14 @@ impl Engine {
         };
         let snapshot = Arc::new(view.state.clone());
         let stores = (Arc::clone(&self.store), Arc::clone(&self.objects));
-        let order = Order::new(keys, stores, view, Arc::clone(&pending), Arc::clone(&metrics), Arc::clone(&halt));
+        let order = Order::new(
+            keys,
+            stores,
+            view,
+            Arc::clone(&pending),
+            Arc::clone(&metrics),
+            Arc::clone(&halt),
+        );
         let placeholder = LogConfig::new(
             LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
             name.to_owned(),
@@ -317,7 +390,10 @@ impl Engine {
             metrics,
             published: watch::Sender::new(0),
             last_cut: tokio::sync::Mutex::default(),
-            running: ArcSwap::from_pointee(Running { generation: 0, document: Arc::new(placeholder) }),
+            running: ArcSwap::from_pointee(Running {
+                generation: 0,
+                document: Arc::new(placeholder),
+            }),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
             skewed: Arc::clone(&self.skewed),
@@ -350,13 +426,24 @@ impl Engine {
             closing: closed,
             published: Arc::clone(&snapshot),
         };
-        let fetch =
-            Fetch { core: Arc::clone(&core), slots, cuts: requests, growing, state: snapshot, recovered: state.len, integrated, batches: Vec::new() };
+        let fetch = Fetch {
+            core: Arc::clone(&core),
+            slots,
+            cuts: requests,
+            growing,
+            state: snapshot,
+            recovered: state.len,
+            integrated,
+            batches: Vec::new(),
+        };
         let committer = Arc::clone(&core);
         Ok(Opened {
             batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),
             sth: tokio::spawn(sth.run()),
-            others: vec![tokio::spawn(fetch.run()), tokio::spawn(follow(Arc::clone(&core)))],
+            others: vec![
+                tokio::spawn(fetch.run()),
+                tokio::spawn(follow(Arc::clone(&core))),
+            ],
             log: Arc::new(Log { core }),
             closing,
         })
@@ -381,7 +468,10 @@ impl Engine {
     }
 
     fn generations(&self) -> BTreeMap<String, u64> {
-        self.all().iter().map(|log| (log.name().to_owned(), log.core.running.load().generation)).collect()
+        self.all()
+            .iter()
+            .map(|log| (log.name().to_owned(), log.core.running.load().generation))
+            .collect()
     }
 
     /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
@@ -393,11 +483,17 @@ impl Engine {
         if skewed != self.skewed.swap(skewed, Relaxed) {
             tracing::warn!(skewed, "this replica's clock against the store's");
         }
-        let beat = Heartbeat { label: self.label.clone(), format: FORMAT, generations: self.generations(), time };
+        let beat = Heartbeat {
+            label: self.label.clone(),
+            format: FORMAT,
+            generations: self.generations(),
+            time,
+        };
         let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
         let old = Duration::from_secs(60);
         let gone = rows.into_iter().filter(|(_, bytes)| {
-            record::decode::<Heartbeat>(bytes).is_ok_and(|b| Duration::from_millis(time.saturating_sub(b.time)) > old)
+            record::decode::<Heartbeat>(bytes)
+                .is_ok_and(|b| Duration::from_millis(time.saturating_sub(b.time)) > old)
         });
         let transaction = Transaction {
             puts: vec![(format!("{REPLICAS}{}", self.id), record::encode(&beat))],
@@ -455,7 +551,10 @@ impl Engine {
         }
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.iter().for_each(JoinHandle::abort);
-        let goodbye = Transaction { deletes: vec![format!("{REPLICAS}{}", self.id)], ..Transaction::default() };
+        let goodbye = Transaction {
+            deletes: vec![format!("{REPLICAS}{}", self.id)],
+            ..Transaction::default()
+        };
         if let Outcome::Failed(e) | Outcome::Unknown(e) = self.store.transact(goodbye).await {
             tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
         }
@@ -470,7 +569,12 @@ async fn follow(core: Arc<Core>) {
             () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
             _ = core.halt.halted() => return,
         }
-        if let Err(e) = async { core.order.refresh().await?; core.update_running().await }.await {
+        if let Err(e) = async {
+            core.order.refresh().await?;
+            core.update_running().await
+        }
+        .await
+        {
             tracing::warn!(error = %e, log = core.name, "cannot read the slots");
         }
         tokio::time::sleep(FOLLOW).await;

@@ -24,6 +24,9 @@ pub mod store;
 
 pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, HistoryRecord, Request};
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
-pub use log::{AppendError, Appended, Condition, EntryRecord, Inclusion, Log, ReadError, ShardView, Status, Watermarks};
+pub use log::{
+    AppendError, Appended, Condition, EntryRecord, Inclusion, Log, ReadError, ShardView, Status,
+    Watermarks,
+};
 pub use metrics::{Gauge, Histogram, LogMetrics};
 pub use shard::keys::Kek;

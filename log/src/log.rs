@@ -121,7 +121,10 @@ pub enum AppendError {
 
 impl AppendError {
     pub(crate) fn overloaded(reason: &str) -> Self {
-        Self::Overloaded { reason: reason.to_owned(), retry_after: Duration::from_secs(1) }
+        Self::Overloaded {
+            reason: reason.to_owned(),
+            retry_after: Duration::from_secs(1),
+        }
     }
 }
 
@@ -255,7 +258,10 @@ impl Core {
     }
 
     fn trouble(&self) -> Option<(String, bool)> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
@@ -263,8 +269,14 @@ impl Core {
             Gate::Open => None,
             Gate::Closing => Some(AppendError::Closing),
             Gate::Frozen { time, .. } => {
-                let shard = state.active().map(|s| s.identity.name.clone()).unwrap_or_default();
-                Some(AppendError::Frozen { shard, since_ms: time })
+                let shard = state
+                    .active()
+                    .map(|s| s.identity.name.clone())
+                    .unwrap_or_default();
+                Some(AppendError::Frozen {
+                    shard,
+                    since_ms: time,
+                })
             }
         }
     }
@@ -272,7 +284,9 @@ impl Core {
     pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
         match error {
             // A freeze that was lifted since still refused this write.
-            CommitError::Frozen => self.frozen(&self.order.state()).unwrap_or(AppendError::Closing),
+            CommitError::Frozen => self
+                .frozen(&self.order.state())
+                .unwrap_or(AppendError::Closing),
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
             CommitError::Store(e) => {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
@@ -294,18 +308,34 @@ impl Core {
         let key = self.order.keys.document(&state.document);
         let missing = || StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
         let bytes = self.store.get(&key).await?.ok_or_else(missing)?;
-        let document: LogConfig =
-            serde_json::from_slice(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
+        let document: LogConfig = serde_json::from_slice(&bytes)
+            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
         if record::digest(&bytes) != state.document {
-            return Err(StoreError::Corrupt(format!("{key}: its bytes changed; run `logd fsck`")));
+            return Err(StoreError::Corrupt(format!(
+                "{key}: its bytes changed; run `logd fsck`"
+            )));
         }
-        let running = Arc::new(Running { generation: state.generation, document: Arc::new(document) });
-        self.running.rcu(|old| if old.generation < running.generation { Arc::clone(&running) } else { Arc::clone(old) });
+        let running = Arc::new(Running {
+            generation: state.generation,
+            document: Arc::new(document),
+        });
+        self.running.rcu(|old| {
+            if old.generation < running.generation {
+                Arc::clone(&running)
+            } else {
+                Arc::clone(old)
+            }
+        });
         Ok(())
     }
 
     /// The bundle that holds `leaf` of a shard with `published` entries published.
-    async fn bundle(&self, shard: &str, leaf: u64, published: u64) -> Result<Option<Bytes>, StoreError> {
+    async fn bundle(
+        &self,
+        shard: &str,
+        leaf: u64,
+        published: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
         let index = leaf / TILE_WIDTH;
         let full = TilePath::entries(index, 256);
         let whole = self.object_path(shard, &full.to_string());
@@ -314,29 +344,48 @@ impl Core {
         }
         #[expect(clippy::cast_possible_truncation, reason = "below 256")]
         let partial = TilePath::entries(index, (published % TILE_WIDTH) as u16);
-        match self.objects.get(&self.object_path(shard, &partial.to_string())).await? {
+        match self
+            .objects
+            .get(&self.object_path(shard, &partial.to_string()))
+            .await?
+        {
             Some(bytes) => Ok(Some(bytes)),
             None => self.objects.get(&whole).await,
         }
     }
 
     /// Published entries as bundle-encoded bytes; `None` when they are not published.
-    pub(crate) async fn published_range(&self, start: u64, count: u64) -> Result<Option<Bytes>, StoreError> {
+    pub(crate) async fn published_range(
+        &self,
+        start: u64,
+        count: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
         let state = self.order.state();
-        let Some(shard) = state.shard_at(start) else { return Ok(None) };
+        let Some(shard) = state.shard_at(start) else {
+            return Ok(None);
+        };
         let first = start - shard.start().unwrap_or(start);
-        let Some(row) = read_published(self, &shard.identity.name).await? else { return Ok(None) };
+        let Some(row) = read_published(self, &shard.identity.name).await? else {
+            return Ok(None);
+        };
         if row.size < first + count {
             return Ok(None);
         }
         let mut out = BytesMut::new();
         let mut leaf = first;
         while leaf < first + count {
-            let Some(bytes) = self.bundle(&shard.identity.name, leaf, row.size).await? else { return Ok(None) };
-            let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let Some(bytes) = self.bundle(&shard.identity.name, leaf, row.size).await? else {
+                return Ok(None);
+            };
+            let entries =
+                bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
             let before = leaf;
-            for entry in entries.into_iter().skip(skip).take(usize::try_from(first + count - leaf).unwrap_or(256)) {
+            for entry in entries
+                .into_iter()
+                .skip(skip)
+                .take(usize::try_from(first + count - leaf).unwrap_or(256))
+            {
                 batch::push(&mut out, entry);
                 leaf += 1;
             }
@@ -360,8 +409,13 @@ impl Log {
     }
 
     /// Appends an entry. The answer means: ordered and durable on disk; it survives kill and power loss, and never moves.
-    pub fn append(&self, entry: Bytes) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static {
-        let queued = self.admit(&entry).and_then(|room| self.core.batcher.append(entry, room));
+    pub fn append(
+        &self,
+        entry: Bytes,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static {
+        let queued = self
+            .admit(&entry)
+            .and_then(|room| self.core.batcher.append(entry, room));
         async move { queued?.await }
     }
 
@@ -381,16 +435,22 @@ impl Log {
             return Err(refused);
         }
         if core.low_space.load(Relaxed) {
-            return Err(AppendError::Full { detail: "less space is free than is kept in reserve".into() });
+            return Err(AppendError::Full {
+                detail: "less space is free than is kept in reserve".into(),
+            });
         }
         if core.skewed.load(Relaxed) {
-            return Err(AppendError::overloaded("this replica's clock is off the store's by more than 5 s"));
+            return Err(AppendError::overloaded(
+                "this replica's clock is off the store's by more than 5 s",
+            ));
         }
         let pending = core.pending.bytes();
         if pending >= core.max_pending {
             return Err(match core.trouble() {
                 Some((detail, true)) => AppendError::Full { detail },
-                Some((why, false)) => AppendError::overloaded(&format!("publication is held up: {why}")),
+                Some((why, false)) => {
+                    AppendError::overloaded(&format!("publication is held up: {why}"))
+                }
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
             });
         }
@@ -401,7 +461,10 @@ impl Log {
     }
 
     fn alive(&self) -> Result<(), ReadError> {
-        self.core.halt.reason().map_or(Ok(()), |reason| Err(ReadError::Halted { reason }))
+        self.core
+            .halt
+            .reason()
+            .map_or(Ok(()), |reason| Err(ReadError::Halted { reason }))
     }
 
     /// Waits until a signed checkpoint covers a global index.
@@ -426,14 +489,26 @@ impl Log {
 
     /// The entry at a global index, from the moment it is ordered.
     pub async fn entry(&self, index: u64) -> Result<Option<EntryRecord>, ReadError> {
-        let Some(state) = self.state_with(index).await? else { return Ok(None) };
-        let Some(at) = state.shard_at(index) else { return Ok(None) };
+        let Some(state) = self.state_with(index).await? else {
+            return Ok(None);
+        };
+        let Some(at) = state.shard_at(index) else {
+            return Ok(None);
+        };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else { return Ok(None) };
+        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else {
+            return Ok(None);
+        };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
             let entries = batch::entries(bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            let found = usize::try_from(n).ok().and_then(|n| entries.get(n).copied());
-            Ok(found.map(|e| EntryRecord { shard: Arc::clone(&shard.name), leaf_index, bytes: bytes.slice_ref(e) }))
+            let found = usize::try_from(n)
+                .ok()
+                .and_then(|n| entries.get(n).copied());
+            Ok(found.map(|e| EntryRecord {
+                shard: Arc::clone(&shard.name),
+                leaf_index,
+                bytes: bytes.slice_ref(e),
+            }))
         };
         // Twice: it may be published and let go between the two places.
         for _ in 0..2 {
@@ -444,7 +519,9 @@ impl Log {
             }
             let published = match shard.published() {
                 known if known > leaf_index => known,
-                _ => read_published(&self.core, &shard.name).await?.map_or(0, |row| row.size),
+                _ => read_published(&self.core, &shard.name)
+                    .await?
+                    .map_or(0, |row| row.size),
             };
             if published > leaf_index
                 && let Some(bytes) = self.core.bundle(&shard.name, leaf_index, published).await?
@@ -452,42 +529,78 @@ impl Log {
                 return nth(&bytes, leaf_index % TILE_WIDTH);
             }
         }
-        Err(StoreError::Corrupt(format!("entry {index} is ordered but its bytes are missing; run `logd fsck`")).into())
+        Err(StoreError::Corrupt(format!(
+            "entry {index} is ordered but its bytes are missing; run `logd fsck`"
+        ))
+        .into())
     }
 
     /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. A proof that does not
     /// hold is never given out: the log halts.
     pub async fn inclusion(&self, index: u64) -> Result<Option<Inclusion>, ReadError> {
         self.alive()?;
-        let Some(state) = self.state_with(index).await? else { return Ok(None) };
-        let Some(at) = state.shard_at(index) else { return Ok(None) };
+        let Some(state) = self.state_with(index).await? else {
+            return Ok(None);
+        };
+        let Some(at) = state.shard_at(index) else {
+            return Ok(None);
+        };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else { return Ok(None) };
+        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else {
+            return Ok(None);
+        };
         for _ in 0..8 {
-            let Some(signed) = shard.signed.load_full().filter(|s| s.at.size > leaf_index) else { return Ok(None) };
+            let Some(signed) = shard.signed.load_full().filter(|s| s.at.size > leaf_index) else {
+                return Ok(None);
+            };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
-            let Some(tiles) = self.tiles(&shard.name, tlog::inclusion_tiles(leaf_index, signed.at.size)).await? else {
+            let Some(tiles) = self
+                .tiles(
+                    &shard.name,
+                    tlog::inclusion_tiles(leaf_index, signed.at.size),
+                )
+                .await?
+            else {
                 tokio::task::yield_now().await;
                 continue;
             };
-            let Some(entry) = self.entry(index).await? else { return Ok(None) };
-            let proof = tlog::inclusion_proof(leaf_index, signed.at.size, &tiles).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let Some(entry) = self.entry(index).await? else {
+                return Ok(None);
+            };
+            let proof = tlog::inclusion_proof(leaf_index, signed.at.size, &tiles)
+                .map_err(|e| StoreError::Corrupt(e.to_string()))?;
             let leaf = leaf_hash(&entry.bytes);
-            if let Err(e) = tlog::verify_inclusion(leaf_index, signed.at.size, &leaf, &proof, &signed.at.root) {
-                let reason = format!("the tiles of shard {} do not lead from entry {index} to the signed root: {e}; run `logd fsck`", shard.name);
+            if let Err(e) =
+                tlog::verify_inclusion(leaf_index, signed.at.size, &leaf, &proof, &signed.at.root)
+            {
+                let reason = format!(
+                    "the tiles of shard {} do not lead from entry {index} to the signed root: {e}; run `logd fsck`",
+                    shard.name
+                );
                 self.core.halt.halt(reason.clone());
                 return Err(ReadError::Halted { reason });
             }
-            return Ok(Some(Inclusion { shard: Arc::clone(&shard.name), leaf_index, proof, checkpoint: signed.note.clone() }));
+            return Ok(Some(Inclusion {
+                shard: Arc::clone(&shard.name),
+                leaf_index,
+                proof,
+                checkpoint: signed.note.clone(),
+            }));
         }
-        Err(StoreError::Corrupt(format!("tiles of shard {} are missing; run `logd fsck`", shard.name)).into())
+        Err(StoreError::Corrupt(format!(
+            "tiles of shard {} are missing; run `logd fsck`",
+            shard.name
+        ))
+        .into())
     }
 
     async fn tiles(&self, shard: &str, paths: Vec<TilePath>) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
         for path in paths {
             let object = self.core.object_path(shard, &path.to_string());
-            let Some(bytes) = self.core.objects.get(&object).await? else { return Ok(None) };
+            let Some(bytes) = self.core.objects.get(&object).await? else {
+                return Ok(None);
+            };
             if let Err(e) = set.insert(path, &bytes) {
                 let reason = format!("{object}: {e}; run `logd fsck`");
                 self.core.halt.halt(reason.clone());
@@ -500,27 +613,46 @@ impl Log {
     /// The newest signed checkpoint of a shard; an empty one while it is planned or has nothing published. `None`: no such shard.
     pub async fn checkpoint(&self, shard: &str) -> Result<Option<String>, ReadError> {
         let state = self.core.order.state();
-        let Some(shard) = self.core.shards.get(&state, shard) else { return Ok(None) };
+        let Some(shard) = self.core.shards.get(&state, shard) else {
+            return Ok(None);
+        };
         if let Some(signed) = shard.signed.load().as_ref() {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
-        if read_published(&self.core, &shard.name).await?.is_some_and(|row| row.size > 0) {
+        if read_published(&self.core, &shard.name)
+            .await?
+            .is_some_and(|row| row.size > 0)
+        {
             let path = self.core.object_path(&shard.name, "checkpoint");
-            let why = format!("{path} is missing or not the one that was published; a restart writes it again");
+            let why = format!(
+                "{path} is missing or not the one that was published; a restart writes it again"
+            );
             return Err(StoreError::Corrupt(why).into());
         }
-        let signer = shard.signer(&self.core.order.keys, &*self.core.store, &self.core.kek).await?;
+        let signer = shard
+            .signer(&self.core.order.keys, &*self.core.store, &self.core.kek)
+            .await?;
         Ok(Some(shard.checkpoint(signer, 0, tlog::empty_root())?))
     }
 
     /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for what is not there.
     pub async fn object(&self, shard: &str, path: &str) -> Result<Option<Bytes>, ReadError> {
-        let known = self.core.order.state().shards.iter().any(|s| s.identity.name == shard);
+        let known = self
+            .core
+            .order
+            .state()
+            .shards
+            .iter()
+            .any(|s| s.identity.name == shard);
         if !known || (path != "seal" && path.parse::<TilePath>().is_err()) {
             return Ok(None);
         }
-        Ok(self.core.objects.get(&self.core.object_path(shard, path)).await?)
+        Ok(self
+            .core
+            .objects
+            .get(&self.core.object_path(shard, path))
+            .await?)
     }
 
     /// The log as it stands.
@@ -533,7 +665,10 @@ impl Log {
             .shards
             .iter()
             .map(|shard| {
-                let signed = core.shards.get(&state, &shard.identity.name).and_then(|s| s.signed.load_full());
+                let signed = core
+                    .shards
+                    .get(&state, &shard.identity.name)
+                    .and_then(|s| s.signed.load_full());
                 ShardView {
                     name: shard.identity.name.clone(),
                     state: match shard.phase {
@@ -547,7 +682,10 @@ impl Log {
                     vkey: shard.identity.vkey.clone(),
                     start_index: shard.start(),
                     length: state.length(shard),
-                    published: signed.as_ref().map(|s| s.at.size).or(shard.start().map(|_| 0)),
+                    published: signed
+                        .as_ref()
+                        .map(|s| s.at.size)
+                        .or(shard.start().map(|_| 0)),
                     root: signed.map(|s| s.at.root),
                 }
             })
@@ -556,10 +694,17 @@ impl Log {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
             (None, Gate::Open) => (Condition::Open, core.trouble().map(|(why, _)| why)),
             (None, Gate::Closing) => (Condition::Closing, None),
-            (None, Gate::Frozen { slot, .. }) => (Condition::Frozen, Some(format!("frozen in slot {slot}"))),
+            (None, Gate::Frozen { slot, .. }) => {
+                (Condition::Frozen, Some(format!("frozen in slot {slot}")))
+            }
         };
         let published_at_ms = state.shards.iter().rev().find_map(|shard| {
-            core.shards.get(&state, &shard.identity.name)?.signed.load().as_ref().map(|s| s.at.time)
+            core.shards
+                .get(&state, &shard.identity.name)?
+                .signed
+                .load()
+                .as_ref()
+                .map(|s| s.at.time)
         });
         Status {
             log: core.name.clone(),
@@ -584,14 +729,26 @@ impl Log {
         let mut document = (*running.document).clone();
         document.generation = Some(running.generation);
         for shard in &mut document.shards {
-            let Some(known) = state.shards.iter().find(|s| s.identity.name == shard.name.as_str()) else { continue };
+            let Some(known) = state
+                .shards
+                .iter()
+                .find(|s| s.identity.name == shard.name.as_str())
+            else {
+                continue;
+            };
             shard.tree_id = Some(known.identity.tree_id.to_string());
             shard.vkey = Some(known.identity.vkey.clone());
             shard.start_index = known.start();
             if let Phase::Frozen { length, .. } = known.phase {
                 shard.length = Some(length);
-                let signed = self.core.shards.get(&state, &known.identity.name).and_then(|s| s.signed.load_full());
-                shard.root_hash = signed.filter(|s| s.at.size == length).map(|s| s.at.root.to_string());
+                let signed = self
+                    .core
+                    .shards
+                    .get(&state, &known.identity.name)
+                    .and_then(|s| s.signed.load_full());
+                shard.root_hash = signed
+                    .filter(|s| s.at.size == length)
+                    .map(|s| s.at.root.to_string());
             }
         }
         document

@@ -86,12 +86,18 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let whole = encode(&("slot", 7u64, "x"));
-        assert_eq!(decode::<(String, u64, String)>(&whole).unwrap(), ("slot".into(), 7, "x".into()));
+        assert_eq!(
+            decode::<(String, u64, String)>(&whole).unwrap(),
+            ("slot".into(), 7, "x".into())
+        );
         for at in 0..whole.len() {
             for bit in 0..8 {
                 let mut bad = whole.to_vec();
                 bad[at] ^= 1 << bit;
-                assert!(decode::<(String, u64, String)>(&bad).is_err(), "byte {at} bit {bit}");
+                assert!(
+                    decode::<(String, u64, String)>(&bad).is_err(),
+                    "byte {at} bit {bit}"
+                );
             }
         }
         for cut in 0..whole.len() {

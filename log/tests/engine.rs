@@ -31,7 +31,10 @@ async fn open(dir: &Path) -> Arc<Engine> {
 }
 
 fn caller() -> Caller {
-    Caller { actor: "test".into(), idempotency_key: None }
+    Caller {
+        actor: "test".into(),
+        idempotency_key: None,
+    }
 }
 
 async fn create(engine: &Arc<Engine>) -> Arc<Log> {
@@ -47,7 +50,10 @@ async fn create(engine: &Arc<Engine>) -> Arc<Log> {
 async fn audit(log: &Log, acknowledged: &BTreeMap<u64, String>) {
     let size = log.status().watermarks.ordered;
     assert_eq!(acknowledged.len() as u64, size);
-    assert_eq!(acknowledged.keys().copied().collect::<Vec<_>>(), (0..size).collect::<Vec<_>>());
+    assert_eq!(
+        acknowledged.keys().copied().collect::<Vec<_>>(),
+        (0..size).collect::<Vec<_>>()
+    );
     if size > 0 {
         log.wait_published(size - 1).await.unwrap();
     }
@@ -57,18 +63,27 @@ async fn audit(log: &Log, acknowledged: &BTreeMap<u64, String>) {
     }
     for index in (0..size).step_by(37) {
         let proof = log.inclusion(index).await.unwrap().unwrap();
-        assert_eq!(proof.leaf_index, log.entry(index).await.unwrap().unwrap().leaf_index);
+        assert_eq!(
+            proof.leaf_index,
+            log.entry(index).await.unwrap().unwrap().leaf_index
+        );
     }
     let shards = log.status().shards;
     let mut next = 0;
-    for (at, shard) in shards.iter().enumerate().filter(|(_, s)| s.state != ShardState::Planned) {
+    for (at, shard) in shards
+        .iter()
+        .enumerate()
+        .filter(|(_, s)| s.state != ShardState::Planned)
+    {
         assert_eq!(shard.start_index, Some(next));
         next += shard.length.unwrap();
         let key: VerifierKey = shard.vkey.parse().unwrap();
         let note = log.checkpoint(&shard.name).await.unwrap().unwrap();
         let checkpoint = Checkpoint::open(&note, &key).unwrap();
         assert_eq!(Some(checkpoint.size), shard.length, "shard {}", shard.name);
-        let rotated = shards.get(at + 1).is_some_and(|s| s.state != ShardState::Planned);
+        let rotated = shards
+            .get(at + 1)
+            .is_some_and(|s| s.state != ShardState::Planned);
         if rotated {
             // The seal follows the last checkpoint.
             let note = loop {
@@ -98,7 +113,10 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
                 for i in 0..150 {
                     let text = format!("{writer}/{i}");
                     let at = log.append(Bytes::from(text.clone())).await.unwrap();
-                    assert_eq!(log.entry(at.index).await.unwrap().unwrap().bytes, text.as_bytes());
+                    assert_eq!(
+                        log.entry(at.index).await.unwrap().unwrap().bytes,
+                        text.as_bytes()
+                    );
                     acknowledged.push((at.index, text));
                 }
                 acknowledged
@@ -107,7 +125,16 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
         .collect();
     for _ in 0..5 {
         let before = log.status().generation;
-        let done = log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+        let done = log
+            .change(
+                Request::Rotate {
+                    name: None,
+                    base: None,
+                },
+                caller(),
+            )
+            .await
+            .unwrap();
         assert_eq!(done.outcome, ChangeOutcome::Decided);
         assert_eq!(log.status().generation, before + 1);
     }
@@ -140,16 +167,31 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
     let engine = open(dir.path()).await;
     let log = create(&engine).await;
     log.append(Bytes::from_static(b"one")).await.unwrap();
-    let frozen = log.change(Request::Freeze { now: false }, caller()).await.unwrap();
+    let frozen = log
+        .change(Request::Freeze { now: false }, caller())
+        .await
+        .unwrap();
     let note = frozen.checkpoint.unwrap();
     let key: VerifierKey = log.status().shards[0].vkey.parse().unwrap();
     assert_eq!(Checkpoint::open(&note, &key).unwrap().size, 1);
     assert_eq!(log.status().condition, Condition::Frozen);
     let refused = log.append(Bytes::from_static(b"two")).await.unwrap_err();
     assert!(matches!(refused, AppendError::Frozen { shard, .. } if shard == "a"));
-    let again = log.change(Request::Freeze { now: true }, caller()).await.unwrap();
+    let again = log
+        .change(Request::Freeze { now: true }, caller())
+        .await
+        .unwrap();
     assert_eq!(again.outcome, ChangeOutcome::Unchanged);
-    let rotate = log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap_err();
+    let rotate = log
+        .change(
+            Request::Rotate {
+                name: None,
+                base: None,
+            },
+            caller(),
+        )
+        .await
+        .unwrap_err();
     assert!(matches!(rotate, ChangeError::Conflict(_)));
     log.change(Request::Unfreeze, caller()).await.unwrap();
     let two = log.append(Bytes::from_static(b"two")).await.unwrap();
@@ -162,22 +204,56 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).await;
     let log = create(&engine).await;
-    let keyed = Caller { actor: "ci".into(), idempotency_key: Some("night".into()) };
-    let request = Request::Rotate { name: None, base: None };
+    let keyed = Caller {
+        actor: "ci".into(),
+        idempotency_key: Some("night".into()),
+    };
+    let request = Request::Rotate {
+        name: None,
+        base: None,
+    };
     let first = log.change(request.clone(), keyed.clone()).await.unwrap();
     let second = log.change(request, keyed.clone()).await.unwrap();
-    assert_eq!((first.operation, first.generation), (second.operation, second.generation));
+    assert_eq!(
+        (first.operation, first.generation),
+        (second.operation, second.generation)
+    );
     assert_eq!(log.status().shards.len(), 2);
     let other = log.change(Request::Unfreeze, keyed).await.unwrap_err();
     assert!(matches!(other, ChangeError::KeyReused { .. }));
-    let stale = log.change(Request::Rotate { name: None, base: Some(1) }, caller()).await.unwrap_err();
-    let ChangeError::Stale { differences, changed_by, .. } = stale else { panic!("{stale}") };
-    assert!(differences.iter().any(|d| d.subject.contains("shard")), "what moved: {differences:?}");
+    let stale = log
+        .change(
+            Request::Rotate {
+                name: None,
+                base: Some(1),
+            },
+            caller(),
+        )
+        .await
+        .unwrap_err();
+    let ChangeError::Stale {
+        differences,
+        changed_by,
+        ..
+    } = stale
+    else {
+        panic!("{stale}")
+    };
+    assert!(
+        differences.iter().any(|d| d.subject.contains("shard")),
+        "what moved: {differences:?}"
+    );
     assert_eq!(changed_by.as_deref(), Some("ci"));
     let mut same = log.config();
     same.generation = Some(1);
-    let noop = Request::Configure { next: Box::new(same), base: Some(1) };
-    assert_eq!(log.change(noop, caller()).await.unwrap().outcome, ChangeOutcome::Unchanged);
+    let noop = Request::Configure {
+        next: Box::new(same),
+        base: Some(1),
+    };
+    assert_eq!(
+        log.change(noop, caller()).await.unwrap().outcome,
+        ChangeOutcome::Unchanged
+    );
     engine.shutdown().await;
 }
 
@@ -193,18 +269,38 @@ async fn two_engines_on_one_directory_share_one_order() {
             let mut acknowledged = Vec::new();
             for i in 0..200 {
                 let text = format!("{who} {i}");
-                acknowledged.push((log.append(Bytes::from(text.clone())).await.unwrap().index, text));
+                acknowledged.push((
+                    log.append(Bytes::from(text.clone())).await.unwrap().index,
+                    text,
+                ));
             }
             acknowledged
         })
     };
-    let (one, two) = (write(Arc::clone(&log), "one"), write(Arc::clone(&twin), "two"));
-    twin.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+    let (one, two) = (
+        write(Arc::clone(&log), "one"),
+        write(Arc::clone(&twin), "two"),
+    );
+    twin.change(
+        Request::Rotate {
+            name: None,
+            base: None,
+        },
+        caller(),
+    )
+    .await
+    .unwrap();
     let mut acknowledged: BTreeMap<u64, String> = one.await.unwrap().into_iter().collect();
     acknowledged.extend(two.await.unwrap());
     for (index, text) in &acknowledged {
-        assert_eq!(log.entry(*index).await.unwrap().unwrap().bytes, text.as_bytes());
-        assert_eq!(twin.entry(*index).await.unwrap().unwrap().bytes, text.as_bytes());
+        assert_eq!(
+            log.entry(*index).await.unwrap().unwrap().bytes,
+            text.as_bytes()
+        );
+        assert_eq!(
+            twin.entry(*index).await.unwrap().unwrap().bytes,
+            text.as_bytes()
+        );
     }
     audit(&log, &acknowledged).await;
     audit(&twin, &acknowledged).await;
@@ -222,20 +318,32 @@ async fn large_entries_and_collection() {
     let mut acknowledged = BTreeMap::new();
     for i in 0..3u8 {
         let text = String::from_utf8(vec![b'a' + i; 65_535]).unwrap();
-        acknowledged.insert(log.append(Bytes::from(text.clone())).await.unwrap().index, text);
+        acknowledged.insert(
+            log.append(Bytes::from(text.clone())).await.unwrap().index,
+            text,
+        );
     }
-    assert_eq!(log.append(Bytes::from(vec![0; 65_536])).await, Err(AppendError::TooLarge));
+    assert_eq!(
+        log.append(Bytes::from(vec![0; 65_536])).await,
+        Err(AppendError::TooLarge)
+    );
     assert_eq!(log.append(Bytes::new()).await, Err(AppendError::Empty));
     for i in 0..2_600 {
         let text = format!("{i}");
-        acknowledged.insert(log.append(Bytes::from(text.clone())).await.unwrap().index, text);
+        acknowledged.insert(
+            log.append(Bytes::from(text.clone())).await.unwrap().index,
+            text,
+        );
     }
     audit(&log, &acknowledged).await;
     engine.shutdown().await;
     drop((log, engine));
     let engine = open(dir.path()).await;
     let log = engine.log("dev").unwrap();
-    log.append(Bytes::from_static(b"after")).await.map(|at| acknowledged.insert(at.index, "after".into())).unwrap();
+    log.append(Bytes::from_static(b"after"))
+        .await
+        .map(|at| acknowledged.insert(at.index, "after".into()))
+        .unwrap();
     audit(&log, &acknowledged).await;
     engine.shutdown().await;
 }
@@ -246,7 +354,9 @@ async fn many_small_entries_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).await;
     let log = create(&engine).await;
-    let writes: Vec<_> = (0..3_000).map(|i| (i, log.append(Bytes::from(i.to_string())))).collect();
+    let writes: Vec<_> = (0..3_000)
+        .map(|i| (i, log.append(Bytes::from(i.to_string()))))
+        .collect();
     let mut acknowledged = BTreeMap::new();
     for (i, write) in writes {
         acknowledged.insert(write.await.unwrap().index, i.to_string());
@@ -263,8 +373,19 @@ async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
     let log = create(&engine).await;
     let mut acknowledged = BTreeMap::new();
     for text in ["one", "two"] {
-        acknowledged.insert(log.append(Bytes::from(text)).await.unwrap().index, text.to_owned());
-        log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+        acknowledged.insert(
+            log.append(Bytes::from(text)).await.unwrap().index,
+            text.to_owned(),
+        );
+        log.change(
+            Request::Rotate {
+                name: None,
+                base: None,
+            },
+            caller(),
+        )
+        .await
+        .unwrap();
     }
     audit(&log, &acknowledged).await;
     let before = log.checkpoint("a").await.unwrap();

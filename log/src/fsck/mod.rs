@@ -117,25 +117,26 @@ pub(crate) mod remedy {
     pub(crate) const ROW: &str =
         "stop the server and restore the coordination store from a backup; do not edit the row";
     /// Entries.
-    pub(crate) const ENTRIES: &str =
-        "restore this file from a backup or a mirror: entries cannot be computed from anything else";
+    pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Hash tiles.
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";
     /// Checkpoints.
-    pub(crate) const CHECKPOINT: &str =
-        "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
+    pub(crate) const CHECKPOINT: &str = "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
     /// Seals.
-    pub(crate) const SEAL: &str = "remove this file and restart the server, which seals the shard again";
+    pub(crate) const SEAL: &str =
+        "remove this file and restart the server, which seals the shard again";
     /// Where two things contradict each other and either may be wrong.
     pub(crate) const CONFLICT: &str =
         "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
     /// The disk.
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
     /// Sealed keys.
-    pub(crate) const KEY: &str = "restore this row from a backup: without it nothing more can be signed for the shard";
+    pub(crate) const KEY: &str =
+        "restore this row from a backup: without it nothing more can be signed for the shard";
     /// Announcements.
-    pub(crate) const BAG: &str = "remove the row: its author has been told that the outcome is unknown";
+    pub(crate) const BAG: &str =
+        "remove the row: its author has been told that the outcome is unknown";
 }
 
 /// Collects what is wrong in one log.
@@ -149,14 +150,25 @@ impl Findings<'_> {
         self.add(key.into(), Place::Coordination, what.to_string(), remedy);
     }
 
-    fn object(&mut self, path: impl Into<String>, what: impl std::fmt::Display, remedy: &'static str) {
+    fn object(
+        &mut self,
+        path: impl Into<String>,
+        what: impl std::fmt::Display,
+        remedy: &'static str,
+    ) {
         self.add(path.into(), Place::Objects, what.to_string(), remedy);
     }
 
     fn add(&mut self, place: String, store: Place, what: String, remedy: &'static str) {
         // One place may be looked at from several sides; the first that finds it wrong has said enough.
         if !self.names(&place) {
-            self.list.push(Finding { log: self.log.to_owned(), place, store, what, remedy });
+            self.list.push(Finding {
+                log: self.log.to_owned(),
+                place,
+                store,
+                what,
+                remedy,
+            });
         }
     }
 
@@ -178,7 +190,10 @@ pub async fn fsck(
     let mut report = Report::default();
     for (key, bytes) in rows::all(coordination, LOGS).await? {
         let name = &key[LOGS.len()..];
-        let mut findings = Findings { log: name, list: Vec::new() };
+        let mut findings = Findings {
+            log: name,
+            list: Vec::new(),
+        };
         match record::decode::<String>(&bytes) {
             Ok(written) if written == name => {}
             Ok(written) => findings.row(&key, format!("names the log {written}"), remedy::ROW),
@@ -199,10 +214,30 @@ async fn log(
     watcher: Watcher<'_>,
 ) -> Result<LogReport, StoreError> {
     // Positions first: whatever they cover must be in the slots and tiles that are read after them.
-    let mut report = LogReport { name: name.to_owned(), ..LogReport::default() };
+    let mut report = LogReport {
+        name: name.to_owned(),
+        ..LogReport::default()
+    };
     let positions = shard::positions(coordination, name, findings).await?;
     let order = order::check(coordination, name, findings, &mut report, watcher).await?;
-    rows::check(coordination, objects, &order, &positions, findings, &mut report).await?;
-    shard::check(coordination, objects, &order, &positions, findings, &mut report, watcher).await?;
+    rows::check(
+        coordination,
+        objects,
+        &order,
+        &positions,
+        findings,
+        &mut report,
+    )
+    .await?;
+    shard::check(
+        coordination,
+        objects,
+        &order,
+        &positions,
+        findings,
+        &mut report,
+        watcher,
+    )
+    .await?;
     Ok(report)
 }

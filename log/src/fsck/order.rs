@@ -42,7 +42,10 @@ pub(super) async fn check(
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let mut found = Findings { log: findings.log, list: Vec::new() };
+        let mut found = Findings {
+            log: findings.log,
+            list: Vec::new(),
+        };
         let floor = floor(store, &keys, &mut found).await?;
         let order = follow(store, &keys, floor, &mut found, watcher).await?;
         // Slots that were collected meanwhile look like a gap. The second look then says nothing of it.
@@ -59,8 +62,14 @@ pub(super) async fn check(
     }
 }
 
-async fn floor(store: &dyn Coordination, keys: &Keys, findings: &mut Findings<'_>) -> Result<u64, StoreError> {
-    let Some(bytes) = store.get(&keys.floor()).await? else { return Ok(0) };
+async fn floor(
+    store: &dyn Coordination,
+    keys: &Keys,
+    findings: &mut Findings<'_>,
+) -> Result<u64, StoreError> {
+    let Some(bytes) = store.get(&keys.floor()).await? else {
+        return Ok(0);
+    };
     match record::decode_number(&bytes) {
         Ok(floor) if bytes.len() == 8 => Ok(floor),
         Ok(_) => {
@@ -90,16 +99,25 @@ struct Follower {
 impl Follower {
     /// Takes up the state of a snapshot before slot `number`, or compares.
     fn snapshot(&mut self, number: u64, findings: &mut Findings<'_>) {
-        let Some((key, state)) = self.snapshots.remove(&number) else { return };
+        let Some((key, state)) = self.snapshots.remove(&number) else {
+            return;
+        };
         if let Some((slot, digest)) = &self.last
             && (state.last != *digest || state.size != slot.end() || state.time != slot.time)
         {
-            let what = format!("is not the state after slot {}: another digest, size or time", slot.number);
+            let what = format!(
+                "is not the state after slot {}: another digest, size or time",
+                slot.number
+            );
             return findings.row(key, what, remedy::ROW);
         }
         match &self.view {
             Some(view) if view.state != state => {
-                findings.row(key, format!("is not what the slots before slot {number} lead to"), remedy::ROW);
+                findings.row(
+                    key,
+                    format!("is not what the slots before slot {number} lead to"),
+                    remedy::ROW,
+                );
             }
             Some(_) => {}
             None => {
@@ -118,7 +136,11 @@ impl Follower {
             let wrong = if slot.previous != *before {
                 Some(format!("does not name the digest of slot {}", last.number))
             } else if slot.start != last.end() {
-                Some(format!("starts at {} where the slot before ends at {}", slot.start, last.end()))
+                Some(format!(
+                    "starts at {} where the slot before ends at {}",
+                    slot.start,
+                    last.end()
+                ))
             } else {
                 None
             };
@@ -162,7 +184,9 @@ async fn follow(
     watcher: Watcher<'_>,
 ) -> Result<Order, StoreError> {
     let snapshots = snapshots(store, keys, findings).await?;
-    let newest = snapshots.last_key_value().map(|(_, (_, state))| state.clone());
+    let newest = snapshots
+        .last_key_value()
+        .map(|(_, (_, state))| state.clone());
     let mut follower = Follower {
         before: VecDeque::new(),
         view: (floor == 0).then(View::default),
@@ -178,7 +202,8 @@ async fn follow(
         let full = page.len() == PAGE;
         for (key, bytes) in page {
             from = format!("{key}\0");
-            let Some(number) = trailing_number(&key).filter(|number| keys.slot(*number) == key) else {
+            let Some(number) = trailing_number(&key).filter(|number| keys.slot(*number) == key)
+            else {
                 findings.row(key, "is not the key of a slot", remedy::ROW);
                 continue;
             };
@@ -188,7 +213,11 @@ async fn follow(
             }
             let next = expected.unwrap_or(floor);
             if number != next {
-                findings.row(keys.slot(next), format!("missing: the next slot is {number}"), remedy::ROW);
+                findings.row(
+                    keys.slot(next),
+                    format!("missing: the next slot is {number}"),
+                    remedy::ROW,
+                );
                 follower.lose();
             }
             expected = Some(number + 1);
@@ -207,7 +236,12 @@ async fn follow(
                     follower.lose();
                 }
             }
-            watcher(Progress { log: findings.log, shard: None, done: number + 1, total: None });
+            watcher(Progress {
+                log: findings.log,
+                shard: None,
+                done: number + 1,
+                total: None,
+            });
         }
         if !full {
             break;
@@ -216,12 +250,19 @@ async fn follow(
     let len = expected.unwrap_or(floor);
     follower.snapshot(len, findings);
     for (number, (key, _)) in follower.snapshots.split_off(&len) {
-        let what = format!("is of slot {number}, but the last slot is {}", len.wrapping_sub(1) as i64);
+        let what = format!(
+            "is of slot {number}, but the last slot is {}",
+            len.wrapping_sub(1) as i64
+        );
         findings.row(key, what, remedy::ROW);
         follower.whole = false;
     }
     if follower.view.is_none() && follower.whole {
-        findings.row(keys.snapshots(), format!("no usable snapshot at or after the floor, slot {floor}"), remedy::ROW);
+        findings.row(
+            keys.snapshots(),
+            format!("no usable snapshot at or after the floor, slot {floor}"),
+            remedy::ROW,
+        );
         follower.whole = false;
     }
     // After damage the best that is known: nothing that follows is accepted on its account, only looked at.
@@ -229,7 +270,12 @@ async fn follow(
         Some(newest) if newest.len > follower.known.len => newest,
         _ => follower.known,
     };
-    Ok(Order { keys: keys.clone(), state, slots, whole: follower.whole })
+    Ok(Order {
+        keys: keys.clone(),
+        state,
+        slots,
+        whole: follower.whole,
+    })
 }
 
 async fn snapshots(
@@ -243,7 +289,11 @@ async fn snapshots(
             Ok(state) if keys.snapshot(state.len) == key => {
                 snapshots.insert(state.len, (key, state));
             }
-            Ok(state) => findings.row(&key, format!("holds the state before slot {}", state.len), remedy::ROW),
+            Ok(state) => findings.row(
+                &key,
+                format!("holds the state before slot {}", state.len),
+                remedy::ROW,
+            ),
             Err(error) => findings.row(&key, error, remedy::ROW),
         }
     }

@@ -8,8 +8,8 @@ use tlog::Hash;
 use super::order::Order;
 use super::shard::Positions;
 use super::{Findings, LogReport, remedy};
-use crate::order::batch;
 use crate::order::WINDOW;
+use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token, Work};
 use crate::order::state::Phase;
@@ -23,7 +23,10 @@ const PAGE: usize = 512;
 const SEALED_KEY: usize = 1 + 12 + 32 + 16;
 
 /// All rows under a prefix; for prefixes that hold few.
-pub(super) async fn all(store: &dyn Coordination, prefix: &str) -> Result<Vec<(Key, Bytes)>, StoreError> {
+pub(super) async fn all(
+    store: &dyn Coordination,
+    prefix: &str,
+) -> Result<Vec<(Key, Bytes)>, StoreError> {
     let (mut rows, mut from) = (Vec::new(), prefix.to_owned());
     loop {
         let page = store.scan(prefix, &from, PAGE).await?;
@@ -55,7 +58,11 @@ pub(super) async fn check(
 }
 
 /// Decided controls outlive their slots.
-async fn history(store: &dyn Coordination, order: &Order, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+async fn history(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
     let keys = &order.keys;
     for (key, bytes) in all(store, &keys.history()).await? {
         let slot = match record::decode::<Slot>(&bytes) {
@@ -65,19 +72,42 @@ async fn history(store: &dyn Coordination, order: &Order, findings: &mut Finding
                 continue;
             }
         };
-        let Some(decision) = slot.control.as_ref().filter(|_| keys.history_item(slot.number) == key) else {
-            findings.row(key, format!("holds slot {}, which decided no control here", slot.number), remedy::ROW);
+        let Some(decision) = slot
+            .control
+            .as_ref()
+            .filter(|_| keys.history_item(slot.number) == key)
+        else {
+            findings.row(
+                key,
+                format!("holds slot {}, which decided no control here", slot.number),
+                remedy::ROW,
+            );
             continue;
         };
-        if order.slots.get(&slot.number).is_some_and(|kept| **kept != slot) {
-            findings.row(key, format!("is not what slot {} says", slot.number), remedy::CONFLICT);
+        if order
+            .slots
+            .get(&slot.number)
+            .is_some_and(|kept| **kept != slot)
+        {
+            findings.row(
+                key,
+                format!("is not what slot {} says", slot.number),
+                remedy::CONFLICT,
+            );
         }
         let operation = keys.operation(decision.operation);
-        match store.get(&operation).await?.as_deref().map(record::decode_number) {
+        match store
+            .get(&operation)
+            .await?
+            .as_deref()
+            .map(record::decode_number)
+        {
             Some(Ok(number)) if number == slot.number => {}
-            Some(_) => {
-                findings.row(operation, format!("does not name slot {}, which decided it", slot.number), remedy::ROW)
-            }
+            Some(_) => findings.row(
+                operation,
+                format!("does not name slot {}, which decided it", slot.number),
+                remedy::ROW,
+            ),
             None => findings.row(operation, "missing", remedy::ROW),
         }
     }
@@ -102,8 +132,12 @@ async fn documents(
         named.insert(order.state.document);
     }
     for (_, bytes) in all(store, &keys.history()).await? {
-        let decision = record::decode::<Slot>(&bytes).ok().and_then(|slot| slot.control);
-        if let Some(Control::Reconfigure { document, .. }) = decision.map(|decision| decision.control) {
+        let decision = record::decode::<Slot>(&bytes)
+            .ok()
+            .and_then(|slot| slot.control);
+        if let Some(Control::Reconfigure { document, .. }) =
+            decision.map(|decision| decision.control)
+        {
             named.insert(document);
         }
     }
@@ -111,19 +145,28 @@ async fn documents(
         let key = keys.document(document);
         match store.get(&key).await? {
             Some(bytes) if record::digest(&bytes) == *document => {}
-            Some(_) => findings.row(key, "its bytes do not have the digest in its name", remedy::ROW),
+            Some(_) => findings.row(
+                key,
+                "its bytes do not have the digest in its name",
+                remedy::ROW,
+            ),
             None => findings.row(key, "missing, although a slot names it", remedy::ROW),
         }
     }
     let prefix = document_prefix(keys);
     let unnamed = |key: &str| !named.iter().any(|document| keys.document(document) == key);
-    report.litter.rows += all(store, &prefix).await?.iter().filter(|(key, _)| unnamed(key)).count() as u64;
+    report.litter.rows += all(store, &prefix)
+        .await?
+        .iter()
+        .filter(|(key, _)| unnamed(key))
+        .count() as u64;
     Ok(())
 }
 
 fn document_prefix(keys: &Keys) -> String {
     let any = keys.document(&Hash([0; 32]));
-    any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"))
+    any.rsplit_once('/')
+        .map_or(any.clone(), |(folder, _)| format!("{folder}/"))
 }
 
 async fn signing_keys(
@@ -134,7 +177,9 @@ async fn signing_keys(
 ) -> Result<(), StoreError> {
     let keys = &order.keys;
     let any = keys.signing_key(0);
-    let prefix = any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"));
+    let prefix = any
+        .rsplit_once('/')
+        .map_or(any.clone(), |(folder, _)| format!("{folder}/"));
     let mut rows = all(store, &prefix).await?;
     for shard in order.state.shards.iter() {
         let key = keys.signing_key(shard.identity.tree_id);
@@ -144,7 +189,11 @@ async fn signing_keys(
             Some(_) => findings.row(key, "is not a sealed key", remedy::KEY),
             // A closed shard needs only its public key.
             None if matches!(shard.phase, Phase::Frozen { .. }) => {}
-            None => findings.row(key, format!("missing: shard {} cannot sign", shard.identity.name), remedy::KEY),
+            None => findings.row(
+                key,
+                format!("missing: shard {} cannot sign", shard.identity.name),
+                remedy::KEY,
+            ),
         }
     }
     report.litter.rows += rows.len() as u64;
@@ -158,10 +207,17 @@ async fn bag(
     findings: &mut Findings<'_>,
     report: &mut LogReport,
 ) -> Result<HashSet<Token>, StoreError> {
-    let ordered: HashSet<Token> = order.slots.values().flat_map(|slot| slot.tokens().collect::<Vec<_>>()).collect();
+    let ordered: HashSet<Token> = order
+        .slots
+        .values()
+        .flat_map(|slot| slot.tokens().collect::<Vec<_>>())
+        .collect();
     let mut live = HashSet::new();
     for (key, bytes) in all(store, &order.keys.bag()).await? {
-        let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse::<u64>().ok());
+        let seen = key
+            .rsplit('/')
+            .nth(1)
+            .and_then(|seen| seen.parse::<u64>().ok());
         match (seen, record::decode::<Work>(&bytes)) {
             (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
                 let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
@@ -189,19 +245,28 @@ async fn batches(
     let mut needed = HashSet::new();
     for slot in order.slots.values() {
         for (start, batch) in slot.placed() {
-            let Some(shard) = order.state.shard_at(start) else { continue };
+            let Some(shard) = order.state.shard_at(start) else {
+                continue;
+            };
             let end = start + batch.entries - shard.start().unwrap_or(start);
             if end <= positions.published(&shard.identity.name) {
                 continue;
             }
             needed.insert(batch.token);
             let key = order.keys.batch(batch.token);
-            let bytes = if batch.object { objects.get(&key).await } else { store.get(&key).await };
+            let bytes = if batch.object {
+                objects.get(&key).await
+            } else {
+                store.get(&key).await
+            };
             let what = match bytes {
                 Ok(Some(bytes)) => wrong(batch, &bytes),
                 // A running server may have published it and let it go since.
                 Ok(None) if positions.now(store, order, &shard.identity.name).await? >= end => None,
-                Ok(None) => Some(format!("missing, although slot {} orders it and it is not published", slot.number)),
+                Ok(None) => Some(format!(
+                    "missing, although slot {} orders it and it is not published",
+                    slot.number
+                )),
                 Err(error) => Some(error.to_string()),
             };
             match what {
@@ -235,7 +300,10 @@ async fn litter(
     report: &mut LogReport,
 ) -> Result<(), StoreError> {
     let used = |key: &str| {
-        let token = key.rsplit('/').next().and_then(|token| token.parse::<Token>().ok());
+        let token = key
+            .rsplit('/')
+            .next()
+            .and_then(|token| token.parse::<Token>().ok());
         token.is_some_and(|token| announced.contains(&token) || needed.contains(&token))
     };
     // Values may be large, and there may be many: only the keys are kept.
@@ -249,11 +317,16 @@ async fn litter(
         }
     }
     // What cannot be listed is found out when it is read.
-    let large = objects.list(order.keys.batches().trim_end_matches('/')).await.unwrap_or_default();
+    let large = objects
+        .list(order.keys.batches().trim_end_matches('/'))
+        .await
+        .unwrap_or_default();
     report.litter.batches += large.iter().filter(|path| !used(path)).count() as u64;
     // Operations whose slot decided nothing of the kind.
     let any = order.keys.operation(Token::from_bytes([0; 16]));
-    let prefix = any.rsplit_once('/').map_or(any.clone(), |(folder, _)| format!("{folder}/"));
+    let prefix = any
+        .rsplit_once('/')
+        .map_or(any.clone(), |(folder, _)| format!("{folder}/"));
     for (_, bytes) in all(store, &prefix).await? {
         let number = record::decode_number(&bytes).ok();
         let named = match number {

@@ -30,9 +30,16 @@ impl Positions {
     }
 
     /// Entries published of a shard by now.
-    pub(super) async fn now(&self, store: &dyn Coordination, order: &Order, shard: &str) -> Result<u64, StoreError> {
+    pub(super) async fn now(
+        &self,
+        store: &dyn Coordination,
+        order: &Order,
+        shard: &str,
+    ) -> Result<u64, StoreError> {
         let row = store.get(&order.keys.published(shard)).await?;
-        Ok(row.and_then(|row| record::decode_number(&row).ok()).unwrap_or(0))
+        Ok(row
+            .and_then(|row| record::decode_number(&row).ok())
+            .unwrap_or(0))
     }
 }
 
@@ -52,7 +59,11 @@ pub(super) async fn positions(
             let at = match record::decode_numbered::<Published>(&bytes) {
                 Ok((number, at)) if number == at.size => at,
                 Ok((number, at)) => {
-                    findings.row(&key, format!("is guarded by {number} but says {}", at.size), remedy::ROW);
+                    findings.row(
+                        &key,
+                        format!("is guarded by {number} but says {}", at.size),
+                        remedy::ROW,
+                    );
                     break;
                 }
                 Err(error) => {
@@ -76,7 +87,11 @@ pub(super) async fn positions(
                     None
                 }
                 None => {
-                    findings.row(root_key, "missing, although the shard is published at this size", remedy::ROW);
+                    findings.row(
+                        root_key,
+                        "missing, although the shard is published at this size",
+                        remedy::ROW,
+                    );
                     None
                 }
             };
@@ -108,8 +123,20 @@ pub(super) async fn check(
 ) -> Result<(), StoreError> {
     monotone(store, order, positions, findings).await?;
     for (at, shard) in order.state.shards.iter().enumerate() {
-        let next = order.state.shards.get(at + 1).filter(|next| next.start().is_some());
-        One { store, objects, order, shard, next }.check(positions, findings, report, watcher).await?;
+        let next = order
+            .state
+            .shards
+            .get(at + 1)
+            .filter(|next| next.start().is_some());
+        One {
+            store,
+            objects,
+            order,
+            shard,
+            next,
+        }
+        .check(positions, findings, report, watcher)
+        .await?;
     }
     Ok(())
 }
@@ -130,7 +157,12 @@ async fn monotone(
         let length = state.length(shard).unwrap_or(0);
         // Read after the slots were: with a running server it may be ahead of them.
         let still = order.whole && store.get(&order.keys.slot(state.len)).await?.is_none();
-        match store.get(&order.keys.integrated(name)).await?.as_deref().map(record::decode_number) {
+        match store
+            .get(&order.keys.integrated(name))
+            .await?
+            .as_deref()
+            .map(record::decode_number)
+        {
             Some(Ok(integrated)) if still && integrated > length => {
                 let what = format!("is {integrated}, but {length} entries are ordered");
                 findings.row(order.keys.integrated(name), what, remedy::ROW);
@@ -146,10 +178,18 @@ async fn monotone(
         }
         // After damage the length is not known.
         if order.whole && published > length {
-            findings.row(&key, format!("{published} entries are published but {length} are ordered"), remedy::CONFLICT);
+            findings.row(
+                &key,
+                format!("{published} entries are published but {length} are ordered"),
+                remedy::CONFLICT,
+            );
         }
         if let Some(before) = unpublished.filter(|_| order.whole && published > 0) {
-            findings.row(&key, format!("is published before shard {before} is, which is older"), remedy::ROW);
+            findings.row(
+                &key,
+                format!("is published before shard {before} is, which is older"),
+                remedy::ROW,
+            );
         }
         // Read before the slots were: a running server may have closed the shard since.
         if published < length && positions.now(store, order, name).await? < length {
@@ -157,8 +197,16 @@ async fn monotone(
         }
     }
     for name in positions.0.keys().filter(|_| order.whole) {
-        if !state.shards.iter().any(|shard| shard.identity.name == *name) {
-            findings.row(order.keys.published(name), "is of a shard that the slots do not know", remedy::ROW);
+        if !state
+            .shards
+            .iter()
+            .any(|shard| shard.identity.name == *name)
+        {
+            findings.row(
+                order.keys.published(name),
+                "is of a shard that the slots do not know",
+                remedy::ROW,
+            );
         }
     }
     Ok(())
@@ -192,7 +240,11 @@ impl One<'_> {
         let vkey = match vkey {
             Ok(key) => Some(key),
             Err(error) => {
-                findings.row(self.order.keys.slots(), format!("shard {}: {error}", self.name()), remedy::ROW);
+                findings.row(
+                    self.order.keys.slots(),
+                    format!("shard {}: {error}", self.name()),
+                    remedy::ROW,
+                );
                 None
             }
         };
@@ -206,32 +258,69 @@ impl One<'_> {
                 self.order.keys.published(self.name())
             };
             let root = root.unwrap_or(at.root);
-            roots.entry(size).or_default().push(Watched { place: key, root, object: false });
+            roots.entry(size).or_default().push(Watched {
+                place: key,
+                root,
+                object: false,
+            });
         }
         let checkpoint = self
-            .checkpoint(&folder, vkey.as_ref(), position.map(|position| position.at.size), findings, report)
+            .checkpoint(
+                &folder,
+                vkey.as_ref(),
+                position.map(|position| position.at.size),
+                findings,
+                report,
+            )
             .await?;
         if let Some(checkpoint) = &checkpoint {
             let place = format!("{folder}/checkpoint");
-            roots.entry(checkpoint.size).or_default().push(Watched { place, root: checkpoint.root, object: true });
+            roots.entry(checkpoint.size).or_default().push(Watched {
+                place,
+                root: checkpoint.root,
+                object: true,
+            });
         }
         let partials = self.listing(&folder, size, findings, report).await;
         let batches = self.batches(size);
         let expected = position.map(|position| position.root.unwrap_or(position.at.root));
-        let tree =
-            Tree { objects: self.objects, log: &log, shard: self.name(), size, expected, roots, partials, batches };
+        let tree = Tree {
+            objects: self.objects,
+            log: &log,
+            shard: self.name(),
+            size,
+            expected,
+            roots,
+            partials,
+            batches,
+        };
         report.objects += tree.check(findings, watcher).await;
         report.published += size;
-        self.seal(&folder, vkey.as_ref(), position, checkpoint.as_ref(), findings, report).await
+        self.seal(
+            &folder,
+            vkey.as_ref(),
+            position,
+            checkpoint.as_ref(),
+            findings,
+            report,
+        )
+        .await
     }
 
     /// Roots that were written, by size.
-    async fn roots(&self, findings: &mut Findings<'_>) -> Result<HashMap<u64, Vec<Watched>>, StoreError> {
+    async fn roots(
+        &self,
+        findings: &mut Findings<'_>,
+    ) -> Result<HashMap<u64, Vec<Watched>>, StoreError> {
         let mut roots = HashMap::<u64, Vec<Watched>>::new();
         for (key, bytes) in all(self.store, &self.order.keys.roots(self.name())).await? {
             match (root_size(&key), record::decode::<Hash>(&bytes)) {
                 (Some(size), Ok(root)) => {
-                    roots.entry(size).or_default().push(Watched { place: key, root, object: false });
+                    roots.entry(size).or_default().push(Watched {
+                        place: key,
+                        root,
+                        object: false,
+                    });
                 }
                 (_, Err(error)) => findings.row(key, error, remedy::ROW),
                 (None, Ok(_)) => findings.row(key, "is not the key of a root", remedy::ROW),
@@ -242,7 +331,9 @@ impl One<'_> {
 
     /// The slots' batches that are published: their entries must be the ones that were ordered.
     fn batches(&self, size: u64) -> Vec<super::tree::Placed> {
-        let Some(start) = self.shard.start() else { return Vec::new() };
+        let Some(start) = self.shard.start() else {
+            return Vec::new();
+        };
         let end = start + size;
         let mut placed = Vec::new();
         for slot in self.order.slots.values() {
@@ -288,7 +379,8 @@ impl One<'_> {
         let size = published.unwrap_or(0);
         let Some(note) = self.read(&path, findings).await else {
             if published.is_some() && !findings.names(&path) {
-                self.unfinished(folder, &path, "missing", findings, report).await;
+                self.unfinished(folder, &path, "missing", findings, report)
+                    .await;
             }
             return Ok(None);
         };
@@ -301,16 +393,26 @@ impl One<'_> {
             }
         };
         if checkpoint.origin != self.shard.identity.origin {
-            findings.object(&path, format!("is of {}", checkpoint.origin), remedy::CHECKPOINT);
+            findings.object(
+                &path,
+                format!("is of {}", checkpoint.origin),
+                remedy::CHECKPOINT,
+            );
         }
         if checkpoint.size < size {
             let what = format!("covers {} of {size} published entries", checkpoint.size);
-            self.unfinished(folder, &path, &what, findings, report).await;
+            self.unfinished(folder, &path, &what, findings, report)
+                .await;
         }
         // A running server may have published more since.
         if checkpoint.size > size {
-            let row = self.store.get(&self.order.keys.published(self.name())).await?;
-            let now = row.and_then(|row| record::decode_number(&row).ok()).unwrap_or(0);
+            let row = self
+                .store
+                .get(&self.order.keys.published(self.name()))
+                .await?;
+            let now = row
+                .and_then(|row| record::decode_number(&row).ok())
+                .unwrap_or(0);
             if checkpoint.size > now {
                 let what = format!("signs {} entries, but {now} are published", checkpoint.size);
                 findings.object(&path, what, remedy::CONFLICT);
@@ -329,8 +431,15 @@ impl One<'_> {
         findings: &mut Findings<'_>,
         report: &mut LogReport,
     ) {
-        if matches!(self.objects.get(&format!("{folder}/seal")).await, Ok(Some(_))) {
-            findings.object(path, format!("{what}, although the shard is sealed"), remedy::CHECKPOINT);
+        if matches!(
+            self.objects.get(&format!("{folder}/seal")).await,
+            Ok(Some(_))
+        ) {
+            findings.object(
+                path,
+                format!("{what}, although the shard is sealed"),
+                remedy::CHECKPOINT,
+            );
         } else {
             report.unfinished.push(format!("{path}: {what}"));
         }
@@ -358,11 +467,17 @@ impl One<'_> {
                 continue;
             }
             match rest.parse::<TilePath>() {
-                Ok(tile) if TilePath::at(tile.kind, tile.index, size).is_none_or(|at| at.width < tile.width) => {
+                Ok(tile)
+                    if TilePath::at(tile.kind, tile.index, size)
+                        .is_none_or(|at| at.width < tile.width) =>
+                {
                     // Written for a position that never came, or that comes now.
                     report.litter.objects += 1;
                 }
-                Ok(tile) if tile.is_partial() => partials.entry((tile.kind, tile.index)).or_default().push(tile.width),
+                Ok(tile) if tile.is_partial() => partials
+                    .entry((tile.kind, tile.index))
+                    .or_default()
+                    .push(tile.width),
                 Ok(_) => {}
                 Err(_) => report.litter.objects += 1,
             }
@@ -387,7 +502,11 @@ impl One<'_> {
             _ => None,
         };
         let Some(note) = self.read(&path, findings).await else {
-            if position.is_some() && closed == Some(size) && self.next.is_some() && !findings.names(&path) {
+            if position.is_some()
+                && closed == Some(size)
+                && self.next.is_some()
+                && !findings.names(&path)
+            {
                 report.unfinished.push(format!("{path}: missing"));
             }
             return Ok(());
@@ -401,24 +520,39 @@ impl One<'_> {
         };
         // A running server may have rotated since the slots were read.
         let open = closed.is_none() || self.next.is_none();
-        let moved = open && self.store.get(&self.order.keys.slot(self.order.state.len)).await?.is_some();
+        let moved = open
+            && self
+                .store
+                .get(&self.order.keys.slot(self.order.state.len))
+                .await?
+                .is_some();
         if !self.order.whole || moved {
             return Ok(());
         }
-        let successor = self.next.map(|next| (next.identity.origin.as_str(), next.identity.vkey.as_str()));
+        let successor = self
+            .next
+            .map(|next| (next.identity.origin.as_str(), next.identity.vkey.as_str()));
         let vkey = seal.successor_key.to_string();
         // It may also have published the rest and sealed since the positions were read.
-        let root = checkpoint.filter(|_| closed == Some(size)).map(|checkpoint| checkpoint.root);
+        let root = checkpoint
+            .filter(|_| closed == Some(size))
+            .map(|checkpoint| checkpoint.root);
         if closed != Some(seal.size) || root.is_some_and(|root| root != seal.root) {
             findings.object(
                 path,
-                format!("seals {} entries under {}, which is not how the shard ended", seal.size, seal.root),
+                format!(
+                    "seals {} entries under {}, which is not how the shard ended",
+                    seal.size, seal.root
+                ),
                 remedy::CONFLICT,
             );
         } else if successor != Some((&seal.successor_origin, &vkey)) {
             findings.object(
                 path,
-                format!("names the successor {}, which is not the next shard", seal.successor_origin),
+                format!(
+                    "names the successor {}, which is not the next shard",
+                    seal.successor_origin
+                ),
                 remedy::CONFLICT,
             );
         }

@@ -22,11 +22,17 @@ struct Stores {
 }
 
 fn caller() -> Caller {
-    Caller { actor: "test".into(), idempotency_key: None }
+    Caller {
+        actor: "test".into(),
+        idempotency_key: None,
+    }
 }
 
 async fn start() -> (Stores, Arc<Log>) {
-    let (rows, objects) = (Arc::new(MemoryCoordination::new()), Arc::new(MemoryObjects::new()));
+    let (rows, objects) = (
+        Arc::new(MemoryCoordination::new()),
+        Arc::new(MemoryObjects::new()),
+    );
     let faults = Faults::new();
     let engine = Engine::open(EngineOptions {
         coordination: Arc::new(FaultyCoordination::new(rows.clone(), faults.clone())),
@@ -39,16 +45,30 @@ async fn start() -> (Stores, Arc<Log>) {
     .await
     .unwrap();
     let name = LogName::try_from("dev".to_owned()).unwrap();
-    let mut config = LogConfig::new(name, "example.org/dev".into(), ShardName::try_from("a".to_owned()).unwrap());
+    let mut config = LogConfig::new(
+        name,
+        "example.org/dev".into(),
+        ShardName::try_from("a".to_owned()).unwrap(),
+    );
     config.merge.checkpoint_interval = config::Span::from_millis(10);
     engine.create_log(config, caller()).await.unwrap();
     let log = engine.log("dev").unwrap();
-    (Stores { rows, objects, faults, engine }, log)
+    (
+        Stores {
+            rows,
+            objects,
+            faults,
+            engine,
+        },
+        log,
+    )
 }
 
 async fn write(log: &Log, entries: std::ops::Range<u32>) {
     for part in entries.collect::<Vec<_>>().chunks(60) {
-        let all = part.iter().map(|n| log.append(Bytes::from(format!("entry {n}"))));
+        let all = part
+            .iter()
+            .map(|n| log.append(Bytes::from(format!("entry {n}"))));
         for appended in futures_util::future::join_all(all).await {
             appended.unwrap();
         }
@@ -66,7 +86,10 @@ async fn published(log: &Log) {
 }
 
 async fn check(rows: &BTreeMap<String, Bytes>, objects: &BTreeMap<String, Bytes>) -> Report {
-    let (rows, objects) = (MemoryCoordination::with(rows.clone()), MemoryObjects::with(objects.clone()));
+    let (rows, objects) = (
+        MemoryCoordination::with(rows.clone()),
+        MemoryObjects::with(objects.clone()),
+    );
     fsck(&rows, &objects, &mut |_| {}).await.unwrap()
 }
 
@@ -74,13 +97,31 @@ async fn check(rows: &BTreeMap<String, Bytes>, objects: &BTreeMap<String, Bytes>
 async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
     let (stores, log) = start().await;
     write(&log, 0..600).await;
-    log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+    log.change(
+        Request::Rotate {
+            name: None,
+            base: None,
+        },
+        caller(),
+    )
+    .await
+    .unwrap();
     write(&log, 600..900).await;
-    log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+    log.change(
+        Request::Rotate {
+            name: None,
+            base: None,
+        },
+        caller(),
+    )
+    .await
+    .unwrap();
     write(&log, 900..1300).await;
     published(&log).await;
     stores.faults.plan(|_, operation| match operation {
-        Operation::Put(objects) if objects.iter().any(|(path, _)| path.starts_with("dev/")) => Some(Fault::full()),
+        Operation::Put(objects) if objects.iter().any(|(path, _)| path.starts_with("dev/")) => {
+            Some(Fault::full())
+        }
         _ => None,
     });
     log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
@@ -99,7 +140,10 @@ async fn every_flipped_byte_is_found_and_named() {
 
     let mut kinds = BTreeMap::<String, u32>::new();
     for (n, (key, bytes)) in rows.iter().enumerate() {
-        let kind = key.split('/').nth(if key.starts_with("log/") { 2 } else { 0 }).unwrap();
+        let kind = key
+            .split('/')
+            .nth(if key.starts_with("log/") { 2 } else { 0 })
+            .unwrap();
         // A heartbeat is nobody's data. A sealed key cannot be opened here: only its version byte can be judged.
         let at = match kind {
             "replica" => continue,
@@ -115,7 +159,11 @@ async fn every_flipped_byte_is_found_and_named() {
         let mut rows = rows.clone();
         rows.insert(key.clone(), damaged.into());
         let report = check(&rows, &objects).await;
-        assert!(report.findings.iter().any(|found| found.place == *key), "{key} byte {at}: {:#?}", report.findings);
+        assert!(
+            report.findings.iter().any(|found| found.place == *key),
+            "{key} byte {at}: {:#?}",
+            report.findings
+        );
         *kinds.entry(kind.to_owned()).or_default() += 1;
     }
     for (n, (path, bytes)) in objects.iter().enumerate() {
@@ -125,17 +173,46 @@ async fn every_flipped_byte_is_found_and_named() {
         let mut objects = objects.clone();
         objects.insert(path.clone(), damaged.into());
         let report = check(&rows, &objects).await;
-        let places: Vec<_> = report.findings.iter().map(|found| found.place.as_str()).collect();
+        let places: Vec<_> = report
+            .findings
+            .iter()
+            .map(|found| found.place.as_str())
+            .collect();
         assert_eq!(places, [path], "byte {at}: {:#?}", report.findings);
-        let kind = path.split('/').skip(2).take(2).collect::<Vec<_>>().join("/");
+        let kind = path
+            .split('/')
+            .skip(2)
+            .take(2)
+            .collect::<Vec<_>>()
+            .join("/");
         *kinds.entry(kind).or_default() += 1;
     }
     // The sample must not lose a kind unnoticed.
-    for kind in ["slot", "history", "operation", "document", "key", "published", "integrated", "root", "logs"] {
+    for kind in [
+        "slot",
+        "history",
+        "operation",
+        "document",
+        "key",
+        "published",
+        "integrated",
+        "root",
+        "logs",
+    ] {
         assert!(kinds.contains_key(kind), "{kind}: {kinds:?}");
     }
-    for kind in ["tile/0", "tile/1", "tile/entries", "checkpoint", "seal", "batch"] {
-        assert!(kinds.keys().any(|have| have.starts_with(kind)), "{kind}: {kinds:?}");
+    for kind in [
+        "tile/0",
+        "tile/1",
+        "tile/entries",
+        "checkpoint",
+        "seal",
+        "batch",
+    ] {
+        assert!(
+            kinds.keys().any(|have| have.starts_with(kind)),
+            "{kind}: {kinds:?}"
+        );
     }
 }
 
@@ -147,10 +224,19 @@ async fn what_is_missing_is_named() {
         let mut less = objects.clone();
         less.remove(path);
         let report = check(&rows, &less).await;
-        let places: Vec<_> = report.findings.iter().map(|found| found.place.as_str()).collect();
-        let unfinished =
-            report.logs.iter().any(|log| log.unfinished.iter().any(|what| what.starts_with(path.as_str())));
-        let tile = path.split_once("/tile/").and_then(|(_, tile)| format!("tile/{tile}").parse::<TilePath>().ok());
+        let places: Vec<_> = report
+            .findings
+            .iter()
+            .map(|found| found.place.as_str())
+            .collect();
+        let unfinished = report.logs.iter().any(|log| {
+            log.unfinished
+                .iter()
+                .any(|what| what.starts_with(path.as_str()))
+        });
+        let tile = path
+            .split_once("/tile/")
+            .and_then(|(_, tile)| format!("tile/{tile}").parse::<TilePath>().ok());
         // An older partial tile may go; a crash may come before the seal, or before the first checkpoint.
         if tile.is_some_and(|tile| tile.is_partial()) && places.is_empty() || unfinished {
             continue;
@@ -158,15 +244,24 @@ async fn what_is_missing_is_named() {
         assert_eq!(places, [path], "{:#?}", report.findings);
     }
     for key in rows.keys().filter(|key| {
-        ["/slot/", "/root/", "/history/", "/operation/", "/document/"].iter().any(|kind| key.contains(kind))
+        ["/slot/", "/root/", "/history/", "/operation/", "/document/"]
+            .iter()
+            .any(|kind| key.contains(kind))
     }) {
         let mut less = rows.clone();
         less.remove(key);
         // The last slot leaves no gap behind it, but positions and history that have no slot.
         let report = check(&less, &objects).await;
-        let last = rows.keys().rfind(|other| other.starts_with(key.rsplit_once('/').unwrap().0)) == Some(key);
+        let last = rows
+            .keys()
+            .rfind(|other| other.starts_with(key.rsplit_once('/').unwrap().0))
+            == Some(key);
         let named = report.findings.iter().any(|found| found.place == *key);
-        assert!(named || (last && key.contains("/slot/")), "{key}: {:#?}", report.findings);
+        assert!(
+            named || (last && key.contains("/slot/")),
+            "{key}: {:#?}",
+            report.findings
+        );
     }
 }
 
@@ -178,22 +273,37 @@ async fn a_running_server_raises_no_alarm() {
         for round in 0..12 {
             write(&log, round * 120..(round + 1) * 120).await;
             if round % 3 == 2 {
-                log.change(Request::Rotate { name: None, base: None }, caller()).await.unwrap();
+                log.change(
+                    Request::Rotate {
+                        name: None,
+                        base: None,
+                    },
+                    caller(),
+                )
+                .await
+                .unwrap();
             }
         }
     });
     let mut rounds = 0;
     while !writer.is_finished() || rounds == 0 {
-        let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {}).await.unwrap();
+        let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {})
+            .await
+            .unwrap();
         assert_eq!(report.findings, vec![]);
         rounds += 1;
     }
     writer.await.unwrap();
     stores.engine.shutdown().await;
-    let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {}).await.unwrap();
+    let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {})
+        .await
+        .unwrap();
     assert_eq!(report.findings, vec![]);
     let dev = report.logs.iter().find(|log| log.name == "dev").unwrap();
-    assert_eq!((dev.ordered, dev.published, dev.unfinished.len()), (1440, 1440, 0));
+    assert_eq!(
+        (dev.ordered, dev.published, dev.unfinished.len()),
+        (1440, 1440, 0)
+    );
 }
 
 /// Stopped before any write, the stores are as a crash there leaves them: that is no damage.
@@ -201,12 +311,22 @@ async fn a_running_server_raises_no_alarm() {
 async fn a_crash_is_no_damage() {
     for stop in (0..60).step_by(3) {
         let (stores, log) = start().await;
-        stores.faults.plan(move |number, operation| (number >= stop && operation.writes()).then_some(Fault::Lose));
+        stores.faults.plan(move |number, operation| {
+            (number >= stop && operation.writes()).then_some(Fault::Lose)
+        });
         // What becomes of these is not the question here.
         let all = (0..40).map(|n| log.append(Bytes::from(format!("entry {n}"))));
         let writes = async {
             futures_util::future::join_all(all).await;
-            let _ = log.change(Request::Rotate { name: None, base: None }, caller()).await;
+            let _ = log
+                .change(
+                    Request::Rotate {
+                        name: None,
+                        base: None,
+                    },
+                    caller(),
+                )
+                .await;
         };
         let stopped = async {
             while stores.faults.operations() < stop + 5 {
@@ -231,7 +351,10 @@ async fn tree(objects: BTreeMap<String, Bytes>, size: u64, root: Hash) -> Vec<St
         partials: HashMap::new(),
         batches: Vec::new(),
     };
-    let mut findings = Findings { log: "l", list: Vec::new() };
+    let mut findings = Findings {
+        log: "l",
+        list: Vec::new(),
+    };
     tree.check(&mut findings, &mut |_| {}).await;
     findings.list.into_iter().map(|found| found.place).collect()
 }
@@ -247,9 +370,15 @@ async fn one_damaged_tile_is_one_finding() {
         edge.push(leaf_hash(&entry));
     }
     tiles.extend(tree.partials());
-    let objects: BTreeMap<_, _> = tiles.into_iter().map(|(tile, bytes)| (format!("l/s/{tile}"), bytes)).collect();
+    let objects: BTreeMap<_, _> = tiles
+        .into_iter()
+        .map(|(tile, bytes)| (format!("l/s/{tile}"), bytes))
+        .collect();
     let root = edge.root();
-    assert_eq!(self::tree(objects.clone(), SIZE, root).await, Vec::<String>::new());
+    assert_eq!(
+        self::tree(objects.clone(), SIZE, root).await,
+        Vec::<String>::new()
+    );
     let cases = [
         (TileKind::Hashes(0), 17, 256),
         (TileKind::Entries, 17, 256),
@@ -268,7 +397,10 @@ async fn one_damaged_tile_is_one_finding() {
         let at = bytes.len() / 2;
         bytes[at] ^= 4;
         damaged.insert(path.clone(), bytes.into());
-        assert_eq!(self::tree(damaged.clone(), SIZE, root).await, [path.as_str()]);
+        assert_eq!(
+            self::tree(damaged.clone(), SIZE, root).await,
+            [path.as_str()]
+        );
         damaged.remove(&path);
         assert_eq!(self::tree(damaged, SIZE, root).await, [path.as_str()]);
     }

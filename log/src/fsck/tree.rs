@@ -94,15 +94,23 @@ impl Tree<'_> {
         let count = self.size.div_ceil(TILE_WIDTH);
         let pairs = futures_util::stream::iter(0..count)
             .map(|index| async move {
-                futures_util::future::join(self.read(TileKind::Entries, index), self.read(TileKind::Hashes(0), index))
-                    .await
+                futures_util::future::join(
+                    self.read(TileKind::Entries, index),
+                    self.read(TileKind::Hashes(0), index),
+                )
+                .await
             })
             .buffered(AHEAD);
         futures_util::pin_mut!(pairs);
         while let Some((entries, leaves)) = pairs.next().await {
             walk.leaves(entries, leaves, findings).await;
             let done = walk.edge.size();
-            watcher(Progress { log: self.log, shard: Some(self.shard), done, total: Some(self.size) });
+            watcher(Progress {
+                log: self.log,
+                shard: Some(self.shard),
+                done,
+                total: Some(self.size),
+            });
         }
         walk.finish(findings).await;
         // A wrong root whose cause has been named is a consequence of it.
@@ -110,9 +118,16 @@ impl Tree<'_> {
             && walk.edge.root() != expected
             && findings.list.len() == before
         {
-            let place =
-                self.roots.get(&self.size).and_then(|roots| roots.first()).map_or(self.shard, |root| &root.place);
-            let what = format!("says {expected}, but the {} entries lead to {}", self.size, walk.edge.root());
+            let place = self
+                .roots
+                .get(&self.size)
+                .and_then(|roots| roots.first())
+                .map_or(self.shard, |root| &root.place);
+            let what = format!(
+                "says {expected}, but the {} entries lead to {}",
+                self.size,
+                walk.edge.root()
+            );
             findings.row(place, what, remedy::CONFLICT);
         }
         walk.read
@@ -146,7 +161,11 @@ impl Tree<'_> {
             Ok(None) => (Err("missing".into()), Bytes::new()),
             Err(error) => (Err(unreadable(&error)), Bytes::new()),
         };
-        Stored { path, hashes, bytes }
+        Stored {
+            path,
+            hashes,
+            bytes,
+        }
     }
 }
 
@@ -176,12 +195,19 @@ fn hashes(kind: TileKind, bytes: &[u8], width: usize, exact: bool) -> Result<Vec
 }
 
 fn remedy_for(kind: TileKind) -> &'static str {
-    if kind == TileKind::Entries { remedy::ENTRIES } else { remedy::TILE }
+    if kind == TileKind::Entries {
+        remedy::ENTRIES
+    } else {
+        remedy::TILE
+    }
 }
 
 /// The node over a full tile.
 fn over(hashes: &[Hash]) -> Option<Hash> {
-    hashes.first_chunk::<256>().filter(|_| hashes.len() == 256).map(tile_root)
+    hashes
+        .first_chunk::<256>()
+        .filter(|_| hashes.len() == 256)
+        .map(tile_root)
 }
 
 impl Walk<'_> {
@@ -189,7 +215,10 @@ impl Walk<'_> {
     async fn leaves(&mut self, entries: Stored, leaves: Stored, findings: &mut Findings<'_>) {
         self.read += 2;
         let index = self.edge.size() / TILE_WIDTH;
-        for (stored, kind) in [(&entries, TileKind::Entries), (&leaves, TileKind::Hashes(0))] {
+        for (stored, kind) in [
+            (&entries, TileKind::Entries),
+            (&leaves, TileKind::Hashes(0)),
+        ] {
             if let Err(what) = &stored.hashes {
                 findings.object(&stored.path, what, remedy_for(kind));
             }
@@ -197,18 +226,32 @@ impl Walk<'_> {
         let mut good = entries.hashes.is_ok();
         let chosen = match (entries.hashes, leaves.hashes) {
             (Ok(a), Ok(b)) if a == b => a,
-            (Ok(a), Ok(b)) => match (self.leads_up(0, index, &a).await, self.leads_up(0, index, &b).await) {
+            (Ok(a), Ok(b)) => match (
+                self.leads_up(0, index, &a).await,
+                self.leads_up(0, index, &b).await,
+            ) {
                 (true, _) => {
-                    findings.object(&leaves.path, "does not hold the hashes of the entries", remedy::TILE);
+                    findings.object(
+                        &leaves.path,
+                        "does not hold the hashes of the entries",
+                        remedy::TILE,
+                    );
                     a
                 }
                 (false, true) => {
-                    findings.object(&entries.path, "its entries are not those that were hashed", remedy::ENTRIES);
+                    findings.object(
+                        &entries.path,
+                        "its entries are not those that were hashed",
+                        remedy::ENTRIES,
+                    );
                     good = false;
                     b
                 }
                 (false, false) => {
-                    let what = format!("does not match {}, and neither leads to the tile above", leaves.path);
+                    let what = format!(
+                        "does not match {}, and neither leads to the tile above",
+                        leaves.path
+                    );
                     findings.object(&entries.path, what, remedy::CONFLICT);
                     good = false;
                     b
@@ -216,16 +259,25 @@ impl Walk<'_> {
             },
             (Ok(one), Err(_)) | (Err(_), Ok(one)) => one,
             // Nothing can be said about what is above: the finding is there already.
-            (Err(_), Err(_)) => vec![Hash([0; 32]); usize::from(self.width(TileKind::Entries, index))],
+            (Err(_), Err(_)) => {
+                vec![Hash([0; 32]); usize::from(self.width(TileKind::Entries, index))]
+            }
         };
-        self.batches.take(if good { Some(&entries.bytes) } else { None }, chosen.len() as u64, self.tree, findings);
+        self.batches.take(
+            if good { Some(&entries.bytes) } else { None },
+            chosen.len() as u64,
+            self.tree,
+            findings,
+        );
         for hash in &chosen {
             self.edge.push(*hash);
             self.watched(findings);
         }
-        self.partials(TileKind::Hashes(0), index, &chosen, &[], findings).await;
+        self.partials(TileKind::Hashes(0), index, &chosen, &[], findings)
+            .await;
         if good {
-            self.partials(TileKind::Entries, index, &[], &entries.bytes, findings).await;
+            self.partials(TileKind::Entries, index, &[], &entries.bytes, findings)
+                .await;
         }
         if let Some(node) = over(&chosen) {
             self.push(1, node, findings).await;
@@ -255,7 +307,11 @@ impl Walk<'_> {
     /// The hashes of a stored tile above level 0.
     async fn stored(&mut self, level: u8, index: u64) -> Option<&Vec<Hash>> {
         let at = self.level(level);
-        if self.levels[at].stored.as_ref().is_none_or(|(have, _)| *have != index) {
+        if self.levels[at]
+            .stored
+            .as_ref()
+            .is_none_or(|(have, _)| *have != index)
+        {
             TilePath::at(TileKind::Hashes(level), index, self.tree.size)?;
             let stored = self.tree.read(TileKind::Hashes(level), index).await;
             self.read += 1;
@@ -281,7 +337,9 @@ impl Walk<'_> {
             if self.levels[at].hashes.len() < 256 {
                 return;
             }
-            let Some(above) = self.compare(level, findings).await else { return };
+            let Some(above) = self.compare(level, findings).await else {
+                return;
+            };
             (level, node) = (level + 1, above);
         }
     }
@@ -289,7 +347,10 @@ impl Walk<'_> {
     /// Compares the tile that has been filled with the stored one; answers the node over it.
     async fn compare(&mut self, level: u8, findings: &mut Findings<'_>) -> Option<Hash> {
         let at = self.level(level);
-        let (index, computed) = (self.levels[at].index, std::mem::take(&mut self.levels[at].hashes));
+        let (index, computed) = (
+            self.levels[at].index,
+            std::mem::take(&mut self.levels[at].hashes),
+        );
         self.levels[at].index += 1;
         let stored = self.stored(level, index).await.cloned();
         let tile = TilePath::at(TileKind::Hashes(level), index, self.tree.size)?;
@@ -299,7 +360,11 @@ impl Walk<'_> {
         };
         let chosen = match stored {
             None => {
-                findings.object(path, problem.unwrap_or_else(|| "missing".into()), remedy::TILE);
+                findings.object(
+                    path,
+                    problem.unwrap_or_else(|| "missing".into()),
+                    remedy::TILE,
+                );
                 computed
             }
             Some(stored) if stored == computed => computed,
@@ -310,18 +375,30 @@ impl Walk<'_> {
                 } else {
                     // Either it is wrong or something below: what is below has been compared with it, and was named.
                     if !self.names_below(level, index, &stored, &computed, findings) {
-                        findings.object(path, "is not what the tiles below it lead to", remedy::CONFLICT);
+                        findings.object(
+                            path,
+                            "is not what the tiles below it lead to",
+                            remedy::CONFLICT,
+                        );
                     }
                     stored
                 }
             }
         };
-        self.partials(TileKind::Hashes(level), index, &chosen, &[], findings).await;
+        self.partials(TileKind::Hashes(level), index, &chosen, &[], findings)
+            .await;
         over(&chosen)
     }
 
     /// Whether every tile below that leads to another hash has been named already.
-    fn names_below(&self, level: u8, index: u64, stored: &[Hash], computed: &[Hash], findings: &Findings<'_>) -> bool {
+    fn names_below(
+        &self,
+        level: u8,
+        index: u64,
+        stored: &[Hash],
+        computed: &[Hash],
+        findings: &Findings<'_>,
+    ) -> bool {
         let mut children = (index * TILE_WIDTH..)
             .zip(stored.iter().zip(computed))
             .filter(|(_, (a, b))| a != b)
@@ -345,13 +422,19 @@ impl Walk<'_> {
 
     /// Roots that were written down for the size that is reached now.
     fn watched(&self, findings: &mut Findings<'_>) {
-        let Some(watched) = self.tree.roots.get(&self.edge.size()) else { return };
+        let Some(watched) = self.tree.roots.get(&self.edge.size()) else {
+            return;
+        };
         if self.edge.size() == self.tree.size && self.tree.expected != Some(self.edge.root()) {
             return; // Told at the end, with its cause.
         }
         let root = self.edge.root();
         for one in watched.iter().filter(|one| one.root != root) {
-            let what = format!("says root {} at size {}, the entries lead to {root}", one.root, self.edge.size());
+            let what = format!(
+                "says root {} at size {}, the entries lead to {root}",
+                one.root,
+                self.edge.size()
+            );
             if one.object {
                 findings.object(&one.place, what, remedy::CONFLICT);
             } else {
@@ -369,7 +452,9 @@ impl Walk<'_> {
         entries: &[u8],
         findings: &mut Findings<'_>,
     ) {
-        let Some(widths) = self.tree.partials.get(&(kind, index)) else { return };
+        let Some(widths) = self.tree.partials.get(&(kind, index)) else {
+            return;
+        };
         let current = self.width(kind, index);
         for &width in widths.iter().filter(|width| **width != current) {
             let path = self.tree.path(&TilePath { kind, index, width });
@@ -387,10 +472,15 @@ impl Walk<'_> {
                 let count = bundle::entries(&bytes).map(|entries| entries.len());
                 entries.starts_with(&bytes) && count == Ok(usize::from(width))
             } else {
-                self::hashes(kind, &bytes, usize::from(width), true).is_ok_and(|tile| hashes.starts_with(&tile))
+                self::hashes(kind, &bytes, usize::from(width), true)
+                    .is_ok_and(|tile| hashes.starts_with(&tile))
             };
             if !same {
-                findings.object(path, "is not the beginning of the tile that it became", remedy::TILE);
+                findings.object(
+                    path,
+                    "is not the beginning of the tile that it became",
+                    remedy::TILE,
+                );
             }
         }
     }
@@ -406,14 +496,26 @@ struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     fn new(batches: &'a [Placed]) -> Self {
-        Self { rest: batches.iter(), current: None, at: 0 }
+        Self {
+            rest: batches.iter(),
+            current: None,
+            at: 0,
+        }
     }
 
     /// Takes the next `count` entries; those of a damaged bundle are passed over, with the batches they belong to.
-    fn take(&mut self, bundle: Option<&Bytes>, count: u64, tree: &Tree<'_>, findings: &mut Findings<'_>) {
+    fn take(
+        &mut self,
+        bundle: Option<&Bytes>,
+        count: u64,
+        tree: &Tree<'_>,
+        findings: &mut Findings<'_>,
+    ) {
         let entries = bundle.and_then(|bytes| bundle::entries(bytes).ok());
         for n in 0..count {
-            let entry = usize::try_from(n).ok().and_then(|n| entries.as_ref()?.get(n).copied());
+            let entry = usize::try_from(n)
+                .ok()
+                .and_then(|n| entries.as_ref()?.get(n).copied());
             self.entry(entry, tree, findings);
         }
     }
@@ -421,15 +523,27 @@ impl<'a> Batches<'a> {
     fn entry(&mut self, entry: Option<&[u8]>, tree: &Tree<'_>, findings: &mut Findings<'_>) {
         if self.current.is_none() {
             // One that began in a damaged bundle is passed over.
-            while self.rest.as_slice().first().is_some_and(|next| next.first < self.at) {
+            while self
+                .rest
+                .as_slice()
+                .first()
+                .is_some_and(|next| next.first < self.at)
+            {
                 self.rest.next();
             }
-            if self.rest.as_slice().first().is_some_and(|next| next.first == self.at) {
+            if self
+                .rest
+                .as_slice()
+                .first()
+                .is_some_and(|next| next.first == self.at)
+            {
                 self.current = self.rest.next().map(|next| (next, Sha256::new(), 0));
             }
         }
         self.at += 1;
-        let (Some((placed, mut hasher, seen)), Some(entry)) = (self.current.take(), entry) else { return };
+        let (Some((placed, mut hasher, seen)), Some(entry)) = (self.current.take(), entry) else {
+            return;
+        };
         hasher.update(u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
         hasher.update(entry);
         if seen + 1 < placed.entries {

@@ -100,26 +100,49 @@ impl Fetch {
         }
         for (start, named) in slot.placed() {
             self.batches.push((named.token, named.object));
-            let Some(shard) = state.shard_at(start) else { continue };
-            let Some(growing) = self.growing.iter_mut().find(|g| g.name == shard.identity.name) else { continue };
+            let Some(shard) = state.shard_at(start) else {
+                continue;
+            };
+            let Some(growing) = self
+                .growing
+                .iter_mut()
+                .find(|g| g.name == shard.identity.name)
+            else {
+                continue;
+            };
             let leaf = start - growing.start;
             let have = growing.tree.size();
             if leaf + named.entries <= have {
                 continue;
             }
             if leaf > have {
-                return Err(StoreError::Corrupt(format!("entries {have}..{leaf} of shard {} are missing", growing.name)));
+                return Err(StoreError::Corrupt(format!(
+                    "entries {have}..{leaf} of shard {} are missing",
+                    growing.name
+                )));
             }
             let Some(held) = self.core.pending.find(start) else {
-                return Err(StoreError::Corrupt(format!("batch {} is gone before it was integrated", named.token)));
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} is gone before it was integrated",
+                    named.token
+                )));
             };
             let bytes = read_batch_patiently(&self.core, &held).await?;
-            let entries = batch::entries(&bytes).map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", named.token)))?;
+            let entries = batch::entries(&bytes)
+                .map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", named.token)))?;
             if entries.len() as u64 != named.entries {
-                return Err(StoreError::Corrupt(format!("batch {} holds {} entries, its slot says {}", named.token, entries.len(), named.entries)));
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} holds {} entries, its slot says {}",
+                    named.token,
+                    entries.len(),
+                    named.entries
+                )));
             }
             let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
-            entries.into_iter().skip(skip).for_each(|entry| growing.tree.push(entry, &mut growing.full));
+            entries
+                .into_iter()
+                .skip(skip)
+                .for_each(|entry| growing.tree.push(entry, &mut growing.full));
         }
         let at = state.size;
         self.state = state;
@@ -148,20 +171,38 @@ impl Fetch {
         let mut shards = Vec::new();
         self.growing.retain_mut(|growing| {
             let size = growing.tree.size();
-            let phase = state.shards.iter().find(|s| s.identity.name == growing.name).map(|s| s.phase);
+            let phase = state
+                .shards
+                .iter()
+                .find(|s| s.identity.name == growing.name)
+                .map(|s| s.phase);
             let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if length == size);
             if growing.cut != Some(size) {
                 let mut tiles = std::mem::take(&mut growing.full);
                 tiles.extend(growing.tree.partials());
-                shards.push(ShardCut { name: growing.name.clone(), size, root: growing.tree.root(), tiles });
+                shards.push(ShardCut {
+                    name: growing.name.clone(),
+                    size,
+                    root: growing.tree.root(),
+                    tiles,
+                });
                 growing.cut = Some(size);
             } else if whole {
                 // Published before it closed: named once more, so that it is sealed.
-                shards.push(ShardCut { name: growing.name.clone(), size, root: growing.tree.root(), tiles: Vec::new() });
+                shards.push(ShardCut {
+                    name: growing.name.clone(),
+                    size,
+                    root: growing.tree.root(),
+                    tiles: Vec::new(),
+                });
             }
             !whole
         });
-        Cut { shards, state, batches: std::mem::take(&mut self.batches) }
+        Cut {
+            shards,
+            state,
+            batches: std::mem::take(&mut self.batches),
+        }
     }
 }
 
@@ -170,7 +211,12 @@ async fn read_batch_patiently(core: &Core, held: &Held) -> Result<Bytes, StoreEr
     loop {
         match read_batch(core, held).await {
             Ok(Some(bytes)) => return Ok(bytes),
-            Ok(None) => return Err(StoreError::Corrupt(format!("batch {} is missing; run `logd fsck`", held.batch.token))),
+            Ok(None) => {
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} is missing; run `logd fsck`",
+                    held.batch.token
+                )));
+            }
             Err(e @ StoreError::Corrupt(_)) => return Err(e),
             Err(e) => tracing::warn!(error = %e, "cannot read a batch; trying again"),
         }
@@ -184,16 +230,24 @@ pub async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, Store
         return Ok(Some(bytes.clone()));
     }
     let key = core.order.keys.batch(held.batch.token);
-    let stored = if held.batch.object { core.objects.get(&key).await? } else { core.store.get(&key).await? };
+    let stored = if held.batch.object {
+        core.objects.get(&key).await?
+    } else {
+        core.store.get(&key).await?
+    };
     let bytes = match stored {
         Some(bytes) => bytes,
         None => {
-            let Some(bytes) = core.published_range(held.start, held.batch.entries).await? else { return Ok(None) };
+            let Some(bytes) = core.published_range(held.start, held.batch.entries).await? else {
+                return Ok(None);
+            };
             bytes
         }
     };
     if record::digest(&bytes) != held.batch.digest {
-        return Err(StoreError::Corrupt(format!("{key}: its bytes are not those that were ordered; run `logd fsck`")));
+        return Err(StoreError::Corrupt(format!(
+            "{key}: its bytes are not those that were ordered; run `logd fsck`"
+        )));
     }
     note(&core.pending, held, &bytes);
     Ok(Some(bytes))

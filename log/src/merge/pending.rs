@@ -48,7 +48,14 @@ impl Pending {
     /// admission bounds it, by [`Pending::bytes`].
     pub fn new() -> (Self, mpsc::UnboundedReceiver<(Arc<Slot>, Arc<State>)>) {
         let (queue, receiver) = mpsc::unbounded_channel();
-        (Self { held: RwLock::default(), bytes: AtomicUsize::new(0), queue }, receiver)
+        (
+            Self {
+                held: RwLock::default(),
+                bytes: AtomicUsize::new(0),
+                queue,
+            },
+            receiver,
+        )
     }
 
     /// Takes a slot. Called once per slot, in order.
@@ -57,9 +64,17 @@ impl Pending {
         {
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
             for ((start, batch), bytes) in slot.placed().zip(bytes) {
-                self.bytes.fetch_add(bytes.as_ref().map_or(0, Bytes::len), Relaxed);
+                self.bytes
+                    .fetch_add(bytes.as_ref().map_or(0, Bytes::len), Relaxed);
                 let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
-                held.insert(start, Arc::new(Held { start, batch: batch.clone(), bytes }));
+                held.insert(
+                    start,
+                    Arc::new(Held {
+                        start,
+                        batch: batch.clone(),
+                        bytes,
+                    }),
+                );
             }
         }
         // The integrator ends only with the log; then nobody needs the slot.
@@ -87,7 +102,8 @@ impl Pending {
             if first.get().start + first.get().batch.entries > below {
                 break;
             }
-            self.bytes.fetch_sub(first.remove().bytes.get().map_or(0, Bytes::len), Relaxed);
+            self.bytes
+                .fetch_sub(first.remove().bytes.get().map_or(0, Bytes::len), Relaxed);
         }
     }
 

@@ -54,7 +54,12 @@ impl Sth {
             let closing = *self.closing.borrow_and_update();
             let merge = self.core.config().merge.clone();
             let grew = self.published.len < self.core.order.state().len;
-            let due = last + if grew { merge.checkpoint_interval.duration() } else { merge.idle_republish.duration() };
+            let due = last
+                + if grew {
+                    merge.checkpoint_interval.duration()
+                } else {
+                    merge.idle_republish.duration()
+                };
             if closing && !grew {
                 return;
             }
@@ -66,7 +71,11 @@ impl Sth {
                 () = std::future::ready(()), if closing => {}
             }
             last = Instant::now();
-            if grew { self.publish().await } else { self.republish().await }
+            if grew {
+                self.publish().await
+            } else {
+                self.republish().await
+            }
         }
     }
 
@@ -88,7 +97,10 @@ impl Sth {
                 Ok(()) => break,
                 Err(PublishError::Halt(why)) => return self.core.halt.halt(why),
                 Err(e) => {
-                    self.core.set_trouble(Some(e.to_string()), matches!(e, PublishError::Store(StoreError::Full(_))));
+                    self.core.set_trouble(
+                        Some(e.to_string()),
+                        matches!(e, PublishError::Store(StoreError::Full(_))),
+                    );
                     tracing::warn!(error = %e, "publication waits");
                 }
             }
@@ -100,7 +112,10 @@ impl Sth {
         }
         self.core.set_trouble(None, false);
         self.core.metrics.publications.add(1);
-        self.core.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+        self.core
+            .metrics
+            .publish_seconds
+            .observe(began.elapsed().as_secs_f64());
         self.published = Arc::clone(&cut.state);
         if let Err(e) = collect::collect(&self.core, &cut.state).await {
             tracing::warn!(error = %e, "collection waits for the next publication");
@@ -109,8 +124,11 @@ impl Sth {
 
     async fn publish_cut(&self, cut: &Cut) -> Result<(), PublishError> {
         let core = &self.core;
-        let shards: Vec<(&ShardCut, Arc<Shard>)> =
-            cut.shards.iter().filter_map(|s| Some((s, core.shards.get(&cut.state, &s.name)?))).collect();
+        let shards: Vec<(&ShardCut, Arc<Shard>)> = cut
+            .shards
+            .iter()
+            .filter_map(|s| Some((s, core.shards.get(&cut.state, &s.name)?)))
+            .collect();
         // Another replica may have done this already; then there is nothing to write again.
         let mut todo = Vec::new();
         for (shard_cut, shard) in &shards {
@@ -127,7 +145,12 @@ impl Sth {
         }
         let paths = |s: &ShardCut| {
             let name = s.name.clone();
-            s.tiles.iter().map(move |(path, bytes)| (core.object_path(&name, &path.to_string()), bytes.clone())).collect::<Vec<_>>()
+            s.tiles
+                .iter()
+                .map(move |(path, bytes)| {
+                    (core.object_path(&name, &path.to_string()), bytes.clone())
+                })
+                .collect::<Vec<_>>()
         };
         let tiles: Vec<(String, Bytes)> = todo.iter().flat_map(|(s, _)| paths(s)).collect();
         if !tiles.is_empty() {
@@ -145,8 +168,10 @@ impl Sth {
         let published = core.shards.published(&core.order.state());
         core.metrics.published.set(published);
         // Another replica may be ahead: what is not integrated here is still needed here.
-        core.pending.release(published.min(*self.integrated.borrow()));
-        core.published.send_if_modified(|at| std::mem::replace(at, published) != published);
+        core.pending
+            .release(published.min(*self.integrated.borrow()));
+        core.published
+            .send_if_modified(|at| std::mem::replace(at, published) != published);
         Ok(())
     }
 
@@ -155,14 +180,24 @@ impl Sth {
     }
 
     /// One shard: root and position in one durable step, then the signature, then the checkpoint object.
-    async fn publish_shard(&self, cut: &ShardCut, shard: &Arc<Shard>, batches: &[(Token, bool)]) -> Result<(), PublishError> {
+    async fn publish_shard(
+        &self,
+        cut: &ShardCut,
+        shard: &Arc<Shard>,
+        batches: &[(Token, bool)],
+    ) -> Result<(), PublishError> {
         let core = &self.core;
         let keys = &core.order.keys;
-        let at = Published { size: cut.size, root: cut.root, time: now_ms() };
+        let at = Published {
+            size: cut.size,
+            root: cut.root,
+            time: now_ms(),
+        };
         let root_key = keys.root(&cut.name, cut.size);
         let written = core.store.get(&root_key).await?;
         if let Some(bytes) = &written {
-            let root: tlog::Hash = record::decode(bytes).map_err(|e| PublishError::Halt(format!("{root_key}: {e}")))?;
+            let root: tlog::Hash = record::decode(bytes)
+                .map_err(|e| PublishError::Halt(format!("{root_key}: {e}")))?;
             if root != cut.root {
                 return Err(PublishError::Halt(format!(
                     "shard {} at size {}: this replica computes root {} where {root} was published; run `logd fsck`",
@@ -173,24 +208,46 @@ impl Sth {
         let mut transaction = Transaction {
             guards: vec![Guard::AtMost(keys.published(&cut.name), cut.size)],
             puts: vec![
-                (keys.published(&cut.name), record::encode_numbered(cut.size, &at)),
+                (
+                    keys.published(&cut.name),
+                    record::encode_numbered(cut.size, &at),
+                ),
                 (keys.integrated(&cut.name), record::encode_number(cut.size)),
             ],
-            deletes: batches.iter().filter(|(_, object)| !object).map(|(token, _)| keys.batch(*token)).collect(),
+            deletes: batches
+                .iter()
+                .filter(|(_, object)| !object)
+                .map(|(token, _)| keys.batch(*token))
+                .collect(),
         };
         if written.is_none() {
             transaction.guards.push(Guard::Absent(root_key.clone()));
             transaction.puts.push((root_key, record::encode(&cut.root)));
         }
-        if let Some(before) = shard.signed.load().as_ref().filter(|s| s.at.size < cut.size) {
-            transaction.deletes.push(keys.root(&cut.name, before.at.size));
+        if let Some(before) = shard
+            .signed
+            .load()
+            .as_ref()
+            .filter(|s| s.at.size < cut.size)
+        {
+            transaction
+                .deletes
+                .push(keys.root(&cut.name, before.at.size));
         }
         match core.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
-            Outcome::Refused => return Err(StoreError::Io("another replica published at the same moment".into()).into()),
+            Outcome::Refused => {
+                return Err(
+                    StoreError::Io("another replica published at the same moment".into()).into(),
+                );
+            }
         }
-        let objects: Vec<String> = batches.iter().filter(|(_, object)| *object).map(|(token, _)| keys.batch(*token)).collect();
+        let objects: Vec<String> = batches
+            .iter()
+            .filter(|(_, object)| *object)
+            .map(|(token, _)| keys.batch(*token))
+            .collect();
         if !objects.is_empty() {
             core.objects.delete(objects).await?;
         }
@@ -200,11 +257,18 @@ impl Sth {
     /// Signs a position that is durable, and puts the checkpoint where readers find it.
     async fn sign(&self, shard: &Arc<Shard>, at: Published) -> Result<(), PublishError> {
         let core = &self.core;
-        let signer = shard.signer(&core.order.keys, &*core.store, &core.kek).await?;
+        let signer = shard
+            .signer(&core.order.keys, &*core.store, &core.kek)
+            .await?;
         let note = shard.checkpoint(signer, at.size, at.root)?;
         let path = core.object_path(&shard.name, "checkpoint");
-        core.objects.put(vec![(path.clone(), Bytes::from(note.clone()))]).await?;
-        shard.signed.store(Some(Arc::new(Signed { at: at.clone(), note })));
+        core.objects
+            .put(vec![(path.clone(), Bytes::from(note.clone()))])
+            .await?;
+        shard.signed.store(Some(Arc::new(Signed {
+            at: at.clone(),
+            note,
+        })));
         // A slower replica may have put an older checkpoint over a newer one: the position tells.
         match self.row(&shard.name).await? {
             Some(row) if row.size > at.size => self.adopt(shard, row).await,
@@ -224,7 +288,11 @@ impl Sth {
             && let Ok(checkpoint) = Checkpoint::open(&note, &shard.verifier()?)
             && checkpoint.size >= row.size
         {
-            let at = Published { size: checkpoint.size, root: checkpoint.root, time: row.time };
+            let at = Published {
+                size: checkpoint.size,
+                root: checkpoint.root,
+                time: row.time,
+            };
             shard.signed.store(Some(Arc::new(Signed { at, note })));
         }
         Ok(())
@@ -233,9 +301,19 @@ impl Sth {
     /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
     async fn republish(&self) {
         let state = self.core.order.state();
-        let Some(shard) = state.active().and_then(|s| self.core.shards.get(&state, &s.identity.name)) else { return };
-        let Some(signed) = shard.signed.load_full() else { return };
-        let at = Published { time: now_ms(), ..signed.at.clone() };
+        let Some(shard) = state
+            .active()
+            .and_then(|s| self.core.shards.get(&state, &s.identity.name))
+        else {
+            return;
+        };
+        let Some(signed) = shard.signed.load_full() else {
+            return;
+        };
+        let at = Published {
+            time: now_ms(),
+            ..signed.at.clone()
+        };
         let key = self.core.order.keys.published(&shard.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), at.size)],
@@ -272,15 +350,32 @@ impl Sth {
     }
 
     /// Seals a shard that was rotated out and is published whole. Deterministic, so writing it twice is harmless.
-    async fn seal(&self, state: &State, cut: &ShardCut, shard: &Arc<Shard>) -> Result<(), PublishError> {
+    async fn seal(
+        &self,
+        state: &State,
+        cut: &ShardCut,
+        shard: &Arc<Shard>,
+    ) -> Result<(), PublishError> {
         let core = &self.core;
-        let Some(at) = state.shards.iter().position(|s| s.identity.name == cut.name) else { return Ok(()) };
-        let Phase::Frozen { length, .. } = state.shards[at].phase else { return Ok(()) };
+        let Some(at) = state
+            .shards
+            .iter()
+            .position(|s| s.identity.name == cut.name)
+        else {
+            return Ok(());
+        };
+        let Phase::Frozen { length, .. } = state.shards[at].phase else {
+            return Ok(());
+        };
         if length != cut.size {
             return Ok(());
         }
-        let Some(next) = state.shards.get(at + 1) else { return Ok(()) };
-        let Some(successor) = core.shards.get(state, &next.identity.name) else { return Ok(()) };
+        let Some(next) = state.shards.get(at + 1) else {
+            return Ok(());
+        };
+        let Some(successor) = core.shards.get(state, &next.identity.name) else {
+            return Ok(());
+        };
         let seal = Seal {
             origin: shard.identity.origin.clone(),
             size: cut.size,
@@ -290,9 +385,20 @@ impl Sth {
         };
         let keys = &core.order.keys;
         let note = seal
-            .sign(shard.signer(keys, &*core.store, &core.kek).await?, successor.signer(keys, &*core.store, &core.kek).await?)
-            .map_err(|e| SignError::Note { shard: cut.name.clone(), why: e.to_string() })?;
-        core.objects.put(vec![(core.object_path(&cut.name, "seal"), Bytes::from(note))]).await?;
+            .sign(
+                shard.signer(keys, &*core.store, &core.kek).await?,
+                successor.signer(keys, &*core.store, &core.kek).await?,
+            )
+            .map_err(|e| SignError::Note {
+                shard: cut.name.clone(),
+                why: e.to_string(),
+            })?;
+        core.objects
+            .put(vec![(
+                core.object_path(&cut.name, "seal"),
+                Bytes::from(note),
+            )])
+            .await?;
         Ok(())
     }
 }
@@ -300,7 +406,10 @@ impl Sth {
 /// The published position of a shard, as its row says.
 pub async fn read_published(core: &Core, shard: &str) -> Result<Option<Published>, StoreError> {
     let key = core.order.keys.published(shard);
-    let Some(bytes) = core.store.get(&key).await? else { return Ok(None) };
-    let (_, row) = record::decode_numbered(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+    let Some(bytes) = core.store.get(&key).await? else {
+        return Ok(None);
+    };
+    let (_, row) =
+        record::decode_numbered(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
     Ok(Some(row))
 }

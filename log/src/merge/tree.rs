@@ -38,7 +38,11 @@ fn subtree(hashes: &[Hash]) -> Option<Hash> {
 impl ShardTree {
     /// The tree at `size` from the partial tiles and the partial bundle at that size: `tile(level)` gives the hashes of the
     /// rightmost tile of a level where it is partial.
-    pub fn resume<E>(size: u64, bundle: Vec<u8>, mut tile: impl FnMut(TilePath) -> Result<Vec<Hash>, E>) -> Result<Self, E> {
+    pub fn resume<E>(
+        size: u64,
+        bundle: Vec<u8>,
+        mut tile: impl FnMut(TilePath) -> Result<Vec<Hash>, E>,
+    ) -> Result<Self, E> {
         let mut levels = Vec::new();
         let mut at = size;
         for level in 0u8.. {
@@ -47,11 +51,19 @@ impl ShardTree {
             }
             let (index, width) = (at / TILE_WIDTH, at % TILE_WIDTH);
             #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-            let hashes = if width == 0 { Vec::new() } else { tile(TilePath::hashes(level, index, width as u16))? };
+            let hashes = if width == 0 {
+                Vec::new()
+            } else {
+                tile(TilePath::hashes(level, index, width as u16))?
+            };
             levels.push(Level { index, hashes });
             at = index;
         }
-        Ok(Self { size, levels, bundle })
+        Ok(Self {
+            size,
+            levels,
+            bundle,
+        })
     }
 
     /// Number of entries.
@@ -67,7 +79,10 @@ impl ShardTree {
         for level in 0u8.. {
             let at = usize::from(level);
             if at == self.levels.len() {
-                self.levels.push(Level { index: 0, hashes: Vec::with_capacity(256) });
+                self.levels.push(Level {
+                    index: 0,
+                    hashes: Vec::with_capacity(256),
+                });
             }
             let Level { index, hashes } = &mut self.levels[at];
             hashes.push(hash);
@@ -76,7 +91,10 @@ impl ShardTree {
             }
             if level == 0 {
                 let next = Vec::with_capacity(self.bundle.len());
-                out.push((TilePath::entries(*index, 256), Bytes::from(std::mem::replace(&mut self.bundle, next))));
+                out.push((
+                    TilePath::entries(*index, 256),
+                    Bytes::from(std::mem::replace(&mut self.bundle, next)),
+                ));
             }
             out.push((TilePath::hashes(level, *index, 256), concat(hashes)));
             let Some(above) = subtree(hashes) else { return };
@@ -94,7 +112,10 @@ impl ShardTree {
             let width = hashes.len() as u16;
             if width > 0 {
                 if level == 0 {
-                    out.push((TilePath::entries(*index, width), Bytes::copy_from_slice(&self.bundle)));
+                    out.push((
+                        TilePath::entries(*index, width),
+                        Bytes::copy_from_slice(&self.bundle),
+                    ));
                 }
                 out.push((TilePath::hashes(level, *index, width), concat(hashes)));
             }
@@ -147,7 +168,8 @@ mod tests {
 
     #[test]
     fn root_and_tiles_match_the_compact_range_at_every_size() {
-        let (mut tree, mut edge, mut tiles) = (ShardTree::default(), tlog::RightEdge::new(), HashMap::new());
+        let (mut tree, mut edge, mut tiles) =
+            (ShardTree::default(), tlog::RightEdge::new(), HashMap::new());
         for i in 0..70_000u64 {
             let mut out = Vec::new();
             tree.push(&entry(i), &mut out);
@@ -159,18 +181,39 @@ mod tests {
                 at.extend(tree.partials());
                 let read = |p: TilePath| -> Result<Vec<Hash>, TilePath> {
                     let bytes: &Bytes = at.get(&p).ok_or(p)?;
-                    Ok(bytes.chunks(32).map(|c| Hash(c.try_into().unwrap())).collect())
+                    Ok(bytes
+                        .chunks(32)
+                        .map(|c| Hash(c.try_into().unwrap()))
+                        .collect())
                 };
-                let bundle = at.get(&TilePath::entries((i + 1) / 256, ((i + 1) % 256).max(1) as u16));
-                let bundle = if (i + 1) % 256 == 0 { Vec::new() } else { bundle.unwrap().to_vec() };
+                let bundle = at.get(&TilePath::entries(
+                    (i + 1) / 256,
+                    ((i + 1) % 256).max(1) as u16,
+                ));
+                let bundle = if (i + 1) % 256 == 0 {
+                    Vec::new()
+                } else {
+                    bundle.unwrap().to_vec()
+                };
                 let again = ShardTree::resume(i + 1, bundle, read).unwrap();
                 assert_eq!(again.root(), tree.root());
                 assert_eq!(again.partials(), tree.partials());
             }
         }
         // The numbers of the tlog-tiles specification: 70,000 entries are 273 full tiles and one of 112, and so on upward.
-        assert_eq!(tiles.keys().filter(|p| p.kind == tlog::TileKind::Hashes(0)).count(), 273);
-        let widths: Vec<u16> = tree.partials().iter().filter(|(p, _)| p.kind != tlog::TileKind::Entries).map(|(p, _)| p.width).collect();
+        assert_eq!(
+            tiles
+                .keys()
+                .filter(|p| p.kind == tlog::TileKind::Hashes(0))
+                .count(),
+            273
+        );
+        let widths: Vec<u16> = tree
+            .partials()
+            .iter()
+            .filter(|(p, _)| p.kind != tlog::TileKind::Entries)
+            .map(|(p, _)| p.width)
+            .collect();
         assert_eq!(widths, [112, 17, 1]);
     }
 }

@@ -20,7 +20,9 @@ pub fn entries(bytes: &[u8]) -> Result<Vec<&[u8]>, Torn> {
     let (mut rest, mut entries) = (bytes, Vec::new());
     while !rest.is_empty() {
         let (length, tail) = rest.split_first_chunk::<2>().ok_or(Torn)?;
-        let (entry, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length))).ok_or(Torn)?;
+        let (entry, tail) = tail
+            .split_at_checked(usize::from(u16::from_be_bytes(*length)))
+            .ok_or(Torn)?;
         entries.push(entry);
         rest = tail;
     }

@@ -56,7 +56,12 @@ impl Batcher {
     }
 
     /// Queues an entry. The answer comes when it is ordered and durable.
-    pub fn append(&self, entry: Bytes, room: usize) -> Result<impl Future<Output = Result<Appended, AppendError>> + Send + 'static, AppendError> {
+    pub fn append(
+        &self,
+        entry: Bytes,
+        room: usize,
+    ) -> Result<impl Future<Output = Result<Appended, AppendError>> + Send + 'static, AppendError>
+    {
         let (reply, answer) = oneshot::channel();
         let first = {
             let mut queue = self.queue();
@@ -64,7 +69,9 @@ impl Batcher {
                 return Err(AppendError::ShuttingDown);
             }
             if queue.bytes + entry.len() > room {
-                return Err(AppendError::overloaded("entries arrive faster than they can be published"));
+                return Err(AppendError::overloaded(
+                    "entries arrive faster than they can be published",
+                ));
             }
             queue.bytes += entry.len();
             queue.entries.push_back((entry, reply));
@@ -82,12 +89,16 @@ impl Batcher {
         {
             let mut queue = self.queue();
             if queue.closed {
-                return Err(CommitError::Store(StoreError::Io("this server is shutting down".into())));
+                return Err(CommitError::Store(StoreError::Io(
+                    "this server is shutting down".into(),
+                )));
             }
             queue.controls.push_back((decision, reply));
         }
         self.wake.notify_one();
-        answer.await.unwrap_or_else(|_| Err(CommitError::Unknown("the committer stopped".into())))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(CommitError::Unknown("the committer stopped".into())))
     }
 
     /// Takes no more; what is queued is committed.
@@ -126,10 +137,16 @@ impl Batcher {
                 match answer {
                     Ok(placed) => {
                         entries += replies.len() as u64;
-                        let shard = state.shard_at(placed.start).and_then(|s| Some((s.start()?, core.shards.get(&state, &s.identity.name)?)));
+                        let shard = state.shard_at(placed.start).and_then(|s| {
+                            Some((s.start()?, core.shards.get(&state, &s.identity.name)?))
+                        });
                         for (index, reply) in (placed.start..).zip(replies) {
                             let answer = match &shard {
-                                Some((start, shard)) => Ok(Appended { index, shard: Arc::clone(&shard.name), leaf_index: index - start }),
+                                Some((start, shard)) => Ok(Appended {
+                                    index,
+                                    shard: Arc::clone(&shard.name),
+                                    leaf_index: index - start,
+                                }),
                                 None => Err(AppendError::Unknown),
                             };
                             let _ = reply.send(answer);
@@ -137,7 +154,9 @@ impl Batcher {
                     }
                     Err(e) => {
                         let error = core.append_error(e);
-                        replies.into_iter().for_each(|reply| drop(reply.send(Err(error.clone()))));
+                        replies
+                            .into_iter()
+                            .for_each(|reply| drop(reply.send(Err(error.clone()))));
                     }
                 }
             }
@@ -151,13 +170,22 @@ impl Batcher {
 
 /// Batches of at most `limit` bytes, and at most one control, last.
 fn take(queue: &mut Queue, tokens: &Tokens, limit: usize) -> Load {
-    let mut load = Load { mine: Vec::new(), replies: Vec::new(), control: None };
+    let mut load = Load {
+        mine: Vec::new(),
+        replies: Vec::new(),
+        control: None,
+    };
     let (mut bytes, mut replies, mut total) = (BytesMut::new(), Vec::new(), 0);
     while let Some((entry, reply)) = queue.entries.pop_front() {
         queue.bytes -= entry.len();
         let length = entry.len() + 2;
         if !bytes.is_empty() && bytes.len() + length > limit {
-            load.push(tokens, std::mem::take(&mut bytes), std::mem::take(&mut replies), limit);
+            load.push(
+                tokens,
+                std::mem::take(&mut bytes),
+                std::mem::take(&mut replies),
+                limit,
+            );
         }
         if bytes.is_empty() {
             bytes.reserve(length.max(limit.min(queue.bytes + 2 * queue.entries.len() + length)));
@@ -174,7 +202,10 @@ fn take(queue: &mut Queue, tokens: &Tokens, limit: usize) -> Load {
     }
     if let Some((decision, reply)) = queue.controls.pop_front() {
         load.control = Some((load.mine.len(), reply));
-        load.mine.push(Mine { work: Work::Control(decision), bytes: Bytes::new() });
+        load.mine.push(Mine {
+            work: Work::Control(decision),
+            bytes: Bytes::new(),
+        });
     }
     load
 }
@@ -183,8 +214,16 @@ impl Load {
     fn push(&mut self, tokens: &Tokens, bytes: BytesMut, replies: Vec<Reply>, limit: usize) {
         let bytes = bytes.freeze();
         let token = tokens.make(now_ms());
-        let batch = BatchRef { token, entries: replies.len() as u64, digest: record::digest(&bytes), object: bytes.len() > limit };
-        self.mine.push(Mine { work: Work::Batch(batch), bytes });
+        let batch = BatchRef {
+            token,
+            entries: replies.len() as u64,
+            digest: record::digest(&bytes),
+            object: bytes.len() > limit,
+        };
+        self.mine.push(Mine {
+            work: Work::Batch(batch),
+            bytes,
+        });
         self.replies.push(replies);
     }
 }

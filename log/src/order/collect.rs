@@ -32,10 +32,21 @@ async fn sweep(core: &Core, prefix: &str, dead: impl Fn(&str) -> bool) -> Result
     let mut count = 0;
     loop {
         let rows = core.store.scan(prefix, prefix, CHUNK).await?;
-        let deletes: Vec<String> = rows.into_iter().map(|(key, _)| key).take_while(|key| dead(key)).collect();
+        let deletes: Vec<String> = rows
+            .into_iter()
+            .map(|(key, _)| key)
+            .take_while(|key| dead(key))
+            .collect();
         let n = deletes.len();
         if n > 0 {
-            apply(core, Transaction { deletes, ..Transaction::default() }).await?;
+            apply(
+                core,
+                Transaction {
+                    deletes,
+                    ..Transaction::default()
+                },
+            )
+            .await?;
             count += n as u64;
         }
         if n < CHUNK {
@@ -47,9 +58,15 @@ async fn sweep(core: &Core, prefix: &str, dead: impl Fn(&str) -> bool) -> Result
 /// Collects what `published`, the state after the last published slot, allows. Does nothing until it is worth it.
 pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreError> {
     let keys = &core.order.keys;
-    let floor = core.order.state().len.saturating_sub(WINDOW).min(published.len);
+    let floor = core
+        .order
+        .state()
+        .len
+        .saturating_sub(WINDOW)
+        .min(published.len);
     let before = match core.store.get(&keys.floor()).await? {
-        Some(row) => record::decode_number(&row).map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.floor())))?,
+        Some(row) => record::decode_number(&row)
+            .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.floor())))?,
         None => 0,
     };
     if floor < before + WINDOW {
@@ -71,24 +88,45 @@ pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreErr
         return Ok(()); // Another replica is further.
     }
     let number_below = |key: &str, limit: u64| trailing_number(key).is_some_and(|n| n < limit);
-    let seen_below = |key: &str| key.rsplit('/').nth(1).and_then(|n| n.parse::<u64>().ok()).is_some_and(|seen| seen < floor);
+    let seen_below = |key: &str| {
+        key.rsplit('/')
+            .nth(1)
+            .and_then(|n| n.parse::<u64>().ok())
+            .is_some_and(|seen| seen < floor)
+    };
     sweep(core, &keys.bag(), seen_below).await?;
     sweep(core, &keys.slots(), |key| number_below(key, floor)).await?;
-    sweep(core, &keys.snapshots(), |key| number_below(key, published.len)).await?;
+    sweep(core, &keys.snapshots(), |key| {
+        number_below(key, published.len)
+    })
+    .await?;
     litter(core).await
 }
 
 /// Batches that nothing refers to: their author died between writing and announcing.
 async fn litter(core: &Core) -> Result<(), StoreError> {
     let old = now_ms().saturating_sub(LITTER_AGE_MS);
-    let born = |key: &str| key.rsplit('/').next().and_then(|t| t.parse::<Token>().ok()).map(|t| t.birth_ms());
+    let born = |key: &str| {
+        key.rsplit('/')
+            .next()
+            .and_then(|t| t.parse::<Token>().ok())
+            .map(|t| t.birth_ms())
+    };
     // Tokens sort by birth, so the old ones come first. One that is ordered but unpublished, or announced, is not litter; with
     // publication alive there is none that old, and without it nothing may go.
     if core.pending.bytes() > 0 {
         return Ok(());
     }
-    if core.store.scan(&core.order.keys.bag(), &core.order.keys.bag(), 1).await?.is_empty() {
-        sweep(core, &core.order.keys.batches(), |key| born(key).is_some_and(|ms| ms < old)).await?;
+    if core
+        .store
+        .scan(&core.order.keys.bag(), &core.order.keys.bag(), 1)
+        .await?
+        .is_empty()
+    {
+        sweep(core, &core.order.keys.batches(), |key| {
+            born(key).is_some_and(|ms| ms < old)
+        })
+        .await?;
     }
     Ok(())
 }

@@ -97,7 +97,17 @@ impl Order {
     ) -> Self {
         let state = ArcSwap::from_pointee(view.state.clone());
         let (store, objects) = stores;
-        Self { keys, store, objects, view: Mutex::new(view), state, pending, own: Mutex::default(), metrics, halt }
+        Self {
+            keys,
+            store,
+            objects,
+            view: Mutex::new(view),
+            state,
+            pending,
+            own: Mutex::default(),
+            metrics,
+            halt,
+        }
     }
 
     /// The state after all slots known here.
@@ -126,7 +136,11 @@ impl Order {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             slot.batches.iter().map(|b| own.remove(&b.token)).collect()
         };
-        self.pending.push(Ordered { slot, state: Arc::clone(&state), bytes });
+        self.pending.push(Ordered {
+            slot,
+            state: Arc::clone(&state),
+            bytes,
+        });
         self.metrics.ordered.set(state.size);
         self.state.store(state);
         true
@@ -137,7 +151,10 @@ impl Order {
         let before = self.state().len;
         loop {
             let len = self.state().len;
-            let page = self.store.scan(&self.keys.slots(), &self.keys.slot(len), PAGE).await?;
+            let page = self
+                .store
+                .scan(&self.keys.slots(), &self.keys.slot(len), PAGE)
+                .await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 let slot: Slot = match record::decode(&bytes) {
@@ -147,7 +164,9 @@ impl Order {
                         return Err(StoreError::Corrupt(format!("{key}: {e}")));
                     }
                 };
-                if trailing_number(&key) != Some(slot.number) || !self.advance(slot, record::digest(&bytes)) {
+                if trailing_number(&key) != Some(slot.number)
+                    || !self.advance(slot, record::digest(&bytes))
+                {
                     return self.fell_behind().await.map(|()| 0);
                 }
             }
@@ -165,14 +184,19 @@ impl Order {
                 "this process was paused while slots below {floor} were collected; restart it (nothing is lost)"
             ));
         } else if !self.halt.is_halted() {
-            self.halt.halt(format!("slot {} is missing; run `logd fsck`", self.state().len));
+            self.halt.halt(format!(
+                "slot {} is missing; run `logd fsck`",
+                self.state().len
+            ));
         }
         Err(StoreError::Corrupt("the slots are not contiguous".into()))
     }
 
     async fn floor(&self) -> Result<u64, StoreError> {
         let row = self.store.get(&self.keys.floor()).await?;
-        row.map_or(Ok(0), |r| record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string())))
+        row.map_or(Ok(0), |r| {
+            record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string()))
+        })
     }
 
     /// Live announcements, oldest first. Scanned after the view was read up to the next slot.
@@ -184,7 +208,10 @@ impl Order {
             let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
             match (seen, record::decode(&bytes)) {
                 (Some(seen), Ok(work)) => bag.push((key, Announcement { seen, work })),
-                _ => tracing::warn!(key, "an announcement is not understood; its author will time out"),
+                _ => tracing::warn!(
+                    key,
+                    "an announcement is not understood; its author will time out"
+                ),
             }
         }
         Ok(bag)
@@ -194,7 +221,11 @@ impl Order {
     pub async fn commit(&self, mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
         {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-            own.extend(mine.iter().filter(|m| !m.bytes.is_empty()).map(|m| (m.work.token(), m.bytes.clone())));
+            own.extend(
+                mine.iter()
+                    .filter(|m| !m.bytes.is_empty())
+                    .map(|m| (m.work.token(), m.bytes.clone())),
+            );
         }
         let answers = self.run(&mine).await;
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,7 +236,10 @@ impl Order {
     async fn run(&self, mine: &[Mine]) -> Vec<Result<Placed, CommitError>> {
         let mut answers: Vec<Option<Result<Placed, CommitError>>> = vec![None; mine.len()];
         if let Err(e) = self.put_objects(mine).await {
-            return mine.iter().map(|_| Err(CommitError::Store(e.clone()))).collect();
+            return mine
+                .iter()
+                .map(|_| Err(CommitError::Store(e.clone())))
+                .collect();
         }
         let first = self.state().len;
         let began = Instant::now();
@@ -222,19 +256,33 @@ impl Order {
             // Nobody is refused for what another replica has changed since.
             if !fresh && answers.iter().any(|a| matches!(a, Some(Err(_)))) {
                 fresh = self.refresh().await.is_ok();
-                answers.iter_mut().filter(|a| matches!(a, Some(Err(_)))).for_each(|a| *a = None);
+                answers
+                    .iter_mut()
+                    .filter(|a| matches!(a, Some(Err(_))))
+                    .for_each(|a| *a = None);
                 if fresh {
                     continue;
                 }
             }
-            let open: Vec<&Mine> = answers.iter().zip(mine).filter(|(a, _)| a.is_none()).map(|(_, m)| m).collect();
+            let open: Vec<&Mine> = answers
+                .iter()
+                .zip(mine)
+                .filter(|(a, _)| a.is_none())
+                .map(|(_, m)| m)
+                .collect();
             if open.is_empty() {
                 self.metrics.rounds(rounds);
                 break;
             }
             if self.halt.is_halted() || began.elapsed() > PATIENCE {
-                let why = self.halt.reason().unwrap_or_else(|| "the store does not answer".into());
-                answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Err(CommitError::Unknown(why.clone()))));
+                let why = self
+                    .halt
+                    .reason()
+                    .unwrap_or_else(|| "the store does not answer".into());
+                answers
+                    .iter_mut()
+                    .filter(|a| a.is_none())
+                    .for_each(|a| *a = Some(Err(CommitError::Unknown(why.clone()))));
                 break;
             }
             if len > seen + WINDOW {
@@ -251,7 +299,10 @@ impl Order {
             match self.decide(&open, announced_at.is_some(), rounds > 1).await {
                 Outcome::Committed => {}
                 Outcome::Failed(e) if !doubt => {
-                    answers.iter_mut().filter(|a| a.is_none()).for_each(|a| *a = Some(Err(CommitError::Store(e.clone()))));
+                    answers
+                        .iter_mut()
+                        .filter(|a| a.is_none())
+                        .for_each(|a| *a = Some(Err(CommitError::Store(e.clone()))));
                     break;
                 }
                 other => {
@@ -265,7 +316,10 @@ impl Order {
                 }
             }
         }
-        answers.into_iter().map(|a| a.unwrap_or_else(|| Err(CommitError::Unknown("not decided".into())))).collect()
+        answers
+            .into_iter()
+            .map(|a| a.unwrap_or_else(|| Err(CommitError::Unknown("not decided".into()))))
+            .collect()
     }
 
     /// Batches over the store's value limit become objects, durable before they are announced.
@@ -277,7 +331,11 @@ impl Order {
                 _ => None,
             })
             .collect();
-        if large.is_empty() { Ok(()) } else { self.objects.put(large).await }
+        if large.is_empty() {
+            Ok(())
+        } else {
+            self.objects.put(large).await
+        }
     }
 
     fn inline(&self, mine: &[&Mine]) -> Vec<(String, Bytes)> {
@@ -292,14 +350,28 @@ impl Order {
     /// Puts the works into the bag, each batch's bytes in the same transaction.
     async fn announce(&self, seen: u64, open: &[&Mine]) -> Outcome {
         let mut puts = self.inline(open);
-        puts.extend(open.iter().map(|m| (self.keys.announcement(seen, m.work.token()), record::encode(&m.work))));
-        self.store.transact(Transaction { puts, ..Transaction::default() }).await
+        puts.extend(open.iter().map(|m| {
+            (
+                self.keys.announcement(seen, m.work.token()),
+                record::encode(&m.work),
+            )
+        }));
+        self.store
+            .transact(Transaction {
+                puts,
+                ..Transaction::default()
+            })
+            .await
     }
 
     /// Proposes the next slot. The fast path does not read the bag but demands that it is empty.
     async fn decide(&self, open: &[&Mine], announced: bool, look: bool) -> Outcome {
         let next = self.state().len;
-        let bag = match if look { self.bag(next).await } else { Ok(Vec::new()) } {
+        let bag = match if look {
+            self.bag(next).await
+        } else {
+            Ok(Vec::new())
+        } {
             Ok(bag) => bag,
             Err(e) => return Outcome::Failed(e),
         };
@@ -312,21 +384,41 @@ impl Order {
             let announcements: Vec<Announcement> = bag.iter().map(|(_, a)| a.clone()).collect();
             propose(&view, &announcements, &works, now_ms())
         };
-        let Some(slot) = slot else { return Outcome::Refused };
+        let Some(slot) = slot else {
+            return Outcome::Refused;
+        };
         let bytes = record::encode(&slot);
         let digest = record::digest(&bytes);
         let mut transaction = Transaction {
-            guards: vec![Guard::Absent(self.keys.slot(next)), Guard::AtMost(self.keys.floor(), next)],
-            puts: if announced { Vec::new() } else { self.inline(open) },
-            deletes: bag.into_iter().filter(|(_, a)| slot.tokens().any(|t| t == a.work.token())).map(|(key, _)| key).collect(),
+            guards: vec![
+                Guard::Absent(self.keys.slot(next)),
+                Guard::AtMost(self.keys.floor(), next),
+            ],
+            puts: if announced {
+                Vec::new()
+            } else {
+                self.inline(open)
+            },
+            deletes: bag
+                .into_iter()
+                .filter(|(_, a)| slot.tokens().any(|t| t == a.work.token()))
+                .map(|(key, _)| key)
+                .collect(),
         };
         if !look {
             let from = self.keys.bag_from(next.saturating_sub(WINDOW));
-            transaction.guards.push(Guard::NoneFrom(self.keys.bag(), from));
+            transaction
+                .guards
+                .push(Guard::NoneFrom(self.keys.bag(), from));
         }
         if let Some(decision) = &slot.control {
-            transaction.puts.push((self.keys.history_item(next), bytes.clone()));
-            transaction.puts.push((self.keys.operation(decision.operation), record::encode_number(next)));
+            transaction
+                .puts
+                .push((self.keys.history_item(next), bytes.clone()));
+            transaction.puts.push((
+                self.keys.operation(decision.operation),
+                record::encode_number(next),
+            ));
         }
         transaction.puts.push((self.keys.slot(next), bytes));
         let outcome = self.store.transact(transaction).await;
@@ -350,14 +442,24 @@ fn settle(view: &View, work: &Work, first: u64) -> Option<Result<Placed, CommitE
     let token = work.token();
     if let Some(slot) = view.find(token) {
         let start = match work {
-            Work::Batch(_) => slot.placed().find(|(_, b)| b.token == token).map_or(slot.start, |(at, _)| at),
+            Work::Batch(_) => slot
+                .placed()
+                .find(|(_, b)| b.token == token)
+                .map_or(slot.start, |(at, _)| at),
             Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),
             Work::Control(_) => slot.start,
         };
-        return Some(Ok(Placed { slot: Arc::clone(slot), start }));
+        return Some(Ok(Placed {
+            slot: Arc::clone(slot),
+            start,
+        }));
     }
     match work {
-        Work::Control(decision) => view.state.check(decision).err().map(|r| Err(CommitError::Refused(r))),
+        Work::Control(decision) => view
+            .state
+            .check(decision)
+            .err()
+            .map(|r| Err(CommitError::Refused(r))),
         Work::Batch(_) => {
             let frozen = matches!(view.state.gate, Gate::Frozen { .. });
             let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
@@ -376,6 +478,8 @@ pub fn already(error: &CommitError) -> Option<&Remembered> {
 
 /// Milliseconds since the Unix epoch.
 pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

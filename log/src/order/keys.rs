@@ -17,7 +17,9 @@ pub struct Keys {
 impl Keys {
     /// Keys of the log `name`.
     pub fn new(name: &str) -> Self {
-        Self { prefix: format!("log/{name}/") }
+        Self {
+            prefix: format!("log/{name}/"),
+        }
     }
     /// All slots.
     pub fn slots(&self) -> Key {

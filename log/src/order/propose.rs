@@ -11,7 +11,10 @@ pub fn alive(view: &View, announcement: &Announcement) -> bool {
     let next = view.state.len;
     announcement.seen <= next
         && next <= announcement.seen + WINDOW
-        && view.state.last_freeze.is_none_or(|freeze| announcement.seen > freeze)
+        && view
+            .state
+            .last_freeze
+            .is_none_or(|freeze| announcement.seen > freeze)
         && view.find(announcement.work.token()).is_none()
 }
 
@@ -38,8 +41,12 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
         }
     }
     let frozen = matches!(state.gate, Gate::Frozen { .. });
-    let alone = control.as_ref().is_some_and(|c| c.control == Control::Unfreeze);
-    let opens = control.as_ref().is_some_and(|c| matches!(c.control, Control::Reconfigure { open: Some(_), .. }));
+    let alone = control
+        .as_ref()
+        .is_some_and(|c| c.control == Control::Unfreeze);
+    let opens = control
+        .as_ref()
+        .is_some_and(|c| matches!(c.control, Control::Reconfigure { open: Some(_), .. }));
     if frozen || alone || (state.active().is_none() && !opens) {
         batches.clear();
     }

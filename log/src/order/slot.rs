@@ -39,7 +39,10 @@ impl Tokens {
     pub fn new() -> Result<Self, getrandom::Error> {
         let mut process = [0; 6];
         getrandom::fill(&mut process)?;
-        Ok(Self { process, counter: AtomicU32::new(0) })
+        Ok(Self {
+            process,
+            counter: AtomicU32::new(0),
+        })
     }
     /// A fresh token at `now_ms`.
     pub fn make(&self, now_ms: u64) -> Token {
@@ -88,7 +91,9 @@ impl Serialize for Token {
 
 impl<'de> Deserialize<'de> for Token {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -216,7 +221,10 @@ impl Slot {
     }
     /// All tokens: of the batches and of the control.
     pub fn tokens(&self) -> impl Iterator<Item = Token> + '_ {
-        self.batches.iter().map(|b| b.token).chain(self.control.iter().map(|c| c.operation))
+        self.batches
+            .iter()
+            .map(|b| b.token)
+            .chain(self.control.iter().map(|c| c.operation))
     }
 }
 

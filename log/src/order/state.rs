@@ -172,7 +172,10 @@ pub enum Refusal {
 impl State {
     /// The shard that takes entries, whatever the gate says.
     pub fn active(&self) -> Option<&Shard> {
-        self.shards.iter().rev().find(|s| matches!(s.phase, Phase::Active { .. }))
+        self.shards
+            .iter()
+            .rev()
+            .find(|s| matches!(s.phase, Phase::Active { .. }))
     }
 
     /// The shard that holds a global index.
@@ -198,7 +201,10 @@ impl State {
 
     /// The record of an operation, while it is remembered.
     pub fn remembered(&self, operation: Token) -> Option<&Remembered> {
-        self.operations.iter().rev().find(|o| o.operation == operation)
+        self.operations
+            .iter()
+            .rev()
+            .find(|o| o.operation == operation)
     }
 
     /// Whether a control may be decided now. The operation id is looked for before the base.
@@ -215,16 +221,24 @@ impl State {
             Control::Unfreeze if self.gate == Gate::Open => Err(Refusal::NotFrozen),
             Control::Unfreeze => Ok(()),
             _ if frozen => Err(Refusal::Frozen),
-            Control::Reconfigure { base, .. } if *base != self.generation => {
-                Err(Refusal::Stale { current: self.generation })
-            }
-            Control::Reconfigure { plan, open, .. } => self.reshard(plan, open.as_deref(), self.size).map(drop).map_err(Refusal::Shards),
+            Control::Reconfigure { base, .. } if *base != self.generation => Err(Refusal::Stale {
+                current: self.generation,
+            }),
+            Control::Reconfigure { plan, open, .. } => self
+                .reshard(plan, open.as_deref(), self.size)
+                .map(drop)
+                .map_err(Refusal::Shards),
             Control::Closing | Control::Freeze => Ok(()),
         }
     }
 
     /// The shards after planning some and opening one at global index `at`.
-    fn reshard(&self, plan: &[ShardIdentity], open: Option<&str>, at: u64) -> Result<Vec<Shard>, String> {
+    fn reshard(
+        &self,
+        plan: &[ShardIdentity],
+        open: Option<&str>,
+        at: u64,
+    ) -> Result<Vec<Shard>, String> {
         let mut shards = self.shards.to_vec();
         for identity in plan {
             for other in shards.iter().map(|s| &s.identity) {
@@ -235,10 +249,16 @@ impl State {
                     ("key", other.vkey == identity.vkey),
                 ];
                 if let Some((what, _)) = clash.iter().find(|(_, same)| *same) {
-                    return Err(format!("shard {}: its {what} is already used by shard {}", identity.name, other.name));
+                    return Err(format!(
+                        "shard {}: its {what} is already used by shard {}",
+                        identity.name, other.name
+                    ));
                 }
             }
-            shards.push(Shard { identity: identity.clone(), phase: Phase::Planned });
+            shards.push(Shard {
+                identity: identity.clone(),
+                phase: Phase::Planned,
+            });
         }
         if let Some(name) = open {
             let next = shards.iter().position(|s| s.phase == Phase::Planned);
@@ -254,10 +274,15 @@ impl State {
                 let shard = shards.remove(named);
                 shards.insert(next, shard);
             }
-            if let Some(active) = shards.iter_mut().find(|s| matches!(s.phase, Phase::Active { .. }))
+            if let Some(active) = shards
+                .iter_mut()
+                .find(|s| matches!(s.phase, Phase::Active { .. }))
                 && let Phase::Active { start } = active.phase
             {
-                active.phase = Phase::Frozen { start, length: at - start };
+                active.phase = Phase::Frozen {
+                    start,
+                    length: at - start,
+                };
             }
             next = next.min(shards.len() - 1);
             shards[next].phase = Phase::Active { start: at };
@@ -267,27 +292,40 @@ impl State {
 
     /// The state after `slot`, whose record has the digest `digest`.
     pub fn apply(&self, slot: &Slot, digest: Hash) -> Result<State, InvalidSlot> {
-        let invalid = |why: String| InvalidSlot { slot: self.len, why };
+        let invalid = |why: String| InvalidSlot {
+            slot: self.len,
+            why,
+        };
         if slot.format > FORMAT || slot.format == 0 {
-            return Err(invalid(format!("format {} is not understood here; upgrade this server", slot.format)));
+            return Err(invalid(format!(
+                "format {} is not understood here; upgrade this server",
+                slot.format
+            )));
         }
         if slot.number != self.len {
             return Err(invalid(format!("claims to be slot {}", slot.number)));
         }
         if slot.start != self.size {
-            return Err(invalid(format!("starts at {} where the slot before ends at {}", slot.start, self.size)));
+            return Err(invalid(format!(
+                "starts at {} where the slot before ends at {}",
+                slot.start, self.size
+            )));
         }
         if slot.time < self.time {
             return Err(invalid("its time is before that of the slot before".into()));
         }
         if slot.previous != self.last {
-            return Err(invalid("does not name the digest of the slot before".into()));
+            return Err(invalid(
+                "does not name the digest of the slot before".into(),
+            ));
         }
         if slot.batches.is_empty() && slot.control.is_none() {
             return Err(invalid("is empty".into()));
         }
         if slot.batches.len() > MAX_BATCHES || slot.batches.iter().any(|b| b.entries == 0) {
-            return Err(invalid("has too many batches, or one without entries".into()));
+            return Err(invalid(
+                "has too many batches, or one without entries".into(),
+            ));
         }
         let mut next = self.clone();
         next.len += 1;
@@ -295,16 +333,31 @@ impl State {
         next.last = digest;
         next.size = slot.end();
         if let Some(decision) = &slot.control {
-            self.check(decision).map_err(|refusal| invalid(format!("carries a control that the state refuses: {refusal:?}")))?;
+            self.check(decision).map_err(|refusal| {
+                invalid(format!(
+                    "carries a control that the state refuses: {refusal:?}"
+                ))
+            })?;
             match &decision.control {
-                Control::Reconfigure { document, plan, open, .. } => {
-                    next.shards = Arc::new(self.reshard(plan, open.as_deref(), slot.start).map_err(invalid)?);
+                Control::Reconfigure {
+                    document,
+                    plan,
+                    open,
+                    ..
+                } => {
+                    next.shards = Arc::new(
+                        self.reshard(plan, open.as_deref(), slot.start)
+                            .map_err(invalid)?,
+                    );
                     next.generation += 1;
                     next.document = *document;
                 }
                 Control::Closing => next.gate = Gate::Closing,
                 Control::Freeze => {
-                    next.gate = Gate::Frozen { slot: slot.number, time: slot.time };
+                    next.gate = Gate::Frozen {
+                        slot: slot.number,
+                        time: slot.time,
+                    };
                     next.last_freeze = Some(slot.number);
                 }
                 Control::Unfreeze if slot.batches.is_empty() => next.gate = Gate::Open,
@@ -321,7 +374,11 @@ impl State {
                 actor: decision.actor.clone(),
                 slot: slot.number,
                 time: slot.time,
-                at_index: if matches!(decision.control, Control::Freeze) { slot.end() } else { slot.start },
+                at_index: if matches!(decision.control, Control::Freeze) {
+                    slot.end()
+                } else {
+                    slot.start
+                },
                 base: self.generation,
                 generation: next.generation,
             });
@@ -350,7 +407,10 @@ pub struct View {
 impl View {
     /// A view that starts at a snapshot; [`View::remember`] fills the filter with the slots before it.
     pub fn at(state: State) -> Self {
-        Self { state, ..Self::default() }
+        Self {
+            state,
+            ..Self::default()
+        }
     }
 
     /// Takes a slot from before the snapshot into the duplicate filter. In ascending order.
@@ -367,11 +427,17 @@ impl View {
     /// Moves to the state after `slot`.
     pub fn advance(&mut self, slot: Arc<Slot>, digest: Hash) -> Result<(), InvalidSlot> {
         if let Some(token) = slot.tokens().find(|t| self.tokens.contains_key(t)) {
-            return Err(InvalidSlot { slot: self.state.len, why: format!("orders {token} a second time") });
+            return Err(InvalidSlot {
+                slot: self.state.len,
+                why: format!("orders {token} a second time"),
+            });
         }
         let mut seen = std::collections::HashSet::new();
         if !slot.tokens().all(|t| seen.insert(t)) {
-            return Err(InvalidSlot { slot: self.state.len, why: "orders one token twice".into() });
+            return Err(InvalidSlot {
+                slot: self.state.len,
+                why: "orders one token twice".into(),
+            });
         }
         self.state = self.state.apply(&slot, digest)?;
         self.remember(slot);
@@ -382,6 +448,7 @@ impl View {
     pub fn find(&self, token: Token) -> Option<&Arc<Slot>> {
         let number = *self.tokens.get(&token)?;
         let first = self.recent.front()?.number;
-        self.recent.get(usize::try_from(number.checked_sub(first)?).ok()?)
+        self.recent
+            .get(usize::try_from(number.checked_sub(first)?).ok()?)
     }
 }

@@ -21,8 +21,8 @@ use crate::halt::Halt;
 use crate::merge::pending::Pending;
 use crate::record;
 use crate::store::fault::{Fault, Faults, FaultyCoordination};
-use crate::store::{MemoryCoordination, MemoryObjects};
 use crate::store::{Coordination, StoreError};
+use crate::store::{MemoryCoordination, MemoryObjects};
 
 struct Random(u64);
 
@@ -37,16 +37,35 @@ impl Random {
 
 fn decision(tokens: &Tokens, control: Control) -> Decision {
     let operation = tokens.make(1);
-    Decision { operation, request: Hash([7; 32]), action: Action::Configure, actor: "test".into(), control }
+    Decision {
+        operation,
+        request: Hash([7; 32]),
+        action: Action::Configure,
+        actor: "test".into(),
+        control,
+    }
 }
 
 fn identity(name: &str, tree_id: u64) -> ShardIdentity {
-    ShardIdentity { name: name.into(), origin: format!("o/{name}"), tree_id, vkey: format!("key {name}") }
+    ShardIdentity {
+        name: name.into(),
+        origin: format!("o/{name}"),
+        tree_id,
+        vkey: format!("key {name}"),
+    }
 }
 
 fn open(tokens: &Tokens, base: u64, name: &str) -> Decision {
     let plan = vec![identity(name, base + 1)];
-    decision(tokens, Control::Reconfigure { base, document: Hash([1; 32]), plan, open: Some(name.into()) })
+    decision(
+        tokens,
+        Control::Reconfigure {
+            base,
+            document: Hash([1; 32]),
+            plan,
+            open: Some(name.into()),
+        },
+    )
 }
 
 fn batch(tokens: &Tokens, text: &str) -> Mine {
@@ -63,30 +82,48 @@ fn batch(tokens: &Tokens, text: &str) -> Mine {
 }
 
 fn control(decision: Decision) -> Mine {
-    Mine { work: Work::Control(decision), bytes: Bytes::new() }
+    Mine {
+        work: Work::Control(decision),
+        bytes: Bytes::new(),
+    }
 }
 
 fn committer(store: Arc<dyn Coordination>) -> Order {
     let (pending, queue) = Pending::new();
     drop(queue);
     let stores = (store, Arc::new(MemoryObjects::new()) as _);
-    Order::new(Keys::new("t"), stores, View::default(), Arc::new(pending), Arc::default(), Arc::new(Halt::default()))
+    Order::new(
+        Keys::new("t"),
+        stores,
+        View::default(),
+        Arc::new(pending),
+        Arc::default(),
+        Arc::new(Halt::default()),
+    )
 }
 
 /// The slots of a store, replayed.
 fn replay(rows: &BTreeMap<String, Bytes>) -> (Vec<Slot>, View) {
     let mut view = View::default();
     let mut slots = Vec::new();
-    for (_, bytes) in rows.iter().filter(|(key, _)| key.starts_with(&Keys::new("t").slots())) {
+    for (_, bytes) in rows
+        .iter()
+        .filter(|(key, _)| key.starts_with(&Keys::new("t").slots()))
+    {
         let slot: Slot = record::decode(bytes).unwrap();
-        view.advance(Arc::new(slot.clone()), record::digest(bytes)).unwrap();
+        view.advance(Arc::new(slot.clone()), record::digest(bytes))
+            .unwrap();
         slots.push(slot);
     }
     (slots, view)
 }
 
 fn times(slots: &[Slot], token: Token) -> usize {
-    slots.iter().flat_map(Slot::tokens).filter(|t| *t == token).count()
+    slots
+        .iter()
+        .flat_map(Slot::tokens)
+        .filter(|t| *t == token)
+        .count()
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,7 +137,11 @@ async fn run(seed: u64) {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Arc::new(Tokens::new().unwrap());
     let first = committer(Arc::clone(&memory) as _);
-    first.commit(vec![control(open(&tokens, 0, "s0"))]).await.remove(0).unwrap();
+    first
+        .commit(vec![control(open(&tokens, 0, "s0"))])
+        .await
+        .remove(0)
+        .unwrap();
     let mut all_faults = Vec::new();
     let mut tasks = Vec::new();
     for who in 0..4u64 {
@@ -117,7 +158,10 @@ async fn run(seed: u64) {
             })
         });
         all_faults.push(faults.clone());
-        let order = committer(Arc::new(FaultyCoordination::new(Arc::clone(&memory) as _, faults)));
+        let order = committer(Arc::new(FaultyCoordination::new(
+            Arc::clone(&memory) as _,
+            faults,
+        )));
         let tokens = Arc::clone(&tokens);
         let mut dice = Random(seed * 77 + who + 1);
         tasks.push(tokio::spawn(async move {
@@ -152,11 +196,20 @@ async fn run(seed: u64) {
     // Life goes on, so that late announcements get their chance.
     let last = committer(Arc::clone(&memory) as _);
     for i in 0..5 {
-        let _ = last.commit(vec![control(decision(&tokens, Control::Unfreeze))]).await;
-        last.commit(vec![batch(&tokens, &format!("after {i}"))]).await.remove(0).unwrap();
+        let _ = last
+            .commit(vec![control(decision(&tokens, Control::Unfreeze))])
+            .await;
+        last.commit(vec![batch(&tokens, &format!("after {i}"))])
+            .await
+            .remove(0)
+            .unwrap();
     }
     let (slots, _) = replay(&memory.rows());
-    assert_eq!(slots[..before.len()], before, "seed {seed}: a decided slot changed");
+    assert_eq!(
+        slots[..before.len()],
+        before,
+        "seed {seed}: a decided slot changed"
+    );
     for (work, answer) in answers {
         let times = times(&slots, work.token());
         match answer {
@@ -166,7 +219,12 @@ async fn run(seed: u64) {
                 if let Work::Batch(batch) = &work {
                     let start = slot.placed().find(|(_, b)| b == &batch).map(|(at, _)| at);
                     assert_eq!(start, Some(placed.start), "seed {seed}");
-                    assert!(memory.rows().contains_key(&Keys::new("t").batch(batch.token)), "seed {seed}: ordered, not durable");
+                    assert!(
+                        memory
+                            .rows()
+                            .contains_key(&Keys::new("t").batch(batch.token)),
+                        "seed {seed}: ordered, not durable"
+                    );
                 }
             }
             Err(CommitError::Refused(Refusal::Already(_))) => assert_eq!(times, 1, "seed {seed}"),
@@ -183,7 +241,11 @@ async fn a_loser_is_carried_by_the_winner() {
     let memory = Arc::new(MemoryCoordination::new());
     let tokens = Tokens::new().unwrap();
     let winner = committer(Arc::clone(&memory) as _);
-    winner.commit(vec![control(open(&tokens, 0, "a"))]).await.remove(0).unwrap();
+    winner
+        .commit(vec![control(open(&tokens, 0, "a"))])
+        .await
+        .remove(0)
+        .unwrap();
     // A stopped committer: its announcement is in the bag, it never proposes again.
     let stopped = batch(&tokens, "stopped");
     let keys = Keys::new("t");
@@ -191,16 +253,30 @@ async fn a_loser_is_carried_by_the_winner() {
         .transact(crate::store::Transaction {
             puts: vec![
                 (keys.batch(stopped.work.token()), stopped.bytes.clone()),
-                (keys.announcement(1, stopped.work.token()), record::encode(&stopped.work)),
+                (
+                    keys.announcement(1, stopped.work.token()),
+                    record::encode(&stopped.work),
+                ),
             ],
             ..Default::default()
         })
         .await;
-    winner.commit(vec![batch(&tokens, "winner")]).await.remove(0).unwrap();
+    winner
+        .commit(vec![batch(&tokens, "winner")])
+        .await
+        .remove(0)
+        .unwrap();
     let (slots, _) = replay(&memory.rows());
     assert_eq!(slots[1].batches.len(), 2);
-    assert_eq!(slots[1].batches[0].token, stopped.work.token(), "announced work goes first");
-    assert!(!memory.rows().keys().any(|k| k.starts_with(&keys.bag())), "the bag is emptied by the slot that orders it");
+    assert_eq!(
+        slots[1].batches[0].token,
+        stopped.work.token(),
+        "announced work goes first"
+    );
+    assert!(
+        !memory.rows().keys().any(|k| k.starts_with(&keys.bag())),
+        "the bag is emptied by the slot that orders it"
+    );
 }
 
 fn opened(tokens: &Tokens) -> View {
@@ -222,20 +298,57 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
     let mut view = opened(&tokens);
     let one = batch(&tokens, "one").work;
     step(&mut view, std::slice::from_ref(&one), &[]);
-    step(&mut view, &[batch(&tokens, "two").work, Work::Control(open(&tokens, 1, "b"))], &[]);
+    step(
+        &mut view,
+        &[
+            batch(&tokens, "two").work,
+            Work::Control(open(&tokens, 1, "b")),
+        ],
+        &[],
+    );
     let phases: Vec<Phase> = view.state.shards.iter().map(|s| s.phase).collect();
-    assert_eq!(phases, [Phase::Frozen { start: 0, length: 1 }, Phase::Active { start: 1 }]);
+    assert_eq!(
+        phases,
+        [
+            Phase::Frozen {
+                start: 0,
+                length: 1
+            },
+            Phase::Active { start: 1 }
+        ]
+    );
     assert_eq!(view.state.shard_at(1).unwrap().identity.name, "b");
-    step(&mut view, &[batch(&tokens, "three").work, Work::Control(decision(&tokens, Control::Freeze))], &[]);
+    step(
+        &mut view,
+        &[
+            batch(&tokens, "three").work,
+            Work::Control(decision(&tokens, Control::Freeze)),
+        ],
+        &[],
+    );
     assert_eq!((view.state.size, view.state.last_freeze), (3, Some(3)));
     let more = batch(&tokens, "four").work;
-    assert_eq!(propose(&view, &[], std::slice::from_ref(&more), 5), None, "nothing is ordered into a frozen log");
+    assert_eq!(
+        propose(&view, &[], std::slice::from_ref(&more), 5),
+        None,
+        "nothing is ordered into a frozen log"
+    );
     // The announcement was made before the freeze: dead for ever, also after the unfreeze.
-    let stale = Announcement { seen: 3, work: more.clone() };
-    let thaw = step(&mut view, &[Work::Control(decision(&tokens, Control::Unfreeze))], std::slice::from_ref(&stale));
+    let stale = Announcement {
+        seen: 3,
+        work: more.clone(),
+    };
+    let thaw = step(
+        &mut view,
+        &[Work::Control(decision(&tokens, Control::Unfreeze))],
+        std::slice::from_ref(&stale),
+    );
     assert!(thaw.batches.is_empty());
     assert_eq!(propose(&view, std::slice::from_ref(&stale), &[], 5), None);
-    let fresh = Announcement { seen: 5, work: more };
+    let fresh = Announcement {
+        seen: 5,
+        work: more,
+    };
     assert_eq!(propose(&view, &[fresh], &[], 5).unwrap().batches.len(), 1);
 }
 
@@ -243,21 +356,38 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
 fn announcements_count_for_the_window_and_no_token_twice() {
     let tokens = Tokens::new().unwrap();
     let mut view = opened(&tokens);
-    let early = Announcement { seen: 1, work: batch(&tokens, "early").work };
+    let early = Announcement {
+        seen: 1,
+        work: batch(&tokens, "early").work,
+    };
     for i in 0..WINDOW {
         step(&mut view, &[batch(&tokens, &format!("{i}")).work], &[]);
     }
     assert_eq!(view.state.len, WINDOW + 1);
     let bag = std::slice::from_ref(&early);
-    assert!(propose(&view, bag, &[], 5).is_some(), "slot seen + W is the last it counts for");
+    assert!(
+        propose(&view, bag, &[], 5).is_some(),
+        "slot seen + W is the last it counts for"
+    );
     let mut other = view.clone();
     step(&mut other, &[batch(&tokens, "x").work], &[]);
     assert_eq!(propose(&other, bag, &[], 5), None);
     step(&mut view, &[], bag);
-    assert_eq!(propose(&view, bag, std::slice::from_ref(&early.work), 5), None, "ordered already");
-    let many: Vec<Announcement> =
-        (0..400).map(|i| Announcement { seen: view.state.len, work: batch(&tokens, &format!("m{i}")).work }).collect();
-    assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), MAX_BATCHES);
+    assert_eq!(
+        propose(&view, bag, std::slice::from_ref(&early.work), 5),
+        None,
+        "ordered already"
+    );
+    let many: Vec<Announcement> = (0..400)
+        .map(|i| Announcement {
+            seen: view.state.len,
+            work: batch(&tokens, &format!("m{i}")).work,
+        })
+        .collect();
+    assert_eq!(
+        propose(&view, &many, &[], 5).unwrap().batches.len(),
+        MAX_BATCHES
+    );
 }
 
 #[test]
@@ -275,11 +405,26 @@ fn slots_that_do_not_follow_are_refused() {
         ("format", |s| s.format = 99),
         ("too many", |s| s.batches[0].entries = 0),
         ("refuses", |s| {
-            let identity = ShardIdentity { name: "a".into(), origin: "p".into(), tree_id: 9, vkey: "k".into() };
-            let control = Control::Reconfigure { base: 1, document: Hash([2; 32]), plan: vec![identity], open: None };
+            let identity = ShardIdentity {
+                name: "a".into(),
+                origin: "p".into(),
+                tree_id: 9,
+                vkey: "k".into(),
+            };
+            let control = Control::Reconfigure {
+                base: 1,
+                document: Hash([2; 32]),
+                plan: vec![identity],
+                open: None,
+            };
             let token = s.batches[0].token;
-            s.control =
-                Some(Decision { operation: token, request: Hash([0; 32]), action: Action::Plan, actor: String::new(), control });
+            s.control = Some(Decision {
+                operation: token,
+                request: Hash([0; 32]),
+                action: Action::Plan,
+                actor: String::new(),
+                control,
+            });
         }),
     ];
     for (why, spoil) in spoil {
@@ -290,7 +435,11 @@ fn slots_that_do_not_follow_are_refused() {
     }
     let mut twice = good.clone();
     twice.batches.push(twice.batches[0].clone());
-    assert!(view.clone().advance(Arc::new(twice), Hash([0; 32])).is_err());
+    assert!(
+        view.clone()
+            .advance(Arc::new(twice), Hash([0; 32]))
+            .is_err()
+    );
 }
 
 #[test]
@@ -300,11 +449,27 @@ fn an_operation_is_looked_for_before_its_base() {
     let rotate = open(&tokens, 1, "b");
     step(&mut view, &[Work::Control(rotate.clone())], &[]);
     assert!(matches!(view.state.check(&rotate), Err(Refusal::Already(r)) if r.generation == 2));
-    let other = Decision { request: Hash([8; 32]), ..rotate };
+    let other = Decision {
+        request: Hash([8; 32]),
+        ..rotate
+    };
     assert_eq!(view.state.check(&other), Err(Refusal::KeyReused));
-    assert_eq!(view.state.check(&open(&tokens, 1, "c")), Err(Refusal::Stale { current: 2 }));
-    assert_eq!(view.state.check(&decision(&tokens, Control::Unfreeze)), Err(Refusal::NotFrozen));
-    assert!(matches!(view.state.check(&open(&tokens, 2, "a")), Err(Refusal::Shards(_))));
+    assert_eq!(
+        view.state.check(&open(&tokens, 1, "c")),
+        Err(Refusal::Stale { current: 2 })
+    );
+    assert_eq!(
+        view.state.check(&decision(&tokens, Control::Unfreeze)),
+        Err(Refusal::NotFrozen)
+    );
+    assert!(matches!(
+        view.state.check(&open(&tokens, 2, "a")),
+        Err(Refusal::Shards(_))
+    ));
     let json = record::encode(&view.state);
-    assert_eq!(record::decode::<State>(&json).unwrap(), view.state, "a snapshot is the state");
+    assert_eq!(
+        record::decode::<State>(&json).unwrap(),
+        view.state,
+        "a snapshot is the state"
+    );
 }

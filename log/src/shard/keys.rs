@@ -53,7 +53,9 @@ pub enum KeyError {
     #[error("sealed key of unknown version {0}")]
     Version(u8),
     /// Sealed with another key-encryption key, for another context, or damaged.
-    #[error("the sealed key does not open: it is damaged, or sealed with another key-encryption key")]
+    #[error(
+        "the sealed key does not open: it is damaged, or sealed with another key-encryption key"
+    )]
     Sealed,
     /// The operating system gives no random numbers, or the cipher failed.
     #[error("cryptography failed: {0}")]
@@ -75,16 +77,24 @@ impl Kek {
     /// # Errors
     /// [`KeyError::File`], [`KeyError::Readable`] or [`KeyError::Malformed`].
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let failed = |source| KeyError::File {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::open(path).map_err(failed)?;
         // Asked of the open file, so that what is checked is what is read.
         let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(KeyError::Readable { path: path.to_owned(), mode });
+            return Err(KeyError::Readable {
+                path: path.to_owned(),
+                mode,
+            });
         }
         // Room for all of it, so that no copy is left behind when the buffer grows.
         let mut text = Zeroizing::new(String::with_capacity(2 * MAX_FILE as usize));
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+        file.take(MAX_FILE)
+            .read_to_string(&mut text)
+            .map_err(failed)?;
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -94,7 +104,10 @@ impl Kek {
     /// [`KeyError::Unset`] or [`KeyError::Malformed`].
     pub fn from_env(variable: &str) -> Result<Self, KeyError> {
         let text = std::env::var(variable).map_err(|_| KeyError::Unset(variable.into()))?;
-        Self::parse(&Zeroizing::new(text), &format!("the environment variable {variable}"))
+        Self::parse(
+            &Zeroizing::new(text),
+            &format!("the environment variable {variable}"),
+        )
     }
 
     /// A new random key.
@@ -112,12 +125,24 @@ impl Kek {
     /// # Errors
     /// [`KeyError::File`]: also when the file exists.
     pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
-        let failed = |source| KeyError::File { path: path.to_owned(), source };
+        let failed = |source| KeyError::File {
+            path: path.to_owned(),
+            source,
+        };
         let mut line = Zeroizing::new(String::with_capacity(64));
         STANDARD.encode_string(self.0.as_slice(), &mut line);
-        line.write_char('\n').map_err(|_| KeyError::Crypto("formatting"))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        line.write_char('\n')
+            .map_err(|_| KeyError::Crypto("formatting"))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed)?;
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let written = file
             .write_all(line.as_bytes())
             .and_then(|()| file.sync_all())
@@ -157,7 +182,9 @@ impl Kek {
             Some(&other) => return Err(KeyError::Version(other)),
             None => return Err(KeyError::Sealed),
         }
-        let (nonce, ciphertext) = sealed[1..].split_at_checked(NONCE_LEN).ok_or(KeyError::Sealed)?;
+        let (nonce, ciphertext) = sealed[1..]
+            .split_at_checked(NONCE_LEN)
+            .ok_or(KeyError::Sealed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Sealed)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
         let seed = self
@@ -177,7 +204,9 @@ impl Kek {
         // Longer than any key: decoding needs room for a few bytes more than there are.
         let mut bytes = Zeroizing::new([0; 64]);
         let line = text.strip_suffix('\n').unwrap_or(text);
-        let length = STANDARD.decode_slice(line.trim_end_matches('\r'), &mut *bytes).map_err(|_| malformed())?;
+        let length = STANDARD
+            .decode_slice(line.trim_end_matches('\r'), &mut *bytes)
+            .map_err(|_| malformed())?;
         if length != LEN {
             return Err(malformed());
         }
@@ -233,9 +262,14 @@ mod tests {
         kek.write_new(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let sealed = kek.seal(&[7; LEN], "a").unwrap();
-        assert_eq!(*Kek::from_file(&path).unwrap().open(&sealed, "a").unwrap(), [7; LEN]);
+        assert_eq!(
+            *Kek::from_file(&path).unwrap().open(&sealed, "a").unwrap(),
+            [7; LEN]
+        );
         let again = Kek::generate().unwrap().write_new(&path);
-        assert!(matches!(again, Err(KeyError::File { source, .. }) if source.kind() == ErrorKind::AlreadyExists));
+        assert!(
+            matches!(again, Err(KeyError::File { source, .. }) if source.kind() == ErrorKind::AlreadyExists)
+        );
         assert!(Kek::from_file(&path).is_ok());
     }
 
@@ -256,7 +290,16 @@ mod tests {
     #[test]
     fn malformed_keys_are_refused_without_showing_them() {
         let good = STANDARD.encode([9; LEN]);
-        let lines = ["", "\n", "AAAA", &good[..43], &format!("{good}\n\n"), &format!("{good} "), &"A".repeat(88), "ä"];
+        let lines = [
+            "",
+            "\n",
+            "AAAA",
+            &good[..43],
+            &format!("{good}\n\n"),
+            &format!("{good} "),
+            &"A".repeat(88),
+            "ä",
+        ];
         for line in lines {
             let error = Kek::parse(line, "test").unwrap_err();
             assert!(matches!(error, KeyError::Malformed(_)), "{line:?}");
@@ -265,6 +308,9 @@ mod tests {
             let kek = Kek::parse(&line, "test").unwrap();
             assert_eq!(format!("{kek:?}"), "Kek(secret)");
         }
-        assert!(matches!(Kek::from_env("LOGD_KEK_THAT_IS_NOT_SET"), Err(KeyError::Unset(_))));
+        assert!(matches!(
+            Kek::from_env("LOGD_KEK_THAT_IS_NOT_SET"),
+            Err(KeyError::Unset(_))
+        ));
     }
 }

@@ -87,7 +87,12 @@ pub enum SignError {
 impl Shard {
     fn new(identity: ShardIdentity) -> Self {
         let name = Arc::from(identity.name.as_str());
-        Self { identity, name, signer: OnceLock::new(), signed: ArcSwapOption::empty() }
+        Self {
+            identity,
+            name,
+            signer: OnceLock::new(),
+            signed: ArcSwapOption::empty(),
+        }
     }
 
     /// The verifier key.
@@ -96,22 +101,40 @@ impl Shard {
     }
 
     fn note_error(&self, why: &dyn std::fmt::Display) -> SignError {
-        SignError::Note { shard: self.identity.name.clone(), why: why.to_string() }
+        SignError::Note {
+            shard: self.identity.name.clone(),
+            why: why.to_string(),
+        }
     }
 
     /// The signer; its key is read from the store and opened at the first use.
-    pub async fn signer(&self, keys: &Keys, store: &dyn Coordination, kek: &keys::Kek) -> Result<&Signer, SignError> {
+    pub async fn signer(
+        &self,
+        keys: &Keys,
+        store: &dyn Coordination,
+        kek: &keys::Kek,
+    ) -> Result<&Signer, SignError> {
         if let Some(ShardSigner(signer)) = self.signer.get() {
             return Ok(signer);
         }
         let name = || self.identity.name.clone();
-        let sealed = store.get(&keys.signing_key(self.identity.tree_id)).await?.ok_or_else(|| SignError::Missing(name()))?;
+        let sealed = store
+            .get(&keys.signing_key(self.identity.tree_id))
+            .await?
+            .ok_or_else(|| SignError::Missing(name()))?;
         let seed = kek
             .open(&sealed, &self.identity.origin)
-            .map_err(|e| SignError::Sealed { shard: name(), why: e.to_string() })?;
-        let signer = Signer::from_seed(&self.identity.origin, &seed).map_err(|e| self.note_error(&e))?;
+            .map_err(|e| SignError::Sealed {
+                shard: name(),
+                why: e.to_string(),
+            })?;
+        let signer =
+            Signer::from_seed(&self.identity.origin, &seed).map_err(|e| self.note_error(&e))?;
         if signer.verifier().to_string() != self.identity.vkey {
-            return Err(SignError::Sealed { shard: name(), why: "the stored key is not the one this shard was planned with".into() });
+            return Err(SignError::Sealed {
+                shard: name(),
+                why: "the stored key is not the one this shard was planned with".into(),
+            });
         }
         let ShardSigner(signer) = self.signer.get_or_init(|| ShardSigner(signer));
         Ok(signer)
@@ -119,7 +142,12 @@ impl Shard {
 
     /// The checkpoint for a size and root. Ed25519 is deterministic: every replica makes the same bytes.
     pub fn checkpoint(&self, signer: &Signer, size: u64, root: Hash) -> Result<String, SignError> {
-        let checkpoint = Checkpoint { origin: self.identity.origin.clone(), size, root, extensions: Vec::new() };
+        let checkpoint = Checkpoint {
+            origin: self.identity.origin.clone(),
+            size,
+            root,
+            extensions: Vec::new(),
+        };
         checkpoint.sign(signer).map_err(|e| self.note_error(&e))
     }
 
@@ -136,20 +164,37 @@ pub struct Shards(RwLock<HashMap<String, Arc<Shard>>>);
 impl Shards {
     /// The shard called `name`, made from the state when it is new here.
     pub fn get(&self, state: &State, name: &str) -> Option<Arc<Shard>> {
-        if let Some(shard) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(shard) = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+        {
             return Some(Arc::clone(shard));
         }
-        let identity = &state.shards.iter().find(|s| s.identity.name == name)?.identity;
+        let identity = &state
+            .shards
+            .iter()
+            .find(|s| s.identity.name == name)?
+            .identity;
         let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(shards.entry(name.to_owned()).or_insert_with(|| Arc::new(Shard::new(identity.clone())))))
+        Some(Arc::clone(
+            shards
+                .entry(name.to_owned())
+                .or_insert_with(|| Arc::new(Shard::new(identity.clone()))),
+        ))
     }
 
     /// The global index up to which everything is published: through the oldest shards that are whole, into the first that is not.
     pub fn published(&self, state: &State) -> u64 {
         let mut at = 0;
         for shard in state.shards.iter() {
-            let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else { break };
-            let published = self.get(state, &shard.identity.name).map_or(0, |s| s.published());
+            let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
+                break;
+            };
+            let published = self
+                .get(state, &shard.identity.name)
+                .map_or(0, |s| s.published());
             at = start + published;
             if published < length {
                 break;

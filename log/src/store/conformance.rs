@@ -22,12 +22,20 @@ pub use objects::{objects, objects_shared};
 fn transaction(guards: &[Guard], puts: &[(&str, &[u8])], deletes: &[&str]) -> Transaction {
     Transaction {
         guards: guards.to_vec(),
-        puts: puts.iter().map(|(key, value)| ((*key).to_owned(), Bytes::copy_from_slice(value))).collect(),
+        puts: puts
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Bytes::copy_from_slice(value)))
+            .collect(),
         deletes: deletes.iter().map(|key| (*key).to_owned()).collect(),
     }
 }
 
-async fn commit(store: &Arc<dyn Coordination>, guards: &[Guard], puts: &[(&str, &[u8])], deletes: &[&str]) -> bool {
+async fn commit(
+    store: &Arc<dyn Coordination>,
+    guards: &[Guard],
+    puts: &[(&str, &[u8])],
+    deletes: &[&str],
+) -> bool {
     match store.transact(transaction(guards, puts, deletes)).await {
         Outcome::Committed => true,
         Outcome::Refused => false,

@@ -71,7 +71,11 @@ impl Directory {
         let root = rustix::fs::open(root, flags, Mode::empty()).map_err(at)?;
         let scratch = Scratch::create(&root).map_err(at)?;
         Ok(Self {
-            inner: Arc::new(Inner { root, scratch, known: Mutex::default() }),
+            inner: Arc::new(Inner {
+                root,
+                scratch,
+                known: Mutex::default(),
+            }),
             threads: Arc::new(Semaphore::new(THREADS)),
         })
     }
@@ -81,14 +85,20 @@ impl Directory {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.threads.clone().acquire_owned().await.map_err(|error| StoreError::Io(error.to_string()))?;
+        let permit = self
+            .threads
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|error| StoreError::Io(error.to_string()))?;
         let inner = self.inner.clone();
         let task = tokio::task::spawn_blocking(move || {
             // The permit lives as long as the thread works, even when nobody waits for the answer any more.
             let _permit = permit;
             work(&inner)
         });
-        task.await.map_err(|error| StoreError::Io(format!("file work was cut short: {error}")))?
+        task.await
+            .map_err(|error| StoreError::Io(format!("file work was cut short: {error}")))?
     }
 }
 
@@ -136,13 +146,15 @@ impl Objects for Directory {
     fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             paths.iter().try_for_each(|path| valid(path))?;
-            self.run(move |inner| paths.iter().try_for_each(|path| inner.delete(path))).await
+            self.run(move |inner| paths.iter().try_for_each(|path| inner.delete(path)))
+                .await
         })
     }
 
     fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
         Box::pin(self.run(|inner| {
-            let stat = rustix::fs::fstatvfs(&inner.root).map_err(|error| failure("asking", "free space", error))?;
+            let stat = rustix::fs::fstatvfs(&inner.root)
+                .map_err(|error| failure("asking", "free space", error))?;
             Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
         }))
     }
@@ -154,7 +166,8 @@ impl Inner {
         let mut folders = HashSet::new();
         for (path, bytes) in objects {
             let (folder, name) = path::split(path);
-            self.put_one(folder, name, bytes).map_err(|error| failure("writing", path, error))?;
+            self.put_one(folder, name, bytes)
+                .map_err(|error| failure("writing", path, error))?;
             if !folders.contains(folder) {
                 folders.insert(folder.to_owned());
             }
@@ -167,9 +180,9 @@ impl Inner {
         let written = self.write(&temporary, bytes).and_then(|()| {
             let mut attempt = 0;
             loop {
-                let moved = self
-                    .make_folder(folder)
-                    .and_then(|folder| rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name));
+                let moved = self.make_folder(folder).and_then(|folder| {
+                    rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name)
+                });
                 match moved {
                     // Another process has pruned the folder, which was empty until now.
                     Err(Errno::NOENT) if attempt < RETRIES => attempt += 1,
@@ -184,8 +197,14 @@ impl Inner {
     }
 
     fn write(&self, temporary: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(self.scratch.folder(), temporary, flags, Mode::from_raw_mode(0o644))?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(
+            self.scratch.folder(),
+            temporary,
+            flags,
+            Mode::from_raw_mode(0o644),
+        )?;
         let mut file = File::from(file);
         file.write_all(bytes).map_err(|error| errno(&error))?;
         rustix::fs::fsync(&file)
@@ -252,7 +271,9 @@ impl Inner {
                 return Err(Errno::NOENT);
             }
             let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0));
-            File::from(file).read_to_end(&mut bytes).map_err(|error| errno(&error))?;
+            File::from(file)
+                .read_to_end(&mut bytes)
+                .map_err(|error| errno(&error))?;
             Ok(Bytes::from(bytes))
         };
         match read() {
@@ -267,12 +288,18 @@ impl Inner {
         let mut found = Vec::new();
         let mut folders = vec![prefix];
         while let Some(folder) = folders.pop() {
-            self.list_one(&folder, &mut folders, &mut found).map_err(|error| failure("listing", &folder, error))?;
+            self.list_one(&folder, &mut folders, &mut found)
+                .map_err(|error| failure("listing", &folder, error))?;
         }
         Ok(found)
     }
 
-    fn list_one(&self, folder: &str, folders: &mut Vec<String>, found: &mut Vec<String>) -> Result<(), Errno> {
+    fn list_one(
+        &self,
+        folder: &str,
+        folders: &mut Vec<String>,
+        found: &mut Vec<String>,
+    ) -> Result<(), Errno> {
         let at = match self.open_folder(folder) {
             // Absent, or pruned since its parent was read.
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
@@ -281,13 +308,20 @@ impl Inner {
         for entry in Dir::read_from(&at)? {
             let entry = entry?;
             // A name that no object can have (`.`, `..`, temporary files, not UTF-8) is not ours.
-            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Ok(name) = entry.file_name().to_str() else {
+                continue;
+            };
             if valid(name).is_err() {
                 continue;
             }
-            let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let path = if folder.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{folder}/{name}")
+            };
             let kind = match entry.file_type() {
-                FileType::Unknown => match rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW) {
+                FileType::Unknown => match rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW)
+                {
                     Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                     Err(Errno::NOENT) => continue,
                     Err(error) => return Err(error),
@@ -308,7 +342,10 @@ impl Inner {
         let (mut folder, mut name) = path::split(path);
         let mut flags = AtFlags::empty();
         loop {
-            match self.open_folder(folder).and_then(|at| rustix::fs::unlinkat(at, name, flags)) {
+            match self
+                .open_folder(folder)
+                .and_then(|at| rustix::fs::unlinkat(at, name, flags))
+            {
                 Ok(()) if !folder.is_empty() => {
                     self.known().remove(folder);
                     (folder, name) = path::split(folder);
@@ -336,7 +373,9 @@ fn step(at: BorrowedFd<'_>, segment: &str) -> Result<OwnedFd, Errno> {
 
 /// Creates the root and makes each new name on the way to it durable.
 fn create_root(root: &Path) -> Result<(), StoreError> {
-    let failed = |path: &Path, error: &std::io::Error| failure("creating", &path.display().to_string(), errno(error));
+    let failed = |path: &Path, error: &std::io::Error| {
+        failure("creating", &path.display().to_string(), errno(error))
+    };
     for folder in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
         if folder.as_os_str().is_empty() || folder.is_dir() {
             continue;
@@ -345,8 +384,13 @@ fn create_root(root: &Path) -> Result<(), StoreError> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
             other => other.map_err(|error| failed(folder, &error))?,
         }
-        let parent = folder.parent().filter(|parent| *parent != OsStr::from_bytes(b"")).unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(parent, &error))?;
+        let parent = folder
+            .parent()
+            .filter(|parent| *parent != OsStr::from_bytes(b""))
+            .unwrap_or(Path::new("."));
+        File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(|error| failed(parent, &error))?;
     }
     Ok(())
 }

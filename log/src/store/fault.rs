@@ -201,7 +201,12 @@ impl Coordination for FaultyCoordination {
         })
     }
 
-    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
+    fn scan(
+        &self,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
         let (prefix, from) = (prefix.to_owned(), from.to_owned());
         Box::pin(async move {
             self.faults.read(Operation::Scan(&prefix)).await?;

@@ -28,7 +28,10 @@ impl MemoryCoordination {
 
     /// A store that holds these rows.
     pub fn with(rows: BTreeMap<Key, Bytes>) -> Self {
-        Self { rows: Mutex::new(rows), ..Self::default() }
+        Self {
+            rows: Mutex::new(rows),
+            ..Self::default()
+        }
     }
 
     /// All rows, for assertions.
@@ -37,22 +40,33 @@ impl MemoryCoordination {
     }
 
     fn apply(&self, transaction: Transaction) -> Outcome {
-        if let Some(size) = transaction.puts.iter().map(|(_, value)| value.len()).find(|size| *size > VALUE_LIMIT) {
-            return Outcome::Failed(StoreError::TooLarge { size, limit: VALUE_LIMIT });
+        if let Some(size) = transaction
+            .puts
+            .iter()
+            .map(|(_, value)| value.len())
+            .find(|size| *size > VALUE_LIMIT)
+        {
+            return Outcome::Failed(StoreError::TooLarge {
+                size,
+                limit: VALUE_LIMIT,
+            });
         }
         let mut rows = lock(&self.rows);
         for guard in &transaction.guards {
             let holds = match guard {
                 Guard::Absent(key) => !rows.contains_key(key),
                 Guard::Present(key) => rows.contains_key(key),
-                Guard::AtMost(key, most) => match rows.get(key).map(|value| at_most(key, value, *most)) {
-                    None => true,
-                    Some(Ok(holds)) => holds,
-                    Some(Err(error)) => return Outcome::Failed(error),
-                },
-                Guard::NoneFrom(prefix, from) => {
-                    rows.range(prefix.max(from).clone()..).next().is_none_or(|(key, _)| !key.starts_with(prefix))
+                Guard::AtMost(key, most) => {
+                    match rows.get(key).map(|value| at_most(key, value, *most)) {
+                        None => true,
+                        Some(Ok(holds)) => holds,
+                        Some(Err(error)) => return Outcome::Failed(error),
+                    }
                 }
+                Guard::NoneFrom(prefix, from) => rows
+                    .range(prefix.max(from).clone()..)
+                    .next()
+                    .is_none_or(|(key, _)| !key.starts_with(prefix)),
             };
             if !holds {
                 return Outcome::Refused;
@@ -64,7 +78,8 @@ impl MemoryCoordination {
         rows.extend(transaction.puts.iter().cloned());
         drop(rows);
         let put = transaction.puts.iter().map(|(key, _)| key.as_str());
-        self.waiters.changed(put.chain(transaction.deletes.iter().map(String::as_str)));
+        self.waiters
+            .changed(put.chain(transaction.deletes.iter().map(String::as_str)));
         Outcome::Committed
     }
 }
@@ -75,12 +90,22 @@ impl Coordination for MemoryCoordination {
         Box::pin(async move { Ok(lock(&self.rows).get(&key).cloned()) })
     }
 
-    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
+    fn scan(
+        &self,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
         let (prefix, from) = (prefix.to_owned(), prefix.max(from).to_owned());
         Box::pin(async move {
             let rows = lock(&self.rows);
-            let rows = rows.range(from..).take_while(|(key, _)| key.starts_with(&prefix)).take(limit);
-            Ok(rows.map(|(key, value)| (key.clone(), value.clone())).collect())
+            let rows = rows
+                .range(from..)
+                .take_while(|(key, _)| key.starts_with(&prefix))
+                .take(limit);
+            Ok(rows
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect())
         })
     }
 
@@ -150,7 +175,10 @@ impl Objects for MemoryObjects {
                 valid(&prefix)?;
             }
             let below = |path: &&String| {
-                prefix.is_empty() || path.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with('/'))
+                prefix.is_empty()
+                    || path
+                        .strip_prefix(&prefix)
+                        .is_some_and(|rest| rest.starts_with('/'))
             };
             Ok(lock(&self.0).keys().filter(below).cloned().collect())
         })

@@ -96,7 +96,12 @@ pub trait Coordination: Send + Sync + 'static {
 
     /// At most `limit` pairs with `key >= from` and `key` beginning with `prefix`, ascending. The answer is one consistent
     /// snapshot: it holds every key that was there for the call's whole duration.
-    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>>;
+    fn scan(
+        &self,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>>;
 
     /// The one write. `Committed` is answered only after the data is durable.
     fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome>;

@@ -120,7 +120,10 @@ impl Sqlite {
     }
 
     fn send(&self, command: Command) -> Result<(), StoreError> {
-        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+        let sent = self
+            .commands
+            .as_ref()
+            .is_some_and(|commands| commands.send(command).is_ok());
         sent.then_some(()).ok_or_else(gone)
     }
 
@@ -153,15 +156,24 @@ impl Coordination for Sqlite {
         let key = key.to_owned();
         Box::pin(self.read(move |connection| {
             let mut statement = connection.prepare_cached("SELECT value FROM kv WHERE key = ?1")?;
-            statement.query_row([&key], |row| row.get::<_, Vec<u8>>(0)).optional().map(|value| value.map(Bytes::from))
+            statement
+                .query_row([&key], |row| row.get::<_, Vec<u8>>(0))
+                .optional()
+                .map(|value| value.map(Bytes::from))
         }))
     }
 
-    fn scan(&self, prefix: &str, from: &str, limit: usize) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
+    fn scan(
+        &self,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(Key, Bytes)>, StoreError>> {
         let (prefix, from) = (prefix.to_owned(), prefix.max(from).to_owned());
         Box::pin(self.read(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key LIMIT ?2")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key LIMIT ?2",
+            )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut rows = statement.query((&from, limit))?;
             let mut found = Vec::new();
@@ -178,12 +190,26 @@ impl Coordination for Sqlite {
 
     fn transact(&self, transaction: Transaction) -> BoxFuture<'_, Outcome> {
         Box::pin(async move {
-            if let Some(size) = transaction.puts.iter().map(|(_, value)| value.len()).find(|size| *size > VALUE_LIMIT) {
-                return Outcome::Failed(StoreError::TooLarge { size, limit: VALUE_LIMIT });
+            if let Some(size) = transaction
+                .puts
+                .iter()
+                .map(|(_, value)| value.len())
+                .find(|size| *size > VALUE_LIMIT)
+            {
+                return Outcome::Failed(StoreError::TooLarge {
+                    size,
+                    limit: VALUE_LIMIT,
+                });
             }
-            let Ok(permit) = self.queue.clone().acquire_owned().await else { return Outcome::Failed(gone()) };
+            let Ok(permit) = self.queue.clone().acquire_owned().await else {
+                return Outcome::Failed(gone());
+            };
             let (answer, outcome) = oneshot::channel();
-            if let Err(error) = self.send(Command::Transact(Job { transaction, answer, _permit: permit })) {
+            if let Err(error) = self.send(Command::Transact(Job {
+                transaction,
+                answer,
+                _permit: permit,
+            })) {
                 return Outcome::Failed(error);
             }
             outcome.await.unwrap_or_else(|_| Outcome::Unknown(gone()))
@@ -213,8 +239,10 @@ impl Coordination for Sqlite {
 /// The system clock, milliseconds since the Unix epoch.
 pub(in crate::store) fn system_time() -> Result<u64, StoreError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since.map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
-    u64::try_from(since.as_millis()).map_err(|error| StoreError::Io(format!("the system clock: {error}")))
+    let since = since
+        .map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
+    u64::try_from(since.as_millis())
+        .map_err(|error| StoreError::Io(format!("the system clock: {error}")))
 }
 
 fn gone() -> StoreError {
@@ -233,7 +261,12 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.permits.clone().acquire_owned().await.map_err(|error| StoreError::Io(error.to_string()))?;
+        let permit = self
+            .permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|error| StoreError::Io(error.to_string()))?;
         let readers = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             // The permit lives as long as the thread works, even when nobody waits for the answer any more.
@@ -248,7 +281,8 @@ impl Readers {
             readers.lock().push(connection);
             Ok(value)
         });
-        task.await.map_err(|error| StoreError::Io(format!("a read was cut short: {error}")))?
+        task.await
+            .map_err(|error| StoreError::Io(format!("a read was cut short: {error}")))?
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

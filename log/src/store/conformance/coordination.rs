@@ -38,7 +38,15 @@ pub async fn coordination_shared(open: impl Fn() -> Arc<dyn Coordination>) {
     let (a, b) = (open(), open());
     assert!(commit(&a, &[], &[("shared/x", b"1")], &[]).await);
     assert_eq!(must(b.get("shared/x").await).as_deref(), Some(&b"1"[..]));
-    assert!(!commit(&b, &[Guard::Absent("shared/x".into())], &[("shared/y", b"1")], &[]).await);
+    assert!(
+        !commit(
+            &b,
+            &[Guard::Absent("shared/x".into())],
+            &[("shared/y", b"1")],
+            &[]
+        )
+        .await
+    );
     assert!(commit(&b, &[], &[], &["shared/x"]).await);
     assert_eq!(must(a.get("shared/x").await), None);
 
@@ -49,18 +57,35 @@ pub async fn coordination_shared(open: impl Fn() -> Arc<dyn Coordination>) {
         let mut won = Vec::new();
         for slot in 0..50 {
             let key = format!("race/{slot:04}");
-            if commit(&store, &[Guard::Absent(key.clone())], &[(&key, &[who])], &[]).await {
+            if commit(
+                &store,
+                &[Guard::Absent(key.clone())],
+                &[(&key, &[who])],
+                &[],
+            )
+            .await
+            {
                 won.push(key);
             }
         }
         won
     };
-    let (won_a, won_b) = tokio::join!(tokio::spawn(taken(a.clone(), 0)), tokio::spawn(taken(b.clone(), 1)));
-    let (won_a, won_b) = (won_a.unwrap_or_else(|e| failed(&e)), won_b.unwrap_or_else(|e| failed(&e)));
+    let (won_a, won_b) = tokio::join!(
+        tokio::spawn(taken(a.clone(), 0)),
+        tokio::spawn(taken(b.clone(), 1))
+    );
+    let (won_a, won_b) = (
+        won_a.unwrap_or_else(|e| failed(&e)),
+        won_b.unwrap_or_else(|e| failed(&e)),
+    );
     let rows = must(b.scan("race/", "", 100).await);
     assert_eq!(rows.len(), 50);
     for (key, value) in rows {
-        assert_eq!((won_a.contains(&key), won_b.contains(&key)), (value[0] == 0, value[0] == 1), "{key}");
+        assert_eq!(
+            (won_a.contains(&key), won_b.contains(&key)),
+            (value[0] == 0, value[0] == 1),
+            "{key}"
+        );
     }
 
     let before = must(a.scan("", "", usize::MAX).await);
@@ -78,13 +103,26 @@ async fn values(store: Store) {
     assert!(commit(&store, &[], &[("a", b"1"), ("b", b"2")], &["absent"]).await);
     assert!(commit(&store, &[], &[("b", b"3"), ("c", b"4")], &["a", "b"]).await);
     let rows = must(store.scan("", "", 10).await);
-    assert_eq!(rows, vec![("b".into(), Bytes::from("3")), ("c".into(), Bytes::from("4"))], "deletes apply first");
-    assert!(commit(&store, &[], &[], &[]).await, "an empty transaction holds");
+    assert_eq!(
+        rows,
+        vec![
+            ("b".into(), Bytes::from("3")),
+            ("c".into(), Bytes::from("4"))
+        ],
+        "deletes apply first"
+    );
+    assert!(
+        commit(&store, &[], &[], &[]).await,
+        "an empty transaction holds"
+    );
 }
 
 async fn guards(store: Store) {
     assert!(commit(&store, &[], &[("there", b"v")], &[]).await);
-    let (absent, present) = (|key: &str| Guard::Absent(key.into()), |key: &str| Guard::Present(key.into()));
+    let (absent, present) = (
+        |key: &str| Guard::Absent(key.into()),
+        |key: &str| Guard::Present(key.into()),
+    );
     let cases = [
         (vec![absent("gone")], true),
         (vec![absent("there")], false),
@@ -98,7 +136,11 @@ async fn guards(store: Store) {
     ];
     for (n, (guards, holds)) in cases.into_iter().enumerate() {
         let key = format!("case/{n}");
-        assert_eq!(commit(&store, &guards, &[(&key, b"")], &[]).await, holds, "{guards:?}");
+        assert_eq!(
+            commit(&store, &guards, &[(&key, b"")], &[]).await,
+            holds,
+            "{guards:?}"
+        );
         assert_eq!(must(store.get(&key).await).is_some(), holds, "{guards:?}");
     }
     // A refusal touches nothing, also not what stands before the guard that fails.
@@ -106,12 +148,23 @@ async fn guards(store: Store) {
     assert_eq!(must(store.get("new").await), None);
     assert!(must(store.get("there").await).is_some());
     // Guards see the state before the transaction's own writes.
-    assert!(commit(&store, &[present("there"), absent("own")], &[("own", b"")], &["there"]).await);
+    assert!(
+        commit(
+            &store,
+            &[present("there"), absent("own")],
+            &[("own", b"")],
+            &["there"]
+        )
+        .await
+    );
 }
 
 async fn numbers(store: Store) {
     let at_most = |key: &str, most| [Guard::AtMost(key.into(), most)];
-    assert!(commit(&store, &at_most("n", 0), &[], &[]).await, "an absent number is 0");
+    assert!(
+        commit(&store, &at_most("n", 0), &[], &[]).await,
+        "an absent number is 0"
+    );
     for number in [0, 1, 255, 256, u64::MAX - 1, u64::MAX] {
         let mut value = number.to_be_bytes().to_vec();
         for longer in [false, true] {
@@ -119,21 +172,50 @@ async fn numbers(store: Store) {
                 value.extend_from_slice(&[255; 9]);
             }
             assert!(commit(&store, &[], &[("n", &value)], &[]).await);
-            for most in [0, number.saturating_sub(1), number, number.saturating_add(1), u64::MAX] {
-                assert_eq!(commit(&store, &at_most("n", most), &[], &[]).await, number <= most, "{number} <= {most}");
+            for most in [
+                0,
+                number.saturating_sub(1),
+                number,
+                number.saturating_add(1),
+                u64::MAX,
+            ] {
+                assert_eq!(
+                    commit(&store, &at_most("n", most), &[], &[]).await,
+                    number <= most,
+                    "{number} <= {most}"
+                );
             }
         }
     }
     for short in [&b""[..], b"1234567"] {
         assert!(commit(&store, &[], &[("n", short)], &[]).await);
-        let outcome = store.transact(transaction(&at_most("n", u64::MAX), &[("m", b"")], &[])).await;
-        assert!(matches!(outcome, Outcome::Failed(StoreError::Corrupt(_))), "{outcome:?}");
+        let outcome = store
+            .transact(transaction(&at_most("n", u64::MAX), &[("m", b"")], &[]))
+            .await;
+        assert!(
+            matches!(outcome, Outcome::Failed(StoreError::Corrupt(_))),
+            "{outcome:?}"
+        );
         assert_eq!(must(store.get("m").await), None);
     }
 }
 
 async fn prefixes(store: Store) {
-    let mut keys = ["a", "a/", "a/0", "a/1", "a/10", "a/2", "a0", "aa", "ab/\u{10ffff}", "b", "ä", "\u{10ffff}", "A"];
+    let mut keys = [
+        "a",
+        "a/",
+        "a/0",
+        "a/1",
+        "a/10",
+        "a/2",
+        "a0",
+        "aa",
+        "ab/\u{10ffff}",
+        "b",
+        "ä",
+        "\u{10ffff}",
+        "A",
+    ];
     let puts: Vec<_> = keys.iter().map(|key| (*key, key.as_bytes())).collect();
     assert!(commit(&store, &[], &puts, &[]).await);
     keys.sort_unstable();
@@ -142,12 +224,18 @@ async fn prefixes(store: Store) {
     for prefix in &starts {
         for from in &starts {
             for limit in [0, 1, 3, usize::MAX] {
-                let expected: Vec<_> =
-                    keys.iter().filter(|key| key.starts_with(prefix) && *key >= from).take(limit).collect();
+                let expected: Vec<_> = keys
+                    .iter()
+                    .filter(|key| key.starts_with(prefix) && *key >= from)
+                    .take(limit)
+                    .collect();
                 let rows = must(store.scan(prefix, from, limit).await);
                 assert!(rows.iter().all(|(key, value)| key.as_bytes() == &value[..]));
                 let found: Vec<_> = rows.iter().map(|(key, _)| key.as_str()).collect();
-                assert!(found.iter().eq(expected.iter().copied()), "{prefix:?} {from:?} {limit}: {found:?}");
+                assert!(
+                    found.iter().eq(expected.iter().copied()),
+                    "{prefix:?} {from:?} {limit}: {found:?}"
+                );
             }
         }
     }
@@ -156,14 +244,36 @@ async fn prefixes(store: Store) {
 async fn limits(store: Store) {
     let limit = store.value_limit();
     let largest: Vec<u8> = (0..limit).map(|at| (at % 251) as u8).collect();
-    assert!(commit(&store, &[], &[("large", &largest), ("large2", &largest)], &[]).await);
-    assert_eq!(must(store.get("large").await).as_deref(), Some(&largest[..]));
+    assert!(
+        commit(
+            &store,
+            &[],
+            &[("large", &largest), ("large2", &largest)],
+            &[]
+        )
+        .await
+    );
+    assert_eq!(
+        must(store.get("large").await).as_deref(),
+        Some(&largest[..])
+    );
     let over = vec![0; limit + 1];
-    let outcome = store.transact(transaction(&[], &[("other", b""), ("large", &over)], &["large2"])).await;
-    let Outcome::Failed(StoreError::TooLarge { size, limit: named }) = outcome else { return failed(&outcome) };
+    let outcome = store
+        .transact(transaction(
+            &[],
+            &[("other", b""), ("large", &over)],
+            &["large2"],
+        ))
+        .await;
+    let Outcome::Failed(StoreError::TooLarge { size, limit: named }) = outcome else {
+        return failed(&outcome);
+    };
     assert_eq!((size, named), (limit + 1, limit));
     assert_eq!(must(store.get("other").await), None);
-    assert_eq!(must(store.get("large").await).as_deref(), Some(&largest[..]));
+    assert_eq!(
+        must(store.get("large").await).as_deref(),
+        Some(&largest[..])
+    );
     assert!(must(store.get("large2").await).is_some());
 }
 
@@ -201,13 +311,27 @@ async fn one_winner(store: Store) {
         let key = format!("round/{round}");
         let attempts = (0..32u8).map(|who| {
             let (store, key) = (store.clone(), key.clone());
-            tokio::spawn(async move { commit(&store, &[Guard::Absent(key.clone())], &[(&key, &[who])], &[]).await })
+            tokio::spawn(async move {
+                commit(
+                    &store,
+                    &[Guard::Absent(key.clone())],
+                    &[(&key, &[who])],
+                    &[],
+                )
+                .await
+            })
         });
-        let outcomes: Vec<bool> =
-            join_all(attempts).await.into_iter().map(|joined| joined.unwrap_or_else(|error| failed(&error))).collect();
+        let outcomes: Vec<bool> = join_all(attempts)
+            .await
+            .into_iter()
+            .map(|joined| joined.unwrap_or_else(|error| failed(&error)))
+            .collect();
         let winners: Vec<usize> = (0..32).filter(|who| outcomes[*who]).collect();
         assert_eq!(winners.len(), 1, "{winners:?}");
-        assert_eq!(must(store.get(&key).await).as_deref(), Some(&[winners[0] as u8][..]));
+        assert_eq!(
+            must(store.get(&key).await).as_deref(),
+            Some(&[winners[0] as u8][..])
+        );
     }
 }
 
@@ -219,7 +343,15 @@ async fn slots(store: Store) {
             let (mut next, mut own) = (0u32, 0);
             while own < 12 {
                 let key = format!("slot/{next:04}");
-                own += u32::from(commit(&store, &[Guard::Absent(key.clone())], &[(&key, &[who])], &[]).await);
+                own += u32::from(
+                    commit(
+                        &store,
+                        &[Guard::Absent(key.clone())],
+                        &[(&key, &[who])],
+                        &[],
+                    )
+                    .await,
+                );
                 next += 1;
             }
         })
@@ -229,7 +361,10 @@ async fn slots(store: Store) {
     }
     let rows = must(store.scan("slot/", "", 1000).await);
     let numbers: Vec<_> = (0..96).map(|number| format!("slot/{number:04}")).collect();
-    assert!(rows.iter().map(|(key, _)| key).eq(&numbers), "each slot is there once, none is missing");
+    assert!(
+        rows.iter().map(|(key, _)| key).eq(&numbers),
+        "each slot is there once, none is missing"
+    );
     for who in 0..8 {
         assert_eq!(rows.iter().filter(|(_, value)| value[0] == who).count(), 12);
     }
@@ -258,7 +393,11 @@ async fn scans_are_complete(store: Store) {
         while busy.load(Ordering::SeqCst) > 0 {
             let rows = must(store.scan("row/", "", usize::MAX).await);
             assert!(rows.is_sorted_by(|(a, _), (b, _)| a < b));
-            let found: Vec<_> = rows.into_iter().map(|(key, _)| key).filter(|key| key.ends_with("stays")).collect();
+            let found: Vec<_> = rows
+                .into_iter()
+                .map(|(key, _)| key)
+                .filter(|key| key.ends_with("stays"))
+                .collect();
             assert_eq!(found, stay);
             tokio::task::yield_now().await;
         }
@@ -278,7 +417,10 @@ async fn unknown_outcomes(inner: Store) {
         values.first().copied()
     };
     let put = |value: u8| {
-        let puts: Vec<_> = ["u/a", "u/b", "u/c"].iter().map(|key| (*key, vec![value])).collect();
+        let puts: Vec<_> = ["u/a", "u/b", "u/c"]
+            .iter()
+            .map(|key| (*key, vec![value]))
+            .collect();
         let puts: Vec<_> = puts.iter().map(|(key, value)| (*key, &value[..])).collect();
         store.transact(transaction(&[], &puts, &[]))
     };
@@ -292,7 +434,10 @@ async fn unknown_outcomes(inner: Store) {
     for (n, (fault, after)) in cases.into_iter().enumerate() {
         faults.nth_write(0, fault.clone());
         let outcome = put(n as u8 + 1).await;
-        assert!(matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)), "{fault:?}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Unknown(_) | Outcome::Failed(_)),
+            "{fault:?}: {outcome:?}"
+        );
         assert_eq!(state().await, after, "{fault:?}");
     }
     // The zombie arrives late, and whole.

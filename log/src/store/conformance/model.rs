@@ -44,7 +44,11 @@ fn step() -> impl Strategy<Value = Step> {
         prop::collection::vec((key(), value()), 0..3),
         prop::collection::vec(key(), 0..2),
     )
-        .prop_map(|(guards, puts, deletes)| Transaction { guards, puts, deletes });
+        .prop_map(|(guards, puts, deletes)| Transaction {
+            guards,
+            puts,
+            deletes,
+        });
     prop_oneof![
         6 => prop::collection::vec(transaction, 1..5).prop_map(Step::Transact),
         2 => (key(), key(), 0..6usize).prop_map(|(prefix, from, limit)| Step::Scan(prefix, from, limit)),
@@ -62,33 +66,53 @@ fn apply(model: &mut BTreeMap<String, Bytes>, transaction: &Transaction) -> Opti
                 None => true,
                 Some(value) => u64::from_be_bytes(value.get(..8)?.try_into().ok()?) <= *most,
             },
-            Guard::NoneFrom(prefix, from) => !model.keys().any(|key| key.starts_with(prefix) && key >= from),
+            Guard::NoneFrom(prefix, from) => !model
+                .keys()
+                .any(|key| key.starts_with(prefix) && key >= from),
         };
         if !holds {
             return Some(false);
         }
     }
-    transaction.deletes.iter().for_each(|key| drop(model.remove(key)));
+    transaction
+        .deletes
+        .iter()
+        .for_each(|key| drop(model.remove(key)));
     model.extend(transaction.puts.iter().cloned());
     Some(true)
 }
 
 fn check(steps: Vec<Step>, open: impl Fn() -> Arc<dyn Coordination>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let mut store = open();
         let mut model = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Transact(transactions) => {
-                    let expected: Vec<_> =
-                        transactions.iter().map(|transaction| apply(&mut model, transaction)).collect();
+                    let expected: Vec<_> = transactions
+                        .iter()
+                        .map(|transaction| apply(&mut model, transaction))
+                        .collect();
                     // Polled in order, so sent in order.
-                    let sent = transactions.into_iter().map(|transaction| store.transact(transaction));
-                    for (outcome, expected) in futures_util::future::join_all(sent).await.into_iter().zip(expected) {
+                    let sent = transactions
+                        .into_iter()
+                        .map(|transaction| store.transact(transaction));
+                    for (outcome, expected) in futures_util::future::join_all(sent)
+                        .await
+                        .into_iter()
+                        .zip(expected)
+                    {
                         match expected {
-                            Some(true) => assert!(matches!(outcome, Outcome::Committed), "{outcome:?}"),
-                            Some(false) => assert!(matches!(outcome, Outcome::Refused), "{outcome:?}"),
+                            Some(true) => {
+                                assert!(matches!(outcome, Outcome::Committed), "{outcome:?}")
+                            }
+                            Some(false) => {
+                                assert!(matches!(outcome, Outcome::Refused), "{outcome:?}")
+                            }
                             None => assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}"),
                         }
                     }
@@ -111,7 +135,10 @@ fn check(steps: Vec<Step>, open: impl Fn() -> Arc<dyn Coordination>) {
                 assert_eq!(store.get(key).await.unwrap().as_ref(), model.get(key));
             }
         }
-        assert_eq!(store.scan("", "", usize::MAX).await.unwrap(), model.into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            store.scan("", "", usize::MAX).await.unwrap(),
+            model.into_iter().collect::<Vec<_>>()
+        );
     });
 }
 

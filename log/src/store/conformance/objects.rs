@@ -28,7 +28,11 @@ pub async fn objects_shared(open: impl Fn() -> Arc<dyn Objects>) {
     must(a.put(vec![("shared/x".into(), Bytes::from("1"))]).await);
     assert_eq!(must(b.get("shared/x").await).as_deref(), Some(&b"1"[..]));
     // Both may write the same deterministic bytes at once.
-    let same = || (0..40).map(|n| (format!("both/{n}"), Bytes::from(vec![n; 3000]))).collect::<Vec<_>>();
+    let same = || {
+        (0..40)
+            .map(|n| (format!("both/{n}"), Bytes::from(vec![n; 3000])))
+            .collect::<Vec<_>>()
+    };
     let (first, second) = tokio::join!(a.put(same()), b.put(same()));
     must(first);
     must(second);
@@ -40,7 +44,10 @@ pub async fn objects_shared(open: impl Fn() -> Arc<dyn Objects>) {
     found.sort_unstable();
     let mut expected: Vec<_> = same().into_iter().map(|(path, _)| path).collect();
     expected.sort_unstable();
-    assert_eq!(found, expected, "nothing is lost, and nothing temporary is shown");
+    assert_eq!(
+        found, expected,
+        "nothing is lost, and nothing temporary is shown"
+    );
     for (path, bytes) in same() {
         assert_eq!(must(again.get(&path).await), Some(bytes));
     }
@@ -49,7 +56,11 @@ pub async fn objects_shared(open: impl Fn() -> Arc<dyn Objects>) {
 async fn values(store: Store) {
     assert_eq!(must(store.get("a").await), None);
     must(store.put(vec![]).await);
-    for bytes in [Bytes::new(), Bytes::from("x"), Bytes::from(vec![0xa5; 1_000_000])] {
+    for bytes in [
+        Bytes::new(),
+        Bytes::from("x"),
+        Bytes::from(vec![0xa5; 1_000_000]),
+    ] {
         for path in ["a", "b/c/d.p/5", "b/c/d", "ä", ".hidden", "..."] {
             must(store.put(vec![(path.into(), bytes.clone())]).await);
             assert_eq!(must(store.get(path).await), Some(bytes.clone()), "{path}");
@@ -57,8 +68,21 @@ async fn values(store: Store) {
     }
     assert_eq!(must(store.get("b").await), None, "a folder is no object");
     assert_eq!(must(store.get("b/c").await), None);
-    assert_eq!(must(store.get("a/x").await), None, "nor is an object a folder");
-    must(store.delete(vec!["a".into(), "absent".into(), "absent/too".into(), "b".into()]).await);
+    assert_eq!(
+        must(store.get("a/x").await),
+        None,
+        "nor is an object a folder"
+    );
+    must(
+        store
+            .delete(vec![
+                "a".into(),
+                "absent".into(),
+                "absent/too".into(),
+                "b".into(),
+            ])
+            .await,
+    );
     assert_eq!(must(store.get("a").await), None);
     assert!(must(store.get("b/c/d").await).is_some());
     must(store.delete(vec![]).await);
@@ -79,10 +103,23 @@ async fn listing(store: Store) {
     assert_eq!(list("").await, Vec::<String>::new());
     assert_eq!(list("absent").await, Vec::<String>::new());
     let mut paths = ["x", "y/1", "y/2", "y/z/3", "yy/4", "y.p/5"];
-    must(store.put(paths.iter().map(|path| ((*path).into(), Bytes::from(*path))).collect()).await);
+    must(
+        store
+            .put(
+                paths
+                    .iter()
+                    .map(|path| ((*path).into(), Bytes::from(*path)))
+                    .collect(),
+            )
+            .await,
+    );
     paths.sort_unstable();
     assert_eq!(list("").await, paths);
-    assert_eq!(list("y").await, ["y/1", "y/2", "y/z/3"], "a folder, not a prefix of names");
+    assert_eq!(
+        list("y").await,
+        ["y/1", "y/2", "y/z/3"],
+        "a folder, not a prefix of names"
+    );
     assert_eq!(list("y/").await, ["y/1", "y/2", "y/z/3"]);
     assert_eq!(list("y/z").await, ["y/z/3"]);
     assert_eq!(list("x").await, Vec::<String>::new(), "not a folder");
@@ -94,14 +131,24 @@ async fn listing(store: Store) {
 async fn paths(store: Store) {
     let long = "x".repeat(256);
     let bad = [
-        "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", "a\0b", ".tmp-x", "a/.tmp-x", &long,
+        "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/..", "a/../b", "a/./b", "a\0b",
+        ".tmp-x", "a/.tmp-x", &long,
     ];
     for path in bad {
-        let put = store.put(vec![("good".into(), Bytes::new()), (path.into(), Bytes::new())]).await;
+        let put = store
+            .put(vec![
+                ("good".into(), Bytes::new()),
+                (path.into(), Bytes::new()),
+            ])
+            .await;
         assert!(matches!(put, Err(StoreError::Io(_))), "{path:?}");
         assert!(store.get(path).await.is_err(), "{path:?}");
         assert!(store.delete(vec![path.into()]).await.is_err(), "{path:?}");
-        assert_eq!(must(store.get("good").await), None, "all paths are checked before anything is written");
+        assert_eq!(
+            must(store.get("good").await),
+            None,
+            "all paths are checked before anything is written"
+        );
     }
     for prefix in ["..", "../x", "/a", "a//b"] {
         assert!(store.list(prefix).await.is_err(), "{prefix:?}");
@@ -111,8 +158,14 @@ async fn paths(store: Store) {
 /// Many at once, and many puts at once, into folders that do not exist yet.
 async fn together(store: Store) {
     let puts = (0..16u8).map(|who| {
-        let objects: Vec<_> =
-            (0..20).map(|n| (format!("f{}/g/{who}/{n}", who % 3), Bytes::from(vec![who; n * 100]))).collect();
+        let objects: Vec<_> = (0..20)
+            .map(|n| {
+                (
+                    format!("f{}/g/{who}/{n}", who % 3),
+                    Bytes::from(vec![who; n * 100]),
+                )
+            })
+            .collect();
         let store = store.clone();
         tokio::spawn(async move {
             must(store.put(objects.clone()).await);
@@ -150,10 +203,16 @@ async fn pruning(store: Store) {
 async fn faults(inner: Store) {
     let faults = Faults::new();
     let store = FaultyObjects::new(inner, faults.clone());
-    let objects: Vec<_> = (0..5u8).map(|n| (format!("f/{n}"), Bytes::from(vec![n; 100]))).collect();
-    for (fault, there) in
-        [(Fault::Lose, 0), (Fault::full(), 0), (Fault::Partial(2), 2), (Fault::Hold, 2), (Fault::Unknown, 5)]
-    {
+    let objects: Vec<_> = (0..5u8)
+        .map(|n| (format!("f/{n}"), Bytes::from(vec![n; 100])))
+        .collect();
+    for (fault, there) in [
+        (Fault::Lose, 0),
+        (Fault::full(), 0),
+        (Fault::Partial(2), 2),
+        (Fault::Hold, 2),
+        (Fault::Unknown, 5),
+    ] {
         faults.nth_write(0, fault.clone());
         assert!(store.put(objects.clone()).await.is_err(), "{fault:?}");
         let found = must(store.list("f").await);
@@ -163,7 +222,15 @@ async fn faults(inner: Store) {
             assert!(got.is_none() || got.as_ref() == Some(bytes));
         }
     }
-    must(store.delete(objects.iter().map(|(path, _)| path.clone()).collect()).await);
+    must(
+        store
+            .delete(objects.iter().map(|(path, _)| path.clone()).collect())
+            .await,
+    );
     faults.release().await;
-    assert_eq!(must(store.list("f").await).len(), 5, "a put that was held back arrives late");
+    assert_eq!(
+        must(store.list("f").await).len(),
+        5,
+        "a put that was held back arrives late"
+    );
 }

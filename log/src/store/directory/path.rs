@@ -9,13 +9,18 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// Refuses what is not a plain relative path: empty segments, `.`, `..`, NUL, and names of temporary files.
 pub(in crate::store) fn valid(path: &str) -> Result<(), StoreError> {
-    let plain =
-        |segment: &str| !matches!(segment, "" | "." | "..") && segment.len() <= 255 && !segment.starts_with(TEMPORARY);
+    let plain = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.len() <= 255
+            && !segment.starts_with(TEMPORARY)
+    };
     // Longer paths fail in the operating system with a less helpful message.
     if path.len() <= 1024 && !path.contains('\0') && path.split('/').all(plain) {
         return Ok(());
     }
-    Err(StoreError::Io(format!("{path:?} cannot be the path of an object")))
+    Err(StoreError::Io(format!(
+        "{path:?} cannot be the path of an object"
+    )))
 }
 
 /// Folder (empty for the root) and name.

@@ -26,15 +26,30 @@ impl Scratch {
         for attempt in 0..64 {
             let mut random = [0; 8];
             getrandom::fill(&mut random).map_err(|_| Errno::IO)?;
-            let name = format!("{TEMPORARY}{}-{:016x}", std::process::id(), u64::from_ne_bytes(random));
+            let name = format!(
+                "{TEMPORARY}{}-{:016x}",
+                std::process::id(),
+                u64::from_ne_bytes(random)
+            );
             rustix::fs::mkdirat(&root, &*name, Mode::from_raw_mode(0o700))?;
             // Between these steps somebody else may find the folder without a lock and remove it.
             let locked = open(&root, &name).and_then(|folder| {
                 rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
-                if rustix::fs::fstat(&folder)?.st_nlink == 0 { Err(Errno::NOENT) } else { Ok(folder) }
+                if rustix::fs::fstat(&folder)?.st_nlink == 0 {
+                    Err(Errno::NOENT)
+                } else {
+                    Ok(folder)
+                }
             });
             match locked {
-                Ok(folder) => return Ok(Self { root, name, folder, next: AtomicU64::new(0) }),
+                Ok(folder) => {
+                    return Ok(Self {
+                        root,
+                        name,
+                        folder,
+                        next: AtomicU64::new(0),
+                    });
+                }
                 Err(Errno::NOENT | Errno::WOULDBLOCK) if attempt < 63 => {}
                 Err(error) => return Err(error),
             }
@@ -62,7 +77,14 @@ impl Drop for Scratch {
 fn remove_dead(root: &OwnedFd) -> Result<(), Errno> {
     for entry in Dir::read_from(root)? {
         let entry = entry?;
-        let Some(name) = entry.file_name().to_str().ok().filter(|name| name.starts_with(TEMPORARY)) else { continue };
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .filter(|name| name.starts_with(TEMPORARY))
+        else {
+            continue;
+        };
         let removed = open(root, name).and_then(|folder| {
             rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
             empty(root, name, &folder)
@@ -70,7 +92,9 @@ fn remove_dead(root: &OwnedFd) -> Result<(), Errno> {
         match removed {
             // In use, or already removed by another, or not a folder and so not ours.
             Ok(()) | Err(Errno::WOULDBLOCK | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-            Err(error) => tracing::warn!(%error, name, "temporary files of a dead process cannot be removed"),
+            Err(error) => {
+                tracing::warn!(%error, name, "temporary files of a dead process cannot be removed")
+            }
         }
     }
     Ok(())

@@ -31,15 +31,25 @@ async fn symbolic_links_are_not_followed() {
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("secret"), "x").unwrap();
     let store = Directory::open(&folder.path().join("root")).unwrap();
-    let link = |name: &str, to: &Path| std::os::unix::fs::symlink(to, folder.path().join("root").join(name)).unwrap();
+    let link = |name: &str, to: &Path| {
+        std::os::unix::fs::symlink(to, folder.path().join("root").join(name)).unwrap()
+    };
     link("folder", &outside);
     link("file", &outside.join("secret"));
     assert!(!matches!(store.get("folder/secret").await, Ok(Some(_))));
     assert!(!matches!(store.get("file").await, Ok(Some(_))));
-    assert!(store.put(vec![("folder/new".into(), Bytes::new())]).await.is_err());
+    assert!(
+        store
+            .put(vec![("folder/new".into(), Bytes::new())])
+            .await
+            .is_err()
+    );
     assert!(!outside.join("new").exists());
     // The link itself may be replaced; what it points to stays.
-    store.put(vec![("file".into(), Bytes::from("y"))]).await.unwrap();
+    store
+        .put(vec![("file".into(), Bytes::from("y"))])
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(outside.join("secret")).unwrap(), b"x");
     let _ = store.delete(vec!["folder/secret".into()]).await;
     assert!(outside.join("secret").exists());
@@ -60,7 +70,10 @@ async fn leftovers_are_removed() {
     let second = Directory::open(folder.path()).unwrap();
     assert_eq!(count(), 2);
     for store in [&first, &second] {
-        store.put(vec![("a/b".into(), Bytes::from("x"))]).await.unwrap();
+        store
+            .put(vec![("a/b".into(), Bytes::from("x"))])
+            .await
+            .unwrap();
         assert_eq!(store.list("").await.unwrap(), ["a/b"]);
     }
     drop(first);
@@ -73,16 +86,33 @@ async fn leftovers_are_removed() {
 async fn a_failed_put_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Directory::open(folder.path()).unwrap();
-    store.put(vec![("a".into(), Bytes::from("x"))]).await.unwrap();
+    store
+        .put(vec![("a".into(), Bytes::from("x"))])
+        .await
+        .unwrap();
     // A file is where a folder is needed.
-    assert!(store.put(vec![("a/b".into(), Bytes::from("y"))]).await.is_err());
+    assert!(
+        store
+            .put(vec![("a/b".into(), Bytes::from("y"))])
+            .await
+            .is_err()
+    );
     assert_eq!(store.get("a").await.unwrap(), Some(Bytes::from("x")));
-    let temporary: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let temporary: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     for path in temporary.iter().filter(|path| path.is_dir()) {
         assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
     }
-    assert!(matches!(failure("writing", "x", Errno::NOSPC), StoreError::Full(_)));
-    assert!(matches!(failure("writing", "x", Errno::DQUOT), StoreError::Full(_)));
+    assert!(matches!(
+        failure("writing", "x", Errno::NOSPC),
+        StoreError::Full(_)
+    ));
+    assert!(matches!(
+        failure("writing", "x", Errno::DQUOT),
+        StoreError::Full(_)
+    ));
 }
 
 /// Deleting the last object of a folder removes the folder, so that partial tiles leave nothing behind.
@@ -91,7 +121,15 @@ async fn empty_folders_go() {
     let folder = tempfile::tempdir().unwrap();
     let store = Directory::open(folder.path()).unwrap();
     let paths = ["s/tile/0/000.p/1", "s/tile/0/000.p/2", "s/tile/0/000"];
-    store.put(paths.iter().map(|path| ((*path).into(), Bytes::from("x"))).collect()).await.unwrap();
+    store
+        .put(
+            paths
+                .iter()
+                .map(|path| ((*path).into(), Bytes::from("x")))
+                .collect(),
+        )
+        .await
+        .unwrap();
     store.delete(vec![paths[0].into()]).await.unwrap();
     assert!(folder.path().join("s/tile/0/000.p").exists());
     store.delete(vec![paths[1].into()]).await.unwrap();

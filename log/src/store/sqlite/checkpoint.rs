@@ -48,7 +48,11 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: PathBuf, shared: Arc<Shared>, patience: Patience) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        path: PathBuf,
+        shared: Arc<Shared>,
+        patience: Patience,
+    ) -> Result<Self, StoreError> {
         let (begin, begun) = sync_channel(1);
         let running = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new()
@@ -58,7 +62,15 @@ impl Checkpoints {
                 move || background(path, &begun, &shared, &running)
             })
             .map_err(|error| StoreError::Io(format!("starting a thread: {error}")))?;
-        Ok(Self { shared, patience, begin: Some(begin), thread: Some(thread), running, moved: false, next: SOFT })
+        Ok(Self {
+            shared,
+            patience,
+            begin: Some(begin),
+            thread: Some(thread),
+            running,
+            moved: false,
+            next: SOFT,
+        })
     }
 
     /// Called between two commits.
@@ -68,7 +80,10 @@ impl Checkpoints {
             (self.moved, self.next) = (false, SOFT);
             return;
         }
-        let alive = self.thread.as_ref().is_some_and(|thread| !thread.is_finished());
+        let alive = self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished());
         if pages < self.next || (alive && self.running.load(Ordering::Acquire)) {
             return;
         }
@@ -82,7 +97,11 @@ impl Checkpoints {
             }
             self.running.store(false, Ordering::Release);
         }
-        let mode = if pages < HARD { CheckpointMode::PASSIVE } else { CheckpointMode::RESTART };
+        let mode = if pages < HARD {
+            CheckpointMode::PASSIVE
+        } else {
+            CheckpointMode::RESTART
+        };
         self.patience.set(WAIT);
         let result = connection.wal_checkpoint_v2(Some(MAIN_DB), mode);
         self.patience.set(PATIENCE);
@@ -93,7 +112,9 @@ impl Checkpoints {
             Ok(_) => {
                 self.shared.checkpoints.fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) => tracing::warn!(%error, pages, "checkpoint failed; the WAL grows until one succeeds"),
+            Err(error) => {
+                tracing::warn!(%error, pages, "checkpoint failed; the WAL grows until one succeeds")
+            }
         }
     }
 }
@@ -113,13 +134,17 @@ fn background(path: PathBuf, begun: &Receiver<()>, shared: &Shared, running: &At
     while begun.recv().is_ok() {
         if connection.is_none() {
             connection = open_checkpointer(&path)
-                .inspect_err(|error| tracing::warn!(%error, "opening the store for a checkpoint failed"))
+                .inspect_err(
+                    |error| tracing::warn!(%error, "opening the store for a checkpoint failed"),
+                )
                 .ok();
         }
         if let Some(open) = &connection {
             match open.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE) {
                 Ok(_) => {
-                    shared.background_checkpoints.fetch_add(1, Ordering::Relaxed);
+                    shared
+                        .background_checkpoints
+                        .fetch_add(1, Ordering::Relaxed);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "background checkpoint failed");

@@ -40,7 +40,10 @@ impl Patience {
     }
 
     pub(super) fn set(&self, wait: Duration) {
-        self.0.store(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.0.store(
+            u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
     }
 
     /// Waits in short steps: another process holds its lock for one fsync, a fraction of a millisecond.
@@ -82,7 +85,8 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
 fn open(path: &Path, access: OpenFlags, patience: &Patience) -> Result<Connection, StoreError> {
     let open = || {
         // Each connection stays on one thread at a time, so SQLite's own mutex is not needed.
-        let mut connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let mut connection =
+            Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         patience.install(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(16);
         Ok(connection)
@@ -94,7 +98,12 @@ fn open(path: &Path, access: OpenFlags, patience: &Patience) -> Result<Connectio
 /// the directory for its WAL, not for the database itself. An existing file is not touched: opening and closing it
 /// here would drop the locks of this process's other connections.
 fn create(path: &Path) -> Result<(), StoreError> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         other => other.map_err(|error| io(path, &error))?,
     };
@@ -102,7 +111,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(|error| io(parent, &error))
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|error| io(parent, &error))
 }
 
 fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -111,8 +122,13 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // Two processes that open a new file at once get BUSY here without the busy handler being asked.
     let since = Instant::now();
     loop {
-        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && since.elapsed() < PATIENCE => {
+        match connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
+        {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && since.elapsed() < PATIENCE =>
+            {
                 std::thread::park_timeout(Duration::from_millis(1));
             }
             Err(error) => return Err(error),
@@ -124,10 +140,13 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         // Not WITHOUT ROWID: there, each comparison of keys on the way to a row would read a large value whole.
-        transaction.execute_batch("CREATE TABLE kv (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)")?;
+        transaction.execute_batch(
+            "CREATE TABLE kv (key TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",
+        )?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.pragma_update(None, "user_version", FORMAT)?;
     }
@@ -145,14 +164,21 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn check(connection: &Connection) -> Result<(), StoreError> {
-    let number =
-        |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(|error| failure(&error));
+    let number = |name| {
+        connection
+            .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+            .map_err(|error| failure(&error))
+    };
     let (application, format) = (number("application_id")?, number("user_version")?);
     if application != APPLICATION {
-        return Err(StoreError::Corrupt("this SQLite file belongs to another application".into()));
+        return Err(StoreError::Corrupt(
+            "this SQLite file belongs to another application".into(),
+        ));
     }
     if format != FORMAT {
-        return Err(StoreError::Corrupt(format!("tables of format {format}; this program knows format {FORMAT} only")));
+        return Err(StoreError::Corrupt(format!(
+            "tables of format {format}; this program knows format {FORMAT} only"
+        )));
     }
     Ok(())
 }
@@ -161,12 +187,18 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
 pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
     let detail = match error {
         rusqlite::Error::SqliteFailure(code, message) => {
-            format!("{} (SQLite {})", message.as_deref().unwrap_or("no detail"), code.extended_code)
+            format!(
+                "{} (SQLite {})",
+                message.as_deref().unwrap_or("no detail"),
+                code.extended_code
+            )
         }
         other => other.to_string(),
     };
     // The index beside the WAL cannot grow: the same full disk, told in another way.
-    let full = error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    let full = error
+        .sqlite_error()
+        .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
     match error.sqlite_error_code() {
         _ if full => StoreError::Full(detail),
         Some(ErrorCode::DiskFull) => StoreError::Full(detail),

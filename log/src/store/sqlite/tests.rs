@@ -8,7 +8,10 @@ use crate::store::{Guard, MemoryCoordination};
 const CHILD: &str = "STORE_TEST_CHILD";
 
 fn put(key: &str, value: Vec<u8>) -> Transaction {
-    Transaction { puts: vec![(key.into(), value.into())], ..Transaction::default() }
+    Transaction {
+        puts: vec![(key.into(), value.into())],
+        ..Transaction::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +48,10 @@ async fn transactions_share_commits() {
     assert_eq!(after.transactions - before.transactions, 300);
     assert!(after.commits - before.commits < 150, "{after:?}");
     // Nothing to write: nothing to commit.
-    let refused = Transaction { guards: vec![Guard::Absent("0".into())], ..put("x", vec![]) };
+    let refused = Transaction {
+        guards: vec![Guard::Absent("0".into())],
+        ..put("x", vec![])
+    };
     assert!(matches!(store.transact(refused).await, Outcome::Refused));
     assert_eq!(store.stats().commits, after.commits);
 }
@@ -63,20 +69,36 @@ async fn the_wal_stays_bounded() {
     let mut last = 0;
     while restarts < 3 {
         // New bytes each time: SQLite does not write what is there already.
-        let batch = (written..written + 8).map(|n| store.transact(put(&(n % 100).to_string(), vec![n as u8; 60_000])));
-        let (outcomes, rows) = tokio::join!(futures_util::future::join_all(batch), store.scan("", "", 20));
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Committed)));
+        let batch = (written..written + 8)
+            .map(|n| store.transact(put(&(n % 100).to_string(), vec![n as u8; 60_000])));
+        let (outcomes, rows) = tokio::join!(
+            futures_util::future::join_all(batch),
+            store.scan("", "", 20)
+        );
+        assert!(
+            outcomes
+                .iter()
+                .all(|outcome| matches!(outcome, Outcome::Committed))
+        );
         rows.unwrap();
         written += 8;
         let pages = store.stats().wal_pages;
         restarts += u32::from(pages < last);
         last = pages;
         largest = largest.max(pages);
-        assert!(largest < 64 * 1024 * 1024 / connection::PAGE, "{largest} pages, {restarts} restarts");
+        assert!(
+            largest < 64 * 1024 * 1024 / connection::PAGE,
+            "{largest} pages, {restarts} restarts"
+        );
     }
-    let length = std::fs::metadata(folder.path().join("db-wal")).unwrap().len();
+    let length = std::fs::metadata(folder.path().join("db-wal"))
+        .unwrap()
+        .len();
     // A frame is a page and 24 bytes; the file keeps the largest size it had.
-    assert!(length >= u64::from(largest) * u64::from(connection::PAGE), "the WAL was truncated: {length}");
+    assert!(
+        length >= u64::from(largest) * u64::from(connection::PAGE),
+        "the WAL was truncated: {length}"
+    );
 }
 
 /// A reader that never ends cannot make the WAL grow for ever, once it ends; and commits go on meanwhile.
@@ -85,7 +107,10 @@ async fn a_long_read_delays_no_commit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
     let store = Sqlite::open(&path).unwrap();
-    assert!(matches!(store.transact(put("a", vec![1])).await, Outcome::Committed));
+    assert!(matches!(
+        store.transact(put("a", vec![1])).await,
+        Outcome::Committed
+    ));
     let reader = open_reader(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT * FROM kv").unwrap();
     let round = AtomicU32::new(0);
@@ -111,7 +136,10 @@ async fn a_long_read_delays_no_commit() {
 async fn doubt_is_settled_before_a_read() {
     let folder = tempfile::tempdir().unwrap();
     let store = Sqlite::open(&folder.path().join("db")).unwrap();
-    assert!(matches!(store.transact(put("a", vec![1])).await, Outcome::Committed));
+    assert!(matches!(
+        store.transact(put("a", vec![1])).await,
+        Outcome::Committed
+    ));
     // A reader's connection keeps the WAL from being removed when the writer's is closed.
     assert!(store.get("a").await.unwrap().is_some());
     store.shared.doubtful.store(true, Ordering::Release);
@@ -119,22 +147,37 @@ async fn doubt_is_settled_before_a_read() {
     let before = store.shared.wal_pages.load(Ordering::Relaxed);
     assert_eq!(store.get("a").await.unwrap().as_deref(), Some(&[1][..]));
     assert!(!store.shared.doubtful.load(Ordering::Acquire));
-    assert!(store.shared.wal_pages.load(Ordering::Relaxed) > before, "no frame was put over what is in doubt");
-    assert!(matches!(store.transact(put("a", vec![2])).await, Outcome::Committed));
+    assert!(
+        store.shared.wal_pages.load(Ordering::Relaxed) > before,
+        "no frame was put over what is in doubt"
+    );
+    assert!(matches!(
+        store.transact(put("a", vec![2])).await,
+        Outcome::Committed
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_peoples_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE TABLE t (x)")
+        .unwrap();
     assert!(matches!(Sqlite::open(&path), Err(StoreError::Corrupt(_))));
     std::fs::write(folder.path().join("text"), vec![b'x'; 5000]).unwrap();
-    assert!(matches!(Sqlite::open(&folder.path().join("text")), Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        Sqlite::open(&folder.path().join("text")),
+        Err(StoreError::Corrupt(_))
+    ));
     assert!(Sqlite::open(&folder.path().join("absent/db")).is_err());
     let ours = folder.path().join("ours");
     drop(Sqlite::open(&ours).unwrap());
-    Connection::open(&ours).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&ours)
+        .unwrap()
+        .pragma_update(None, "user_version", 2)
+        .unwrap();
     assert!(matches!(Sqlite::open(&ours), Err(StoreError::Corrupt(_))));
 }
 
@@ -145,7 +188,10 @@ fn the_file_is_private() {
     let path = folder.path().join("db");
     let store = Sqlite::open(&path).unwrap();
     for name in ["db", "db-wal", "db-shm"] {
-        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o077, 0, "{name} {mode:o}");
     }
     drop(store);
@@ -165,7 +211,11 @@ async fn two_processes_share_a_file() {
     let store = Sqlite::open(&path).unwrap();
     let started = store.changed("slot/", Duration::from_secs(600));
     let mut child = Process::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::sqlite::tests::two_processes_share_a_file", "--nocapture"])
+        .args([
+            "--exact",
+            "store::sqlite::tests::two_processes_share_a_file",
+            "--nocapture",
+        ])
         .env(CHILD, &path)
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -173,10 +223,16 @@ async fn two_processes_share_a_file() {
     // Only the child writes until this wakes up.
     started.await;
     race(&store, b"parent", SLOTS).await;
-    let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    let status = tokio::task::spawn_blocking(move || child.wait().unwrap())
+        .await
+        .unwrap();
     assert!(status.success());
     let rows = store.scan("slot/", "", usize::MAX).await.unwrap();
-    assert!(rows.iter().map(|(key, _)| key.clone()).eq((0..rows.len()).map(|n| format!("slot/{n:06}"))));
+    assert!(
+        rows.iter()
+            .map(|(key, _)| key.clone())
+            .eq((0..rows.len()).map(|n| format!("slot/{n:06}")))
+    );
     for who in [&b"child"[..], b"parent"] {
         assert_eq!(rows.iter().filter(|(_, value)| value == who).count(), SLOTS);
     }
@@ -187,7 +243,10 @@ async fn race(store: &Sqlite, who: &'static [u8], slots: usize) {
     let (mut next, mut won) = (0, 0);
     while won < slots {
         let key = format!("slot/{next:06}");
-        let transaction = Transaction { guards: vec![Guard::Absent(key.clone())], ..put(&key, who.to_vec()) };
+        let transaction = Transaction {
+            guards: vec![Guard::Absent(key.clone())],
+            ..put(&key, who.to_vec())
+        };
         match store.transact(transaction).await {
             Outcome::Committed => won += 1,
             Outcome::Refused => {}

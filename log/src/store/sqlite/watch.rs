@@ -25,7 +25,10 @@ impl Waiters {
         if waiters.len() % 64 == 63 {
             waiters.retain(|waiter| !waiter.wake.is_closed());
         }
-        waiters.push(Waiter { prefix: prefix.into(), wake });
+        waiters.push(Waiter {
+            prefix: prefix.into(),
+            wake,
+        });
         woken
     }
 
@@ -42,7 +45,9 @@ impl Waiters {
         if waiters.is_empty() {
             return;
         }
-        for waiter in waiters.extract_if(.., |waiter| keys.clone().any(|key| key.starts_with(&waiter.prefix))) {
+        for waiter in waiters.extract_if(.., |waiter| {
+            keys.clone().any(|key| key.starts_with(&waiter.prefix))
+        }) {
             // One who no longer waits needs no wake-up.
             let _ = waiter.wake.send(());
         }

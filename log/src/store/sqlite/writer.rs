@@ -68,11 +68,24 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(path: PathBuf, commands: Receiver<Command>, shared: Arc<Shared>) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        path: PathBuf,
+        commands: Receiver<Command>,
+        shared: Arc<Shared>,
+    ) -> Result<Self, StoreError> {
         let patience = Patience::new();
         let checkpoints = Checkpoints::start(path.clone(), shared.clone(), patience.clone())?;
         let (connection, version, poll) = (None, None, POLL.0);
-        let mut writer = Self { path, commands, shared, patience, checkpoints, connection, version, poll };
+        let mut writer = Self {
+            path,
+            commands,
+            shared,
+            patience,
+            checkpoints,
+            connection,
+            version,
+            poll,
+        };
         writer.connect()?;
         Ok(writer)
     }
@@ -84,7 +97,12 @@ impl Writer {
             while let Some(command) = next {
                 match command {
                     Command::Transact(job) => {
-                        bytes += job.transaction.puts.iter().map(|(_, value)| value.len()).sum::<usize>();
+                        bytes += job
+                            .transaction
+                            .puts
+                            .iter()
+                            .map(|(_, value)| value.len())
+                            .sum::<usize>();
                         jobs.push(job);
                     }
                     Command::Settle(answer) => settle.push(answer),
@@ -93,7 +111,11 @@ impl Writer {
                     Command::Doubt => self.connection = None,
                 }
                 let room = jobs.len() < GROUP && bytes < GROUP_BYTES;
-                next = if room { self.commands.try_recv().ok() } else { None };
+                next = if room {
+                    self.commands.try_recv().ok()
+                } else {
+                    None
+                };
             }
             for answer in settle {
                 // One who no longer waits needs no answer.
@@ -130,7 +152,9 @@ impl Writer {
 
     /// Wakes all waiters if another process has committed since the last look.
     fn look(&mut self) {
-        let Some(connection) = &self.connection else { return };
+        let Some(connection) = &self.connection else {
+            return;
+        };
         let version = connection
             .prepare_cached("PRAGMA data_version")
             .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(0)))
@@ -150,14 +174,20 @@ impl Writer {
         let mut connection = open_writer(&self.path, &self.patience)?;
         let shared = self.shared.clone();
         let hook = move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-            shared.wal_pages.store(pages.unsigned_abs(), Ordering::Relaxed);
+            shared
+                .wal_pages
+                .store(pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
         };
-        connection.wal_hook(Some(hook)).map_err(|error| failure(&error))?;
+        connection
+            .wal_hook(Some(hook))
+            .map_err(|error| failure(&error))?;
         if self.shared.doubtful.load(Ordering::Acquire) {
             // Its frames, if they are there, end with this commit's: it is put either after them or over them.
             let barrier = format!("BEGIN IMMEDIATE; PRAGMA user_version = {FORMAT}; COMMIT");
-            connection.execute_batch(&barrier).map_err(|error| failure(&error))?;
+            connection
+                .execute_batch(&barrier)
+                .map_err(|error| failure(&error))?;
             self.shared.doubtful.store(false, Ordering::Release);
         }
         self.connection = Some(connection);
@@ -171,13 +201,24 @@ impl Writer {
     fn commit(&mut self, jobs: Vec<Job>) {
         match self.attempt(&jobs) {
             Ok(applied) => {
-                let keys = jobs.iter().zip(&applied).filter(|(_, applied)| **applied).flat_map(|(job, _)| {
-                    let puts = job.transaction.puts.iter().map(|(key, _)| key.as_str());
-                    puts.chain(job.transaction.deletes.iter().map(String::as_str))
-                });
+                let keys = jobs
+                    .iter()
+                    .zip(&applied)
+                    .filter(|(_, applied)| **applied)
+                    .flat_map(|(job, _)| {
+                        let puts = job.transaction.puts.iter().map(|(key, _)| key.as_str());
+                        puts.chain(job.transaction.deletes.iter().map(String::as_str))
+                    });
                 self.shared.waiters.changed(keys);
                 for (job, applied) in jobs.into_iter().zip(applied) {
-                    answer(job, if applied { Outcome::Committed } else { Outcome::Refused });
+                    answer(
+                        job,
+                        if applied {
+                            Outcome::Committed
+                        } else {
+                            Outcome::Refused
+                        },
+                    );
                 }
             }
             Err(Failure::Definite(StoreError::Busy(detail))) => {
@@ -211,17 +252,29 @@ impl Writer {
     fn attempt(&mut self, jobs: &[Job]) -> Result<Vec<bool>, Failure> {
         self.connect().map_err(Failure::Definite)?;
         let Some(connection) = &self.connection else {
-            return Err(Failure::Definite(StoreError::Io("the store is not open".into())));
+            return Err(Failure::Definite(StoreError::Io(
+                "the store is not open".into(),
+            )));
         };
-        let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        let run = |sql| {
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.execute([]))
+        };
         let verdicts = run("BEGIN IMMEDIATE")
             .map_err(|error| failure(&error))
-            .and_then(|_| jobs.iter().map(|job| apply(connection, &job.transaction)).collect::<Result<Vec<_>, _>>());
+            .and_then(|_| {
+                jobs.iter()
+                    .map(|job| apply(connection, &job.transaction))
+                    .collect::<Result<Vec<_>, _>>()
+            });
         let applied = match verdicts {
             // Nothing to commit: no sync.
             Ok(applied) if !applied.contains(&true) => {
                 self.roll_back();
-                self.shared.transactions.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+                self.shared
+                    .transactions
+                    .fetch_add(jobs.len() as u64, Ordering::Relaxed);
                 return Ok(applied);
             }
             Ok(applied) => applied,
@@ -233,7 +286,10 @@ impl Writer {
         if let Err(error) = run("COMMIT") {
             let reason = failure(&error);
             // A commit is valid from its last frame on. These two say that that frame was not written.
-            let definite = matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy));
+            let definite = matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
+            );
             if definite {
                 self.roll_back();
                 return Err(Failure::Definite(reason));
@@ -241,7 +297,9 @@ impl Writer {
             return Err(Failure::Unknown(reason));
         }
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.shared.transactions.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+        self.shared
+            .transactions
+            .fetch_add(jobs.len() as u64, Ordering::Relaxed);
         if self.shared.waiters.any() {
             self.look();
         }
@@ -299,12 +357,17 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
         statement.exists([key])
     };
     let number = |key: &str| {
-        let mut statement = connection.prepare_cached("SELECT substr(value, 1, 8) FROM kv WHERE key = ?1")?;
+        let mut statement =
+            connection.prepare_cached("SELECT substr(value, 1, 8) FROM kv WHERE key = ?1")?;
         // SQLite has no empty part of a blob: NULL.
-        statement.query_row([key], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()
+        statement
+            .query_row([key], |row| row.get::<_, Option<Vec<u8>>>(0))
+            .optional()
     };
     match guard {
-        Guard::Absent(key) => present(key).map(|present| !present).map_err(|error| failure(&error)),
+        Guard::Absent(key) => present(key)
+            .map(|present| !present)
+            .map_err(|error| failure(&error)),
         Guard::Present(key) => present(key).map_err(|error| failure(&error)),
         Guard::AtMost(key, most) => match number(key).map_err(|error| failure(&error))? {
             None => Ok(true),
@@ -314,8 +377,12 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
             let mut statement = connection
                 .prepare_cached("SELECT key FROM kv WHERE key >= ?1 ORDER BY key LIMIT 1")
                 .map_err(|error| failure(&error))?;
-            let first = statement.query_row([prefix.max(from)], |row| row.get::<_, String>(0)).optional();
-            Ok(first.map_err(|error| failure(&error))?.is_none_or(|key| !key.starts_with(prefix)))
+            let first = statement
+                .query_row([prefix.max(from)], |row| row.get::<_, String>(0))
+                .optional();
+            Ok(first
+                .map_err(|error| failure(&error))?
+                .is_none_or(|key| !key.starts_with(prefix)))
         }
     }
 }
@@ -324,6 +391,9 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
 pub(in crate::store) fn at_most(key: &str, value: &[u8], most: u64) -> Result<bool, StoreError> {
     match value.first_chunk() {
         Some(first) => Ok(u64::from_be_bytes(*first) <= most),
-        None => Err(StoreError::Corrupt(format!("{key}: {} bytes where a number is expected", value.len()))),
+        None => Err(StoreError::Corrupt(format!(
+            "{key}: {} bytes where a number is expected",
+            value.len()
+        ))),
     }
 }
