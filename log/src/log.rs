@@ -342,7 +342,6 @@ impl Core {
         if (index + 1) * TILE_WIDTH <= published {
             return self.objects.get(&whole).await;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
         let partial = TilePath::entries(index, (published % TILE_WIDTH) as u16);
         match self
             .objects

@@ -50,11 +50,6 @@ impl Histogram {
     pub fn observe(&self, value: f64) {
         let at = self.bounds.partition_point(|bound| *bound < value);
         self.counts[at].fetch_add(1, Relaxed);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "observations are small and positive"
-        )]
         self.sum_micros.fetch_add((value * 1e6) as u64, Relaxed);
     }
     /// Upper bounds; one more bucket has none.
@@ -67,7 +62,6 @@ impl Histogram {
     }
     /// Sum of all observations.
     pub fn sum(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a metric")]
         let micros = self.sum_micros.load(Relaxed) as f64;
         micros / 1e6
     }

@@ -1,5 +1,7 @@
 //! The engine on its embedded stores: what is acknowledged stays, at its index, through rotations, freezes and restarts.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tlog::Hash;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::pending::{Held, Pending};
+use super::pending::{Held, Pending, Step};
 use super::tree::{ShardTree, TileBytes};
 use crate::log::Core;
 use crate::order::batch;
@@ -60,7 +60,7 @@ pub struct Fetch {
     /// The log.
     pub core: Arc<Core>,
     /// Slots to integrate.
-    pub slots: mpsc::UnboundedReceiver<(Arc<Slot>, Arc<State>)>,
+    pub slots: mpsc::UnboundedReceiver<Step>,
     /// Requests for cuts.
     pub cuts: mpsc::Receiver<oneshot::Sender<Cut>>,
     /// Oldest first.

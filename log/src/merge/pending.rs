@@ -35,18 +35,21 @@ pub struct Held {
     pub bytes: OnceLock<Bytes>,
 }
 
+/// A slot and the state after it.
+pub type Step = (Arc<Slot>, Arc<State>);
+
 /// All ordered slots of one log that are not published.
 #[derive(Debug)]
 pub struct Pending {
     held: RwLock<BTreeMap<u64, Arc<Held>>>,
     bytes: AtomicUsize,
-    queue: mpsc::UnboundedSender<(Arc<Slot>, Arc<State>)>,
+    queue: mpsc::UnboundedSender<Step>,
 }
 
 impl Pending {
     /// An empty one, and the integrator's end of the queue. The queue is unbounded because what is in it is decided already;
     /// admission bounds it, by [`Pending::bytes`].
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<(Arc<Slot>, Arc<State>)>) {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Step>) {
         let (queue, receiver) = mpsc::unbounded_channel();
         (
             Self {

@@ -198,7 +198,6 @@ async fn resume(core: &Core, name: &str, row: Option<&Published>) -> Result<Shar
             tiles.insert(path, hashes);
         }
     }
-    #[expect(clippy::cast_possible_truncation, reason = "below 256")]
     let edge = TilePath::entries(
         row.size / TILE_WIDTH,
         ((row.size % TILE_WIDTH) as u16).max(1),

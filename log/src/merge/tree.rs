@@ -50,7 +50,6 @@ impl ShardTree {
                 break;
             }
             let (index, width) = (at / TILE_WIDTH, at % TILE_WIDTH);
-            #[expect(clippy::cast_possible_truncation, reason = "below 256")]
             let hashes = if width == 0 {
                 Vec::new()
             } else {
@@ -108,7 +107,6 @@ impl ShardTree {
     pub fn partials(&self) -> Vec<TileBytes> {
         let mut out = Vec::new();
         for (level, Level { index, hashes }) in (0u8..).zip(&self.levels) {
-            #[expect(clippy::cast_possible_truncation, reason = "below 256")]
             let width = hashes.len() as u16;
             if width > 0 {
                 if level == 0 {

@@ -10,7 +10,6 @@ pub struct Torn;
 
 /// Appends an entry of at most 65,535 bytes; admission has checked the length.
 pub fn push(out: &mut BytesMut, entry: &[u8]) {
-    #[expect(clippy::cast_possible_truncation, reason = "at most 65,535")]
     out.extend_from_slice(&(entry.len() as u16).to_be_bytes());
     out.extend_from_slice(entry);
 }

@@ -396,7 +396,8 @@ fn slots_that_do_not_follow_are_refused() {
     let view = opened(&tokens);
     let good = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
     assert!(view.state.apply(&good, Hash([0; 32])).is_ok());
-    let spoil: [(&str, fn(&mut Slot)); 8] = [
+    type Spoil = (&'static str, fn(&mut Slot));
+    let spoil: [Spoil; 8] = [
         ("claims", |s| s.number += 1),
         ("starts at", |s| s.start += 1),
         ("time", |s| s.time = 0),
