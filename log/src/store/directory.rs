@@ -85,21 +85,25 @@ impl Directory {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self
-            .threads
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| StoreError::Io(error.to_string()))?;
-        let inner = self.inner.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            // The permit lives as long as the thread works, even when nobody waits for the answer any more.
-            let _permit = permit;
-            work(&inner)
+        let (threads, inner) = (self.threads.clone(), self.inner.clone());
+        // A task of its own: a caller that is not polled for a while, such as one of many that read ahead, must not sit
+        // on a permit that the one who is polled waits for.
+        let task = tokio::spawn(async move {
+            let permit = threads.acquire_owned().await;
+            let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;
+            let work = tokio::task::spawn_blocking(move || {
+                // The permit lives as long as the thread works, even when nobody waits for the answer any more.
+                let _permit = permit;
+                work(&inner)
+            });
+            work.await.map_err(cut_short)?
         });
-        task.await
-            .map_err(|error| StoreError::Io(format!("file work was cut short: {error}")))?
+        task.await.map_err(cut_short)?
     }
+}
+
+fn cut_short(error: tokio::task::JoinError) -> StoreError {
+    StoreError::Io(format!("file work was cut short: {error}"))
 }
 
 impl Objects for Directory {

@@ -261,31 +261,35 @@ impl Readers {
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self
-            .permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|error| StoreError::Io(error.to_string()))?;
         let readers = self.clone();
-        let task = tokio::task::spawn_blocking(move || {
-            // The permit lives as long as the thread works, even when nobody waits for the answer any more.
-            let _permit = permit;
-            let idle = readers.lock().pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => open_reader(&readers.path)?,
-            };
-            // A connection that failed is closed, not reused: its state is not worth guessing.
-            let value = read(&connection).map_err(|error| failure(&error))?;
-            readers.lock().push(connection);
-            Ok(value)
+        // A task of its own: a caller that is not polled for a while, such as one of many that read ahead, must not sit
+        // on a permit that the one who is polled waits for.
+        let task = tokio::spawn(async move {
+            let permit = readers.permits.clone().acquire_owned().await;
+            let permit = permit.map_err(|error| StoreError::Io(error.to_string()))?;
+            let work = tokio::task::spawn_blocking(move || {
+                // The permit lives as long as the thread works, even when nobody waits for the answer any more.
+                let _permit = permit;
+                let idle = readers.lock().pop();
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => open_reader(&readers.path)?,
+                };
+                // A connection that failed is closed, not reused: its state is not worth guessing.
+                let value = read(&connection).map_err(|error| failure(&error))?;
+                readers.lock().push(connection);
+                Ok(value)
+            });
+            work.await.map_err(cut_short)?
         });
-        task.await
-            .map_err(|error| StoreError::Io(format!("a read was cut short: {error}")))?
+        task.await.map_err(cut_short)?
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn cut_short(error: tokio::task::JoinError) -> StoreError {
+    StoreError::Io(format!("a read was cut short: {error}"))
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
 use super::{commit, failed, must, transaction};
 use crate::store::fault::{Fault, Faults, FaultyCoordination};
@@ -27,6 +29,7 @@ pub async fn coordination(make: impl Fn() -> Arc<dyn Coordination>) {
     one_winner(make()).await;
     slots(make()).await;
     scans_are_complete(make()).await;
+    ahead(make()).await;
     unknown_outcomes(make()).await;
     changes(&make(), None).await;
     time(make()).await;
@@ -91,6 +94,17 @@ pub async fn coordination_shared(open: impl Fn() -> Arc<dyn Coordination>) {
     let before = must(a.scan("", "", usize::MAX).await);
     drop((a, b));
     assert_eq!(must(open().scan("", "", usize::MAX).await), before);
+}
+
+/// Reads that were begun and are not polled hold up nobody.
+async fn ahead(store: Store) {
+    assert!(commit(&store, &[], &[("ahead", b"1")], &[]).await);
+    let mut begun: FuturesUnordered<_> = (0..100).map(|_| store.get("ahead")).collect();
+    for _ in 0..50 {
+        assert!(begun.next().await.is_some());
+        assert!(must(store.get("ahead").await).is_some());
+    }
+    assert!(commit(&store, &[], &[], &["ahead"]).await);
 }
 
 async fn values(store: Store) {

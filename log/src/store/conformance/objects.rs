@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
 use super::{failed, must};
 use crate::store::fault::{Fault, Faults, FaultyObjects};
@@ -17,6 +19,7 @@ pub async fn objects(make: impl Fn() -> Arc<dyn Objects>) {
     listing(make()).await;
     paths(make()).await;
     together(make()).await;
+    ahead(make()).await;
     pruning(make()).await;
     faults(make()).await;
 }
@@ -51,6 +54,17 @@ pub async fn objects_shared(open: impl Fn() -> Arc<dyn Objects>) {
     for (path, bytes) in same() {
         assert_eq!(must(again.get(&path).await), Some(bytes));
     }
+}
+
+/// Calls that were begun and are not polled hold up nobody.
+async fn ahead(store: Store) {
+    must(store.put(vec![("ahead".into(), Bytes::from("1"))]).await);
+    let mut begun: FuturesUnordered<_> = (0..100).map(|_| store.get("ahead")).collect();
+    for _ in 0..50 {
+        assert!(begun.next().await.is_some());
+        assert!(must(store.get("ahead").await).is_some());
+    }
+    must(store.delete(vec!["ahead".into()]).await);
 }
 
 async fn values(store: Store) {
