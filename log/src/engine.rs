@@ -540,6 +540,12 @@ impl Engine {
 
     /// Takes no more writes, commits what is queued, publishes what is ordered, and stops.
     pub async fn shutdown(&self) {
+        // First the heart: it would find the logs missing and open them again.
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
         let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
         let logs: Vec<Opened> = logs.into_values().collect();
         logs.iter().for_each(|l| l.log.core.batcher.close());
@@ -549,8 +555,6 @@ impl Engine {
             let _ = log.sth.await;
             log.others.iter().for_each(JoinHandle::abort);
         }
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.iter().for_each(JoinHandle::abort);
         let goodbye = Transaction {
             deletes: vec![format!("{REPLICAS}{}", self.id)],
             ..Transaction::default()

@@ -199,6 +199,9 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
     let two = log.append(Bytes::from_static(b"two")).await.unwrap();
     assert_eq!((two.index, &*two.shard, two.leaf_index), (1, "a", 1));
     engine.shutdown().await;
+    assert!(engine.logs().is_empty());
+    let late = log.append(Bytes::from_static(b"late")).await;
+    assert_eq!(late, Err(AppendError::ShuttingDown));
 }
 
 #[tokio::test(flavor = "multi_thread")]
