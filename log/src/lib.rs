@@ -13,20 +13,23 @@ pub mod change;
 mod engine;
 pub mod fsck;
 mod halt;
+mod history;
 
 mod log;
 pub mod merge;
 mod metrics;
 pub mod order;
+mod read;
 pub mod record;
 pub mod shard;
+mod status;
 pub mod store;
 
-pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, HistoryRecord, Request};
+pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Request};
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
-pub use log::{
-    AppendError, Appended, Condition, EntryRecord, Inclusion, Log, ReadError, ShardView, Status,
-    Watermarks,
-};
+pub use history::HistoryRecord;
+pub use log::{AppendError, Appended, Log};
 pub use metrics::{Gauge, Histogram, LogMetrics};
+pub use read::{EntryRecord, Inclusion, ReadError};
 pub use shard::keys::Kek;
+pub use status::{Condition, ShardView, Status, Watermarks};

@@ -52,7 +52,14 @@ impl EngineHost {
             Some(key) => key,
             None => fresh_key()?,
         };
-        let operation = operation_id(log.name(), &caller.actor, &key);
+        let asked = log::Caller {
+            actor: caller.actor.clone(),
+            idempotency_key: Some(key),
+        };
+        let operation = asked
+            .operation(log.name())
+            .map(|token| token.to_string())
+            .unwrap_or_default();
         let intent = Intent {
             operation: operation.clone(),
             log: log.name().to_owned(),
@@ -63,10 +70,6 @@ impl EngineHost {
             time: now(),
         };
         let audit_index = self.audit.intent(intent).await?;
-        let asked = log::Caller {
-            actor: caller.actor.clone(),
-            idempotency_key: Some(key),
-        };
         let outcome = log.change(request, asked).await;
         self.audit.outcome(&operation, audit_index, &outcome).await;
         let applied = outcome.map_err(convert::change_error)?;
@@ -143,18 +146,6 @@ fn state(operation: &Operation) -> OperationState {
     } else {
         OperationState::Done
     }
-}
-
-/// The engine's name for an operation: the first half of a SHA-256 over log, actor and key, each behind its length.
-fn operation_id(log: &str, actor: &str, key: &str) -> String {
-    let mut bytes = Vec::new();
-    for part in [log, actor, key] {
-        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    let mut id = log::record::digest(&bytes).to_string();
-    id.truncate(32);
-    id
 }
 
 fn fresh_key() -> Result<String, HostError> {

@@ -1,0 +1,176 @@
+//! A log as it stands, for those who look: condition, positions, shards, the running configuration.
+
+use config::{LogConfig, ShardState};
+use tlog::Hash;
+
+use crate::log::Log;
+use crate::order::state::{Gate, Phase};
+
+/// A log's condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Takes writes.
+    Open,
+    /// About to freeze.
+    Closing,
+    /// Takes no writes.
+    Frozen,
+    /// Stopped on this replica.
+    Halted,
+}
+
+/// Positions, as global indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Decided and durable.
+    pub ordered: u64,
+    /// In the trees.
+    pub integrated: u64,
+    /// Under signed checkpoints.
+    pub published: u64,
+}
+
+/// A shard, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardView {
+    /// Name.
+    pub name: String,
+    /// State; the active one shows as frozen while the log is.
+    pub state: ShardState,
+    /// Tree ID.
+    pub tree_id: u64,
+    /// Checkpoint origin.
+    pub origin: String,
+    /// Verifier key.
+    pub vkey: String,
+    /// Global index of its first entry, once open.
+    pub start_index: Option<u64>,
+    /// Entries ordered into it, once open.
+    pub length: Option<u64>,
+    /// Entries under its checkpoint.
+    pub published: Option<u64>,
+    /// Root of its checkpoint.
+    pub root: Option<Hash>,
+}
+
+/// A log as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Name.
+    pub log: String,
+    /// Condition.
+    pub condition: Condition,
+    /// Why halted, since when frozen, or what holds publication up.
+    pub reason: Option<String>,
+    /// Running generation.
+    pub generation: u64,
+    /// Its entity tag.
+    pub etag: String,
+    /// Positions.
+    pub watermarks: Watermarks,
+    /// Last publication, milliseconds since the Unix epoch.
+    pub published_at_ms: Option<u64>,
+    /// Oldest first.
+    pub shards: Vec<ShardView>,
+}
+
+impl Log {
+    /// The log as it stands.
+    pub fn status(&self) -> Status {
+        let core = &self.core;
+        let state = core.order.state();
+        let running = core.running.load_full();
+        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        let shards: Vec<ShardView> = state
+            .shards
+            .iter()
+            .map(|shard| {
+                let signed = core
+                    .shards
+                    .get(&state, &shard.identity.name)
+                    .and_then(|s| s.signed.load_full());
+                ShardView {
+                    name: shard.identity.name.clone(),
+                    state: match shard.phase {
+                        Phase::Planned => ShardState::Planned,
+                        Phase::Active { .. } if frozen => ShardState::Frozen,
+                        Phase::Active { .. } => ShardState::Active,
+                        Phase::Frozen { .. } => ShardState::Frozen,
+                    },
+                    tree_id: shard.identity.tree_id,
+                    origin: shard.identity.origin.clone(),
+                    vkey: shard.identity.vkey.clone(),
+                    start_index: shard.start(),
+                    length: state.length(shard),
+                    published: signed
+                        .as_ref()
+                        .map(|s| s.at.size)
+                        .or(shard.start().map(|_| 0)),
+                    root: signed.map(|s| s.at.root),
+                }
+            })
+            .collect();
+        let (condition, reason) = match (core.halt.reason(), state.gate) {
+            (Some(reason), _) => (Condition::Halted, Some(reason)),
+            (None, Gate::Open) => (Condition::Open, core.trouble().map(|(why, _)| why)),
+            (None, Gate::Closing) => (Condition::Closing, None),
+            (None, Gate::Frozen { slot, .. }) => {
+                (Condition::Frozen, Some(format!("frozen in slot {slot}")))
+            }
+        };
+        let published_at_ms = state.shards.iter().rev().find_map(|shard| {
+            core.shards
+                .get(&state, &shard.identity.name)?
+                .signed
+                .load()
+                .as_ref()
+                .map(|s| s.at.time)
+        });
+        Status {
+            log: core.name.clone(),
+            condition,
+            reason,
+            generation: running.generation,
+            etag: running.document.etag(running.generation),
+            watermarks: Watermarks {
+                ordered: state.size,
+                integrated: core.metrics.integrated.get(),
+                published: *core.published.borrow(),
+            },
+            published_at_ms,
+            shards,
+        }
+    }
+
+    /// The running configuration, with the fields that the server fills in.
+    pub fn config(&self) -> LogConfig {
+        let state = self.core.order.state();
+        let running = self.core.running.load_full();
+        let mut document = (*running.document).clone();
+        document.generation = Some(running.generation);
+        for shard in &mut document.shards {
+            let Some(known) = state
+                .shards
+                .iter()
+                .find(|s| s.identity.name == shard.name.as_str())
+            else {
+                continue;
+            };
+            shard.tree_id = Some(known.identity.tree_id.to_string());
+            shard.vkey = Some(known.identity.vkey.clone());
+            shard.start_index = known.start();
+            if let Phase::Frozen { length, .. } = known.phase {
+                shard.length = Some(length);
+                let signed = self
+                    .core
+                    .shards
+                    .get(&state, &known.identity.name)
+                    .and_then(|s| s.signed.load_full());
+                shard.root_hash = signed
+                    .filter(|s| s.at.size == length)
+                    .map(|s| s.at.root.to_string());
+            }
+        }
+        document
+    }
+}
