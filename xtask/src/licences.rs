@@ -71,7 +71,9 @@ pub(crate) fn check() -> Result<bool> {
         "--no-dedupe",
     ]);
     tree.args(["--target", target, "--format", "{p}|{l}|{r}"]);
-    let mut packages: Vec<String> = output(&mut tree)?.lines().map(str::to_owned).collect();
+    let tree = output(&mut tree)?;
+    // An empty line stands between the trees of two crates of the workspace.
+    let mut packages: Vec<&str> = tree.lines().filter(|line| !line.is_empty()).collect();
     packages.sort_unstable();
     packages.dedup();
     let mut good = true;
