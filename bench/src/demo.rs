@@ -251,7 +251,10 @@ fn note(what: &str) {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    let lines = text.trim_end().lines();
+    lines
+        .map(|line| format!("{}\n", format!("  {line}").trim_end()))
+        .collect()
 }
 
 fn ms(time: Duration) -> String {
