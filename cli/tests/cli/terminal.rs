@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use crate::runner::Bench;
 
@@ -53,6 +54,12 @@ fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
             Ok(bytes) => seen.extend(bytes),
             Err(_) => break,
         }
+    }
+    // A key typed before the question listens for single keys is the terminal's: Ctrl-C would be lost.
+    let listens =
+        || tcgetattr(&keyboard).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON));
+    while !keys.is_empty() && !listens() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
     }
     let _ = keyboard.write_all(keys.as_bytes());
     let code = child.wait().unwrap().code();
