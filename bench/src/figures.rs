@@ -124,7 +124,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
                 Some(false) => "NO",
                 None => "",
             };
-            let value = format!("{} {}", shown(figure.value), figure.unit);
+            let value = format!("{} {}", shown(figure.value), figure.unit)
+                .trim_end()
+                .to_owned();
             vec![
                 name.clone(),
                 figure.what.clone(),

@@ -13,12 +13,14 @@ use tests::{skip, wait};
 use crate::{Done, folder};
 
 /// What fails: the system calls, and the errors that a disk gives.
-const FILE: [&str; 5] = [
+const FILE: [&str; 7] = [
     "fsync,fdatasync",
     "pwrite64",
+    "pread64",
     "openat",
     "rename,renameat,renameat2",
     "mkdir,mkdirat,unlink,unlinkat",
+    "ftruncate,fallocate,fstat,newfstatat",
 ];
 const ERRORS: [&str; 2] = ["EIO", "ENOSPC"];
 /// Which call of a thread fails (`strace` counts for each thread).
@@ -32,13 +34,25 @@ fn able() -> bool {
     tried.is_ok_and(|output| output.status.success())
 }
 
-/// The `n`th sample of all: neighbours differ in everything.
+/// The `n`th of all combinations, in an order in which neighbours differ in everything.
 fn sample(n: u64) -> (&'static str, &'static str, u32) {
-    let pick = |list_length: usize, divisor: u64| (n / divisor % list_length as u64) as usize;
-    let calls = FILE[pick(FILE.len(), 1)];
-    let error = ERRORS[(n + n / FILE.len() as u64) as usize % ERRORS.len()];
-    let when = WHEN[(n * 7 / FILE.len() as u64 + n) as usize % WHEN.len()];
-    (calls, error, when)
+    const ALL: usize = FILE.len() * ERRORS.len() * WHEN.len();
+    /// A prime that does not divide the number of combinations: every one comes up once in that many.
+    const STRIDE: usize = 103;
+    let at = n as usize * STRIDE % ALL;
+    let (calls, rest) = (at % FILE.len(), at / FILE.len());
+    (
+        FILE[calls],
+        ERRORS[rest % ERRORS.len()],
+        WHEN[rest / ERRORS.len()],
+    )
+}
+
+#[test]
+fn every_combination_comes_up() {
+    let all = (FILE.len() * ERRORS.len() * WHEN.len()) as u64;
+    let seen: std::collections::HashSet<_> = (0..all).map(sample).collect();
+    assert_eq!(seen.len() as u64, all);
 }
 
 /// One run with one failure; whether it was hit. The report of what the writers heard goes to the ledger.

@@ -64,6 +64,7 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
         ..Plan::synthetic(logd.address, 8, "full")
     };
     let load = Load::start(plan);
+    // The probe is the writer that must hear 507; those of the load may be stopped before their next try.
     wait::until("the disk is full", || {
         let answer = logd.http().post("/dev/add", &[], b"probe of a full disk")?;
         ensure!(
@@ -82,12 +83,6 @@ fn writes_stop_reads_go_on_and_it_recovers() -> Done {
         );
         ensure!(expected, "{write:?} {:?}", report.complaints);
     }
-    ensure!(
-        report
-            .all()
-            .any(|write| write.outcome == Outcome::Refused(507)),
-        "507 is what writers hear"
-    );
 
     // Reads go on.
     ensure!(
