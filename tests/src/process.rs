@@ -69,8 +69,8 @@ pub struct Start {
     pub wrapper: Vec<String>,
     /// More arguments.
     pub arguments: Vec<String>,
-    /// More environment.
-    pub environment: Vec<(String, String)>,
+    /// `logd serve` with this settings file, instead of `logd dev`.
+    pub settings: Option<PathBuf>,
 }
 
 /// A running `logd dev`; killed when dropped.
@@ -121,19 +121,20 @@ impl Logd {
             }
             None => Command::new(&logd),
         };
-        command
-            .args([
-                "dev",
-                "--listen",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-                "--dir",
-            ])
-            .arg(directory);
-        command
-            .args(&how.arguments)
-            .envs(how.environment.iter().map(|(k, v)| (k, v)));
+        match &how.settings {
+            Some(settings) => command.args(["serve", "--config"]).arg(settings),
+            None => command
+                .args([
+                    "dev",
+                    "--listen",
+                    "127.0.0.1:0",
+                    "--admin",
+                    "127.0.0.1:0",
+                    "--dir",
+                ])
+                .arg(directory),
+        };
+        command.args(&how.arguments);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -329,12 +330,19 @@ fn tail(path: &Path) -> String {
     lines[lines.len().saturating_sub(25)..].join("\n")
 }
 
-/// `logd ready: log dev at http://127.0.0.1:PORT/dev, admin https://127.0.0.1:PORT, contexts in DIR/logctl.toml`
+/// `logd ready: log dev at http://127.0.0.1:PORT/dev, admin https://127.0.0.1:PORT, contexts in DIR/logctl.toml`, and of
+/// `logd serve` `logd ready: http://127.0.0.1:PORT, admin https://127.0.0.1:PORT`.
 fn parse_ready(line: &str) -> Result<(SocketAddr, String)> {
     let rest = line
-        .strip_prefix("logd ready: log dev at http://")
-        .context("does not name the log dev")?;
-    let (address, rest) = rest
+        .strip_prefix("logd ready: ")
+        .context("not a ready line")?;
+    let Some(rest) = rest.strip_prefix("log dev at ") else {
+        let (url, admin) = rest
+            .split_once(", admin ")
+            .context("does not name the admin endpoint")?;
+        return Ok((address(url)?, admin.to_owned()));
+    };
+    let (url, rest) = rest
         .split_once("/dev, admin ")
         .context("does not name the admin endpoint")?;
     let (admin, contexts) = rest
@@ -344,7 +352,14 @@ fn parse_ready(line: &str) -> Result<(SocketAddr, String)> {
         contexts.ends_with("logctl.toml"),
         "contexts are not in a logctl.toml"
     );
-    Ok((address.parse()?, admin.to_owned()))
+    Ok((address(url)?, admin.to_owned()))
+}
+
+fn address(url: &str) -> Result<SocketAddr> {
+    Ok(url
+        .strip_prefix("http://")
+        .context("not an http:// address")?
+        .parse()?)
 }
 
 /// What a command answered.
@@ -468,6 +483,9 @@ mod tests {
         let (address, admin) = parse_ready(line).unwrap();
         assert_eq!(address, "127.0.0.1:7070".parse().unwrap());
         assert_eq!(admin, "https://127.0.0.1:7071");
+        assert!(
+            parse_ready("logd ready: http://127.0.0.1:7070, admin https://127.0.0.1:7071").is_ok()
+        );
         assert!(parse_ready("logd ready: log other at http://127.0.0.1:7070/other").is_err());
     }
 }

@@ -259,3 +259,36 @@ fn a_restart_keeps_everything() -> Done {
     logctl(folder.path(), &["shard", "verify"])?.expect_code(0)?;
     Ok(())
 }
+
+#[test]
+fn settings_in_a_file_serve_the_same_log() -> Done {
+    let example = tests::process::logd(&["config", "example"])?
+        .expect_code(0)?
+        .stdout;
+    ensure!(
+        example.lines().any(|line| line.starts_with('#')),
+        "the example is commented: {example}"
+    );
+    let folder = folder()?;
+    let logd = Logd::start(folder.path())?;
+    logd.add(b"one")?;
+    ensure!(logd.terminate()?.success(), "stops");
+    // What `logd dev` wrote down about itself is enough to serve the log without it.
+    let how = Start {
+        settings: Some(folder.path().join("logd.toml")),
+        ..Start::default()
+    };
+    let logd = Logd::start_as(folder.path(), &how)?;
+    ensure!(logd.add(b"two")? == 1, "the same log");
+    audit(&logd, [])?;
+    ensure!(logd.terminate()?.success(), "stops");
+    let broken = folder.path().join("broken.toml");
+    std::fs::write(&broken, "[data]\nlisten = 7\n")?;
+    let path = broken.to_str().context("UTF-8")?;
+    let refused = tests::process::logd(&["serve", "--config", path])?.expect_code(2)?;
+    ensure!(
+        refused.stderr.contains("broken.toml"),
+        "says which file: {refused:?}"
+    );
+    Ok(())
+}

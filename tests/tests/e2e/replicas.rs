@@ -4,6 +4,7 @@ use anyhow::ensure;
 use tests::auditor::Auditor;
 use tests::load::{Load, Plan};
 use tests::process::{Logd, logctl};
+use tests::wait;
 
 use crate::{Done, audit, folder};
 
@@ -30,10 +31,16 @@ fn two_servers_write_one_log() -> Done {
         reports.push(report);
     }
     let total: u64 = reports.iter().map(tests::load::Report::acknowledged).sum();
+    // What the other one has ordered, each learns by itself.
+    for logd in [&first, &second] {
+        wait::until("both know all of it", || {
+            Ok((logd.settled()? >= total).then_some(()))
+        })?;
+    }
     let audited = audit(&first, reports)?;
     ensure!(audited.entries == total, "{audited:?} of {total}");
     // The other one serves the very same log.
-    ensure!(second.settled()? == total, "both know all of it");
+    ensure!(second.settled()? == total, "both know the same");
     let mut other = Vec::new();
     Auditor::default().audit(&mut second.served(), &second.shards()?, |found| {
         other.push(found.leaf);
@@ -72,5 +79,30 @@ fn one_server_goes_on_when_the_other_is_killed() -> Done {
     audit(&second, [dead, report])?;
     second.kill()?;
     tests::verify::clean(folder.path())?;
+    Ok(())
+}
+
+#[test]
+fn what_one_server_acknowledged_the_other_reads() -> Done {
+    let folder = folder()?;
+    let servers = [Logd::start(folder.path())?, Logd::start(folder.path())?];
+    for n in 0..40usize {
+        let (writer, reader) = (&servers[n % 2], &servers[(n + 1) % 2]);
+        let entry = format!("entry {n}");
+        ensure!(
+            writer.add(entry.as_bytes())? == n as u64,
+            "one order for both"
+        );
+        let read = reader
+            .http()
+            .get(&format!("/dev/entries/{n}"), &[])?
+            .expect_status(200)?;
+        ensure!(
+            read.body == entry.as_bytes(),
+            "entry {n} is {:?}",
+            read.text()
+        );
+    }
+    audit(&servers[0], [])?;
     Ok(())
 }
