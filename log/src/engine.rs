@@ -418,7 +418,8 @@ impl Engine {
         core.pending.release(published);
         let (closing, closed) = watch::channel(false);
         let (cuts, requests) = mpsc::channel(1);
-        let integrated = watch::Sender::new(0);
+        let integrated = watch::Sender::new(published);
+        core.metrics.integrated.set(published);
         let sth = Sth {
             core: Arc::clone(&core),
             cuts,

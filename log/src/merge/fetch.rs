@@ -144,7 +144,8 @@ impl Fetch {
                 .skip(skip)
                 .for_each(|entry| growing.tree.push(entry, &mut growing.full));
         }
-        let at = state.size;
+        // Slots that are replayed after a restart are in the trees already.
+        let at = state.size.max(*self.integrated.borrow());
         self.state = state;
         self.core.metrics.integrated.set(at);
         self.integrated.send_replace(at);

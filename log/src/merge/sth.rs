@@ -165,11 +165,11 @@ impl Sth {
             self.delete_partials(shard_cut).await;
             self.seal(&cut.state, shard_cut, shard).await?;
         }
-        let published = core.shards.published(&core.order.state());
-        core.metrics.published.set(published);
         // Another replica may be ahead: what is not integrated here is still needed here.
-        core.pending
-            .release(published.min(*self.integrated.borrow()));
+        let integrated = *self.integrated.borrow();
+        let published = core.shards.published(&core.order.state()).min(integrated);
+        core.metrics.published.set(published);
+        core.pending.release(published);
         core.published
             .send_if_modified(|at| std::mem::replace(at, published) != published);
         Ok(())
