@@ -191,6 +191,12 @@ pub enum Action {
     Unfreeze,
     /// The log was created.
     Create,
+    /// The log was hidden; its data is kept.
+    Delete,
+    /// A deleted log is there again.
+    Undelete,
+    /// An unconfirmed change was taken back, by the server itself.
+    Revert,
 }
 
 /// How far an operation got.
@@ -206,6 +212,10 @@ pub enum OperationState {
     Decided,
     /// Every live replica runs it.
     Done,
+    /// It runs, and is reverted unless somebody confirms it in time; see `confirmBy`.
+    Unconfirmed,
+    /// It ran, nobody confirmed it, and the settings before it run again; see `revertedBy`.
+    Reverted,
     /// Refused; nothing was changed.
     Refused,
 }
@@ -240,6 +250,15 @@ pub struct Operation {
     /// Index of its intent in the system log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_index: Option<u64>,
+    /// Proof that its intent is in the audit trail; only in the answer to the write itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReceipt>,
+    /// Until when it must be confirmed over a new connection, RFC 3339; afterwards it is reverted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_by: Option<String>,
+    /// The operation that reverted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverted_by: Option<String>,
     /// What changed, or would.
     pub differences: Vec<Difference>,
     /// Each live replica and whether it runs the result.
@@ -248,6 +267,235 @@ pub struct Operation {
     /// The last signed checkpoint of a frozen log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+}
+
+/// Proof that an entry is in the audit trail (RFC 9162 inclusion proof against a signed checkpoint). What it proves is checked
+/// by the client; a server that rewrites its trail can't give proofs against checkpoints that clients have pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditReceipt {
+    /// Index of the entry in the system log.
+    pub index: u64,
+    /// The shard of the system log that holds it.
+    pub shard: String,
+    /// Its index in that shard: what the proof is about.
+    pub leaf_index: u64,
+    /// The entry's bytes, which are JSON text.
+    pub entry: String,
+    /// Hashes from the leaf's sibling up, hex.
+    pub proof: Vec<String>,
+    /// The signed checkpoint (C2SP tlog-checkpoint) that the proof leads to.
+    pub checkpoint: String,
+    /// Verifier key of the checkpoint (C2SP signed-note). Pin it: one that comes with the proof proves nothing alone.
+    pub vkey: String,
+}
+
+/// An entry of the audit trail: an element of `GET audit`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEntry {
+    /// Index in the system log.
+    pub index: u64,
+    /// `intent`: asked for. `outcome`: what became of an intent. `event`: anything else (a failed login, a new token).
+    pub kind: String,
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Who: `uid:0`, `token:ci`, `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// What is asked for: `configure`, `rotate`, `token-create`, `login-failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The log concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// The operation concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Of an outcome: `decided`, `unchanged`, `refused`, `not-decided`, `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
+    /// Of an outcome: index of its intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<u64>,
+    /// Of an outcome: the generation after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// For a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// `GET audit?before=INDEX&limit=N&log=NAME`: newest first. The whole trail, as a verifiable log, is under `audit/tree/`, in the
+/// layout of the data plane (`audit/tree/SHARD/checkpoint`, `…/tile/0/000`, `…/tile/entries/000`; C2SP tlog-tiles).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditPage {
+    /// Entries in the trail, in all.
+    pub size: u64,
+    /// Newest first; at most 1000.
+    pub entries: Vec<AuditEntry>,
+    /// What to send as `before` for the next page; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// `POST logs`: creates a log. A preview with `?dryRun=true`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateLogRequest {
+    /// Its first document.
+    pub config: config::LogConfig,
+}
+
+/// `DELETE logs/{log}` and `POST logs/{log}/undelete`: an empty object, or no body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoRequest {}
+
+/// A bearer token, without its text: an element of `GET tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// The caller is `token:NAME`.
+    pub name: String,
+    /// What it may do: `resource:verb:log`.
+    pub scopes: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: String,
+    /// Who made it; absent for one that was written into the token file by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// Whether it can be revoked here; one of the server's token file is taken out of the file.
+    pub revocable: bool,
+}
+
+/// `GET tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tokens {
+    /// By name.
+    pub tokens: Vec<Token>,
+}
+
+/// `POST tokens`. Nobody can give what he does not have: each scope must be covered by the caller's own permissions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRequest {
+    /// 1 to 63 of a-z, 0-9, `-`, `.`; taken is 409.
+    pub name: String,
+    /// What it may do: `resource:verb:log`.
+    pub scopes: Vec<String>,
+    /// For how long, seconds; at most a year.
+    pub lifetime_seconds: u64,
+}
+
+/// The answer to `POST tokens`: the only place where the token's text ever stands.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewToken {
+    /// The token's text.
+    pub secret: String,
+    /// The rest.
+    pub token: Token,
+    /// Index of its intent in the system log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_index: Option<u64>,
+    /// Proof of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReceipt>,
+}
+
+impl std::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewToken")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer to `DELETE tokens/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoked {
+    /// The token's name.
+    pub name: String,
+    /// Index of the intent in the system log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_index: Option<u64>,
+    /// Proof of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReceipt>,
+}
+
+/// The answer to `POST sessions`, which exchanges an OIDC identity token (sent as the bearer) for a short session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// To send as the bearer from now on.
+    pub secret: String,
+    /// `oidc:RULE`.
+    pub actor: String,
+    /// What it may do: `resource:verb:log`.
+    pub permissions: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: String,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a check found: an element of `GET diagnostics`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    /// What was checked: `clock`, `disk`, `key-permissions`, `store-latency`, `tls-expiry`, `replicas`, `checkpoint-age`.
+    pub check: String,
+    /// The log it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was measured, for a person: `42 GiB free`.
+    pub measured: String,
+    /// What to do; always there unless all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// How bad a finding of `GET diagnostics` is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// All is well.
+    #[default]
+    Ok,
+    /// Will become a problem.
+    Warning,
+    /// Is a problem.
+    Critical,
+}
+
+/// `GET diagnostics`: what this replica finds out about itself and its stores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnostics {
+    /// The server's clock, RFC 3339 with milliseconds: compare it with yours.
+    pub time: String,
+    /// The replica that answers.
+    pub replica: String,
+    /// Every check that was made.
+    pub checks: Vec<Diagnosis>,
 }
 
 /// `GET operations?log=NAME`: newest first.
@@ -302,6 +550,9 @@ pub struct HistoryItem {
     pub actor: Option<String>,
     /// A sentence: `opened 2026c, froze 2026b at 1048576`.
     pub summary: String,
+    /// The entity tag after it; its document is `GET logs/{log}/config?generation=N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// `GET logs/{log}/history`: newest first.
@@ -438,6 +689,8 @@ pub mod codes {
     pub const INTERNAL: &str = "internal";
     /// 503: the log is halted on this replica.
     pub const HALTED: &str = "halted";
+    /// 501: this server can't do that at all.
+    pub const UNSUPPORTED: &str = "unsupported";
     /// 503: the stores can't be reached, or the server is stopping; nothing was changed.
     pub const UNAVAILABLE: &str = "unavailable";
     /// 503: the outcome could not be learned; safe to ask again with the same idempotency key.

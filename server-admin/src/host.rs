@@ -4,9 +4,15 @@
 //! any server can be a host. What must never happen: a change that was refused is partly made, or one that was made is
 //! reported as refused. Where the host can't tell, it says [`HostError::UnknownOutcome`].
 
-use admin_api::{ConfigAnswer, Difference, Finding, HistoryItem, LogStatus, Operation, Replica};
+use std::time::Duration;
+
+use admin_api::{
+    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, Difference, Finding, HistoryItem,
+    LogStatus, Operation, Replica,
+};
 use config::{LogConfig, ShardName};
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::etag::Base;
 
@@ -24,6 +30,9 @@ pub enum Change {
         document: Box<LogConfig>,
         /// The state that the author saw.
         base: Base,
+        /// Take it back by itself unless it is confirmed within this time ([`Host::confirm`]); 1 s to 24 h. A change that
+        /// touches shards is [`HostError::Invalid`] with this: shards never go back.
+        confirm_within: Option<Duration>,
     },
     /// Freeze the active shard and open the next. `POST logs/{log}/rotations`.
     Rotate {
@@ -46,6 +55,15 @@ pub enum Change {
     },
     /// Take writes again. `POST logs/{log}/unfreeze`.
     Unfreeze,
+    /// Create the log with this document. `POST logs`.
+    Create {
+        /// The first document; its `log` is the log of the call.
+        document: Box<LogConfig>,
+    },
+    /// Hide the log, which must be frozen; its data is kept. `DELETE logs/{log}`.
+    Delete,
+    /// Show a deleted log again, still frozen. `POST logs/{log}/undelete`.
+    Undelete,
 }
 
 /// Whether a change is made or only worked out.
@@ -64,6 +82,31 @@ pub struct Caller {
     pub actor: String,
     /// The request's `Idempotency-Key`: 1 to 128 visible ASCII characters. It belongs to its actor and log.
     pub idempotency_key: Option<String>,
+    /// The connection that the request came over: unique among all connections of this process. Absent when the listener
+    /// does not tell.
+    pub connection: Option<u64>,
+}
+
+/// Something for the audit trail that is no change of a log: a failed login, a token made or revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Who did it, or tried to.
+    pub actor: String,
+    /// `login-failed`, `token-create`, `token-revoke`, `session-create`.
+    pub action: &'static str,
+    /// For a person; never a secret.
+    pub detail: String,
+}
+
+/// Which entries of the audit trail are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only entries before this index; the newest when absent.
+    pub before: Option<u64>,
+    /// At most this many, 1 to 1000.
+    pub limit: usize,
+    /// Only of this log.
+    pub log: Option<String>,
 }
 
 /// The administered server.
@@ -131,6 +174,71 @@ pub trait Host: Send + Sync + 'static {
 
     /// The server processes that share the stores; with a log, each with the generation it runs of it.
     fn replicas<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Replica>>;
+
+    /// The document that a generation ran, with the server-filled fields it had then as far as they are known.
+    fn config_at<'a>(&'a self, log: &'a str, generation: u64) -> Answer<'a, ConfigAnswer> {
+        let _ = (log, generation);
+        unsupported("earlier configurations are not kept")
+    }
+
+    /// Keeps a change that was made with `confirm_within`. Confirming twice is confirming once. The connection that made the
+    /// change can't confirm it ([`HostError::Conflict`]): that would not show that the server can still be reached. Too late is
+    /// [`HostError::Conflict`] too. Audited like a change.
+    fn confirm<'a>(&'a self, operation: &'a str, caller: Caller) -> Answer<'a, Operation> {
+        let _ = (operation, caller);
+        unsupported("changes can't be made on probation")
+    }
+
+    /// Appends an event to the audit trail, durably. An error means that what it announces must not be done. A host without a
+    /// trail answers `None`.
+    fn record(&self, event: Event) -> Answer<'_, Option<AuditReceipt>> {
+        let _ = event;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// A page of the audit trail, newest first.
+    fn audit(&self, query: AuditQuery) -> Answer<'_, AuditPage> {
+        let _ = query;
+        unsupported("there is no audit trail")
+    }
+
+    /// An object of the audit trail as a C2SP tlog-tiles log: `SHARD/checkpoint`, `SHARD/tile/0/000`,
+    /// `SHARD/tile/entries/000`. `None` when there is none at this path. The path is a caller's: it may hold anything.
+    fn audit_object<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        let _ = path;
+        unsupported("there is no audit trail")
+    }
+
+    /// What this replica finds out about itself and its stores.
+    fn diagnose(&self) -> Answer<'_, Diagnostics> {
+        unsupported("this server does not diagnose itself")
+    }
+
+    /// Puts a row into a small memory that all replicas share, durably, unless the key is there: whether it was put. The row
+    /// may be forgotten after `until`. The plug-in keeps its sessions, tokens and used identity tokens there; without this
+    /// memory they are refused.
+    ///
+    /// Keys are at most 200 bytes of `a-z 0-9 - . /`, values at most 16 KiB.
+    fn remember<'a>(&'a self, key: &'a str, value: &'a str, until: Timestamp) -> Answer<'a, bool> {
+        let _ = (key, value, until);
+        unsupported("this server has no memory for sessions and tokens")
+    }
+
+    /// The rows of that memory whose keys begin with `prefix`, by key, without those whose time is over.
+    fn recall<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        let _ = prefix;
+        unsupported("this server has no memory for sessions and tokens")
+    }
+
+    /// Forgets a row: whether it was there.
+    fn forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+        let _ = key;
+        unsupported("this server has no memory for sessions and tokens")
+    }
+}
+
+fn unsupported<T: Send>(what: &'static str) -> Answer<'static, T> {
+    Box::pin(async move { Err(HostError::Unsupported(what.to_owned())) })
 }
 
 /// Why a host did not do what was asked. Each becomes a problem document with the code of the same name
@@ -165,6 +273,9 @@ pub enum HostError {
         /// The operation that it belongs to.
         operation: Option<String>,
     },
+    /// 501: this host can't do that at all.
+    #[error("{0}")]
+    Unsupported(String),
     /// 503: the log is halted on this replica; why.
     #[error("the log is halted on this replica: {0}")]
     Halted(String),

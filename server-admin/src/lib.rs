@@ -87,7 +87,7 @@ mod tokens;
 pub use access::{Access, Peer};
 pub use error::Error;
 pub use etag::{BadBase, Base};
-pub use host::{Answer, Caller, Change, Host, HostError, Mode};
+pub use host::{Answer, AuditQuery, Caller, Change, Event, Host, HostError, Mode};
 pub use limits::Limits;
 pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};

@@ -88,6 +88,11 @@ const TABLE: &[(&str, StatusCode, &str)] = &[
         "Internal error",
     ),
     (
+        codes::UNSUPPORTED,
+        StatusCode::NOT_IMPLEMENTED,
+        "This server can't do that",
+    ),
+    (
         codes::HALTED,
         StatusCode::SERVICE_UNAVAILABLE,
         "The log is halted on this replica",
@@ -202,6 +207,7 @@ impl From<HostError> for Refusal {
                 refusal.problem.operation = operation;
                 refusal
             }
+            HostError::Unsupported(_) => Self::new(codes::UNSUPPORTED, detail),
             HostError::Halted(_) => Self::new(codes::HALTED, detail)
                 .hint("another replica may still serve this log; check its store first"),
             HostError::Full(_) => {

@@ -235,6 +235,7 @@ pub(crate) async fn configure(
     let change = Change::Configure {
         document: Box::new(document),
         base,
+        confirm_within: None,
     };
     write(&app, &who, CONFIG_WRITE, log, change, terms).await
 }

@@ -158,6 +158,7 @@ impl App {
         let caller = Caller {
             actor: who.actor().to_owned(),
             idempotency_key,
+            connection: None,
         };
         let host = self.host.clone();
         // Who hangs up while he waits for his turn gets none; from then on the change runs to its end.

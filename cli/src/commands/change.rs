@@ -122,7 +122,11 @@ async fn converge(
     let decided = match operation.state {
         OperationState::Decided => true,
         OperationState::Unchanged => false,
-        OperationState::Planned | OperationState::Refused | OperationState::Done => {
+        OperationState::Planned
+        | OperationState::Refused
+        | OperationState::Unconfirmed
+        | OperationState::Reverted
+        | OperationState::Done => {
             return Ok(None);
         }
     };
@@ -219,6 +223,9 @@ pub(super) fn would(operation: &Operation) -> String {
         Action::Freeze => "would freeze".into(),
         Action::Unfreeze => "would take writes again".into(),
         Action::Create => "would be created".into(),
+        Action::Delete => "would be deleted".into(),
+        Action::Undelete => "would be there again".into(),
+        Action::Revert => "would be taken back".into(),
     }
 }
 
@@ -231,6 +238,9 @@ pub(super) fn did(action: Action) -> &'static str {
         Action::Freeze => "frozen",
         Action::Unfreeze => "takes writes again",
         Action::Create => "created",
+        Action::Delete => "deleted",
+        Action::Undelete => "there again",
+        Action::Revert => "taken back",
     }
 }
 

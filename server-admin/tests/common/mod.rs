@@ -96,7 +96,7 @@ impl Toy {
         let etag = running.etag(generation);
         let mut operation = operation(log, generation, &etag);
         operation.actor = Some(caller.actor);
-        let Change::Configure { document, base } = change else {
+        let Change::Configure { document, base, .. } = change else {
             return Ok(operation);
         };
         if document.canonical() == running.canonical() {
@@ -136,13 +136,8 @@ pub(crate) fn operation(log: &str, generation: u64, etag: &str) -> Operation {
         base_generation: generation,
         generation,
         etag: etag.to_owned(),
-        decided_at: None,
-        at_index: None,
-        actor: None,
         audit_index: Some(3),
-        differences: Vec::new(),
-        replicas: Vec::new(),
-        checkpoint: None,
+        ..Operation::default()
     }
 }
 

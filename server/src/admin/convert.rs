@@ -77,10 +77,9 @@ pub(super) fn applied(applied: Applied, log: &str, actor: String) -> Operation {
         decided_at: applied.time_ms.map(rfc3339),
         at_index: applied.at_index,
         actor: Some(actor),
-        audit_index: None,
         differences: applied.differences.into_iter().map(Into::into).collect(),
-        replicas: Vec::new(),
         checkpoint: applied.checkpoint,
+        ..Operation::default()
     }
 }
 
@@ -106,10 +105,7 @@ pub(super) fn operation(record: HistoryRecord, log: &str, running: &Status) -> O
         decided_at: Some(rfc3339(record.time_ms)),
         at_index: Some(record.at_index),
         actor: Some(record.actor),
-        audit_index: None,
-        differences: Vec::new(),
-        replicas: Vec::new(),
-        checkpoint: None,
+        ..Operation::default()
     }
 }
 
@@ -123,6 +119,7 @@ pub(super) fn history(record: HistoryRecord) -> HistoryItem {
         operation: record.operation,
         actor: Some(record.actor),
         summary: record.summary,
+        etag: None,
     }
 }
 

@@ -189,6 +189,7 @@ fn request(change: Change, running: &str) -> Result<Request, HostError> {
         Change::Configure {
             document,
             base: seen,
+            confirm_within: None,
         } => Request::Configure {
             next: document,
             base: Some(base(&seen, running)),

@@ -14,6 +14,7 @@ fn caller(key: &str) -> Caller {
     Caller {
         actor: "uid:7".to_owned(),
         idempotency_key: Some(key.to_owned()),
+        connection: None,
     }
 }
 
@@ -130,6 +131,7 @@ async fn a_base_that_never_ran_is_stale_but_content_comes_first() {
         let same = Change::Configure {
             document: Box::new(running.config.clone()),
             base: base.clone(),
+            confirm_within: None,
         };
         let outcome = host
             .apply("dev", same, Mode::Apply, caller(etag))
@@ -141,6 +143,7 @@ async fn a_base_that_never_ran_is_stale_but_content_comes_first() {
         let change = Change::Configure {
             document: Box::new(next),
             base,
+            confirm_within: None,
         };
         match host
             .apply("dev", change, Mode::Apply, caller(&format!("{etag}-2")))

@@ -61,6 +61,8 @@ fn state(state: OperationState) -> Cell {
         OperationState::Planned => Cell::toned("planned", Tone::Next),
         OperationState::Decided => Cell::toned("decided", Tone::Next),
         OperationState::Done => Cell::toned("done", Tone::Good),
+        OperationState::Unconfirmed => Cell::toned("unconfirmed", Tone::Bad),
+        OperationState::Reverted => Cell::toned("reverted", Tone::Past),
         OperationState::Refused => Cell::toned("refused", Tone::Bad),
     }
 }
