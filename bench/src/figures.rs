@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{cli, memory, rotation, single, table, writes};
+use crate::{admin, changes, cli, memory, rotation, single, table, writes};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, cli; all when none is named
+    /// writes, single, memory, rotation, converge, storm, admin, cli; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -22,6 +22,12 @@ pub(crate) struct Options {
     /// Rotations of the rotation figure
     #[arg(long, default_value_t = 200)]
     pub(crate) rotations: u64,
+    /// Changes of the convergence figure
+    #[arg(long, default_value_t = 200)]
+    pub(crate) changes: u64,
+    /// Changes of the figure under load
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) storm: u64,
 }
 
 /// One measured value.
@@ -82,11 +88,14 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 5] = [
+const ALL: [(&str, Measure); 8] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
     ("rotation", rotation::measure),
+    ("converge", changes::converge),
+    ("storm", changes::storm),
+    ("admin", admin::measure),
     ("cli", cli::measure),
 ];
 

@@ -9,6 +9,8 @@
     reason = "a developer's tool talks to a terminal"
 )]
 
+mod admin;
+mod changes;
 mod cli;
 mod demo;
 mod disk;

@@ -1,8 +1,10 @@
 //! A small blocking HTTP/1.1 client: what it sends and what came back is exactly what the tests see, without redirects,
 //! retries of writes, or pooling.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -55,9 +57,20 @@ impl Answer {
 /// A connection to one address, kept open between requests.
 #[derive(Debug)]
 pub struct Http {
-    address: SocketAddr,
-    stream: Option<BufReader<TcpStream>>,
+    to: To,
+    stream: Option<BufReader<Box<dyn Stream>>>,
 }
+
+/// Where a server listens.
+#[derive(Debug)]
+enum To {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+trait Stream: std::io::Read + std::io::Write + Send + std::fmt::Debug {}
+impl Stream for TcpStream {}
+impl Stream for UnixStream {}
 
 /// Longer than any answer takes; only turns a hang into an error.
 const HANG: Duration = Duration::from_secs(60);
@@ -66,7 +79,15 @@ impl Http {
     /// A client for `address`; connects with the first request.
     pub fn new(address: SocketAddr) -> Self {
         Self {
-            address,
+            to: To::Tcp(address),
+            stream: None,
+        }
+    }
+
+    /// A client for a Unix socket; connects with the first request.
+    pub fn unix(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            to: To::Unix(socket.into()),
             stream: None,
         }
     }
@@ -130,9 +151,9 @@ impl Http {
     ) -> Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => connect(self.address)?,
+            None => self.to.connect()?,
         };
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.to.host());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -156,15 +177,35 @@ impl Http {
     }
 }
 
-fn connect(address: SocketAddr) -> Result<BufReader<TcpStream>> {
-    let stream = TcpStream::connect_timeout(&address, HANG)
-        .with_context(|| format!("connect to {address}"))?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(HANG))?;
-    Ok(BufReader::new(stream))
+impl To {
+    fn connect(&self) -> Result<BufReader<Box<dyn Stream>>> {
+        let stream: Box<dyn Stream> = match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, HANG)
+                    .with_context(|| format!("connect to {address}"))?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(HANG))?;
+                Box::new(stream)
+            }
+            Self::Unix(path) => {
+                let stream = UnixStream::connect(path)
+                    .with_context(|| format!("connect to {}", path.display()))?;
+                stream.set_read_timeout(Some(HANG))?;
+                Box::new(stream)
+            }
+        };
+        Ok(BufReader::new(stream))
+    }
+
+    fn host(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.to_string(),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
 }
 
-fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
+fn read_line(stream: &mut impl std::io::BufRead) -> Result<String> {
     let mut line = String::new();
     stream.read_line(&mut line).context("read an answer")?;
     ensure!(
@@ -174,7 +215,7 @@ fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-fn read_answer(stream: &mut BufReader<TcpStream>, method: &str) -> Result<Answer> {
+fn read_answer(stream: &mut BufReader<Box<dyn Stream>>, method: &str) -> Result<Answer> {
     let line = read_line(stream)?;
     let status = line
         .strip_prefix("HTTP/1.1 ")
