@@ -2,12 +2,20 @@
 //!
 //! What must never happen: a clap type past this module.
 
+mod audit;
+mod log;
+mod token;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use audit::AuditRequest;
+pub(crate) use log::LogRequest;
+pub(crate) use token::TokenRequest;
+
 use crate::args::{
-    Cli, ColorWhen, Command, ConfigCommand, OpCommand, OutputForm, ShardArgs, ShardCommand,
-    ShellName,
+    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, OpCommand, Output, OutputForm, ShardArgs,
+    ShardCommand, ShellName,
 };
 use crate::settings::Overrides;
 
@@ -49,12 +57,25 @@ pub(crate) enum Request {
         /// A new log, without a server.
         offline: Option<NewLog>,
     },
+    /// `shard --create-config --from`.
+    ImportConfig {
+        /// Where the document goes.
+        file: File,
+        /// Overwrite without asking.
+        force: bool,
+        /// The new log's name.
+        log: String,
+        /// `rekor:FILE` or `rekor:URL`, as typed.
+        from: String,
+    },
     /// `shard --use-config`.
     UseConfig {
         /// Where the document is.
         file: File,
         /// Stop after showing the difference.
         dry_run: bool,
+        /// On probation for so long.
+        confirm_within: Option<Duration>,
     },
     /// `shard list`.
     ShardList,
@@ -72,6 +93,8 @@ pub(crate) enum Request {
         /// Where readers reach the log.
         url: Option<String>,
     },
+    /// `shard export`.
+    ShardExport(Export),
     /// `status`.
     Status,
     /// `config diff`.
@@ -86,6 +109,34 @@ pub(crate) enum Request {
         /// Where the document is.
         file: File,
     },
+    /// `config plan`.
+    ConfigPlan {
+        /// Where the document is.
+        file: File,
+        /// Where the plan goes; standard output when absent.
+        out: Option<PathBuf>,
+    },
+    /// `config apply`.
+    ConfigApply {
+        /// Where the plan is.
+        file: File,
+        /// On probation for so long.
+        confirm_within: Option<Duration>,
+    },
+    /// `config rollback`.
+    ConfigRollback {
+        /// To this generation; the one before the running one when absent.
+        generation: Option<u64>,
+        /// Only a preview.
+        dry_run: bool,
+        /// On probation for so long.
+        confirm_within: Option<Duration>,
+    },
+    /// `config show`.
+    ConfigShow {
+        /// Of this generation; the running one when absent.
+        generation: Option<u64>,
+    },
     /// `config history`.
     ConfigHistory,
     /// `config schema`.
@@ -97,6 +148,22 @@ pub(crate) enum Request {
         /// The operation.
         id: String,
     },
+    /// `op watch`.
+    OpWatch {
+        /// The operation.
+        id: String,
+    },
+    /// `op confirm`.
+    OpConfirm {
+        /// The operation.
+        id: String,
+    },
+    /// `log`.
+    Log(LogRequest),
+    /// `token`.
+    Token(TokenRequest),
+    /// `audit`.
+    Audit(AuditRequest),
     /// `completions`.
     Completions(Shell),
     /// `man`.
@@ -104,6 +171,13 @@ pub(crate) enum Request {
         /// The words after `logctl`.
         command: Vec<String>,
     },
+}
+
+/// Another system's form of the list of shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Export {
+    /// Rekor's sharding configuration.
+    Rekor,
 }
 
 /// A change that needs no document.
@@ -185,7 +259,7 @@ impl From<Cli> for Invocation {
                 token_file: global.token_file,
             },
             manner: Manner {
-                json: global.output == OutputForm::Json,
+                json: global.output.form() == OutputForm::Json,
                 color: match global.color {
                     ColorWhen::Auto => None,
                     ColorWhen::Always => Some(true),
@@ -195,12 +269,19 @@ impl From<Cli> for Invocation {
                 no_input: global.no_input,
             },
             timeout: global.timeout,
-            request: request(cli.command, offline_log),
+            request: request(cli.command, offline_log, file(global.output)),
         }
     }
 }
 
-fn request(command: Command, log: Option<String>) -> Request {
+fn file(output: Output) -> Option<PathBuf> {
+    match output {
+        Output::File(path) => Some(path),
+        Output::Form(_) => None,
+    }
+}
+
+fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Request {
     match command {
         Command::Shard(args) => shard(args, log),
         Command::Status => Request::Status,
@@ -211,10 +292,36 @@ fn request(command: Command, log: Option<String>) -> Request {
         Command::Config(ConfigCommand::Validate { file }) => {
             Request::ConfigValidate { file: file.into() }
         }
+        Command::Config(ConfigCommand::Plan { file }) => Request::ConfigPlan {
+            file: file.into(),
+            out,
+        },
+        Command::Config(ConfigCommand::Apply {
+            file,
+            confirm_within,
+        }) => Request::ConfigApply {
+            file: file.into(),
+            confirm_within,
+        },
+        Command::Config(ConfigCommand::Rollback {
+            generation,
+            dry_run,
+            confirm_within,
+        }) => Request::ConfigRollback {
+            generation,
+            dry_run,
+            confirm_within,
+        },
+        Command::Config(ConfigCommand::Show { generation }) => Request::ConfigShow { generation },
         Command::Config(ConfigCommand::History) => Request::ConfigHistory,
         Command::Config(ConfigCommand::Schema) => Request::ConfigSchema,
         Command::Op(OpCommand::List) => Request::OpList,
         Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
+        Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
+        Command::Op(OpCommand::Confirm { id }) => Request::OpConfirm { id },
+        Command::Log(command) => Request::Log(command.into()),
+        Command::Token(command) => Request::Token(command.into()),
+        Command::Audit(command) => Request::Audit(command.into()),
         Command::Completions { shell } => Request::Completions(match shell {
             ShellName::Bash => Shell::Bash,
             ShellName::Zsh => Shell::Zsh,
@@ -231,9 +338,19 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
         force,
         origin,
         dry_run,
+        from,
+        confirm_within,
         command,
     } = args;
     if let Some(file) = create_config {
+        if let Some((from, log)) = from.zip(log.clone()) {
+            return Request::ImportConfig {
+                file: file.into(),
+                force,
+                log,
+                from,
+            };
+        }
         let offline = origin.zip(log).map(|(origin, log)| NewLog { log, origin });
         return Request::CreateConfig {
             file: file.into(),
@@ -245,6 +362,7 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
         return Request::UseConfig {
             file: file.into(),
             dry_run,
+            confirm_within,
         };
     }
     match command {
@@ -259,6 +377,9 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
             names: verify.names,
             url: verify.url,
         },
+        Some(ShardCommand::Export {
+            format: ExportFormat::Rekor,
+        }) => Request::ShardExport(Export::Rekor),
         // `ShardArgs::check` refuses neither flag nor command; a list is the harmless reading.
         Some(ShardCommand::List) | None => Request::ShardList,
     }
@@ -268,19 +389,31 @@ impl Request {
     /// The command, as a person would say it: for progress and hints.
     pub(crate) fn spelled(&self) -> String {
         match self {
-            Self::CreateConfig { .. } => "logctl shard --create-config".into(),
+            Self::CreateConfig { .. } | Self::ImportConfig { .. } => {
+                "logctl shard --create-config".into()
+            }
             Self::UseConfig { .. } => "logctl shard --use-config".into(),
             Self::ShardList => "logctl shard list".into(),
             Self::ShardShow { .. } => "logctl shard show".into(),
             Self::Step(step) => format!("logctl shard {}", step.verb()),
             Self::ShardVerify { .. } => "logctl shard verify".into(),
+            Self::ShardExport(_) => "logctl shard export".into(),
             Self::Status => "logctl status".into(),
             Self::ConfigDiff { .. } => "logctl config diff".into(),
             Self::ConfigValidate { .. } => "logctl config validate".into(),
+            Self::ConfigPlan { .. } => "logctl config plan".into(),
+            Self::ConfigApply { .. } => "logctl config apply".into(),
+            Self::ConfigRollback { .. } => "logctl config rollback".into(),
+            Self::ConfigShow { .. } => "logctl config show".into(),
             Self::ConfigHistory => "logctl config history".into(),
             Self::ConfigSchema => "logctl config schema".into(),
             Self::OpList => "logctl op list".into(),
             Self::OpWait { .. } => "logctl op wait".into(),
+            Self::OpWatch { .. } => "logctl op watch".into(),
+            Self::OpConfirm { .. } => "logctl op confirm".into(),
+            Self::Log(request) => format!("logctl log {}", request.verb()),
+            Self::Token(request) => format!("logctl token {}", request.verb()),
+            Self::Audit(request) => format!("logctl audit {}", request.verb()),
             Self::Completions(_) => "logctl completions".into(),
             Self::Man { .. } => "logctl man".into(),
         }

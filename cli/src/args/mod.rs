@@ -4,9 +4,13 @@
 //! What must never happen: two spellings of one thing that behave differently. `shard --use-config` and `shard rotate`
 //! become requests of one kind and take one path from there.
 
+mod audit;
 mod config;
+mod log;
 mod op;
+mod output;
 mod shard;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,9 +18,13 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
+pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
+pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
-pub(crate) use shard::{ShardArgs, ShardCommand};
+pub(crate) use output::{Output, OutputForm};
+pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
+pub(crate) use token::TokenCommand;
 
 /// Changes a running transparency log: shards, configuration, operations.
 #[derive(Debug, Parser)]
@@ -91,22 +99,12 @@ pub(crate) struct Global {
     /// Never ask; fail where an answer would be needed
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
-    /// Form of the result on standard output
-    #[arg(long, short = 'o', global = true, value_name = "FORM", value_enum, default_value_t = OutputForm::Table)]
-    pub(crate) output: OutputForm,
+    /// Form of the result on standard output; for `config plan` also a file: plan.json
+    #[arg(long, short = 'o', global = true, value_name = "FORM", value_parser = output::OutputParser, default_value = "table")]
+    pub(crate) output: Output,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
     pub(crate) color: ColorWhen,
-}
-
-/// Form of the result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputForm {
-    /// For people
-    #[default]
-    Table,
-    /// One document, whatever the outcome
-    Json,
 }
 
 /// When to use colours.
@@ -146,6 +144,30 @@ pub(crate) enum Command {
   logctl op list"
     )]
     Op(OpCommand),
+    /// List, create and delete logs
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl log list"
+    )]
+    Log(LogCommand),
+    /// Make, list and revoke bearer tokens
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl token create ci --scope shard:rotate:argon --expires 30d --out ci.token"
+    )]
+    Token(TokenCommand),
+    /// List and verify the trail of what operators did
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl audit verify"
+    )]
+    Audit(AuditCommand),
     /// Print the completion script of a shell
     #[command(after_help = "Example:
   logctl completions bash > /usr/share/bash-completion/completions/logctl")]
@@ -185,6 +207,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
 impl Cli {
     /// Rules that clap's attributes cannot say without also refusing global options before a subcommand.
     fn check(&self) -> Result<(), clap::Error> {
+        output::check(&self.global.output, &self.command)?;
         match &self.command {
             Command::Shard(shard) => shard.check(&self.global),
             _ => Ok(()),
@@ -221,14 +244,36 @@ pub(crate) fn wants_json(args: &[OsString]) -> bool {
 
 /// More than zero, at most a day.
 fn parse_timeout(text: &str) -> Result<Duration, String> {
+    parse_between(
+        text,
+        Duration::from_millis(1),
+        DAY,
+        "more than 0 and at most 24h",
+    )
+}
+
+/// What a server accepts as the time for a confirmation.
+fn parse_confirm_within(text: &str) -> Result<Duration, String> {
+    parse_between(text, Duration::from_secs(1), DAY, "from 1s to 24h")
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A length of time within bounds, which `bounds` says in words.
+fn parse_between(
+    text: &str,
+    least: Duration,
+    most: Duration,
+    bounds: &str,
+) -> Result<Duration, String> {
     let span: ::config::Span = text
         .parse()
         .map_err(|error: ::config::SpanError| error.to_string())?;
-    let limit = Duration::from_secs(24 * 3600);
-    if span.duration().is_zero() || span.duration() > limit {
-        return Err("must be more than 0 and at most 24h".to_owned());
+    if (least..=most).contains(&span.duration()) {
+        Ok(span.duration())
+    } else {
+        Err(format!("must be {bounds}"))
     }
-    Ok(span.duration())
 }
 
 #[cfg(test)]

@@ -16,4 +16,18 @@ pub(crate) enum OpCommand {
         /// The operation, 32 hexadecimal digits
         id: String,
     },
+    /// Follow a change as it goes, one line per step, until it is over
+    #[command(after_help = "Example:
+  logctl op watch 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
+    Watch {
+        /// The operation, 32 hexadecimal digits
+        id: String,
+    },
+    /// Keep a change that is reverted unless somebody confirms it
+    #[command(after_help = "Example:
+  logctl op confirm 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
+    Confirm {
+        /// The operation, 32 hexadecimal digits
+        id: String,
+    },
 }

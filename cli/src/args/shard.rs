@@ -1,9 +1,10 @@
 //! `logctl shard`: two flags for whole documents, and a subcommand for each single step.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Subcommand, ValueHint};
+use clap::{Args, CommandFactory, Subcommand, ValueEnum, ValueHint};
 
 use super::{Cli, Global};
 
@@ -38,6 +39,12 @@ pub(crate) struct ShardArgs {
     /// With --use-config: stop after showing the difference
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// With --create-config: make the first configuration from another system's list of shards; rekor:FILE or rekor:URL
+    #[arg(long, value_name = "SOURCE", conflicts_with = "origin")]
+    pub(crate) from: Option<String>,
+    /// With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m
+    #[arg(long, value_name = "TIME", value_parser = super::parse_confirm_within)]
+    pub(crate) confirm_within: Option<Duration>,
     /// One step at a time.
     #[command(subcommand)]
     pub(crate) command: Option<ShardCommand>,
@@ -94,6 +101,21 @@ pub(crate) enum ShardCommand {
   logctl shard verify
   logctl shard verify 2026a --url https://log.example.org")]
     Verify(VerifyArgs),
+    /// Print the shards in another system's form
+    #[command(after_help = "Example:
+  logctl shard export --format rekor > sharding.yaml")]
+    Export {
+        /// The form: rekor is the list that Rekor's --trillian_log_server.sharding_config reads
+        #[arg(long, value_name = "FORMAT", value_enum)]
+        format: ExportFormat,
+    },
+}
+
+/// Other systems whose list of shards can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Sharding configuration of Rekor: inactive shards, oldest first
+    Rekor,
 }
 
 /// `logctl shard verify`.
@@ -125,6 +147,12 @@ impl ShardArgs {
             (self.force, "--force", create),
             (self.origin.is_some(), "--origin <ORIGIN>", create),
             (self.dry_run, "--dry-run", using),
+            (self.from.is_some(), "--from <SOURCE>", create),
+            (
+                self.confirm_within.is_some(),
+                "--confirm-within <TIME>",
+                using,
+            ),
         ] {
             match &self.command {
                 Some(command) if given => return Err(conflict(name, command.name())),
@@ -137,7 +165,7 @@ impl ShardArgs {
                 "--create-config <FILE>, --use-config <FILE> or a command",
             ));
         }
-        if self.origin.is_some() && global.log.is_none() {
+        if (self.origin.is_some() || self.from.is_some()) && global.log.is_none() {
             return Err(missing("--log <NAME>"));
         }
         Ok(())
@@ -154,6 +182,7 @@ impl ShardCommand {
             Self::Freeze { .. } => "freeze",
             Self::Unfreeze => "unfreeze",
             Self::Verify(_) => "verify",
+            Self::Export { .. } => "export",
         }
     }
 }

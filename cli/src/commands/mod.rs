@@ -1,12 +1,15 @@
 //! One module per command: request in, report out. Nothing here prints, and nothing knows how it was typed.
 
+mod audit;
 mod change;
 mod config;
 mod document;
+mod log;
 mod op;
 mod pages;
 mod shard;
 mod status;
+mod token;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +18,7 @@ use admin_api::Difference;
 use crate::client::{Admin, Deadline};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Tone};
-use crate::request::Request;
+use crate::request::{Export, Request};
 use crate::settings::{self, Overrides, Settings};
 use crate::ui::Ui;
 
@@ -55,9 +58,18 @@ pub(crate) async fn run(
             force,
             offline,
         } => shard::create_config::run(&session, file, force, offline).await,
-        Request::UseConfig { file, dry_run } => {
-            shard::use_config::run(&session, file, dry_run).await
-        }
+        Request::UseConfig {
+            file,
+            dry_run,
+            confirm_within,
+        } => shard::use_config::run(&session, file, dry_run, confirm_within).await,
+        Request::ImportConfig {
+            file,
+            force,
+            log,
+            from,
+        } => shard::import::run(&session, file, force, log, &from).await,
+        Request::ShardExport(Export::Rekor) => shard::export::run(&session).await,
         Request::ShardList => shard::list::run(&session).await,
         Request::ShardShow { name } => shard::show::run(&session, &name).await,
         Request::Step(step) => shard::step::run(&session, step).await,
@@ -67,10 +79,26 @@ pub(crate) async fn run(
             config::diff::run(&session, file, exit_code).await
         }
         Request::ConfigValidate { file } => config::validate::run(file).await,
+        Request::ConfigPlan { file, out } => config::plan::run(&session, file, out).await,
+        Request::ConfigApply {
+            file,
+            confirm_within,
+        } => config::apply::run(&session, file, confirm_within).await,
+        Request::ConfigRollback {
+            generation,
+            dry_run,
+            confirm_within,
+        } => config::rollback::run(&session, generation, dry_run, confirm_within).await,
+        Request::ConfigShow { generation } => config::show::run(&session, generation).await,
         Request::ConfigHistory => config::history::run(&session).await,
         Request::ConfigSchema => config::schema::run(),
         Request::OpList => op::list::run(&session).await,
         Request::OpWait { id } => op::wait::run(&session, &id).await,
+        Request::OpWatch { id } => op::watch::run(&session, &id).await,
+        Request::OpConfirm { id } => op::confirm::run(&session, &id).await,
+        Request::Log(request) => log::run(&session, request).await,
+        Request::Token(request) => token::run(&session, request).await,
+        Request::Audit(request) => audit::run(&session, request).await,
         Request::Completions(shell) => pages::completions(shell),
         Request::Man { command } => pages::man(&command),
     }
@@ -171,5 +199,13 @@ fn wire_difference(difference: ::config::Difference) -> Difference {
         subject: difference.subject,
         before: difference.before,
         after: difference.after,
+    }
+}
+
+/// For commands that are not there yet.
+fn later(what: &str) -> Error {
+    Error::Usage {
+        message: format!("`{what}` is not in this version yet"),
+        hint: "`logctl --help` lists the commands".into(),
     }
 }

@@ -1,6 +1,10 @@
 //! `logctl config`.
 
+pub(super) mod apply;
 pub(super) mod diff;
 pub(super) mod history;
+pub(super) mod plan;
+pub(super) mod rollback;
 pub(super) mod schema;
+pub(super) mod show;
 pub(super) mod validate;

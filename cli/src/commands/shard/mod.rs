@@ -1,6 +1,8 @@
 //! `logctl shard`.
 
 pub(super) mod create_config;
+pub(super) mod export;
+pub(super) mod import;
 pub(super) mod list;
 pub(super) mod show;
 pub(super) mod step;

@@ -12,7 +12,11 @@ pub(in crate::commands) async fn run(
     session: &Session<'_>,
     file: File,
     dry_run: bool,
+    confirm_within: Option<std::time::Duration>,
 ) -> Result<Outcome, Error> {
+    if confirm_within.is_some() {
+        return Err(crate::commands::later("--confirm-within"));
+    }
     let document = Document::read(&file).await?;
     let server = session.server()?;
     // Only a log that is named nowhere else is taken from the file: a file for another log is a mistake, not a switch.

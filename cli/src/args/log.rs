@@ -1,0 +1,41 @@
+//! `logctl log`: whole logs, from their first document to their end.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
+
+/// What to do with logs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// List the logs of the server
+    #[command(after_help = "Example:
+  logctl log list")]
+    List,
+    /// Create the log that FILE describes
+    #[command(after_help = "Example:
+  logctl shard --create-config first.yaml --log argon --origin log.example.org/argon
+  logctl log create first.yaml")]
+    Create {
+        /// Its first document, YAML or JSON; `-` is standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Hide a frozen log; its data is kept, and `undelete` shows it again
+    #[command(after_help = "Example:
+  logctl shard freeze --log argon --yes
+  logctl log delete argon")]
+    Delete {
+        /// The log; on a terminal its name is typed once more
+        name: String,
+    },
+    /// Show a deleted log again, still frozen
+    #[command(after_help = "Example:
+  logctl log undelete argon")]
+    Undelete {
+        /// The log
+        name: String,
+    },
+}

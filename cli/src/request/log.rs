@@ -1,0 +1,54 @@
+//! `logctl log`, resolved.
+
+use super::File;
+use crate::args::LogCommand;
+
+/// What to do with whole logs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LogRequest {
+    /// `log list`.
+    List,
+    /// `log create`.
+    Create {
+        /// Where its first document is.
+        file: File,
+        /// Only a preview.
+        dry_run: bool,
+    },
+    /// `log delete`.
+    Delete {
+        /// The log.
+        name: String,
+    },
+    /// `log undelete`.
+    Undelete {
+        /// The log.
+        name: String,
+    },
+}
+
+impl From<LogCommand> for LogRequest {
+    fn from(command: LogCommand) -> Self {
+        match command {
+            LogCommand::List => Self::List,
+            LogCommand::Create { file, dry_run } => Self::Create {
+                file: file.into(),
+                dry_run,
+            },
+            LogCommand::Delete { name } => Self::Delete { name },
+            LogCommand::Undelete { name } => Self::Undelete { name },
+        }
+    }
+}
+
+impl LogRequest {
+    /// The subcommand's name.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Create { .. } => "create",
+            Self::Delete { .. } => "delete",
+            Self::Undelete { .. } => "undelete",
+        }
+    }
+}
