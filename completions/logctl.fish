@@ -31,7 +31,7 @@ complete -c logctl -n "__fish_logctl_needs_command" -l admin -d 'Admin endpoint,
 complete -c logctl -n "__fish_logctl_needs_command" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_needs_command" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -44,35 +44,41 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "shard" -d 'Show, rota
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "status" -d 'Show what every log is doing'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "config" -d 'Check, compare and follow configuration documents'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes and wait for them'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create and delete logs'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the trail of what operators did'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manual page'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l from -d 'With --create-config: make the first configuration from another system\'s list of shards; rekor:FILE or rekor:URL' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l confirm-within -d 'With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l force -d 'With --create-config: overwrite FILE'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l dry-run -d 'With --use-config: stop after showing the difference'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s y -l yes -d 'Answer yes to every question'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "list" -d 'List all shards, oldest first'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "show" -d 'Show one shard: origin, key, length, root'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "plan" -d 'Give the next shard its origin and key, to open at a later rotation'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "rotate" -d 'Freeze the active shard and open the next one, in one step'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "freeze" -d 'Stop taking writes'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "unfreeze" -d 'Take writes again, in the same shard'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify" -f -a "verify" -d 'Audit shards from the outside: tiles, roots, checkpoints, seals, global index'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l force -d 'With --create-config: overwrite FILE'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "list" -d 'List all shards, oldest first'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "show" -d 'Show one shard: origin, key, length, root'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "plan" -d 'Give the next shard its origin and key, to open at a later rotation'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "rotate" -d 'Freeze the active shard and open the next one, in one step'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "freeze" -d 'Stop taking writes'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "unfreeze" -d 'Take writes again, in the same shard'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "verify" -d 'Audit shards from the outside: tiles, roots, checkpoints, seals, global index'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "export" -d 'Print the shards in another system\'s form'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -80,7 +86,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -95,7 +101,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -110,7 +116,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -126,7 +132,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -142,7 +148,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -158,7 +164,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -174,7 +180,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -182,6 +188,22 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l format -d 'The form: rekor is the list that Rekor\'s --trillian_log_server.sharding_config reads' -r -f -a "rekor\t'Sharding configuration of Rekor: inactive shards, oldest first'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -189,7 +211,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand status" -l admin -d 'Admin
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -197,25 +219,29 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s y -l yes -d 'Answer yes to every question'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "diff" -d 'Show what applying FILE would change'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "history" -d 'List the decided changes, newest first'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate history schema" -f -a "schema" -d 'Print the JSON schema of the document'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "diff" -d 'Show what applying FILE would change'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "plan" -d 'Freeze a change as a file: its exact content, its base, and what the server says it would do'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "apply" -d 'Do just what a plan says, or say what moved since it was made'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "rollback" -d 'Bring back the settings of an earlier generation; shards stay as they are'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "show" -d 'Print the running document, or that of an earlier generation'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "history" -d 'List the decided changes, newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "schema" -d 'Print the JSON schema of the document'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -223,7 +249,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -239,7 +265,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -247,6 +273,70 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l generation -d 'The generation; the running one when absent' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -254,7 +344,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -269,7 +359,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -277,23 +367,25 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s y -l yes -d 'Answer yes to every question'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -f -a "list" -d 'List changes, newest first'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait" -f -a "wait" -d 'Wait until every replica runs a change'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "list" -d 'List changes, newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it is over'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "confirm" -d 'Keep a change that is reverted unless somebody confirms it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -301,7 +393,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -316,7 +408,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -324,6 +416,232 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "list" -d 'List the logs of the server'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "create" -d 'Create the log that FILE describes'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "delete" -d 'Hide a frozen log; its data is kept, and `undelete` shows it again'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "undelete" -d 'Show a deleted log again, still frozen'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "create" -d 'Make a token: its text is shown once, now, and never again'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "list" -d 'List tokens: what each may do and when it ends'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "revoke" -d 'End a token now'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l scope -d 'What it may do, as RESOURCE:VERB:LOG with `*` for any; repeat it for more' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l expires -d 'For how long it is good: 12h, 30d; at most 365d' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l out -d 'Write the token\'s text to a new file that only you can read, instead of standard output' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "list" -d 'List what was asked for, by whom, and what became of it; newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "verify" -d 'Recompute the whole trail and compare it with every checkpoint that was pinned before'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l limit -d 'How many entries, at most 1000' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l before -d 'Only entries before this index' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l repin -d 'Forget what was pinned, and pin what is served now if it is sound in itself'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -331,7 +649,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand completions" -l admin -d '
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
@@ -346,7 +664,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand man" -l admin -d 'Admin en
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'"
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'

@@ -328,7 +328,7 @@ pub struct AuditEntry {
 }
 
 /// `GET audit?before=INDEX&limit=N&log=NAME`: newest first. The whole trail, as a verifiable log, is under `audit/tree/`, in the
-/// layout of the data plane (`audit/tree/SHARD/checkpoint`, `…/tile/0/000`, `…/tile/entries/000`; C2SP tlog-tiles).
+/// layout of the data plane (`audit/tree/shards`, `audit/tree/SHARD/checkpoint`, `…/tile/0/000`, `…/tile/entries/000`; C2SP tlog-tiles).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditPage {

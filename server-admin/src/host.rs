@@ -203,7 +203,8 @@ pub trait Host: Send + Sync + 'static {
     }
 
     /// An object of the audit trail as a C2SP tlog-tiles log: `SHARD/checkpoint`, `SHARD/tile/0/000`,
-    /// `SHARD/tile/entries/000`. `None` when there is none at this path. The path is a caller's: it may hold anything.
+    /// `SHARD/tile/entries/000`; and `shards`, the list of its shards as any log's readers get it: JSON objects with `name`,
+    /// `state`, `treeId`, `origin`, `vkey` and `startIndex`, where an auditor begins. `None` when there is none at this path. The path is a caller's: it may hold anything.
     fn audit_object<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<u8>>> {
         let _ = path;
         unsupported("there is no audit trail")
