@@ -56,11 +56,26 @@ pub enum Error {
     /// Certificate and key don't make a TLS server.
     #[error("TLS certificate and key can't be used")]
     Tls(#[source] rustls::Error),
+    /// The authority for client certificates can't be used.
+    #[error("{}: {problem}", path.display())]
+    ClientCa {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// Client certificates have permissions, but no authority says which are genuine.
+    #[error(
+        "client certificates have roles, but no client CA is configured: nobody could show one"
+    )]
+    NoClientCa,
     /// A non-loopback address without TLS.
     #[error("refusing to listen on {0} without TLS: it is not a loopback address")]
     Plaintext(SocketAddr),
     /// A TCP address, but no way to authenticate who connects.
-    #[error("refusing to listen on {0} without authentication: no token file is configured")]
+    #[error(
+        "refusing to listen on {0} without authentication: no token file, client certificate or identity rule is configured"
+    )]
     Unauthenticated(SocketAddr),
     /// Another process answers on the socket.
     #[error("another server answers on {}", .0.display())]

@@ -17,7 +17,7 @@
 //! let access = Access::new()
 //!     .with_uid(uid, [Permission::everything()])          // over the Unix socket
 //!     .with_tokens("/var/lib/logd/tokens.toml")?;         // over TCP
-//! let tls = TlsFiles { certificate: "/etc/logd/tls.crt".into(), key: "/etc/logd/tls.key".into() };
+//! let tls = TlsFiles::new("/etc/logd/tls.crt", "/etc/logd/tls.key");
 //! let options = Options {
 //!     socket: Some(SocketOptions { path: "/run/logd/admin.sock".into(), mode: 0o600 }),
 //!     tcp: Some(TcpOptions { address: ([127, 0, 0, 1], 7071).into(), tls: Some(tls) }),
@@ -71,7 +71,6 @@ mod access;
 mod body;
 mod error;
 mod etag;
-mod failures;
 mod host;
 mod limits;
 mod listen;
@@ -82,9 +81,8 @@ mod router;
 mod socket;
 mod stamp;
 mod tls;
-mod tokens;
 
-pub use access::{Access, Peer};
+pub use access::{Access, BadClientName, ClientCertificate, ClientName, Peer, Secret, issue};
 pub use error::Error;
 pub use etag::{BadBase, Base};
 pub use host::{Answer, AuditQuery, Caller, Change, Event, Host, HostError, Mode};
@@ -93,4 +91,3 @@ pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};
 pub use router::{router, router_with};
 pub use tls::TlsFiles;
-pub use tokens::{Secret, issue};

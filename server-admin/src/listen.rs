@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::access::{Access, Peer};
+use crate::access::{Access, ClientCertificate, Peer};
 use crate::error::Error;
 use crate::host::Host;
 use crate::limits::Limits;
@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// The Unix socket, whose peers are known by their uid.
     pub socket: Option<SocketOptions>,
-    /// The TCP address, whose peers need a token.
+    /// The TCP address, whose peers need a token or a client certificate.
     pub tcp: Option<TcpOptions>,
     /// Limits of the listeners and of the router behind them.
     pub limits: Limits,
@@ -97,6 +97,7 @@ impl Listeners {
     ///
     /// # Errors
     /// [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe;
+    /// [`Error::NoClientCa`] for one where client certificates could not be checked;
     /// [`Error::SocketInUse`] when another server answers on the socket; and what the system says.
     pub fn bind(access: Arc<Access>, options: Options) -> Result<Self, Error> {
         let Options {
@@ -111,6 +112,10 @@ impl Listeners {
                 }
                 if !access.authenticates_tcp() {
                     return Err(Error::Unauthenticated(address));
+                }
+                let client_ca = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+                if access.knows_certificates() && !client_ca {
+                    return Err(Error::NoClientCa);
                 }
                 let tls = tls.map(Tls::open).transpose()?;
                 let failed = |source| Error::Listen {
@@ -376,7 +381,12 @@ impl Shared {
                 };
                 let handshake = TlsAcceptor::from(tls.config()).accept(stream);
                 match tokio::time::timeout(self.limits.peer_time, handshake).await {
-                    Ok(Ok(stream)) => self.http(stream, peer).await,
+                    Ok(Ok(stream)) => match certified(peer, stream.get_ref().1) {
+                        Ok(peer) => self.http(stream, peer).await,
+                        Err(error) => {
+                            tracing::warn!(%error, "a verified client certificate can't be read")
+                        }
+                    },
                     Ok(Err(error)) => tracing::debug!(%error, ?peer, "TLS handshake failed"),
                     Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
                 }
@@ -408,5 +418,13 @@ impl Shared {
         if let Err(error) = outcome {
             tracing::debug!(%error, ?peer, "connection ended");
         }
+    }
+}
+
+/// The peer, with the client certificate that the handshake verified.
+fn certified(peer: Peer, session: &rustls::ServerConnection) -> Result<Peer, webpki::Error> {
+    match session.peer_certificates().and_then(<[_]>::first) {
+        Some(leaf) => Ok(peer.with_certificate(ClientCertificate::from_verified(leaf)?)),
+        None => Ok(peer),
     }
 }

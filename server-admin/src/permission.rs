@@ -10,14 +10,20 @@ use serde::{Deserialize, Serialize};
 /// | permission | allows |
 /// |---|---|
 /// | `log:read` | `GET logs`, `logs/{log}` |
+/// | `log:create`, `log:delete`, `log:undelete` | `POST logs`, `DELETE logs/{log}`, `POST logs/{log}/undelete` |
 /// | `log:freeze`, `log:unfreeze` | `POST logs/{log}/freeze`, `…/unfreeze` |
-/// | `config:read`, `config:write` | `GET`, `PUT logs/{log}/config` |
+/// | `config:read` | `GET logs/{log}/config` |
+/// | `config:write` | `PUT logs/{log}/config`, `POST operations/{id}/confirm` |
 /// | `shard:read`, `shard:plan` | `GET`, `POST logs/{log}/shards` |
 /// | `shard:rotate` | `POST logs/{log}/rotations` |
 /// | `history:read` | `GET logs/{log}/history` |
 /// | `operation:read` | `GET operations`, `operations/{id}` |
 /// | `replica:read` | `GET replicas` |
+/// | `audit:read` | `GET audit`, `audit/tree/…` |
+/// | `token:read`, `token:create`, `token:revoke` | `GET`, `POST tokens`, `DELETE tokens/{name}` |
+/// | `server:read` | `GET diagnostics` |
 ///
+/// The last three concern no single log and need `*` as the log. `whoami`, `openapi.json` and `schema` need no permission.
 /// A preview needs the same permission as the change. Resources and verbs that this version does not know are accepted
 /// and allow nothing, so that a newer server can share a token file with an older one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +76,14 @@ impl Permission {
         self.covers(need) && self.log == Word::Any
     }
 
+    /// Whether it allows everything that the other allows.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.resource.includes(&other.resource)
+            && self.verb.includes(&other.verb)
+            && self.log.includes(&other.log)
+    }
+
     /// Whether it covers this need on some log.
     pub(crate) fn covers(&self, need: Need) -> bool {
         self.resource.matches(need.resource) && self.verb.matches(need.verb)
@@ -82,6 +96,10 @@ impl Word {
             Self::Any => true,
             Self::Is(own) => own == word,
         }
+    }
+
+    fn includes(&self, other: &Self) -> bool {
+        *self == Self::Any || self == other
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -166,6 +184,29 @@ mod tests {
             prop_assert_eq!(permission.covers(ROTATE), covers);
             prop_assert_eq!(permission.allows(ROTATE, "argon"), covers && fits(&log, "argon"));
             prop_assert_eq!(permission.allows_everywhere(ROTATE), covers && log == "*");
+        }
+    }
+
+    fn some() -> impl Strategy<Value = Permission> {
+        (r"\*|shard|log", r"\*|rotate|read", r"\*|argon|boron")
+            .prop_map(|(r, v, l)| format!("{r}:{v}:{l}").parse().unwrap())
+    }
+
+    proptest! {
+        /// Oracle: every need on every log of a small world, one of them that no permission names.
+        #[test]
+        fn one_includes_another_if_it_allows_all_that_the_other_allows(one in some(), other in some()) {
+            let allowed = |permission: &Permission| -> Vec<bool> {
+                let needs = ["shard", "log", "x"].into_iter().flat_map(|resource| {
+                    ["rotate", "read", "x"].map(|verb| Need { resource, verb })
+                });
+                needs
+                    .flat_map(|need| ["argon", "boron", "x"].map(|log| permission.allows(need, log)))
+                    .collect()
+            };
+            let superset = std::iter::zip(allowed(&one), allowed(&other)).all(|(one, other)| one || !other);
+            prop_assert_eq!(one.includes(&other), superset);
+            prop_assert!(one.includes(&one) && Permission::everything().includes(&one));
         }
     }
 

@@ -14,7 +14,7 @@ use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Access, Peer, Principal};
-use crate::host::{Caller, Change, Host, HostError, Mode};
+use crate::host::{Change, Host, HostError, Mode};
 use crate::permission::Need;
 use crate::problem::{Refusal, panicked};
 use crate::{Limits, body, resources};
@@ -29,6 +29,7 @@ pub fn router(host: Arc<dyn Host>, access: Arc<Access>) -> Router {
 pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> Router {
     let app = Arc::new(App {
         host,
+        access,
         limits,
         writes: Writes::default(),
     });
@@ -61,8 +62,8 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
         .route(BASE, missing())
         .route(&at("/"), missing())
         .route(&at("/{*rest}"), missing())
-        .with_state(app)
-        .layer(middleware::from_fn_with_state(access, gate))
+        .with_state(app.clone())
+        .layer(middleware::from_fn_with_state(app, gate))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::map_response(harden))
 }
@@ -75,7 +76,7 @@ pub(crate) fn missing() -> Refusal {
 
 /// No browser, no anonymous, no encoded body gets past here.
 async fn gate(
-    State(access): State<Arc<Access>>,
+    State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
@@ -91,7 +92,8 @@ async fn gate(
         )
         .hint("use logctl, or a client that sends no Origin and no Sec-Fetch headers"));
     }
-    let principal = access.authenticate(headers, request.extensions().get::<Peer>())?;
+    let peer = request.extensions().get::<Peer>();
+    let principal = app.access.authenticate(&app.host, headers, peer).await?;
     body::plain(headers)?;
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
@@ -108,6 +110,7 @@ async fn harden(mut response: Response) -> Response {
 /// What handlers share. They reach the host only through a check of permissions.
 pub(crate) struct App {
     host: Arc<dyn Host>,
+    pub(crate) access: Arc<Access>,
     writes: Writes,
     pub(crate) limits: Limits,
 }
@@ -155,11 +158,7 @@ impl App {
         idempotency_key: Option<String>,
     ) -> Result<Operation, Refusal> {
         self.on_log(who, need, &log)?;
-        let caller = Caller {
-            actor: who.actor().to_owned(),
-            idempotency_key,
-            connection: None,
-        };
+        let caller = who.caller(idempotency_key);
         let host = self.host.clone();
         // Who hangs up while he waits for his turn gets none; from then on the change runs to its end.
         let turn = match mode {

@@ -1,46 +1,66 @@
-//! TLS for the TCP listener: TLS 1.3 only, one certificate, read again when its files change.
+//! TLS for the TCP listener: TLS 1.3 only, one certificate, and where wanted an authority for client certificates; all
+//! read again when their files change.
 //!
-//! A broken replacement (a new certificate whose key is not written yet) never takes the endpoint down: the old pair
-//! serves on until both files fit again.
+//! A new connection gets what the files hold then; those that are open go on. A broken replacement (a new certificate
+//! whose key is not written yet) never takes the endpoint down: the old files serve on until all fit again. Sessions are
+//! never resumed: a resumed one would not be checked against the authority of today.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::ServerConfig;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::Error;
 use crate::stamp::Stamp;
 
-/// A certificate chain and its private key, PEM.
+/// A certificate chain and its private key, and who signs the certificates of clients. PEM.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The chain, the server's certificate first.
     pub certificate: PathBuf,
     /// The key: PKCS#8, PKCS#1 or SEC1. Refused when others than owner and group may read it.
     pub key: PathBuf,
+    /// Certificates of the authorities that sign client certificates. Clients need none, but one that is shown must
+    /// verify, else there is no connection. What it allows is [`Access::with_certificate`](crate::Access)'s.
+    pub client_ca: Option<PathBuf>,
 }
 
-/// The pair in use.
+impl TlsFiles {
+    /// A certificate chain and its key, without client certificates.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            client_ca: None,
+        }
+    }
+}
+
+/// The stamps of a listener's files.
+type Stamps = Vec<Stamp>;
+
+/// The files in use.
 #[derive(Debug)]
 pub(crate) struct Tls {
     files: TlsFiles,
-    /// Locked for the time of two `stat`s, and of a reload after a change.
+    /// Locked for the time of a few `stat`s, and of a reload after a change.
     current: Mutex<Current>,
 }
 
 #[derive(Debug)]
 struct Current {
     /// The files that `config` was made from, or that could not be used.
-    stamps: Option<(Stamp, Stamp)>,
+    stamps: Option<Stamps>,
     config: Arc<ServerConfig>,
 }
 
 impl Tls {
-    /// Reads the pair; a bad one is an error at once.
+    /// Reads the files; a bad one is an error at once.
     pub(crate) fn open(files: TlsFiles) -> Result<Self, Error> {
         let stamps = stamps(&files);
         let config = load(&files)?;
@@ -58,15 +78,12 @@ impl Tls {
             current.stamps = stamps;
             match load(&self.files) {
                 Ok(config) => {
-                    tracing::info!(certificate = %self.files.certificate.display(), "the TLS certificate was replaced");
+                    tracing::info!(certificate = %self.files.certificate.display(), "the TLS files were replaced");
                     current.config = config;
                 }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
-                    tracing::warn!(
-                        error,
-                        "the new TLS certificate can't be used; the old one stays"
-                    );
+                    tracing::warn!(error, "the new TLS files can't be used; the old ones stay");
                 }
             }
         }
@@ -74,15 +91,21 @@ impl Tls {
     }
 }
 
-fn stamps(files: &TlsFiles) -> Option<(Stamp, Stamp)> {
-    Some((
-        Stamp::of(&files.certificate).ok()?,
-        Stamp::of(&files.key).ok()?,
-    ))
+fn stamps(files: &TlsFiles) -> Option<Stamps> {
+    let all = [&files.certificate, &files.key];
+    let stamps = all
+        .into_iter()
+        .chain(&files.client_ca)
+        .map(|path| Stamp::of(path));
+    stamps.collect::<Result<_, _>>().ok()
 }
 
 fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
-    let TlsFiles { certificate, key } = files;
+    let TlsFiles {
+        certificate,
+        key,
+        client_ca,
+    } = files;
     let bad = |path: &PathBuf| {
         let path = path.clone();
         move |source| Error::Pem { path, source }
@@ -103,13 +126,34 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(bad(certificate))?;
     let secret = PrivateKeyDer::from_pem_file(key).map_err(bad(key))?;
-    let config = ServerConfig::builder_with_provider(Arc::new(
-        rustls::crypto::aws_lc_rs::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .map_err(Error::Tls)?
-    .with_no_client_auth()
-    .with_single_cert(chain, secret)
-    .map_err(Error::Tls)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(Error::Tls)?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let unusable = |problem: String| Error::ClientCa {
+                path: path.clone(),
+                problem,
+            };
+            let mut roots = RootCertStore::empty();
+            for root in CertificateDer::pem_file_iter(path).map_err(bad(path))? {
+                let added = roots.add(root.map_err(bad(path))?);
+                added.map_err(|error| unusable(error.to_string()))?;
+            }
+            // Without any certificate in the file this is an error.
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| unusable(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, secret)
+        .map_err(Error::Tls)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }

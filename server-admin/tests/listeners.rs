@@ -86,10 +86,7 @@ fn certificate(files: &TlsFiles) -> CertifiedKey<rcgen::KeyPair> {
 }
 
 fn tls_files(folder: &Path) -> TlsFiles {
-    TlsFiles {
-        certificate: folder.join("tls.crt"),
-        key: folder.join("tls.key"),
-    }
+    TlsFiles::new(folder.join("tls.crt"), folder.join("tls.key"))
 }
 
 async fn over_tls(

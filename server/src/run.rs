@@ -282,7 +282,7 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
         // Peer credentials decide, not the file's mode.
         Some(users) => {
             for user in users {
-                access = access.with_uid(user.uid, user.permissions.clone());
+                access = access.with_uid(user.uid, admin.permissions(&user.permissions));
             }
             0o666
         }
@@ -294,6 +294,10 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
             0o600
         }
     };
+    for client in &admin.certificates {
+        let permissions = admin.permissions(&client.permissions);
+        access = access.with_certificate(client.client.clone(), permissions);
+    }
     if let Some(tokens) = &admin.tokens {
         access = access.with_tokens(tokens).map_err(admin_error)?;
     }
@@ -307,6 +311,7 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
             tls: admin.tls.as_ref().map(|files| server_admin::TlsFiles {
                 certificate: files.cert.clone(),
                 key: files.key.clone(),
+                client_ca: files.client_ca.clone(),
             }),
         }),
         ..Options::default()

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use config::Span;
 use serde::Deserialize;
-use server_admin::Permission;
 
 use crate::net::limits::Limits;
+
+mod admin;
+
+pub(crate) use admin::Admin;
 
 /// The commented example that `logd config example` prints.
 pub(crate) const EXAMPLE: &str = include_str!("settings/example.toml");
@@ -60,32 +63,6 @@ pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
     /// PEM.
     pub(crate) key: PathBuf,
-}
-
-/// The admin endpoint.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Admin {
-    /// Unix socket; peers are known by their uid.
-    pub(crate) socket: Option<PathBuf>,
-    /// Who may do what over the socket; absent: the user that runs the server may do everything.
-    pub(crate) users: Option<Vec<User>>,
-    /// TCP address; peers need a token.
-    pub(crate) listen: Option<SocketAddr>,
-    /// Required unless the address is a loopback one.
-    pub(crate) tls: Option<TlsFiles>,
-    /// The file of hashed tokens.
-    pub(crate) tokens: Option<PathBuf>,
-}
-
-/// A local user.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct User {
-    /// Numeric user id.
-    pub(crate) uid: u32,
-    /// `resource:verb:log`.
-    pub(crate) permissions: Vec<Permission>,
 }
 
 /// The metrics listener.
@@ -225,6 +202,41 @@ impl fmt::Display for SettingsError {
     }
 }
 
+/// What makes no sense: where it stands, and what to do.
+struct Wrong {
+    place: Place,
+    problem: String,
+}
+
+enum Place {
+    /// The first line that begins with it.
+    Key(&'static str),
+    /// A byte of the file.
+    Offset(usize),
+}
+
+impl Wrong {
+    fn key(key: &'static str, problem: impl Into<String>) -> Self {
+        Self {
+            place: Place::Key(key),
+            problem: problem.into(),
+        }
+    }
+
+    fn at(offset: usize, problem: String) -> Self {
+        Self {
+            place: Place::Offset(offset),
+            problem,
+        }
+    }
+}
+
+/// The line, from 1, of a byte.
+fn line_at(text: &str, offset: usize) -> usize {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
 impl Settings {
     /// Reads a settings file.
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
@@ -246,19 +258,17 @@ impl Settings {
             source: None,
         };
         let mut settings: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| {
-                1 + text.as_bytes()[..span.start.min(text.len())]
-                    .iter()
-                    .filter(|b| **b == b'\n')
-                    .count()
-            });
+            let line = e.span().map(|span| line_at(text, span.start));
             error(line, e.message().replace('\n', "; "))
         })?;
-        if let Some((key, problem)) = settings.wrong() {
-            let line = text
-                .lines()
-                .position(|line| line.trim_start().starts_with(key))
-                .map(|at| at + 1);
+        if let Some(Wrong { place, problem }) = settings.wrong() {
+            let line = match place {
+                Place::Key(key) => text
+                    .lines()
+                    .position(|line| line.trim_start().starts_with(key))
+                    .map(|at| at + 1),
+                Place::Offset(offset) => Some(line_at(text, offset)),
+            };
             return Err(error(line, problem));
         }
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -268,45 +278,33 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What is well-formed but makes no sense: the key it is about, and what to do.
-    fn wrong(&self) -> Option<(&'static str, String)> {
-        let loopback = |address: &SocketAddr| address.ip().is_loopback();
+    /// What is well-formed but makes no sense.
+    fn wrong(&self) -> Option<Wrong> {
         if let Some(metrics) = self
             .metrics
             .as_ref()
-            .filter(|metrics| !loopback(&metrics.listen))
+            .filter(|metrics| !metrics.listen.ip().is_loopback())
         {
             let problem = format!(
                 "metrics are served on a loopback address only, not on {}",
                 metrics.listen
             );
-            return Some(("[metrics]", problem));
+            return Some(Wrong::key("[metrics]", problem));
         }
-        if let Some(listen) = self.admin.listen {
-            if self.admin.tokens.is_none() {
-                return Some((
-                    "[admin]",
-                    format!("admin.listen {listen} needs admin.tokens: nobody could log in"),
-                ));
-            }
-            if self.admin.tls.is_none() && !loopback(&listen) {
-                return Some((
-                    "[admin]",
-                    format!("admin.listen {listen} is not a loopback address and needs admin.tls"),
-                ));
-            }
+        if let Some(wrong) = self.admin.wrong() {
+            return Some(wrong);
         }
         if self.bounds.connections == 0 {
-            return Some((
+            return Some(Wrong::key(
                 "connections",
-                "limits.connections must be at least 1".to_owned(),
+                "limits.connections must be at least 1",
             ));
         }
         // hyper's smallest buffer.
         if self.bounds.header_bytes.0 < 8 << 10 {
-            return Some((
+            return Some(Wrong::key(
                 "header_bytes",
-                "limits.header_bytes must be at least 8KiB".to_owned(),
+                "limits.header_bytes must be at least 8KiB",
             ));
         }
         None
@@ -331,9 +329,7 @@ impl Settings {
         create
             .iter_mut()
             .chain(files(&mut data.tls))
-            .chain(files(&mut admin.tls))
-            .chain(&mut admin.socket)
-            .chain(&mut admin.tokens)
+            .chain(admin.paths())
             .chain([&mut stores.coordination, &mut stores.objects])
             .chain(kek)
     }
@@ -374,6 +370,15 @@ mod tests {
                 && settings.data.url.is_some()
         );
         assert_eq!(settings.create, [Path::new("/etc/logd/argon.yaml")]);
+        let tls = settings.admin.tls.as_ref().unwrap();
+        assert_eq!(
+            tls.client_ca.as_deref(),
+            Some(Path::new("/etc/logd/clients-ca.pem"))
+        );
+        for client in &settings.admin.certificates {
+            assert!(!settings.admin.permissions(&client.permissions).is_empty());
+        }
+        assert_eq!(settings.admin.certificates.len(), 2);
     }
 
     #[test]
@@ -425,7 +430,38 @@ mod tests {
             (
                 "[[admin.users]]\nuid = 0\npermissions = ['root']",
                 10,
-                "permission",
+                "no role named \"root\": there is no [admin.roles]; a permission looks like",
+            ),
+            (
+                "[[admin.users]]\nuid = 0\npermissions = ['a:b']",
+                10,
+                "not a permission",
+            ),
+            (
+                "[admin.roles]\noperator = ['shard:*:*']\nreader = ['*:read:*']\n[[admin.users]]\nuid = 0\npermissions = [\n'reader',\n'operater']",
+                15,
+                "did you mean operator?",
+            ),
+            (
+                "[admin.roles]\nOps = ['shard:*:*']",
+                8,
+                "not a name for a role",
+            ),
+            ("[admin.roles]\nops = ['reader']", 9, "not a permission"),
+            (
+                "[[admin.certificates]]\nclient = 'ci'\npermissions = []",
+                9,
+                "spiffe://",
+            ),
+            (
+                "[[admin.certificates]]\nclient = 'spiffe://x/ci'\npermissions = []",
+                8,
+                "client_ca",
+            ),
+            (
+                "[admin]\ntls = {cert = 'c', key = 'k', client_ca = 'a'}",
+                8,
+                "admin.certificates",
             ),
         ] {
             let error = parse(&format!("{LEAST}{extra}\n")).unwrap_err();

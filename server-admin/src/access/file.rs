@@ -1,6 +1,6 @@
-//! Bearer tokens: 256 random bits each, of which the server keeps only a hash.
+//! The file of bearer tokens: for the first one, and for those who keep them by hand.
 //!
-//! The token file is TOML and may be edited by hand to revoke or narrow a token; it is read again when it changes:
+//! It is TOML and may be edited by hand to revoke or narrow a token; it is read again when it changes:
 //!
 //! ```toml
 //! [[token]]
@@ -13,7 +13,6 @@
 //! What must never happen: a token's text is stored or logged, or a file that can't be trusted admits someone. A file
 //! that is gone, unreadable, malformed or writable by others admits nobody.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -23,34 +22,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_name, unhex};
 use crate::error::Error;
 use crate::permission::Permission;
 use crate::stamp::Stamp;
-
-/// Begins every token, so that scanners for leaked secrets find one.
-const PREFIX: &str = "logctl_";
-/// Begins every hash in the file.
-const HASH_PREFIX: &str = "sha256:";
-
-/// A new token's text. It is shown once; `Debug` hides it.
-pub struct Secret(String);
-
-impl Secret {
-    /// The text to send as `Authorization: Bearer …`.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// Makes a token and puts its hash into the token file, which is created when absent; a token of the same name is
 /// replaced. The write is atomic and durable, and concurrent calls on one file don't lose each other's tokens.
@@ -71,9 +48,7 @@ pub fn issue(
     let expires = Timestamp::now()
         .checked_add(lifetime)
         .map_err(|_| Error::TokenLifetime)?;
-    let mut bits = [0u8; 32];
-    getrandom::fill(&mut bits).map_err(Error::Randomness)?;
-    let secret = Secret(format!("{PREFIX}{}", hex(&bits)));
+    let secret = Secret::new(Kind::Filed)?;
 
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -89,7 +64,7 @@ pub fn issue(
     document.token.retain(|entry| entry.name != name);
     document.token.push(Entry {
         name: name.to_owned(),
-        hash: format!("{HASH_PREFIX}{}", hex(&hash(&secret.0))),
+        hash: format!("{HASH_PREFIX}{}", hex(&hash(secret.expose()))),
         expires: expires.to_string(),
         scopes: scopes.to_vec(),
     });
@@ -130,7 +105,7 @@ fn replace(file: &Path, folder: &File, document: &Document) -> Result<(), Error>
 
 /// What a login with a token led to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Login {
+pub(super) enum Login {
     /// The token is good.
     Known {
         name: Arc<str>,
@@ -144,7 +119,7 @@ pub(crate) enum Login {
 
 /// The tokens of a file, as of its last change.
 #[derive(Debug)]
-pub(crate) struct Tokens {
+pub(super) struct TokenFile {
     file: PathBuf,
     /// The stamp that `tokens` were read at, `None` when the file could not be read. Locked for the time of a `stat`, and
     /// of a read after a change.
@@ -165,9 +140,9 @@ struct Token {
     scopes: Arc<[Permission]>,
 }
 
-impl Tokens {
+impl TokenFile {
     /// Opens a token file; a bad one is an error at once.
-    pub(crate) fn open(file: PathBuf) -> Result<Self, Error> {
+    pub(super) fn open(file: PathBuf) -> Result<Self, Error> {
         let stamp = Stamp::of(&file).map_err(Error::file(&file))?;
         let tokens = load(&file)?;
         Ok(Self {
@@ -180,7 +155,7 @@ impl Tokens {
     }
 
     /// Looks a token up. Takes the same time whichever token it equals, or none.
-    pub(crate) fn login(&self, text: &str, now: Timestamp) -> Login {
+    pub(super) fn login(&self, text: &str, now: Timestamp) -> Login {
         let given = hash(text);
         let mut found = None;
         for token in self.current().iter() {
@@ -302,39 +277,9 @@ fn load(file: &Path) -> Result<Arc<[Token]>, Error> {
     Ok(tokens.into())
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
-}
-
-fn hash(text: &str) -> [u8; 32] {
-    Sha256::digest(text.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0u8; 32];
-    if text.len() != 64
-        || !text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::secret::PREFIX;
     use super::*;
 
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -356,7 +301,7 @@ mod tests {
         let file = folder.path().join("tokens.toml");
         let scopes = ["shard:rotate:argon".parse().unwrap()];
         let ci = issue(&file, "ci", YEAR, &scopes).unwrap();
-        let tokens = Tokens::open(file.clone()).unwrap();
+        let tokens = TokenFile::open(file.clone()).unwrap();
         let login = tokens.login(ci.expose(), Timestamp::now());
         assert_eq!(
             login,
@@ -386,7 +331,7 @@ mod tests {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
         let ci = issue(&file, "ci", YEAR, &[]).unwrap();
-        let tokens = Tokens::open(file).unwrap();
+        let tokens = TokenFile::open(file).unwrap();
         let later = Timestamp::now().checked_add(YEAR).unwrap();
         assert_eq!(
             tokens.login(ci.expose(), later),
@@ -403,7 +348,7 @@ mod tests {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
         let old = issue(&file, "ci", YEAR, &[]).unwrap();
-        let tokens = Tokens::open(file.clone()).unwrap();
+        let tokens = TokenFile::open(file.clone()).unwrap();
         let login = |secret: &Secret| tokens.login(secret.expose(), Timestamp::now());
         let other = issue(&file, "other", YEAR, &[]).unwrap();
         let new = issue(&file, "ci", YEAR, &[]).unwrap();
@@ -449,7 +394,7 @@ mod tests {
                 .map(|thread| thread.join().unwrap())
                 .collect()
         });
-        let tokens = Tokens::open(file).unwrap();
+        let tokens = TokenFile::open(file).unwrap();
         assert!(
             secrets
                 .iter()
@@ -462,7 +407,7 @@ mod tests {
         let folder = folder();
         let file = folder.path().join("tokens.toml");
         assert!(matches!(
-            Tokens::open(file.clone()),
+            TokenFile::open(file.clone()),
             Err(Error::File { .. })
         ));
         for bad in ["", "A", "a b", ".a", "a\n", "ü"] {
@@ -475,12 +420,12 @@ mod tests {
         let twice = fs::read_to_string(&file).unwrap().repeat(2);
         fs::write(&file, twice).unwrap();
         assert!(matches!(
-            Tokens::open(file.clone()),
+            TokenFile::open(file.clone()),
             Err(Error::TokenFile { .. })
         ));
         fs::set_permissions(&file, fs::Permissions::from_mode(0o662)).unwrap();
         assert!(matches!(
-            Tokens::open(file.clone()),
+            TokenFile::open(file.clone()),
             Err(Error::Exposed { .. })
         ));
         assert!(matches!(

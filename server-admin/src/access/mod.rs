@@ -1,0 +1,248 @@
+//! Who is calling, and may they: authentication and authorisation of each request.
+//!
+//! Default deny: a caller has only what [`Access`] names. What must never happen: a credential that is offered and wrong
+//! falls back to another one, or its text gets into an answer, the log or the audit trail.
+//!
+//! A bearer token decides where one is offered; else the client certificate; else the user id of the Unix socket's peer.
+
+mod failures;
+mod file;
+mod peer;
+mod principal;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use admin_api::codes;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use jiff::Timestamp;
+
+use crate::error::Error;
+use crate::host::{Host, HostError};
+use crate::permission::Permission;
+use crate::problem::Refusal;
+
+use failures::{Failures, Source};
+use file::{Login, TokenFile};
+use secret::Kind;
+
+pub use file::issue;
+pub use peer::{BadClientName, ClientCertificate, ClientName, Peer};
+pub(crate) use principal::Principal;
+pub use secret::Secret;
+
+/// Who may do what. Starts with nobody.
+#[derive(Debug, Default)]
+pub struct Access {
+    uids: BTreeMap<u32, Arc<[Permission]>>,
+    /// In the order in which they were named: the first that fits decides.
+    clients: Vec<(ClientName, Arc<[Permission]>)>,
+    file: Option<TokenFile>,
+    failures: Arc<Failures>,
+}
+
+/// Why a caller is not let in.
+enum Denial {
+    /// What he offered is wrong. Counted, limited and audited as a failed login.
+    Failed {
+        code: &'static str,
+        detail: String,
+        hint: Option<&'static str>,
+    },
+    /// Something else; not his failure to log in.
+    Refused(Refusal),
+}
+
+impl Denial {
+    /// 401: this credential is worth nothing.
+    fn unknown(detail: impl Into<String>) -> Self {
+        Self::Failed {
+            code: codes::UNAUTHENTICATED,
+            detail: detail.into(),
+            hint: None,
+        }
+    }
+
+    /// 403: it is known who he is, but nothing is allowed to him.
+    fn nobody(detail: impl Into<String>) -> Self {
+        Self::Failed {
+            code: codes::FORBIDDEN,
+            detail: detail.into(),
+            hint: None,
+        }
+    }
+
+    fn hint(self, text: &'static str) -> Self {
+        match self {
+            Self::Failed { code, detail, .. } => Self::Failed {
+                code,
+                detail,
+                hint: Some(text),
+            },
+            other => other,
+        }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<HostError> for Denial {
+    fn from(error: HostError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// An actor and what he may do.
+type Known = (Arc<str>, Arc<[Permission]>);
+
+impl Access {
+    /// Nobody may do anything.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Processes of this user have these permissions over the Unix socket.
+    #[must_use]
+    pub fn with_uid(mut self, uid: u32, permissions: impl IntoIterator<Item = Permission>) -> Self {
+        self.uids.insert(uid, permissions.into_iter().collect());
+        self
+    }
+
+    /// Who shows a client certificate with this name, signed by the listener's client CA
+    /// ([`TlsFiles::client_ca`](crate::TlsFiles)), has these permissions. Of several names that fit one certificate the
+    /// first that was given here decides.
+    #[must_use]
+    pub fn with_certificate(
+        mut self,
+        client: ClientName,
+        permissions: impl IntoIterator<Item = Permission>,
+    ) -> Self {
+        self.clients
+            .push((client, permissions.into_iter().collect()));
+        self
+    }
+
+    /// The bearer tokens of this file ([`issue`](crate::issue)), read again when it changes.
+    ///
+    /// # Errors
+    /// The file can't be read, is malformed, or may be written by others than its owner.
+    pub fn with_tokens(mut self, file: impl Into<PathBuf>) -> Result<Self, Error> {
+        self.file = Some(TokenFile::open(file.into())?);
+        Ok(self)
+    }
+
+    /// Whether callers over TCP can authenticate.
+    pub(crate) fn authenticates_tcp(&self) -> bool {
+        self.file.is_some() || !self.clients.is_empty()
+    }
+
+    /// Whether client certificates mean anything.
+    pub(crate) fn knows_certificates(&self) -> bool {
+        !self.clients.is_empty()
+    }
+
+    /// Finds out who is calling. A token that is offered decides, also over the Unix socket and with a certificate.
+    pub(crate) async fn authenticate(
+        &self,
+        host: &Arc<dyn Host>,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Principal, Refusal> {
+        let found = match bearer(headers) {
+            Ok(Some(token)) => self.by_token(token).await,
+            Ok(None) => self.by_connection(peer),
+            Err(denial) => Err(denial),
+        };
+        match found {
+            Ok((actor, permissions)) => Ok(Principal {
+                actor,
+                permissions,
+                connection: peer.map(Peer::connection),
+            }),
+            Err(denial) => Err(self.deny(host, peer, denial).await),
+        }
+    }
+
+    async fn by_token(&self, token: &str) -> Result<Known, Denial> {
+        let unknown = || Denial::unknown("this token is not known here");
+        match Kind::of(token) {
+            Some(Kind::Filed) => {
+                let file = self.file.as_ref().ok_or_else(unknown)?;
+                match file.login(token, Timestamp::now()) {
+                    Login::Known { name, scopes } => Ok((format!("token:{name}").into(), scopes)),
+                    Login::Expired { name } => {
+                        Err(Denial::unknown(format!("token {name} has expired")))
+                    }
+                    Login::Unknown => Err(unknown()),
+                }
+            }
+            Some(_) => Err(unknown()),
+            None => Err(unknown().hint("a token of this endpoint begins with logctl_")),
+        }
+    }
+
+    fn by_connection(&self, peer: Option<&Peer>) -> Result<Known, Denial> {
+        if let Some(certificate) = peer.and_then(Peer::certificate) {
+            let fits = |(name, _): &&(ClientName, _)| name.matches(certificate);
+            let (name, permissions) = self.clients.iter().find(fits).ok_or_else(|| {
+                let pin = certificate.pin();
+                Denial::nobody(format!(
+                    "the client certificate with key {pin} has no role here"
+                ))
+            })?;
+            return Ok((format!("cert:{name}").into(), permissions.clone()));
+        }
+        let Some(uid) = peer.and_then(Peer::uid) else {
+            // Nothing was offered: no failed login.
+            let refusal = Refusal::new(codes::UNAUTHENTICATED, "no credentials");
+            let hint = "send Authorization: Bearer TOKEN, show a client certificate, or use the Unix socket";
+            return Err(refusal.hint(hint).into());
+        };
+        match self.uids.get(&uid) {
+            Some(permissions) => Ok((format!("uid:{uid}").into(), permissions.clone())),
+            None => Err(Denial::nobody(format!("uid {uid} has no role here"))),
+        }
+    }
+
+    /// Every failed login passes here, and only failed ones.
+    async fn deny(&self, host: &Arc<dyn Host>, peer: Option<&Peer>, denial: Denial) -> Refusal {
+        let (code, detail, hint) = match denial {
+            Denial::Refused(refusal) => return refusal,
+            Denial::Failed { code, detail, hint } => (code, detail, hint),
+        };
+        let source = peer.map_or(Source::Other, Peer::source);
+        let limited = self.failures.failed(host, source, &detail).await;
+        match (limited, hint) {
+            (Err(delay), _) => {
+                Refusal::new(codes::TOO_MANY, "too many failed logins").retry_after(delay)
+            }
+            (Ok(()), Some(hint)) => Refusal::new(code, detail).hint(hint),
+            (Ok(()), None) => Refusal::new(code, detail),
+        }
+    }
+}
+
+/// The bearer token of a request, if it brings one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Denial> {
+    let mut offered = headers.get_all(AUTHORIZATION).iter();
+    let value = match (offered.next(), offered.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().unwrap_or(""),
+        (Some(_), Some(_)) => {
+            let detail = "more than one Authorization header";
+            return Err(Refusal::new(codes::BAD_REQUEST, detail).into());
+        }
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(Denial::unknown("only bearer tokens are accepted")),
+    }
+}

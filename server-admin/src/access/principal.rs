@@ -1,0 +1,71 @@
+//! An authenticated caller, and what he may do.
+
+use std::sync::Arc;
+
+use admin_api::codes;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use crate::host::Caller;
+use crate::permission::{Need, Permission};
+use crate::problem::Refusal;
+
+/// An authenticated caller.
+#[derive(Clone, Debug)]
+pub(crate) struct Principal {
+    pub(super) actor: Arc<str>,
+    pub(super) permissions: Arc<[Permission]>,
+    /// The connection he calls over, where the listener tells.
+    pub(super) connection: Option<u64>,
+}
+
+impl Principal {
+    /// `uid:0`, `token:ci`.
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    /// The host's view of him.
+    pub(crate) fn caller(&self, idempotency_key: Option<String>) -> Caller {
+        Caller {
+            actor: self.actor.to_string(),
+            idempotency_key,
+            connection: self.connection,
+        }
+    }
+
+    pub(crate) fn permissions(&self) -> &[Permission] {
+        &self.permissions
+    }
+
+    /// Whether he may do this to this log.
+    pub(crate) fn may(&self, need: Need, log: &str) -> bool {
+        self.permissions
+            .iter()
+            .any(|permission| permission.allows(need, log))
+    }
+
+    /// Whether he may do this to at least one log.
+    pub(crate) fn may_somewhere(&self, need: Need) -> bool {
+        self.permissions
+            .iter()
+            .any(|permission| permission.covers(need))
+    }
+
+    /// Whether he may do this to all logs.
+    pub(crate) fn may_everywhere(&self, need: Need) -> bool {
+        self.permissions
+            .iter()
+            .any(|permission| permission.allows_everywhere(need))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Principal {
+    type Rejection = Refusal;
+
+    /// The principal that the gate put there; a route outside the gate has none and stays closed.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let principal = parts.extensions.get::<Self>().cloned();
+        principal.ok_or_else(|| Refusal::new(codes::UNAUTHENTICATED, "no credentials"))
+    }
+}

@@ -1,0 +1,136 @@
+//! Secrets that this endpoint hands out: 256 random bits as text, of which only a hash is ever kept.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+
+/// Begins every secret, so that scanners for leaked secrets find one.
+pub(super) const PREFIX: &str = "logctl_";
+/// Begins every hash in a file, and every pinned key.
+pub(super) const HASH_PREFIX: &str = "sha256:";
+/// Hex digits of 256 bits.
+const DIGITS: usize = 64;
+
+/// The text of a token or a session. It is shown once; `Debug` hides it.
+pub struct Secret(String);
+
+impl Secret {
+    /// A new one of this kind.
+    pub(super) fn new(kind: Kind<'_>) -> Result<Self, Error> {
+        let mut bits = [0u8; 32];
+        getrandom::fill(&mut bits).map_err(Error::Randomness)?;
+        let random = hex(&bits);
+        Ok(Self(match kind {
+            Kind::Filed => format!("{PREFIX}{random}"),
+            Kind::Session => format!("{PREFIX}s_{random}"),
+            Kind::Managed { name } => format!("{PREFIX}t_{name}_{random}"),
+        }))
+    }
+
+    /// The text to send as `Authorization: Bearer …`.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a secret is for, as its text shows. Nothing follows from it but where to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind<'a> {
+    /// A token of the token file: `logctl_…`.
+    Filed,
+    /// A session: `logctl_s_…`.
+    Session,
+    /// A token in the host's memory, which is found by its name: `logctl_t_NAME_…`.
+    Managed { name: &'a str },
+}
+
+impl<'a> Kind<'a> {
+    /// Of this text; `None` when it can't be a secret of ours.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix(PREFIX)?;
+        if let Some(rest) = rest.strip_prefix("s_") {
+            return is_random(rest).then_some(Self::Session);
+        }
+        if let Some(rest) = rest.strip_prefix("t_") {
+            let (name, random) = rest.rsplit_once('_')?;
+            return (is_random(random) && is_shared_name(name)).then_some(Self::Managed { name });
+        }
+        Some(Self::Filed)
+    }
+}
+
+fn is_random(text: &str) -> bool {
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The name of a token in the token file.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=63).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+}
+
+/// The name of a token in the host's memory: without the sign that ends it in the token's text.
+pub(super) fn is_shared_name(name: &str) -> bool {
+    is_name(name) && !name.contains('_')
+}
+
+pub(super) fn hash(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+pub(super) fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// 64 lowercase digits.
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
+    let lowercase = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != DIGITS || !text.bytes().all(lowercase) {
+        return None;
+    }
+    let mut bytes = [0u8; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_secret_shows_its_kind(name in "[a-z0-9][a-z0-9.-]{0,62}") {
+            for kind in [Kind::Filed, Kind::Session, Kind::Managed { name: &name }] {
+                let secret = Secret::new(kind).unwrap();
+                prop_assert_eq!(Kind::of(secret.expose()), Some(kind));
+                let debug = format!("{secret:?}");
+                prop_assert!(!debug.contains(&secret.expose()[secret.expose().len() - 64..]));
+            }
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in "(logctl_)?([st]_)?[a-z_]{0,4}.{0,70}") {
+            let _ = Kind::of(&text);
+        }
+
+        #[test]
+        fn hex_survives(bytes: [u8; 32]) {
+            prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes));
+        }
+    }
+}

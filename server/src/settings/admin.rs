@@ -1,0 +1,183 @@
+//! `[admin]`: where operators are listened to, and who of them may do what.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use server_admin::{ClientName, Permission};
+use toml::Spanned;
+
+use super::Wrong;
+
+/// The admin endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// Unix socket; peers are known by their uid.
+    pub(crate) socket: Option<PathBuf>,
+    /// Who may do what over the socket; absent: the user that runs the server may do everything.
+    pub(crate) users: Option<Vec<User>>,
+    /// TCP address; peers need a token or a client certificate.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Required unless the address is a loopback one.
+    pub(crate) tls: Option<AdminTls>,
+    /// The file of hashed tokens.
+    pub(crate) tokens: Option<PathBuf>,
+    /// Names for lists of permissions.
+    #[serde(default)]
+    roles: BTreeMap<String, Vec<Permission>>,
+    /// Who may do what with a client certificate; the first that fits decides.
+    #[serde(default)]
+    pub(crate) certificates: Vec<Certificate>,
+}
+
+/// Certificate and key of the admin endpoint, and who signs those of its clients.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdminTls {
+    /// PEM, the server's certificate first.
+    pub(crate) cert: PathBuf,
+    /// PEM.
+    pub(crate) key: PathBuf,
+    /// PEM: authorities of client certificates.
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// A local user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    /// Numeric user id.
+    pub(crate) uid: u32,
+    /// Roles, and `resource:verb:log`.
+    pub(crate) permissions: Grants,
+}
+
+/// A client certificate.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Certificate {
+    /// A SAN URI, or `sha256:` and the hash of the key.
+    #[serde(deserialize_with = "client_name")]
+    pub(crate) client: ClientName,
+    /// Roles, and `resource:verb:log`.
+    pub(crate) permissions: Grants,
+}
+
+/// What somebody may do: roles and permissions, each with its place in the file.
+pub(crate) type Grants = Vec<Spanned<Grant>>;
+
+/// A permission, or a role that stands for several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Grant {
+    Permission(Permission),
+    Role(String),
+}
+
+impl TryFrom<String> for Grant {
+    type Error = server_admin::BadPermission;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match is_role(&text) {
+            true => Ok(Self::Role(text)),
+            false => text.parse().map(Self::Permission),
+        }
+    }
+}
+
+fn is_role(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn client_name<'de, D: serde::Deserializer<'de>>(input: D) -> Result<ClientName, D::Error> {
+    let text = String::deserialize(input)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+impl Admin {
+    /// Permissions, with each role replaced by what it stands for. Checked settings hold no unknown role.
+    pub(crate) fn permissions(&self, grants: &Grants) -> Vec<Permission> {
+        let each = |grant: &Spanned<Grant>| match grant.get_ref() {
+            Grant::Permission(permission) => vec![permission.clone()],
+            Grant::Role(name) => self.roles.get(name).cloned().unwrap_or_default(),
+        };
+        grants.iter().flat_map(each).collect()
+    }
+
+    /// What is well-formed but makes no sense.
+    pub(super) fn wrong(&self) -> Option<Wrong> {
+        if let Some(name) = self.roles.keys().find(|name| !is_role(name)) {
+            let problem = format!(
+                "not a name for a role: {name:?}; use a-z, 0-9 and -, starting with a letter"
+            );
+            return Some(Wrong::key("[admin.roles]", problem));
+        }
+        let users = self.users.iter().flatten().map(|user| &user.permissions);
+        let clients = self.certificates.iter().map(|client| &client.permissions);
+        let mut grants = users.chain(clients).flatten();
+        if let Some(wrong) = grants.find_map(|grant| self.unknown_role(grant)) {
+            return Some(wrong);
+        }
+        let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        match (client_ca, self.certificates.is_empty()) {
+            (None, false) => {
+                let problem = "admin.certificates needs admin.listen and client_ca in admin.tls: nobody could show one";
+                return Some(Wrong::key("[[admin.certificates]]", problem));
+            }
+            (Some(_), true) => {
+                let problem =
+                    "client_ca in admin.tls needs admin.certificates: no certificate has a role";
+                return Some(Wrong::key("[admin", problem));
+            }
+            _ => {}
+        }
+        let listen = self.listen?;
+        if self.tokens.is_none() && self.certificates.is_empty() {
+            let problem = format!(
+                "admin.listen {listen} needs admin.tokens or admin.certificates: nobody could log in"
+            );
+            return Some(Wrong::key("[admin]", problem));
+        }
+        if self.tls.is_none() && !listen.ip().is_loopback() {
+            let problem =
+                format!("admin.listen {listen} is not a loopback address and needs admin.tls");
+            return Some(Wrong::key("[admin]", problem));
+        }
+        None
+    }
+
+    fn unknown_role(&self, grant: &Spanned<Grant>) -> Option<Wrong> {
+        let Grant::Role(name) = grant.get_ref() else {
+            return None;
+        };
+        if self.roles.contains_key(name) {
+            return None;
+        }
+        let distance = |known: &&String| strsim::damerau_levenshtein(name, known);
+        let hint = match self.roles.keys().min_by_key(distance) {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => {
+                "there is no [admin.roles]; a permission looks like shard:rotate:argon".to_owned()
+            }
+        };
+        Some(Wrong::at(
+            grant.span().start,
+            format!("no role named {name:?}: {hint}"),
+        ))
+    }
+
+    /// All paths in it.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let tls = self.tls.iter_mut().flat_map(|tls| {
+            [&mut tls.cert, &mut tls.key]
+                .into_iter()
+                .chain(&mut tls.client_ca)
+        });
+        tls.chain(&mut self.socket).chain(&mut self.tokens)
+    }
+}
