@@ -13,6 +13,7 @@ mod model;
 mod name;
 mod next;
 mod parse;
+mod rollback;
 mod schema;
 mod span;
 mod tree;
@@ -29,6 +30,7 @@ pub use model::{
 pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName};
 pub use next::{next_name, with_planned, with_rotation};
 pub use parse::{locate, parse, parse_change};
+pub use rollback::rolled_back;
 pub use schema::{SCHEMA_ID, schema};
 pub use span::{Span, SpanError};
 pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};

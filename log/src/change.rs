@@ -3,21 +3,22 @@
 //!
 //! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
 
-use std::collections::HashSet;
+mod gate;
+mod prepare;
 
-use bytes::Bytes;
 use config::{Difference, Finding, LogConfig, ShardName};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tlog::{Hash, Signer};
+use tlog::Hash;
 
-use crate::log::{Core, Log};
+use crate::log::Log;
 use crate::order::commit::{CommitError, now_ms};
-use crate::order::slot::{Control, Decision, ShardIdentity, Token};
-use crate::order::state::{Gate, Refusal, Remembered};
+use crate::order::slot::{Control, Decision, Token};
+use crate::order::state::{Gate, Refusal};
 use crate::record;
-use crate::store::{Outcome, StoreError, Transaction};
+use crate::store::StoreError;
 
+pub(crate) use self::prepare::prepare;
 pub use crate::order::slot::Action;
 
 /// How often a request without a base is tried again when the configuration moves under it.
@@ -242,55 +243,45 @@ impl Log {
         operation: Token,
         digest: Hash,
     ) -> Result<Option<Applied>, ChangeError> {
-        let state = self.core.order.state();
-        if let Some(remembered) = state.remembered(operation) {
-            return if remembered.request == digest {
-                Ok(Some(self.answer(remembered)))
-            } else {
-                Err(reused(operation))
-            };
+        let remembered = self.core.order.state().remembered(operation).cloned();
+        let request = match remembered {
+            Some(remembered) => Some(remembered.request),
+            None => self
+                .decided(operation)
+                .await?
+                .and_then(|(slot, _)| slot.control)
+                .filter(|decision| decision.operation == operation)
+                .map(|decision| decision.request),
+        };
+        match request {
+            None => Ok(None),
+            Some(request) if request == digest => self.repeated(operation).await,
+            Some(_) => Err(reused(operation)),
         }
-        let Some((slot, _)) = self.decided(operation).await? else {
+    }
+
+    /// The answer to an operation that was decided before.
+    async fn repeated(&self, operation: Token) -> Result<Option<Applied>, ChangeError> {
+        let Some(record) = self.operation(&operation.to_string()).await? else {
             return Ok(None);
         };
-        match &slot.control {
-            Some(d) if d.request == digest => {
-                let generation = state.generation;
-                Ok(Some(Applied {
-                    operation: operation.to_string(),
-                    action: d.action,
-                    outcome: ChangeOutcome::Decided,
-                    base_generation: generation,
-                    generation,
-                    etag: self.etag(),
-                    time_ms: Some(slot.time),
-                    at_index: Some(slot.start),
-                    differences: Vec::new(),
-                    checkpoint: None,
-                }))
-            }
-            _ => Err(reused(operation)),
-        }
-    }
-
-    fn etag(&self) -> String {
-        let running = self.core.running.load();
-        running.document.etag(running.generation)
-    }
-
-    fn answer(&self, remembered: &Remembered) -> Applied {
-        Applied {
-            operation: remembered.operation.to_string(),
-            action: remembered.action,
+        let differences = self.changed_by(&record).await?;
+        Ok(Some(Applied {
+            operation: record.operation,
+            action: record.action,
             outcome: ChangeOutcome::Decided,
-            base_generation: remembered.base,
-            generation: remembered.generation,
-            etag: self.etag(),
-            time_ms: Some(remembered.time),
-            at_index: Some(remembered.at_index),
-            differences: Vec::new(),
+            base_generation: record.base,
+            generation: record.generation,
+            etag: record.etag,
+            time_ms: Some(record.time_ms),
+            at_index: Some(record.at_index),
+            differences,
             checkpoint: None,
-        }
+        }))
+    }
+
+    fn running_etag(&self) -> String {
+        self.core.running.load().etag.clone()
     }
 
     fn unchanged(&self, operation: Token, action: Action) -> Applied {
@@ -301,7 +292,7 @@ impl Log {
             outcome: ChangeOutcome::Unchanged,
             base_generation: generation,
             generation,
-            etag: self.etag(),
+            etag: self.running_etag(),
             time_ms: None,
             at_index: None,
             differences: Vec::new(),
@@ -362,7 +353,7 @@ impl Log {
             .rev()
             .find(|o| o.generation == state.generation && o.base != o.generation);
         ChangeError::Stale {
-            current_etag: self.etag(),
+            current_etag: self.running_etag(),
             changed_by: last.map(|o| o.actor.clone()),
             changed_at_ms: last.map(|o| o.time),
             differences,
@@ -453,17 +444,20 @@ impl Log {
                     core.update_running().await?;
                     return Err(self.stale(self.moved_since(base).await?));
                 }
-                Err(e) => return self.refused(e, operation),
+                Err(e) => return self.refused(e, operation).await,
             }
         }
         Err(self.stale(Vec::new()))
     }
 
     /// The answer to a control that was not decided.
-    fn refused(&self, error: CommitError, operation: Token) -> Result<Applied, ChangeError> {
+    async fn refused(&self, error: CommitError, operation: Token) -> Result<Applied, ChangeError> {
         Err(match error {
-            CommitError::Refused(Refusal::Already(remembered)) => {
-                return Ok(self.answer(&remembered));
+            CommitError::Refused(Refusal::Already(_)) => {
+                let unknown = || ChangeError::Unknown {
+                    operation: operation.to_string(),
+                };
+                return self.repeated(operation).await?.ok_or_else(unknown);
             }
             CommitError::Refused(Refusal::KeyReused) => reused(operation),
             CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => ChangeError::Conflict(
@@ -486,182 +480,10 @@ impl Log {
             }
         })
     }
-
-    /// Freezes: first ends admission, then decides, then waits for the final checkpoint.
-    async fn freeze(
-        &self,
-        now: bool,
-        operation: Token,
-        digest: Hash,
-        caller: &Caller,
-        dry: bool,
-    ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
-        if !now && !dry && core.order.state().gate == Gate::Open {
-            let first = Decision {
-                operation: core.tokens.make(now_ms()),
-                request: digest,
-                action: Action::Freeze,
-                actor: caller.actor.clone(),
-                control: Control::Closing,
-            };
-            match core.batcher.control(first).await {
-                Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
-                Err(e) => return self.refused(e, operation),
-            }
-        }
-        let mut applied = self
-            .gate(
-                Action::Freeze,
-                Control::Freeze,
-                operation,
-                digest,
-                caller,
-                dry,
-            )
-            .await?;
-        if !dry && applied.outcome != ChangeOutcome::Planned {
-            applied.checkpoint = self.final_checkpoint().await;
-        }
-        Ok(applied)
-    }
-
-    async fn final_checkpoint(&self) -> Option<String> {
-        let state = self.core.order.state();
-        if let Some(last) = state.size.checked_sub(1) {
-            let wait = self.wait_published(last);
-            tokio::time::timeout(std::time::Duration::from_secs(30), wait)
-                .await
-                .ok()?
-                .ok()?;
-        }
-        self.checkpoint(&state.active()?.identity.name).await.ok()?
-    }
-
-    /// Freeze or unfreeze; nothing to do when the gate is that way already.
-    async fn gate(
-        &self,
-        action: Action,
-        control: Control,
-        operation: Token,
-        digest: Hash,
-        caller: &Caller,
-        dry: bool,
-    ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
-        let gate = core.order.state().gate;
-        let wants_frozen = action == Action::Freeze;
-        let mut applied = self.unchanged(operation, action);
-        let already = if wants_frozen {
-            matches!(gate, Gate::Frozen { .. })
-        } else {
-            gate == Gate::Open
-        };
-        if already {
-            return Ok(applied);
-        }
-        let word = |frozen| {
-            if frozen {
-                "frozen".to_owned()
-            } else {
-                "open".to_owned()
-            }
-        };
-        applied.differences = vec![Difference {
-            subject: format!("log {}", core.name),
-            before: Some(word(!wants_frozen)),
-            after: Some(word(wants_frozen)),
-        }];
-        applied.outcome = ChangeOutcome::Planned;
-        if dry {
-            return Ok(applied);
-        }
-        let decision = Decision {
-            operation,
-            request: digest,
-            action,
-            actor: caller.actor.clone(),
-            control,
-        };
-        match core.batcher.control(decision).await {
-            Ok(placed) => {
-                applied.outcome = ChangeOutcome::Decided;
-                applied.time_ms = Some(placed.slot.time);
-                applied.at_index = Some(placed.start);
-                Ok(applied)
-            }
-            Err(CommitError::Refused(Refusal::Frozen)) if wants_frozen => {
-                Ok(self.unchanged(operation, action))
-            }
-            Err(CommitError::Refused(Refusal::NotFrozen)) => Ok(self.unchanged(operation, action)),
-            Err(e) => self.refused(e, operation),
-        }
-    }
 }
 
 fn reused(operation: Token) -> ChangeError {
     ChangeError::KeyReused {
         operation: operation.to_string(),
-    }
-}
-
-/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
-/// litter, not shards.
-pub(crate) async fn prepare(
-    core: &Core,
-    next: &LogConfig,
-    plan: &[ShardName],
-) -> Result<Vec<ShardIdentity>, ChangeError> {
-    let keys = &core.order.keys;
-    let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
-    let mut taken: HashSet<u64> = core
-        .order
-        .state()
-        .shards
-        .iter()
-        .map(|s| s.identity.tree_id)
-        .collect();
-    let mut puts = vec![(
-        keys.document(&Hash(next.digest())),
-        Bytes::from(next.canonical()),
-    )];
-    let mut identities = Vec::with_capacity(plan.len());
-    for name in plan {
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *seed).map_err(random)?;
-        let tree_id = loop {
-            let id = getrandom::u64().map_err(random)? >> 1;
-            if id > 0 && taken.insert(id) {
-                break id;
-            }
-        };
-        let origin = format!("{}/{name}", next.origin);
-        let signer =
-            Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        let sealed = core
-            .kek
-            .seal(&seed, &origin)
-            .map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
-        identities.push(ShardIdentity {
-            name: name.to_string(),
-            origin,
-            tree_id,
-            vkey: signer.verifier().to_string(),
-        });
-    }
-    match core
-        .store
-        .transact(Transaction {
-            puts,
-            ..Transaction::default()
-        })
-        .await
-    {
-        Outcome::Committed => Ok(identities),
-        Outcome::Refused => Err(ChangeError::Store(StoreError::Io(
-            "the store refused an unguarded write".into(),
-        ))),
-        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::{LogConfig, LogName, ShardName, ShardState};
+use config::{LogConfig, LogName, ShardName, ShardState, Span};
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 use tokio::sync::{mpsc, watch};
@@ -41,6 +41,10 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SKEW_MS: u64 = 5_000;
 /// Time between looks at the free space.
 const SPACE: Duration = Duration::from_millis(250);
+/// Time between sweeps of what is remembered no longer.
+const SWEEP: Duration = Duration::from_secs(60);
+/// Time between two checkpoints of a new system log: its readers wait for proofs.
+const SYSTEM_INTERVAL: Span = Span::from_millis(10);
 /// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
 const FOLLOW: Duration = Duration::from_millis(20);
 
@@ -114,7 +118,7 @@ struct Opened {
 
 /// All logs of one pair of stores.
 pub struct Engine {
-    store: Arc<dyn Coordination>,
+    pub(crate) store: Arc<dyn Coordination>,
     objects: Arc<dyn Objects>,
     kek: Arc<Kek>,
     id: String,
@@ -150,7 +154,8 @@ impl Engine {
         if engine.log(SYSTEM).is_none() {
             let shard =
                 ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
-            let config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
+            let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
+            config.merge.checkpoint_interval = SYSTEM_INTERVAL;
             let caller = Caller {
                 actor: "server".to_owned(),
                 idempotency_key: None,
@@ -166,11 +171,12 @@ impl Engine {
         engine.beat().await?;
         let heart = tokio::spawn(Arc::clone(&engine).heartbeats());
         let space = tokio::spawn(Arc::clone(&engine).watch_space());
+        let sweep = tokio::spawn(Arc::clone(&engine).sweep());
         engine
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend([heart, space]);
+            .extend([heart, space, sweep]);
         Ok(engine)
     }
 
@@ -393,6 +399,7 @@ impl Engine {
             running: ArcSwap::from_pointee(Running {
                 generation: 0,
                 document: Arc::new(placeholder),
+                etag: "g0-00000000".to_owned(),
             }),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
@@ -516,6 +523,15 @@ impl Engine {
                 }
             }
             tokio::time::sleep(SPACE).await;
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            if let Err(e) = self.sweep_memory().await {
+                tracing::warn!(error = %e, "cannot sweep the memory");
+            }
         }
     }
 

@@ -1,8 +1,11 @@
-//! What was decided: every control of a log, kept when its slot is collected.
+//! What was decided: every control of a log, kept when its slot is collected, and the documents of all generations.
+//!
+//! One operation or one generation is looked up in a few reads, however long the history: a client that waits asks often.
 
 use config::{Difference, LogConfig};
+use tlog::Hash;
 
-use crate::log::Log;
+use crate::log::{Log, etag};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
 use crate::record;
 use crate::store::StoreError;
@@ -25,10 +28,36 @@ pub struct HistoryRecord {
     pub slot: u64,
     /// The global index at which it took effect.
     pub at_index: u64,
+    /// The generation before it.
+    pub base: u64,
     /// The generation after it.
     pub generation: u64,
+    /// The entity tag after it.
+    pub etag: String,
     /// A sentence.
     pub summary: String,
+}
+
+impl HistoryRecord {
+    fn new(slot: &Slot, decision: &Decision, generation: u64, document: &Hash) -> Self {
+        let reconfigures = matches!(decision.control, Control::Reconfigure { .. });
+        Self {
+            operation: decision.operation.to_string(),
+            action: decision.action,
+            actor: decision.actor.clone(),
+            time_ms: slot.time,
+            slot: slot.number,
+            at_index: if decision.control == Control::Freeze {
+                slot.end()
+            } else {
+                slot.start
+            },
+            base: generation - u64::from(reconfigures && generation > 0),
+            generation,
+            etag: etag(generation, document),
+            summary: summary(decision, slot),
+        }
+    }
 }
 
 impl Log {
@@ -37,48 +66,41 @@ impl Log {
         &self,
         base: Option<u64>,
     ) -> Result<Vec<Difference>, StoreError> {
-        let core = &self.core;
-        let mut generation = 0;
-        for slot in self.controls().await? {
-            let Some(Control::Reconfigure { document, .. }) = slot.control.map(|d| d.control)
-            else {
-                continue;
-            };
-            generation += 1;
-            if Some(generation) != base {
-                continue;
-            }
-            let Some(bytes) = core.store.get(&core.order.keys.document(&document)).await? else {
-                break;
-            };
-            let Ok(then) = serde_json::from_slice::<LogConfig>(&bytes) else {
-                break;
-            };
-            return Ok(config::diff(&then, &self.config()));
-        }
-        Ok(Vec::new())
+        let Some(base) = base else {
+            return Ok(Vec::new());
+        };
+        let Some(document) = self.document_of(base).await? else {
+            return Ok(Vec::new());
+        };
+        let then = self.core.document(&document).await?;
+        Ok(config::diff(&then, &self.config()))
     }
 
+    /// The slot that decided an operation, and its number.
     pub(crate) async fn decided(
         &self,
         operation: Token,
     ) -> Result<Option<(Slot, u64)>, StoreError> {
-        let keys = &self.core.order.keys;
-        let Some(row) = self.core.store.get(&keys.operation(operation)).await? else {
+        let key = self.core.order.keys.operation(operation);
+        self.numbered(&key).await
+    }
+
+    /// The control slot whose number lies under `key`.
+    async fn numbered(&self, key: &str) -> Result<Option<(Slot, u64)>, StoreError> {
+        let Some(row) = self.core.store.get(key).await? else {
             return Ok(None);
         };
-        let corrupt = |e: record::RecordError| {
-            StoreError::Corrupt(format!("{}: {e}", keys.operation(operation)))
-        };
+        let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{key}: {e}"));
         let number = record::decode_number(&row).map_err(corrupt)?;
-        let Some(bytes) = self.core.store.get(&keys.history_item(number)).await? else {
+        let item = self.core.order.keys.history_item(number);
+        let Some(bytes) = self.core.store.get(&item).await? else {
             return Ok(None);
         };
         Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
     }
 
     /// The slots that decided a control, oldest first.
-    async fn controls(&self) -> Result<Vec<Slot>, StoreError> {
+    pub(crate) async fn controls(&self) -> Result<Vec<Slot>, StoreError> {
         let prefix = self.core.order.keys.history();
         let (mut slots, mut from) = (Vec::new(), prefix.clone());
         loop {
@@ -97,28 +119,63 @@ impl Log {
         }
     }
 
+    /// Names the document that a generation ran.
+    async fn document_of(&self, generation: u64) -> Result<Option<Hash>, StoreError> {
+        let named = |slot: &Slot| match slot.control.as_ref().map(|d| &d.control) {
+            Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
+                Some(*document)
+            }
+            _ => None,
+        };
+        let state = self.core.order.state();
+        if generation == state.generation && generation > 0 {
+            return Ok(Some(state.document));
+        }
+        if generation == 0 || generation > state.generation {
+            return Ok(None);
+        }
+        let key = self.core.order.keys.generation(generation);
+        if let Some(document) = self
+            .numbered(&key)
+            .await?
+            .and_then(|(slot, _)| named(&slot))
+        {
+            return Ok(Some(document));
+        }
+        // Decided by a version that did not index its generations.
+        Ok(self.controls().await?.iter().find_map(named))
+    }
+
+    /// The document that a generation ran and its entity tag, with what the server fills in; `None` when there was no such
+    /// generation.
+    pub async fn config_at(
+        &self,
+        generation: u64,
+    ) -> Result<Option<(LogConfig, String)>, StoreError> {
+        self.refresh().await?;
+        let Some(digest) = self.document_of(generation).await? else {
+            return Ok(None);
+        };
+        let document = self.core.document(&digest).await?;
+        Ok(Some((
+            self.filled(document, generation),
+            etag(generation, &digest),
+        )))
+    }
+
     /// Every decided control, newest first.
     pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
         let (mut records, mut generation) = (Vec::new(), 0);
+        let mut running = Hash([0; 32]);
         for slot in self.controls().await? {
             let Some(decision) = &slot.control else {
                 continue;
             };
-            generation += u64::from(matches!(decision.control, Control::Reconfigure { .. }));
-            records.push(HistoryRecord {
-                operation: decision.operation.to_string(),
-                action: decision.action,
-                actor: decision.actor.clone(),
-                time_ms: slot.time,
-                slot: slot.number,
-                at_index: if decision.control == Control::Freeze {
-                    slot.end()
-                } else {
-                    slot.start
-                },
-                generation,
-                summary: summary(decision, &slot),
-            });
+            if let Control::Reconfigure { document, .. } = &decision.control {
+                generation += 1;
+                running = *document;
+            }
+            records.push(HistoryRecord::new(&slot, decision, generation, &running));
         }
         records.reverse();
         Ok(records)
@@ -126,11 +183,61 @@ impl Log {
 
     /// One decided control, by operation id.
     pub async fn operation(&self, id: &str) -> Result<Option<HistoryRecord>, StoreError> {
-        Ok(self
-            .history()
-            .await?
-            .into_iter()
-            .find(|r| r.operation == id))
+        let Ok(token) = id.parse::<Token>() else {
+            return Ok(None);
+        };
+        let Some((slot, number)) = self.decided(token).await? else {
+            return Ok(None);
+        };
+        // An operation's row may be litter of a proposal that lost; then the slot is another's.
+        let Some(decision) = slot.control.as_ref().filter(|d| d.operation == token) else {
+            return Ok(None);
+        };
+        if let Control::Reconfigure { base, document, .. } = &decision.control {
+            return Ok(Some(HistoryRecord::new(
+                &slot,
+                decision,
+                base + 1,
+                document,
+            )));
+        }
+        let state = self.core.order.state();
+        if let Some(remembered) = state.remembered(token)
+            && let Some(document) = self.document_of(remembered.generation).await?
+        {
+            let generation = remembered.generation;
+            return Ok(Some(HistoryRecord::new(
+                &slot, decision, generation, &document,
+            )));
+        }
+        // A freeze of long ago: what ran then is found by counting.
+        let all = self.history().await?;
+        Ok(all.into_iter().find(|r| r.slot == number))
+    }
+
+    /// What a decided change of the configuration changed: from the document before it to its own.
+    pub async fn changed_by(&self, record: &HistoryRecord) -> Result<Vec<Difference>, StoreError> {
+        if record.base == record.generation {
+            return Ok(Vec::new());
+        }
+        let (Some(before), Some(after)) = (
+            self.document_of(record.base).await?,
+            self.document_of(record.generation).await?,
+        ) else {
+            return Ok(Vec::new());
+        };
+        let before = self.core.document(&before).await?;
+        let after = self.core.document(&after).await?;
+        Ok(config::diff(&before, &after))
+    }
+
+    /// Reads what other replicas decided.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        if !self.core.halt.is_halted() {
+            self.core.order.refresh().await?;
+            self.core.update_running().await?;
+        }
+        Ok(())
     }
 }
 

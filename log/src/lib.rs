@@ -16,6 +16,7 @@ mod halt;
 mod history;
 
 mod log;
+mod memory;
 pub mod merge;
 mod metrics;
 pub mod order;
@@ -29,6 +30,7 @@ pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Request};
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
+pub use memory::MemoryError;
 pub use metrics::{Gauge, Histogram, LogMetrics};
 pub use read::{EntryRecord, Inclusion, ReadError};
 pub use shard::keys::Kek;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use config::LogConfig;
-use tlog::bundle;
+use tlog::{Hash, bundle};
 use tokio::sync::watch;
 
 use crate::halt::Halt;
@@ -29,6 +29,13 @@ use crate::store::{Coordination, Objects, StoreError};
 pub(crate) struct Running {
     pub(crate) generation: u64,
     pub(crate) document: Arc<LogConfig>,
+    /// Of the document as it was decided, whatever this version would write.
+    pub(crate) etag: String,
+}
+
+/// The entity tag of a generation whose document has this digest.
+pub(crate) fn etag(generation: u64, document: &Hash) -> String {
+    format!("g{generation}-{}", &document.to_string()[..8])
 }
 
 /// What the parts of one log share.
@@ -187,25 +194,30 @@ impl Core {
         }
     }
 
+    /// A config document that a slot names.
+    pub(crate) async fn document(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        let key = self.order.keys.document(digest);
+        let missing = || StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
+        let bytes = self.store.get(&key).await?.ok_or_else(missing)?;
+        if record::digest(&bytes) != *digest {
+            return Err(StoreError::Corrupt(format!(
+                "{key}: its bytes changed; run `logd fsck`"
+            )));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
+    }
+
     /// Loads the config document that the state names, when it is not the one that runs.
     pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
         let state = self.order.state();
         if state.generation == self.running.load().generation {
             return Ok(());
         }
-        let key = self.order.keys.document(&state.document);
-        let missing = || StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
-        let bytes = self.store.get(&key).await?.ok_or_else(missing)?;
-        let document: LogConfig = serde_json::from_slice(&bytes)
-            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
-        if record::digest(&bytes) != state.document {
-            return Err(StoreError::Corrupt(format!(
-                "{key}: its bytes changed; run `logd fsck`"
-            )));
-        }
         let running = Arc::new(Running {
             generation: state.generation,
-            document: Arc::new(document),
+            document: Arc::new(self.document(&state.document).await?),
+            etag: etag(state.generation, &state.document),
         });
         self.running.rcu(|old| {
             if old.generation < running.generation {
@@ -222,6 +234,12 @@ impl Log {
     /// The log's name.
     pub fn name(&self) -> &str {
         &self.core.name
+    }
+
+    /// The entity tag of the configuration that orders entries here, `g7-1a2b3c4d`; no copy, no formatting. An entry that was
+    /// acknowledged was ordered under this configuration or one before it.
+    pub fn etag(&self) -> Bytes {
+        self.core.order.etag()
     }
 
     /// Counters.

@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -54,6 +55,8 @@ pub struct Inclusion {
     pub proof: Vec<Hash>,
     /// The signed checkpoint it leads to.
     pub checkpoint: String,
+    /// Verifier key of that checkpoint.
+    pub vkey: String,
 }
 
 impl Core {
@@ -200,6 +203,61 @@ impl Log {
         .into())
     }
 
+    /// The entries of a range of global indexes, as far as they are ordered. Each bundle is read once.
+    pub async fn entries(&self, range: Range<u64>) -> Result<Vec<EntryRecord>, ReadError> {
+        let mut found = Vec::new();
+        let mut index = range.start;
+        while index < range.end {
+            let before = index;
+            for entry in self.bundled(index, range.end).await? {
+                found.push(entry);
+                index += 1;
+            }
+            if index == before {
+                // Not published yet, or not ordered.
+                let Some(entry) = self.entry(index).await? else {
+                    break;
+                };
+                found.push(entry);
+                index += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The published entries from `index` to the end of its bundle, at most up to `end`.
+    async fn bundled(&self, index: u64, end: u64) -> Result<Vec<EntryRecord>, ReadError> {
+        let state = self.core.order.state();
+        let Some(shard) = state
+            .shard_at(index)
+            .and_then(|at| self.core.shards.get(&state, &at.identity.name))
+        else {
+            return Ok(Vec::new());
+        };
+        let start = state.shard_at(index).and_then(|at| at.start());
+        let leaf = index - start.unwrap_or(index);
+        let published = shard.published();
+        if published <= leaf {
+            return Ok(Vec::new());
+        }
+        let Some(bytes) = self.core.bundle(&shard.name, leaf, published).await? else {
+            return Ok(Vec::new());
+        };
+        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let room = (end - index).min(published - leaf);
+        Ok(entries
+            .into_iter()
+            .skip(usize::try_from(leaf % TILE_WIDTH).unwrap_or(0))
+            .take(usize::try_from(room).unwrap_or(usize::MAX))
+            .zip(leaf..)
+            .map(|(entry, leaf_index)| EntryRecord {
+                shard: Arc::clone(&shard.name),
+                leaf_index,
+                bytes: bytes.slice_ref(entry),
+            })
+            .collect())
+    }
+
     /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. A proof that does not
     /// hold is never given out: the log halts.
     pub async fn inclusion(&self, index: u64) -> Result<Option<Inclusion>, ReadError> {
@@ -250,6 +308,7 @@ impl Log {
                 leaf_index,
                 proof,
                 checkpoint: signed.note.clone(),
+                vkey: shard.identity.vkey.clone(),
             }));
         }
         Err(StoreError::Corrupt(format!(

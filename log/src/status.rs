@@ -131,7 +131,7 @@ impl Log {
             condition,
             reason,
             generation: running.generation,
-            etag: running.document.etag(running.generation),
+            etag: running.etag.clone(),
             watermarks: Watermarks {
                 ordered: state.size,
                 integrated: core.metrics.integrated.get(),
@@ -144,10 +144,23 @@ impl Log {
 
     /// The running configuration, with the fields that the server fills in.
     pub fn config(&self) -> LogConfig {
-        let state = self.core.order.state();
+        self.configuration().0
+    }
+
+    /// The running configuration and its entity tag, of one instant.
+    pub fn configuration(&self) -> (LogConfig, String) {
         let running = self.core.running.load_full();
-        let mut document = (*running.document).clone();
-        document.generation = Some(running.generation);
+        let document = (*running.document).clone();
+        (
+            self.filled(document, running.generation),
+            running.etag.clone(),
+        )
+    }
+
+    /// A document as it ran in a generation, with what is known of its shards.
+    pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
+        let state = self.core.order.state();
+        document.generation = Some(generation);
         for shard in &mut document.shards {
             let Some(known) = state
                 .shards
@@ -158,8 +171,12 @@ impl Log {
             };
             shard.tree_id = Some(known.identity.tree_id.to_string());
             shard.vkey = Some(known.identity.vkey.clone());
+            // An earlier document: what came later is not its own.
+            if shard.state == ShardState::Planned {
+                continue;
+            }
             shard.start_index = known.start();
-            if let Phase::Frozen { length, .. } = known.phase {
+            if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
                 shard.length = Some(length);
                 let signed = self
                     .core

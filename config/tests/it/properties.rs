@@ -2,7 +2,7 @@
 
 use config::{
     Finding, LogConfig, LogName, ShardConfig, ShardName, ShardState, Span, change, diff, next_name,
-    parse, parse_change, with_planned, with_rotation,
+    parse, parse_change, rolled_back, with_planned, with_rotation,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -300,5 +300,21 @@ proptest! {
             (finding.line.unwrap(), finding.pointer)
         }).collect();
         prop_assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    /// Settings go back, shards never do; so a roll-back is always allowed and never touches a shard.
+    #[test]
+    fn a_roll_back_is_allowed_and_leaves_the_shards(running in any_running(), earlier in any_running()) {
+        let next = rolled_back(&running, &earlier);
+        let made = change(&running, &next).map_err(|f| TestCaseError::fail(render(&f)))?;
+        prop_assert_eq!((made.plan, made.open), (Vec::new(), None));
+        prop_assert!(made.differences.iter().all(|d| !d.subject.starts_with("shard")), "{:?}", made.differences);
+        prop_assert_eq!(&next.shards, &running.shards);
+        prop_assert_eq!((&next.rotate, &next.merge), (&earlier.rotate, &earlier.merge));
+        prop_assert_eq!(rolled_back(&running, &running), running.clone());
+        // Back and forth is where it began.
+        prop_assert_eq!(rolled_back(&next, &running), running);
     }
 }

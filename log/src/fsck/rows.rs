@@ -110,6 +110,18 @@ async fn history(
             ),
             None => findings.row(operation, "missing", remedy::ROW),
         }
+        if let Control::Reconfigure { base, .. } = &decision.control {
+            // An index that an older version did not keep; it is only looked into.
+            let generation = keys.generation(base + 1);
+            let row = store.get(&generation).await?;
+            if row.is_some_and(|row| record::decode_number(&row) != Ok(slot.number)) {
+                findings.row(
+                    generation,
+                    format!("does not name slot {}, which decided it", slot.number),
+                    remedy::ROW,
+                );
+            }
+        }
     }
     for slot in order.slots.values().filter(|slot| slot.control.is_some()) {
         let key = keys.history_item(slot.number);

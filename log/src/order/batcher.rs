@@ -160,6 +160,12 @@ impl Batcher {
                     }
                 }
             }
+            // A change that came along, ours or another replica's, runs at once.
+            if state.generation != core.running.load().generation
+                && let Err(e) = core.update_running().await
+            {
+                tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
+            }
             if let (Some((_, reply)), Some(answer)) = (load.control, answers.next()) {
                 let _ = reply.send(answer);
             }

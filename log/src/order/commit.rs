@@ -20,6 +20,7 @@ use super::propose::propose;
 use super::slot::{Announcement, Control, Slot, Token, Work};
 use super::state::{Gate, Refusal, Remembered, State, View};
 use crate::halt::Halt;
+use crate::log::etag;
 use crate::merge::pending::{Ordered, Pending};
 use crate::metrics::LogMetrics;
 use crate::record;
@@ -77,6 +78,8 @@ pub struct Order {
     view: Mutex<View>,
     /// The view's state, for everyone who only looks.
     state: ArcSwap<State>,
+    /// Its configuration's entity tag: formatted once per generation.
+    etag: ArcSwap<Bytes>,
     /// Receives each slot in order, under the view's lock.
     pending: Arc<Pending>,
     /// Bytes of batches being committed here, so that they need not be read back.
@@ -96,6 +99,8 @@ impl Order {
         halt: Arc<Halt>,
     ) -> Self {
         let state = ArcSwap::from_pointee(view.state.clone());
+        let tag = etag(view.state.generation, &view.state.document);
+        let etag = ArcSwap::from_pointee(Bytes::from(tag));
         let (store, objects) = stores;
         Self {
             keys,
@@ -103,6 +108,7 @@ impl Order {
             objects,
             view: Mutex::new(view),
             state,
+            etag,
             pending,
             own: Mutex::default(),
             metrics,
@@ -113,6 +119,11 @@ impl Order {
     /// The state after all slots known here.
     pub fn state(&self) -> Arc<State> {
         self.state.load_full()
+    }
+
+    /// The entity tag of the state's configuration.
+    pub fn etag(&self) -> Bytes {
+        Bytes::clone(&self.etag.load())
     }
 
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
@@ -136,6 +147,10 @@ impl Order {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             slot.batches.iter().map(|b| own.remove(&b.token)).collect()
         };
+        if matches!(&slot.control, Some(d) if matches!(d.control, Control::Reconfigure { .. })) {
+            let tag = etag(state.generation, &state.document);
+            self.etag.store(Arc::new(Bytes::from(tag)));
+        }
         self.pending.push(Ordered {
             slot,
             state: Arc::clone(&state),
@@ -419,6 +434,10 @@ impl Order {
                 self.keys.operation(decision.operation),
                 record::encode_number(next),
             ));
+            if let Control::Reconfigure { base, .. } = &decision.control {
+                let key = self.keys.generation(base + 1);
+                transaction.puts.push((key, record::encode_number(next)));
+            }
         }
         transaction.puts.push((self.keys.slot(next), bytes));
         let outcome = self.store.transact(transaction).await;

@@ -7,6 +7,8 @@ use crate::store::Key;
 pub const LOGS: &str = "logs/";
 /// Heartbeats of the server processes: `replica/{id}`.
 pub const REPLICAS: &str = "replica/";
+/// What all replicas remember for a time: `memory/{key}`.
+pub const MEMORY: &str = "memory/";
 
 /// The keys of one log.
 #[derive(Clone, Debug)]
@@ -96,6 +98,10 @@ impl Keys {
     /// The slot that decided an operation.
     pub fn operation(&self, operation: Token) -> Key {
         format!("{}operation/{operation}", self.prefix)
+    }
+    /// The slot that decided a generation.
+    pub fn generation(&self, generation: u64) -> Key {
+        format!("{}generation/{generation:020}", self.prefix)
     }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {

@@ -83,25 +83,16 @@ pub(super) fn applied(applied: Applied, log: &str, actor: String) -> Operation {
     }
 }
 
-/// A decided change as an operation. The digest in the entity tag of a generation that no longer runs is not kept.
-pub(super) fn operation(record: HistoryRecord, log: &str, running: &Status) -> Operation {
-    let gate = matches!(record.action, log::Action::Freeze | log::Action::Unfreeze);
+/// A decided change as an operation.
+pub(super) fn operation(record: HistoryRecord, log: &str) -> Operation {
     Operation {
         id: record.operation,
         log: log.to_owned(),
         action: action(record.action),
         state: OperationState::Decided,
-        base_generation: if gate {
-            record.generation
-        } else {
-            record.generation.saturating_sub(1)
-        },
+        base_generation: record.base,
         generation: record.generation,
-        etag: if record.generation == running.generation {
-            running.etag.clone()
-        } else {
-            format!("g{}", record.generation)
-        },
+        etag: record.etag,
         decided_at: Some(rfc3339(record.time_ms)),
         at_index: Some(record.at_index),
         actor: Some(record.actor),
@@ -119,7 +110,7 @@ pub(super) fn history(record: HistoryRecord) -> HistoryItem {
         operation: record.operation,
         actor: Some(record.actor),
         summary: record.summary,
-        etag: None,
+        etag: Some(record.etag),
     }
 }
 

@@ -9,6 +9,9 @@ use server_admin::{Caller, Change, Host as _, HostError, Mode};
 use super::audit::{Audit, Intent, Outcome, Record, Verdict};
 use super::host::EngineHost;
 use crate::testing::engine;
+use admin_api::AuditReceipt;
+use jiff::{SignedDuration, Timestamp};
+use server_admin::{AuditQuery, Event};
 
 fn caller(key: &str) -> Caller {
     Caller {
@@ -67,6 +70,10 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         (done.audit_index, done.actor.as_deref()),
         (Some(0), Some("uid:7"))
     );
+    let receipt = done.audit.clone().unwrap();
+    assert_eq!(receipt.index, 0);
+    assert!(receipt.entry.contains(&done.id), "{receipt:?}");
+    proven(&receipt);
     let records = trail(&engine).await;
     let [Record::Intent(intent), Record::Outcome(outcome)] = &records[..] else {
         panic!("{records:?}")
@@ -99,6 +106,13 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         (found.state, found.etag, found.audit_index),
         (OperationState::Done, done.etag, Some(0))
     );
+    let said: Vec<&str> = found
+        .differences
+        .iter()
+        .map(|d| d.subject.as_str())
+        .collect();
+    assert_eq!(found.differences, done.differences, "{said:?}");
+    assert_eq!(again.differences, done.differences);
     let all = host.operations(None).await.unwrap();
     assert_eq!(
         all.iter().map(|o| o.action).collect::<Vec<_>>(),
@@ -117,6 +131,241 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         matches!(freed, Err(HostError::KeyReused { .. })),
         "{freed:?}"
     );
+}
+
+/// Checks a receipt with other people's code: the signature of the checkpoint, and the proof that leads to it.
+fn proven(receipt: &AuditReceipt) {
+    let key = signed_note::StandardVerifier::new(&receipt.vkey).unwrap();
+    let note = signed_note::Note::from_bytes(receipt.checkpoint.as_bytes()).unwrap();
+    note.verify(&signed_note::VerifierList::new(vec![Box::new(key)]))
+        .unwrap();
+    let head = tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap();
+    assert_eq!(head.origin(), format!("system/{}", receipt.shard));
+    let proof: Vec<tlog_tiles::Hash> = receipt
+        .proof
+        .iter()
+        .map(|hash| tlog_tiles::Hash(hash.parse::<tlog::Hash>().unwrap().0))
+        .collect();
+    let leaf = tlog_tiles::record_hash(receipt.entry.as_bytes());
+    tlog_tiles::check_record(&proof, head.size(), *head.hash(), receipt.leaf_index, leaf).unwrap();
+}
+
+#[tokio::test]
+async fn the_trail_is_read_in_pages_and_as_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    for n in 0..300 {
+        let event = Event {
+            actor: format!("token:{n}"),
+            action: "login-failed",
+            detail: "no such token".to_owned(),
+        };
+        // Not one by one: each would wait for its own checkpoint.
+        let record = Record::Event(super::audit::Event {
+            action: event.action.to_owned(),
+            actor: event.actor,
+            detail: event.detail,
+            replica: "r".to_owned(),
+            time: crate::rfc3339::now(),
+        });
+        let entry = serde_json::to_vec(&record).unwrap();
+        drop(engine.system().unwrap().append(entry.into()));
+    }
+    let unfreeze = host.apply("dev", Change::Unfreeze, Mode::Apply, caller("u"));
+    unfreeze.await.unwrap();
+    let receipt = host
+        .record(Event {
+            actor: "uid:7".to_owned(),
+            action: "token-create",
+            detail: "token ci".to_owned(),
+        })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(receipt.index, 302);
+    proven(&receipt);
+
+    let ask = |before, limit, log: Option<&str>| {
+        host.audit(AuditQuery {
+            before,
+            limit,
+            log: log.map(str::to_owned),
+        })
+    };
+    let (mut all, mut before) = (Vec::new(), None);
+    loop {
+        let page = ask(before, 100, None).await.unwrap();
+        assert_eq!(page.size, 303);
+        all.extend(page.entries);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let indexes: Vec<u64> = all.iter().map(|entry| entry.index).collect();
+    assert_eq!(indexes, (0..303).rev().collect::<Vec<_>>());
+    assert_eq!(
+        (all[0].kind.as_str(), all[0].action.as_deref()),
+        ("event", Some("token-create"))
+    );
+    assert_eq!(all[302].actor.as_deref(), Some("token:0"));
+    let of_log = ask(None, 100, Some("dev")).await.unwrap();
+    let said: Vec<_> = of_log
+        .entries
+        .iter()
+        .map(|e| (e.kind.as_str(), e.result.as_deref(), e.intent))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("outcome", Some("unchanged"), Some(300)),
+            ("intent", None, None)
+        ]
+    );
+    assert_eq!((of_log.next, of_log.size), (None, 303));
+
+    // The tree that the pages are of, as any monitor reads it.
+    let read = |path: &'static str| host.audit_object(path);
+    let note = read("1/checkpoint").await.unwrap().unwrap();
+    let body = String::from_utf8(note).unwrap();
+    assert!(body.starts_with("system/1\n30"), "{body}");
+    let bundle = read("1/tile/entries/000").await.unwrap().unwrap();
+    let first = tlog::bundle::entries(&bundle).unwrap()[0];
+    let shown: Record = serde_json::from_slice(first).unwrap();
+    assert!(matches!(shown, Record::Event(e) if e.actor == "token:0"));
+    for path in [
+        "",
+        "1",
+        "1/",
+        "2/checkpoint",
+        "1/tile/0/x",
+        "1/../dev/a/checkpoint",
+        "/1/checkpoint",
+        "1/checkpoint/",
+        "..%2f",
+        "1/tile/0/001",
+        "1//checkpoint",
+        "1/key",
+        "\0",
+    ] {
+        assert_eq!(read(path).await.unwrap(), None, "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_memory_gives_a_key_once_until_its_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host_of = host;
+    let host = host_of(&engine);
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    let past = Timestamp::now() - SignedDuration::from_secs(1);
+    // Used identity tokens: of many who come with the same one at once, one gets in.
+    let tries: Vec<_> = (0..20)
+        .map(|n| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move { host.remember("jti/x", &format!("{n}"), later).await })
+        })
+        .collect();
+    let mut won = 0;
+    for one in tries {
+        won += u32::from(one.await.unwrap().unwrap());
+    }
+    assert_eq!(won, 1);
+    assert!(host.remember("session/b", "second", later).await.unwrap());
+    assert!(host.remember("session/a", "first", later).await.unwrap());
+    assert!(host.remember("session/c", "over", past).await.unwrap());
+    let rows = host.recall("session/").await.unwrap();
+    assert_eq!(
+        rows,
+        [("session/a", "first"), ("session/b", "second")].map(|(k, v)| (k.into(), v.into()))
+    );
+    // What is over is free again, and was not there.
+    assert!(!host.forget("session/c").await.unwrap());
+    assert!(host.remember("session/c", "anew", past).await.unwrap());
+    assert!(host.remember("session/c", "again", later).await.unwrap());
+    assert!(!host.remember("session/c", "too late", later).await.unwrap());
+    assert!(host.forget("session/a").await.unwrap());
+    assert!(!host.forget("session/a").await.unwrap());
+    assert!(host.remember("session/a", "new", later).await.unwrap());
+    for key in ["", "A", "a b", "a\u{e9}", &"k".repeat(201)] {
+        let refused = host.remember(key, "v", later).await;
+        assert!(matches!(refused, Err(HostError::Internal(_))), "{key:?}");
+    }
+    let large = "v".repeat(16 << 10);
+    assert!(host.remember("large", &large, later).await.unwrap());
+    assert!(
+        host.remember("larger", &format!("{large}v"), later)
+            .await
+            .is_err()
+    );
+    // It survives the process, and other processes see it.
+    let second = crate::testing::engine(&folder).await;
+    let other = host_of(&second);
+    assert_eq!(other.recall("jti/").await.unwrap().len(), 1);
+    assert!(!other.remember("jti/x", "replay", later).await.unwrap());
+}
+
+#[tokio::test]
+async fn every_generation_keeps_its_document_and_its_tag() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let mut tags = vec![host.config("dev").await.unwrap()];
+    for millis in [20, 30, 40] {
+        let running = host.config("dev").await.unwrap();
+        let mut next = running.config.clone();
+        next.merge.checkpoint_interval = config::Span::from_millis(millis);
+        let change = Change::Configure {
+            document: Box::new(next),
+            base: running.etag.parse().unwrap(),
+            confirm_within: None,
+        };
+        let made = host
+            .apply("dev", change, Mode::Apply, caller(&format!("{millis}")))
+            .await
+            .unwrap();
+        let found = host.operation(&made.id).await.unwrap();
+        assert_eq!(
+            (found.differences.len(), &found.etag),
+            (1, &made.etag),
+            "{found:?}"
+        );
+        assert_eq!(found.differences, made.differences);
+        tags.push(host.config("dev").await.unwrap());
+    }
+    let history = host.history("dev").await.unwrap();
+    for (generation, then) in (1..).zip(&tags) {
+        let again = host.config_at("dev", generation).await.unwrap();
+        assert_eq!(&again, then);
+        let item = history.iter().find(|item| item.generation == generation);
+        assert_eq!(item.unwrap().etag.as_ref(), Some(&then.etag));
+    }
+    // A base of the past says what moved since.
+    let change = Change::Configure {
+        document: Box::new({
+            let mut next = tags[3].config.clone();
+            next.merge.idle_republish = config::Span::from_secs(3);
+            next
+        }),
+        base: tags[1].etag.parse().unwrap(),
+        confirm_within: None,
+    };
+    match host
+        .apply("dev", change, Mode::Apply, caller("stale"))
+        .await
+    {
+        Err(HostError::Stale { differences, .. }) => {
+            assert_eq!(differences.len(), 1, "{differences:?}");
+            assert_eq!(differences[0].before.as_deref(), Some("20ms"));
+        }
+        other => panic!("{other:?}"),
+    }
+    for generation in [0, 5, u64::MAX] {
+        let none = host.config_at("dev", generation).await;
+        assert!(matches!(none, Err(HostError::NotFound(_))), "{none:?}");
+    }
 }
 
 #[tokio::test]

@@ -12,9 +12,9 @@ use serde::Serialize;
 use super::body::Body;
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
-use super::{DataPlane, find};
+use super::{DataPlane, find, stamp};
 use crate::net::watch::{Phase, Watched};
-use log::Appended;
+use log::{Appended, Log};
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
 pub(super) const MAX_ENTRY: usize = 65_535;
@@ -49,14 +49,21 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let json = wants_json(&parts.headers);
-    match add(plane, watched, &parts, body, json).await {
+    let name = target(&parts.method, parts.uri.path()).unwrap_or_default();
+    let log = match find(&plane.gate, name) {
+        Ok(log) => log,
+        Err(refusal) => return refusal.respond(json).map(Body::Whole),
+    };
+    let mut response = match add(plane, &log, watched, &parts, body, json).await {
         Ok((status, text)) => {
             let mut headers = parts.headers;
             headers.clear();
             respond(headers, status, if json { JSON } else { TEXT }, text)
         }
         Err(refusal) => refusal.respond(json).map(Body::Whole),
-    }
+    };
+    stamp(response.headers_mut(), &log);
+    response
 }
 
 fn respond(
@@ -74,13 +81,12 @@ fn respond(
 
 async fn add(
     plane: &DataPlane,
+    log: &Log,
     watched: &Watched,
     head: &hyper::http::request::Parts,
     body: Incoming,
     json: bool,
 ) -> Result<(StatusCode, Bytes), Refusal> {
-    let name = target(&head.method, head.uri.path()).unwrap_or_default();
-    let log = find(&plane.gate, name)?;
     let ack = ack(&head.headers)?;
     if body.size_hint().lower() > MAX_ENTRY as u64 {
         return Err(Refusal::too_large());
@@ -99,7 +105,7 @@ async fn add(
     let appended = log
         .append(entry)
         .await
-        .map_err(|error| refusal::append(name, error))?;
+        .map_err(|error| refusal::append(log.name(), error))?;
     let status = match ack {
         Ack::Ordered => StatusCode::OK,
         Ack::Published => {

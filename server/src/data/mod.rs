@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version};
 use tower::Service as _;
 
@@ -62,12 +63,18 @@ impl DataPlane {
     }
 
     async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
+        let log = request.uri().path().split('/').nth(1).unwrap_or_default();
+        let log = find(&self.gate, log).ok();
         // Reads have no body; one that comes anyway is never waited for.
         let request = request.map(|_| axum::body::Body::empty());
-        match self.router.clone().call(request).await {
+        let mut response = match self.router.clone().call(request).await {
             Ok(response) => response.map(Body::Routed),
             Err(never) => match never {},
+        };
+        if let Some(log) = log {
+            stamp(response.headers_mut(), &log);
         }
+        response
     }
 }
 
@@ -90,6 +97,17 @@ impl Plane for DataPlane {
         watched.enter(Phase::Idle);
         self.metrics.count(response.status());
         Ok(response)
+    }
+}
+
+/// Which configuration a log runs: on every answer about it, so that convergence is seen from outside. An answer about an entry
+/// that was just ordered names the generation that ordered it, or a later one.
+const LOG_CONFIG: HeaderName = HeaderName::from_static("log-config");
+
+/// Puts the log's running entity tag on an answer. Nothing is formatted or copied here.
+fn stamp(headers: &mut HeaderMap, log: &Log) {
+    if let Ok(etag) = HeaderValue::from_maybe_shared(log.etag()) {
+        headers.insert(LOG_CONFIG, etag);
     }
 }
 

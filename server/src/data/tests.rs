@@ -378,3 +378,60 @@ async fn probes_tell_starting_ready_and_draining_apart() {
     server.gate.drain();
     assert_eq!(server.get("/readyz").await.text(), "draining\n");
 }
+
+/// Every answer about a log says which configuration it runs, errors too; a change shows at once.
+#[tokio::test]
+async fn every_answer_about_a_log_names_its_configuration() {
+    let server = Server::start().await;
+    let log = server.engine.log("dev").unwrap();
+    let cases = [
+        ("POST /dev/add", "", &b"entry"[..]),
+        ("POST /dev/add", "accept: application/json\r\n", b"entry"),
+        ("POST /dev/add", "", b""),
+        ("POST /dev/add", "log-ack: never\r\n", b"entry"),
+        ("GET /dev/add", "", b""),
+        ("GET /dev/shards", "", b""),
+        ("GET /dev/watermarks", "", b""),
+        ("GET /dev/entries/0", "", b""),
+        ("GET /dev/entries/99", "", b""),
+        ("GET /dev/entries/x", "accept: application/json\r\n", b""),
+        ("GET /dev/a/checkpoint", "", b""),
+        ("GET /dev/nope/checkpoint", "", b""),
+        ("GET /dev/a/seal", "", b""),
+        ("GET /dev/a/tile/0/000", "", b""),
+        ("PUT /dev/watermarks", "", b""),
+        ("GET /dev/nothing/here/at/all", "", b""),
+    ];
+    for generation in 1..=2 {
+        let etag = log.status().etag;
+        assert!(etag.starts_with(&format!("g{generation}-")), "{etag}");
+        for (line, headers, body) in cases {
+            let reply = server.ask(line, headers, body).await;
+            assert_eq!(
+                reply.header("log-config"),
+                Some(etag.as_str()),
+                "{line}: {reply:?}"
+            );
+        }
+        let rotate = log::Request::Rotate {
+            name: None,
+            base: None,
+        };
+        let caller = log::Caller {
+            actor: "test".to_owned(),
+            idempotency_key: None,
+        };
+        log.change(rotate, caller).await.unwrap();
+        // An entry of the new shard was ordered under the new configuration.
+        let added = server
+            .ask("POST /dev/add", "accept: application/json\r\n", b"entry")
+            .await;
+        assert_eq!(added.json()["shard"], log.status().shards[generation].name);
+        assert_eq!(added.header("log-config"), Some(log.status().etag.as_str()));
+    }
+    for path in ["/healthz", "/readyz", "/", "/nope/shards", "/system/shards"] {
+        assert_eq!(server.get(path).await.header("log-config"), None, "{path}");
+    }
+    let reply = server.ask("POST /nope/add", "", b"entry").await;
+    assert_eq!((reply.status, reply.header("log-config")), (404, None));
+}

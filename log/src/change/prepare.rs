@@ -1,0 +1,73 @@
+//! What a slot names must be durable before it: the document, and a sealed key for each new shard.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use config::{LogConfig, ShardName};
+use tlog::{Hash, Signer};
+
+use super::ChangeError;
+use crate::log::Core;
+use crate::order::slot::ShardIdentity;
+use crate::store::{Outcome, StoreError, Transaction};
+
+/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
+/// litter, not shards.
+pub(crate) async fn prepare(
+    core: &Core,
+    next: &LogConfig,
+    plan: &[ShardName],
+) -> Result<Vec<ShardIdentity>, ChangeError> {
+    let keys = &core.order.keys;
+    let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
+    let mut taken: HashSet<u64> = core
+        .order
+        .state()
+        .shards
+        .iter()
+        .map(|s| s.identity.tree_id)
+        .collect();
+    let mut puts = vec![(
+        keys.document(&Hash(next.digest())),
+        Bytes::from(next.canonical()),
+    )];
+    let mut identities = Vec::with_capacity(plan.len());
+    for name in plan {
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(random)?;
+        let tree_id = loop {
+            let id = getrandom::u64().map_err(random)? >> 1;
+            if id > 0 && taken.insert(id) {
+                break id;
+            }
+        };
+        let origin = format!("{}/{name}", next.origin);
+        let signer =
+            Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let sealed = core
+            .kek
+            .seal(&seed, &origin)
+            .map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
+        identities.push(ShardIdentity {
+            name: name.to_string(),
+            origin,
+            tree_id,
+            vkey: signer.verifier().to_string(),
+        });
+    }
+    match core
+        .store
+        .transact(Transaction {
+            puts,
+            ..Transaction::default()
+        })
+        .await
+    {
+        Outcome::Committed => Ok(identities),
+        Outcome::Refused => Err(ChangeError::Store(StoreError::Io(
+            "the store refused an unguarded write".into(),
+        ))),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,204 @@
+//! The audit trail: what operators ask for, and what became of it, as entries of the system log.
+//!
+//! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
+//! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is
+//! settled later from the log's own history, once that process is known to be gone; of several outcomes the last one counts.
+
+mod page;
+mod record;
+mod settle;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use admin_api::AuditReceipt;
+use bytes::Bytes;
+use log::{AppendError, Applied, ChangeError, ChangeOutcome, Engine};
+use server_admin::HostError;
+
+pub(crate) use self::record::{Event, Intent, Outcome, Record, Verdict};
+use crate::rfc3339::now;
+
+/// Operations whose audit index is remembered.
+const REMEMBERED: usize = 1024;
+/// How long an answer waits for the checkpoint that covers its intent. The change is made by then: an answer without a receipt
+/// is better than none, and the entry's index is in it anyway.
+const RECEIPT: Duration = Duration::from_secs(1);
+
+/// The audit trail of this process.
+pub(crate) struct Audit {
+    engine: Arc<Engine>,
+    /// Locked for a look-up or an insertion.
+    known: Mutex<Known>,
+}
+
+/// Where the intents of the newest operations are.
+#[derive(Debug, Default)]
+struct Known {
+    index: HashMap<String, u64>,
+    order: VecDeque<String>,
+}
+
+impl Known {
+    fn remember(&mut self, operation: &str, index: u64) {
+        // The first intent stays: a repeated request is the same operation.
+        if self.index.contains_key(operation) {
+            return;
+        }
+        self.index.insert(operation.to_owned(), index);
+        self.order.push_back(operation.to_owned());
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.index.remove(&oldest);
+        }
+    }
+}
+
+impl Audit {
+    /// The trail in the engine's system log.
+    pub(crate) fn new(engine: Arc<Engine>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            known: Mutex::default(),
+        })
+    }
+
+    /// The index of an operation's intent, as far as remembered.
+    pub(super) fn index(&self, operation: &str) -> Option<u64> {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .index
+            .get(operation)
+            .copied()
+    }
+
+    fn remember(&self, operation: &str, index: u64) {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remember(operation, index);
+    }
+
+    async fn append(&self, record: &Record) -> Result<u64, AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        // Strings and integers only: serde_json cannot fail on it.
+        let entry = serde_json::to_vec(record).unwrap_or_default();
+        Ok(system.append(Bytes::from(entry)).await?.index)
+    }
+
+    /// Records an intent. An error means that the change must not be made.
+    pub(super) async fn intent(&self, intent: Intent) -> Result<u64, HostError> {
+        let operation = intent.operation.clone();
+        let index = self
+            .append(&Record::Intent(intent))
+            .await
+            .map_err(refused)?;
+        self.remember(&operation, index);
+        Ok(index)
+    }
+
+    /// Records an event. An error means that what it announces must not be done.
+    pub(super) async fn event(&self, event: Event) -> Result<Option<AuditReceipt>, HostError> {
+        let index = self.append(&Record::Event(event)).await.map_err(refused)?;
+        Ok(self.receipt(index).await)
+    }
+
+    /// Proof that an entry is in the trail, once a checkpoint covers it; `None` when that takes too long.
+    pub(super) async fn receipt(&self, index: u64) -> Option<AuditReceipt> {
+        let system = self.engine.system()?;
+        let covered = async {
+            system.wait_published(index).await.ok()?;
+            let entry = system.entry(index).await.ok()??;
+            let proof = system.inclusion(index).await.ok()??;
+            Some(AuditReceipt {
+                index,
+                shard: proof.shard.to_string(),
+                leaf_index: proof.leaf_index,
+                entry: String::from_utf8(entry.bytes.to_vec()).ok()?,
+                proof: proof.proof.iter().map(ToString::to_string).collect(),
+                checkpoint: proof.checkpoint,
+                vkey: proof.vkey,
+            })
+        };
+        let receipt = tokio::time::timeout(RECEIPT, covered).await.ok().flatten();
+        if receipt.is_none() {
+            tracing::warn!(
+                index,
+                "no checkpoint of the audit trail covers the intent yet"
+            );
+        }
+        receipt
+    }
+
+    /// Records what became of an intent. The change is what it is: a failure is logged, and the intent is settled by the next
+    /// process that starts.
+    pub(super) async fn outcome(
+        &self,
+        operation: &str,
+        log: &str,
+        intent: u64,
+        outcome: &Result<Applied, ChangeError>,
+    ) {
+        let (result, generation, detail) = verdict(outcome);
+        let record = Outcome {
+            operation: operation.to_owned(),
+            log: Some(log.to_owned()),
+            intent,
+            result,
+            generation,
+            detail,
+            time: now(),
+        };
+        if let Err(error) = self.append(&Record::Outcome(record)).await {
+            tracing::error!(operation, %error, "the audit trail does not take the outcome");
+        }
+    }
+}
+
+fn refused(error: AppendError) -> HostError {
+    match error {
+        AppendError::Full { detail } => HostError::Full(detail),
+        AppendError::Halted { reason } => {
+            HostError::Halted(format!("the system log is halted: {reason}"))
+        }
+        other => HostError::Unavailable(format!(
+            "nothing was changed: the audit trail does not take the record: {other}"
+        )),
+    }
+}
+
+fn verdict(outcome: &Result<Applied, ChangeError>) -> (Verdict, Option<u64>, Option<String>) {
+    match outcome {
+        Ok(applied) if applied.outcome == ChangeOutcome::Unchanged => {
+            (Verdict::Unchanged, Some(applied.generation), None)
+        }
+        Ok(applied) => (Verdict::Decided, Some(applied.generation), None),
+        Err(error @ ChangeError::Unknown { .. }) => {
+            (Verdict::Unknown, None, Some(error.to_string()))
+        }
+        Err(error) => (Verdict::Refused, None, Some(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_operations_is_bounded_and_keeps_the_first_intent() {
+        let mut known = Known::default();
+        for at in 0..3 * REMEMBERED as u64 {
+            known.remember(&format!("{at}"), at);
+            known.remember(&format!("{at}"), at + 1);
+        }
+        assert_eq!(
+            (known.index.len(), known.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
+        let last = 3 * REMEMBERED as u64 - 1;
+        assert_eq!(known.index[&last.to_string()], last);
+    }
+}

@@ -1,0 +1,166 @@
+//! The trail for those who look: pages of entries, and the tree itself as C2SP tlog-tiles objects.
+
+use admin_api::{AuditEntry, AuditPage};
+use log::{Log, ReadError};
+use server_admin::{AuditQuery, HostError};
+
+use super::record::{Record, Verdict};
+use super::{Audit, Event, Intent, Outcome};
+
+/// Entries that one page looks through at most; with a filter it may come back with fewer than asked for, or none.
+const LOOK_THROUGH: u64 = 1 << 14;
+/// Entries read at a time: a bundle.
+const CHUNK: u64 = 256;
+/// The longest page.
+const LIMIT: usize = 1000;
+
+impl Audit {
+    fn trail(&self) -> Result<std::sync::Arc<Log>, HostError> {
+        let starting = || HostError::Unavailable("the audit trail is not open".to_owned());
+        self.engine.system().ok_or_else(starting)
+    }
+
+    /// A page, newest first.
+    pub(crate) async fn page(&self, query: AuditQuery) -> Result<AuditPage, HostError> {
+        let system = self.trail()?;
+        system
+            .refresh()
+            .await
+            .map_err(|e| HostError::Unavailable(e.to_string()))?;
+        let size = system.status().watermarks.ordered;
+        let limit = query.limit.clamp(1, LIMIT);
+        let mut end = query.before.unwrap_or(size).min(size);
+        let last = end.saturating_sub(LOOK_THROUGH);
+        let mut entries = Vec::new();
+        while end > last && entries.len() < limit {
+            let start = end.saturating_sub(CHUNK).max(last);
+            let chunk = system.entries(start..end).await.map_err(read_error)?;
+            if chunk.len() as u64 != end - start {
+                let why = format!("entries {start} to {end} of the audit trail are not all there");
+                return Err(HostError::Unavailable(why));
+            }
+            for entry in chunk.into_iter().rev() {
+                end -= 1;
+                let index = end;
+                let entry = wire(index, &entry.bytes);
+                if query.log.is_none() || query.log == entry.log {
+                    entries.push(entry);
+                }
+                if entries.len() == limit {
+                    break;
+                }
+            }
+        }
+        Ok(AuditPage {
+            size,
+            entries,
+            next: (end > 0).then_some(end),
+        })
+    }
+
+    /// An object of the trail: `SHARD/checkpoint`, `SHARD/tile/…`, `SHARD/seal`.
+    pub(crate) async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+        let system = self.trail()?;
+        let Some((shard, rest)) = path.split_once('/') else {
+            return Ok(None);
+        };
+        if rest == "checkpoint" {
+            let note = system.checkpoint(shard).await.map_err(read_error)?;
+            return Ok(note.map(String::into_bytes));
+        }
+        let bytes = system.object(shard, rest).await.map_err(read_error)?;
+        Ok(bytes.map(|bytes| bytes.to_vec()))
+    }
+}
+
+fn read_error(error: ReadError) -> HostError {
+    match error {
+        ReadError::Halted { reason } => {
+            HostError::Halted(format!("the system log is halted: {reason}"))
+        }
+        other => HostError::Unavailable(other.to_string()),
+    }
+}
+
+/// An entry of the system log on the wire. One of another version shows what it is: there, and not understood here.
+fn wire(index: u64, bytes: &[u8]) -> AuditEntry {
+    let entry = AuditEntry {
+        index,
+        kind: String::new(),
+        time: None,
+        actor: None,
+        action: None,
+        log: None,
+        operation: None,
+        result: None,
+        intent: None,
+        generation: None,
+        detail: None,
+    };
+    match serde_json::from_slice(bytes) {
+        Ok(Record::Intent(Intent {
+            operation,
+            log,
+            action,
+            actor,
+            time,
+            ..
+        })) => AuditEntry {
+            kind: "intent".to_owned(),
+            time: Some(time),
+            actor: Some(actor),
+            action: Some(action),
+            log: Some(log),
+            operation: Some(operation),
+            ..entry
+        },
+        Ok(Record::Outcome(Outcome {
+            operation,
+            log,
+            intent,
+            result,
+            generation,
+            detail,
+            time,
+        })) => AuditEntry {
+            kind: "outcome".to_owned(),
+            time: Some(time),
+            log,
+            operation: Some(operation),
+            result: Some(word(result).to_owned()),
+            intent: Some(intent),
+            generation,
+            detail,
+            ..entry
+        },
+        Ok(Record::Event(Event {
+            action,
+            actor,
+            detail,
+            time,
+            ..
+        })) => AuditEntry {
+            kind: "event".to_owned(),
+            time: Some(time),
+            actor: Some(actor),
+            action: Some(action),
+            detail: Some(detail),
+            ..entry
+        },
+        Err(_) => AuditEntry {
+            kind: "unknown".to_owned(),
+            detail: Some("not understood by this version".to_owned()),
+            ..entry
+        },
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Decided => "decided",
+        Verdict::Unchanged => "unchanged",
+        Verdict::Refused => "refused",
+        Verdict::NotDecided => "not-decided",
+        Verdict::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,135 @@
+//! The entries of the audit trail: JSON, one object each. Never a secret.
+
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+/// An entry of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Record {
+    /// Somebody asked for a change.
+    Intent(Intent),
+    /// What became of it.
+    Outcome(Outcome),
+    /// Something that is no change of a log.
+    Event(Event),
+}
+
+/// Somebody asks for a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Intent {
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// The log to change.
+    pub(crate) log: String,
+    /// What is asked for.
+    pub(crate) action: String,
+    /// Who asks.
+    pub(crate) actor: String,
+    /// SHA-256 of the request.
+    pub(crate) request: Hash,
+    /// The server process that was asked.
+    pub(crate) replica: String,
+    /// When, RFC 3339.
+    pub(crate) time: String,
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outcome {
+    /// The operation's id.
+    pub(crate) operation: String,
+    /// The log it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<String>,
+    /// The intent's index in the system log.
+    pub(crate) intent: u64,
+    /// In one word.
+    pub(crate) result: Verdict,
+    /// The generation after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<u64>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+    /// When, RFC 3339.
+    pub(crate) time: String,
+}
+
+/// An outcome in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// Decided.
+    Decided,
+    /// It ran already.
+    Unchanged,
+    /// Refused; nothing was changed.
+    Refused,
+    /// Not decided, as seen after its process was gone.
+    NotDecided,
+    /// Could not be learned.
+    Unknown,
+}
+
+/// Something that is no change of a log: a failed login, a token made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Event {
+    /// What was done, or tried.
+    pub(crate) action: String,
+    /// Who did it.
+    pub(crate) actor: String,
+    /// For a person.
+    pub(crate) detail: String,
+    /// The server process that saw it.
+    pub(crate) replica: String,
+    /// When, RFC 3339.
+    pub(crate) time: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rfc3339::now;
+
+    #[test]
+    fn records_read_back_and_say_their_kind() {
+        let intent = Intent {
+            operation: "00".repeat(16),
+            log: "dev".into(),
+            action: "rotate".into(),
+            actor: "uid:0".into(),
+            request: Hash([7; 32]),
+            replica: "r".into(),
+            time: now(),
+        };
+        let outcome = Outcome {
+            operation: intent.operation.clone(),
+            log: Some("dev".into()),
+            intent: 3,
+            result: Verdict::NotDecided,
+            generation: None,
+            detail: None,
+            time: now(),
+        };
+        let event = Event {
+            action: "login-failed".into(),
+            actor: "anonymous".into(),
+            detail: "unknown token".into(),
+            replica: "r".into(),
+            time: now(),
+        };
+        for (record, kind) in [
+            (Record::Intent(intent), "intent"),
+            (Record::Outcome(outcome), "outcome"),
+            (Record::Event(event), "event"),
+        ] {
+            let json = serde_json::to_value(&record).unwrap();
+            assert_eq!(json["kind"], kind);
+            assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+        }
+    }
+}
