@@ -3,8 +3,18 @@
 //! Every body is JSON. Unknown fields in requests are errors; clients ignore unknown fields in answers, so that an older
 //! `logctl` can talk to a newer server. Sizes are entries, times are RFC 3339 UTC strings, hashes are lowercase hex.
 
+pub mod codes;
+mod openapi;
+mod query;
+pub mod routes;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use openapi::openapi;
+pub use query::{
+    ConfigQuery, ConfigureQuery, LogQuery, NoQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
+};
 
 /// Where every resource lives.
 pub const BASE: &str = "/admin/v1";
@@ -651,50 +661,4 @@ pub struct Problem {
     /// The operation concerned, when its outcome is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
-}
-
-/// The stable problem codes and the HTTP status of each.
-pub mod codes {
-    /// 400: not understood.
-    pub const BAD_REQUEST: &str = "bad-request";
-    /// 401: who are you.
-    pub const UNAUTHENTICATED: &str = "unauthenticated";
-    /// 403: not allowed.
-    pub const FORBIDDEN: &str = "forbidden";
-    /// 403: a browser asked.
-    pub const BROWSER_REFUSED: &str = "browser-refused";
-    /// 404: no such log, shard, operation or route.
-    pub const NOT_FOUND: &str = "not-found";
-    /// 405: not with this method.
-    pub const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
-    /// 409: not in the log's present condition (frozen, not frozen).
-    pub const CONFLICT: &str = "conflict";
-    /// 412: the base moved.
-    pub const STALE: &str = "stale";
-    /// 408: the body did not arrive in time.
-    pub const REQUEST_TIMEOUT: &str = "request-timeout";
-    /// 413: body too large.
-    pub const TOO_LARGE: &str = "too-large";
-    /// 415: wrong content type or a compressed body.
-    pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported-media-type";
-    /// 422: refused by validation; see the findings.
-    pub const INVALID: &str = "invalid";
-    /// 422: this idempotency key was used with another body.
-    pub const KEY_REUSED: &str = "idempotency-key-reused";
-    /// 428: a write needs `If-Match`.
-    pub const PRECONDITION_REQUIRED: &str = "precondition-required";
-    /// 429: too many requests.
-    pub const TOO_MANY: &str = "too-many-requests";
-    /// 500: a bug.
-    pub const INTERNAL: &str = "internal";
-    /// 503: the log is halted on this replica.
-    pub const HALTED: &str = "halted";
-    /// 501: this server can't do that at all.
-    pub const UNSUPPORTED: &str = "unsupported";
-    /// 503: the stores can't be reached, or the server is stopping; nothing was changed.
-    pub const UNAVAILABLE: &str = "unavailable";
-    /// 503: the outcome could not be learned; safe to ask again with the same idempotency key.
-    pub const UNKNOWN_OUTCOME: &str = "unknown-outcome";
-    /// 507: no space left on the store.
-    pub const FULL: &str = "full";
 }

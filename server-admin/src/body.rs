@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
-use admin_api::{Finding, codes};
+use admin_api::{CreateLogRequest, Finding, codes};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use config::LogConfig;
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use crate::Limits;
@@ -141,6 +143,11 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
         format(headers, &[Format::Json])?;
         body
     };
+    object(body)
+}
+
+/// JSON of an object.
+fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice::<IgnoredAny>(body).map_err(|error| bad_json(String::new(), &error))?;
     // A list of its fields would pass for a struct.
     if !body.trim_ascii_start().starts_with(b"{") {
@@ -156,6 +163,32 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| bad_json(pointer(error.path()), error.inner()))
+}
+
+/// The first document of a log, with all that is wrong with it.
+pub(crate) fn creation(headers: &HeaderMap, body: &[u8]) -> Result<CreateLogRequest, Refusal> {
+    /// [`CreateLogRequest`], with a document that only has to be JSON.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Raw {
+        config: Box<RawValue>,
+    }
+    format(headers, &[Format::Json])?;
+    let Raw { config } = object(body)?;
+    let config = config::parse(config.get()).map_err(|findings| {
+        let below = |finding| {
+            let finding = Finding::from(finding);
+            // Its line and column are those in the document alone.
+            Finding {
+                pointer: format!("/config{}", finding.pointer),
+                line: None,
+                column: None,
+                ..finding
+            }
+        };
+        Refusal::invalid(findings.into_iter().map(below).collect())
+    })?;
+    Ok(CreateLogRequest { config })
 }
 
 /// A configuration document, YAML or JSON, with all that is wrong with it.

@@ -48,14 +48,24 @@
 //! | resource under `/admin/v1` | |
 //! |---|---|
 //! | `whoami` | GET: the caller and his permissions |
-//! | `logs`, `logs/{log}` | GET: status |
-//! | `logs/{log}/config` | GET: the document, with its `ETag`. PUT: replaces it (YAML or JSON); needs `If-Match` |
-//! | `logs/{log}/rotations` | POST: freezes the active shard and opens the next |
-//! | `logs/{log}/shards` | GET: shards. POST: plans one |
-//! | `logs/{log}/freeze`, `logs/{log}/unfreeze` | POST |
+//! | `logs` | GET: the status of each. POST: creates one |
+//! | `logs/{log}` | GET: its status. DELETE: hides it (it must be frozen; its data is kept) |
+//! | `logs/{log}/undelete`, `…/freeze`, `…/unfreeze` | POST |
+//! | `logs/{log}/config` | GET: the document, with its `ETag`; that of an earlier generation with `?generation=N`. PUT: replaces it (YAML or JSON); needs `If-Match`; with `?confirmWithin=10m` it goes back by itself unless it is confirmed |
 //! | `logs/{log}/history` | GET: decided changes |
-//! | `operations?log=`, `operations/{id}` | GET |
-//! | `replicas?log=` | GET |
+//! | `logs/{log}/shards` | GET: shards. POST: plans one |
+//! | `logs/{log}/rotations` | POST: freezes the active shard and opens the next |
+//! | `operations?log=` | GET |
+//! | `operations/{id}` | GET: once, or with `Accept: text/event-stream` as it goes on |
+//! | `operations/{id}/confirm` | POST: keeps a change that was made with `confirmWithin` |
+//! | `replicas?log=`, `diagnostics` | GET |
+//! | `audit?before=&limit=&log=` | GET: the trail, newest first |
+//! | `audit/tree/SHARD/…` | GET: the trail as a verifiable log (C2SP tlog-tiles) |
+//! | `tokens`, `tokens/{name}` | GET, POST, DELETE: bearer tokens |
+//! | `sessions` | POST: exchanges an OIDC identity token for a short session |
+//! | `openapi.json`, `schema` | GET: this table for programs; the schema of the document |
+//!
+//! The table for programs is [`admin_api::routes::ROUTES`]; the router is made from it, and so is `openapi.json`.
 //!
 //! - `?dryRun=true` previews a write. An `Idempotency-Key` makes it repeatable.
 //! - `If-Match` holds one strong tag: `"g7-1a2b3c4d"`, or `"g7"` for whatever has that generation. `*`, lists and weak
@@ -89,5 +99,6 @@ pub use host::{Answer, AuditQuery, Caller, Change, Event, Host, HostError, Mode}
 pub use limits::Limits;
 pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};
+pub use resources::events::Stopping;
 pub use router::{router, router_with};
 pub use tls::TlsFiles;

@@ -15,6 +15,10 @@ pub struct Limits {
     pub peer_time: Duration,
     /// Connections at a time; the socket and the TCP listener each have as many, so that neither starves the other. 64.
     pub connections: usize,
+    /// Operations followed at a time (`Accept: text/event-stream`), over all listeners; fewer than `connections`. 32.
+    pub streams: usize,
+    /// How long an operation is followed; who wants to know more asks again. 15 min.
+    pub stream_time: Duration,
     /// Time for running requests to finish after a stop was asked for. 10 s.
     pub drain_time: Duration,
 }
@@ -28,6 +32,8 @@ impl Default for Limits {
             header_time: patience,
             peer_time: patience,
             connections: 64,
+            streams: 32,
+            stream_time: Duration::from_secs(15 * 60),
             drain_time: patience,
         }
     }

@@ -30,6 +30,7 @@ use crate::access::{Access, ClientCertificate, Peer};
 use crate::error::Error;
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
 use crate::socket::{self, SocketFile};
 use crate::tls::{Tls, TlsFiles};
@@ -398,6 +399,9 @@ impl Shared {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
+            request
+                .extensions_mut()
+                .insert(Stopping::when(self.stopped.clone()));
             self.app.clone().oneshot(request)
         });
         let mut connection = pin!(

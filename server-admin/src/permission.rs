@@ -3,27 +3,35 @@
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use admin_api::routes::Need;
 use serde::{Deserialize, Serialize};
 
 /// A permission, such as `shard:rotate:argon` or `*:read:*`.
 ///
 /// | permission | allows |
 /// |---|---|
-/// | `log:read` | `GET logs`, `logs/{log}` |
-/// | `log:create`, `log:delete`, `log:undelete` | `POST logs`, `DELETE logs/{log}`, `POST logs/{log}/undelete` |
-/// | `log:freeze`, `log:unfreeze` | `POST logs/{log}/freeze`, `…/unfreeze` |
-/// | `config:read` | `GET logs/{log}/config` |
-/// | `config:write` | `PUT logs/{log}/config`, `POST operations/{id}/confirm` |
-/// | `shard:read`, `shard:plan` | `GET`, `POST logs/{log}/shards` |
-/// | `shard:rotate` | `POST logs/{log}/rotations` |
-/// | `history:read` | `GET logs/{log}/history` |
-/// | `operation:read` | `GET operations`, `operations/{id}` |
-/// | `replica:read` | `GET replicas` |
-/// | `audit:read` | `GET audit`, `audit/tree/…` |
-/// | `token:read`, `token:create`, `token:revoke` | `GET`, `POST tokens`, `DELETE tokens/{name}` |
-/// | `server:read` | `GET diagnostics` |
+/// | `log:read` | `GET /logs`, `GET /logs/{log}` |
+/// | `log:create` | `POST /logs` |
+/// | `log:delete` | `DELETE /logs/{log}` |
+/// | `log:undelete` | `POST /logs/{log}/undelete` |
+/// | `log:freeze` | `POST /logs/{log}/freeze` |
+/// | `log:unfreeze` | `POST /logs/{log}/unfreeze` |
+/// | `config:read` | `GET /logs/{log}/config` |
+/// | `config:write` | `PUT /logs/{log}/config`, `POST /operations/{id}/confirm` |
+/// | `history:read` | `GET /logs/{log}/history` |
+/// | `shard:read` | `GET /logs/{log}/shards` |
+/// | `shard:plan` | `POST /logs/{log}/shards` |
+/// | `shard:rotate` | `POST /logs/{log}/rotations` |
+/// | `operation:read` | `GET /operations`, `GET /operations/{id}` |
+/// | `replica:read` | `GET /replicas` |
+/// | `server:read` | `GET /diagnostics` |
+/// | `audit:read` | `GET /audit`, `GET /audit/tree/{*path}` |
+/// | `token:read` | `GET /tokens` |
+/// | `token:create` | `POST /tokens` |
+/// | `token:revoke` | `DELETE /tokens/{name}` |
 ///
-/// The last three concern no single log and need `*` as the log. `whoami`, `openapi.json` and `schema` need no permission.
+/// The table is [`admin_api::routes::ROUTES`]. `server`, `audit` and `token` concern no single log and need `*` as the
+/// log; so does `replica` without `?log=`. `whoami`, `openapi.json` and `schema` need no permission.
 /// A preview needs the same permission as the change. Resources and verbs that this version does not know are accepted
 /// and allow nothing, so that a newer server can share a token file with an older one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,15 +52,6 @@ pub struct BadPermission(String);
 enum Word {
     Any,
     Is(String),
-}
-
-/// What a request needs: a resource and a verb; the log comes from its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Need {
-    /// `shard`.
-    pub(crate) resource: &'static str,
-    /// `rotate`.
-    pub(crate) verb: &'static str,
 }
 
 impl Permission {
@@ -163,6 +162,7 @@ impl fmt::Display for Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use admin_api::routes::ROUTES;
     use proptest::prelude::*;
 
     const ROTATE: Need = Need {
@@ -220,6 +220,37 @@ mod tests {
                 Err(BadPermission(text.to_owned()))
             );
         }
+    }
+
+    /// The table in the documentation of [`Permission`] says what [`ROUTES`] says.
+    #[test]
+    fn the_documented_table_is_the_table() {
+        let mut wanted: Vec<(String, Vec<String>)> = Vec::new();
+        for route in ROUTES {
+            let Some((need, _)) = route.need else {
+                continue;
+            };
+            let request = format!("`{} {}`", route.method.as_str(), route.path);
+            match wanted
+                .iter_mut()
+                .find(|(known, _)| *known == need.to_string())
+            {
+                Some((_, requests)) => requests.push(request),
+                None => wanted.push((need.to_string(), vec![request])),
+            }
+        }
+        let documented: Vec<(String, Vec<String>)> = include_str!("permission.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("/// | `")?.split_once("` | "))
+            .map(|(need, requests)| {
+                let requests = requests.trim_end_matches(" |").split(", ");
+                (need.to_owned(), requests.map(str::to_owned).collect())
+            })
+            .collect();
+        for row in &wanted {
+            assert!(documented.contains(row), "{row:?} is not documented");
+        }
+        assert_eq!(documented.len(), wanted.len());
     }
 
     #[test]

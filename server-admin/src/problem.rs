@@ -1,7 +1,7 @@
 //! Problem documents (RFC 9457): the one shape of every refusal.
 //!
 //! An answer never repeats what the caller sent as a credential, and a status never contradicts its code: both come
-//! from one table.
+//! from one table, [`codes::TABLE`].
 
 use std::any::Any;
 use std::time::Duration;
@@ -12,107 +12,6 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::host::HostError;
-
-/// Each code with its status and title.
-const TABLE: &[(&str, StatusCode, &str)] = &[
-    (
-        codes::BAD_REQUEST,
-        StatusCode::BAD_REQUEST,
-        "The request was not understood",
-    ),
-    (
-        codes::UNAUTHENTICATED,
-        StatusCode::UNAUTHORIZED,
-        "Not authenticated",
-    ),
-    (codes::FORBIDDEN, StatusCode::FORBIDDEN, "Not allowed"),
-    (
-        codes::BROWSER_REFUSED,
-        StatusCode::FORBIDDEN,
-        "Browsers are refused",
-    ),
-    (codes::NOT_FOUND, StatusCode::NOT_FOUND, "Not found"),
-    (
-        codes::METHOD_NOT_ALLOWED,
-        StatusCode::METHOD_NOT_ALLOWED,
-        "Method not allowed",
-    ),
-    (
-        codes::REQUEST_TIMEOUT,
-        StatusCode::REQUEST_TIMEOUT,
-        "The body did not arrive in time",
-    ),
-    (
-        codes::CONFLICT,
-        StatusCode::CONFLICT,
-        "Not in the log's present condition",
-    ),
-    (
-        codes::STALE,
-        StatusCode::PRECONDITION_FAILED,
-        "The configuration has moved on",
-    ),
-    (
-        codes::TOO_LARGE,
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "The body is too large",
-    ),
-    (
-        codes::UNSUPPORTED_MEDIA_TYPE,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "The body's type or encoding is not accepted",
-    ),
-    (
-        codes::INVALID,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Refused by validation",
-    ),
-    (
-        codes::KEY_REUSED,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "The idempotency key belongs to another change",
-    ),
-    (
-        codes::PRECONDITION_REQUIRED,
-        StatusCode::PRECONDITION_REQUIRED,
-        "If-Match is required",
-    ),
-    (
-        codes::TOO_MANY,
-        StatusCode::TOO_MANY_REQUESTS,
-        "Too many failed logins",
-    ),
-    (
-        codes::INTERNAL,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "Internal error",
-    ),
-    (
-        codes::UNSUPPORTED,
-        StatusCode::NOT_IMPLEMENTED,
-        "This server can't do that",
-    ),
-    (
-        codes::HALTED,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The log is halted on this replica",
-    ),
-    (
-        codes::UNAVAILABLE,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "Not available now",
-    ),
-    (
-        codes::UNKNOWN_OUTCOME,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The outcome is not known",
-    ),
-    (
-        codes::FULL,
-        StatusCode::INSUFFICIENT_STORAGE,
-        "No space left",
-    ),
-];
 
 /// A request refused: a problem document on its way to the caller.
 #[derive(Debug)]
@@ -125,12 +24,9 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal with a code of [`codes`].
     pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
-        let known = TABLE.iter().find(|(name, ..)| *name == code);
-        let (code, status, title) = known.copied().unwrap_or((
-            codes::INTERNAL,
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "Internal error",
-        ));
+        let known = codes::find(code).or_else(|| codes::find(codes::INTERNAL));
+        let (code, status, title) = known.unwrap_or((codes::INTERNAL, 500, ""));
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let problem = Problem {
             kind: format!("urn:logctl:problem:{code}"),
             title: title.to_owned(),
@@ -171,6 +67,11 @@ impl Refusal {
     pub(crate) fn findings(mut self, findings: Vec<Finding>) -> Self {
         self.problem.findings = findings;
         self
+    }
+
+    /// The document as JSON text.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(&self.problem).unwrap_or_default()
     }
 
     /// Says when to come back (rounded up to whole seconds).
@@ -232,8 +133,7 @@ impl From<HostError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self.problem).unwrap_or_default();
-        let mut response = (self.status, body).into_response();
+        let mut response = (self.status, self.json()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
         if self.status == StatusCode::UNAUTHORIZED {
@@ -262,16 +162,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_code_appears_once_with_an_error_status() {
-        for (index, (code, status, title)) in TABLE.iter().enumerate() {
-            assert!(status.is_client_error() || status.is_server_error());
-            assert!(!title.is_empty());
-            assert!(
-                TABLE[index + 1..].iter().all(|(other, ..)| other != code),
-                "{code}"
-            );
-            assert_eq!(Refusal::new(code, "").problem.code, *code);
+    fn a_problem_has_its_code_and_status() {
+        for (code, status, title) in codes::TABLE {
+            let problem = Refusal::new(code, "").problem;
+            assert_eq!((problem.code.as_str(), problem.status), (*code, *status));
+            assert_eq!(problem.title, *title);
         }
+        assert_eq!(
+            Refusal::new("no-such-code", "").problem.code,
+            codes::INTERNAL
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use admin_api::routes::{Method, Name, ROUTES, Route};
 use admin_api::{BASE, Operation, codes};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -10,14 +11,15 @@ use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodFilter, MethodRouter, any, on};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Access, Peer, Principal};
 use crate::host::{Change, Host, HostError, Mode};
-use crate::permission::Need;
 use crate::problem::{Refusal, panicked};
-use crate::{Limits, body, resources};
+use crate::resources::{audit, configs, logs, operations, server, shards};
+use crate::{Limits, body};
 
 /// Mounts the admin endpoint: everything under [`admin_api::BASE`], and nothing else, so that it can be merged into or
 /// nested in another router. With the default [`Limits`].
@@ -32,28 +34,14 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
         access,
         limits,
         writes: Writes::default(),
+        streams: Arc::new(Semaphore::new(limits.streams)),
     });
     let at = |path: &str| format!("{BASE}{path}");
     let missing = || any(|| async { missing() });
-    Router::new()
-        .route(&at("/whoami"), get(resources::who_am_i))
-        .route(&at("/logs"), get(resources::logs))
-        .route(&at("/logs/{log}"), get(resources::log))
-        .route(
-            &at("/logs/{log}/config"),
-            get(resources::config).put(resources::configure),
-        )
-        .route(&at("/logs/{log}/rotations"), post(resources::rotate))
-        .route(
-            &at("/logs/{log}/shards"),
-            get(resources::shards).post(resources::plan),
-        )
-        .route(&at("/logs/{log}/freeze"), post(resources::freeze))
-        .route(&at("/logs/{log}/unfreeze"), post(resources::unfreeze))
-        .route(&at("/logs/{log}/history"), get(resources::history))
-        .route(&at("/operations"), get(resources::operations))
-        .route(&at("/operations/{id}"), get(resources::operation))
-        .route(&at("/replicas"), get(resources::replicas))
+    let routes = ROUTES.iter().fold(Router::new(), |router, route| {
+        router.route(&at(route.path), method_router(route))
+    });
+    routes
         .method_not_allowed_fallback(|| async {
             Refusal::new(codes::METHOD_NOT_ALLOWED, "not with this method")
                 .hint("see the Allow header")
@@ -68,10 +56,52 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
         .layer(middleware::map_response(harden))
 }
 
+/// What serves a row of the table.
+fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
+    let method = match route.method {
+        Method::Get => MethodFilter::GET,
+        Method::Put => MethodFilter::PUT,
+        Method::Post => MethodFilter::POST,
+        Method::Delete => MethodFilter::DELETE,
+    };
+    match route.name {
+        Name::WhoAmI => on(method, server::who_am_i),
+        Name::ListLogs => on(method, logs::list),
+        Name::CreateLog => on(method, logs::create),
+        Name::ShowLog => on(method, logs::show),
+        Name::DeleteLog => on(method, logs::delete),
+        Name::UndeleteLog => on(method, logs::undelete),
+        Name::FreezeLog => on(method, logs::freeze),
+        Name::UnfreezeLog => on(method, logs::unfreeze),
+        Name::ShowConfig => on(method, configs::show),
+        Name::PutConfig => on(method, configs::put),
+        Name::ListHistory => on(method, configs::history),
+        Name::ListShards => on(method, shards::list),
+        Name::PlanShard => on(method, shards::plan),
+        Name::RotateShard => on(method, shards::rotate),
+        Name::ListOperations => on(method, operations::list),
+        Name::ShowOperation => on(method, operations::show),
+        Name::ConfirmOperation => on(method, operations::confirm),
+        Name::ListReplicas => on(method, server::replicas),
+        Name::ShowDiagnostics => on(method, server::diagnostics),
+        Name::ListAudit => on(method, audit::list),
+        Name::ShowAuditObject => on(method, audit::object),
+        Name::ShowOpenApi => on(method, server::openapi),
+        Name::ShowSchema => on(method, server::schema),
+        Name::ListTokens | Name::CreateToken | Name::RevokeToken | Name::CreateSession => {
+            on(method, |_: Principal| async {
+                Refusal::new(
+                    codes::UNSUPPORTED,
+                    "tokens and sessions can't be managed here",
+                )
+            })
+        }
+    }
+}
+
 pub(crate) fn missing() -> Refusal {
-    Refusal::new(codes::NOT_FOUND, "no such resource").hint(format!(
-        "resources are under {BASE}: logs, operations, replicas, whoami"
-    ))
+    Refusal::new(codes::NOT_FOUND, "no such resource")
+        .hint(format!("GET {BASE}/openapi.json lists what there is"))
 }
 
 /// No browser, no anonymous, no encoded body gets past here.
@@ -113,75 +143,110 @@ pub(crate) struct App {
     pub(crate) access: Arc<Access>,
     writes: Writes,
     pub(crate) limits: Limits,
+    /// A permit for each operation that is followed.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl App {
-    /// The host, for a caller who may do this to this log.
+    /// The host, for what goes on after the caller's permission was checked.
+    pub(crate) fn host(&self) -> Arc<dyn Host> {
+        self.host.clone()
+    }
+
+    /// Whether the caller may make this request about this log.
+    pub(crate) fn may(&self, who: &Principal, route: Name, log: &str) -> bool {
+        route.need().is_some_and(|need| who.may(need, log))
+    }
+
+    /// The host, for a caller who may make this request about this log.
     pub(crate) fn on_log(
         &self,
         who: &Principal,
-        need: Need,
+        route: Name,
         log: &str,
     ) -> Result<&dyn Host, Refusal> {
-        if who.may(need, log) {
-            Ok(&*self.host)
-        } else {
-            Err(forbidden(who, need, log))
+        match self.may(who, route, log) {
+            true => Ok(&*self.host),
+            false => Err(forbidden(who, route, log)),
         }
     }
 
-    /// The host, for a caller who may do this to at least one log. The handler filters.
-    pub(crate) fn on_some(&self, who: &Principal, need: Need) -> Result<&dyn Host, Refusal> {
-        if who.may_somewhere(need) {
-            Ok(&*self.host)
-        } else {
-            Err(forbidden(who, need, "*"))
+    /// The host, for a caller who may make this request about at least one log. The handler filters.
+    pub(crate) fn on_some(&self, who: &Principal, route: Name) -> Result<&dyn Host, Refusal> {
+        match route.need().is_some_and(|need| who.may_somewhere(need)) {
+            true => Ok(&*self.host),
+            false => Err(forbidden(who, route, "*")),
         }
     }
 
-    /// The host, for a caller who may do this to all logs.
-    pub(crate) fn on_all(&self, who: &Principal, need: Need) -> Result<&dyn Host, Refusal> {
-        if who.may_everywhere(need) {
-            return Ok(&*self.host);
+    /// The host, for a caller who may make this request about all logs.
+    pub(crate) fn on_all(&self, who: &Principal, route: Name) -> Result<&dyn Host, Refusal> {
+        match route.need().is_some_and(|need| who.may_everywhere(need)) {
+            true => Ok(&*self.host),
+            false => Err(forbidden(who, route, "*")),
         }
-        Err(forbidden(who, need, "*").hint("name one log: ?log=NAME"))
     }
 
-    /// Lets the host make or preview a change, one at a time per log. A caller who hangs up does not stop it half-way.
+    /// Lets the host make or preview a change of a log.
     pub(crate) async fn apply(
         &self,
         who: &Principal,
-        need: Need,
+        route: Name,
         log: String,
         change: Change,
         mode: Mode,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Refusal> {
-        self.on_log(who, need, &log)?;
-        let caller = who.caller(idempotency_key);
-        let host = self.host.clone();
-        // Who hangs up while he waits for his turn gets none; from then on the change runs to its end.
+        self.on_log(who, route, &log)?;
+        let (host, caller) = (self.host(), who.caller(idempotency_key));
         let turn = match mode {
             Mode::Apply => Some(self.writes.of(&log).lock_owned().await),
             Mode::Preview => None,
         };
-        let work = async move {
-            let _turn = turn;
-            host.apply(&log, change, mode, caller).await
-        };
-        match tokio::spawn(work).await {
-            Ok(answer) => answer.map_err(Refusal::from),
-            Err(_) => Err(HostError::Internal("the change could not be handled".to_owned()).into()),
-        }
+        let work = async move { host.apply(&log, change, mode, caller).await };
+        to_the_end(turn, work).await
+    }
+
+    /// Lets the host keep a change of a log that it would take back.
+    pub(crate) async fn confirm(
+        &self,
+        who: &Principal,
+        log: String,
+        operation: String,
+        idempotency_key: Option<String>,
+    ) -> Result<Operation, Refusal> {
+        self.on_log(who, Name::ConfirmOperation, &log)?;
+        let (host, caller) = (self.host(), who.caller(idempotency_key));
+        let turn = Some(self.writes.of(&log).lock_owned().await);
+        let work = async move { host.confirm(&operation, caller).await };
+        to_the_end(turn, work).await
     }
 }
 
-fn forbidden(who: &Principal, need: Need, log: &str) -> Refusal {
-    let Need { resource, verb } = need;
-    Refusal::new(
-        codes::FORBIDDEN,
-        format!("{} lacks {resource}:{verb}:{log}", who.actor()),
-    )
+/// A turn to write; see [`Writes`].
+type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+/// Runs a change to its end even if its caller hangs up; who hangs up while he waits for his turn never gets here.
+async fn to_the_end(
+    turn: Option<Turn>,
+    work: impl Future<Output = Result<Operation, HostError>> + Send + 'static,
+) -> Result<Operation, Refusal> {
+    let work = async move {
+        let _turn = turn;
+        work.await
+    };
+    match tokio::spawn(work).await {
+        Ok(answer) => answer.map_err(Refusal::from),
+        Err(_) => Err(HostError::Internal("the change could not be handled".to_owned()).into()),
+    }
+}
+
+fn forbidden(who: &Principal, route: Name, log: &str) -> Refusal {
+    let what = match route.need() {
+        Some(need) => format!("{} lacks {need}:{log}", who.actor()),
+        None => format!("{} may not do this", who.actor()),
+    };
+    Refusal::new(codes::FORBIDDEN, what)
 }
 
 /// Whose turn it is to write, per log. Holds only logs that are being written.

@@ -331,12 +331,13 @@ async fn unknown_resources_and_methods_are_problems_too() {
         }
     }
     for (method, path, allow) in [
-        ("DELETE", "/logs/argon", "GET,HEAD"),
+        ("PATCH", "/logs/argon", "GET,HEAD,DELETE"),
+        ("PUT", "/logs", "GET,HEAD,POST"),
         ("POST", "/logs/argon/config", "GET,HEAD,PUT"),
         ("GET", "/logs/argon/rotations", "POST"),
         ("PATCH", "/whoami", "GET,HEAD"),
         ("TRACE", "/logs/argon/shards", "GET,HEAD,POST"),
-        ("OPTIONS", "/logs", "GET,HEAD"),
+        ("OPTIONS", "/logs/argon/history", "GET,HEAD"),
     ] {
         let reply = endpoint.ask(bare(method, path)).await;
         reply.problem(codes::METHOD_NOT_ALLOWED);

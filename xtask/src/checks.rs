@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("config", &[]),
     ("log", &["tlog", "config"]),
     ("admin-api", &["config"]),
-    ("server-admin", &["admin-api"]),
+    ("server-admin", &["admin-api", "tlog"]),
     ("logctl", &["admin-api", "config", "tlog"]),
     ("logd", &["log", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admin_api::{
-    Action, ConfigAnswer, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Problem,
-    Replica, Watermarks,
+    Action, AuditPage, ConfigAnswer, Diagnostics, HistoryItem, LogCondition, LogStatus, Operation,
+    OperationState, Problem, Replica, Watermarks,
 };
 use axum::Router;
 use axum::body::Body;
@@ -22,7 +22,8 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use config::LogConfig;
 use http_body_util::BodyExt;
 use server_admin::{
-    Access, Answer, Caller, Change, Host, HostError, Limits, Mode, Permission, issue, router_with,
+    Access, Answer, AuditQuery, Caller, Change, Host, HostError, Limits, Mode, Permission, issue,
+    router_with,
 };
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -36,6 +37,10 @@ pub(crate) struct Toy {
     pub(crate) seen: Mutex<Seen>,
     /// The next `apply` fails with it.
     pub(crate) fail: Mutex<Option<HostError>>,
+    /// Operations that are there beside one per log.
+    pub(crate) stored: Mutex<BTreeMap<String, Operation>>,
+    /// What `confirm` and `audit_object` were asked for.
+    pub(crate) asked: Mutex<Vec<String>>,
     /// The next call panics.
     pub(crate) panic: Mutex<bool>,
     /// Each `apply` takes one to start.
@@ -62,6 +67,8 @@ impl Toy {
             logs: Mutex::new(logs),
             seen: Mutex::default(),
             fail: Mutex::default(),
+            stored: Mutex::default(),
+            asked: Mutex::default(),
             panic: Mutex::default(),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
             running: AtomicUsize::new(0),
@@ -198,6 +205,65 @@ impl Host for Toy {
                 .filter(|name| wanted(name))
                 .map(|name| operation(name, 1, "g1-00000000"))
                 .collect())
+        })
+    }
+
+    fn operation<'a>(&'a self, id: &'a str) -> Answer<'a, Operation> {
+        Box::pin(async move {
+            if let Some(error) = self.fail.lock().unwrap().take() {
+                return Err(error);
+            }
+            let stored = self.stored.lock().unwrap().get(id).cloned();
+            let of_logs = self.operations(None).await?;
+            let found = stored.or_else(|| of_logs.into_iter().find(|one| one.id == id));
+            found.ok_or_else(|| HostError::NotFound(format!("no operation {id}")))
+        })
+    }
+
+    fn config_at<'a>(&'a self, log: &'a str, generation: u64) -> Answer<'a, ConfigAnswer> {
+        Box::pin(async move {
+            let (running, config) = self.get(log)?;
+            let missing = || HostError::NotFound(format!("no generation {generation}"));
+            (generation <= running).then_some(()).ok_or_else(missing)?;
+            let etag = config.etag(generation);
+            Ok(ConfigAnswer { etag, config })
+        })
+    }
+
+    fn confirm<'a>(&'a self, id: &'a str, caller: Caller) -> Answer<'a, Operation> {
+        Box::pin(async move {
+            let asked = format!("{id} {} {:?}", caller.actor, caller.idempotency_key);
+            self.asked.lock().unwrap().push(asked);
+            let mut operation = self.operation(id).await?;
+            operation.state = OperationState::Decided;
+            Ok(operation)
+        })
+    }
+
+    fn audit(&self, query: AuditQuery) -> Answer<'_, AuditPage> {
+        self.asked.lock().unwrap().push(format!("{query:?}"));
+        Box::pin(async {
+            Ok(AuditPage {
+                size: 0,
+                entries: Vec::new(),
+                next: None,
+            })
+        })
+    }
+
+    fn audit_object<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<u8>>> {
+        self.asked.lock().unwrap().push(path.to_owned());
+        let there = path == "0/checkpoint" || path == "0/tile/0/000.p/1";
+        Box::pin(async move { Ok(there.then(|| b"bytes\n".to_vec())) })
+    }
+
+    fn diagnose(&self) -> Answer<'_, Diagnostics> {
+        Box::pin(async {
+            Ok(Diagnostics {
+                time: "2026-01-01T00:00:00.000Z".to_owned(),
+                replica: "0".repeat(16),
+                checks: Vec::new(),
+            })
         })
     }
 

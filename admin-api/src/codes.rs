@@ -1,0 +1,104 @@
+//! The stable problem codes, and the HTTP status of each.
+
+/// 400: not understood.
+pub const BAD_REQUEST: &str = "bad-request";
+/// 401: who are you.
+pub const UNAUTHENTICATED: &str = "unauthenticated";
+/// 403: not allowed.
+pub const FORBIDDEN: &str = "forbidden";
+/// 403: a browser asked.
+pub const BROWSER_REFUSED: &str = "browser-refused";
+/// 404: no such log, shard, operation or route.
+pub const NOT_FOUND: &str = "not-found";
+/// 405: not with this method.
+pub const METHOD_NOT_ALLOWED: &str = "method-not-allowed";
+/// 408: the body did not arrive in time.
+pub const REQUEST_TIMEOUT: &str = "request-timeout";
+/// 409: not in the log's present condition (frozen, not frozen).
+pub const CONFLICT: &str = "conflict";
+/// 412: the base moved.
+pub const STALE: &str = "stale";
+/// 413: body too large.
+pub const TOO_LARGE: &str = "too-large";
+/// 415: wrong content type or a compressed body.
+pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported-media-type";
+/// 422: refused by validation; see the findings.
+pub const INVALID: &str = "invalid";
+/// 422: this idempotency key was used with another body.
+pub const KEY_REUSED: &str = "idempotency-key-reused";
+/// 428: a write needs `If-Match`.
+pub const PRECONDITION_REQUIRED: &str = "precondition-required";
+/// 429: too many failed logins, or streams.
+pub const TOO_MANY: &str = "too-many-requests";
+/// 500: a bug.
+pub const INTERNAL: &str = "internal";
+/// 501: this server can't do that at all.
+pub const UNSUPPORTED: &str = "unsupported";
+/// 503: the log is halted on this replica.
+pub const HALTED: &str = "halted";
+/// 503: the stores can't be reached, or the server is stopping; nothing was changed.
+pub const UNAVAILABLE: &str = "unavailable";
+/// 503: the outcome could not be learned; safe to ask again with the same idempotency key.
+pub const UNKNOWN_OUTCOME: &str = "unknown-outcome";
+/// 507: no space left on the store.
+pub const FULL: &str = "full";
+
+/// A code, its HTTP status and its title, which is [`Problem::title`](crate::Problem::title).
+pub type Code = (&'static str, u16, &'static str);
+
+/// Each code once.
+pub const TABLE: &[Code] = &[
+    (BAD_REQUEST, 400, "The request was not understood"),
+    (UNAUTHENTICATED, 401, "Not authenticated"),
+    (FORBIDDEN, 403, "Not allowed"),
+    (BROWSER_REFUSED, 403, "Browsers are refused"),
+    (NOT_FOUND, 404, "Not found"),
+    (METHOD_NOT_ALLOWED, 405, "Method not allowed"),
+    (REQUEST_TIMEOUT, 408, "The body did not arrive in time"),
+    (CONFLICT, 409, "Not in the log's present condition"),
+    (STALE, 412, "The configuration has moved on"),
+    (TOO_LARGE, 413, "The body is too large"),
+    (
+        UNSUPPORTED_MEDIA_TYPE,
+        415,
+        "The body's type or encoding is not accepted",
+    ),
+    (INVALID, 422, "Refused by validation"),
+    (
+        KEY_REUSED,
+        422,
+        "The idempotency key belongs to another change",
+    ),
+    (PRECONDITION_REQUIRED, 428, "If-Match is required"),
+    (TOO_MANY, 429, "Too many requests"),
+    (INTERNAL, 500, "Internal error"),
+    (UNSUPPORTED, 501, "This server can't do that"),
+    (HALTED, 503, "The log is halted on this replica"),
+    (UNAVAILABLE, 503, "Not available now"),
+    (UNKNOWN_OUTCOME, 503, "The outcome is not known"),
+    (FULL, 507, "No space left"),
+];
+
+/// The row of a code.
+#[must_use]
+pub fn find(code: &str) -> Option<Code> {
+    TABLE.iter().find(|(name, ..)| *name == code).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_appears_once_with_an_error_status() {
+        for (index, (code, status, title)) in TABLE.iter().enumerate() {
+            assert!((400..600).contains(status) && !title.is_empty());
+            assert!(
+                TABLE[index + 1..].iter().all(|(other, ..)| other != code),
+                "{code}"
+            );
+            assert_eq!(find(code), Some(TABLE[index]));
+        }
+        assert_eq!(find("no-such-code"), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The configuration of a log: what runs, what ran, and what shall run.
+
+use std::time::Duration;
+
+use admin_api::routes::Name;
+use admin_api::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use config::Span;
+
+use super::{Answer, AppState, Segment, Write, Written, finding, mode, query, tagged};
+use crate::access::Principal;
+use crate::body;
+use crate::etag;
+use crate::host::Change;
+use crate::problem::Refusal;
+
+/// How long a change may be on probation.
+const PROBATION: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+pub(crate) async fn show(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let host = app.on_log(&who, Name::ShowConfig, &log)?;
+    let ConfigQuery { generation } = query(&uri)?;
+    let answer: ConfigAnswer = match generation {
+        None => host.config(&log).await?,
+        Some(generation) => host.config_at(&log, generation).await?,
+    };
+    let mut response = tagged(Some(&answer.etag), &answer);
+    if etag::not_modified(&headers, &answer.etag) {
+        let tag = response.headers_mut().remove(ETAG);
+        response = StatusCode::NOT_MODIFIED.into_response();
+        response.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
+    }
+    Ok(response)
+}
+
+pub(crate) async fn put(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_log(&who, Name::PutConfig, &log)?;
+    let write = Write::<ConfigureQuery>::of(request)?;
+    let confirm_within = write.query.confirm_within.map(probation).transpose()?;
+    let Some(base) = write.base else {
+        return Err(Refusal::new(
+            codes::PRECONDITION_REQUIRED,
+            "a new configuration needs If-Match",
+        )
+        .hint("read the configuration, and send its ETag as If-Match"));
+    };
+    let body = body::read(&write.headers, write.body, &app.limits).await?;
+    let document = body::document(&write.headers, &body)?;
+    if document.log.as_str() != log {
+        let message = format!(
+            "the document is for log {}, the request for {log}",
+            document.log
+        );
+        return Err(Refusal::invalid(vec![finding(
+            "other-log",
+            "/log",
+            message,
+        )]));
+    }
+    let change = Change::Configure {
+        document: Box::new(document),
+        base,
+        confirm_within,
+    };
+    let mode = mode(write.query.dry_run);
+    let operation = app
+        .apply(
+            &who,
+            Name::PutConfig,
+            log,
+            change,
+            mode,
+            write.idempotency_key,
+        )
+        .await?;
+    Ok(Written { operation, mode })
+}
+
+fn probation(span: Span) -> Result<Duration, Refusal> {
+    let time = span.duration();
+    if PROBATION.contains(&time) {
+        return Ok(time);
+    }
+    Err(
+        Refusal::new(codes::BAD_REQUEST, "confirmWithin is not from 1s to 24h")
+            .hint("for example ?confirmWithin=10m"),
+    )
+}
+
+pub(crate) async fn history(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    uri: Uri,
+) -> Answer<History> {
+    let host = app.on_log(&who, Name::ListHistory, &log)?;
+    query::<NoQuery>(&uri)?;
+    Ok(Json(History {
+        history: host.history(&log).await?,
+    }))
+}

@@ -1,0 +1,107 @@
+//! Logs: which there are, and the changes of one as a whole.
+
+use admin_api::routes::Name;
+use admin_api::{
+    CreateLogRequest, FreezeRequest, LogStatus, Logs, NoQuery, NoRequest, UnfreezeRequest,
+};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+
+use super::{Answer, AppState, Segment, Write, Written, query};
+use crate::access::Principal;
+use crate::body;
+use crate::host::Change;
+use crate::problem::Refusal;
+
+pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<Logs> {
+    let host = app.on_some(&who, Name::ListLogs)?;
+    query::<NoQuery>(&uri)?;
+    let mut logs = host.logs().await?;
+    logs.retain(|status| app.may(&who, Name::ListLogs, &status.log));
+    Ok(Json(Logs { logs }))
+}
+
+pub(crate) async fn show(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    uri: Uri,
+) -> Answer<LogStatus> {
+    let host = app.on_log(&who, Name::ShowLog, &log)?;
+    query::<NoQuery>(&uri)?;
+    Ok(Json(host.status(&log).await?))
+}
+
+pub(crate) async fn create(
+    State(app): AppState,
+    who: Principal,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_some(&who, Name::CreateLog)?;
+    let mut write = Write::without_base(request)?;
+    let body = std::mem::take(&mut write.body);
+    let body = body::read(&write.headers, body, &app.limits).await?;
+    let CreateLogRequest { config } = body::creation(&write.headers, &body)?;
+    let log = config.log.as_str().to_owned();
+    let change = Change::Create {
+        document: Box::new(config),
+    };
+    write.apply(&app, &who, Name::CreateLog, log, change).await
+}
+
+pub(crate) async fn delete(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_log(&who, Name::DeleteLog, &log)?;
+    let mut write = Write::without_base(request)?;
+    let NoRequest {} = write.json(&app.limits).await?;
+    write
+        .apply(&app, &who, Name::DeleteLog, log, Change::Delete)
+        .await
+}
+
+pub(crate) async fn undelete(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_log(&who, Name::UndeleteLog, &log)?;
+    let mut write = Write::without_base(request)?;
+    let NoRequest {} = write.json(&app.limits).await?;
+    write
+        .apply(&app, &who, Name::UndeleteLog, log, Change::Undelete)
+        .await
+}
+
+pub(crate) async fn freeze(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_log(&who, Name::FreezeLog, &log)?;
+    let mut write = Write::without_base(request)?;
+    let FreezeRequest { now } = write.json(&app.limits).await?;
+    write
+        .apply(&app, &who, Name::FreezeLog, log, Change::Freeze { now })
+        .await
+}
+
+pub(crate) async fn unfreeze(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    request: Request,
+) -> Result<Written, Refusal> {
+    app.on_log(&who, Name::UnfreezeLog, &log)?;
+    let mut write = Write::without_base(request)?;
+    let UnfreezeRequest {} = write.json(&app.limits).await?;
+    write
+        .apply(&app, &who, Name::UnfreezeLog, log, Change::Unfreeze)
+        .await
+}
