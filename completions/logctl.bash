@@ -25,6 +25,9 @@ _logctl() {
             logctl,config)
                 cmd="logctl__subcmd__config"
                 ;;
+            logctl,context)
+                cmd="logctl__subcmd__context"
+                ;;
             logctl,log)
                 cmd="logctl__subcmd__log"
                 ;;
@@ -72,6 +75,18 @@ _logctl() {
                 ;;
             logctl__subcmd__config,validate)
                 cmd="logctl__subcmd__config__subcmd__validate"
+                ;;
+            logctl__subcmd__context,list)
+                cmd="logctl__subcmd__context__subcmd__list"
+                ;;
+            logctl__subcmd__context,set)
+                cmd="logctl__subcmd__context__subcmd__set"
+                ;;
+            logctl__subcmd__context,show)
+                cmd="logctl__subcmd__context__subcmd__show"
+                ;;
+            logctl__subcmd__context,use)
+                cmd="logctl__subcmd__context__subcmd__use"
                 ;;
             logctl__subcmd__log,create)
                 cmd="logctl__subcmd__log__subcmd__create"
@@ -137,7 +152,7 @@ _logctl() {
 
     case "${cmd}" in
         logctl)
-            opts="-y -o -h -V --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help --version shard status config op log token audit completions man"
+            opts="-y -o -h -V --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help --version shard status config op log token audit context completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,12 +219,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -224,7 +243,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__audit)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help list verify"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help list verify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -291,12 +310,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -311,7 +334,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__audit__subcmd__list)
-            opts="-y -o -h --limit --before --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --limit --before --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -386,12 +409,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -406,7 +433,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__audit__subcmd__verify)
-            opts="-y -o -h --repin --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --repin --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -473,12 +500,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -493,7 +524,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__completions)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help bash zsh fish"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help bash zsh fish"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -560,12 +591,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -580,7 +615,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help diff validate plan apply rollback show history schema"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help diff validate plan apply rollback show history schema"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -647,12 +682,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -667,7 +706,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__apply)
-            opts="-y -o -h --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -738,12 +777,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -758,7 +801,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__diff)
-            opts="-y -o -h --exit-code --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --exit-code --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -825,12 +868,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -845,7 +892,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__history)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -912,12 +959,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -932,7 +983,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__plan)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -999,12 +1050,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1019,7 +1074,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__rollback)
-            opts="-y -o -h --dry-run --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --dry-run --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1090,12 +1145,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1110,7 +1169,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__schema)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1177,12 +1236,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1197,7 +1260,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__show)
-            opts="-y -o -h --generation --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --generation --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1268,12 +1331,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1288,7 +1355,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__validate)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1355,12 +1422,471 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        logctl__subcmd__context)
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help list use set show"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        logctl__subcmd__context__subcmd__list)
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        logctl__subcmd__context__subcmd__set)
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        logctl__subcmd__context__subcmd__show)
+            opts="-y -o -h --check --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        logctl__subcmd__context__subcmd__use)
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --context)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --admin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1375,7 +1901,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help list create delete undelete"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help list create delete undelete"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1442,12 +1968,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1462,7 +1992,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__create)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1529,12 +2059,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1549,7 +2083,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__delete)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1616,12 +2150,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1636,7 +2174,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__list)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1703,12 +2241,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1723,7 +2265,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__undelete)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1790,12 +2332,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1810,7 +2356,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__man)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1877,12 +2423,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1897,7 +2447,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help list wait watch confirm"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help list wait watch confirm"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1964,12 +2514,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -1984,7 +2538,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op__subcmd__confirm)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2051,12 +2605,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2071,7 +2629,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op__subcmd__list)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2138,12 +2696,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2158,7 +2720,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op__subcmd__wait)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2225,12 +2787,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2245,7 +2811,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op__subcmd__watch)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2312,12 +2878,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2332,7 +2902,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard)
-            opts="-y -o -h --create-config --use-config --force --origin --dry-run --from --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help list show plan rotate freeze unfreeze verify export"
+            opts="-y -o -h --create-config --use-config --force --origin --dry-run --from --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help list show plan rotate freeze unfreeze verify export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2441,12 +3011,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2461,7 +3035,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__export)
-            opts="-y -o -h --format --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --format --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2532,12 +3106,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2552,7 +3130,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__freeze)
-            opts="-y -o -h --now --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --now --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2619,12 +3197,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2639,7 +3221,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__list)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2706,12 +3288,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2726,7 +3312,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__plan)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2793,12 +3379,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2813,7 +3403,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__rotate)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2880,12 +3470,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2900,7 +3494,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__show)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2967,12 +3561,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -2987,7 +3585,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__unfreeze)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3054,12 +3652,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3074,7 +3676,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__verify)
-            opts="-y -o -h --url --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3145,12 +3747,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3165,7 +3771,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__status)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3232,12 +3838,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3252,7 +3862,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help create list revoke"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help create list revoke"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3319,12 +3929,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3339,7 +3953,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token__subcmd__create)
-            opts="-y -o -h --scope --expires --out --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --scope --expires --out --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3429,12 +4043,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3449,7 +4067,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token__subcmd__list)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3516,12 +4134,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -3536,7 +4158,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token__subcmd__revoke)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --no-input --output --color --help"
+            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3603,12 +4225,16 @@ _logctl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --confirm)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "table json jsonl name" -- "${cur}"))
                     return 0
                     ;;
                 --color)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_logctl_global_optspecs
-    string join \n log= config= context= admin= ca= token-file= timeout= y/yes no-input o/output= color= h/help V/version
+    string join \n log= config= context= admin= ca= token-file= timeout= y/yes confirm= no-input o/output= color= h/help V/version
 end
 
 function __fish_logctl_needs_command
@@ -31,12 +31,15 @@ complete -c logctl -n "__fish_logctl_needs_command" -l admin -d 'Admin endpoint,
 complete -c logctl -n "__fish_logctl_needs_command" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_needs_command" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_needs_command" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_needs_command" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_needs_command" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_needs_command" -s V -l version -d 'Print version'
@@ -47,6 +50,7 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes 
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create and delete logs'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the trail of what operators did'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "context" -d 'Name the servers to work on, choose one, show what is in effect'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
@@ -61,14 +65,17 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l force -d 'With --create-config: overwrite FILE'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "list" -d 'List all shards, oldest first'
@@ -86,12 +93,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -101,12 +111,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -116,13 +129,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l dry-run -d 'Show what would be done'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -132,13 +148,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what would be done'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -148,13 +167,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -164,12 +186,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l url -d 'Where readers reach the log, instead of the context\'s `url`' -r -f
@@ -180,12 +205,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l format -d 'The form: rekor is the list that Rekor\'s --trillian_log_server.sharding_config reads' -r -f -a "rekor\t'Sharding configuration of Rekor: inactive shards, oldest first'"
@@ -196,12 +224,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -211,12 +242,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand status" -l admin -d 'Admin
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -226,12 +260,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_see
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "diff" -d 'Show what applying FILE would change'
@@ -249,13 +286,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l exit-code -d 'Exit with 3 when there is a difference'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -265,12 +305,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -280,12 +323,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
@@ -296,12 +342,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
@@ -312,13 +361,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l dry-run -d 'Show what would be done'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l generation -d 'The generation; the running one when absent' -r
@@ -329,12 +381,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -344,12 +399,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -359,12 +417,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -374,12 +435,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "list" -d 'List changes, newest first'
@@ -393,12 +457,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -408,12 +475,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -423,12 +493,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -438,12 +511,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -453,12 +529,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "list" -d 'List the logs of the server'
@@ -472,12 +551,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -487,13 +569,16 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l dry-run -d 'Show what would be done'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -503,12 +588,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -518,12 +606,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -533,12 +624,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "create" -d 'Make a token: its text is shown once, now, and never again'
@@ -554,12 +648,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -569,12 +666,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -584,12 +684,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -599,12 +702,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "list" -d 'List what was asked for, by whom, and what became of it; newest first'
@@ -618,12 +724,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -633,15 +742,113 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l repin -d 'Forget what was pinned, and pin what is served now if it is sound in itself'
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "list" -d 'List the contexts'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "use" -d 'Choose the context that is used when none is named'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "set" -d 'Change the keys of a context; make it when it is not there'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "show" -d 'Show every value in effect, and where it came from'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l check -d 'Ask the server who you are'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -649,12 +856,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand completions" -l admin -d '
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -664,11 +874,14 @@ complete -c logctl -n "__fish_logctl_using_subcommand man" -l admin -d 'Admin en
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
 complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'"
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand man" -s y -l yes -d 'Answer yes to every question'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

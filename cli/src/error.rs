@@ -48,6 +48,22 @@ pub(crate) enum Error {
         /// The question.
         question: String,
     },
+    /// A change in a protected context, and nobody to type its name.
+    #[error("{question} needs the name of the context typed: `{context}` is protected")]
+    Protected {
+        /// The question.
+        question: String,
+        /// The context.
+        context: String,
+    },
+    /// `--confirm` names another context than the one in use.
+    #[error("--confirm names {named}, but {}", used.as_ref().map_or_else(|| "no context is in use".to_owned(), |used| format!("the context in use is {used}")))]
+    OtherContext {
+        /// What was named.
+        named: String,
+        /// What is used.
+        used: Option<String>,
+    },
     /// The person said no.
     #[error("declined; nothing was changed")]
     Declined,
@@ -86,6 +102,14 @@ pub(crate) enum Error {
     SecretEmpty {
         /// The file.
         path: PathBuf,
+    },
+    /// No token could be had, or the identity was refused.
+    #[error("{message}")]
+    Login {
+        /// What went wrong, without any secret.
+        message: String,
+        /// What to do.
+        hint: String,
     },
     /// Certificate files or TLS settings.
     #[error("{what}: {message}")]

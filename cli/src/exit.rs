@@ -97,6 +97,16 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Write { .. } => Row::new(USAGE, "cannot-write", "check the path, its permissions and the free space"),
         Error::Exists { .. } => Row::new(USAGE, "file-exists", "add --force to overwrite it, or name another file"),
         Error::Unconfirmed { .. } => Row::new(USAGE, "confirmation-required", "add --yes to go ahead; nothing was changed"),
+        Error::Protected { context, .. } => Row::new(
+            USAGE,
+            "confirmation-required",
+            format!("add `--confirm {context}` to go ahead (--yes is not enough); nothing was changed"),
+        ),
+        Error::OtherContext { named, .. } => Row::new(
+            USAGE,
+            "other-context",
+            format!("add `--context {named}` if that is where to go; nothing was changed"),
+        ),
         Error::Declined => Row::new(INTERRUPTED, "declined", "run the command again when you are ready"),
         Error::ContextFile { hint, .. } => Row::new(USAGE, "context", hint),
         Error::NoEndpoint { .. } => Row::new(
@@ -109,7 +119,8 @@ pub(crate) fn row(error: &Error) -> Row {
             Row::new(DENIED, "secret-exposed", format!("run `chmod 600 {}`, and replace the token if others may have read it", path.display()))
         }
         Error::SecretEmpty { .. } => Row::new(DENIED, "secret-empty", "put the token into it, on one line"),
-        Error::Tls { .. } => Row::new(USAGE, "tls", "check the certificate file that `ca` or --ca names"),
+        Error::Login { hint, .. } => Row::new(DENIED, "login", hint),
+        Error::Tls { .. } => Row::new(USAGE, "tls", "check the certificate files that the context names (`ca`, `client_cert`, `client_key`) or --ca"),
         Error::Unreachable { hint, .. } => Row::new(UNREACHABLE, "unreachable", hint),
         Error::Foreign { .. } => {
             Row::new(UNREACHABLE, "not-an-admin-endpoint", "check the address: the admin endpoint has its own, it is not the one that writers use")
@@ -154,7 +165,7 @@ fn problem_row(problem: &Problem) -> Row {
     let (exit, hint) = match problem.code.as_str() {
         codes::UNAUTHENTICATED => (
             DENIED,
-            "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context",
+            "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context; `logctl context show` says what was used",
         ),
         codes::FORBIDDEN => (DENIED, "ask whoever runs the log for the right to do this"),
         codes::BROWSER_REFUSED => (

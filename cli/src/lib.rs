@@ -6,15 +6,16 @@
 
 mod args;
 mod audit;
+mod auth;
 mod client;
 mod commands;
 mod error;
 mod exit;
 pub mod generate;
+mod private;
 mod render;
 mod report;
 mod request;
-mod secret;
 mod settings;
 mod ui;
 
@@ -37,10 +38,10 @@ pub fn command() -> clap::Command {
 /// Runs a command line to its end. Prints the result; never panics, never calls `exit`.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let json = args::wants_json(&args);
+    let form = args::wanted_form(&args);
     let invocation = match args::parse(args) {
         Ok(cli) => Invocation::from(cli),
-        Err(error) => return ui::usage(&error, elsewhere(&error).as_deref(), json),
+        Err(error) => return ui::usage(&error, elsewhere(&error).as_deref(), form),
     };
     let ui = Ui::new(invocation.manner, &invocation.request.spelled());
     let runtime = match tokio::runtime::Builder::new_current_thread()

@@ -16,6 +16,11 @@ pub(crate) const API_VERSION: &str = "logctl/v1";
 pub(crate) trait Present: Serialize {
     /// The document's `kind`.
     const KIND: &'static str;
+    /// Of a list: the field that holds its elements. `-o jsonl` prints one of them a line, `-o name` their names.
+    const LIST: Option<&'static str> = None;
+    /// JSON pointer from an element, or from the document when it is no list, to its name. Without one, `-o name` prints
+    /// nothing.
+    const NAME: &'static str = "";
     /// What people see.
     fn page(&self) -> Page;
 }
@@ -24,6 +29,8 @@ pub(crate) trait Present: Serialize {
 #[derive(Debug)]
 pub(crate) struct Report {
     kind: &'static str,
+    list: Option<&'static str>,
+    name: &'static str,
     value: Value,
     page: Page,
 }
@@ -158,6 +165,8 @@ impl Report {
             .map_err(|error| Error::Bug(format!("cannot write the result as JSON: {error}")))?;
         Ok(Self {
             kind: T::KIND,
+            list: T::LIST,
+            name: T::NAME,
             value,
             page: result.page(),
         })
@@ -167,6 +176,8 @@ impl Report {
     pub(crate) fn document(value: Value, page: Page) -> Self {
         Self {
             kind: "",
+            list: None,
+            name: "",
             value,
             page,
         }
@@ -175,6 +186,25 @@ impl Report {
     /// What people see.
     pub(crate) fn page(&self) -> &Page {
         &self.page
+    }
+
+    /// The elements of a list, else the document itself.
+    fn elements(&self) -> &[Value] {
+        match self.list.and_then(|field| self.value.get(field)) {
+            Some(Value::Array(elements)) => elements,
+            Some(_) => &[],
+            None => std::slice::from_ref(&self.value),
+        }
+    }
+
+    /// The name of each element; none where an element has none.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let name = |element: &Value| match element.pointer(self.name)? {
+            Value::String(name) => Some(name.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        self.elements().iter().filter_map(name)
     }
 }
 
@@ -212,6 +242,28 @@ impl Outcome {
             document.insert("error".into(), error_json(error));
         }
         Value::Object(document)
+    }
+}
+
+impl Outcome {
+    /// What `-o jsonl` prints: the elements of a list, one a line, or the one document. How it ended, when not well, is a
+    /// line of its own, of kind `Error`.
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        if self.report.list.is_none() {
+            return vec![self.json()];
+        }
+        let ended = self.trouble.as_ref().map(error_document);
+        self.report
+            .elements()
+            .iter()
+            .cloned()
+            .chain(ended)
+            .collect()
+    }
+
+    /// What `-o name` prints, one a line.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.report.names().collect()
     }
 }
 

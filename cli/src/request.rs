@@ -3,6 +3,7 @@
 //! What must never happen: a clap type past this module.
 
 mod audit;
+mod context;
 mod log;
 mod token;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use audit::AuditRequest;
+pub(crate) use context::ContextRequest;
 pub(crate) use log::LogRequest;
 pub(crate) use token::TokenRequest;
 
@@ -33,16 +35,43 @@ pub(crate) struct Invocation {
 }
 
 /// How to talk to the person or the script.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Manner {
-    /// One JSON document on standard output.
-    pub(crate) json: bool,
+    /// What stands on standard output.
+    pub(crate) form: Form,
     /// `Some`: decided by a flag.
     pub(crate) color: Option<bool>,
     /// Every question is answered yes.
     pub(crate) yes: bool,
+    /// Every question is answered yes, if this is the context in use.
+    pub(crate) confirm: Option<String>,
     /// Never ask.
     pub(crate) no_input: bool,
+}
+
+/// Form of the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A page for people.
+    #[default]
+    Table,
+    /// One document.
+    Json,
+    /// One document a line.
+    JsonLines,
+    /// One name a line.
+    Names,
+}
+
+impl From<OutputForm> for Form {
+    fn from(form: OutputForm) -> Self {
+        match form {
+            OutputForm::Table => Self::Table,
+            OutputForm::Json => Self::Json,
+            OutputForm::Jsonl => Self::JsonLines,
+            OutputForm::Name => Self::Names,
+        }
+    }
 }
 
 /// The work.
@@ -164,6 +193,8 @@ pub(crate) enum Request {
     Token(TokenRequest),
     /// `audit`.
     Audit(AuditRequest),
+    /// `context`.
+    Context(ContextRequest),
     /// `completions`.
     Completions(Shell),
     /// `man`.
@@ -257,15 +288,17 @@ impl From<Cli> for Invocation {
                 admin: global.admin,
                 ca: global.ca,
                 token_file: global.token_file,
+                environment: global.environment,
             },
             manner: Manner {
-                json: global.output.form() == OutputForm::Json,
+                form: global.output.form().into(),
                 color: match global.color {
                     ColorWhen::Auto => None,
                     ColorWhen::Always => Some(true),
                     ColorWhen::Never => Some(false),
                 },
                 yes: global.yes,
+                confirm: global.confirm,
                 no_input: global.no_input,
             },
             timeout: global.timeout,
@@ -322,6 +355,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Log(command) => Request::Log(command.into()),
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
+        Command::Context(command) => Request::Context(command.into()),
         Command::Completions { shell } => Request::Completions(match shell {
             ShellName::Bash => Shell::Bash,
             ShellName::Zsh => Shell::Zsh,
@@ -414,6 +448,7 @@ impl Request {
             Self::Log(request) => format!("logctl log {}", request.verb()),
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
+            Self::Context(request) => format!("logctl context {}", request.verb()),
             Self::Completions(_) => "logctl completions".into(),
             Self::Man { .. } => "logctl man".into(),
         }

@@ -11,11 +11,12 @@ use std::time::Duration;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::args::OutputForm;
 use crate::error::Error;
 use crate::exit;
 use crate::render::{self, Look};
 use crate::report::{self, Outcome, Page};
-use crate::request::Manner;
+use crate::request::{Form, Manner};
 
 /// How this run talks.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub(crate) struct Ui {
     can_ask: bool,
     draws: bool,
     standing: RefCell<Standing>,
+    place: RefCell<Option<Place>>,
+}
+
+/// The context that changes are made in.
+#[derive(Clone, Debug)]
+struct Place {
+    name: String,
+    protected: bool,
 }
 
 /// What Ctrl-C would leave behind right now.
@@ -46,7 +55,6 @@ impl Ui {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let width = width(out || err);
         Self {
-            manner,
             out: Look {
                 width,
                 color: color(manner.color, out),
@@ -61,12 +69,27 @@ impl Ui {
                 state: "nothing was changed".into(),
                 resume: format!("run `{spelled}` again when you are ready"),
             }),
+            place: RefCell::new(None),
+            manner,
         }
     }
 
     /// Whether [`Ui::confirm`] will ask somebody.
     pub(crate) fn will_ask(&self) -> bool {
-        !self.manner.yes && self.can_ask
+        let protected = self
+            .place
+            .borrow()
+            .as_ref()
+            .is_some_and(|place| place.protected);
+        (!self.manner.yes || protected) && self.manner.confirm.is_none() && self.can_ask
+    }
+
+    /// Notes the context that changes are made in from now on.
+    pub(crate) fn enter(&self, name: &str, protected: bool) {
+        *self.place.borrow_mut() = Some(Place {
+            name: name.to_owned(),
+            protected,
+        });
     }
 
     /// Whether every question is answered already.
@@ -93,24 +116,51 @@ impl Ui {
         let _ = write_all(&mut io::stderr(), &render::page(page, self.err));
     }
 
-    /// Asks, when somebody can answer; `--yes` answers for them.
+    /// Asks, when somebody can answer. `--yes` answers for them, except in a protected context; `--confirm` does in any
+    /// that it names.
     pub(crate) fn confirm(&self, question: &str) -> Result<(), Error> {
-        if self.manner.yes {
+        let place = self.place.borrow().clone();
+        if let Some(named) = &self.manner.confirm {
+            return match place {
+                Some(place) if place.name == *named => Ok(()),
+                place => Err(Error::OtherContext {
+                    named: named.clone(),
+                    used: place.map(|place| place.name),
+                }),
+            };
+        }
+        let protected = place.filter(|place| place.protected);
+        if self.manner.yes && protected.is_none() {
             return Ok(());
         }
         if !self.can_ask {
-            return Err(Error::Unconfirmed {
-                question: format!("\"{question}\""),
+            let question = format!("\"{question}\"");
+            return Err(match protected {
+                Some(Place { name: context, .. }) => Error::Protected { question, context },
+                None => Error::Unconfirmed { question },
             });
         }
-        let answer = dialoguer::Confirm::new()
-            .with_prompt(render::clean(question))
-            .default(false)
-            .wait_for_newline(true)
-            .interact_on_opt(&Term::stderr());
-        match answer {
-            Ok(Some(true)) => Ok(()),
-            Ok(_) => Err(Error::Declined),
+        let question = render::clean(question);
+        let said = match protected {
+            Some(Place { name, .. }) => {
+                let prompt = format!("{question}\n{name} is protected: type its name to go ahead");
+                dialoguer::Input::<String>::new()
+                    .with_prompt(prompt)
+                    .allow_empty(true)
+                    .report(false)
+                    .interact_text_on(&Term::stderr())
+                    .map(|typed| typed == name)
+            }
+            None => dialoguer::Confirm::new()
+                .with_prompt(question)
+                .default(false)
+                .wait_for_newline(true)
+                .interact_on_opt(&Term::stderr())
+                .map(|answer| answer == Some(true)),
+        };
+        match said {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Declined),
             Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 Err(self.interrupted())
             }
@@ -136,11 +186,22 @@ impl Ui {
 
     /// Prints the result, or what came instead, and says how it ended.
     pub(crate) fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
-        let text = match &result {
-            Ok(outcome) if self.manner.json => format!("{:#}\n", outcome.json()),
-            Err(error) if self.manner.json => format!("{:#}\n", report::error_document(error)),
-            Ok(outcome) => render::page(outcome.report.page(), self.out),
-            Err(_) => String::new(),
+        let text = match (self.manner.form, &result) {
+            (Form::Table, Ok(outcome)) => render::page(outcome.report.page(), self.out),
+            (Form::Json, Ok(outcome)) => format!("{:#}\n", outcome.json()),
+            (Form::Json, Err(error)) => format!("{:#}\n", report::error_document(error)),
+            (Form::JsonLines, Ok(outcome)) => outcome
+                .json_lines()
+                .iter()
+                .map(|line| format!("{line}\n"))
+                .collect(),
+            (Form::JsonLines, Err(error)) => format!("{}\n", report::error_document(error)),
+            (Form::Names, Ok(outcome)) => outcome
+                .names()
+                .iter()
+                .map(|name| render::clean(name) + "\n")
+                .collect(),
+            (Form::Table | Form::Names, Err(_)) => String::new(),
         };
         let unwritten = match write_all(&mut io::stdout(), &text) {
             // A reader that went away (`| head`) has seen what it wanted.
@@ -202,7 +263,7 @@ impl Drop for Phase {
 }
 
 /// What clap has to say: help, version, or a refusal; the one document with `-o json` even then.
-pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, json: bool) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, form: OutputForm) -> ExitCode {
     use clap::error::ErrorKind;
 
     let plain = error.render().to_string();
@@ -211,7 +272,7 @@ pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, json: bool) -> Exi
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     let code = if asked { exit::DONE } else { exit::USAGE };
-    if json {
+    if matches!(form, OutputForm::Json | OutputForm::Jsonl) {
         let document = if asked {
             serde_json::json!({ "apiVersion": report::API_VERSION, "kind": "Help", "text": plain })
         } else {
@@ -232,7 +293,11 @@ pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, json: bool) -> Exi
                     .unwrap_or("`logctl --help` lists the commands and options"),
             )
         };
-        let _ = write_all(&mut io::stdout(), &format!("{document:#}\n"));
+        let text = match form {
+            OutputForm::Jsonl => format!("{document}\n"),
+            _ => format!("{document:#}\n"),
+        };
+        let _ = write_all(&mut io::stdout(), &text);
         return ExitCode::from(code);
     }
     let terminal = if asked {

@@ -6,6 +6,7 @@
 
 mod audit;
 mod config;
+mod context;
 mod log;
 mod op;
 mod output;
@@ -16,10 +17,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
+pub(crate) use context::ContextCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
@@ -93,9 +96,12 @@ pub(crate) struct Global {
     /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
-    /// Answer yes to every question
+    /// Answer yes to every question; a protected context wants --confirm
     #[arg(long, short = 'y', global = true)]
     pub(crate) yes: bool,
+    /// Answer yes if NAME is the context in use; refuse otherwise
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
     /// Never ask; fail where an answer would be needed
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
@@ -105,6 +111,9 @@ pub(crate) struct Global {
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
     pub(crate) color: ColorWhen,
+    /// Those of the options above that the environment said.
+    #[arg(skip)]
+    pub(crate) environment: Vec<String>,
 }
 
 /// When to use colours.
@@ -168,6 +177,14 @@ pub(crate) enum Command {
   logctl audit verify"
     )]
     Audit(AuditCommand),
+    /// Name the servers to work on, choose one, show what is in effect
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl context set prod admin=https://log.example.org:7071 token_file=prod.token protected=true"
+    )]
+    Context(ContextCommand),
     /// Print the completion script of a shell
     #[command(after_help = "Example:
   logctl completions bash > /usr/share/bash-completion/completions/logctl")]
@@ -199,8 +216,16 @@ pub(crate) enum ShellName {
 
 /// Parses a command line. Clap's own error carries help and version too.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let cli = Cli::try_parse_from(args)?;
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let mut cli =
+        Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
     cli.check()?;
+    let said = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable);
+    cli.global.environment = matches
+        .ids()
+        .filter(said)
+        .map(ToString::to_string)
+        .collect();
     Ok(cli)
 }
 
@@ -215,8 +240,8 @@ impl Cli {
     }
 }
 
-/// Whether `-o json` is on a command line that clap may have refused: even then, standard output holds one document.
-pub(crate) fn wants_json(args: &[OsString]) -> bool {
+/// The form that a command line asks for which clap may have refused: even then, standard output holds one document.
+pub(crate) fn wanted_form(args: &[OsString]) -> OutputForm {
     let mut form = None;
     let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
     while let Some(word) = words.next() {
@@ -239,7 +264,8 @@ pub(crate) fn wants_json(args: &[OsString]) -> bool {
             form = Some(value);
         }
     }
-    form.as_deref() == Some("json")
+    form.and_then(|form| OutputForm::from_str(&form, false).ok())
+        .unwrap_or_default()
 }
 
 /// More than zero, at most a day.
@@ -298,8 +324,9 @@ mod tests {
             "logctl -o=json",
             "logctl x -o table -o json",
         ] {
-            assert!(wants_json(&words(line)), "{line}");
+            assert_eq!(wanted_form(&words(line)), OutputForm::Json, "{line}");
         }
+        assert_eq!(wanted_form(&words("logctl -o jsonl")), OutputForm::Jsonl);
         for line in [
             "logctl x",
             "logctl -o table",
@@ -307,7 +334,7 @@ mod tests {
             "logctl -o",
             "logctl --origin json",
         ] {
-            assert!(!wants_json(&words(line)), "{line}");
+            assert_eq!(wanted_form(&words(line)), OutputForm::Table, "{line}");
         }
     }
 

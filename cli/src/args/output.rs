@@ -26,6 +26,10 @@ pub(crate) enum OutputForm {
     Table,
     /// One document, whatever the outcome
     Json,
+    /// One document a line: each element of a list, else the whole result
+    Jsonl,
+    /// One name a line: shards, logs, operations; nothing where nothing has one
+    Name,
 }
 
 impl Output {

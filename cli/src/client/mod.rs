@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use admin_api::{
     BASE, ConfigAnswer, History, LogStatus, Logs, Operation, Operations, PROBLEM_TYPE, Problem,
-    Replica, Replicas, codes,
+    Replica, Replicas, WhoAmI, codes,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, StatusCode};
@@ -20,9 +20,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use public::Public;
+pub(crate) use transport::transport;
 
+use crate::auth::Auth;
+use crate::auth::secret::Token;
 use crate::error::Error;
-use crate::secret::Token;
 use crate::settings::{Address, Endpoint};
 
 /// An admin endpoint, not yet connected to.
@@ -31,7 +33,7 @@ pub(crate) struct Admin {
     http: reqwest::Client,
     base: String,
     address: Address,
-    token: Option<Token>,
+    auth: Auth,
 }
 
 /// A change to ask for.
@@ -96,12 +98,11 @@ impl Deadline {
 impl Admin {
     /// Reads what is needed to speak to the endpoint; sends nothing yet.
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
-        let token = endpoint
-            .token_file
-            .as_deref()
-            .map(Token::read)
-            .transpose()?;
-        let http = transport::client(&endpoint.address, endpoint.ca.as_deref())?;
+        let http = transport(
+            &endpoint.address,
+            endpoint.ca.as_deref(),
+            endpoint.certificate.as_ref(),
+        )?;
         let base = match &endpoint.address {
             Address::Unix(_) => format!("http://localhost{BASE}"),
             Address::Url(url) => format!("{url}{BASE}"),
@@ -110,7 +111,7 @@ impl Admin {
             http,
             base,
             address: endpoint.address.clone(),
-            token,
+            auth: Auth::new(endpoint),
         })
     }
 
@@ -128,6 +129,11 @@ impl Admin {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// `GET whoami`.
+    pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
+        self.get("whoami", deadline).await
     }
 
     /// `GET logs/{log}`.
@@ -274,13 +280,12 @@ impl Admin {
         write: bool,
         deadline: Deadline,
     ) -> Attempt<T> {
-        let mut request = request
-            .header(ACCEPT, "application/json")
-            .timeout(deadline.left());
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        let answer = match request.send().await {
+        let request = request.header(ACCEPT, "application/json");
+        let answer = match self.send(request, deadline).await {
+            Err(error) => return Attempt::Refused(error),
+            Ok(answer) => answer,
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => {
                 return Attempt::Refused(self.unreachable(cause(&error)));
@@ -348,6 +353,31 @@ impl Admin {
         }
     }
 
+    /// Sends a request in the caller's name; once more when a session has ended meanwhile.
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        deadline: Deadline,
+    ) -> Result<reqwest::Result<reqwest::Response>, Error> {
+        let exchange = format!("{}/sessions", self.base);
+        let again = request.try_clone();
+        let token = self.auth.token(&self.http, &exchange, deadline).await?;
+        let signed = |request: reqwest::RequestBuilder, token: Option<Token>| match token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        };
+        let answer = signed(request, token).timeout(deadline.left()).send().await;
+        match (&answer, again) {
+            (Ok(refused), Some(again))
+                if refused.status() == StatusCode::UNAUTHORIZED && self.auth.refused() =>
+            {
+                let token = self.auth.token(&self.http, &exchange, deadline).await?;
+                Ok(signed(again, token).timeout(deadline.left()).send().await)
+            }
+            _ => Ok(answer),
+        }
+    }
+
     fn foreign(&self, cause: String) -> Error {
         Error::Foreign {
             address: self.address(),
@@ -409,7 +439,7 @@ fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// 128 random bits, hex: nobody else's key, in any log, ever.
-fn idempotency_key() -> Result<String, Error> {
+pub(crate) fn idempotency_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::Bug(format!("no random numbers: {error}")))?;
@@ -422,7 +452,7 @@ pub(crate) fn seconds(limit: Duration) -> String {
 }
 
 /// The innermost reason: the outer ones only say that a request failed.
-fn cause(error: &reqwest::Error) -> String {
+pub(crate) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

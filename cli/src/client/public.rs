@@ -54,7 +54,7 @@ impl Public {
                     .into(),
             });
         }
-        let http = transport::client(&Address::Url(url.to_owned()), ca)?;
+        let http = transport(&Address::Url(url.to_owned()), ca, None)?;
         Ok(Self {
             http,
             base: format!("{url}/{log}"),

@@ -10,18 +10,24 @@ use std::time::Duration;
 use reqwest::ClientBuilder;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt;
 
+use crate::auth::secret::read_private;
 use crate::error::Error;
-use crate::settings::Address;
+use crate::settings::{Address, ClientCertificate};
 
 /// A server that does not even accept a connection for this long is not there.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// A client for one address. `ca` is a PEM file; without one the platform's authorities count.
-pub(crate) fn client(address: &Address, ca: Option<&Path>) -> Result<reqwest::Client, Error> {
+/// A client for one address. `ca` is a PEM file; without one the platform's authorities count. `certificate` is shown to
+/// a server that asks for one.
+pub(crate) fn transport(
+    address: &Address,
+    ca: Option<&Path>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<reqwest::Client, Error> {
     let mut builder = ClientBuilder::new()
         .user_agent(concat!("logctl/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
@@ -32,14 +38,19 @@ pub(crate) fn client(address: &Address, ca: Option<&Path>) -> Result<reqwest::Cl
         builder = builder.unix_socket(path.as_path());
     }
     // Always explicit: reqwest would otherwise load the platform's certificates, also for a Unix socket.
-    builder = builder.tls_backend_preconfigured(tls(address, encrypted, ca)?);
+    builder = builder.tls_backend_preconfigured(tls(address, encrypted, ca, certificate)?);
     builder.build().map_err(|error| Error::Tls {
         what: address.to_string(),
         message: super::cause(&error),
     })
 }
 
-fn tls(address: &Address, encrypted: bool, ca: Option<&Path>) -> Result<ClientConfig, Error> {
+fn tls(
+    address: &Address,
+    encrypted: bool,
+    ca: Option<&Path>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<ClientConfig, Error> {
     let failed = |error: rustls::Error| Error::Tls {
         what: address.to_string(),
         message: error.to_string(),
@@ -52,28 +63,45 @@ fn tls(address: &Address, encrypted: bool, ca: Option<&Path>) -> Result<ClientCo
         Some(path) => builder.with_root_certificates(roots(path)?),
         None => builder.with_platform_verifier().map_err(failed)?,
     };
-    Ok(builder.with_no_client_auth())
+    let Some(pair) = certificate.filter(|_| encrypted) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let broken = |path: &Path, message: String| Error::Tls {
+        what: path.display().to_string(),
+        message,
+    };
+    let chain = certificates(&pair.certificate, "the client certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(&read_private("the client key", &pair.key)?)
+        .map_err(|error| broken(&pair.key, error.to_string()))?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| broken(&pair.certificate, error.to_string()))
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, Error> {
+/// The certificates of a PEM file; at least one.
+fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let failed = |message: String| Error::Tls {
         what: path.display().to_string(),
         message,
     };
     let pem = std::fs::read(path).map_err(|source| Error::Read {
-        what: format!("the certificate authority {}", path.display()),
+        what: format!("{what} {}", path.display()),
         source,
     })?;
+    let all = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    match all {
+        Ok(all) if all.is_empty() => Err(failed("holds no certificate".into())),
+        all => all.map_err(|error| failed(error.to_string())),
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        store
-            .add(certificate)
-            .map_err(|error| failed(error.to_string()))?;
+    for certificate in certificates(path, "the certificate authority")? {
+        store.add(certificate).map_err(|error| Error::Tls {
+            what: path.display().to_string(),
+            message: error.to_string(),
+        })?;
     }
-    if store.is_empty() {
-        Err(failed("holds no certificate".into()))
-    } else {
-        Ok(store)
-    }
+    Ok(store)
 }

@@ -246,6 +246,7 @@ pub(super) fn did(action: Action) -> &'static str {
 
 impl Present for Changed {
     const KIND: &'static str = "Change";
+    const NAME: &'static str = "/operation/id";
 
     fn page(&self) -> Page {
         let operation = &self.operation;

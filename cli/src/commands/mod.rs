@@ -3,6 +3,7 @@
 mod audit;
 mod change;
 mod config;
+mod context;
 mod document;
 mod log;
 mod op;
@@ -99,6 +100,7 @@ pub(crate) async fn run(
         Request::Log(request) => log::run(&session, request).await,
         Request::Token(request) => token::run(&session, request).await,
         Request::Audit(request) => audit::run(&session, request).await,
+        Request::Context(request) => context::run(&session, request).await,
         Request::Completions(shell) => pages::completions(shell),
         Request::Man { command } => pages::man(&command),
     }
@@ -115,12 +117,19 @@ impl Session<'_> {
 
     /// The admin endpoint. Connects at the first call only.
     fn server(&self) -> Result<Server, Error> {
-        let settings = self.settings()?;
+        self.connect(self.settings()?)
+    }
+
+    /// The admin endpoint of these settings.
+    fn connect(&self, settings: Settings) -> Result<Server, Error> {
         let Some(endpoint) = &settings.admin else {
             return Err(Error::NoEndpoint {
                 tried: settings.tried,
             });
         };
+        if let Some(name) = &settings.context {
+            self.ui.enter(name, settings.protected);
+        }
         Ok(Server {
             admin: Admin::new(endpoint)?,
             settings,

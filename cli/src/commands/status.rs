@@ -46,6 +46,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
 
 impl Present for Status {
     const KIND: &'static str = "Status";
+    const LIST: Option<&'static str> = Some("logs");
+    const NAME: &'static str = "/log";
 
     fn page(&self) -> Page {
         let logs = self.logs.iter().map(|log| {

@@ -6,8 +6,10 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod contexts;
 mod fake;
 mod help;
+mod login;
 mod outcomes;
 mod runner;
 mod shards;

@@ -53,6 +53,8 @@ pub(in crate::commands) async fn run(
 
 impl Present for ConfigDiff {
     const KIND: &'static str = "ConfigDiff";
+    const LIST: Option<&'static str> = Some("differences");
+    const NAME: &'static str = "/subject";
 
     fn page(&self) -> Page {
         let Self {

@@ -22,6 +22,8 @@ pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, E
 
 impl Present for ConfigHistory {
     const KIND: &'static str = "ConfigHistory";
+    const LIST: Option<&'static str> = Some("history");
+    const NAME: &'static str = "/generation";
 
     fn page(&self) -> Page {
         let rows = self.history.iter().map(|item| {

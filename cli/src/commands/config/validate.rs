@@ -26,6 +26,7 @@ pub(in crate::commands) async fn run(file: File) -> Result<Outcome, Error> {
 
 impl Present for Valid {
     const KIND: &'static str = "ConfigValid";
+    const NAME: &'static str = "/file";
 
     fn page(&self) -> Page {
         let shards = count(self.shards, "shard");

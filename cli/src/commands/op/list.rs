@@ -25,6 +25,8 @@ pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, E
 
 impl Present for OperationList {
     const KIND: &'static str = "OperationList";
+    const LIST: Option<&'static str> = Some("operations");
+    const NAME: &'static str = "/id";
 
     fn page(&self) -> Page {
         let rows = self.operations.iter().map(|operation| {

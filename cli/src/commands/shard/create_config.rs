@@ -156,6 +156,7 @@ fn write(path: &Path, text: &str, overwrite: bool) -> Result<(), Error> {
 
 impl Present for Created {
     const KIND: &'static str = "ConfigFile";
+    const NAME: &'static str = "/file";
 
     fn page(&self) -> Page {
         let file = &self.file;

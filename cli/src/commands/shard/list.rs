@@ -22,6 +22,8 @@ pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, E
 
 impl Present for ShardList {
     const KIND: &'static str = "ShardList";
+    const LIST: Option<&'static str> = Some("shards");
+    const NAME: &'static str = "/name";
 
     fn page(&self) -> Page {
         let rows = self.shards.iter().map(|shard| {

@@ -32,6 +32,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>, name: &str) -> Resul
 
 impl Present for ShardShown {
     const KIND: &'static str = "Shard";
+    const NAME: &'static str = "/shard/name";
 
     fn page(&self) -> Page {
         let shard = &self.shard;

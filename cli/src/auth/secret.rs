@@ -1,4 +1,4 @@
-//! The bearer token: read from a file that only its owner can read, and shown to nobody but the server.
+//! Secrets: read from files that only their owner can read, and shown to nobody but the server.
 //!
 //! What must never happen: the token in a flag, a log line, an error or a `Debug` form.
 
@@ -9,39 +9,50 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// No token is as long as this; a larger file is not one.
-const LIMIT: u64 = 16 * 1024;
+/// No token, key or certificate is as long as this; a larger file is not one.
+pub(super) const LIMIT: u64 = 64 * 1024;
 
 /// A bearer token.
+#[derive(Clone)]
 pub(crate) struct Token(String);
 
+/// Reads a file that must not be readable by others. The permissions are those of the opened file, so that nothing can be
+/// swapped in between.
+pub(crate) fn read_private(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
+    let unreadable = |source| Error::Read {
+        what: format!("{what} {}", path.display()),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Error::SecretExposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut bytes = Vec::new();
+    file.take(LIMIT)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    Ok(bytes)
+}
+
 impl Token {
-    /// Reads it. The permissions are those of the opened file, so that nothing can be swapped in between.
+    /// Reads it from a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
-        let unreadable = |source| Error::Read {
-            what: format!("the token file {}", path.display()),
-            source,
-        };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(Error::SecretExposed {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        let mut text = String::new();
-        file.take(LIMIT)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
-        let token = text.trim();
+        Self::parse(&read_private("the token file", path)?).ok_or_else(|| Error::SecretEmpty {
+            path: path.to_owned(),
+        })
+    }
+
+    /// A token with blanks around it, when it is one.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let token = bytes.trim_ascii();
         // RFC 6750 section 2.1; anything else would break the header.
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::SecretEmpty {
-                path: path.to_owned(),
-            });
-        }
-        Ok(Self(token.to_owned()))
+        let sound = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
+        let text = std::str::from_utf8(token).ok().filter(|_| sound)?;
+        Some(Self(text.to_owned()))
     }
 
     /// For the `Authorization` header, and nothing else.

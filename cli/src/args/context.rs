@@ -1,0 +1,59 @@
+//! `logctl context`: which server, and how to log in to it.
+
+use clap::Subcommand;
+
+use crate::settings;
+
+/// What to do with contexts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List the contexts
+    #[command(after_help = "Example:
+  logctl context list")]
+    List,
+    /// Choose the context that is used when none is named
+    #[command(after_help = "Example:
+  logctl context use prod")]
+    Use {
+        /// The context
+        name: String,
+    },
+    /// Change the keys of a context; make it when it is not there
+    #[command(after_help = "Keys:
+  log              log to work on
+  admin            admin endpoint: unix:/PATH, https://HOST:PORT
+  ca               certificate authority of the admin endpoint (PEM)
+  url              where readers and writers reach the log
+  url_ca           certificate authority of url (PEM)
+  token_file       file with a bearer token, mode 0600
+  token_command    program that prints a bearer token
+  client_cert      client certificate (PEM)
+  client_key       key of the client certificate (PEM), mode 0600
+  oidc.audience    audience of the identity token that the server expects
+  oidc.token_env   environment variable with the identity token (GitLab); GitHub Actions is asked when absent
+  oidc.token_file  file with the identity token
+  protected        each change wants the context's name typed: true, false
+
+Examples:
+  logctl context set prod admin=https://log.example.org:7071 token_file=prod.token protected=true
+  logctl context set ci admin=https://log.example.org:7071 oidc.audience=https://log.example.org
+  logctl context set prod log=argon token_file=")]
+    Set {
+        /// The context
+        name: String,
+        /// What to set; `KEY=` takes KEY out. Paths start from the current directory
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
+        changes: Vec<(String, String)>,
+    },
+    /// Show every value in effect, and where it came from
+    #[command(after_help = "Examples:
+  logctl context show
+  logctl context show prod --check      # asks the server who you are, and what you may do")]
+    Show {
+        /// The context; the one in use when absent
+        name: Option<String>,
+        /// Ask the server who you are
+        #[arg(long)]
+        check: bool,
+    },
+}

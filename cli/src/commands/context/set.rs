@@ -1,0 +1,91 @@
+//! `logctl context use` and `logctl context set`: edits of the file, which keep its comments.
+
+use serde::Serialize;
+
+use crate::commands::Session;
+use crate::error::Error;
+use crate::private;
+use crate::report::{Outcome, Page, Present};
+use crate::settings::{self, Found};
+
+#[derive(Debug, Serialize)]
+struct ContextChanged {
+    file: String,
+    context: String,
+    current: bool,
+    changed: bool,
+}
+
+pub(super) fn choose(session: &Session<'_>, name: &str) -> Result<Outcome, Error> {
+    let found = Found::read(session.overrides.config.as_deref())?;
+    let text = settings::use_context(&found, name)?;
+    store(&found, name, text)
+}
+
+pub(super) fn run(
+    session: &Session<'_>,
+    name: &str,
+    changes: &[(String, String)],
+) -> Result<Outcome, Error> {
+    // A named file may be one that is to be made.
+    let found = match session.overrides.config.as_deref() {
+        Some(path) if !path.exists() => Found {
+            path: Some(path.to_owned()),
+            text: None,
+        },
+        named => Found::read(named)?,
+    };
+    let folder = std::env::current_dir().map_err(|source| Error::Read {
+        what: "the current directory".into(),
+        source,
+    })?;
+    let text = settings::set(&found, name, changes, &folder)?;
+    store(&found, name, text)
+}
+
+fn store(found: &Found, name: &str, text: String) -> Result<Outcome, Error> {
+    let Some(path) = &found.path else {
+        return Err(Error::NoEndpoint {
+            tried: found.tried(),
+        });
+    };
+    let changed = found.text.as_deref() != Some(&text);
+    if changed {
+        private::write(path, text.as_bytes()).map_err(|source| Error::Write {
+            what: format!("the context file {}", path.display()),
+            source,
+        })?;
+    }
+    let current = Found {
+        path: None,
+        text: Some(text),
+    }
+    .parse()?
+    .current;
+    Outcome::done(&ContextChanged {
+        file: path.display().to_string(),
+        context: name.to_owned(),
+        current: current.as_deref() == Some(name),
+        changed,
+    })
+}
+
+impl Present for ContextChanged {
+    const KIND: &'static str = "ContextChange";
+    const NAME: &'static str = "/context";
+
+    fn page(&self) -> Page {
+        let Self { file, context, .. } = self;
+        if !self.changed {
+            return Page::new().text(format!("nothing to do: {file} says that already"));
+        }
+        let page = Page::new().text(format!("wrote context {context} to {file}"));
+        if self.current {
+            page.text(format!("{context} is the context in use"))
+        } else {
+            page.text(format!(
+                "`logctl context use {context}` makes it the one in use"
+            ))
+        }
+    }
+}

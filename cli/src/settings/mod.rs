@@ -1,0 +1,140 @@
+//! Where the server is and who asks: flag, then environment (clap reads it), then the context file. Each value knows where
+//! it came from.
+//!
+//! What must never happen: a token sent to an address that its context does not name. So the certificate authority, the
+//! client certificate and every way to log in of a context go with the context's own address only; `--admin` leaves them
+//! behind.
+
+mod address;
+mod edit;
+mod file;
+mod resolve;
+
+use std::path::PathBuf;
+
+pub(crate) use address::{Address, is_loopback};
+pub(crate) use edit::{pair, set, use_context};
+pub(crate) use file::{Context, Found};
+pub(crate) use resolve::resolve;
+
+use resolve::merge;
+
+/// What was said by flag or environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// `--log`.
+    pub(crate) log: Option<String>,
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// `--context`.
+    pub(crate) context: Option<String>,
+    /// `--admin`.
+    pub(crate) admin: Option<String>,
+    /// `--ca`.
+    pub(crate) ca: Option<PathBuf>,
+    /// `--token-file`.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Those of them that the environment said; the others were flags.
+    pub(crate) environment: Vec<String>,
+}
+
+/// The resolved answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The context in use.
+    pub(crate) context: Option<String>,
+    /// Whether each change wants its name typed.
+    pub(crate) protected: bool,
+    /// The log, when it was named.
+    pub(crate) log: Option<String>,
+    /// The admin endpoint.
+    pub(crate) admin: Option<Endpoint>,
+    /// Where readers and writers reach the log.
+    pub(crate) url: Option<String>,
+    /// Certificate authority of `url`.
+    pub(crate) url_ca: Option<PathBuf>,
+    /// Where an endpoint was looked for, for the error message.
+    pub(crate) tried: String,
+    /// Every value, in the order of the help of `context set`, and where it came from.
+    pub(crate) explained: Vec<Explained>,
+}
+
+/// A value, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Explained {
+    /// As in the context file.
+    pub(crate) key: &'static str,
+    /// As in the context file, paths resolved. Never a secret: the file holds none.
+    pub(crate) value: Option<String>,
+    /// `flag --log`, `environment LOGCTL_LOG`, `FILE:LINE`, `default`.
+    pub(crate) source: String,
+}
+
+/// An admin endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// Where.
+    pub(crate) address: Address,
+    /// Certificate authority; the platform's when absent.
+    pub(crate) ca: Option<PathBuf>,
+    /// Certificate and key to show to the server.
+    pub(crate) certificate: Option<ClientCertificate>,
+    /// How to get a bearer token.
+    pub(crate) login: Login,
+    /// The context it belongs to, which sessions are kept for.
+    pub(crate) context: String,
+}
+
+/// A client certificate's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    /// The certificate, and those between it and its authority (PEM).
+    pub(crate) certificate: PathBuf,
+    /// Its key (PEM).
+    pub(crate) key: PathBuf,
+}
+
+/// How to get a bearer token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// None is sent: the socket or the certificate says who asks.
+    #[default]
+    None,
+    /// It is in a file.
+    File(PathBuf),
+    /// A program prints it.
+    Command(Vec<String>),
+    /// A session, for an identity token.
+    Oidc(IdentityToken),
+}
+
+/// Where an identity token comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IdentityToken {
+    /// Its audience.
+    pub(crate) audience: String,
+    /// From where.
+    pub(crate) from: IdentitySource,
+}
+
+/// From where an identity token comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IdentitySource {
+    /// An environment variable.
+    Variable(String),
+    /// A file.
+    File(PathBuf),
+    /// The request protocol of GitHub Actions.
+    Actions,
+}
+
+impl Overrides {
+    /// Who said it: `flag --log`, `environment LOGCTL_LOG`.
+    pub(crate) fn source(&self, key: &str) -> String {
+        if self.environment.iter().any(|name| name == key) {
+            format!("environment LOGCTL_{}", key.to_uppercase())
+        } else {
+            format!("flag --{}", key.replace('_', "-"))
+        }
+    }
+}
