@@ -1,7 +1,8 @@
 //! What an operator writes about a log: the [`LogConfig`] document.
 //!
 //! Text comes in through [`parse`], which lists *all* that is wrong with it, each with line and column; what is allowed between
-//! the running configuration and another is [`change`]; the next shard's document is [`with_rotation`]. Everything here is a
+//! the running configuration and another is [`change`]; the next shard's document is [`with_rotation`]; a change that is reviewed
+//! first is a [`Plan`], and what moved under it says [`three_way`]. Everything here is a
 //! function of its arguments: no clock, no files, no environment. Nothing that a text can contain makes it panic, and no text
 //! makes it use more than a small multiple of its own size.
 
@@ -14,8 +15,10 @@ mod name;
 mod next;
 mod parse;
 mod rollback;
+mod plan;
 mod schema;
 mod span;
+mod three_way;
 mod tree;
 mod validate;
 mod write;
@@ -31,7 +34,9 @@ pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName};
 pub use next::{next_name, with_planned, with_rotation};
 pub use parse::{locate, parse, parse_change};
 pub use rollback::rolled_back;
+pub use plan::{MAX_PLAN_BYTES, Plan, PlanDocument};
 pub use schema::{SCHEMA_ID, schema};
 pub use span::{Span, SpanError};
+pub use three_way::{Moved, three_way};
 pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};
 pub use validate::MAX_ORIGIN;

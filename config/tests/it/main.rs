@@ -7,6 +7,7 @@
 
 mod changes;
 mod documents;
+mod plans;
 mod properties;
 
 use config::{Finding, LogConfig, ShardConfig, ShardState};

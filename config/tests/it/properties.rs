@@ -116,7 +116,7 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     }
 }
 
-fn edited() -> impl Strategy<Value = (LogConfig, LogConfig)> {
+pub(crate) fn edited() -> impl Strategy<Value = (LogConfig, LogConfig)> {
     (
         any_running(),
         vec((any::<u8>(), 0usize..8, any::<u8>()), 0..4),
