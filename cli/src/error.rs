@@ -7,7 +7,10 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use admin_api::{Finding, Problem, Replica};
+use admin_api::{Finding, Operation, Problem, Replica};
+use config::Moved;
+
+use crate::pins::Seen;
 
 /// A situation.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +161,44 @@ pub(crate) enum Error {
     /// The server said no.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The base of a plan is no longer what runs.
+    #[error("{subject} was made from {base}, and now {current} runs{}", by(changed_by.as_deref(), changed_at.as_deref()))]
+    Stale {
+        /// The plan's file.
+        subject: String,
+        /// The entity tag that it was made from.
+        base: String,
+        /// The one that runs.
+        current: String,
+        /// Who changed it last.
+        changed_by: Option<String>,
+        /// When, RFC 3339.
+        changed_at: Option<String>,
+        /// What moved, and what the plan would change.
+        moved: Vec<Moved>,
+    },
+    /// It was made on probation, and nobody confirmed it.
+    #[error("rolled back: nobody confirmed operation {} in time, so what ran before it runs again", operation.id)]
+    RolledBack {
+        /// The operation.
+        operation: Box<Operation>,
+    },
+    /// An operation that was asked about was refused when it was asked for.
+    #[error("operation {operation} was refused; nothing was changed")]
+    NotMade {
+        /// The operation.
+        operation: String,
+    },
+    /// The audit trail is not what it should be.
+    #[error("{message}")]
+    Trail {
+        /// In what way.
+        fault: TrailFault,
+        /// For a person.
+        message: String,
+        /// What was pinned, and what is served now.
+        evidence: Option<Box<(Seen, Seen)>>,
+    },
     /// A name that is not there.
     #[error("no {kind} `{name}`")]
     NotFound {
@@ -209,6 +250,42 @@ pub(crate) enum Error {
     /// A state that this program believed impossible.
     #[error("{0}")]
     Bug(String),
+}
+
+/// What can be wrong with an audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrailFault {
+    /// What is served does not contain what was pinned.
+    Rewritten,
+    /// Its key is another one.
+    OtherKey,
+    /// A proof or a signature does not hold.
+    BadProof,
+    /// The file of the pins can't be understood.
+    Unreadable,
+}
+
+impl Error {
+    /// A fault of the trail without two checkpoints to show.
+    pub(crate) fn trail(fault: TrailFault, message: String) -> Self {
+        Self::Trail {
+            fault,
+            message,
+            evidence: None,
+        }
+    }
+}
+
+/// `, changed by uid:0 at …`.
+fn by(who: Option<&str>, when: Option<&str>) -> String {
+    match (who, when) {
+        (None, None) => String::new(),
+        (who, when) => {
+            let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
+            let when = when.map(|when| format!(" at {when}")).unwrap_or_default();
+            format!(", changed{who}{when}")
+        }
+    }
 }
 
 /// `1 problem`, `3 problems`.

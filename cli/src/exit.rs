@@ -4,7 +4,7 @@
 
 use admin_api::{Problem, codes};
 
-use crate::error::Error;
+use crate::error::{Error, TrailFault};
 
 /// Done, or nothing to do.
 pub(crate) const DONE: u8 = 0;
@@ -26,6 +26,8 @@ pub(crate) const TIMEOUT: u8 = 7;
 pub(crate) const UNKNOWN: u8 = 8;
 /// Applied, but a replica does not run it yet.
 pub(crate) const LAGGING: u8 = 9;
+/// It ran, and was taken back.
+pub(crate) const ROLLED_BACK: u8 = 10;
 /// Unreachable.
 pub(crate) const UNREACHABLE: u8 = 11;
 /// Verification failed.
@@ -36,7 +38,7 @@ pub(crate) const HALTED: u8 = 13;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What each code means, for the manual.
-pub(crate) const MEANINGS: [(u8, &str); 14] = [
+pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (DONE, "Done, or nothing to do."),
     (BUG, "A bug, here or in the server."),
     (
@@ -59,8 +61,15 @@ pub(crate) const MEANINGS: [(u8, &str); 14] = [
         "The outcome is unknown; running the same command again is safe.",
     ),
     (LAGGING, "Applied, but a replica does not run it yet."),
+    (
+        ROLLED_BACK,
+        "Rolled back: nobody confirmed the change in time.",
+    ),
     (UNREACHABLE, "The server cannot be reached."),
-    (UNVERIFIED, "Verification failed."),
+    (
+        UNVERIFIED,
+        "Verification failed, or the audit trail was rewritten.",
+    ),
     (
         HALTED,
         "The log is halted, its store is full, or the server is overloaded.",
@@ -135,6 +144,22 @@ pub(crate) fn row(error: &Error) -> Row {
         ),
         Error::Invalid { .. } => Row::new(REFUSED, codes::INVALID, "correct the document and run the command again; nothing was changed"),
         Error::Problem(problem) => problem_row(problem),
+        Error::Stale { .. } => Row::new(
+            CONFLICT,
+            codes::STALE,
+            "make the plan again from what runs now: `logctl config plan FILE -o plan.json`; nothing was changed",
+        ),
+        Error::RolledBack { .. } => Row::new(
+            ROLLED_BACK,
+            "rolled-back",
+            "apply it again, and confirm it in time with `logctl op confirm ID`",
+        ),
+        Error::NotMade { .. } => Row::new(
+            REFUSED,
+            "refused",
+            "`logctl audit list` says why it was refused; correct that, and ask for it again",
+        ),
+        Error::Trail { fault, .. } => trail_row(*fault),
         Error::NotFound { kind, name, known } => Row::new(REFUSED, codes::NOT_FOUND, suggestion(kind, name, known)),
         Error::NotConverged { operation, .. } => Row::new(
             LAGGING,
@@ -159,6 +184,28 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Interrupted { resume, .. } => Row::new(INTERRUPTED, "interrupted", resume),
         Error::Bug(_) => Row::new(BUG, "bug", "please report this, with the command that led to it"),
     }
+}
+
+fn trail_row(fault: TrailFault) -> Row {
+    let (code, hint) = match fault {
+        TrailFault::Rewritten => (
+            "audit-rewritten",
+            "somebody with access to the server's stores changed the record of what operators did, or it runs on an old backup: keep this output, compare with what other operators have pinned; after a restore on purpose `logctl audit verify --repin` pins it anew",
+        ),
+        TrailFault::OtherKey => (
+            "audit-key-changed",
+            "this is another server, or another trail under the same address: find out why; if it was replaced on purpose, `logctl audit verify --repin` pins it anew",
+        ),
+        TrailFault::BadProof => (
+            "audit-proof-invalid",
+            "keep this output, and look at the whole trail with `logctl audit verify`",
+        ),
+        TrailFault::Unreadable => (
+            "pins-unreadable",
+            "put the file back from a backup, or remove it: the next contact is then a first one",
+        ),
+    };
+    Row::new(UNVERIFIED, code, hint)
 }
 
 fn problem_row(problem: &Problem) -> Row {

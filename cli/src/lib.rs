@@ -5,13 +5,14 @@
 //! situations, `exit` what each looks like to a script.
 
 mod args;
-mod audit;
+mod auditor;
 mod auth;
 mod client;
 mod commands;
 mod error;
 mod exit;
 pub mod generate;
+mod pins;
 mod private;
 mod render;
 mod report;

@@ -78,6 +78,12 @@ pub(crate) fn error(error: &Error, look: Look) -> String {
                 }
             }
         }
+        Error::Stale { moved, .. } => {
+            let page = Page::new().with(crate::commands::moved(moved));
+            for line in self::page(&page, look).lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
         _ => {}
     }
     let hint = exit::row(error).hint;
@@ -87,6 +93,16 @@ pub(crate) fn error(error: &Error, look: Look) -> String {
         clean(&hint)
     ));
     text
+}
+
+/// A line on standard error that is neither a result nor the end.
+pub(crate) fn remark(warning: bool, text: &str, look: Look) -> String {
+    let word = if warning {
+        style(look).yellow().bold().apply_to("warning:")
+    } else {
+        style(look).cyan().apply_to("note:")
+    };
+    format!("{word} {}\n", clean(text))
 }
 
 fn findings(subject: &str, findings: &[Finding]) -> String {

@@ -292,6 +292,27 @@ fn error_json(error: &Error) -> Value {
             findings = json!(problem.findings);
             fields.insert("problem".into(), json!(problem));
         }
+        Error::Stale {
+            base,
+            current,
+            changed_by,
+            changed_at,
+            moved,
+            ..
+        } => {
+            fields.insert("baseEtag".into(), json!(base));
+            fields.insert("currentEtag".into(), json!(current));
+            fields.insert("changedBy".into(), json!(changed_by));
+            fields.insert("changedAt".into(), json!(changed_at));
+            fields.insert("moved".into(), json!(moved));
+        }
+        Error::Trail {
+            evidence: Some(evidence),
+            ..
+        } => {
+            fields.insert("pinned".into(), json!(evidence.0));
+            fields.insert("served".into(), json!(evidence.1));
+        }
         Error::NotConverged {
             operation, lagging, ..
         } => {

@@ -92,8 +92,8 @@ pub(crate) enum Request {
         file: File,
         /// Overwrite without asking.
         force: bool,
-        /// The new log's name.
-        log: String,
+        /// The new log.
+        log: NewLog,
         /// `rekor:FILE` or `rekor:URL`, as typed.
         from: String,
     },
@@ -378,10 +378,12 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
     } = args;
     if let Some(file) = create_config {
         if let Some((from, log)) = from.zip(log.clone()) {
+            // Without one, the log's name is its origin.
+            let origin = origin.unwrap_or_else(|| log.clone());
             return Request::ImportConfig {
                 file: file.into(),
                 force,
-                log,
+                log: NewLog { log, origin },
                 from,
             };
         }

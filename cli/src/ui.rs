@@ -171,6 +171,56 @@ impl Ui {
         }
     }
 
+    /// Says something that does not change the outcome but should be known.
+    pub(crate) fn warn(&self, text: &str) {
+        let _ = write_all(&mut io::stderr(), &render::remark(true, text, self.err));
+    }
+
+    /// Says something that is good to know.
+    pub(crate) fn note(&self, text: &str) {
+        let _ = write_all(&mut io::stderr(), &render::remark(false, text, self.err));
+    }
+
+    /// Asks for `word` to be typed, which nobody does in passing; `--yes` types it.
+    pub(crate) fn confirm_typed(&self, question: &str, word: &str) -> Result<(), Error> {
+        if !self.will_ask() {
+            return self.confirm(question);
+        }
+        let prompt = format!(
+            "{}\ntype {} to go ahead",
+            render::clean(question),
+            render::clean(word)
+        );
+        let typed = dialoguer::Input::<String>::new()
+            .with_prompt(prompt)
+            .allow_empty(true)
+            .report(false)
+            .interact_text_on(&Term::stderr());
+        match typed {
+            Ok(typed) if typed == word => Ok(()),
+            Ok(_) => Err(Error::Declined),
+            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(self.interrupted())
+            }
+            Err(dialoguer::Error::IO(source)) => Err(Error::Read {
+                what: "the terminal".into(),
+                source,
+            }),
+        }
+    }
+
+    /// Asks a person what only a person can answer: `None` when nobody is there. `--yes` does not answer it.
+    pub(crate) fn ask(&self, question: &str) -> Result<Option<bool>, Error> {
+        if !self.can_ask || self.manner.yes {
+            return Ok(None);
+        }
+        match self.confirm(question) {
+            Ok(()) => Ok(Some(true)),
+            Err(Error::Declined) => Ok(Some(false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Begins a phase: a spinner on a terminal, elsewhere one plain line.
     pub(crate) fn phase(&self, text: &str) -> Phase {
         let text = render::clean(text);

@@ -39,8 +39,9 @@ pub(crate) struct ShardArgs {
     /// With --use-config: stop after showing the difference
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// With --create-config: make the first configuration from another system's list of shards; rekor:FILE or rekor:URL
-    #[arg(long, value_name = "SOURCE", conflicts_with = "origin")]
+    /// With --create-config: make the first configuration of a new log from another system's list of
+    /// shards: rekor:FILE, rekor:URL; needs --log
+    #[arg(long, value_name = "SOURCE")]
     pub(crate) from: Option<String>,
     /// With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = super::parse_confirm_within)]

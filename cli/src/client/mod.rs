@@ -4,23 +4,30 @@
 //! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
 //! the answer is "unknown", never "failed".
 
+mod events;
 mod public;
+mod trail;
 mod transport;
+mod write;
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use admin_api::{
-    BASE, ConfigAnswer, History, LogStatus, Logs, Operation, Operations, PROBLEM_TYPE, Problem,
-    Replica, Replicas, WhoAmI, codes,
+    AuditPage, BASE, ConfigAnswer, History, LogStatus, Logs, NewToken, Operation, Operations,
+    PROBLEM_TYPE, Problem, Replica, Replicas, Revoked, TokenRequest, Tokens, WhoAmI, codes,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, StatusCode};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use public::Public;
+pub(crate) use events::Step;
+pub(crate) use public::{Public, fetch};
+pub(crate) use trail::Trail;
 pub(crate) use transport::transport;
+pub(crate) use write::Write;
+
+use write::{Call, json};
 
 use crate::auth::Auth;
 use crate::auth::secret::Token;
@@ -34,21 +41,6 @@ pub(crate) struct Admin {
     base: String,
     address: Address,
     auth: Auth,
-}
-
-/// A change to ask for.
-#[derive(Clone, Debug)]
-pub(crate) enum Write {
-    /// A whole document.
-    Configure(Box<config::LogConfig>),
-    /// Freeze the active shard, open the next.
-    Rotate(admin_api::RotateRequest),
-    /// Plan a shard.
-    Plan(admin_api::PlanRequest),
-    /// Freeze the log.
-    Freeze(admin_api::FreezeRequest),
-    /// Open it again.
-    Unfreeze(admin_api::UnfreezeRequest),
 }
 
 /// The time until which to wait.
@@ -193,7 +185,7 @@ impl Admin {
         base: Option<&str>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        self.write(log, write, base, "?dryRun=true", deadline).await
+        self.write(write.call(log, true)?, base, deadline).await
     }
 
     /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs.
@@ -204,7 +196,84 @@ impl Admin {
         base: Option<&str>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        self.write(log, write, base, "", deadline).await
+        self.write(write.call(log, false)?, base, deadline).await
+    }
+
+    /// `POST operations/{id}/confirm`.
+    pub(crate) async fn confirm(&self, id: &str, deadline: Deadline) -> Result<Operation, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("operations/{id}/confirm"),
+            body: json(&admin_api::NoRequest {})?,
+        };
+        self.write(call, None, deadline).await
+    }
+
+    /// `GET logs/{log}/config?generation=N`.
+    pub(crate) async fn config_at(
+        &self,
+        log: &str,
+        generation: u64,
+        deadline: Deadline,
+    ) -> Result<ConfigAnswer, Error> {
+        let path = format!("logs/{log}/config?generation={generation}");
+        self.get(&path, deadline).await
+    }
+
+    /// `GET whoami`.
+    pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
+        self.get("whoami", deadline).await
+    }
+
+    /// `GET tokens`.
+    pub(crate) async fn tokens(&self, deadline: Deadline) -> Result<Tokens, Error> {
+        self.get("tokens", deadline).await
+    }
+
+    /// `POST tokens`.
+    pub(crate) async fn create_token(
+        &self,
+        request: &TokenRequest,
+        deadline: Deadline,
+    ) -> Result<NewToken, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: "tokens".to_owned(),
+            body: json(request)?,
+        };
+        self.write(call, None, deadline).await
+    }
+
+    /// `DELETE tokens/{name}`.
+    pub(crate) async fn revoke_token(
+        &self,
+        name: &str,
+        deadline: Deadline,
+    ) -> Result<Revoked, Error> {
+        let call = Call {
+            method: Method::DELETE,
+            path: format!("tokens/{name}"),
+            body: json(&admin_api::NoRequest {})?,
+        };
+        self.write(call, None, deadline).await
+    }
+
+    /// `GET audit`.
+    pub(crate) async fn audit(
+        &self,
+        before: Option<u64>,
+        limit: u16,
+        log: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<AuditPage, Error> {
+        let mut path = format!("audit?limit={limit}");
+        if let Some(before) = before {
+            path.push_str(&format!("&before={before}"));
+        }
+        if let Some(log) = log {
+            path.push_str(&format!("&log={log}"));
+        }
+        self.get(&path, deadline).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, deadline: Deadline) -> Result<T, Error> {
@@ -226,25 +295,20 @@ impl Admin {
         }
     }
 
-    async fn write(
+    async fn write<T: DeserializeOwned>(
         &self,
-        log: &str,
-        write: &Write,
+        call: Call,
         base: Option<&str>,
-        query: &str,
         deadline: Deadline,
-    ) -> Result<Operation, Error> {
-        let (method, resource, body) = write.request()?;
+    ) -> Result<T, Error> {
+        let Call { method, path, body } = call;
         let key = idempotency_key()?;
         let mut pause = FIRST_PAUSE;
         let mut broken: Option<(String, Option<String>)> = None;
         loop {
             let mut request = self
                 .http
-                .request(
-                    method.clone(),
-                    format!("{}/logs/{log}/{resource}{query}", self.base),
-                )
+                .request(method.clone(), format!("{}/{path}", self.base))
                 .header(CONTENT_TYPE, "application/json")
                 .header("idempotency-key", &key)
                 .body(body.clone());
@@ -279,6 +343,18 @@ impl Admin {
         request: reqwest::RequestBuilder,
         write: bool,
         deadline: Deadline,
+    ) -> Attempt<T> {
+        let read = |body: &[u8]| serde_json::from_slice(body).map_err(|error| error.to_string());
+        self.attempt_as(request, write, deadline, read).await
+    }
+
+    /// One attempt, whose good answer `read` understands.
+    async fn attempt_as<T>(
+        &self,
+        request: reqwest::RequestBuilder,
+        write: bool,
+        deadline: Deadline,
+        read: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Attempt<T> {
         let request = request.header(ACCEPT, "application/json");
         let answer = match self.send(request, deadline).await {
@@ -319,7 +395,7 @@ impl Admin {
             }
         };
         if status.is_success() {
-            return match serde_json::from_slice(&body) {
+            return match read(&body) {
                 Ok(answer) => Attempt::Answered(answer),
                 // Something was done, and the answer does not say what.
                 Err(error) if write => Attempt::Broken {
@@ -420,23 +496,6 @@ impl Admin {
 /// Pauses between attempts double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-
-impl Write {
-    fn request(&self) -> Result<(Method, &'static str, Vec<u8>), Error> {
-        Ok(match self {
-            Self::Configure(document) => (Method::PUT, "config", json(document)?),
-            Self::Rotate(body) => (Method::POST, "rotations", json(body)?),
-            Self::Plan(body) => (Method::POST, "shards", json(body)?),
-            Self::Freeze(body) => (Method::POST, "freeze", json(body)?),
-            Self::Unfreeze(body) => (Method::POST, "unfreeze", json(body)?),
-        })
-    }
-}
-
-fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(body)
-        .map_err(|error| Error::Bug(format!("cannot write the request: {error}")))
-}
 
 /// 128 random bits, hex: nobody else's key, in any log, ever.
 pub(crate) fn idempotency_key() -> Result<String, Error> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::{cause, transport};
-use crate::audit::{Source, SourceError};
+use super::{Deadline, cause, transport};
+use crate::auditor::{Source, SourceError};
 use crate::error::Error;
 use crate::settings::Address;
 
@@ -95,6 +95,41 @@ impl Public {
         }
         Ok(Some(bytes))
     }
+}
+
+/// A file at a public address, of at most `limit` bytes.
+pub(crate) async fn fetch(
+    url: &str,
+    ca: Option<&Path>,
+    limit: usize,
+    deadline: Deadline,
+) -> Result<Vec<u8>, Error> {
+    let unreachable = |cause: String| Error::Unreachable {
+        address: url.to_owned(),
+        cause,
+        hint: "check the address; a file on this machine is named without https://".into(),
+    };
+    let http = transport(&Address::Url(url.to_owned()), ca, None)?;
+    let request = http.get(url).timeout(deadline.left());
+    let mut answer = request
+        .send()
+        .await
+        .map_err(|error| unreachable(cause(&error)))?;
+    if !answer.status().is_success() {
+        return Err(unreachable(answer.status().to_string()));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer
+        .chunk()
+        .await
+        .map_err(|error| unreachable(cause(&error)))?
+    {
+        if bytes.len() + chunk.len() > limit {
+            return Err(unreachable(format!("it is larger than {limit} bytes")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 impl Source for Public {

@@ -1,11 +1,384 @@
-//! `logctl audit`.
+//! `logctl audit`: the trail of what operators did, read and verified.
 
-use super::Session;
-use crate::error::Error;
-use crate::report::Outcome;
+use std::collections::HashMap;
+
+use admin_api::{AuditEntry, AuditPage};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Session, now, rfc3339, witness};
+use crate::auditor::{self, Finding, Options, ShardReport};
+use crate::client::Trail;
+use crate::error::{Error, TrailFault};
+use crate::pins::{Pins, Seen, ShardPins};
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::AuditRequest;
 
+/// A replica that answers may be behind the one that was asked before, for this long.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
+
 pub(super) async fn run(session: &Session<'_>, request: AuditRequest) -> Result<Outcome, Error> {
-    let _ = session;
-    Err(super::later(request.verb()))
+    match request {
+        AuditRequest::List { limit, before } => list(session, limit, before).await,
+        AuditRequest::Verify { repin } => verify(session, repin).await,
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuditList {
+    /// In the whole trail.
+    size: u64,
+    entries: Vec<AuditEntry>,
+    /// `--before` of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+async fn list(session: &Session<'_>, limit: u16, before: Option<u64>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    // Only a log that is named here and now: much of the trail is about none.
+    let log = session.overrides.log.as_deref();
+    let log = log.map(super::log_name).transpose()?;
+    let AuditPage {
+        size,
+        entries,
+        next,
+    } = server
+        .admin
+        .audit(before, limit, log.as_deref(), server.deadline)
+        .await?;
+    Outcome::done(&AuditList {
+        size,
+        entries,
+        next,
+    })
+}
+
+impl Present for AuditList {
+    const KIND: &'static str = "AuditList";
+
+    fn page(&self) -> Page {
+        let rows = self.entries.iter().map(|entry| {
+            let what = match (&entry.action, &entry.result) {
+                (Some(action), _) => action.as_str().into(),
+                (None, Some(result)) => {
+                    let tone = match result.as_str() {
+                        "decided" => Tone::Good,
+                        "unchanged" => Tone::Past,
+                        _ => Tone::Bad,
+                    };
+                    Cell::toned(result.as_str(), tone)
+                }
+                (None, None) => "-".into(),
+            };
+            let about = match (entry.intent, &entry.detail) {
+                (Some(intent), None) => format!("outcome of {intent}"),
+                (Some(intent), Some(detail)) => format!("outcome of {intent}: {detail}"),
+                (None, Some(detail)) => detail.clone(),
+                (None, None) => "-".to_owned(),
+            };
+            vec![
+                Cell::number(Some(entry.index)),
+                Cell::maybe(entry.time.as_deref()),
+                Cell::maybe(entry.actor.as_deref()),
+                entry.kind.as_str().into(),
+                what,
+                Cell::maybe(entry.log.as_deref()),
+                about.into(),
+                Cell::maybe(entry.operation.as_deref()),
+            ]
+        });
+        let page = Page::new().with(Block::Table {
+            header: vec![
+                "INDEX",
+                "TIME",
+                "BY",
+                "KIND",
+                "WHAT",
+                "LOG",
+                "ABOUT",
+                "OPERATION",
+            ],
+            rows: rows.collect(),
+            spare: 2,
+        });
+        match self.next {
+            Some(next) => page.text(format!(
+                "{} of {} entries; `logctl audit list --before {next}` goes on",
+                self.entries.len(),
+                self.size
+            )),
+            None => page,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AuditVerified {
+    endpoint: String,
+    verified: bool,
+    entries: u64,
+    shards: Vec<ShardReport>,
+    /// What was pinned before, and whether it is in what is served now.
+    pins: Vec<Checked>,
+    findings: Vec<Finding>,
+    /// Whether what is served now is pinned from now on.
+    pinned: bool,
+}
+
+/// A checkpoint that was pinned, and what became of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    shard: String,
+    size: u64,
+    root: String,
+    seen: String,
+    /// It is in the trail that is served.
+    contained: bool,
+}
+
+async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let Some(endpoint) = &server.settings.admin else {
+        return Err(Error::Bug("an endpoint without an address".into()));
+    };
+    let mut pins = match Pins::load(&endpoint.address) {
+        // A file that nobody can read is among what is given up.
+        Err(Error::Trail { .. }) if repin => Pins::empty(&endpoint.address),
+        pins => pins?,
+    };
+    if repin && !pins.shards.is_empty() {
+        session.ui.confirm(&format!(
+            "forget what is pinned of {} since {}?",
+            pins.endpoint,
+            pins.shards
+                .first()
+                .map_or_else(String::new, |pins| pins.since.clone())
+        ))?;
+        pins.shards.clear();
+    }
+    let trail = server.admin.trail(server.deadline);
+    let list = match trail.object("shards").await? {
+        Some(list) => list,
+        None => stand_in(&pins)?,
+    };
+    let keys = keys(&list);
+    let trail = server.admin.trail(server.deadline).listed(list);
+    caught_up(session, &trail, &pins).await?;
+    let report = examine(session, &trail, &pins.endpoint).await?;
+    let findings: Vec<Finding> = report.all_findings().cloned().collect();
+    let mut trouble = (!findings.is_empty()).then_some(Error::VerificationFailed {
+        findings: findings.len(),
+    });
+    let mut checked = Vec::new();
+    for pinned in pins.shards.clone() {
+        let compared = compare(&trail, &mut pins, &pinned, &report.shards, &keys).await;
+        checked.extend(pinned.all().map(|seen| Checked {
+            shard: pinned.shard.clone(),
+            size: seen.size,
+            root: seen.root.to_string(),
+            seen: seen.at.clone(),
+            contained: compared.is_ok(),
+        }));
+        if let Err(error) = compared {
+            // That the past is another one matters more than what is wrong with the present.
+            trouble = Some(error);
+        }
+    }
+    let sound = trouble.is_none();
+    if sound {
+        for shard in &report.shards {
+            if let (Some(seen), Some(vkey)) = (seen(shard), keys.get(&shard.name)) {
+                pins.advance(&shard.name, vkey, seen);
+            }
+        }
+        if pins.are_kept() {
+            pins.save()?;
+        } else {
+            session.ui.warn("neither XDG_STATE_HOME nor HOME is set: there is nowhere to pin the audit trail, so a rewrite would not be noticed");
+        }
+    }
+    let verified = AuditVerified {
+        endpoint: pins.endpoint.clone(),
+        verified: sound,
+        entries: report.totals.entries,
+        shards: report.shards,
+        pins: checked,
+        findings,
+        pinned: sound && pins.are_kept(),
+    };
+    Outcome::with_trouble(&verified, trouble)
+}
+
+/// The trail by itself: bundles, tiles, roots, signatures.
+async fn examine(
+    session: &Session<'_>,
+    trail: &Trail<'_>,
+    endpoint: &str,
+) -> Result<auditor::Report, Error> {
+    let options = Options {
+        log: "audit/tree".to_owned(),
+        shards: Vec::new(),
+        settle: SETTLE.min(session.timeout),
+        by_index: false,
+    };
+    let phase = session
+        .ui
+        .phase(&format!("verifying the audit trail of {endpoint}"));
+    let mut sized = false;
+    let mut progress = |done, total| {
+        if !sized {
+            phase.total(total);
+            sized = true;
+        }
+        phase.position(done);
+    };
+    let report = auditor::audit(trail, &options, &mut progress).await;
+    report.map_err(|error| match error.source.downcast::<Error>() {
+        Ok(error) => *error,
+        Err(source) => Error::Unreachable {
+            address: format!("{endpoint} audit/tree/{}", error.path),
+            cause: source.to_string(),
+            hint: "run the command again".into(),
+        },
+    })
+}
+
+/// What was pinned of a shard against what is served of it now.
+async fn compare(
+    trail: &Trail<'_>,
+    pins: &mut Pins,
+    pinned: &ShardPins,
+    reports: &[ShardReport],
+    keys: &HashMap<String, String>,
+) -> Result<(), Error> {
+    let served = reports.iter().find(|report| report.name == pinned.shard);
+    let now = served.and_then(seen).unwrap_or_else(|| Seen {
+        size: 0,
+        root: tlog::empty_root(),
+        at: rfc3339(now()),
+    });
+    let vkey = keys
+        .get(&pinned.shard)
+        .map_or(pinned.vkey.as_str(), String::as_str);
+    witness::step(trail, pins, &pinned.shard, vkey, now.clone()).await?;
+    // A tile that is missing or wrong is among the findings; here it means that nothing was shown.
+    let shown = pins.shard(&pinned.shard).is_some_and(|pins| {
+        pins.unproven.is_empty() && (pins.pinned.size, pins.pinned.root) == (now.size, now.root)
+    });
+    if shown {
+        return Ok(());
+    }
+    let message = format!(
+        "nothing shows that the {} entries served now contain the {} that were pinned on {}: the tiles that would show it cannot be had",
+        now.size, pinned.pinned.size, pinned.pinned.at
+    );
+    Err(Error::trail(TrailFault::BadProof, message))
+}
+
+/// Waits a little for a replica that is behind the one that was asked before.
+async fn caught_up(session: &Session<'_>, trail: &Trail<'_>, pins: &Pins) -> Result<(), Error> {
+    let deadline = crate::client::Deadline::after(SETTLE.min(session.timeout));
+    for pinned in &pins.shards {
+        let least = pinned.all().map(|seen| seen.size).max().unwrap_or(0);
+        while let Ok(Some(seen)) = witness::head(trail, &pinned.shard, &pinned.vkey).await {
+            if seen.size >= least || !deadline.pause(std::time::Duration::from_millis(100)).await {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn seen(shard: &ShardReport) -> Option<Seen> {
+    Some(Seen {
+        size: shard.size?,
+        root: shard.root?,
+        at: rfc3339(now()),
+    })
+}
+
+/// The key of each shard in the list.
+fn keys(list: &[u8]) -> HashMap<String, String> {
+    let list: Value = serde_json::from_slice(list).unwrap_or_default();
+    let text = |shard: &Value, field: &str| shard[field].as_str().map(str::to_owned);
+    let shards = list.as_array().into_iter().flatten();
+    shards
+        .filter_map(|shard| Some((text(shard, "name")?, text(shard, "vkey")?)))
+        .collect()
+}
+
+/// For an endpoint that does not list the shards of its trail: those that it gave proofs of.
+fn stand_in(pins: &Pins) -> Result<Vec<u8>, Error> {
+    if pins.shards.is_empty() {
+        return Err(Error::Foreign {
+            address: pins.endpoint.clone(),
+            cause: "it does not list the shards of its audit trail, and none is pinned".into(),
+        });
+    }
+    let shards: Vec<Value> = pins
+        .shards
+        .iter()
+        .zip(1..)
+        .map(|(pins, id)| {
+            // The name of a key is the origin of what it signs.
+            let origin = pins.vkey.split('+').next();
+            json!({ "name": pins.shard, "state": "active", "treeId": id, "origin": origin, "vkey": pins.vkey })
+        })
+        .collect();
+    serde_json::to_vec(&shards).map_err(|error| Error::Bug(error.to_string()))
+}
+
+impl Present for AuditVerified {
+    const KIND: &'static str = "AuditVerification";
+
+    fn page(&self) -> Page {
+        let rows = self.shards.iter().map(|shard| {
+            vec![
+                shard.name.as_str().into(),
+                Cell::number(shard.size),
+                Cell::maybe(shard.root.map(|root| root.to_string()).as_deref()),
+            ]
+        });
+        let mut page = Page::new().with(Block::Table {
+            header: vec!["SHARD", "ENTRIES", "ROOT"],
+            rows: rows.collect(),
+            spare: 1,
+        });
+        for finding in &self.findings {
+            page = page.text(finding.to_string());
+        }
+        for pin in &self.pins {
+            page = page.text(if pin.contained {
+                format!("contains the {} entries seen on {}", pin.size, pin.seen)
+            } else {
+                format!(
+                    "does not contain the {} entries seen on {}",
+                    pin.size, pin.seen
+                )
+            });
+        }
+        let entries = if self.entries == 1 {
+            "1 entry".to_owned()
+        } else {
+            format!("{} entries", self.entries)
+        };
+        let outcome = match (self.verified, self.pins.is_empty()) {
+            (true, true) => "sound; first contact, nothing to compare with",
+            (true, false) => "sound, and the one that was pinned",
+            (false, _) => "not sound",
+        };
+        let page = page.text(format!(
+            "audit trail of {}: {outcome}: {entries}",
+            self.endpoint
+        ));
+        if self.pinned {
+            page.text("pinned: from now on a rewrite of these entries is noticed")
+        } else {
+            page
+        }
+    }
 }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use admin_api::{Action, Operation, OperationState, Replica};
+use admin_api::{Action, Operation, OperationState, Replica, codes};
 use serde::Serialize;
 
-use super::{Server, Session, differences};
+use super::{Server, Session, differences, witness};
 use crate::client::{Deadline, Write};
 use crate::error::{Error, count};
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) base: Option<String>,
     /// What to ask before it.
     pub(super) question: String,
+    /// What must be typed to agree, where yes is too easily said.
+    pub(super) typed: Option<String>,
     /// Whether to ask the server first what the change would do, and show it.
     pub(super) preview: bool,
     /// Whether to stop after that.
@@ -53,6 +55,7 @@ pub(super) async fn carry_out(
         write,
         base,
         question,
+        typed,
         preview,
         dry_run,
     } = plan;
@@ -69,7 +72,10 @@ pub(super) async fn carry_out(
             .ui
             .show(&page.with(differences(&operation.differences)));
     }
-    session.ui.confirm(&question)?;
+    match typed {
+        Some(word) => session.ui.confirm_typed(&question, &word)?,
+        None => session.ui.confirm(&question)?,
+    }
     // The person's time to think is not the server's time to answer.
     let deadline = session.deadline();
     let resume = format!(
@@ -85,7 +91,122 @@ pub(super) async fn carry_out(
         .apply(&log, &write, base.as_deref(), deadline)
         .await?;
     drop(phase);
-    report(session, server, deadline, operation, false).await
+    let mut made = Made {
+        operation,
+        trouble: None,
+    };
+    made.witness(session, server).await;
+    made.converge(session, server, deadline).await?;
+    made.ask_to_keep(session).await?;
+    made.outcome(false)
+}
+
+/// A change that was made: how far it is, and what is wrong with it all the same.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// The change.
+    pub(super) operation: Operation,
+    /// What went wrong although it was made. The first counts.
+    pub(super) trouble: Option<Error>,
+}
+
+impl Made {
+    /// Checks that it is in the audit trail, and that the trail is the one that was pinned.
+    pub(super) async fn witness(&mut self, session: &Session<'_>, server: &Server) {
+        if matches!(
+            self.operation.state,
+            OperationState::Unchanged | OperationState::Planned
+        ) {
+            return;
+        }
+        let audited = self.operation.audit_index.is_some();
+        let receipt = self.operation.audit.take();
+        let id = Some(self.operation.id.as_str());
+        let checked = witness::receipt(session, server, id, receipt.as_ref(), audited).await;
+        self.operation.audit = receipt;
+        self.trouble = self.trouble.take().or(checked.err());
+    }
+
+    /// Waits for the replicas.
+    pub(super) async fn converge(
+        &mut self,
+        session: &Session<'_>,
+        server: &Server,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let lagging = converge(session, server, deadline, &mut self.operation).await?;
+        self.trouble = self.trouble.take().or(lagging);
+        Ok(())
+    }
+
+    /// Of a change on probation, where a person is there to ask: the server is reached over a new connection, which shows that it
+    /// can be.
+    async fn ask_to_keep(&mut self, session: &Session<'_>) -> Result<(), Error> {
+        if self.operation.state != OperationState::Unconfirmed || self.trouble.is_some() {
+            return Ok(());
+        }
+        let id = self.operation.id.clone();
+        session.ui.stand(
+            "the change runs, and is taken back unless it is confirmed",
+            format!("`logctl op confirm {id}` keeps it"),
+        );
+        let until = self.operation.confirm_by.as_deref().unwrap_or("its time");
+        let runs = format!(
+            "generation {} runs; it is taken back at {until} unless it is confirmed",
+            self.operation.generation
+        );
+        session.ui.show(&Page::new().text(runs));
+        if session.ui.ask("Keep this change?")? != Some(true) {
+            return Ok(());
+        }
+        let server = session.server()?;
+        let phase = session.ui.phase("confirming over a new connection");
+        let confirmed = confirm(&server, &id, session.deadline()).await?;
+        drop(phase);
+        self.operation = confirmed;
+        self.witness(session, &server).await;
+        Ok(())
+    }
+
+    /// The report.
+    pub(super) fn outcome(self, dry_run: bool) -> Result<Outcome, Error> {
+        let Self { operation, trouble } = self;
+        let ended = match operation.state {
+            OperationState::Reverted => Some(Error::RolledBack {
+                operation: Box::new(operation.clone()),
+            }),
+            OperationState::Refused => Some(Error::NotMade {
+                operation: operation.id.clone(),
+            }),
+            _ => None,
+        };
+        Outcome::with_trouble(
+            &Changed {
+                unchanged: operation.state == OperationState::Unchanged,
+                dry_run,
+                operation,
+            },
+            trouble.or(ended),
+        )
+    }
+}
+
+/// Confirms a change; one that was taken back before is told as such.
+pub(super) async fn confirm(
+    server: &Server,
+    id: &str,
+    deadline: Deadline,
+) -> Result<Operation, Error> {
+    match server.admin.confirm(id, deadline).await {
+        Err(Error::Problem(problem)) if problem.code == codes::CONFLICT => {
+            let now = server.admin.operation(id, deadline).await?;
+            match now.state {
+                OperationState::Reverted => Ok(now),
+                _ => Err(Error::Problem(problem)),
+            }
+        }
+        other => other,
+    }
 }
 
 /// Waits for the replicas, and says how it went.
@@ -93,23 +214,17 @@ pub(super) async fn report(
     session: &Session<'_>,
     server: &Server,
     deadline: Deadline,
-    mut operation: Operation,
+    operation: Operation,
     dry_run: bool,
 ) -> Result<Outcome, Error> {
-    let unchanged = operation.state == OperationState::Unchanged;
-    let trouble = if dry_run {
-        None
-    } else {
-        converge(session, server, deadline, &mut operation).await?
+    let mut made = Made {
+        operation,
+        trouble: None,
     };
-    Outcome::with_trouble(
-        &Changed {
-            unchanged,
-            dry_run,
-            operation,
-        },
-        trouble,
-    )
+    if !dry_run {
+        made.converge(session, server, deadline).await?;
+    }
+    made.outcome(dry_run)
 }
 
 /// Waits until every live replica runs the operation's generation. `Some` is what is wrong when they do not in time.
@@ -120,17 +235,17 @@ async fn converge(
     operation: &mut Operation,
 ) -> Result<Option<Error>, Error> {
     let decided = match operation.state {
-        OperationState::Decided => true,
+        OperationState::Decided | OperationState::Unconfirmed => true,
         OperationState::Unchanged => false,
         OperationState::Planned
         | OperationState::Refused
-        | OperationState::Unconfirmed
         | OperationState::Reverted
         | OperationState::Done => {
             return Ok(None);
         }
     };
-    if !decided && lagging(operation).is_empty() {
+    // A change on probation runs from its decision on; nobody waits for more than the replicas.
+    if operation.state != OperationState::Decided && lagging(operation).is_empty() {
         return Ok(None);
     }
     let (id, generation) = (operation.id.clone(), operation.generation);
@@ -190,13 +305,18 @@ async fn probe(
         operation.state = now.state;
         operation.replicas = now.replicas;
         operation.checkpoint = now.checkpoint.or(operation.checkpoint.take());
-        return Ok(operation.state == OperationState::Done);
+        operation.confirm_by = now.confirm_by;
+        operation.reverted_by = now.reverted_by;
+        return Ok(match operation.state {
+            OperationState::Unconfirmed => lagging(operation).is_empty(),
+            state => state != OperationState::Decided,
+        });
     }
     operation.replicas = server.admin.replicas(&operation.log, deadline).await?;
     Ok(lagging(operation).is_empty())
 }
 
-fn lagging(operation: &Operation) -> Vec<Replica> {
+pub(super) fn lagging(operation: &Operation) -> Vec<Replica> {
     let behind = |replica: &&Replica| {
         replica
             .generation
@@ -278,20 +398,41 @@ impl Present for Changed {
         } else {
             format!("generation {before} -> {after}")
         };
-        let done = did(operation.action);
+        let done = match operation.state {
+            OperationState::Refused => "refused",
+            OperationState::Reverted => "rolled back",
+            _ => did(operation.action),
+        };
         let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
         if !operation.differences.is_empty() {
             page = page.with(table);
         }
         page = page
             .text(format!("operation {}", operation.id))
-            .then(replicas(operation));
+            .then(replicas(operation))
+            .then(probation(operation));
         match &operation.checkpoint {
             Some(checkpoint) => page
                 .text("final checkpoint:")
                 .with(Block::Verbatim(crate::render::clean(checkpoint))),
             None => page,
         }
+    }
+}
+
+/// Until when it must be confirmed, or what became of it.
+fn probation(operation: &Operation) -> Page {
+    let id = &operation.id;
+    match (operation.state, &operation.confirm_by) {
+        (OperationState::Unconfirmed, by) => Page::new().text(format!(
+            "on probation: taken back at {} unless confirmed over a new connection: `logctl op confirm {id}`",
+            by.as_deref().unwrap_or("the end of its time")
+        )),
+        (OperationState::Reverted, _) => Page::new().text(match &operation.reverted_by {
+            Some(other) => format!("taken back by operation {other}"),
+            None => "taken back".to_owned(),
+        }),
+        _ => Page::new(),
     }
 }
 

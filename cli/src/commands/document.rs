@@ -36,6 +36,19 @@ impl Document {
         }
     }
 
+    /// As [`Document::place`], of a request that holds the document below a pointer.
+    pub(super) fn place_below(&self, pointer: &str, error: Error) -> Error {
+        let Error::Problem(mut problem) = error else {
+            return error;
+        };
+        for finding in &mut problem.findings {
+            if let Some(inner) = finding.pointer.strip_prefix(pointer) {
+                finding.pointer = inner.to_owned();
+            }
+        }
+        self.place(Error::Problem(problem))
+    }
+
     /// A refusal by the server as a refusal of this document, with lines and columns.
     pub(super) fn place(&self, error: Error) -> Error {
         let Error::Problem(mut problem) = error else {
@@ -88,11 +101,21 @@ pub(super) fn wire_finding(finding: config::Finding) -> admin_api::Finding {
 
 /// Off the main task: a read from a terminal or a pipe waits, and Ctrl-C must get through meanwhile.
 async fn read(file: &File) -> Result<(String, String), Error> {
+    let (subject, bytes) = read_bytes(file, config::MAX_BYTES).await?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::Read {
+        what: subject.clone(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text"),
+    })?;
+    Ok((subject, text))
+}
+
+/// A file's name for people and its bytes: one more than `limit` when it has more.
+pub(super) async fn read_bytes(file: &File, limit: usize) -> Result<(String, Vec<u8>), Error> {
     let (subject, path) = match file {
         File::Standard => ("standard input".to_owned(), None),
         File::Path(path) => (path.display().to_string(), Some(path.clone())),
     };
-    let limit = config::MAX_BYTES as u64 + 1;
+    let limit = limit as u64 + 1;
     let reading = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         match path {
@@ -101,12 +124,10 @@ async fn read(file: &File) -> Result<(String, String), Error> {
                 .read_to_end(&mut bytes)?,
             None => std::io::stdin().take(limit).read_to_end(&mut bytes)?,
         };
-        String::from_utf8(bytes).map_err(|_| {
-            std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text")
-        })
+        Ok(bytes)
     });
     match reading.await {
-        Ok(Ok(text)) => Ok((subject, text)),
+        Ok(Ok(bytes)) => Ok((subject, bytes)),
         Ok(Err(source)) => Err(Error::Read {
             what: subject,
             source,

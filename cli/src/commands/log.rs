@@ -1,11 +1,109 @@
-//! `logctl log`.
+//! `logctl log`: whole logs. Creating and deleting take the way of every other change: preview, question, decision, audit.
 
-use super::Session;
+use admin_api::{LogCondition, LogStatus};
+use serde::Serialize;
+
+use super::change::{self, Plan};
+use super::document::Document;
+use super::{Session, log_name};
+use crate::client::Write;
 use crate::error::Error;
-use crate::report::Outcome;
-use crate::request::LogRequest;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use crate::request::{File, LogRequest};
 
 pub(super) async fn run(session: &Session<'_>, request: LogRequest) -> Result<Outcome, Error> {
-    let _ = session;
-    Err(super::later(request.verb()))
+    match request {
+        LogRequest::List => list(session).await,
+        LogRequest::Create { file, dry_run } => create(session, file, dry_run).await,
+        LogRequest::Delete { name } => {
+            let log = log_name(&name)?;
+            let question = format!(
+                "delete {log}? Nobody reads or writes it any more; its data is kept, and `logctl log undelete {log}` shows it again."
+            );
+            let plan = Plan {
+                typed: Some(log.clone()),
+                ..simple(log, Write::Delete, question)
+            };
+            let server = session.server()?;
+            change::carry_out(session, &server, plan).await
+        }
+        LogRequest::Undelete { name } => {
+            let log = log_name(&name)?;
+            let question = format!("show {log} again?");
+            let server = session.server()?;
+            let plan = simple(log, Write::Undelete, question);
+            change::carry_out(session, &server, plan).await
+        }
+    }
+}
+
+/// A change that needs no document and no preview.
+fn simple(log: String, write: Write, question: String) -> Plan {
+    Plan {
+        log,
+        write,
+        base: None,
+        question,
+        typed: None,
+        preview: false,
+        dry_run: false,
+    }
+}
+
+async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outcome, Error> {
+    let document = Document::read(&file).await?;
+    let server = session.server()?;
+    let log = document.config.log.as_str().to_owned();
+    let plan = Plan {
+        preview: true,
+        dry_run,
+        ..simple(
+            log.clone(),
+            Write::Create(Box::new(document.config.clone())),
+            format!("create {log} as {} says?", document.subject),
+        )
+    };
+    change::carry_out(session, &server, plan)
+        .await
+        // The request holds the document under `config`; the file is the document.
+        .map_err(|error| document.place_below("/config", error))
+}
+
+#[derive(Debug, Serialize)]
+struct LogList {
+    logs: Vec<LogStatus>,
+}
+
+async fn list(session: &Session<'_>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let logs = server.admin.logs(server.deadline).await?;
+    Outcome::done(&LogList { logs })
+}
+
+impl Present for LogList {
+    const KIND: &'static str = "LogList";
+
+    fn page(&self) -> Page {
+        let rows = self.logs.iter().map(|log| {
+            let condition = match log.condition {
+                LogCondition::Open => Cell::toned("open", Tone::Good),
+                LogCondition::Closing => Cell::toned("closing", Tone::Next),
+                LogCondition::Frozen => Cell::toned("frozen", Tone::Past),
+                LogCondition::Halted => Cell::toned("halted", Tone::Bad),
+            };
+            vec![
+                log.log.as_str().into(),
+                condition,
+                Cell::number(Some(log.generation)),
+                Cell::number(Some(log.watermarks.ordered)),
+                Cell::number(u64::try_from(log.shards.len()).ok()),
+                Cell::maybe(log.url.as_deref()),
+            ]
+        });
+        Page::new().with(Block::Table {
+            header: vec!["LOG", "CONDITION", "GENERATION", "ENTRIES", "SHARDS", "URL"],
+            rows: rows.collect(),
+            spare: 2,
+        })
+    }
 }

@@ -11,6 +11,7 @@ mod pages;
 mod shard;
 mod status;
 mod token;
+mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -178,6 +179,41 @@ fn now() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_secs()).ok())
         .unwrap_or(0)
+}
+
+/// RFC 3339, in UTC.
+fn rfc3339(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map(|time| time.to_string())
+        .unwrap_or_default()
+}
+
+/// What moved under a change, as a table.
+pub(crate) fn moved(all: &[::config::Moved]) -> Block {
+    let value = |value: &Option<String>, changed: bool, tone| match (value, changed) {
+        (_, false) => "=".into(),
+        (Some(value), true) => Cell::toned(value, tone),
+        (None, true) => Cell::toned("removed", Tone::Bad),
+    };
+    let rows = all.iter().map(|moved| {
+        let conflict = if moved.conflict {
+            Cell::toned("conflict", Tone::Bad)
+        } else {
+            "".into()
+        };
+        vec![
+            moved.subject.as_str().into(),
+            Cell::maybe(moved.base.as_deref()),
+            value(&moved.mine, moved.is_mine(), Tone::Next),
+            value(&moved.theirs, moved.is_theirs(), Tone::Good),
+            conflict,
+        ]
+    });
+    Block::Table {
+        header: vec!["WHAT", "BASE", "YOURS", "NOW", ""],
+        rows: rows.collect(),
+        spare: 0,
+    }
 }
 
 /// Differences as a table.

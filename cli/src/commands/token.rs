@@ -1,11 +1,260 @@
-//! `logctl token`.
+//! `logctl token`: bearer tokens that the server manages.
+//!
+//! What must never happen: a token's text anywhere but where it was asked for, once: a private file, or standard output.
 
-use super::Session;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use admin_api::{NewToken, Token, Tokens};
+use serde::Serialize;
+
+use super::{Session, witness};
 use crate::error::Error;
-use crate::report::Outcome;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::TokenRequest;
 
 pub(super) async fn run(session: &Session<'_>, request: TokenRequest) -> Result<Outcome, Error> {
-    let _ = session;
-    Err(super::later(request.verb()))
+    match request {
+        TokenRequest::Create {
+            name,
+            scopes,
+            lifetime,
+            out,
+        } => create(session, checked(name)?, scopes, lifetime, out).await,
+        TokenRequest::List => list(session).await,
+        TokenRequest::Revoke { name } => revoke(session, checked(name)?).await,
+    }
+}
+
+/// A name that can stand in a path, or why not.
+fn checked(name: String) -> Result<String, Error> {
+    let plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
+    if (1..=63).contains(&name.len()) && name.bytes().all(plain) && name.bytes().any(|b| b != b'.')
+    {
+        return Ok(name);
+    }
+    Err(Error::Usage {
+        message: format!(
+            "`{name}` is not the name of a token: that is 1 to 63 of a-z, 0-9, `-` and `.`"
+        ),
+        hint: "`logctl token list` lists them".into(),
+    })
+}
+
+/// A token as it was made. Its text is here, so this has no `Debug` form.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    token: Token,
+    /// Its text; absent when it is in `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Where its text is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_index: Option<u64>,
+}
+
+async fn create(
+    session: &Session<'_>,
+    name: String,
+    scopes: Vec<String>,
+    lifetime: Duration,
+    out: Option<PathBuf>,
+) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    session.ui.confirm(&format!(
+        "make the token {name}, which may {} for {} from now?",
+        scopes.join(", "),
+        config::Span::from_secs(lifetime.as_secs())
+    ))?;
+    // The file first: a token whose text has nowhere to go is lost.
+    let mut file = out.as_deref().map(reserve).transpose()?;
+    let request = admin_api::TokenRequest {
+        name,
+        scopes,
+        lifetime_seconds: lifetime.as_secs(),
+    };
+    session.ui.stand(
+        "the token may or may not have been made",
+        format!(
+            "look with `logctl token list`; `logctl token revoke {}` ends it",
+            request.name
+        ),
+    );
+    let made = server
+        .admin
+        .create_token(&request, session.deadline())
+        .await;
+    let kept = made.and_then(|made| {
+        // What comes from a server and goes to a terminal as it is must be harmless; nothing of it is shown otherwise.
+        if !made.secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Foreign {
+                address: server.admin.address(),
+                cause: "the token has characters that no token has".into(),
+            });
+        }
+        if let (Some(file), Some(path)) = (&mut file, &out) {
+            let text = format!("{}\n", made.secret);
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|source| Error::Write {
+                    what: path.display().to_string(),
+                    source,
+                })?;
+        }
+        Ok(made)
+    });
+    if let (Err(_), Some(path)) = (&kept, &out) {
+        // It is ours and holds nothing.
+        let _ = std::fs::remove_file(path);
+    }
+    let NewToken {
+        secret,
+        token,
+        audit_index,
+        audit,
+    } = kept?;
+    let checked = witness::receipt(
+        session,
+        &server,
+        None,
+        audit.as_ref(),
+        audit_index.is_some(),
+    )
+    .await;
+    let made = Made {
+        secret: out.is_none().then_some(secret),
+        file: out.map(|path| path.display().to_string()),
+        token,
+        audit_index,
+    };
+    if made.secret.is_some() {
+        session.ui.show(&made.about());
+    }
+    Outcome::with_trouble(&made, checked.err())
+}
+
+/// An empty file that only its owner can read, where none was.
+fn reserve(path: &Path) -> Result<std::fs::File, Error> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    opened.map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => Error::Exists {
+            path: path.to_owned(),
+        },
+        _ => Error::Write {
+            what: path.display().to_string(),
+            source,
+        },
+    })
+}
+
+impl Made {
+    /// Everything but the text.
+    fn about(&self) -> Page {
+        let Token {
+            name,
+            scopes,
+            expires_at,
+            ..
+        } = &self.token;
+        Page::new().text(format!(
+            "token {name} may {} until {expires_at}",
+            scopes.join(", ")
+        ))
+    }
+}
+
+impl Present for Made {
+    const KIND: &'static str = "NewToken";
+
+    fn page(&self) -> Page {
+        match (&self.secret, &self.file) {
+            // Alone, so that it can be caught in a variable; what it is stands on standard error.
+            (Some(secret), _) => Page::new().with(Block::Verbatim(format!("{secret}\n"))),
+            (None, file) => self.about().text(format!(
+                "its text is in {}, which only you can read",
+                file.as_deref().unwrap_or_default()
+            )),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct TokenList {
+    tokens: Vec<Token>,
+}
+
+async fn list(session: &Session<'_>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let Tokens { tokens } = server.admin.tokens(server.deadline).await?;
+    Outcome::done(&TokenList { tokens })
+}
+
+impl Present for TokenList {
+    const KIND: &'static str = "TokenList";
+
+    fn page(&self) -> Page {
+        let rows = self.tokens.iter().map(|token| {
+            vec![
+                token.name.as_str().into(),
+                token.scopes.join(", ").into(),
+                token.expires_at.as_str().into(),
+                match &token.created_by {
+                    Some(by) => by.as_str().into(),
+                    None if token.revocable => "-".into(),
+                    None => Cell::toned("the token file", Tone::Past),
+                },
+                Cell::maybe(token.created_at.as_deref()),
+            ]
+        });
+        Page::new().with(Block::Table {
+            header: vec!["TOKEN", "MAY", "ENDS", "MADE BY", "MADE"],
+            rows: rows.collect(),
+            spare: 2,
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenRevoked {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_index: Option<u64>,
+}
+
+async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    session.ui.confirm(&format!(
+        "revoke the token {name}? Whoever uses it is refused from now on."
+    ))?;
+    session.ui.stand(
+        "the token may or may not have been revoked",
+        format!("`logctl token revoke {name}` again is safe"),
+    );
+    let revoked = server.admin.revoke_token(&name, session.deadline()).await?;
+    let audited = revoked.audit_index.is_some();
+    let checked = witness::receipt(session, &server, None, revoked.audit.as_ref(), audited).await;
+    let revoked = TokenRevoked {
+        name: revoked.name,
+        audit_index: revoked.audit_index,
+    };
+    Outcome::with_trouble(&revoked, checked.err())
+}
+
+impl Present for TokenRevoked {
+    const KIND: &'static str = "TokenRevoked";
+
+    fn page(&self) -> Page {
+        Page::new().text(format!("token {} is revoked", self.name))
+    }
 }

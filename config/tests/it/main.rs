@@ -9,6 +9,7 @@ mod changes;
 mod documents;
 mod plans;
 mod properties;
+mod rekor;
 
 use config::{Finding, LogConfig, ShardConfig, ShardState};
 

@@ -1,8 +1,13 @@
-//! `logctl config apply`.
+//! `logctl config apply plan.json`: just what the plan says, or what moved since it was made.
 
 use std::time::Duration;
 
-use crate::commands::Session;
+use admin_api::{Problem, codes};
+use config::{MAX_PLAN_BYTES, Plan, three_way};
+
+use crate::client::Write;
+use crate::commands::document::{read_bytes, wire_finding};
+use crate::commands::{Server, Session, change};
 use crate::error::Error;
 use crate::report::Outcome;
 use crate::request::File;
@@ -12,6 +17,63 @@ pub(in crate::commands) async fn run(
     file: File,
     confirm_within: Option<Duration>,
 ) -> Result<Outcome, Error> {
-    let _ = (session, (file, confirm_within));
-    Err(crate::commands::later("config apply"))
+    let (subject, bytes) = read_bytes(&file, MAX_PLAN_BYTES).await?;
+    let plan = Plan::decode(&bytes).map_err(|finding| Error::Invalid {
+        subject: subject.clone(),
+        findings: vec![wire_finding(finding)],
+    })?;
+    let server = session.server()?;
+    let log = plan.log.as_str().to_owned();
+    if let Some(other) = server.settings.log.as_ref().filter(|named| **named != log) {
+        return Err(Error::Usage {
+            message: format!("{subject} is a plan for {log}, not for {other}"),
+            hint: format!("add `--log {log}` if that is what you mean; nothing was changed"),
+        });
+    }
+    let carried = change::carry_out(
+        session,
+        &server,
+        change::Plan {
+            write: Write::Configure {
+                document: Box::new(plan.next.config.clone()),
+                confirm_within,
+            },
+            base: Some(plan.base.etag.clone()),
+            question: format!("apply {subject} to {log}?"),
+            typed: None,
+            preview: true,
+            dry_run: false,
+            log,
+        },
+    )
+    .await;
+    match carried {
+        Err(Error::Problem(problem)) if problem.code == codes::STALE => {
+            Err(stale(session, &server, subject, &plan, *problem).await?)
+        }
+        other => other,
+    }
+}
+
+/// What moved: the plan's base, what the plan makes of it, and what runs now.
+async fn stale(
+    session: &Session<'_>,
+    server: &Server,
+    subject: String,
+    plan: &Plan,
+    problem: Problem,
+) -> Result<Error, Error> {
+    // The person may have taken time to think.
+    let running = server
+        .admin
+        .config(plan.log.as_str(), session.deadline())
+        .await?;
+    Ok(Error::Stale {
+        subject,
+        base: plan.base.etag.clone(),
+        current: running.etag,
+        changed_by: problem.changed_by,
+        changed_at: problem.changed_at,
+        moved: three_way(&plan.base.config, &plan.next.config, &running.config),
+    })
 }

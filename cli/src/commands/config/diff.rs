@@ -31,7 +31,7 @@ pub(in crate::commands) async fn run(
         None => document.config.log.as_str().to_owned(),
     };
     let base = shard::use_config::base(&server, &document, &log).await?;
-    let write = Write::Configure(Box::new(document.config.clone()));
+    let write = Write::configure(document.config.clone());
     let preview = server
         .admin
         .preview(&log, &write, Some(&base), server.deadline)

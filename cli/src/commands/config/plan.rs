@@ -1,17 +1,122 @@
-//! `logctl config plan`.
+//! `logctl config plan FILE -o plan.json`: a change worked out by the server and frozen as a file, to be reviewed and applied later.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::commands::Session;
+use admin_api::OperationState;
+use config::{Plan, PlanDocument};
+use serde::Serialize;
+
+use crate::client::Write;
+use crate::commands::document::Document;
+use crate::commands::shard::create_config;
+use crate::commands::{Session, differences, now, rfc3339, shard, wire_difference};
 use crate::error::Error;
-use crate::report::Outcome;
+use crate::report::{Outcome, Page, Present, Report};
 use crate::request::File;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Planned {
+    log: String,
+    /// Where it was written.
+    file: Option<String>,
+    base_etag: String,
+    etag: String,
+    generation: u64,
+    digest: String,
+    differences: Vec<admin_api::Difference>,
+}
 
 pub(in crate::commands) async fn run(
     session: &Session<'_>,
     file: File,
     out: Option<PathBuf>,
 ) -> Result<Outcome, Error> {
-    let _ = (session, (file, out));
-    Err(crate::commands::later("config plan"))
+    // Before anything is asked of a server: the answer may be no.
+    let overwrite = match &out {
+        Some(path) => is_plan(path) || create_config::may_overwrite(session, path, false)?,
+        None => false,
+    };
+    let document = Document::read(&file).await?;
+    let server = session.server()?;
+    let log = match &server.settings.log {
+        Some(_) => server.log().await?,
+        None => document.config.log.as_str().to_owned(),
+    };
+    let running = server.admin.config(&log, server.deadline).await?;
+    let base = shard::use_config::base(&server, &document, &log).await?;
+    let write = Write::configure(document.config.clone());
+    let preview = server
+        .admin
+        .preview(&log, &write, Some(&base), server.deadline)
+        .await
+        .map_err(|error| document.place(error))?;
+    let from = PlanDocument::new(&running.config, preview.base_generation);
+    let to = PlanDocument::new(&document.config, preview.generation);
+    // A server that means something else by this document, or by the one that it runs, makes a plan that binds nothing.
+    let differs = |what: &str, ours: &str, theirs: &str| Error::Foreign {
+        address: server.admin.address(),
+        cause: format!("{what} is {ours} here and {theirs} there"),
+    };
+    if from.etag != running.etag {
+        return Err(differs("the running document", &from.etag, &running.etag));
+    }
+    if preview.state != OperationState::Unchanged && to.etag != preview.etag {
+        return Err(differs("the next document", &to.etag, &preview.etag));
+    }
+    let who = server.admin.whoami(server.deadline).await;
+    let plan = Plan::new(from, to, rfc3339(now()), who.ok().map(|who| who.actor));
+    let text = plan.encode();
+    let planned = Planned {
+        log,
+        file: out.as_ref().map(|path| path.display().to_string()),
+        digest: plan.digest(),
+        base_etag: plan.base.etag,
+        etag: plan.next.etag,
+        generation: plan.next.generation,
+        differences: plan.differences.into_iter().map(wire_difference).collect(),
+    };
+    match out {
+        Some(path) => {
+            create_config::write(&path, &text, overwrite)?;
+            Outcome::done(&planned)
+        }
+        // With -o json, the plan itself.
+        None => {
+            let value = serde_json::from_str(&text)
+                .map_err(|error| Error::Bug(format!("cannot read the plan again: {error}")))?;
+            Ok(Outcome {
+                report: Report::document(value, planned.page()),
+                trouble: None,
+            })
+        }
+    }
+}
+
+/// An older plan may go: whoever wants it can make it again. Anything else may not.
+fn is_plan(path: &Path) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| Plan::decode(&bytes).is_ok())
+}
+
+impl Present for Planned {
+    const KIND: &'static str = "PlanFile";
+
+    fn page(&self) -> Page {
+        let page = if self.differences.is_empty() {
+            Page::new().text(format!(
+                "{}: nothing to do, {} already runs this",
+                self.log, self.base_etag
+            ))
+        } else {
+            Page::new()
+                .text(format!("{}: {} -> {}", self.log, self.base_etag, self.etag))
+                .with(differences(&self.differences))
+        };
+        page.text(match &self.file {
+            Some(file) => format!(
+                "wrote {file}; `logctl config apply {file}` does just this, or says what moved"
+            ),
+            None => "nothing was written; `-o plan.json` writes the plan".to_owned(),
+        })
+    }
 }

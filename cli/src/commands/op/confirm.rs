@@ -1,10 +1,25 @@
-//! `logctl op confirm`.
+//! `logctl op confirm ID`: keeps a change that would be taken back.
 
 use crate::commands::Session;
+use crate::commands::change::{self, Made};
 use crate::error::Error;
 use crate::report::Outcome;
 
 pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
-    let _ = (session, id);
-    Err(crate::commands::later("op confirm"))
+    let id = super::checked(id)?;
+    let server = session.server()?;
+    session.ui.stand(
+        "the change may or may not have been confirmed",
+        format!("`logctl op confirm {id}` again is safe"),
+    );
+    let phase = session.ui.phase(&format!("confirming operation {id}"));
+    let operation = change::confirm(&server, id, server.deadline).await?;
+    drop(phase);
+    let mut made = Made {
+        operation,
+        trouble: None,
+    };
+    made.witness(session, &server).await;
+    made.converge(session, &server, server.deadline).await?;
+    made.outcome(false)
 }

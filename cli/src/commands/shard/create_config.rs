@@ -42,6 +42,16 @@ pub(in crate::commands) async fn run(
         Some(new) => (first(new)?, Vec::new()),
         None => following(session).await?,
     };
+    place(file, overwrite, next, changes)
+}
+
+/// Writes the document to where it goes, and says what it is.
+pub(super) fn place(
+    file: File,
+    overwrite: bool,
+    next: LogConfig,
+    changes: Vec<Difference>,
+) -> Result<Outcome, Error> {
     match file {
         File::Standard => {
             let value =
@@ -91,7 +101,7 @@ async fn following(session: &Session<'_>) -> Result<(LogConfig, Vec<Difference>)
 }
 
 /// The first configuration of a log that no server has.
-fn first(new: NewLog) -> Result<LogConfig, Error> {
+pub(super) fn first(new: NewLog) -> Result<LogConfig, Error> {
     let NewLog { log, origin } = new;
     let name = LogName::try_from(log.clone()).map_err(|error| Error::Usage {
         message: format!("--log: `{log}` cannot be the name of a log: {error}"),
@@ -117,7 +127,11 @@ fn first(new: NewLog) -> Result<LogConfig, Error> {
     })
 }
 
-fn may_overwrite(session: &Session<'_>, path: &Path, force: bool) -> Result<bool, Error> {
+pub(in crate::commands) fn may_overwrite(
+    session: &Session<'_>,
+    path: &Path,
+    force: bool,
+) -> Result<bool, Error> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(force),
         _ if force => Ok(true),
@@ -131,7 +145,7 @@ fn may_overwrite(session: &Session<'_>, path: &Path, force: bool) -> Result<bool
     }
 }
 
-fn write(path: &Path, text: &str, overwrite: bool) -> Result<(), Error> {
+pub(in crate::commands) fn write(path: &Path, text: &str, overwrite: bool) -> Result<(), Error> {
     let mut options = OpenOptions::new();
     options.write(true);
     // Without leave to overwrite, also not what appeared since we looked.

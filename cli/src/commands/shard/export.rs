@@ -1,10 +1,37 @@
-//! `logctl shard export`.
+//! `logctl shard export --format rekor`: the shards as Rekor's sharding configuration lists them.
+
+use serde::Serialize;
 
 use crate::commands::Session;
 use crate::error::Error;
-use crate::report::Outcome;
+use crate::report::{Block, Outcome, Page, Present};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RekorShards {
+    log: String,
+    /// What `--trillian_log_server.tlog_id` is to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_tree_id: Option<String>,
+    /// What `--trillian_log_server.sharding_config` is to hold.
+    sharding_config: String,
+}
 
 pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
-    let _ = (session, ());
-    Err(crate::commands::later("shard export"))
+    let server = session.server()?;
+    let log = server.log().await?;
+    let running = server.admin.config(&log, server.deadline).await?.config;
+    Outcome::done(&RekorShards {
+        log,
+        active_tree_id: running.active().and_then(|shard| shard.tree_id.clone()),
+        sharding_config: config::write_rekor(&running),
+    })
+}
+
+impl Present for RekorShards {
+    const KIND: &'static str = "RekorShards";
+
+    fn page(&self) -> Page {
+        Page::new().with(Block::Verbatim(self.sharding_config.clone()))
+    }
 }

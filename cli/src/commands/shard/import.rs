@@ -1,17 +1,78 @@
-//! `logctl shard --create-config --from`.
+//! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log whose shards another system has.
 
+use config::{RekorShards, ShardState};
+
+use super::create_config::{first, may_overwrite, place};
+use crate::client::fetch;
 use crate::commands::Session;
-use crate::error::Error;
+use crate::commands::document::{read_bytes, wire_finding};
+use crate::error::{Error, Place};
 use crate::report::Outcome;
-use crate::request::File;
+use crate::request::{File, NewLog};
 
 pub(in crate::commands) async fn run(
     session: &Session<'_>,
     file: File,
     force: bool,
-    log: String,
+    log: NewLog,
     from: &str,
 ) -> Result<Outcome, Error> {
-    let _ = (session, (file, force, log, from));
-    Err(crate::commands::later("shard --create-config --from"))
+    let Some(source) = from.strip_prefix("rekor:").filter(|rest| !rest.is_empty()) else {
+        return Err(Error::Usage {
+            message: format!("--from: `{from}` is not a source"),
+            hint: "write it as rekor:FILE or rekor:https://HOST/PATH".into(),
+        });
+    };
+    let overwrite = match &file {
+        File::Path(path) => may_overwrite(session, path, force)?,
+        File::Standard => false,
+    };
+    let bytes = if source.starts_with("https://") || source.starts_with("http://") {
+        let phase = session.ui.phase(&format!("fetching {source}"));
+        let ca = session.overrides.ca.as_deref();
+        let bytes = fetch(source, ca, config::MAX_BYTES, session.deadline()).await?;
+        drop(phase);
+        bytes
+    } else {
+        let path = std::path::PathBuf::from(source);
+        read_bytes(&File::from(path), config::MAX_BYTES).await?.1
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let RekorShards { shards, dropped } =
+        config::read_rekor(&text).map_err(|findings| Error::Invalid {
+            subject: source.to_owned(),
+            findings: findings.into_iter().map(wire_finding).collect(),
+        })?;
+    let mut config = first(log)?;
+    // The shard that `first` opens comes after those that were there.
+    let place_of_active = config
+        .shards
+        .iter()
+        .position(|shard| shard.state == ShardState::Active)
+        .unwrap_or(0);
+    config
+        .shards
+        .splice(place_of_active..place_of_active, shards);
+    let findings = config.validate();
+    if !findings.is_empty() {
+        return Err(Error::Invalid {
+            subject: format!("the configuration made from {source}"),
+            findings: findings.into_iter().map(wire_finding).collect(),
+        });
+    }
+    for finding in dropped.into_iter().map(wire_finding) {
+        let place = Place {
+            subject: source,
+            finding: &finding,
+        };
+        let hint = finding
+            .hint
+            .as_ref()
+            .map(|hint| format!("; {hint}"))
+            .unwrap_or_default();
+        session
+            .ui
+            .warn(&format!("{place}: {}{hint}", finding.message));
+    }
+    place(file, overwrite, config, Vec::new())
 }

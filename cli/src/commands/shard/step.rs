@@ -34,6 +34,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
         base: seen.filter(|_| moves_shards),
         preview: dry_run || (moves_shards && session.ui.will_ask()),
         question,
+        typed: None,
         dry_run,
     };
     change::carry_out(session, &server, plan).await

@@ -1,5 +1,7 @@
 //! `logctl shard --use-config FILE`: a whole document, checked here, compared there, applied once, waited for.
 
+use std::time::Duration;
+
 use crate::client::Write;
 use crate::commands::Session;
 use crate::commands::change::{self, Plan};
@@ -12,11 +14,8 @@ pub(in crate::commands) async fn run(
     session: &Session<'_>,
     file: File,
     dry_run: bool,
-    confirm_within: Option<std::time::Duration>,
+    confirm_within: Option<Duration>,
 ) -> Result<Outcome, Error> {
-    if confirm_within.is_some() {
-        return Err(crate::commands::later("--confirm-within"));
-    }
     let document = Document::read(&file).await?;
     let server = session.server()?;
     // Only a log that is named nowhere else is taken from the file: a file for another log is a mistake, not a switch.
@@ -27,10 +26,14 @@ pub(in crate::commands) async fn run(
     let base = base(&server, &document, &log).await?;
     let plan = Plan {
         question: format!("apply {} to {log}?", document.subject),
-        write: Write::Configure(Box::new(document.config.clone())),
+        write: Write::Configure {
+            document: Box::new(document.config.clone()),
+            confirm_within,
+        },
         log,
         base: Some(base),
         preview: true,
+        typed: None,
         dry_run,
     };
     change::carry_out(session, &server, plan)

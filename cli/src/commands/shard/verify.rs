@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{self, Finding, Options, SealState, ShardReport, Totals};
+use crate::auditor::{self, Finding, Options, SealState, ShardReport, Totals};
 use crate::client::Public;
 use crate::commands::{Session, log_name};
 use crate::error::Error;
@@ -35,6 +35,7 @@ pub(in crate::commands) async fn run(
         log: log.clone(),
         shards: names,
         settle: SETTLE.min(session.timeout),
+        by_index: true,
     };
     let phase = session.ui.phase(&format!("verifying {}", public.address()));
     let mut sized = false;
@@ -45,7 +46,7 @@ pub(in crate::commands) async fn run(
         }
         phase.position(done);
     };
-    let report = audit::audit(&public, &options, &mut progress).await;
+    let report = auditor::audit(&public, &options, &mut progress).await;
     drop(phase);
     let report = report.map_err(|error| Error::Unreachable {
         address: format!("{}/{}", public.address(), error.path),

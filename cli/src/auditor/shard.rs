@@ -19,6 +19,8 @@ pub(super) struct Head<'a> {
     shard: &'a Listed,
     checkpoint: Option<Checkpoint>,
     seal: SealState,
+    /// Whether to read some entries by their global index.
+    by_index: bool,
     findings: Findings,
 }
 
@@ -66,6 +68,7 @@ pub(super) async fn head<'a, S: Source>(
             shard,
             checkpoint: None,
             seal: SealState::None,
+            by_index: options.by_index,
             findings,
         });
     };
@@ -117,6 +120,7 @@ pub(super) async fn head<'a, S: Source>(
         shard,
         checkpoint,
         seal,
+        by_index: options.by_index,
         findings,
     })
 }
@@ -213,6 +217,7 @@ pub(super) async fn audit<S: Source>(
         shard,
         checkpoint,
         seal,
+        by_index,
         mut findings,
     } = head;
     let mut report = ShardReport {
@@ -250,7 +255,7 @@ pub(super) async fn audit<S: Source>(
             .await?;
             (report.entries, report.bundles, report.tiles) =
                 (walked.entries, walked.bundles, walked.tiles);
-            if let Some(start) = shard.start_index {
+            if let Some(start) = shard.start_index.filter(|_| by_index) {
                 match entries(source, start, &walked.samples, &mut findings).await {
                     Ok(samples) => report.samples = samples,
                     // A server that notices the damage itself refuses to read entries from it. What was found is told.

@@ -68,6 +68,8 @@ pub(crate) struct Options {
     pub(crate) shards: Vec<String>,
     /// How long a shard that was rotated out may still take until it is published and sealed.
     pub(crate) settle: Duration,
+    /// Whether entries are also served by their global index (`entries/N`), of which a sample is then compared.
+    pub(crate) by_index: bool,
 }
 
 /// Audits a log from the outside. `progress` hears the entries done and to do.

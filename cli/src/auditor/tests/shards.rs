@@ -7,7 +7,7 @@ use serde_json::json;
 use tlog::{Checkpoint, Seal, Signer};
 
 use super::log::{Log, checkpoint, listed, origin, root, seal, signer};
-use crate::audit::{Finding, Options, SealState, audit};
+use crate::auditor::{Finding, Options, SealState, audit};
 
 #[tokio::test]
 async fn a_rotation_between_list_and_checkpoints_is_no_finding() {
@@ -246,6 +246,7 @@ async fn some_shards_only() {
         log: "dev".into(),
         shards: vec!["s1".into(), "x".into()],
         settle: Duration::ZERO,
+        by_index: true,
     };
     let report = audit(&log, &options, &mut |_, _| {}).await.unwrap();
     let names: Vec<&str> = report

@@ -10,7 +10,7 @@ use tlog::{
     Checkpoint, Hash, RightEdge, Seal, Signer, TILE_WIDTH, TilePath, bundle, leaf_hash, node_hash,
 };
 
-use crate::audit::{Options, Report, Source, SourceError, audit};
+use crate::auditor::{Options, Report, Source, SourceError, audit};
 
 /// A change to the files before the n-th time a file is read.
 pub(super) type Change = (String, usize, BTreeMap<String, Option<Vec<u8>>>);
@@ -231,6 +231,7 @@ impl Log {
             log: "dev".into(),
             shards: vec![],
             settle,
+            by_index: true,
         };
         let mut last = (0, 0);
         let report = audit(self, &options, &mut |done, total| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tlog::Checkpoint;
 
 use super::log::{Log, UNREADABLE, entry, origin, root, signer};
-use crate::audit::report::MAX_FINDINGS;
-use crate::audit::{AHEAD, Finding, SealState};
+use crate::auditor::report::MAX_FINDINGS;
+use crate::auditor::{AHEAD, Finding, SealState};
 
 #[tokio::test]
 async fn a_sound_log_passes() {

@@ -1,0 +1,100 @@
+//! What a change looks like on the wire.
+
+use std::time::Duration;
+
+use config::{LogConfig, Span};
+use reqwest::Method;
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// A change to ask for.
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    /// A whole document.
+    Configure {
+        /// What shall run.
+        document: Box<LogConfig>,
+        /// It is taken back unless somebody confirms it within this time.
+        confirm_within: Option<Duration>,
+    },
+    /// Freeze the active shard, open the next.
+    Rotate(admin_api::RotateRequest),
+    /// Plan a shard.
+    Plan(admin_api::PlanRequest),
+    /// Freeze the log.
+    Freeze(admin_api::FreezeRequest),
+    /// Open it again.
+    Unfreeze(admin_api::UnfreezeRequest),
+    /// Create the log with this document.
+    Create(Box<LogConfig>),
+    /// Hide it.
+    Delete,
+    /// Show it again.
+    Undelete,
+}
+
+/// A request that changes something.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Below the base of all resources, with its query.
+    pub(super) path: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Write {
+    /// A document without probation.
+    pub(crate) fn configure(document: LogConfig) -> Self {
+        Self::Configure {
+            document: Box::new(document),
+            confirm_within: None,
+        }
+    }
+
+    /// The request that makes this change of `log`, or only works it out.
+    pub(super) fn call(&self, log: &str, dry_run: bool) -> Result<Call, Error> {
+        let under = |resource: &str| format!("logs/{log}/{resource}");
+        let nothing = admin_api::NoRequest {};
+        let (method, path, body) = match self {
+            Self::Configure { document, .. } => (Method::PUT, under("config"), json(document)?),
+            Self::Rotate(body) => (Method::POST, under("rotations"), json(body)?),
+            Self::Plan(body) => (Method::POST, under("shards"), json(body)?),
+            Self::Freeze(body) => (Method::POST, under("freeze"), json(body)?),
+            Self::Unfreeze(body) => (Method::POST, under("unfreeze"), json(body)?),
+            Self::Create(config) => {
+                let config = config.as_ref().clone();
+                let body = json(&admin_api::CreateLogRequest { config })?;
+                (Method::POST, "logs".to_owned(), body)
+            }
+            Self::Delete => (Method::DELETE, format!("logs/{log}"), json(&nothing)?),
+            Self::Undelete => (Method::POST, under("undelete"), json(&nothing)?),
+        };
+        let probation = match self {
+            Self::Configure {
+                confirm_within: Some(time),
+                ..
+            } => {
+                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                Some(format!("confirmWithin={}", Span::from_millis(millis)))
+            }
+            _ => None,
+        };
+        let query: Vec<String> = dry_run
+            .then(|| "dryRun=true".to_owned())
+            .into_iter()
+            .chain(probation)
+            .collect();
+        let path = if query.is_empty() {
+            path
+        } else {
+            format!("{path}?{}", query.join("&"))
+        };
+        Ok(Call { method, path, body })
+    }
+}
+
+pub(super) fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body)
+        .map_err(|error| Error::Bug(format!("cannot write the request: {error}")))
+}

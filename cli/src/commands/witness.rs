@@ -1,0 +1,197 @@
+//! After a change: is it in the audit trail, and is that the trail that this user has seen before?
+//!
+//! What must never happen: a trail that was rewritten passes for the pinned one; or a change that was made is reported as not made
+//! because its proof was bad.
+
+use std::time::Duration;
+
+use admin_api::AuditReceipt;
+use serde_json::Value;
+use tlog::{Checkpoint, Hash, TileSet, VerifierKey, consistency_proof, consistency_tiles};
+
+use super::{Server, Session, now};
+use crate::client::{Deadline, Trail};
+use crate::error::{Error, TrailFault};
+use crate::pins::{Compared, Pins, Seen};
+
+/// For the tiles of a proof: a change is not to wait long for them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Checks the proof that came with a change, and pins its checkpoint. `audited`: whether the server says that it keeps a trail.
+///
+/// # Errors
+/// [`Error::Trail`] when the proof is wrong or the trail is another one. Everything else is only said.
+pub(super) async fn receipt(
+    session: &Session<'_>,
+    server: &Server,
+    operation: Option<&str>,
+    receipt: Option<&AuditReceipt>,
+    audited: bool,
+) -> Result<(), Error> {
+    let Some(endpoint) = &server.settings.admin else {
+        return Ok(());
+    };
+    let mut pins = Pins::load(&endpoint.address)?;
+    let Some(receipt) = receipt else {
+        if audited || !pins.shards.is_empty() {
+            session.ui.warn(
+                "the server gave no proof that this is in its audit trail; `logctl audit verify` looks at the whole trail",
+            );
+        }
+        return Ok(());
+    };
+    let seen = proven(receipt, operation)?;
+    let trail = server.admin.trail(Deadline::after(PATIENCE));
+    // A trail that goes on in another shard still has the one that was pinned.
+    if pins.shard(&receipt.shard).is_none() {
+        for pinned in pins.shards.clone() {
+            if let Some(seen) = head(&trail, &pinned.shard, &pinned.vkey).await? {
+                step(&trail, &mut pins, &pinned.shard, &pinned.vkey, seen).await?;
+            }
+        }
+    }
+    let first = pins.shards.is_empty();
+    step(
+        &trail,
+        &mut pins,
+        &receipt.shard,
+        &receipt.vkey,
+        seen.clone(),
+    )
+    .await?;
+    if !pins.are_kept() {
+        session.ui.warn(
+            "neither XDG_STATE_HOME nor HOME is set: there is nowhere to pin the audit trail, so a rewrite would not be noticed",
+        );
+        return Ok(());
+    }
+    if let Err(error) = pins.save() {
+        session
+            .ui
+            .warn(&format!("the audit trail is not pinned: {error}"));
+    } else if first {
+        session.ui.note(&format!(
+            "first contact: pinned the audit trail of {} at {} entries; from now on a rewrite is noticed",
+            pins.endpoint, seen.size
+        ));
+    }
+    Ok(())
+}
+
+/// Compares one checkpoint with the pins and moves them, with a proof where one can be had.
+pub(super) async fn step(
+    trail: &Trail<'_>,
+    pins: &mut Pins,
+    shard: &str,
+    vkey: &str,
+    now: Seen,
+) -> Result<(), Error> {
+    match pins.compare(shard, vkey, &now)? {
+        Compared::First => pins.advance(shard, vkey, now),
+        Compared::Same => {}
+        Compared::Later(earlier) => {
+            let mut all = true;
+            for seen in &earlier {
+                match extends(trail, shard, seen, &now).await {
+                    Some(true) => {}
+                    Some(false) => return Err(pins.rewritten(seen, &now)),
+                    None => all = false,
+                }
+            }
+            if all {
+                pins.advance(shard, vkey, now);
+            } else {
+                pins.note(shard, now);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest checkpoint of a shard of the trail, its signature checked; `None` when it can't be had.
+pub(super) async fn head(
+    trail: &Trail<'_>,
+    shard: &str,
+    vkey: &str,
+) -> Result<Option<Seen>, Error> {
+    let Ok(Some(note)) = trail.object(&format!("{shard}/checkpoint")).await else {
+        return Ok(None);
+    };
+    let note = String::from_utf8(note).unwrap_or_default();
+    let checkpoint = opened(&note, vkey)?;
+    Ok(Some(seen(&checkpoint)))
+}
+
+/// Whether the tree of `now` begins with that of `earlier`, by its tiles. `None` when they can't be had.
+async fn extends(trail: &Trail<'_>, shard: &str, earlier: &Seen, now: &Seen) -> Option<bool> {
+    if earlier.size == 0 || earlier.size == now.size {
+        return Some(earlier.size == 0 || earlier.root == now.root);
+    }
+    let mut tiles = TileSet::new();
+    for tile in consistency_tiles(earlier.size, now.size) {
+        let mut found = None;
+        // A partial tile may be gone when the full one is there.
+        for path in [tile, tile.full()] {
+            if let Some(bytes) = trail.object(&format!("{shard}/{path}")).await.ok()? {
+                found = Some((path, bytes));
+                break;
+            }
+        }
+        let (path, bytes) = found?;
+        // Bytes that are no tile prove nothing, and that is no proof of a rewrite either: `audit verify` names the file.
+        tiles.insert(path, &bytes).ok()?;
+    }
+    let proof = consistency_proof(earlier.size, now.size, &tiles).ok()?;
+    let checked =
+        tlog::verify_consistency(earlier.size, now.size, &proof, &earlier.root, &now.root);
+    Some(checked.is_ok())
+}
+
+/// The checkpoint that a receipt proves its entry against.
+fn proven(receipt: &AuditReceipt, operation: Option<&str>) -> Result<Seen, Error> {
+    let wrong = |why: String| {
+        let message = format!("the server's proof that this is in its audit trail is wrong: {why}");
+        Error::trail(TrailFault::BadProof, message)
+    };
+    let checkpoint = opened(&receipt.checkpoint, &receipt.vkey)?;
+    let proof: Vec<Hash> = receipt
+        .proof
+        .iter()
+        .map(|hash| hash.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong("it has a hash that is none".into()))?;
+    let leaf = tlog::leaf_hash(receipt.entry.as_bytes());
+    tlog::verify_inclusion(
+        receipt.leaf_index,
+        checkpoint.size,
+        &leaf,
+        &proof,
+        &checkpoint.root,
+    )
+    .map_err(|error| wrong(error.to_string()))?;
+    // A proof about something else proves nothing about this.
+    if let Some(operation) = operation {
+        let entry: Value = serde_json::from_str(&receipt.entry).unwrap_or_default();
+        if entry["operation"] != operation {
+            return Err(wrong(format!("it is not about operation {operation}")));
+        }
+    }
+    Ok(seen(&checkpoint))
+}
+
+fn opened(note: &str, vkey: &str) -> Result<Checkpoint, Error> {
+    let wrong = |error: tlog::NoteError| {
+        let message = format!("the checkpoint of the audit trail is wrong: {error}");
+        Error::trail(TrailFault::BadProof, message)
+    };
+    let key: VerifierKey = vkey.parse().map_err(wrong)?;
+    Checkpoint::open(note, &key).map_err(wrong)
+}
+
+fn seen(checkpoint: &Checkpoint) -> Seen {
+    Seen {
+        size: checkpoint.size,
+        root: checkpoint.root,
+        at: super::rfc3339(now()),
+    }
+}
