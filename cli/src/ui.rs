@@ -144,12 +144,7 @@ impl Ui {
         let said = match protected {
             Some(Place { name, .. }) => {
                 let prompt = format!("{question}\n{name} is protected: type its name to go ahead");
-                dialoguer::Input::<String>::new()
-                    .with_prompt(prompt)
-                    .allow_empty(true)
-                    .report(false)
-                    .interact_text_on(&Term::stderr())
-                    .map(|typed| typed == name)
+                typed(&prompt, &name)
             }
             None => dialoguer::Confirm::new()
                 .with_prompt(question)
@@ -158,6 +153,10 @@ impl Ui {
                 .interact_on_opt(&Term::stderr())
                 .map(|answer| answer == Some(true)),
         };
+        self.answered(said)
+    }
+
+    fn answered(&self, said: dialoguer::Result<bool>) -> Result<(), Error> {
         match said {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Declined),
@@ -181,37 +180,30 @@ impl Ui {
         let _ = write_all(&mut io::stderr(), &render::remark(false, text, self.err));
     }
 
-    /// Asks for `word` to be typed, which nobody does in passing; `--yes` types it.
+    /// Asks for `word` to be typed, which nobody does in passing. What `--yes` and `--confirm` answer, they answer here too; a
+    /// protected context wants its own name first.
     pub(crate) fn confirm_typed(&self, question: &str, word: &str) -> Result<(), Error> {
-        if !self.will_ask() {
-            return self.confirm(question);
-        }
-        let prompt = format!(
-            "{}\ntype {} to go ahead",
-            render::clean(question),
-            render::clean(word)
+        let protected = matches!(
+            *self.place.borrow(),
+            Some(Place {
+                protected: true,
+                ..
+            })
         );
-        let typed = dialoguer::Input::<String>::new()
-            .with_prompt(prompt)
-            .allow_empty(true)
-            .report(false)
-            .interact_text_on(&Term::stderr());
-        match typed {
-            Ok(typed) if typed == word => Ok(()),
-            Ok(_) => Err(Error::Declined),
-            Err(dialoguer::Error::IO(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                Err(self.interrupted())
-            }
-            Err(dialoguer::Error::IO(source)) => Err(Error::Read {
-                what: "the terminal".into(),
-                source,
-            }),
+        if !self.will_ask() || protected {
+            self.confirm(question)?;
         }
+        if !self.will_ask() {
+            return Ok(());
+        }
+        let prompt = format!("{question}\ntype {word} to go ahead");
+        self.answered(typed(&render::clean(&prompt), word))
     }
 
-    /// Asks a person what only a person can answer: `None` when nobody is there. `--yes` does not answer it.
+    /// Asks a person what only a person can answer: `None` when nobody is there. `--yes` and `--confirm` do
+    /// not answer it.
     pub(crate) fn ask(&self, question: &str) -> Result<Option<bool>, Error> {
-        if !self.can_ask || self.manner.yes {
+        if !self.can_ask || self.manner.yes || self.manner.confirm.is_some() {
             return Ok(None);
         }
         match self.confirm(question) {
@@ -274,6 +266,16 @@ impl Ui {
             None => ExitCode::from(exit::DONE),
         }
     }
+}
+
+/// Whether the word was typed.
+fn typed(prompt: &str, word: &str) -> dialoguer::Result<bool> {
+    dialoguer::Input::<String>::new()
+        .with_prompt(prompt)
+        .allow_empty(true)
+        .report(false)
+        .interact_text_on(&Term::stderr())
+        .map(|typed| typed == word)
 }
 
 impl Phase {

@@ -220,11 +220,6 @@ impl Admin {
         self.get(&path, deadline).await
     }
 
-    /// `GET whoami`.
-    pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
-        self.get("whoami", deadline).await
-    }
-
     /// `GET tokens`.
     pub(crate) async fn tokens(&self, deadline: Deadline) -> Result<Tokens, Error> {
         self.get("tokens", deadline).await

@@ -57,6 +57,8 @@ async fn list(session: &Session<'_>, limit: u16, before: Option<u64>) -> Result<
 
 impl Present for AuditList {
     const KIND: &'static str = "AuditList";
+    const LIST: Option<&'static str> = Some("entries");
+    const NAME: &'static str = "/index";
 
     fn page(&self) -> Page {
         let rows = self.entries.iter().map(|entry| {

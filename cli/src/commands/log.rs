@@ -82,6 +82,8 @@ async fn list(session: &Session<'_>) -> Result<Outcome, Error> {
 
 impl Present for LogList {
     const KIND: &'static str = "LogList";
+    const LIST: Option<&'static str> = Some("logs");
+    const NAME: &'static str = "/log";
 
     fn page(&self) -> Page {
         let rows = self.logs.iter().map(|log| {

@@ -246,11 +246,3 @@ fn wire_difference(difference: ::config::Difference) -> Difference {
         after: difference.after,
     }
 }
-
-/// For commands that are not there yet.
-fn later(what: &str) -> Error {
-    Error::Usage {
-        message: format!("`{what}` is not in this version yet"),
-        hint: "`logctl --help` lists the commands".into(),
-    }
-}

@@ -175,6 +175,8 @@ impl Made {
 
 impl Present for Made {
     const KIND: &'static str = "NewToken";
+    // Whoever asks for one word gets the one that is never shown again.
+    const NAME: &'static str = "/secret";
 
     fn page(&self) -> Page {
         match (&self.secret, &self.file) {
@@ -201,6 +203,8 @@ async fn list(session: &Session<'_>) -> Result<Outcome, Error> {
 
 impl Present for TokenList {
     const KIND: &'static str = "TokenList";
+    const LIST: Option<&'static str> = Some("tokens");
+    const NAME: &'static str = "/name";
 
     fn page(&self) -> Page {
         let rows = self.tokens.iter().map(|token| {
@@ -253,6 +257,7 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
 
 impl Present for TokenRevoked {
     const KIND: &'static str = "TokenRevoked";
+    const NAME: &'static str = "/name";
 
     fn page(&self) -> Page {
         Page::new().text(format!("token {} is revoked", self.name))

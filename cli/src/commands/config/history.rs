@@ -33,13 +33,14 @@ impl Present for ConfigHistory {
                 Cell::number(Some(item.at_index)),
                 Cell::maybe(item.actor.as_deref()),
                 item.summary.as_str().into(),
+                Cell::maybe(item.etag.as_deref()),
             ]
         });
-        let header = vec!["GENERATION", "TIME", "AT INDEX", "BY", "WHAT"];
+        let header = vec!["GENERATION", "TIME", "AT INDEX", "BY", "WHAT", "ETAG"];
         Page::new().with(Block::Table {
             header,
             rows: rows.collect(),
-            spare: 0,
+            spare: 1,
         })
     }
 }

@@ -100,6 +100,7 @@ fn is_plan(path: &Path) -> bool {
 
 impl Present for Planned {
     const KIND: &'static str = "PlanFile";
+    const NAME: &'static str = "/file";
 
     fn page(&self) -> Page {
         let page = if self.differences.is_empty() {

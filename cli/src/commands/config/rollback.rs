@@ -1,10 +1,17 @@
-//! `logctl config rollback`.
+//! `logctl config rollback [GENERATION]`: the settings of an earlier generation, as one more change on top of what runs.
+//!
+//! Shards never go back: what was written into them stays, and clients have seen their checkpoints. So a roll-back is a document with
+//! the settings of then and the shards of now, and says which shards those are.
 
 use std::time::Duration;
 
-use crate::commands::Session;
+use config::{LogConfig, diff, rolled_back};
+
+use crate::client::Write;
+use crate::commands::change::{self, Plan};
+use crate::commands::{Session, differences, wire_difference};
 use crate::error::Error;
-use crate::report::Outcome;
+use crate::report::{Outcome, Page};
 
 pub(in crate::commands) async fn run(
     session: &Session<'_>,
@@ -12,6 +19,62 @@ pub(in crate::commands) async fn run(
     dry_run: bool,
     confirm_within: Option<Duration>,
 ) -> Result<Outcome, Error> {
-    let _ = (session, (generation, dry_run, confirm_within));
-    Err(crate::commands::later("config rollback"))
+    let server = session.server()?;
+    let log = server.log().await?;
+    let running = server.admin.config(&log, server.deadline).await?;
+    let now = running.config.generation.unwrap_or(0);
+    let to = match generation {
+        Some(to) => to,
+        None => now
+            .checked_sub(1)
+            .filter(|to| *to > 0)
+            .ok_or_else(|| Error::Usage {
+                message: format!("there is nothing before generation {now} of {log}"),
+                hint: "`logctl config history` lists the generations".into(),
+            })?,
+    };
+    if to > now {
+        return Err(Error::Usage {
+            message: format!("generation {to} of {log} does not exist yet; generation {now} runs"),
+            hint: "`logctl config history` lists the generations".into(),
+        });
+    }
+    let earlier = server.admin.config_at(&log, to, server.deadline).await?;
+    let next = rolled_back(&running.config, &earlier.config);
+    if let Some(page) = kept(&earlier.config, &running.config, to) {
+        session.ui.show(&page);
+    }
+    let plan = Plan {
+        question: format!("bring back the settings of generation {to} to {log}?"),
+        write: Write::Configure {
+            document: Box::new(next),
+            confirm_within,
+        },
+        base: Some(running.etag),
+        typed: None,
+        preview: true,
+        dry_run,
+        log,
+    };
+    change::carry_out(session, &server, plan).await
+}
+
+/// The shards that differ between then and now, which stay as they are.
+fn kept(earlier: &LogConfig, running: &LogConfig, to: u64) -> Option<Page> {
+    let mut then = rolled_back(running, earlier);
+    then.shards = earlier.shards.clone();
+    let shards: Vec<_> = diff(&then, &rolled_back(running, earlier))
+        .into_iter()
+        .map(wire_difference)
+        .collect();
+    if shards.is_empty() {
+        return None;
+    }
+    Some(
+        Page::new()
+            .text(format!(
+                "shards never go back; these changed since generation {to} and stay as they are:"
+            ))
+            .with(differences(&shards)),
+    )
 }
