@@ -162,21 +162,8 @@ pub(crate) enum Error {
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
     /// The base of a plan is no longer what runs.
-    #[error("{subject} was made from {base}, and now {current} runs{}", by(changed_by.as_deref(), changed_at.as_deref()))]
-    Stale {
-        /// The plan's file.
-        subject: String,
-        /// The entity tag that it was made from.
-        base: String,
-        /// The one that runs.
-        current: String,
-        /// Who changed it last.
-        changed_by: Option<String>,
-        /// When, RFC 3339.
-        changed_at: Option<String>,
-        /// What moved, and what the plan would change.
-        moved: Vec<Moved>,
-    },
+    #[error("{0}")]
+    Stale(Box<Stale>),
     /// It was made on probation, and nobody confirmed it.
     #[error("rolled back: nobody confirmed operation {} in time, so what ran before it runs again", operation.id)]
     RolledBack {
@@ -252,6 +239,45 @@ pub(crate) enum Error {
     Bug(String),
 }
 
+/// A plan whose base moved.
+#[derive(Debug)]
+pub(crate) struct Stale {
+    /// The plan's file.
+    pub(crate) subject: String,
+    /// The entity tag that it was made from.
+    pub(crate) base: String,
+    /// The one that runs.
+    pub(crate) current: String,
+    /// Who changed it last.
+    pub(crate) changed_by: Option<String>,
+    /// When, RFC 3339.
+    pub(crate) changed_at: Option<String>,
+    /// What moved, and what the plan would change.
+    pub(crate) moved: Vec<Moved>,
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            subject,
+            base,
+            current,
+            ..
+        } = self;
+        write!(f, "{subject} was made from {base}, and now {current} runs")?;
+        if self.changed_by.is_some() || self.changed_at.is_some() {
+            f.write_str(", changed")?;
+        }
+        if let Some(who) = &self.changed_by {
+            write!(f, " by {who}")?;
+        }
+        match &self.changed_at {
+            Some(when) => write!(f, " at {when}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What can be wrong with an audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TrailFault {
@@ -272,18 +298,6 @@ impl Error {
             fault,
             message,
             evidence: None,
-        }
-    }
-}
-
-/// `, changed by uid:0 at …`.
-fn by(who: Option<&str>, when: Option<&str>) -> String {
-    match (who, when) {
-        (None, None) => String::new(),
-        (who, when) => {
-            let who = who.map(|who| format!(" by {who}")).unwrap_or_default();
-            let when = when.map(|when| format!(" at {when}")).unwrap_or_default();
-            format!(", changed{who}{when}")
         }
     }
 }

@@ -144,7 +144,7 @@ pub(crate) fn row(error: &Error) -> Row {
         ),
         Error::Invalid { .. } => Row::new(REFUSED, codes::INVALID, "correct the document and run the command again; nothing was changed"),
         Error::Problem(problem) => problem_row(problem),
-        Error::Stale { .. } => Row::new(
+        Error::Stale(_) => Row::new(
             CONFLICT,
             codes::STALE,
             "make the plan again from what runs now: `logctl config plan FILE -o plan.json`; nothing was changed",

@@ -78,8 +78,8 @@ pub(crate) fn error(error: &Error, look: Look) -> String {
                 }
             }
         }
-        Error::Stale { moved, .. } => {
-            let page = Page::new().with(crate::commands::moved(moved));
+        Error::Stale(stale) => {
+            let page = Page::new().with(crate::commands::moved(&stale.moved));
             for line in self::page(&page, look).lines() {
                 text.push_str(&format!("  {line}\n"));
             }

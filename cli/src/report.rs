@@ -292,19 +292,12 @@ fn error_json(error: &Error) -> Value {
             findings = json!(problem.findings);
             fields.insert("problem".into(), json!(problem));
         }
-        Error::Stale {
-            base,
-            current,
-            changed_by,
-            changed_at,
-            moved,
-            ..
-        } => {
-            fields.insert("baseEtag".into(), json!(base));
-            fields.insert("currentEtag".into(), json!(current));
-            fields.insert("changedBy".into(), json!(changed_by));
-            fields.insert("changedAt".into(), json!(changed_at));
-            fields.insert("moved".into(), json!(moved));
+        Error::Stale(stale) => {
+            fields.insert("baseEtag".into(), json!(stale.base));
+            fields.insert("currentEtag".into(), json!(stale.current));
+            fields.insert("changedBy".into(), json!(stale.changed_by));
+            fields.insert("changedAt".into(), json!(stale.changed_at));
+            fields.insert("moved".into(), json!(stale.moved));
         }
         Error::Trail {
             evidence: Some(evidence),

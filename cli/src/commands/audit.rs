@@ -313,25 +313,18 @@ fn keys(list: &[u8]) -> HashMap<String, String> {
         .collect()
 }
 
-/// For an endpoint that does not list the shards of its trail: those that it gave proofs of.
+/// For an endpoint that does not list the shards of its trail: the one that it gave proofs of.
 fn stand_in(pins: &Pins) -> Result<Vec<u8>, Error> {
-    if pins.shards.is_empty() {
+    let [pins] = pins.shards.as_slice() else {
         return Err(Error::Foreign {
             address: pins.endpoint.clone(),
-            cause: "it does not list the shards of its audit trail, and none is pinned".into(),
+            cause: "it does not list the shards of its audit trail".into(),
         });
-    }
-    let shards: Vec<Value> = pins
-        .shards
-        .iter()
-        .zip(1..)
-        .map(|(pins, id)| {
-            // The name of a key is the origin of what it signs.
-            let origin = pins.vkey.split('+').next();
-            json!({ "name": pins.shard, "state": "active", "treeId": id, "origin": origin, "vkey": pins.vkey })
-        })
-        .collect();
-    serde_json::to_vec(&shards).map_err(|error| Error::Bug(error.to_string()))
+    };
+    // The name of a key is the origin of what it signs.
+    let origin = pins.vkey.split('+').next();
+    let list = json!([{ "name": pins.shard, "state": "active", "treeId": "1", "origin": origin, "vkey": pins.vkey, "startIndex": 0 }]);
+    serde_json::to_vec(&list).map_err(|error| Error::Bug(error.to_string()))
 }
 
 impl Present for AuditVerified {
@@ -358,7 +351,7 @@ impl Present for AuditVerified {
                 format!("contains the {} entries seen on {}", pin.size, pin.seen)
             } else {
                 format!(
-                    "does not contain the {} entries seen on {}",
+                    "not shown to contain the {} entries seen on {}",
                     pin.size, pin.seen
                 )
             });

@@ -67,10 +67,11 @@ pub(super) async fn carry_out(
         if operation.state == OperationState::Unchanged || dry_run {
             return report(session, server, server.deadline, operation, dry_run).await;
         }
-        let page = Page::new().text(format!("{log}: {}", would(&operation)));
-        session
-            .ui
-            .show(&page.with(differences(&operation.differences)));
+        let mut page = Page::new().text(format!("{log}: {}", would(&operation)));
+        if !operation.differences.is_empty() {
+            page = page.with(differences(&operation.differences));
+        }
+        session.ui.show(&page);
     }
     match typed {
         Some(word) => session.ui.confirm_typed(&question, &word)?,
@@ -385,7 +386,11 @@ impl Present for Changed {
                 "{log}: {} (dry run, nothing was changed)",
                 would(operation)
             ));
-            return page.with(table);
+            return if operation.differences.is_empty() {
+                page
+            } else {
+                page.with(table)
+            };
         }
         let index = operation
             .at_index

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
+    /// Different for each connection.
+    pub(crate) connection: u64,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Value,
 }
@@ -28,6 +31,8 @@ pub(crate) enum Answer {
     Problem(u16, Value),
     /// A file of a log.
     File(Vec<u8>),
+    /// Server-sent events, and the end of the connection.
+    Events(Vec<Value>),
     /// Something that is no admin endpoint.
     Html(u16),
     /// The connection closes without an answer.
@@ -125,10 +130,14 @@ impl Fake {
     }
 
     fn spawn(self, stream: impl Stream) {
-        std::thread::spawn(move || while self.serve(stream.twin(), stream.twin()).is_some() {});
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        std::thread::spawn(
+            move || while self.serve(number, stream.twin(), stream.twin()).is_some() {},
+        );
     }
 
-    fn serve(&self, input: impl Read, mut output: impl Write) -> Option<()> {
+    fn serve(&self, connection: u64, input: impl Read, mut output: impl Write) -> Option<()> {
         let mut input = BufReader::new(input);
         let mut line = String::new();
         input.read_line(&mut line).ok()?;
@@ -154,6 +163,7 @@ impl Fake {
         self.asked.0.lock().unwrap().push(Asked {
             method: method.to_owned(),
             path,
+            connection,
             headers,
             body,
         });
@@ -167,6 +177,13 @@ impl Fake {
                 "application/problem+json",
                 body.to_string().into_bytes(),
             ),
+            Answer::Events(events) => {
+                let body: String = events
+                    .iter()
+                    .map(|event| format!("event: operation\ndata: {event}\n\n"))
+                    .collect();
+                (200, "text/event-stream", body.into_bytes())
+            }
             Answer::File(bytes) => (200, "application/octet-stream", bytes),
             Answer::Html(status) => (status, "text/html", "<h1>hello</h1>".into()),
             Answer::HangUp => return None,
@@ -250,8 +267,12 @@ fn happy() -> Script {
     says("GET /logs", json!({ "logs": [status("dev")] }));
     says("GET /logs/dev", status("dev"));
     says(
+        "GET /whoami",
+        json!({ "actor": "uid:0", "permissions": ["*:*:*"] }),
+    );
+    says(
         "GET /logs/dev/config",
-        json!({ "etag": "g7-1a2b3c4d", "config": running() }),
+        json!({ "etag": running().etag(7), "config": running() }),
     );
     says(
         "GET /logs/dev/history",

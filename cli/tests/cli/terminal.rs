@@ -139,3 +139,55 @@ fn no_input_never_asks() {
     let (code, screen) = typed(&bench, "shard freeze --no-input", "");
     assert_eq!(code, Some(2), "{screen}");
 }
+
+#[test]
+fn a_change_on_probation_is_confirmed_over_a_new_connection() {
+    let (bench, fake) = Bench::served();
+    bench.write("next.yaml", &crate::fake::running().to_yaml());
+    let id = crate::fake::OPERATION;
+    let mut kept = crate::fake::operation("configure", "unconfirmed", [7, 8]);
+    kept["confirmBy"] = "2026-11-21T08:10:00Z".into();
+    let answer = |value: &serde_json::Value| [crate::fake::Answer::Json(200, value.clone())];
+    fake.says("PUT /logs/dev/config?confirmWithin=10m", answer(&kept));
+    let mut planned = kept.clone();
+    planned["state"] = "planned".into();
+    fake.says(
+        "PUT /logs/dev/config?dryRun=true&confirmWithin=10m",
+        answer(&planned),
+    );
+    let mut done = kept.clone();
+    done["state"] = "done".into();
+    fake.says(&format!("POST /operations/{id}/confirm"), answer(&done));
+    let line = "shard --use-config next.yaml --confirm-within 10m";
+    let (code, screen) = typed(&bench, line, "y\ry\r");
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("Keep this change?"), "{screen}");
+    let (put, confirm) = (fake.asked("PUT").pop().unwrap(), &fake.asked("POST")[0]);
+    assert_ne!(put.connection, confirm.connection);
+    // No is not taken back at once: the time runs on.
+    let (code, screen) = typed(&bench, line, "y\rn\r");
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(fake.asked("POST").len(), 1);
+    // Ctrl-C says how to keep it.
+    let (code, screen) = typed(&bench, line, "y\r\u{3}");
+    assert_eq!(code, Some(130), "{screen}");
+    assert!(
+        screen.contains(&format!("logctl op confirm {id}")),
+        "{screen}"
+    );
+}
+
+#[test]
+fn deleting_a_log_wants_its_name() {
+    let (bench, fake) = Bench::served();
+    let done = crate::fake::operation("delete", "done", [7, 7]);
+    fake.says("DELETE /logs/dev", [crate::fake::Answer::Json(200, done)]);
+    for keys in ["y\r", "de\r", "\r"] {
+        let (code, screen) = typed(&bench, "log delete dev", keys);
+        assert_eq!(code, Some(130), "{screen}");
+    }
+    assert_eq!(fake.asked("DELETE").len(), 0);
+    let (code, screen) = typed(&bench, "log delete dev", "dev\r");
+    assert_eq!(code, Some(0), "{screen}");
+    assert_eq!(fake.asked("DELETE").len(), 1);
+}

@@ -8,7 +8,7 @@ use config::{MAX_PLAN_BYTES, Plan, three_way};
 use crate::client::Write;
 use crate::commands::document::{read_bytes, wire_finding};
 use crate::commands::{Server, Session, change};
-use crate::error::Error;
+use crate::error::{Error, Stale};
 use crate::report::Outcome;
 use crate::request::File;
 
@@ -68,12 +68,12 @@ async fn stale(
         .admin
         .config(plan.log.as_str(), session.deadline())
         .await?;
-    Ok(Error::Stale {
+    Ok(Error::Stale(Box::new(Stale {
         subject,
         base: plan.base.etag.clone(),
         current: running.etag,
         changed_by: problem.changed_by,
         changed_at: problem.changed_at,
         moved: three_way(&plan.base.config, &plan.next.config, &running.config),
-    })
+    })))
 }

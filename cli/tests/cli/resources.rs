@@ -1,0 +1,287 @@
+//! Logs, tokens, and lists of shards from elsewhere.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::fake::{Answer, Fake, operation, problem, problem_with, running};
+use crate::runner::Bench;
+
+#[test]
+fn logs() {
+    let (bench, fake) = Bench::served();
+    bench.write("first.yaml", &running().stripped().to_yaml());
+    for (request, action) in [
+        ("POST /logs", "create"),
+        ("DELETE /logs/dev", "delete"),
+        ("POST /logs/dev/undelete", "undelete"),
+    ] {
+        let mut done = operation(action, "done", [0, 1]);
+        done["differences"] = json!([]);
+        fake.says(request, [Answer::Json(200, done.clone())]);
+        done["state"] = json!("planned");
+        fake.says(&format!("{request}?dryRun=true"), [Answer::Json(200, done)]);
+    }
+    let mut shown = String::new();
+    for line in [
+        "log list",
+        "log create first.yaml --dry-run",
+        "log create first.yaml --yes",
+        "log delete dev --yes",
+        "log undelete dev --yes",
+        "log create first.yaml",
+        "log delete dev",
+        "log delete ../dev --yes",
+    ] {
+        shown.push_str(&bench.run(line).shown());
+        shown.push_str("\n=====\n");
+    }
+    insta::assert_snapshot!("logs", shown);
+    assert_eq!(bench.run("log list -o json").json()["kind"], "LogList");
+    let post = &fake.asked("POST")[1];
+    assert_eq!(
+        post.body["config"],
+        serde_json::to_value(running().stripped()).unwrap()
+    );
+    assert_eq!(post.headers["idempotency-key"].len(), 32);
+    assert_eq!(fake.asked("DELETE").len(), 1);
+}
+
+#[test]
+fn a_refused_log_is_refused_where_it_is_written() {
+    let (bench, fake) = Bench::served();
+    bench.write("first.yaml", &running().stripped().to_yaml());
+    let findings = json!({ "findings": [{ "code": "origin-taken", "message": "another log has this origin", "pointer": "/config/origin" }] });
+    fake.says(
+        "POST /logs?dryRun=true",
+        [problem_with(422, "invalid", "1 finding", findings)],
+    );
+    let ran = bench.run("log create first.yaml --yes");
+    assert_eq!(ran.code, Some(6), "{}", ran.shown());
+    insta::assert_snapshot!("log_refused", ran.shown());
+}
+
+const SECRET: &str = "lct_5up3r53cr3t";
+
+fn token(name: &str) -> Value {
+    json!({ "name": name, "scopes": ["shard:rotate:dev"], "expiresAt": "2026-12-21T08:00:00Z", "createdBy": "uid:0",
+        "createdAt": "2026-11-21T08:00:00Z", "revocable": true })
+}
+
+fn tokens() -> (Bench, Fake) {
+    let (bench, fake) = Bench::served();
+    fake.says(
+        "POST /tokens",
+        [Answer::Json(
+            200,
+            json!({ "secret": SECRET, "token": token("ci") }),
+        )],
+    );
+    let by_hand = json!({ "name": "admin", "scopes": ["*:*:*"], "expiresAt": "2027-01-01T00:00:00Z", "revocable": false });
+    fake.says(
+        "GET /tokens",
+        [Answer::Json(
+            200,
+            json!({ "tokens": [by_hand, token("ci")] }),
+        )],
+    );
+    fake.says(
+        "DELETE /tokens/ci",
+        [Answer::Json(200, json!({ "name": "ci" }))],
+    );
+    (bench, fake)
+}
+
+#[test]
+fn a_token_is_shown_once_or_goes_to_a_private_file() {
+    let (bench, fake) = tokens();
+    let line = "token create ci --scope shard:rotate:dev,log:read:dev --scope shard:plan:dev --expires 7d --yes";
+    let printed = bench.run(line);
+    assert_eq!(printed.out, format!("{SECRET}\n"), "alone, for a variable");
+    assert!(!printed.err.contains(SECRET));
+    insta::assert_snapshot!("token", printed.shown());
+    let request = &fake.asked("POST")[0];
+    assert_eq!(
+        request.body,
+        json!({ "name": "ci", "scopes": ["shard:rotate:dev", "log:read:dev", "shard:plan:dev"], "lifetimeSeconds": 7 * 86400 })
+    );
+    let json = bench.run(&format!("{line} -o json"));
+    assert_eq!(json.json()["secret"], SECRET);
+    assert_eq!(json.json()["kind"], "NewToken");
+    assert!(!json.err.contains(SECRET));
+
+    let kept = bench.run(&format!("{line} --out ci.token -o json"));
+    assert!(
+        !kept.out.contains(SECRET) && !kept.err.contains(SECRET),
+        "{}",
+        kept.shown()
+    );
+    assert_eq!(kept.json()["file"], "ci.token");
+    assert_eq!(bench.read("ci.token"), format!("{SECRET}\n"));
+    let mode = std::fs::metadata(bench.path("ci.token"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // What stands there is not lost, and no token is made in vain.
+    let posts = fake.asked("POST").len();
+    let again = bench.run(&format!("{line} --out ci.token"));
+    assert_eq!(again.code, Some(2), "{}", again.shown());
+    let nowhere = bench.run(&format!("{line} --out nowhere/ci.token"));
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.shown());
+    assert_eq!(fake.asked("POST").len(), posts);
+}
+
+#[test]
+fn a_token_that_was_not_made_leaves_no_file() {
+    let (bench, fake) = tokens();
+    let line = "token create ci --scope shard:rotate:dev --yes --out ci.token";
+    for (answer, code) in [
+        (problem(409, "conflict", "there is a token ci already"), 5),
+        (
+            problem(
+                403,
+                "forbidden",
+                "you do not have shard:rotate:dev yourself",
+            ),
+            4,
+        ),
+        (
+            Answer::Json(
+                200,
+                json!({ "secret": format!("{SECRET}\u{1b}[2J"), "token": token("ci") }),
+            ),
+            11,
+        ),
+        (
+            Answer::Json(200, json!({ "secret": [SECRET], "token": token("ci") })),
+            8,
+        ),
+    ] {
+        fake.says("POST /tokens", [answer]);
+        let ran = bench.run(&format!("{line} --timeout 200ms"));
+        assert_eq!(ran.code, Some(code), "{}", ran.shown());
+        assert!(!ran.shown().contains(SECRET), "{}", ran.shown());
+        assert!(!bench.path("ci.token").exists());
+    }
+}
+
+#[test]
+fn listing_and_revoking_tokens() {
+    let (bench, fake) = tokens();
+    let mut shown = String::new();
+    for line in [
+        "token list",
+        "token revoke ci --yes",
+        "token revoke ci",
+        "token create ci --scope shard:rotate:dev",
+        "token create ci",
+        "token create CI --scope shard:rotate:dev --yes",
+        "token create ci --scope a:b:c --expires 10s",
+        "token create ci --scope a:b:c --expires 366d",
+        "token revoke ../logs --yes",
+        "token revoke other --yes",
+    ] {
+        shown.push_str(&bench.run(line).shown());
+        shown.push_str("\n=====\n");
+    }
+    insta::assert_snapshot!("tokens", shown);
+    assert_eq!(
+        bench.run("token list -o json").json()["tokens"][1]["name"],
+        "ci"
+    );
+    assert_eq!(bench.run("token list -o name").out, "admin\nci\n");
+    assert_eq!(fake.asked("POST").len(), 0);
+}
+
+const LIST: &str = "- treeID: 3904496407287907110
+  treeLength: 100
+  encodedPublicKey: LS0tLS1C
+- treeID: 2605736670972794746
+  treeLength: 23
+  grpcEndpoint: {Address: trillian, Port: 8090}
+";
+
+#[test]
+fn shards_from_rekor_and_back() {
+    let bench = Bench::new();
+    bench.write("sharding.yaml", LIST);
+    let line = "shard --create-config first.yaml --from rekor:sharding.yaml --log dev --origin log.example.org/dev";
+    let ran = bench.run(line);
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    insta::assert_snapshot!("from_rekor", ran.shown());
+    let first = config::parse(&bench.read("first.yaml")).unwrap();
+    let places: Vec<_> = first
+        .shards
+        .iter()
+        .map(|shard| (shard.tree_id.as_deref(), shard.start_index, shard.length))
+        .collect();
+    assert_eq!(places[0], (Some("3904496407287907110"), Some(0), Some(100)));
+    assert_eq!(
+        places[1],
+        (Some("2605736670972794746"), Some(100), Some(23))
+    );
+    assert_eq!(first.shards[2].state, config::ShardState::Active);
+
+    let (served, fake) = Bench::served();
+    let answer = json!({ "etag": first.etag(1), "config": first });
+    fake.says("GET /logs/dev/config", [Answer::Json(200, answer)]);
+    let exported = served.run("shard export --format rekor");
+    insta::assert_snapshot!("to_rekor", exported.shown());
+    assert_eq!(
+        config::read_rekor(&exported.out).unwrap().shards,
+        first.shards[..2]
+    );
+    let json = served.run("shard export --format rekor -o json").json();
+    assert_eq!(json["kind"], "RekorShards");
+    assert!(
+        json["shardingConfig"]
+            .as_str()
+            .unwrap()
+            .contains("treeLength: 23")
+    );
+}
+
+#[test]
+fn a_list_from_an_address() {
+    let bench = Bench::new();
+    let (fake, port) = Fake::on_loopback();
+    fake.says("GET /sharding.yaml", [Answer::File(LIST.into())]);
+    let from = |path: &str| {
+        bench.run(&format!(
+            "shard --create-config - --log dev --from rekor:http://127.0.0.1:{port}/{path}"
+        ))
+    };
+    let ran = from("sharding.yaml");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    assert!(
+        ran.err.contains("sharding.yaml:3:3: `encodedPublicKey`"),
+        "{}",
+        ran.shown()
+    );
+    assert_eq!(config::parse(&ran.out).unwrap().shards.len(), 3);
+    assert_eq!(from("missing").code, Some(11));
+}
+
+#[test]
+fn what_rekor_would_not_read() {
+    let bench = Bench::new();
+    bench.write("bad.yaml", "- treeID: 1\n- treeID: 1\n- treeLenght: 3\n");
+    let mut shown = String::new();
+    for line in [
+        "shard --create-config a.yaml --log dev --from rekor:bad.yaml",
+        "shard --create-config a.yaml --log dev --from rekor:missing.yaml",
+        "shard --create-config a.yaml --log dev --from trillian:bad.yaml",
+        "shard --create-config a.yaml --log dev --from rekor:",
+        "shard --create-config a.yaml --from rekor:bad.yaml",
+        "shard --use-config a.yaml --from rekor:bad.yaml",
+        "shard export",
+        "shard export --format trillian",
+    ] {
+        let ran = bench.run(line);
+        assert!(matches!(ran.code, Some(2 | 6)), "{}", ran.shown());
+        shown.push_str(&ran.shown());
+        shown.push_str("\n=====\n");
+    }
+    insta::assert_snapshot!("no_rekor", shown);
+}
