@@ -69,6 +69,14 @@ pub enum Error {
         "client certificates have roles, but no client CA is configured: nobody could show one"
     )]
     NoClientCa,
+    /// A rule for identity tokens makes no sense, or would let everybody in.
+    #[error("identity rule {name:?}: {problem}")]
+    IdentityRule {
+        /// The rule's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A non-loopback address without TLS.
     #[error("refusing to listen on {0} without TLS: it is not a loopback address")]
     Plaintext(SocketAddr),

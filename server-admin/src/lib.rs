@@ -92,7 +92,9 @@ mod socket;
 mod stamp;
 mod tls;
 
-pub use access::{Access, BadClientName, ClientCertificate, ClientName, Peer, Secret, issue};
+pub use access::{
+    Access, BadClientName, ClientCertificate, ClientName, IdentityRule, Peer, Secret, issue,
+};
 pub use error::Error;
 pub use etag::{BadBase, Base};
 pub use host::{Answer, AuditQuery, Caller, Change, Event, Host, HostError, Mode};

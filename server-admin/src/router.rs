@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use admin_api::routes::{Method, Name, ROUTES, Route};
-use admin_api::{BASE, Operation, codes};
+use admin_api::{BASE, Operation, Session, codes};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::access::{Access, Peer, Principal};
+use crate::access::{Access, Peer, Principal, sessions, tokens};
 use crate::host::{Change, Host, HostError, Mode};
 use crate::problem::{Refusal, panicked};
 use crate::resources::{audit, configs, logs, operations, server, shards};
@@ -38,20 +38,21 @@ pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> 
     });
     let at = |path: &str| format!("{BASE}{path}");
     let missing = || any(|| async { missing() });
-    let routes = ROUTES.iter().fold(Router::new(), |router, route| {
+    let (open, gated): (Vec<_>, Vec<_>) = ROUTES.iter().partition(|route| is_open(route.name));
+    let mount = |router: Router<Arc<App>>, route: &&Route| {
         router.route(&at(route.path), method_router(route))
-    });
-    routes
-        .method_not_allowed_fallback(|| async {
-            Refusal::new(codes::METHOD_NOT_ALLOWED, "not with this method")
-                .hint("see the Allow header")
-        })
+    };
+    let open = open.iter().fold(Router::new(), mount);
+    let gated = gated.iter().fold(Router::new(), mount);
+    gated
+        .method_not_allowed_fallback(wrong_method)
         // Catch-all routes, not a fallback: the router it is mounted in keeps its own.
         .route(BASE, missing())
         .route(&at("/"), missing())
         .route(&at("/{*rest}"), missing())
-        .with_state(app.clone())
-        .layer(middleware::from_fn_with_state(app, gate))
+        .layer(middleware::from_fn_with_state(app.clone(), gate))
+        .merge(open.method_not_allowed_fallback(wrong_method))
+        .with_state(app)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::map_response(harden))
 }
@@ -88,15 +89,20 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
         Name::ShowAuditObject => on(method, audit::object),
         Name::ShowOpenApi => on(method, server::openapi),
         Name::ShowSchema => on(method, server::schema),
-        Name::ListTokens | Name::CreateToken | Name::RevokeToken | Name::CreateSession => {
-            on(method, |_: Principal| async {
-                Refusal::new(
-                    codes::UNSUPPORTED,
-                    "tokens and sessions can't be managed here",
-                )
-            })
-        }
+        Name::ListTokens => on(method, tokens::list),
+        Name::CreateToken => on(method, tokens::create),
+        Name::RevokeToken => on(method, tokens::revoke),
+        Name::CreateSession => on(method, sessions::create),
     }
+}
+
+/// Whether a request stays outside the gate, because it authenticates its caller in a way of its own.
+fn is_open(route: Name) -> bool {
+    route == Name::CreateSession
+}
+
+async fn wrong_method() -> Refusal {
+    Refusal::new(codes::METHOD_NOT_ALLOWED, "not with this method").hint("see the Allow header")
 }
 
 pub(crate) fn missing() -> Refusal {
@@ -111,22 +117,25 @@ async fn gate(
     next: Next,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
-    if headers.contains_key(ORIGIN)
-        || headers
-            .keys()
-            .any(|name| name.as_str().starts_with("sec-fetch-"))
-    {
+    no_browser(headers)?;
+    let peer = request.extensions().get::<Peer>();
+    let principal = app.access.authenticate(&app.host, headers, peer).await?;
+    body::plain(headers)?;
+    request.extensions_mut().insert(principal);
+    Ok(next.run(request).await)
+}
+
+/// Refuses what only a browser sends.
+pub(crate) fn no_browser(headers: &HeaderMap) -> Result<(), Refusal> {
+    let fetch = |name: &HeaderName| name.as_str().starts_with("sec-fetch-");
+    if headers.contains_key(ORIGIN) || headers.keys().any(fetch) {
         return Err(Refusal::new(
             codes::BROWSER_REFUSED,
             "this endpoint does not talk to browsers",
         )
         .hint("use logctl, or a client that sends no Origin and no Sec-Fetch headers"));
     }
-    let peer = request.extensions().get::<Peer>();
-    let principal = app.access.authenticate(&app.host, headers, peer).await?;
-    body::plain(headers)?;
-    request.extensions_mut().insert(principal);
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// Answers are for the caller alone and of the type they name.
@@ -185,6 +194,15 @@ impl App {
             true => Ok(&*self.host),
             false => Err(forbidden(who, route, "*")),
         }
+    }
+
+    /// Exchanges an identity token for a session.
+    pub(crate) async fn exchange(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Session, Refusal> {
+        self.access.exchange(&self.host, headers, peer).await
     }
 
     /// Lets the host make or preview a change of a log.

@@ -298,6 +298,9 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
         let permissions = admin.permissions(&client.permissions);
         access = access.with_certificate(client.client.clone(), permissions);
     }
+    for rule in admin.identity_rules() {
+        access = access.with_identity(rule).map_err(admin_error)?;
+    }
     if let Some(tokens) = &admin.tokens {
         access = access.with_tokens(tokens).map_err(admin_error)?;
     }

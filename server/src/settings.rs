@@ -379,6 +379,13 @@ mod tests {
             assert!(!settings.admin.permissions(&client.permissions).is_empty());
         }
         assert_eq!(settings.admin.certificates.len(), 2);
+        let rules: Vec<_> = settings.admin.identity_rules().collect();
+        assert_eq!(rules.len(), 1);
+        assert!(rules[0].permissions.len() == 2 && rules[0].claims.len() == 3);
+        assert_eq!(
+            rules[0].issuer_ca.as_deref(),
+            Some(Path::new("/etc/logd/issuer-ca.pem"))
+        );
     }
 
     #[test]
@@ -457,6 +464,21 @@ mod tests {
                 "[[admin.certificates]]\nclient = 'spiffe://x/ci'\npermissions = []",
                 8,
                 "client_ca",
+            ),
+            (
+                "[[admin.identities]]\nname = 'x'\nissuer = 'https://example.org'\naudience = 'logd'\npermissions = ['*:read:*']",
+                8,
+                "pins no claim",
+            ),
+            (
+                "[[admin.identities]]\nname = 'x'\nissuer = 'https://example.org'\naudience = 'logd'\nclaims = {sub = 'x'}\npermissions = ['reader']",
+                13,
+                "no role named",
+            ),
+            (
+                "[[admin.identities]]\nname = 'x'\nissuer = 'http://example.org'\naudience = 'logd'\nclaims = {sub = 'x'}\npermissions = ['*:read:*']",
+                8,
+                "https://",
             ),
             (
                 "[admin]\ntls = {cert = 'c', key = 'k', client_ca = 'a'}",

@@ -20,7 +20,7 @@ const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(6);
 /// Sources remembered. Beyond them, new ones share one allowance.
 const MAX_SOURCES: usize = 1024;
-/// From the first failure of a source to the summary of the others.
+/// From the first failure of a source to the summary of the others, usually.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Sources with trail entries of their own in a window. Beyond them, new ones share one.
 const MAX_NOTED: usize = 64;
@@ -60,15 +60,31 @@ impl fmt::Display for Source {
 }
 
 /// The failures of late. The locks are held for a few map operations only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Failures {
+    /// From the first failure of a source to the summary of the others.
+    window: Duration,
     /// For each source, when all its failures will be forgotten.
     until: Mutex<HashMap<Source, Instant>>,
     /// For each source in the trail, how many failures its summary will tell of.
     noted: Mutex<HashMap<Source, u64>>,
 }
 
+impl Default for Failures {
+    fn default() -> Self {
+        Self::with_window(WINDOW)
+    }
+}
+
 impl Failures {
+    pub(crate) fn with_window(window: Duration) -> Self {
+        Self {
+            window,
+            until: Mutex::default(),
+            noted: Mutex::default(),
+        }
+    }
+
     /// Counts, logs and audits a failed login. When the source has used up its allowance: how long until it has one again.
     pub(crate) async fn failed(
         self: &Arc<Self>,
@@ -91,10 +107,10 @@ impl Failures {
             // Tasks of their own: a caller who hangs up must not keep his failure out of the trail.
             let first = tokio::spawn(first);
             tokio::spawn(async move {
-                tokio::time::sleep(WINDOW).await;
+                tokio::time::sleep(failures.window).await;
                 let more = failures.close(source);
                 if more > 0 {
-                    let seconds = WINDOW.as_secs();
+                    let seconds = failures.window.as_secs();
                     let detail = format!("{more} more failed logins within {seconds} s");
                     record(host, source, detail).await;
                 }

@@ -174,6 +174,19 @@ impl TokenFile {
         found.unwrap_or(Login::Unknown)
     }
 
+    /// All of them, without their hashes.
+    pub(super) fn list(&self) -> Vec<admin_api::Token> {
+        let show = |token: &Token| admin_api::Token {
+            name: token.name.to_string(),
+            scopes: token.scopes.iter().map(ToString::to_string).collect(),
+            expires_at: token.expires.to_string(),
+            created_by: None,
+            created_at: None,
+            revocable: false,
+        };
+        self.current().iter().map(show).collect()
+    }
+
     fn current(&self) -> Arc<[Token]> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = Stamp::of(&self.file).ok();

@@ -7,15 +7,19 @@
 
 mod failures;
 mod file;
+mod oidc;
 mod peer;
 mod principal;
 mod secret;
+pub(crate) mod sessions;
+pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use admin_api::codes;
+use admin_api::{Token, codes};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use jiff::Timestamp;
@@ -27,9 +31,11 @@ use crate::problem::Refusal;
 
 use failures::{Failures, Source};
 use file::{Login, TokenFile};
+use oidc::Identities;
 use secret::Kind;
 
 pub use file::issue;
+pub use oidc::IdentityRule;
 pub use peer::{BadClientName, ClientCertificate, ClientName, Peer};
 pub(crate) use principal::Principal;
 pub use secret::Secret;
@@ -41,6 +47,7 @@ pub struct Access {
     /// In the order in which they were named: the first that fits decides.
     clients: Vec<(ClientName, Arc<[Permission]>)>,
     file: Option<TokenFile>,
+    identities: Identities,
     failures: Arc<Failures>,
 }
 
@@ -139,9 +146,33 @@ impl Access {
         Ok(self)
     }
 
+    /// Who shows an identity token that fits this rule can exchange it for a session: `POST sessions`. Of several rules
+    /// that fit, the first that was given here decides.
+    ///
+    /// # Errors
+    /// [`Error::IdentityRule`] for a rule that makes no sense or would let everybody in; the authorities for the issuer's
+    /// HTTPS can't be read.
+    pub fn with_identity(mut self, rule: IdentityRule) -> Result<Self, Error> {
+        self.identities.add(rule)?;
+        Ok(self)
+    }
+
+    /// How long the audit trail waits, after the first failed login of a source, to tell of those that followed; a minute
+    /// unless this says otherwise.
+    #[must_use]
+    pub fn with_failure_window(mut self, window: Duration) -> Self {
+        self.failures = Arc::new(Failures::with_window(window));
+        self
+    }
+
     /// Whether callers over TCP can authenticate.
     pub(crate) fn authenticates_tcp(&self) -> bool {
-        self.file.is_some() || !self.clients.is_empty()
+        self.file.is_some() || !self.clients.is_empty() || !self.identities.is_empty()
+    }
+
+    /// The tokens of the token file, as `GET tokens` shows them.
+    fn filed(&self) -> Vec<Token> {
+        self.file.as_ref().map(TokenFile::list).unwrap_or_default()
     }
 
     /// Whether client certificates mean anything.
@@ -157,7 +188,7 @@ impl Access {
         peer: Option<&Peer>,
     ) -> Result<Principal, Refusal> {
         let found = match bearer(headers) {
-            Ok(Some(token)) => self.by_token(token).await,
+            Ok(Some(token)) => self.by_token(&**host, token).await,
             Ok(None) => self.by_connection(peer),
             Err(denial) => Err(denial),
         };
@@ -171,7 +202,7 @@ impl Access {
         }
     }
 
-    async fn by_token(&self, token: &str) -> Result<Known, Denial> {
+    async fn by_token(&self, host: &dyn Host, token: &str) -> Result<Known, Denial> {
         let unknown = || Denial::unknown("this token is not known here");
         match Kind::of(token) {
             Some(Kind::Filed) => {
@@ -184,7 +215,12 @@ impl Access {
                     Login::Unknown => Err(unknown()),
                 }
             }
-            Some(_) => Err(unknown()),
+            Some(Kind::Managed { name }) => self.by_managed(host, name, token).await,
+            Some(Kind::Session) => self.by_session(host, token).await,
+            None if token.split('.').count() == 3 => {
+                let hint = "an identity token is good for POST sessions only, which answers with a session";
+                Err(unknown().hint(hint))
+            }
             None => Err(unknown().hint("a token of this endpoint begins with logctl_")),
         }
     }
@@ -228,6 +264,16 @@ impl Access {
             (Ok(()), None) => Refusal::new(code, detail),
         }
     }
+}
+
+/// The row of the host's memory under just this key. A host without a memory has none.
+async fn recall(host: &dyn Host, key: &str) -> Result<Option<String>, HostError> {
+    let rows = match host.recall(key).await {
+        Err(HostError::Unsupported(_)) => Vec::new(),
+        rows => rows?,
+    };
+    let row = rows.into_iter().find(|(found, _)| found == key);
+    Ok(row.map(|(_, row)| row))
 }
 
 /// The bearer token of a request, if it brings one.

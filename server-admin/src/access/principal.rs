@@ -58,6 +58,10 @@ impl Principal {
             .iter()
             .any(|permission| permission.allows_everywhere(need))
     }
+    /// Whether one of his own permissions covers this one, so that he can give it to another.
+    pub(super) fn may_give(&self, permission: &Permission) -> bool {
+        self.permissions.iter().any(|own| own.includes(permission))
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Principal {

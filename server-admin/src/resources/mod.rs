@@ -39,7 +39,7 @@ type AppState = State<Arc<App>>;
 type Answer<T> = Result<Json<T>, Refusal>;
 
 /// The one parameter of a path: a log's name, an operation's id, the path of an object.
-pub(crate) struct Segment(String);
+pub(crate) struct Segment(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Refusal;
@@ -52,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
-fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
     let parsed = Query::<T>::try_from_uri(uri);
     parsed
         .map(|Query(query)| query)
@@ -140,7 +140,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// A finding about a body, without a place in its text.
-fn finding(code: &str, pointer: &str, message: impl Into<String>) -> Finding {
+pub(crate) fn finding(code: &str, pointer: &str, message: impl Into<String>) -> Finding {
     Finding {
         code: code.to_owned(),
         message: message.into(),

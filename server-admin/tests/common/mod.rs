@@ -6,6 +6,9 @@
     reason = "a test that fails panics"
 )]
 
+pub(crate) mod issuer;
+pub(crate) mod memory;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,17 +16,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use admin_api::{
-    Action, AuditPage, ConfigAnswer, Diagnostics, HistoryItem, LogCondition, LogStatus, Operation,
-    OperationState, Problem, Replica, Watermarks,
+    Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
+    LogStatus, Operation, OperationState, Problem, Replica, Watermarks,
 };
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use config::LogConfig;
 use http_body_util::BodyExt;
+use jiff::Timestamp;
+use memory::Memory;
 use server_admin::{
-    Access, Answer, AuditQuery, Caller, Change, Host, HostError, Limits, Mode, Permission, issue,
-    router_with,
+    Access, Answer, AuditQuery, Caller, Change, Event, Host, HostError, Limits, Mode, Permission,
+    issue, router_with,
 };
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -48,6 +53,8 @@ pub(crate) struct Toy {
     pub(crate) running: AtomicUsize,
     pub(crate) most_running: AtomicUsize,
     pub(crate) finished: Semaphore,
+    /// Its memory and audit trail.
+    pub(crate) memory: Memory,
 }
 
 impl Toy {
@@ -74,6 +81,7 @@ impl Toy {
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             finished: Semaphore::new(0),
+            memory: Memory::default(),
         })
     }
 
@@ -277,6 +285,22 @@ impl Host for Toy {
             age_seconds: 0,
         };
         Box::pin(async move { Ok(vec![replica]) })
+    }
+
+    fn record(&self, event: Event) -> Answer<'_, Option<AuditReceipt>> {
+        Box::pin(async { self.memory.record(event) })
+    }
+
+    fn remember<'a>(&'a self, key: &'a str, value: &'a str, until: Timestamp) -> Answer<'a, bool> {
+        Box::pin(async move { self.memory.remember(key, value, until) })
+    }
+
+    fn recall<'a>(&'a self, prefix: &'a str) -> Answer<'a, Vec<(String, String)>> {
+        Box::pin(async move { self.memory.recall(prefix) })
+    }
+
+    fn forget<'a>(&'a self, key: &'a str) -> Answer<'a, bool> {
+        Box::pin(async move { self.memory.forget(key) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use server_admin::{ClientName, Permission};
+use server_admin::{ClientName, IdentityRule, Permission};
 use toml::Spanned;
 
 use super::Wrong;
@@ -30,6 +30,9 @@ pub(crate) struct Admin {
     /// Who may do what with a client certificate; the first that fits decides.
     #[serde(default)]
     pub(crate) certificates: Vec<Certificate>,
+    /// Who gets a session for an identity token; the first that fits decides.
+    #[serde(default)]
+    pub(crate) identities: Vec<Spanned<Identity>>,
 }
 
 /// Certificate and key of the admin endpoint, and who signs those of its clients.
@@ -63,6 +66,25 @@ pub(crate) struct Certificate {
     pub(crate) client: ClientName,
     /// Roles, and `resource:verb:log`.
     pub(crate) permissions: Grants,
+}
+
+/// A workload, as its issuer's tokens tell (OpenID Connect).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// Its actor is `oidc:NAME`.
+    name: String,
+    /// The tokens' `iss`.
+    issuer: String,
+    /// Must be in the tokens' `aud`.
+    audience: String,
+    /// Claims that must have just these values.
+    #[serde(default)]
+    claims: BTreeMap<String, String>,
+    /// Roles, and `resource:verb:log`.
+    permissions: Grants,
+    /// PEM: authorities behind the issuer's HTTPS; the platform's without it.
+    issuer_ca: Option<PathBuf>,
 }
 
 /// What somebody may do: roles and permissions, each with its place in the file.
@@ -109,6 +131,24 @@ impl Admin {
         grants.iter().flat_map(each).collect()
     }
 
+    /// The rules for identity tokens.
+    pub(crate) fn identity_rules(&self) -> impl Iterator<Item = IdentityRule> {
+        self.identities
+            .iter()
+            .map(|identity| self.rule(identity.get_ref()))
+    }
+
+    fn rule(&self, identity: &Identity) -> IdentityRule {
+        IdentityRule {
+            name: identity.name.clone(),
+            issuer: identity.issuer.clone(),
+            audience: identity.audience.clone(),
+            claims: identity.claims.clone(),
+            permissions: self.permissions(&identity.permissions),
+            issuer_ca: identity.issuer_ca.clone(),
+        }
+    }
+
     /// What is well-formed but makes no sense.
     pub(super) fn wrong(&self) -> Option<Wrong> {
         if let Some(name) = self.roles.keys().find(|name| !is_role(name)) {
@@ -119,9 +159,16 @@ impl Admin {
         }
         let users = self.users.iter().flatten().map(|user| &user.permissions);
         let clients = self.certificates.iter().map(|client| &client.permissions);
-        let mut grants = users.chain(clients).flatten();
+        let workloads = self.identities.iter();
+        let workloads = workloads.map(|identity| &identity.get_ref().permissions);
+        let mut grants = users.chain(clients).chain(workloads).flatten();
         if let Some(wrong) = grants.find_map(|grant| self.unknown_role(grant)) {
             return Some(wrong);
+        }
+        for identity in &self.identities {
+            if let Err(error) = self.rule(identity.get_ref()).check() {
+                return Some(Wrong::at(identity.span().start, error.to_string()));
+            }
         }
         let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         match (client_ca, self.certificates.is_empty()) {
@@ -137,9 +184,11 @@ impl Admin {
             _ => {}
         }
         let listen = self.listen?;
-        if self.tokens.is_none() && self.certificates.is_empty() {
+        let nobody =
+            self.tokens.is_none() && self.certificates.is_empty() && self.identities.is_empty();
+        if nobody {
             let problem = format!(
-                "admin.listen {listen} needs admin.tokens or admin.certificates: nobody could log in"
+                "admin.listen {listen} needs admin.tokens, admin.certificates or admin.identities: nobody could log in"
             );
             return Some(Wrong::key("[admin]", problem));
         }
@@ -178,6 +227,10 @@ impl Admin {
                 .into_iter()
                 .chain(&mut tls.client_ca)
         });
-        tls.chain(&mut self.socket).chain(&mut self.tokens)
+        let issuers = self.identities.iter_mut();
+        let issuers = issuers.flat_map(|identity| &mut identity.get_mut().issuer_ca);
+        tls.chain(&mut self.socket)
+            .chain(&mut self.tokens)
+            .chain(issuers)
     }
 }

@@ -1,0 +1,271 @@
+//! Tokens that are made and revoked here: `GET tokens`, `POST tokens`, `DELETE tokens/{name}`.
+//!
+//! Each is one row in the memory that all replicas share, under its name, with the hash of its text. So a name is taken,
+//! and a token revoked, everywhere at once. What must never happen: someone gives away more than he may do himself, or a
+//! token is made or revoked that the audit trail does not tell of.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use admin_api::routes::Name;
+use admin_api::{
+    Finding, NewToken, NoQuery, NoRequest, Revoked, Token, TokenRequest, Tokens, codes,
+};
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+use super::oidc::MAX_PERMISSIONS;
+use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_shared_name, unhex};
+use super::{Access, Denial, Known, Principal};
+use crate::body;
+use crate::host::{Event, Host, HostError};
+use crate::permission::{BadPermission, Permission};
+use crate::problem::Refusal;
+use crate::resources::{Segment, finding, query};
+use crate::router::App;
+
+/// Begins the keys of their rows.
+const ROWS: &str = "token/";
+/// The most that there may be.
+const MAX_TOKENS: usize = 1000;
+/// The longest life, in seconds.
+const MAX_LIFE: u64 = 366 * 24 * 3600;
+
+/// A token's row.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Row {
+    /// `sha256:…`, of the token's whole text.
+    hash: String,
+    scopes: Vec<Permission>,
+    /// RFC 3339, as the next but one.
+    expires: String,
+    created_by: String,
+    created_at: String,
+}
+
+impl Access {
+    /// Who holds this token.
+    pub(super) async fn by_managed(
+        &self,
+        host: &dyn Host,
+        name: &str,
+        text: &str,
+    ) -> Result<Known, Denial> {
+        let unknown = || Denial::unknown("this token is not known here");
+        let row = super::recall(host, &key(name)).await?;
+        let row: Row = row
+            .and_then(|row| serde_json::from_str(&row).ok())
+            .ok_or_else(unknown)?;
+        let kept = row.hash.strip_prefix(HASH_PREFIX).and_then(unhex);
+        let kept = kept.ok_or_else(unknown)?;
+        if !bool::from(kept[..].ct_eq(&hash(text)[..])) {
+            return Err(unknown());
+        }
+        let over = |expires: Timestamp| expires <= Timestamp::now();
+        if row.expires.parse().map_or(true, over) {
+            return Err(Denial::unknown(format!("token {name} has expired")));
+        }
+        Ok((format!("token:{name}").into(), row.scopes.into()))
+    }
+}
+
+/// `GET tokens`.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    uri: Uri,
+) -> Result<Json<Tokens>, Refusal> {
+    let host = app.on_all(&who, Name::ListTokens)?;
+    query::<NoQuery>(&uri)?;
+    let mut tokens: BTreeMap<String, Token> = BTreeMap::new();
+    for (name, row) in rows(host).await? {
+        tokens.insert(name.clone(), row.show(name));
+    }
+    // One in the file is asked first, so it hides another of its name.
+    for token in app.access.filed() {
+        tokens.insert(token.name.clone(), token);
+    }
+    Ok(Json(Tokens {
+        tokens: tokens.into_values().collect(),
+    }))
+}
+
+/// `POST tokens`.
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    request: Request,
+) -> Result<Json<NewToken>, Refusal> {
+    let host = app.on_all(&who, Name::CreateToken)?;
+    let (parts, body) = request.into_parts();
+    query::<NoQuery>(&parts.uri)?;
+    let body = body::read(&parts.headers, body, &app.limits).await?;
+    let request: TokenRequest = body::json(&parts.headers, &body)?;
+    let scopes = understood(&request).map_err(Refusal::invalid)?;
+    if let Some(scope) = scopes.iter().find(|scope| !who.may_give(scope)) {
+        let detail = format!("{} lacks {scope} and can't give it", who.actor());
+        return Err(Refusal::new(codes::FORBIDDEN, detail)
+            .hint("each scope must be covered by one of your own permissions: see whoami"));
+    }
+    let TokenRequest {
+        name,
+        lifetime_seconds,
+        ..
+    } = request;
+    let taken = || {
+        Refusal::new(codes::CONFLICT, format!("there is a token named {name}"))
+            .hint("choose another name, or revoke that one first")
+    };
+    let known = rows(host).await?;
+    if known.contains_key(&name) || app.access.filed().iter().any(|token| token.name == name) {
+        return Err(taken());
+    }
+    if known.len() >= MAX_TOKENS {
+        let detail = format!("there are {MAX_TOKENS} tokens");
+        return Err(Refusal::new(codes::CONFLICT, detail).hint("revoke some that nobody uses"));
+    }
+
+    let internal = |detail: String| Refusal::from(HostError::Internal(detail));
+    let now = Timestamp::now();
+    let life = SignedDuration::from_secs(i64::try_from(lifetime_seconds).unwrap_or(i64::MAX));
+    let expires = now
+        .checked_add(life)
+        .map_err(|error| internal(error.to_string()))?;
+    let kind = Kind::Managed { name: &name };
+    let secret = Secret::new(kind).map_err(|error| internal(error.to_string()))?;
+    let row = Row {
+        hash: format!("{HASH_PREFIX}{}", hex(&hash(secret.expose()))),
+        scopes,
+        expires: expires.to_string(),
+        created_by: who.actor().to_owned(),
+        created_at: now.to_string(),
+    };
+    let text = serde_json::to_string(&row).map_err(|error| internal(error.to_string()))?;
+    let scopes: Vec<String> = row.scopes.iter().map(ToString::to_string).collect();
+    let receipt = host
+        .record(Event {
+            actor: who.actor().to_owned(),
+            action: "token-create",
+            detail: format!("token {name} until {expires}: {}", scopes.join(" ")),
+        })
+        .await?;
+    if !host.remember(&key(&name), &text, expires).await? {
+        return Err(taken());
+    }
+    Ok(Json(NewToken {
+        secret: secret.expose().to_owned(),
+        token: row.show(name),
+        audit_index: receipt.as_ref().map(|receipt| receipt.index),
+        audit: receipt,
+    }))
+}
+
+/// `DELETE tokens/{name}`.
+pub(crate) async fn revoke(
+    State(app): State<Arc<App>>,
+    who: Principal,
+    Segment(name): Segment,
+    request: Request,
+) -> Result<Json<Revoked>, Refusal> {
+    let host = app.on_all(&who, Name::RevokeToken)?;
+    let (parts, body) = request.into_parts();
+    query::<NoQuery>(&parts.uri)?;
+    let body = body::read(&parts.headers, body, &app.limits).await?;
+    let NoRequest {} = body::json(&parts.headers, &body)?;
+    let missing = || Refusal::new(codes::NOT_FOUND, format!("no token named {name:?}"));
+    if !super::secret::is_name(&name) {
+        return Err(missing());
+    }
+    if app.access.filed().iter().any(|token| token.name == name) {
+        let detail = format!("token {name} is in the server's token file");
+        return Err(Refusal::new(codes::CONFLICT, detail)
+            .hint("take it out of the file: it is read again when it changes"));
+    }
+    if !is_shared_name(&name) || super::recall(host, &key(&name)).await?.is_none() {
+        return Err(missing());
+    }
+    let receipt = host
+        .record(Event {
+            actor: who.actor().to_owned(),
+            action: "token-revoke",
+            detail: format!("token {name}"),
+        })
+        .await?;
+    // Another may have been faster; it is revoked all the same.
+    host.forget(&key(&name)).await?;
+    Ok(Json(Revoked {
+        name,
+        audit_index: receipt.as_ref().map(|receipt| receipt.index),
+        audit: receipt,
+    }))
+}
+
+impl Row {
+    fn show(&self, name: String) -> Token {
+        Token {
+            name,
+            scopes: self.scopes.iter().map(ToString::to_string).collect(),
+            expires_at: self.expires.clone(),
+            created_by: Some(self.created_by.clone()),
+            created_at: Some(self.created_at.clone()),
+            revocable: true,
+        }
+    }
+}
+
+/// All of them, by name. A host without a memory has none.
+async fn rows(host: &dyn Host) -> Result<BTreeMap<String, Row>, Refusal> {
+    let rows = match host.recall(ROWS).await {
+        Err(HostError::Unsupported(_)) => Vec::new(),
+        rows => rows?,
+    };
+    let named = |(key, row): (String, String)| {
+        let name = key.strip_prefix(ROWS)?.strip_suffix('/')?.to_owned();
+        Some((name, serde_json::from_str(&row).ok()?))
+    };
+    Ok(rows.into_iter().filter_map(named).collect())
+}
+
+/// Where a token's row is. No other key begins with it.
+fn key(name: &str) -> String {
+    format!("{ROWS}{name}/")
+}
+
+/// The scopes of a request; or everything that is wrong with it.
+fn understood(request: &TokenRequest) -> Result<Vec<Permission>, Vec<Finding>> {
+    let (mut scopes, mut findings) = (Vec::new(), Vec::new());
+    if !is_shared_name(&request.name) {
+        let message = "a token's name is 1 to 63 of a-z 0-9 . -, starting with a letter or digit";
+        findings.push(finding("bad-name", "/name", message));
+    }
+    if !(1..=MAX_PERMISSIONS).contains(&request.scopes.len()) {
+        let message = format!("a token has 1 to {MAX_PERMISSIONS} scopes");
+        findings.push(finding("bad-scopes", "/scopes", message));
+    }
+    for (index, scope) in request.scopes.iter().enumerate().take(MAX_PERMISSIONS) {
+        match scope.parse() {
+            Ok(scope) => scopes.push(scope),
+            Err(error) => {
+                let error: BadPermission = error;
+                findings.push(finding(
+                    "bad-scope",
+                    &format!("/scopes/{index}"),
+                    error.to_string(),
+                ));
+            }
+        }
+    }
+    if !(1..=MAX_LIFE).contains(&request.lifetime_seconds) {
+        let message = format!("a token lives 1 to {MAX_LIFE} seconds");
+        findings.push(finding("bad-lifetime", "/lifetimeSeconds", message));
+    }
+    match findings.is_empty() {
+        true => Ok(scopes),
+        false => Err(findings),
+    }
+}
