@@ -170,11 +170,14 @@ impl Listeners {
             limits,
             ..
         } = self;
-        let app = router_with(host, access, limits).fallback(|| async { missing() });
+        let app =
+            router_with(host.clone(), access.clone(), limits).fallback(|| async { missing() });
         let (stopping, stopped) = watch::channel(false);
         let mut loops = JoinSet::new();
         let shared = Shared {
             app,
+            host,
+            access,
             limits,
             stopped,
         };
@@ -312,6 +315,8 @@ impl Listener {
 #[derive(Clone)]
 struct Shared {
     app: Router,
+    host: Arc<dyn Host>,
+    access: Arc<Access>,
     limits: Limits,
     stopped: watch::Receiver<bool>,
 }
@@ -388,7 +393,12 @@ impl Shared {
                             tracing::warn!(%error, "a verified client certificate can't be read")
                         }
                     },
-                    Ok(Err(error)) => tracing::debug!(%error, ?peer, "TLS handshake failed"),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, ?peer, "TLS handshake failed");
+                        if let Some(error) = bad_certificate(&error) {
+                            self.access.bad_certificate(&self.host, &peer, error).await;
+                        }
+                    }
                     Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
                 }
             }
@@ -430,5 +440,13 @@ fn certified(peer: Peer, session: &rustls::ServerConnection) -> Result<Peer, web
     match session.peer_certificates().and_then(<[_]>::first) {
         Some(leaf) => Ok(peer.with_certificate(ClientCertificate::from_verified(leaf)?)),
         None => Ok(peer),
+    }
+}
+
+/// What is wrong with the client's certificate, if that is why a handshake failed.
+fn bad_certificate(error: &std::io::Error) -> Option<&rustls::CertificateError> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(error) => Some(error),
+        _ => None,
     }
 }

@@ -1,5 +1,4 @@
 //! Tokens that are made, listed and revoked over the endpoint; and what many failed logins come to.
-#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod common;
 

@@ -248,7 +248,19 @@ impl Access {
         }
     }
 
-    /// Every failed login passes here, and only failed ones.
+    /// A client certificate that was refused in the handshake is a failed login too; there is no request to answer.
+    pub(crate) async fn bad_certificate(
+        &self,
+        host: &Arc<dyn Host>,
+        peer: &Peer,
+        error: &rustls::CertificateError,
+    ) {
+        let detail = format!("the client certificate does not verify: {error}");
+        // Nothing to limit: he has no connection.
+        let _ = self.failures.failed(host, peer.source(), &detail).await;
+    }
+
+    /// Every failed login with a request passes here, and only failed ones.
     async fn deny(&self, host: &Arc<dyn Host>, peer: Option<&Peer>, denial: Denial) -> Refusal {
         let (code, detail, hint) = match denial {
             Denial::Refused(refusal) => return refusal,

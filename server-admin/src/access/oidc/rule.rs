@@ -134,7 +134,8 @@ impl IdentityRule {
     pub(super) fn differs(&self, claims: &Claims) -> Option<&str> {
         let same = |name: &str, wanted: &str| match claims.get(name) {
             Some(Value::String(text)) => text == wanted,
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == wanted,
+            Some(Value::Number(number)) => number.to_string() == wanted,
+            Some(Value::Bool(truth)) => truth.to_string() == wanted,
             _ => false,
         };
         let differs = |(name, wanted): &(&String, &String)| !same(name, wanted);
