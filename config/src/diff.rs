@@ -93,6 +93,11 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
         compare(subject.to_owned(), Some(before), Some(after))
     };
     setting("rotate.name", a.rotate.name.clone(), b.rotate.name.clone());
+    let or_never = |value: Option<String>| value.unwrap_or_else(|| "never".to_owned());
+    let entries = |config: &LogConfig| or_never(config.rotate.max_entries.map(|n| n.to_string()));
+    setting("rotate.maxEntries", entries(&a), entries(&b));
+    let age = |config: &LogConfig| or_never(config.rotate.max_age.map(|span| span.to_string()));
+    setting("rotate.maxAge", age(&a), age(&b));
     setting(
         "merge.checkpointInterval",
         a.merge.checkpoint_interval.to_string(),

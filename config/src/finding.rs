@@ -27,6 +27,19 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
+impl Finding {
+    /// A finding of somebody who knows more than the document: the running server.
+    #[must_use]
+    pub fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        pointer: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Problem::new(code, message).hint(hint).at(pointer)
+    }
+}
+
 impl fmt::Display for Finding {
     /// `3:5: unknown key `generatoin` (did you mean `generation`?)`; the position only when known, else the pointer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

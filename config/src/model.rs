@@ -28,7 +28,7 @@ pub struct LogConfig {
     /// Oldest first: frozen ones, at most one active, planned ones.
     #[serde(default)]
     pub shards: Vec<ShardConfig>,
-    /// How shards get their names.
+    /// When shards are rotated out by themselves, and how they are named.
     #[serde(default)]
     pub rotate: RotateConfig,
     /// How entries become signed trees.
@@ -131,19 +131,27 @@ pub enum Algorithm {
     Ed25519,
 }
 
-/// How shards get their names.
+/// When shards are rotated out by themselves, and how they are named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct RotateConfig {
     /// Names of new shards: {year} is the year (UTC), {letter} counts a…z, aa, ab…
     pub name: String,
+    /// A shard with this many entries is rotated out by the server (absent: never by size).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_entries: Option<u64>,
+    /// So is one that has entries and is open this long, 1s to 3650d (absent: never).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
 }
 
 impl Default for RotateConfig {
     fn default() -> Self {
         Self {
             name: "{year}{letter}".to_owned(),
+            max_entries: None,
+            max_age: None,
         }
     }
 }

@@ -28,8 +28,23 @@ impl LogConfig {
         if let Err(problem) = next::check_template(&self.rotate.name) {
             findings.push(problem.at("/rotate/name"));
         }
+        if self.rotate.max_entries == Some(0) {
+            findings.push(
+                Problem::new("out-of-range", "a shard with 0 entries is never rotated")
+                    .hint("at least 1; leave the field out to never rotate by size")
+                    .at("/rotate/maxEntries"),
+            );
+        }
         let merge = &self.merge;
+        // Absent is in range.
+        let max_age = self.rotate.max_age.unwrap_or(Span::from_secs(1));
         let ranges = [
+            (
+                "/rotate/maxAge",
+                max_age,
+                Span::from_secs(1),
+                Span::from_secs(3650 * 86_400),
+            ),
             (
                 "/merge/checkpointInterval",
                 merge.checkpoint_interval,

@@ -74,6 +74,26 @@ impl LogConfig {
             "/properties/rotate/properties/name",
             &text(&self.rotate.name),
         );
+        let rotate = [
+            (
+                "maxEntries",
+                self.rotate.max_entries.map(|n| n.to_string()),
+                "100000000",
+            ),
+            (
+                "maxAge",
+                self.rotate.max_age.map(|span| span.to_string()),
+                "180d",
+            ),
+        ];
+        for (key, value, example) in rotate {
+            let at = format!("/properties/rotate/properties/{key}");
+            match value {
+                Some(value) => yaml.field("  ", key, &at, &value),
+                // Off unless it is written: offered, not set.
+                None => yaml.offer("  ", key, &at, example),
+            }
+        }
         yaml.field("", "merge", "/properties/merge", "");
         let merge = |field: &str| format!("/properties/merge/properties/{field}");
         yaml.field(
@@ -130,6 +150,11 @@ impl Yaml {
                 self.field("    ", key, &at(key), &value);
             }
         }
+    }
+
+    /// The line of a field that is not set, as a comment: to be uncommented.
+    fn offer(&mut self, lead: &str, key: &str, schema: &str, example: &str) {
+        self.field(&format!("{lead}# "), key, schema, example);
     }
 
     /// One line: `key: value  # what it is`. The words are the schema's, so that file, editor and reference agree.

@@ -5,6 +5,7 @@
 
 mod gate;
 mod prepare;
+mod probation;
 
 use config::{Difference, Finding, LogConfig, ShardName};
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::record;
 use crate::store::StoreError;
 
 pub(crate) use self::prepare::prepare;
+pub use self::probation::{Probation, Trial};
 pub use crate::order::slot::Action;
 
 /// How often a request without a base is tried again when the configuration moves under it.
@@ -48,6 +50,33 @@ pub enum Request {
         /// Refuse when the generation is another.
         base: Option<u64>,
     },
+    /// Run this document, and go back to the one before unless somebody confirms it in time.
+    OnProbation {
+        /// The whole document. Its shards are those that run: they never go back.
+        next: Box<LogConfig>,
+        /// The generation it was made from.
+        base: Option<u64>,
+        /// How long it may wait for its confirmation, milliseconds.
+        within_ms: u64,
+        /// The asking replica, and its connection: the one that may not confirm. No part of the request.
+        #[serde(skip)]
+        from: (String, Option<u64>),
+    },
+    /// Take back a change that was made on probation: the settings of before, with the shards of now.
+    Revert {
+        /// That change.
+        operation: Token,
+        /// The generation before it.
+        base: u64,
+    },
+    /// Freeze this shard and open the next, if it is still the active one. However many replicas ask, it is one request.
+    RotateOut {
+        /// The active shard.
+        shard: ShardName,
+        /// Why, for the history. No part of the request.
+        #[serde(skip)]
+        why: String,
+    },
     /// End writes.
     Freeze {
         /// Skip the wait for promised work.
@@ -55,6 +84,45 @@ pub enum Request {
     },
     /// Go on.
     Unfreeze,
+    /// Hide a frozen log.
+    Delete,
+    /// Show it again.
+    Undelete,
+}
+
+impl Request {
+    /// The generation it was made from, where its author insists.
+    fn base(&self) -> Option<u64> {
+        match self {
+            Self::Configure { base, .. }
+            | Self::OnProbation { base, .. }
+            | Self::Rotate { base, .. }
+            | Self::PlanShard { base, .. } => *base,
+            _ => None,
+        }
+    }
+
+    /// What it asks for.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Configure { .. } | Self::OnProbation { .. } => Action::Configure,
+            Self::Rotate { .. } | Self::RotateOut { .. } => Action::Rotate,
+            Self::PlanShard { .. } => Action::Plan,
+            Self::Revert { .. } => Action::Revert,
+            Self::Freeze { .. } => Action::Freeze,
+            Self::Unfreeze => Action::Unfreeze,
+            Self::Delete => Action::Delete,
+            Self::Undelete => Action::Undelete,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::RotateOut { why, .. } => Some(why.clone()),
+            Self::Revert { operation, .. } => Some(format!("nobody confirmed {operation} in time")),
+            _ => None,
+        }
+    }
 }
 
 /// Who asks.
@@ -176,6 +244,9 @@ impl From<StoreError> for ChangeError {
 /// A request that was checked against what runs.
 struct Planned {
     action: Action,
+    /// Whether it changes settings, and whether it changes shards.
+    settings: bool,
+    shards: bool,
     next: LogConfig,
     plan: Vec<ShardName>,
     open: Option<ShardName>,
@@ -217,28 +288,26 @@ impl Log {
         if let Some(before) = self.earlier(operation, digest).await? {
             return Ok(before);
         }
-        match request {
-            Request::Freeze { now } => self.freeze(now, operation, digest, &caller, dry).await,
-            Request::Unfreeze => {
-                self.gate(
-                    Action::Unfreeze,
-                    Control::Unfreeze,
-                    operation,
-                    digest,
-                    &caller,
-                    dry,
-                )
-                .await
+        let action = request.action();
+        let control = match &request {
+            Request::Freeze { now } => {
+                return self.freeze(*now, operation, digest, &caller, dry).await;
             }
-            request => {
-                self.reconfigure(&request, operation, digest, &caller, dry)
-                    .await
+            Request::Unfreeze => Control::Unfreeze,
+            Request::Delete => Control::Delete,
+            Request::Undelete => Control::Undelete,
+            _ => {
+                return self
+                    .reconfigure(&request, operation, digest, &caller, dry)
+                    .await;
             }
-        }
+        };
+        self.gate(action, control, operation, digest, &caller, dry)
+            .await
     }
 
     /// The answer given before to the same operation.
-    async fn earlier(
+    pub(crate) async fn earlier(
         &self,
         operation: Token,
         digest: Hash,
@@ -300,43 +369,55 @@ impl Log {
         }
     }
 
-    /// Parsed → Planned: what the request means against what runs. `None`: it runs already.
-    fn plan(&self, request: &Request) -> Result<Option<Planned>, ChangeError> {
+    /// Parsed → Planned: what the request means against what runs. `None`: it runs already. `before` is the document that a
+    /// revert goes back to.
+    fn plan(
+        &self,
+        request: &Request,
+        before: Option<&LogConfig>,
+    ) -> Result<Option<Planned>, ChangeError> {
         let running = self.config();
         let current = running.generation.unwrap_or(0);
         let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
-        let (action, next, base) = match request {
-            Request::Configure { next, base } => (Action::Configure, (**next).clone(), *base),
-            Request::Rotate { name, base } => (
-                Action::Rotate,
-                config::with_rotation(&running, name.clone(), seconds).map_err(one)?,
-                *base,
-            ),
-            Request::PlanShard { name, base } => (
-                Action::Plan,
-                config::with_planned(&running, name.clone(), seconds).map_err(one)?,
-                *base,
-            ),
-            Request::Freeze { .. } | Request::Unfreeze => return Ok(None),
+        let next = match request {
+            Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),
+            Request::Rotate { name, .. } => {
+                config::with_rotation(&running, name.clone(), seconds).map_err(one)?
+            }
+            Request::RotateOut { shard, .. } => {
+                if running.active().is_none_or(|active| active.name != *shard) {
+                    return Ok(None);
+                }
+                config::with_rotation(&running, None, seconds).map_err(one)?
+            }
+            Request::PlanShard { name, .. } => {
+                config::with_planned(&running, name.clone(), seconds).map_err(one)?
+            }
+            Request::Revert { .. } => match before {
+                Some(before) => config::rolled_back(&running, before),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
         };
-        if action == Action::Configure && next.stripped() == running.stripped() {
+        if next.stripped() == running.stripped() {
             return Ok(None);
         }
-        if base.is_some_and(|base| base != current) {
+        if request.base().is_some_and(|base| base != current) {
             return Err(self.stale(Vec::new()));
         }
         let change = config::change(&running, &next).map_err(ChangeError::Invalid)?;
         if change.differences.is_empty() {
             return Ok(None);
         }
-        let action = if change.open.is_some() {
-            Action::Rotate
-        } else {
-            action
+        let action = match request.action() {
+            Action::Configure if change.open.is_some() => Action::Rotate,
+            action => action,
         };
         Ok(Some(Planned {
             action,
+            settings: config::rolled_back(&running, &next).stripped() != running.stripped(),
+            shards: next.stripped().shards != running.stripped().shards,
             next,
             plan: change.plan,
             open: change.open,
@@ -369,27 +450,23 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        let base = match request {
-            Request::Configure { base, .. }
-            | Request::Rotate { base, .. }
-            | Request::PlanShard { base, .. } => *base,
-            Request::Freeze { .. } | Request::Unfreeze => None,
+        let base = request.base();
+        let before = match request {
+            Request::Revert { base, .. } => self.config_at(*base).await?.map(|(then, _)| then),
+            _ => None,
         };
         for _ in 0..TRIES {
-            let planned = match self.plan(request) {
+            let planned = match self.plan(request, before.as_ref()) {
                 Err(ChangeError::Stale { .. }) => {
                     return Err(self.stale(self.moved_since(base).await?));
                 }
                 other => other?,
             };
             let Some(planned) = planned else {
-                let action = match request {
-                    Request::Rotate { .. } => Action::Rotate,
-                    Request::PlanShard { .. } => Action::Plan,
-                    _ => Action::Configure,
-                };
-                return Ok(self.unchanged(operation, action));
+                return Ok(self.unchanged(operation, request.action()));
             };
+            // After the base was read: who sees a change on probation run, sees its row.
+            self.probation_allows(request, &planned).await?;
             let generation = planned.base + 1;
             let mut applied = Applied {
                 operation: operation.to_string(),
@@ -403,7 +480,11 @@ impl Log {
                 differences: planned.differences,
                 checkpoint: None,
             };
-            if matches!(core.order.state().gate, Gate::Frozen { .. }) {
+            let state = core.order.state();
+            if state.deleted {
+                return Err(ChangeError::Conflict(gate::deleted(&core.name)));
+            }
+            if matches!(state.gate, Gate::Frozen { .. }) {
                 return Err(ChangeError::Conflict(
                     "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
                 ));
@@ -412,6 +493,13 @@ impl Log {
                 return Ok(applied);
             }
             let identities = prepare(core, &planned.next, &planned.plan).await?;
+            if let Request::OnProbation {
+                within_ms, from, ..
+            } = request
+            {
+                self.put_on_probation(operation, planned.base, *within_ms, from)
+                    .await?;
+            }
             let control = Control::Reconfigure {
                 base: planned.base,
                 document: Hash(planned.next.digest()),
@@ -424,6 +512,7 @@ impl Log {
                 action: planned.action,
                 actor: caller.actor.clone(),
                 control,
+                reason: request.reason(),
             };
             match core.batcher.control(decision).await {
                 Ok(placed) => {
@@ -465,6 +554,12 @@ impl Log {
             ),
             CommitError::Refused(Refusal::NotFrozen) => {
                 ChangeError::Conflict("the log is not frozen".into())
+            }
+            CommitError::Refused(Refusal::Deleted) => {
+                ChangeError::Conflict(gate::deleted(&self.core.name))
+            }
+            CommitError::Refused(Refusal::NotDeleted) => {
+                ChangeError::Conflict("the log is not deleted".into())
             }
             CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
             CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),

@@ -7,13 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::{LogConfig, LogName, ShardName, ShardState, Span};
+use config::{LogConfig, LogName, ShardName, Span};
 use serde::{Deserialize, Serialize};
-use tlog::Hash;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, prepare};
+use crate::change::{Caller, ChangeError};
 use crate::halt::Halt;
 use crate::log::{Core, Log, Running};
 use crate::merge::fetch::Fetch;
@@ -22,10 +21,9 @@ use crate::merge::recover;
 use crate::merge::sth::Sth;
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
-use crate::order::commit::{CommitError, Order, now_ms};
+use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
-use crate::order::slot::{Control, Decision, FORMAT, Tokens};
-use crate::order::state::Refusal;
+use crate::order::slot::{FORMAT, Tokens};
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
@@ -41,6 +39,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 const SKEW_MS: u64 = 5_000;
 /// Time between looks at the free space.
 const SPACE: Duration = Duration::from_millis(250);
+/// Pause between looks for new logs, at least.
+const DISCOVER: Duration = Duration::from_millis(100);
 /// Time between sweeps of what is remembered no longer.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Time between two checkpoints of a new system log: its readers wait for proofs.
@@ -128,6 +128,8 @@ pub struct Engine {
     low_space: Arc<AtomicBool>,
     skewed: Arc<AtomicBool>,
     logs: RwLock<BTreeMap<String, Opened>>,
+    /// A log runs another generation, or there is another log.
+    moved: Arc<Notify>,
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
@@ -147,6 +149,7 @@ impl Engine {
             low_space: Arc::default(),
             skewed: Arc::default(),
             logs: RwLock::default(),
+            moved: Arc::default(),
             opening: tokio::sync::Mutex::default(),
             tasks: std::sync::Mutex::default(),
         });
@@ -172,11 +175,12 @@ impl Engine {
         let heart = tokio::spawn(Arc::clone(&engine).heartbeats());
         let space = tokio::spawn(Arc::clone(&engine).watch_space());
         let sweep = tokio::spawn(Arc::clone(&engine).sweep());
+        let discover = tokio::spawn(Arc::clone(&engine).discover());
         engine
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend([heart, space, sweep]);
+            .extend([heart, space, sweep, discover]);
         Ok(engine)
     }
 
@@ -216,112 +220,6 @@ impl Engine {
         &self.id
     }
 
-    /// Creates a log: its first slot plans and opens the shards of the document.
-    pub async fn create_log(
-        self: &Arc<Self>,
-        config: LogConfig,
-        caller: Caller,
-    ) -> Result<Applied, ChangeError> {
-        if config.log.as_str() == SYSTEM {
-            return Err(ChangeError::Conflict(format!(
-                "the name {SYSTEM} is reserved"
-            )));
-        }
-        let findings = config.validate();
-        if !findings.is_empty() {
-            return Err(ChangeError::Invalid(findings));
-        }
-        let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
-        let config = config
-            .with_first_shard(seconds)
-            .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
-        self.create(config, caller).await
-    }
-
-    async fn create(
-        self: &Arc<Self>,
-        config: LogConfig,
-        caller: Caller,
-    ) -> Result<Applied, ChangeError> {
-        let name = config.log.to_string();
-        if let Some(frozen) = config.shards.iter().find(|s| s.state == ShardState::Frozen) {
-            return Err(ChangeError::Conflict(format!(
-                "shard {}: a new log has no frozen shards",
-                frozen.name
-            )));
-        }
-        let row = Transaction {
-            puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
-            ..Transaction::default()
-        };
-        match self.store.transact(row).await {
-            Outcome::Committed => {}
-            Outcome::Refused => {
-                return Err(ChangeError::Conflict(format!(
-                    "the log {name} could not be registered"
-                )));
-            }
-            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
-        }
-        self.open_log(&name).await?;
-        let log = self
-            .log(&name)
-            .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
-        let core = &log.core;
-        let mut applied = Applied {
-            operation: core.tokens.make(now_ms()).to_string(),
-            action: Action::Create,
-            outcome: ChangeOutcome::Unchanged,
-            base_generation: 0,
-            generation: 1,
-            etag: config.etag(1),
-            time_ms: None,
-            at_index: None,
-            differences: Vec::new(),
-            checkpoint: None,
-        };
-        if core.order.state().len > 0 {
-            return Ok(applied);
-        }
-        let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
-        let plan = prepare(core, &config, &names).await?;
-        let operation = core.tokens.make(now_ms());
-        let open = config.active().map(|s| s.name.to_string());
-        let control = Control::Reconfigure {
-            base: 0,
-            document: Hash(config.digest()),
-            plan,
-            open,
-        };
-        let request = Hash(config.digest());
-        let decision = Decision {
-            operation,
-            request,
-            action: Action::Create,
-            actor: caller.actor,
-            control,
-        };
-        match core.batcher.control(decision).await {
-            Ok(placed) => {
-                applied.operation = operation.to_string();
-                applied.outcome = ChangeOutcome::Decided;
-                applied.time_ms = Some(placed.slot.time);
-                applied.at_index = Some(placed.start);
-            }
-            // Another replica created it at the same moment.
-            Err(CommitError::Refused(Refusal::Stale { .. })) => {}
-            Err(CommitError::Store(e)) => return Err(e.into()),
-            Err(e) => {
-                tracing::warn!(error = %e, name, "cannot create the log");
-                return Err(ChangeError::Unknown {
-                    operation: operation.to_string(),
-                });
-            }
-        }
-        core.update_running().await?;
-        Ok(applied)
-    }
-
     /// Opens the logs that are in the store and not open here.
     async fn open_new_logs(self: &Arc<Self>) -> Result<(), StoreError> {
         let rows = self.store.scan(LOGS, LOGS, 10_000).await?;
@@ -334,7 +232,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
+    pub(crate) async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
         let _one = self.opening.lock().await;
         if self.log(name).is_some() {
             return Ok(());
@@ -344,6 +242,7 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned(), running);
+        self.moved.notify_one();
         Ok(())
     }
 
@@ -401,6 +300,7 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
+            moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
             skewed: Arc::clone(&self.skewed),
@@ -458,21 +358,30 @@ impl Engine {
     }
 
     async fn heartbeats(self: Arc<Self>) {
-        let mut last = BTreeMap::new();
         loop {
-            // A new generation is reported at once, everything else in the slow rhythm.
-            let deadline = tokio::time::Instant::now() + HEARTBEAT;
-            while tokio::time::Instant::now() < deadline && self.generations() == last {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            last = self.generations();
             if let Err(e) = self.beat().await {
                 tracing::warn!(error = %e, "cannot report to the other replicas");
             }
+            // A new generation is reported at once, everything else in the slow rhythm.
+            let _ = tokio::time::timeout(HEARTBEAT, self.moved.notified()).await;
+        }
+    }
+
+    /// Opens the logs that other replicas create.
+    async fn discover(self: Arc<Self>) {
+        loop {
+            self.store.changed(LOGS, HEARTBEAT).await;
             if let Err(e) = self.open_new_logs().await {
                 tracing::warn!(error = %e, "cannot look for new logs");
             }
+            // A store that can't tell what changed wakes at every write.
+            tokio::time::sleep(DISCOVER).await;
         }
+    }
+
+    /// The store's clock, milliseconds since the Unix epoch.
+    pub async fn now(&self) -> Result<u64, StoreError> {
+        self.store.now().await
     }
 
     fn generations(&self) -> BTreeMap<String, u64> {

@@ -242,6 +242,14 @@ impl Log {
 }
 
 fn summary(decision: &Decision, slot: &Slot) -> String {
+    let what = done(decision, slot);
+    match &decision.reason {
+        Some(why) => format!("{what}: {why}"),
+        None => what,
+    }
+}
+
+fn done(decision: &Decision, slot: &Slot) -> String {
     match &decision.control {
         Control::Reconfigure { plan, open, .. } => {
             let mut parts = Vec::new();
@@ -256,7 +264,9 @@ fn summary(decision: &Decision, slot: &Slot) -> String {
             if !planned.is_empty() {
                 parts.push(format!("planned {}", planned.join(", ")));
             }
-            if parts.is_empty() {
+            if parts.is_empty() && decision.action == Action::Revert {
+                "took settings back".to_owned()
+            } else if parts.is_empty() {
                 "changed settings".to_owned()
             } else {
                 parts.join(", ")
@@ -265,5 +275,7 @@ fn summary(decision: &Decision, slot: &Slot) -> String {
         Control::Closing => "ended admission".to_owned(),
         Control::Freeze => format!("froze the log at {}", slot.end()),
         Control::Unfreeze => "lifted the freeze".to_owned(),
+        Control::Delete => "deleted the log; its data is kept".to_owned(),
+        Control::Undelete => "brought the log back".to_owned(),
     }
 }

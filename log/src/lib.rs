@@ -10,6 +10,7 @@
 //! pure function of it, so any replica may do any of the work.
 
 pub mod change;
+mod create;
 mod engine;
 pub mod fsck;
 mod halt;
@@ -22,16 +23,19 @@ mod metrics;
 pub mod order;
 mod read;
 pub mod record;
+mod rotation;
 pub mod shard;
 mod status;
 pub mod store;
 
-pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Request};
+pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
 pub use metrics::{Gauge, Histogram, LogMetrics};
+pub use order::slot::Token;
 pub use read::{EntryRecord, Inclusion, ReadError};
+pub use rotation::Overdue;
 pub use shard::keys::Kek;
 pub use status::{Condition, ShardView, Status, Watermarks};

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use config::LogConfig;
 use tlog::{Hash, bundle};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::halt::Halt;
 use crate::merge::pending::Pending;
@@ -55,6 +55,8 @@ pub struct Core {
     /// Size of each shard at its last cut, whose partial tiles go when they are completed.
     pub(crate) last_cut: tokio::sync::Mutex<HashMap<String, u64>>,
     pub(crate) running: ArcSwap<Running>,
+    /// Wakes the heart of this process: another generation runs.
+    pub(crate) moved: Arc<Notify>,
     /// Why publication does not go on, and whether for want of space.
     pub(crate) trouble: Mutex<Option<(String, bool)>>,
     /// Less space is free than the operator keeps in reserve.
@@ -226,6 +228,7 @@ impl Core {
                 Arc::clone(old)
             }
         });
+        self.moved.notify_one();
         Ok(())
     }
 }
@@ -234,6 +237,11 @@ impl Log {
     /// The log's name.
     pub fn name(&self) -> &str {
         &self.core.name
+    }
+
+    /// Whether its operator deleted it. Its data is kept, and it is frozen.
+    pub fn is_deleted(&self) -> bool {
+        self.core.order.state().deleted
     }
 
     /// The entity tag of the configuration that orders entries here, `g7-1a2b3c4d`; no copy, no formatting. An entry that was

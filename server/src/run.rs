@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use config::LogConfig;
 use log::store::{Directory, Sqlite};
-use log::{ChangeOutcome, Engine, EngineOptions, Kek};
+use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Kek};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -208,6 +208,11 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     let audit = Audit::new(Arc::clone(&engine));
     let settling = tokio::spawn(Arc::clone(&audit).settle());
     let host = EngineHost::new(Arc::clone(&engine), audit, url.clone());
+    let watching = [
+        settling,
+        tokio::spawn(Arc::clone(&host).watch_probations()),
+        tokio::spawn(Arc::clone(&host).watch_shards()),
+    ];
     let admin = admin.serve_apart(host).map_err(admin_error)?;
     gate.open(Arc::clone(&engine));
     announce(settings, place, &url, data_address, admin_address)?;
@@ -216,7 +221,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     tracing::info!("stopping: finishing requests in flight");
     gate.drain();
     stop.cancel();
-    settling.abort();
+    watching.iter().for_each(tokio::task::JoinHandle::abort);
     let finish = async {
         if let Err(error) = serving.await {
             tracing::error!(%error, "the data plane ended badly");
@@ -433,10 +438,18 @@ async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
         idempotency_key: None,
     };
     let applied = engine.create_log(config, caller).await;
-    let applied = applied.map_err(|e| Error::Create {
-        log: log.clone(),
-        detail: e.to_string(),
-    })?;
+    let applied = match applied {
+        Ok(applied) => applied,
+        // Another server on these stores was first, and its operator has changed the log since.
+        Err(ChangeError::Conflict(why)) if engine.log(&log).is_some() => {
+            tracing::info!(log, why, "is there already");
+            return Ok(());
+        }
+        Err(error) => {
+            let detail = error.to_string();
+            return Err(Error::Create { log, detail });
+        }
+    };
     if applied.outcome == ChangeOutcome::Decided {
         tracing::info!(log, "created");
     }

@@ -23,8 +23,8 @@ use crate::net::watch::Watch;
 /// Long enough for never.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Opens the folder's engine, with one log called `dev`.
-pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
+/// Opens the folder's engine, as it is.
+pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
     let path = folder.path();
     let kek = path.join("kek");
     if !kek.exists() {
@@ -38,7 +38,12 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
         min_free: 0,
         max_pending_bytes: 1 << 20,
     };
-    let engine = Engine::open(options).await.unwrap();
+    Engine::open(options).await.unwrap()
+}
+
+/// Opens the folder's engine, with one log called `dev`.
+pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
+    let engine = open(folder).await;
     let config = LogConfig::new(
         "dev".parse().unwrap(),
         "example.org/dev".to_owned(),

@@ -91,6 +91,18 @@ const BAD: &[(&str, &str)] = &[
         "ranges",
         "log: a\nmerge: {checkpointInterval: 9ms, idleRepublish: 2d}\n",
     ),
+    (
+        "rules of rotation",
+        "log: a\nrotate: {maxEntries: 0, maxAge: 3651d}\n",
+    ),
+    (
+        "more rules of rotation",
+        "log: a\nrotate: {maxEntries: 1e6, maxAge: 6 months, maxSize: 1}\n",
+    ),
+    (
+        "short rules of rotation",
+        "log: a\nrotate: {maxEntries: -1, maxAge: 999ms}\n",
+    ),
     ("origins", "log: a\norigin: a b\n"),
     ("templates", "log: a\nrotate: {name: \"{year}\"}\n"),
     ("alias", "log: &n argon\norigin: *n\n"),

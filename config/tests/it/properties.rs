@@ -31,6 +31,8 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         10u64..=60_000,
         1000u64..=86_400_000,
         prop_oneof!["\\{year\\}\\{letter\\}", "[a-z]{0,3}\\{letter\\}"],
+        option::of(1..=u64::MAX),
+        option::of(1_000u64..=3650 * 86_400_000),
     );
     let log =
         "[a-z0-9][a-z0-9.-]{0,10}".prop_filter_map("reserved", |name| name.parse::<LogName>().ok());
@@ -51,7 +53,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 origin,
                 names,
                 (planned, frozen_tail),
-                (checkpoint, idle, template),
+                (checkpoint, idle, template, max_entries, max_age),
                 generation,
                 known,
             )| {
@@ -84,6 +86,8 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 }
                 config.generation = generation;
                 config.rotate.name = template;
+                config.rotate.max_entries = max_entries;
+                config.rotate.max_age = max_age.map(Span::from_millis);
                 config.merge.checkpoint_interval = Span::from_millis(checkpoint);
                 config.merge.idle_republish = Span::from_millis(idle);
                 config

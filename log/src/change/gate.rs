@@ -1,4 +1,4 @@
-//! Freeze and unfreeze: decisions about the gate, which leave the configuration alone.
+//! Freeze and unfreeze, delete and undelete: decisions about the gate, which leave the configuration alone.
 
 use config::Difference;
 use tlog::Hash;
@@ -27,6 +27,7 @@ impl Log {
                 action: Action::Freeze,
                 actor: caller.actor.clone(),
                 control: Control::Closing,
+                reason: None,
             };
             match core.batcher.control(first).await {
                 Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
@@ -61,7 +62,7 @@ impl Log {
         self.checkpoint(&state.active()?.identity.name).await.ok()?
     }
 
-    /// Freeze or unfreeze; nothing to do when the gate is that way already.
+    /// A decision about the gate; nothing to do when it is that way already.
     pub(super) async fn gate(
         &self,
         action: Action,
@@ -72,28 +73,29 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        let gate = core.order.state().gate;
-        let wants_frozen = action == Action::Freeze;
+        let state = core.order.state();
         let mut applied = self.unchanged(operation, action);
-        let already = if wants_frozen {
-            matches!(gate, Gate::Frozen { .. })
-        } else {
-            gate == Gate::Open
+        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        let (already, before, after) = match action {
+            Action::Freeze => (frozen, "open", "frozen"),
+            Action::Delete => (state.deleted, "frozen", "deleted"),
+            Action::Undelete => (!state.deleted, "deleted", "frozen"),
+            _ => (state.gate == Gate::Open, "frozen", "open"),
         };
         if already {
             return Ok(applied);
         }
-        let word = |frozen| {
-            if frozen {
-                "frozen".to_owned()
-            } else {
-                "open".to_owned()
-            }
-        };
+        // Looked at again by the order; here so that a preview says it, too.
+        if state.deleted && action != Action::Undelete {
+            return Err(ChangeError::Conflict(deleted(&core.name)));
+        }
+        if action == Action::Delete && !frozen {
+            return Err(ChangeError::Conflict(takes_writes(&core.name)));
+        }
         applied.differences = vec![Difference {
             subject: format!("log {}", core.name),
-            before: Some(word(!wants_frozen)),
-            after: Some(word(wants_frozen)),
+            before: Some(before.to_owned()),
+            after: Some(after.to_owned()),
         }];
         applied.outcome = ChangeOutcome::Planned;
         if dry {
@@ -105,6 +107,7 @@ impl Log {
             action,
             actor: caller.actor.clone(),
             control,
+            reason: None,
         };
         match core.batcher.control(decision).await {
             Ok(placed) => {
@@ -113,11 +116,30 @@ impl Log {
                 applied.at_index = Some(placed.start);
                 Ok(applied)
             }
-            Err(CommitError::Refused(Refusal::Frozen)) if wants_frozen => {
+            // Another replica was first.
+            Err(CommitError::Refused(refusal))
+                if matches!(
+                    (action, refusal.clone()),
+                    (Action::Freeze, Refusal::Frozen)
+                        | (Action::Unfreeze, Refusal::NotFrozen)
+                        | (Action::Delete, Refusal::Deleted)
+                        | (Action::Undelete, Refusal::NotDeleted)
+                ) =>
+            {
                 Ok(self.unchanged(operation, action))
             }
-            Err(CommitError::Refused(Refusal::NotFrozen)) => Ok(self.unchanged(operation, action)),
+            Err(CommitError::Refused(Refusal::NotFrozen)) if action == Action::Delete => {
+                Err(ChangeError::Conflict(takes_writes(&core.name)))
+            }
             Err(e) => self.refused(e, operation).await,
         }
     }
+}
+
+pub(super) fn deleted(log: &str) -> String {
+    format!("the log {log} is deleted; bring it back first (`logctl log undelete {log}`)")
+}
+
+fn takes_writes(log: &str) -> String {
+    format!("the log {log} takes writes; freeze it first (`logctl shard freeze`)")
 }

@@ -8,6 +8,7 @@ use tlog::Hash;
 use super::order::Order;
 use super::shard::Positions;
 use super::{Findings, LogReport, remedy};
+use crate::change::Probation;
 use crate::order::WINDOW;
 use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
@@ -121,6 +122,11 @@ async fn history(
                     remedy::ROW,
                 );
             }
+        }
+    }
+    for (key, bytes) in all(store, &keys.probations()).await? {
+        if let Err(error) = record::decode_numbered::<Probation>(&bytes) {
+            findings.row(key, error, remedy::ROW);
         }
     }
     for slot in order.slots.values().filter(|slot| slot.control.is_some()) {

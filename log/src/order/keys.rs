@@ -103,6 +103,18 @@ impl Keys {
     pub fn generation(&self, generation: u64) -> Key {
         format!("{}generation/{generation:020}", self.prefix)
     }
+    /// All changes on probation.
+    pub fn probations(&self) -> Key {
+        format!("{}probation/", self.prefix)
+    }
+    /// A change on probation.
+    pub fn probation(&self, operation: Token) -> Key {
+        format!("{}probation/{operation}", self.prefix)
+    }
+    /// How the probation of a change ended.
+    pub fn probation_ended(&self, operation: Token) -> Key {
+        format!("{}probation-ended/{operation}", self.prefix)
+    }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {
         format!("{}key/{tree_id:020}", self.prefix)

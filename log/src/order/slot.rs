@@ -141,6 +141,12 @@ pub enum Action {
     Freeze,
     /// Go on.
     Unfreeze,
+    /// Hide the log; its data is kept.
+    Delete,
+    /// Show it again.
+    Undelete,
+    /// Take back a change that nobody confirmed.
+    Revert,
 }
 
 /// A control decision; at most one in a slot.
@@ -164,6 +170,10 @@ pub enum Control {
     Freeze,
     /// Alone in its slot: the log goes on in the same shard.
     Unfreeze,
+    /// Of a frozen log: it is hidden, and nothing but an undelete is decided any more.
+    Delete,
+    /// The log is there again, still frozen.
+    Undelete,
 }
 
 /// A control with who asked for it.
@@ -180,6 +190,9 @@ pub struct Decision {
     pub actor: String,
     /// What is done.
     pub control: Control,
+    /// Why, where it is not a person who asks: `2026b had 1000000 entries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A decided slot.

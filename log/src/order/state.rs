@@ -116,6 +116,9 @@ pub struct State {
     pub shards: Arc<Vec<Shard>>,
     /// Whether entries are taken.
     pub gate: Gate,
+    /// Hidden by its operator; frozen as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// The last slot that carried a Freeze.
     pub last_freeze: Option<u64>,
     /// The latest operations, oldest first.
@@ -133,6 +136,7 @@ impl Default for State {
             document: Hash([0; 32]),
             shards: Arc::default(),
             gate: Gate::Open,
+            deleted: false,
             last_freeze: None,
             operations: Arc::default(),
         }
@@ -165,6 +169,10 @@ pub enum Refusal {
     Frozen,
     /// The log is not frozen.
     NotFrozen,
+    /// The log is deleted.
+    Deleted,
+    /// The log is not deleted.
+    NotDeleted,
     /// It does not fit the shards there are.
     Shards(String),
 }
@@ -218,6 +226,11 @@ impl State {
         }
         let frozen = matches!(self.gate, Gate::Frozen { .. });
         match &decision.control {
+            Control::Undelete if self.deleted => Ok(()),
+            Control::Undelete => Err(Refusal::NotDeleted),
+            _ if self.deleted => Err(Refusal::Deleted),
+            Control::Delete if frozen => Ok(()),
+            Control::Delete => Err(Refusal::NotFrozen),
             Control::Unfreeze if self.gate == Gate::Open => Err(Refusal::NotFrozen),
             Control::Unfreeze => Ok(()),
             _ if frozen => Err(Refusal::Frozen),
@@ -362,6 +375,9 @@ impl State {
                 }
                 Control::Unfreeze if slot.batches.is_empty() => next.gate = Gate::Open,
                 Control::Unfreeze => return Err(invalid("has batches beside an unfreeze".into())),
+                // The log is frozen, so there are no batches: looked at below.
+                Control::Delete => next.deleted = true,
+                Control::Undelete => next.deleted = false,
             }
             let operations = Arc::make_mut(&mut next.operations);
             if operations.len() == REMEMBERED_OPERATIONS {

@@ -43,6 +43,7 @@ fn decision(tokens: &Tokens, control: Control) -> Decision {
         action: Action::Configure,
         actor: "test".into(),
         control,
+        reason: None,
     }
 }
 
@@ -425,6 +426,7 @@ fn slots_that_do_not_follow_are_refused() {
                 action: Action::Plan,
                 actor: String::new(),
                 control,
+                reason: None,
             });
         }),
     ];
@@ -473,4 +475,46 @@ fn an_operation_is_looked_for_before_its_base() {
         view.state,
         "a snapshot is the state"
     );
+}
+
+/// Only a frozen log goes, nothing is decided about one that is gone, and it comes back as it went.
+#[test]
+fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let ask = |control| decision(&tokens, control);
+    assert_eq!(
+        view.state.check(&ask(Control::Delete)),
+        Err(Refusal::NotFrozen)
+    );
+    assert_eq!(
+        view.state.check(&ask(Control::Undelete)),
+        Err(Refusal::NotDeleted)
+    );
+    for control in [Control::Freeze, Control::Delete] {
+        step(&mut view, &[Work::Control(ask(control))], &[]);
+    }
+    assert!(view.state.deleted);
+    for control in [
+        Control::Delete,
+        Control::Freeze,
+        Control::Closing,
+        Control::Unfreeze,
+    ] {
+        assert_eq!(view.state.check(&ask(control)), Err(Refusal::Deleted));
+    }
+    assert_eq!(
+        view.state.check(&open(&tokens, 1, "b")),
+        Err(Refusal::Deleted)
+    );
+    // What waits in the bag stays out of the slot that brings it back.
+    let late = batch(&tokens, "late");
+    step(
+        &mut view,
+        &[late.work, Work::Control(ask(Control::Undelete))],
+        &[],
+    );
+    assert!(!view.state.deleted && matches!(view.state.gate, Gate::Frozen { .. }));
+    step(&mut view, &[Work::Control(ask(Control::Unfreeze))], &[]);
+    assert_eq!(view.state.gate, Gate::Open);
 }

@@ -58,11 +58,12 @@ impl EngineHost {
         let mut answer = convert::applied(applied, log, asked.actor.to_owned());
         answer.audit_index = Some(first);
         answer.audit = receipt;
-        if let Ok(found) = self.find(log) {
+        if let Ok(found) = self.find_any(log) {
             answer.replicas = self.live(Some(&found)).await?;
-        }
-        if decided {
-            answer.state = state(&answer);
+            if decided {
+                answer.state = state(&answer);
+                answer = self.tried(&found, answer).await?;
+            }
         }
         tracing::info!(log, operation = answer.id, action = ?answer.action, state = ?answer.state,
             generation = answer.generation, actor = answer.actor, "changed");
@@ -118,17 +119,21 @@ fn fresh_key() -> Result<String, HostError> {
     ))
 }
 
-fn digest(request: &Request) -> Hash {
+pub(super) fn digest(request: &Request) -> Hash {
     log::record::digest(&serde_json::to_vec(request).unwrap_or_default())
 }
 
-fn word(request: &Request) -> &'static str {
-    match request {
-        Request::Configure { .. } => "configure",
-        Request::Rotate { .. } => "rotate",
-        Request::PlanShard { .. } => "plan",
-        Request::Freeze { .. } => "freeze",
-        Request::Unfreeze => "unfreeze",
+pub(super) fn word(request: &Request) -> &'static str {
+    match request.action() {
+        log::Action::Configure => "configure",
+        log::Action::Rotate => "rotate",
+        log::Action::Plan => "plan",
+        log::Action::Freeze => "freeze",
+        log::Action::Unfreeze => "unfreeze",
+        log::Action::Create => "create",
+        log::Action::Delete => "delete",
+        log::Action::Undelete => "undelete",
+        log::Action::Revert => "revert",
     }
 }
 
@@ -145,7 +150,13 @@ fn base(base: &Base, running: &str) -> u64 {
     }
 }
 
-pub(super) fn request(change: Change, running: &str) -> Result<Request, HostError> {
+/// A change of a running log, in the engine's words. `from` is who asks: this replica and the caller's connection.
+pub(super) fn request(
+    change: Change,
+    running: &str,
+    from: (String, Option<u64>),
+) -> Result<Request, HostError> {
+    let base = |seen: &Base| base(seen, running);
     Ok(match change {
         Change::Configure {
             document,
@@ -153,15 +164,25 @@ pub(super) fn request(change: Change, running: &str) -> Result<Request, HostErro
             confirm_within: None,
         } => Request::Configure {
             next: document,
-            base: Some(base(&seen, running)),
+            base: Some(base(&seen)),
+        },
+        Change::Configure {
+            document,
+            base: seen,
+            confirm_within: Some(within),
+        } => Request::OnProbation {
+            next: document,
+            base: Some(base(&seen)),
+            within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
+            from,
         },
         Change::Rotate { name, base: seen } => Request::Rotate {
             name,
-            base: seen.map(|seen| base(&seen, running)),
+            base: seen.as_ref().map(base),
         },
         Change::Plan { name, base: seen } => Request::PlanShard {
             name,
-            base: seen.map(|seen| base(&seen, running)),
+            base: seen.as_ref().map(base),
         },
         Change::Freeze { now } => Request::Freeze { now },
         Change::Unfreeze => Request::Unfreeze,

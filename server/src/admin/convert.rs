@@ -58,6 +58,9 @@ pub(super) fn action(action: log::Action) -> Action {
         log::Action::Freeze => Action::Freeze,
         log::Action::Unfreeze => Action::Unfreeze,
         log::Action::Create => Action::Create,
+        log::Action::Delete => Action::Delete,
+        log::Action::Undelete => Action::Undelete,
+        log::Action::Revert => Action::Revert,
     }
 }
 

@@ -9,7 +9,7 @@ use admin_api::{
     AuditPage, AuditReceipt, ConfigAnswer, HistoryItem, LogStatus, Operation, Replica,
 };
 use jiff::Timestamp;
-use log::{Engine, Log};
+use log::{Engine, Log, Request};
 use server_admin::{Answer, AuditQuery, Caller, Change, Host, HostError, Mode};
 
 use super::audit::{Audit, Event};
@@ -32,12 +32,6 @@ impl EngineHost {
         Arc::new(Self { engine, audit, url })
     }
 
-    pub(super) fn find(&self, name: &str) -> Result<Arc<Log>, HostError> {
-        self.engine
-            .log(name)
-            .ok_or_else(|| HostError::NotFound(format!("no log named {name}")))
-    }
-
     fn describe(&self, log: &Log) -> LogStatus {
         convert::status(log.status(), Some(self.url.clone()))
     }
@@ -50,6 +44,7 @@ impl Host for EngineHost {
                 .engine
                 .logs()
                 .iter()
+                .filter(|log| !log.is_deleted())
                 .map(|log| self.describe(log))
                 .collect())
         })
@@ -74,12 +69,19 @@ impl Host for EngineHost {
         caller: Caller,
     ) -> Answer<'a, Operation> {
         Box::pin(async move {
+            let change = match change {
+                Change::Create { document } => return self.create(*document, mode, caller).await,
+                Change::Delete => return self.hide(log, Request::Delete, mode, caller).await,
+                Change::Undelete => return self.hide(log, Request::Undelete, mode, caller).await,
+                other => other,
+            };
             let log = self.find(log)?;
             if log.name() == log::SYSTEM && matches!(change, Change::Freeze { .. }) {
                 let why = "the system log cannot be frozen: no change could be recorded any more";
                 return Err(HostError::Conflict(why.to_owned()));
             }
-            let request = request(change, &log.status().etag)?;
+            let from = (self.engine.replica_id().to_owned(), caller.connection);
+            let request = request(change, &log.status().etag, from)?;
             match mode {
                 Mode::Preview => {
                     let planned = log.preview(request).await.map_err(convert::change_error)?;
@@ -123,12 +125,9 @@ impl Host for EngineHost {
 
     fn operation<'a>(&'a self, id: &'a str) -> Answer<'a, Operation> {
         Box::pin(async move {
-            for log in self.engine.logs().into_iter().chain(self.engine.system()) {
-                if let Some((_, found)) = self.decided(&log, Some(id)).await?.pop() {
-                    return Ok(found);
-                }
-            }
-            Err(HostError::NotFound(format!("no operation {id}")))
+            let found = self.decided_anywhere(id).await?;
+            let unknown = || HostError::NotFound(format!("no operation {id}"));
+            found.map(|(_, found)| found).ok_or_else(unknown)
         })
     }
 
@@ -152,6 +151,10 @@ impl Host for EngineHost {
             let (config, etag) = then.ok_or_else(unknown)?;
             Ok(ConfigAnswer { etag, config })
         })
+    }
+
+    fn confirm<'a>(&'a self, operation: &'a str, caller: Caller) -> Answer<'a, Operation> {
+        Box::pin(self.confirmed(operation, caller))
     }
 
     fn record(&self, event: server_admin::Event) -> Answer<'_, Option<AuditReceipt>> {

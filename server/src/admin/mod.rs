@@ -4,8 +4,11 @@ mod audit;
 mod change;
 mod convert;
 mod host;
+mod logs;
 mod memory;
 mod operations;
+mod probation;
+mod rotation;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 //!
 //! What must never happen: an operation called done that a live replica does not run.
 
-use admin_api::{Operation, OperationState, Replica};
+use admin_api::{Action, Operation, OperationState, Replica};
 use log::{HistoryRecord, Log};
 use server_admin::HostError;
 
@@ -62,7 +62,16 @@ impl EngineHost {
             operation.state = state(&operation);
             (time, operation)
         };
-        Ok(records.into_iter().take(OPERATIONS).map(complete).collect())
+        let mut operations = Vec::new();
+        for (time, operation) in records.into_iter().take(OPERATIONS).map(complete) {
+            // Only settings are ever on probation.
+            let operation = match operation.action {
+                Action::Configure => self.tried(log, operation).await?,
+                _ => operation,
+            };
+            operations.push((time, operation));
+        }
+        Ok(operations)
     }
 }
 

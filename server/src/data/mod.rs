@@ -23,6 +23,7 @@ use hyper::{Request, Response, Version};
 use tower::Service as _;
 
 pub(crate) use body::Body;
+pub(crate) use read::shard_list;
 
 use self::refusal::Refusal;
 use crate::gate::Gate;
@@ -119,5 +120,9 @@ fn find(gate: &Gate, name: &str) -> Result<Arc<Log>, Refusal> {
     } else {
         engine.log(name)
     };
-    log.ok_or_else(|| Refusal::no_log(name))
+    let log = log.ok_or_else(|| Refusal::no_log(name))?;
+    if log.is_deleted() {
+        return Err(Refusal::deleted(name));
+    }
+    Ok(log)
 }

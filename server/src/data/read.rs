@@ -80,10 +80,15 @@ async fn answered(
 }
 
 fn json<T: Serialize>(value: &T) -> Response {
+    page(JSON, NEVER, lines(value))
+}
+
+/// JSON and a newline.
+fn lines<T: Serialize>(value: &T) -> Vec<u8> {
     // The views hold strings, integers and lists only: serde_json cannot fail on them.
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');
-    page(JSON, NEVER, body)
+    body
 }
 
 async fn ready(State(gate): App) -> Response {
@@ -115,26 +120,31 @@ struct Shard {
 async fn shards(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
     answered(&headers, async {
         let status = find(&gate, &log)?.status();
-        let shards: Vec<Shard> = status
-            .shards
-            .into_iter()
-            .map(|shard| Shard {
-                name: shard.name,
-                state: match shard.state {
-                    ShardState::Planned => "planned",
-                    ShardState::Active => "active",
-                    ShardState::Frozen => "frozen",
-                },
-                tree_id: shard.tree_id.to_string(),
-                origin: shard.origin,
-                vkey: shard.vkey,
-                start_index: shard.start_index,
-                length: shard.length,
-            })
-            .collect();
-        Ok(json(&shards))
+        Ok(page(JSON, NEVER, shard_list(status)))
     })
     .await
+}
+
+/// A log's shards as its readers get them: where an auditor begins.
+pub(crate) fn shard_list(status: log::Status) -> Vec<u8> {
+    let shards: Vec<Shard> = status
+        .shards
+        .into_iter()
+        .map(|shard| Shard {
+            name: shard.name,
+            state: match shard.state {
+                ShardState::Planned => "planned",
+                ShardState::Active => "active",
+                ShardState::Frozen => "frozen",
+            },
+            tree_id: shard.tree_id.to_string(),
+            origin: shard.origin,
+            vkey: shard.vkey,
+            start_index: shard.start_index,
+            length: shard.length,
+        })
+        .collect();
+    lines(&shards)
 }
 
 /// `GET /{log}/watermarks`: positions in the global index.

@@ -62,6 +62,15 @@ impl Refusal {
         )
     }
 
+    /// 410: its operator deleted it.
+    pub(super) fn deleted(name: &str) -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "deleted",
+            format!("log {name} was deleted by its operator; it is not served"),
+        )
+    }
+
     /// 404: no such shard.
     pub(super) fn no_shard(log: &str, shard: &str) -> Self {
         Self::new(

@@ -22,6 +22,8 @@ use crate::rfc3339::now;
 
 /// Operations whose audit index is remembered.
 const REMEMBERED: usize = 1024;
+/// The action of an intent to confirm a change.
+pub(super) const CONFIRM: &str = "confirm";
 /// How long an answer waits for the checkpoint that covers its intent. The change is made by then: an answer without a receipt
 /// is better than none, and the entry's index is in it anyway.
 const RECEIPT: Duration = Duration::from_secs(1);
@@ -91,12 +93,15 @@ impl Audit {
 
     /// Records an intent. An error means that the change must not be made.
     pub(super) async fn intent(&self, intent: Intent) -> Result<u64, HostError> {
-        let operation = intent.operation.clone();
+        // A confirmation is about an operation; the operation's own intent is another.
+        let operation = (intent.action != CONFIRM).then(|| intent.operation.clone());
         let index = self
             .append(&Record::Intent(intent))
             .await
             .map_err(refused)?;
-        self.remember(&operation, index);
+        if let Some(operation) = operation {
+            self.remember(&operation, index);
+        }
         Ok(index)
     }
 
@@ -142,7 +147,32 @@ impl Audit {
         intent: u64,
         outcome: &Result<Applied, ChangeError>,
     ) {
-        let (result, generation, detail) = verdict(outcome);
+        self.append_outcome(operation, log, intent, verdict(outcome))
+            .await;
+    }
+
+    /// Records what became of an intent that is no change of a configuration: the generation it is about, or why not.
+    pub(super) async fn outcome_of(
+        &self,
+        operation: &str,
+        log: &str,
+        intent: u64,
+        outcome: Result<u64, String>,
+    ) {
+        let verdict = match outcome {
+            Ok(generation) => (Verdict::Decided, Some(generation), None),
+            Err(why) => (Verdict::Refused, None, Some(why)),
+        };
+        self.append_outcome(operation, log, intent, verdict).await;
+    }
+
+    async fn append_outcome(
+        &self,
+        operation: &str,
+        log: &str,
+        intent: u64,
+        (result, generation, detail): (Verdict, Option<u64>, Option<String>),
+    ) {
         let record = Outcome {
             operation: operation.to_owned(),
             log: Some(log.to_owned()),

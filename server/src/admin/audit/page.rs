@@ -6,6 +6,7 @@ use server_admin::{AuditQuery, HostError};
 
 use super::record::{Record, Verdict};
 use super::{Audit, Event, Intent, Outcome};
+use crate::data::shard_list;
 
 /// Entries that one page looks through at most; with a filter it may come back with fewer than asked for, or none.
 const LOOK_THROUGH: u64 = 1 << 14;
@@ -58,9 +59,12 @@ impl Audit {
         })
     }
 
-    /// An object of the trail: `SHARD/checkpoint`, `SHARD/tile/…`, `SHARD/seal`.
+    /// An object of the trail: `shards`, `SHARD/checkpoint`, `SHARD/tile/…`, `SHARD/seal`.
     pub(crate) async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         let system = self.trail()?;
+        if path == "shards" {
+            return Ok(Some(shard_list(system.status())));
+        }
         let Some((shard, rest)) = path.split_once('/') else {
             return Ok(None);
         };

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Audit;
 use super::record::{Intent, Outcome, Record, Verdict};
+use super::{Audit, CONFIRM};
 use crate::rfc3339::now;
+use log::store::StoreError;
+use log::{Token, Trial};
 
 /// The newest entries of the system log that are looked through for intents without outcome.
 const LOOK_BACK: u64 = 256;
@@ -43,17 +45,7 @@ impl Audit {
                 waiting += 1;
                 continue;
             }
-            let decided = match self.engine.log(&intent.log) {
-                Some(log) => log
-                    .operation(&intent.operation)
-                    .await
-                    .map_err(|e| e.to_string())?,
-                None => None,
-            };
-            let (result, generation) = match decided {
-                Some(record) => (Verdict::Decided, Some(record.generation)),
-                None => (Verdict::NotDecided, None),
-            };
+            let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
             tracing::info!(
                 operation = intent.operation,
                 ?result,
@@ -76,6 +68,22 @@ impl Audit {
         Ok(waiting)
     }
 
+    /// What became of an intent, from the log's own history.
+    async fn became(&self, intent: &Intent) -> Result<(Verdict, Option<u64>), StoreError> {
+        let Some(log) = self.engine.log(&intent.log) else {
+            return Ok((Verdict::NotDecided, None));
+        };
+        let decided = log.operation(&intent.operation).await?;
+        let kept = match intent.operation.parse::<Token>() {
+            Ok(token) if intent.action == CONFIRM => log.trial(token).await? == Some(Trial::Kept),
+            _ => true,
+        };
+        Ok(match decided {
+            Some(record) if kept => (Verdict::Decided, Some(record.generation)),
+            _ => (Verdict::NotDecided, None),
+        })
+    }
+
     /// The intents without outcome among the newest entries, with their indexes.
     async fn open_intents(&self) -> Result<BTreeMap<u64, Intent>, String> {
         let Some(system) = self.engine.system() else {
@@ -89,7 +97,9 @@ impl Audit {
             };
             match serde_json::from_slice(&entry.bytes) {
                 Ok(Record::Intent(intent)) => {
-                    self.remember(&intent.operation, index);
+                    if intent.action != CONFIRM {
+                        self.remember(&intent.operation, index);
+                    }
                     open.insert(index, intent);
                 }
                 Ok(Record::Outcome(outcome)) => drop(open.remove(&outcome.intent)),

@@ -1,5 +1,9 @@
 //! The host over a real engine: what the wire says, and what the audit trail holds.
 
+mod logs;
+mod probation;
+mod rotation;
+
 use std::sync::Arc;
 
 use admin_api::{Action, OperationState};
@@ -37,6 +41,36 @@ async fn trail(engine: &Engine) -> Vec<Record> {
     }
     records
 }
+
+/// Waits for a condition; the limit is a guard against hanging only.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let patient = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), patient)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"))
+}
+
+/// Changes one setting of the log `dev`.
+async fn settle_on(host: &EngineHost, millis: u64, within: Option<u64>, who: Caller) -> Answered {
+    let running = host.config("dev").await.unwrap();
+    let mut next = running.config.clone();
+    next.merge.checkpoint_interval = config::Span::from_millis(millis);
+    let change = Change::Configure {
+        document: Box::new(next),
+        base: running.etag.parse().unwrap(),
+        confirm_within: within.map(std::time::Duration::from_secs),
+    };
+    host.apply("dev", change, Mode::Apply, who).await
+}
+
+type Answered = Result<admin_api::Operation, HostError>;
 
 #[tokio::test]
 async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {

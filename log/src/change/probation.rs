@@ -1,0 +1,239 @@
+//! Changes on probation: a change that goes back by itself unless somebody confirms it.
+//!
+//! What must never happen: a change on probation that runs and that nobody would take back. So its row is durable before the
+//! change is proposed, and a row is litter only when its change can't be decided any more (its base is not what runs). Confirmed
+//! or taken back: the row's number, moved once by a guarded transaction, decides; whoever moves it has won.
+
+use std::time::Duration;
+
+use config::Finding;
+use serde::{Deserialize, Serialize};
+
+use super::{ChangeError, Planned, Request};
+use crate::log::Log;
+use crate::order::slot::Token;
+use crate::record;
+use crate::store::{Guard, Outcome, StoreError, Transaction};
+
+/// The shortest and the longest probation, milliseconds.
+const SPAN_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
+/// The most changes of one log that may be on probation: one runs, the others lost their base.
+const ROWS: usize = 1_000;
+/// Waits for its confirmation.
+const OPEN: u64 = 0;
+/// Is being taken back.
+const REVERTING: u64 = 1;
+
+/// A change that nobody has confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probation {
+    /// The change, 32 hex digits. It may not have been decided.
+    pub operation: Token,
+    /// The generation before it: where it goes back to.
+    pub base: u64,
+    /// When it goes back, milliseconds since the Unix epoch, by the store's clock.
+    pub until: u64,
+    /// The replica that was asked, and its connection where the listener tells: that one may not confirm.
+    pub replica: String,
+    /// See `replica`.
+    pub connection: Option<u64>,
+    /// The replica that takes it back, from the moment that it began.
+    pub reverting: Option<String>,
+}
+
+/// How a change on probation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Verdict {
+    Kept,
+    Reverted { by: String },
+}
+
+/// What is known of the probation of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// Not confirmed yet.
+    Pending(Probation),
+    /// Confirmed.
+    Kept,
+    /// Taken back, by this operation.
+    Reverted(String),
+}
+
+impl Log {
+    /// The changes that nobody has confirmed yet, by operation; also such that were never decided.
+    pub async fn probations(&self) -> Result<Vec<Probation>, StoreError> {
+        let prefix = self.core.order.keys.probations();
+        let rows = self.core.store.scan(&prefix, &prefix, ROWS).await?;
+        rows.iter().map(|(key, row)| decode(key, row)).collect()
+    }
+
+    /// What is known of the probation of a change; `None` when it was not made on probation.
+    pub async fn trial(&self, operation: Token) -> Result<Option<Trial>, StoreError> {
+        let keys = &self.core.order.keys;
+        let key = keys.probation(operation);
+        // Twice: it may be moved from one place to the other between the two looks.
+        for _ in 0..2 {
+            if let Some(row) = self.core.store.get(&key).await? {
+                return Ok(Some(Trial::Pending(decode(&key, &row)?)));
+            }
+            let ended = keys.probation_ended(operation);
+            if let Some(row) = self.core.store.get(&ended).await? {
+                let verdict = record::decode(&row)
+                    .map_err(|e| StoreError::Corrupt(format!("{ended}: {e}")))?;
+                return Ok(Some(match verdict {
+                    Verdict::Kept => Trial::Kept,
+                    Verdict::Reverted { by } => Trial::Reverted(by),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Confirms a change. False when it is being taken back, or its probation ended before.
+    pub async fn keep(&self, operation: Token) -> Result<bool, StoreError> {
+        let keys = &self.core.order.keys;
+        let row = keys.probation(operation);
+        let transaction = Transaction {
+            guards: vec![
+                Guard::Present(row.clone()),
+                Guard::AtMost(row.clone(), OPEN),
+            ],
+            puts: vec![(
+                keys.probation_ended(operation),
+                record::encode(&Verdict::Kept),
+            )],
+            deletes: vec![row],
+        };
+        self.moved(transaction).await
+    }
+
+    /// Begins to take a change back, on behalf of `replica`. False when somebody confirmed it, or another replica began.
+    pub async fn begin_revert(
+        &self,
+        probation: &Probation,
+        replica: &str,
+    ) -> Result<bool, StoreError> {
+        let row = self.core.order.keys.probation(probation.operation);
+        let reverting = Probation {
+            reverting: Some(replica.to_owned()),
+            ..probation.clone()
+        };
+        let transaction = Transaction {
+            guards: vec![
+                Guard::Present(row.clone()),
+                Guard::AtMost(row.clone(), OPEN),
+            ],
+            puts: vec![(row, record::encode_numbered(REVERTING, &reverting))],
+            ..Transaction::default()
+        };
+        self.moved(transaction).await
+    }
+
+    /// Remembers by which operation a change was taken back, once that is decided.
+    pub async fn end_revert(&self, operation: Token, by: &str) -> Result<(), StoreError> {
+        let keys = &self.core.order.keys;
+        let verdict = Verdict::Reverted { by: by.to_owned() };
+        let transaction = Transaction {
+            guards: vec![Guard::Present(keys.probation(operation))],
+            puts: vec![(keys.probation_ended(operation), record::encode(&verdict))],
+            deletes: vec![keys.probation(operation)],
+        };
+        // Refused: another replica did the same.
+        self.moved(transaction).await.map(drop)
+    }
+
+    /// Deletes the row of a change that was not decided and can't be any more.
+    pub async fn forget_probation(&self, operation: Token) -> Result<(), StoreError> {
+        let transaction = Transaction {
+            deletes: vec![self.core.order.keys.probation(operation)],
+            ..Transaction::default()
+        };
+        self.moved(transaction).await.map(drop)
+    }
+
+    async fn moved(&self, transaction: Transaction) -> Result<bool, StoreError> {
+        match self.core.store.transact(transaction).await {
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// Whether a change may be made beside those on probation, or be on probation itself. Settings wait until the one that runs
+    /// is confirmed or gone; shards do not, since they never go back.
+    pub(super) async fn probation_allows(
+        &self,
+        request: &Request,
+        planned: &Planned,
+    ) -> Result<(), ChangeError> {
+        if let Request::OnProbation { within_ms, .. } = request {
+            if planned.shards {
+                return Err(ChangeError::Invalid(vec![Finding::new(
+                    "shards-on-probation",
+                    "a change of shards can't be on probation: shards never go back",
+                    "/shards",
+                    "change the shards by themselves, without a time to confirm within",
+                )]));
+            }
+            if !SPAN_MS.contains(within_ms) {
+                return Err(ChangeError::Invalid(vec![Finding::new(
+                    "out-of-range",
+                    "the time to confirm within is not between 1s and 24h",
+                    "",
+                    "choose one that is",
+                )]));
+            }
+        }
+        if !planned.settings || matches!(request, Request::Revert { .. }) {
+            return Ok(());
+        }
+        for probation in self.probations().await? {
+            if self.decided(probation.operation).await?.is_some() {
+                let operation = probation.operation;
+                let left = Duration::from_millis(
+                    probation.until.saturating_sub(self.core.store.now().await?),
+                );
+                return Err(ChangeError::Conflict(format!(
+                    "operation {operation} is on probation: confirm it (`logctl op confirm {operation}`), or wait {} s until it is taken back",
+                    left.as_secs() + 1
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the row durable that takes the change back. Asked again, the time begins again: the change is not decided yet.
+    pub(super) async fn put_on_probation(
+        &self,
+        operation: Token,
+        base: u64,
+        within_ms: u64,
+        (replica, connection): &(String, Option<u64>),
+    ) -> Result<(), ChangeError> {
+        let row = self.core.order.keys.probation(operation);
+        let probation = Probation {
+            operation,
+            base,
+            until: self.core.store.now().await?.saturating_add(within_ms),
+            replica: replica.clone(),
+            connection: *connection,
+            reverting: None,
+        };
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(row.clone(), OPEN)],
+            puts: vec![(row, record::encode_numbered(OPEN, &probation))],
+            ..Transaction::default()
+        };
+        // An error leaves a row at most, and nothing that it would take back.
+        self.moved(transaction).await?;
+        Ok(())
+    }
+}
+
+fn decode(key: &str, row: &[u8]) -> Result<Probation, StoreError> {
+    let (_, probation) =
+        record::decode_numbered(row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+    Ok(probation)
+}

@@ -1,0 +1,209 @@
+//! New logs: a row that names the log, and a first slot that opens its first shard.
+
+use std::sync::Arc;
+
+use config::{Difference, Finding, LogConfig, ShardName, ShardState};
+use tlog::Hash;
+
+use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, prepare};
+use crate::engine::{Engine, SYSTEM};
+use crate::order::commit::{CommitError, now_ms};
+use crate::order::keys::LOGS;
+use crate::order::slot::{Control, Decision};
+use crate::order::state::Refusal;
+use crate::record;
+use crate::store::{Outcome, Transaction};
+
+impl Engine {
+    /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
+    /// used once, for good.
+    pub async fn create_log(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        let config = checked(config)?;
+        match self.existing(&config, &caller).await? {
+            Some(applied) => Ok(applied),
+            None => self.create(config, caller).await,
+        }
+    }
+
+    /// What [`Engine::create_log`] would do.
+    pub async fn preview_log(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        let config = checked(config)?;
+        if let Some(applied) = self.existing(&config, &caller).await? {
+            return Ok(applied);
+        }
+        let mut applied = created(&config, String::new());
+        applied.outcome = ChangeOutcome::Planned;
+        Ok(applied)
+    }
+
+    /// The answer when there is a log of that name already.
+    async fn existing(
+        &self,
+        config: &LogConfig,
+        caller: &Caller,
+    ) -> Result<Option<Applied>, ChangeError> {
+        let name = config.log.as_str();
+        let Some(log) = self.log(name) else {
+            return Ok(None);
+        };
+        log.refresh().await?;
+        if log.core.order.state().len == 0 {
+            // Begun by a process that died before the first slot: to be finished.
+            return Ok(None);
+        }
+        if let Some(operation) = caller.operation(name)
+            && let Some(before) = log.earlier(operation, Hash(config.digest())).await?
+        {
+            return Ok(Some(before));
+        }
+        if log.is_deleted() {
+            return Err(ChangeError::Conflict(format!(
+                "the log {name} was deleted, and its name stays taken; bring it back (`logctl log undelete {name}`) or choose another"
+            )));
+        }
+        let (running, etag) = log.configuration();
+        if running.stripped() != config.stripped() {
+            return Err(ChangeError::Conflict(format!(
+                "there is a log {name} already, with another configuration; change that one, or choose another name"
+            )));
+        }
+        let generation = running.generation.unwrap_or(0);
+        Ok(Some(Applied {
+            base_generation: generation,
+            generation,
+            etag,
+            differences: Vec::new(),
+            ..created(config, log.core.tokens.make(now_ms()).to_string())
+        }))
+    }
+
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        let name = config.log.to_string();
+        let row = Transaction {
+            puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
+            ..Transaction::default()
+        };
+        match self.store.transact(row).await {
+            Outcome::Committed => {}
+            Outcome::Refused => {
+                return Err(ChangeError::Conflict(format!(
+                    "the log {name} could not be registered"
+                )));
+            }
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        self.open_log(&name).await?;
+        let log = self
+            .log(&name)
+            .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
+        let core = &log.core;
+        let operation = caller
+            .operation(&name)
+            .unwrap_or_else(|| core.tokens.make(now_ms()));
+        let mut applied = created(&config, operation.to_string());
+        if core.order.state().len > 0 {
+            return Ok(applied);
+        }
+        let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
+        let plan = prepare(core, &config, &names).await?;
+        let open = config.active().map(|s| s.name.to_string());
+        let control = Control::Reconfigure {
+            base: 0,
+            document: Hash(config.digest()),
+            plan,
+            open,
+        };
+        let request = Hash(config.digest());
+        let decision = Decision {
+            operation,
+            request,
+            action: Action::Create,
+            actor: caller.actor,
+            control,
+            reason: None,
+        };
+        match core.batcher.control(decision).await {
+            Ok(placed) => {
+                applied.outcome = ChangeOutcome::Decided;
+                applied.time_ms = Some(placed.slot.time);
+                applied.at_index = Some(placed.start);
+            }
+            // Another replica created it at the same moment.
+            Err(CommitError::Refused(Refusal::Stale { .. })) => {}
+            Err(CommitError::Store(e)) => return Err(e.into()),
+            Err(e) => {
+                tracing::warn!(error = %e, name, "cannot create the log");
+                return Err(ChangeError::Unknown {
+                    operation: operation.to_string(),
+                });
+            }
+        }
+        core.update_running().await?;
+        Ok(applied)
+    }
+}
+
+/// A document that a new log may begin with, its first shard named.
+fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
+    if config.log.as_str() == SYSTEM {
+        return Err(ChangeError::Conflict(format!(
+            "the name {SYSTEM} is reserved"
+        )));
+    }
+    let mut findings = config.validate();
+    for (at, shard) in config.shards.iter().enumerate() {
+        if shard.state == ShardState::Frozen {
+            findings.push(Finding::new(
+                "frozen-in-new-log",
+                format!("shard {} is frozen: a new log has no entries", shard.name),
+                format!("/shards/{at}/state"),
+                "list only what is active or planned",
+            ));
+        }
+    }
+    if !findings.is_empty() {
+        return Err(ChangeError::Invalid(findings));
+    }
+    let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+    config
+        .with_first_shard(seconds)
+        .map_err(|finding| ChangeError::Invalid(vec![finding]))
+}
+
+/// The answer to a creation; nothing is decided yet.
+fn created(config: &LogConfig, operation: String) -> Applied {
+    let none = LogConfig {
+        shards: Vec::new(),
+        ..config.clone()
+    };
+    let mut differences = vec![Difference {
+        subject: format!("log {}", config.log),
+        before: None,
+        after: Some("created".to_owned()),
+    }];
+    differences.extend(config::diff(&none, config));
+    Applied {
+        operation,
+        action: Action::Create,
+        outcome: ChangeOutcome::Unchanged,
+        base_generation: 0,
+        generation: 1,
+        etag: config.etag(1),
+        time_ms: None,
+        at_index: None,
+        differences,
+        checkpoint: None,
+    }
+}

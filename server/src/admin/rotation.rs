@@ -1,0 +1,102 @@
+//! Shards that have had their time are rotated out, by size and by age (`rotate` in the configuration).
+//!
+//! What must never happen: two rotations for one threshold. Every replica looks; the request names the shard that is full, so
+//! all of them ask for one and the same operation, and it does nothing once that shard is no longer the active one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::{Log, Overdue, Request};
+
+use super::EngineHost;
+
+/// Pause between looks; what it looks at is in memory.
+const LOOK: Duration = Duration::from_millis(200);
+/// A replica leaves the rotation to those before it for this long each, so that one intent is recorded and not one by each.
+const TURN: Duration = Duration::from_secs(1);
+/// Pause after a rotation that failed.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What is known of the active shard of a log.
+struct Watched {
+    shard: String,
+    /// When it opened, once looked up; `None` where its age does not matter.
+    opened: Option<u64>,
+    /// When this replica acts on it, once it is due.
+    act: Option<Instant>,
+}
+
+impl EngineHost {
+    /// Rotates shards out when their time has come, until the process ends.
+    pub(crate) async fn watch_shards(self: Arc<Self>) {
+        let mut watched: HashMap<String, Watched> = HashMap::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            for log in self.engine.logs().into_iter().chain(self.engine.system()) {
+                let Some((shard, by_age)) = log.rotating() else {
+                    watched.remove(log.name());
+                    continue;
+                };
+                let known = watched
+                    .entry(log.name().to_owned())
+                    .or_insert_with(|| Watched {
+                        shard: String::new(),
+                        opened: None,
+                        act: None,
+                    });
+                if known.shard != shard {
+                    *known = Watched {
+                        shard,
+                        opened: None,
+                        act: None,
+                    };
+                }
+                self.look(&log, known, by_age).await;
+            }
+        }
+    }
+
+    async fn look(&self, log: &Arc<Log>, known: &mut Watched, by_age: bool) {
+        if by_age && known.opened.is_none() {
+            known.opened = log.opened_at(&known.shard).await.ok().flatten();
+        }
+        let clock = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        if log.overdue(known.opened, clock).is_none() {
+            known.act = None;
+            return;
+        }
+        let act = match known.act {
+            Some(act) => act,
+            None => *known.act.insert(Instant::now() + self.turn().await),
+        };
+        if Instant::now() < act {
+            return;
+        }
+        // Right before: another replica may have done it.
+        if log.refresh().await.is_err() {
+            return;
+        }
+        if let Some(overdue) = log.overdue(known.opened, clock)
+            && overdue.shard.as_str() == known.shard
+        {
+            let Overdue { shard, why } = overdue;
+            let key = format!("rotate/{shard}");
+            if let Err(error) = self
+                .by_itself(log, Request::RotateOut { shard, why }, key)
+                .await
+            {
+                tracing::warn!(log = log.name(), %error, "cannot rotate a shard out yet");
+                known.act = Some(Instant::now() + RETRY);
+            }
+        }
+    }
+
+    /// How long this replica waits for those before it: the first of the live ones acts at once.
+    async fn turn(&self) -> Duration {
+        let me = self.engine.replica_id();
+        let live = self.engine.replicas(None).await.unwrap_or_default();
+        let before = live.iter().filter(|replica| *replica.id < *me).count();
+        TURN * u32::try_from(before).unwrap_or(u32::MAX)
+    }
+}

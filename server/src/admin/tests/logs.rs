@@ -1,0 +1,212 @@
+//! Logs come and go, on every replica.
+
+use admin_api::{Action, LogCondition, OperationState};
+use config::LogConfig;
+use server_admin::{Change, Host as _, HostError, Mode};
+
+use super::{caller, host, until};
+use crate::testing::{Server, engine};
+
+fn document(name: &str) -> Box<LogConfig> {
+    Box::new(LogConfig::new(
+        name.parse().unwrap(),
+        format!("example.org/{name}"),
+        "a".parse().unwrap(),
+    ))
+}
+
+fn create(name: &str) -> Change {
+    Change::Create {
+        document: document(name),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (engine(&folder).await, engine(&folder).await);
+    let (one, two) = (host(&first), host(&second));
+    let planned = one
+        .apply("new", create("new"), Mode::Preview, caller("k"))
+        .await;
+    let planned = planned.unwrap();
+    assert_eq!(planned.state, OperationState::Planned);
+    assert_eq!(planned.differences[0].subject, "log new");
+    assert!(matches!(
+        one.status("new").await,
+        Err(HostError::NotFound(_))
+    ));
+
+    let made = one
+        .apply("new", create("new"), Mode::Apply, caller("k"))
+        .await;
+    let made = made.unwrap();
+    assert_eq!((made.action, made.generation), (Action::Create, 1));
+    super::proven(made.audit.as_ref().unwrap());
+    let status = until("the other replica serves it", async || {
+        two.status("new").await.ok()
+    })
+    .await;
+    assert_eq!(
+        (status.etag, status.condition),
+        (made.etag.clone(), LogCondition::Open)
+    );
+    until("known everywhere", async || {
+        let found = two.operation(&made.id).await.unwrap();
+        (found.state == OperationState::Done).then_some(())
+    })
+    .await;
+    second
+        .log("new")
+        .unwrap()
+        .append("entry".into())
+        .await
+        .unwrap();
+
+    // The same again is the same; the same content is nothing to do; other content needs another name.
+    let again = two
+        .apply("new", create("new"), Mode::Apply, caller("k"))
+        .await;
+    assert_eq!(again.unwrap().id, made.id);
+    let same = two
+        .apply("new", create("new"), Mode::Apply, caller("l"))
+        .await;
+    assert_eq!(same.unwrap().state, OperationState::Unchanged);
+    let mut other = document("new");
+    other.merge.idle_republish = config::Span::from_secs(9);
+    let other = Change::Create { document: other };
+    for mode in [Mode::Preview, Mode::Apply] {
+        let taken = one.apply("new", other.clone(), mode, caller("m")).await;
+        assert!(matches!(taken, Err(HostError::Conflict(_))), "{taken:?}");
+    }
+    let reused = one.apply("new", other, Mode::Apply, caller("k")).await;
+    assert!(
+        matches!(reused, Err(HostError::KeyReused { .. })),
+        "{reused:?}"
+    );
+    let mut frozen = document("cold");
+    frozen.shards[0].state = config::ShardState::Frozen;
+    let frozen = Change::Create { document: frozen };
+    let refused = one.apply("cold", frozen, Mode::Apply, caller("n")).await;
+    assert!(matches!(refused, Err(HostError::Invalid(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_log_is_gone_everywhere_and_comes_back_whole() {
+    let server = Server::start().await;
+    let second = engine(&server.folder).await;
+    let (one, two) = (host(&server.engine), host(&second));
+    assert_eq!(server.add(b"kept").await.status, 200);
+
+    let open = one
+        .apply("dev", Change::Delete, Mode::Apply, caller("d"))
+        .await;
+    assert!(
+        matches!(&open, Err(HostError::Conflict(why)) if why.contains("freeze")),
+        "{open:?}"
+    );
+    let freeze = Change::Freeze { now: true };
+    two.apply("dev", freeze, Mode::Apply, caller("f"))
+        .await
+        .unwrap();
+    until("frozen here too", async || {
+        let status = one.status("dev").await.unwrap();
+        (status.condition == LogCondition::Frozen).then_some(())
+    })
+    .await;
+    let planned = one
+        .apply("dev", Change::Delete, Mode::Preview, caller("d"))
+        .await;
+    assert_eq!(planned.unwrap().state, OperationState::Planned);
+    let gone = two
+        .apply("dev", Change::Delete, Mode::Apply, caller("e"))
+        .await;
+    let gone = gone.unwrap();
+    assert_eq!(
+        (gone.action, gone.state),
+        (Action::Delete, OperationState::Done)
+    );
+    assert!(gone.audit.is_some());
+
+    until("gone here too", async || {
+        (server.get("/dev/shards").await.status == 410).then_some(())
+    })
+    .await;
+    for (line, body) in [
+        ("GET /dev/a/checkpoint", &b""[..]),
+        ("GET /dev/entries/0", b""),
+        ("POST /dev/add", b"late"),
+    ] {
+        let reply = server.ask(line, "", body).await;
+        assert_eq!(
+            (reply.status, reply.text().contains("deleted")),
+            (410, true),
+            "{reply:?}"
+        );
+    }
+    for host in [&one, &two] {
+        assert_eq!(host.logs().await.unwrap().len(), 0);
+        let hint = host.status("dev").await;
+        assert!(
+            matches!(&hint, Err(HostError::NotFound(why)) if why.contains("undelete")),
+            "{hint:?}"
+        );
+        // What was done stays known.
+        assert_eq!(
+            host.operation(&gone.id).await.unwrap().action,
+            Action::Delete
+        );
+        let unfreeze = host
+            .apply("dev", Change::Unfreeze, Mode::Apply, caller("u"))
+            .await;
+        assert!(
+            matches!(unfreeze, Err(HostError::NotFound(_))),
+            "{unfreeze:?}"
+        );
+        let taken = host
+            .apply("dev", create("dev"), Mode::Apply, caller("c"))
+            .await;
+        assert!(
+            matches!(&taken, Err(HostError::Conflict(why)) if why.contains("undelete")),
+            "{taken:?}"
+        );
+    }
+    // Still so for one that starts now.
+    let third = host(&crate::testing::open(&server.folder).await);
+    assert!(matches!(
+        third.status("dev").await,
+        Err(HostError::NotFound(_))
+    ));
+
+    let back = one
+        .apply("dev", Change::Undelete, Mode::Apply, caller("b"))
+        .await;
+    assert_eq!(back.unwrap().action, Action::Undelete);
+    let status = one.status("dev").await.unwrap();
+    assert_eq!(
+        (status.condition, status.watermarks.ordered),
+        (LogCondition::Frozen, 1)
+    );
+    assert_eq!(server.get("/dev/entries/0").await.body, b"kept");
+    assert_eq!(server.add(b"not yet").await.status, 409);
+    one.apply("dev", Change::Unfreeze, Mode::Apply, caller("u2"))
+        .await
+        .unwrap();
+    assert_eq!(server.add(b"more").await.status, 200);
+    let history = one.history("dev").await.unwrap();
+    let actions: Vec<_> = history.iter().rev().map(|item| item.action).collect();
+    assert_eq!(
+        actions,
+        [
+            Action::Create,
+            Action::Freeze,
+            Action::Delete,
+            Action::Undelete,
+            Action::Unfreeze
+        ]
+    );
+    for change in [Change::Delete, Change::Undelete] {
+        let system = one.apply("system", change, Mode::Apply, caller("s")).await;
+        assert!(matches!(system, Err(HostError::Conflict(_))), "{system:?}");
+    }
+}

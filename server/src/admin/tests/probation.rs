@@ -1,0 +1,223 @@
+//! Changes on probation: confirmed, taken back, and never both.
+
+use admin_api::{Action, OperationState};
+use log::{Request, Token, Trial};
+use server_admin::{Change, Host as _, HostError, Mode};
+
+use super::{caller, host, settle_on, trail, until};
+use crate::admin::audit::Record;
+use crate::testing::engine;
+
+/// A caller on a connection of his own.
+fn on(connection: u64, key: &str) -> server_admin::Caller {
+    server_admin::Caller {
+        connection: Some(connection),
+        ..caller(key)
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_kept_once_it_is_confirmed_over_another_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let made = settle_on(&host, 77, Some(3600), on(1, "try"))
+        .await
+        .unwrap();
+    assert_eq!(made.state, OperationState::Unconfirmed);
+    let by = made.confirm_by.clone().unwrap();
+    let again = settle_on(&host, 77, Some(3600), on(1, "other key")).await;
+    assert_eq!(again.unwrap().state, OperationState::Unchanged);
+
+    // Meanwhile settings wait, whoever asks; shards do not.
+    for within in [None, Some(60)] {
+        let other = settle_on(&host, 78, within, on(2, &format!("{within:?}"))).await;
+        assert!(
+            matches!(&other, Err(HostError::Conflict(why)) if why.contains(&made.id)),
+            "{other:?}"
+        );
+    }
+    let rotate = Change::Rotate {
+        name: None,
+        base: None,
+    };
+    let rotated = host.apply("dev", rotate, Mode::Apply, on(2, "r")).await;
+    assert_eq!(rotated.unwrap().state, OperationState::Done);
+
+    let before = trail(&engine).await.len();
+    let same = host.confirm(&made.id, on(1, "c")).await;
+    assert!(matches!(same, Err(HostError::Conflict(_))), "{same:?}");
+    let found = host.operation(&made.id).await.unwrap();
+    assert_eq!(
+        (found.state, found.confirm_by),
+        (OperationState::Unconfirmed, Some(by))
+    );
+    let kept = host.confirm(&made.id, on(2, "c")).await.unwrap();
+    assert_eq!(
+        (kept.state, kept.confirm_by.clone(), kept.id.clone()),
+        (OperationState::Done, None, made.id.clone())
+    );
+    super::proven(&kept.audit.unwrap());
+    let records = trail(&engine).await;
+    let [Record::Intent(intent), Record::Outcome(outcome)] = &records[before..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!(
+        (intent.action.as_str(), &intent.operation, outcome.intent),
+        ("confirm", &made.id, before as u64)
+    );
+    // Twice is once, and then the settings are free again.
+    let twice = host.confirm(&made.id, on(1, "c")).await.unwrap();
+    assert_eq!(twice.state, OperationState::Done);
+    assert_eq!(trail(&engine).await.len(), before + 2);
+    let next = settle_on(&host, 79, None, on(1, "next")).await.unwrap();
+    assert_eq!(next.state, OperationState::Done);
+    let none = host.confirm(&next.id, on(2, "c")).await;
+    assert!(matches!(none, Err(HostError::Conflict(_))), "{none:?}");
+    for id in ["0f".repeat(16).as_str(), "nonsense", ""] {
+        let unknown = host.confirm(id, on(2, "c")).await;
+        assert!(
+            matches!(unknown, Err(HostError::NotFound(_))),
+            "{unknown:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nobody_tries_out_shards_or_for_a_week() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let running = host.config("dev").await.unwrap();
+    let planned = config::with_planned(&running.config, None, 0).unwrap();
+    let change = Change::Configure {
+        document: Box::new(planned),
+        base: running.etag.parse().unwrap(),
+        confirm_within: Some(std::time::Duration::from_secs(60)),
+    };
+    for mode in [Mode::Preview, Mode::Apply] {
+        match host.apply("dev", change.clone(), mode, caller("s")).await {
+            Err(HostError::Invalid(findings)) => {
+                assert_eq!(findings[0].code, "shards-on-probation");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for within in [0, 7 * 86_400] {
+        let long = settle_on(&host, 77, Some(within), caller(&format!("{within}"))).await;
+        assert!(matches!(long, Err(HostError::Invalid(_))), "{long:?}");
+    }
+    assert_eq!(host.config("dev").await.unwrap(), running);
+}
+
+/// Two replicas watch; the settings go back once, the shards that came since stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_confirms_is_taken_back_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (engine(&folder).await, engine(&folder).await);
+    let (asked, other) = (host(&first), host(&second));
+    let before = asked.config("dev").await.unwrap().config;
+    let made = settle_on(&asked, 77, Some(1), on(1, "try")).await.unwrap();
+    let rotate = Change::Rotate {
+        name: None,
+        base: None,
+    };
+    other
+        .apply("dev", rotate, Mode::Apply, on(2, "r"))
+        .await
+        .unwrap();
+    let watching = [&asked, &other].map(|host| tokio::spawn(host.clone().watch_probations()));
+    let reverted = until("taken back", async || {
+        let found = other.operation(&made.id).await.unwrap();
+        (found.state == OperationState::Reverted).then_some(found)
+    })
+    .await;
+    let by = reverted.reverted_by.unwrap();
+    let revert = other.operation(&by).await.unwrap();
+    assert_eq!(
+        (revert.action, revert.actor.as_deref(), revert.generation),
+        (Action::Revert, Some("auto"), 4)
+    );
+    let late = asked.confirm(&made.id, on(3, "c")).await;
+    assert!(
+        matches!(&late, Err(HostError::Conflict(why)) if why.contains("too late")),
+        "{late:?}"
+    );
+    first.log("dev").unwrap().refresh().await.unwrap();
+    let after = asked.config("dev").await.unwrap().config;
+    assert_eq!(after.merge, before.merge);
+    assert_eq!(after.shards.len(), 2);
+    let history = asked.history("dev").await.unwrap();
+    assert!(history[0].summary.contains(&made.id), "{history:?}");
+    let intents = trail(&first)
+        .await
+        .into_iter()
+        .filter(|record| matches!(record, Record::Intent(i) if i.action == "revert"))
+        .count();
+    assert_eq!(intents, 1);
+    // The settings are free again.
+    let next = settle_on(&asked, 79, None, on(1, "next")).await.unwrap();
+    assert_eq!(next.generation, 5);
+    watching.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Confirm and revert at the same moment, on two replicas: one of them has it, always.
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmed_or_taken_back_never_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (engine(&folder).await, engine(&folder).await);
+    let asked = host(&first);
+    let (here, there) = (first.log("dev").unwrap(), second.log("dev").unwrap());
+    let (mut kept, mut reverted) = (0, 0);
+    for round in 0..30 {
+        let made = settle_on(&asked, 100 + round, Some(3600), caller(&format!("{round}")))
+            .await
+            .unwrap();
+        let token: Token = made.id.parse().unwrap();
+        let probation = there.probations().await.unwrap().pop().unwrap();
+        let (keeps, reverts) = tokio::join!(
+            async {
+                if round % 2 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                here.keep(token).await.unwrap()
+            },
+            there.begin_revert(&probation, "other")
+        );
+        assert_ne!(keeps, reverts.unwrap(), "round {round}");
+        if keeps {
+            kept += 1;
+            assert_eq!(there.trial(token).await.unwrap(), Some(Trial::Kept));
+        } else {
+            reverted += 1;
+            assert!(!here.keep(token).await.unwrap());
+            let auto = || log::Caller {
+                actor: "auto".to_owned(),
+                idempotency_key: Some(format!("revert/{token}")),
+            };
+            let ask = || Request::Revert {
+                operation: token,
+                base: probation.base,
+            };
+            // Both replicas go on with it, as after the death of the one that began: once.
+            let (one, two) = tokio::join!(here.change(ask(), auto()), there.change(ask(), auto()));
+            let (one, two) = (one.unwrap(), two.unwrap());
+            assert_eq!(
+                (&one.operation, one.generation),
+                (&two.operation, two.generation)
+            );
+            there.end_revert(token, &one.operation).await.unwrap();
+            here.end_revert(token, &one.operation).await.unwrap();
+            assert_eq!(
+                here.trial(token).await.unwrap(),
+                Some(Trial::Reverted(one.operation))
+            );
+            here.refresh().await.unwrap();
+        }
+        assert_eq!(here.probations().await.unwrap(), []);
+    }
+    assert_eq!(kept + reverted, 30);
+    let reverts = here.history().await.unwrap();
+    let reverts = reverts.iter().filter(|r| r.action == log::Action::Revert);
+    assert_eq!(reverts.count(), reverted);
+}

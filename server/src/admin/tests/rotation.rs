@@ -1,0 +1,98 @@
+//! Rotation by itself: by size and by age, once, whoever looks.
+
+use admin_api::Action;
+use log::Engine;
+use server_admin::{Change, Host as _, Mode};
+
+use super::{caller, host, until};
+use crate::admin::EngineHost;
+use crate::testing::engine;
+
+async fn rule(host: &EngineHost, edit: impl FnOnce(&mut config::RotateConfig)) {
+    let running = host.config("dev").await.unwrap();
+    let mut next = running.config.clone();
+    edit(&mut next.rotate);
+    let change = Change::Configure {
+        document: Box::new(next),
+        base: running.etag.parse().unwrap(),
+        confirm_within: None,
+    };
+    host.apply("dev", change, Mode::Apply, caller("rule"))
+        .await
+        .unwrap();
+}
+
+async fn add(engine: &Engine, count: u64) {
+    let log = engine.log("dev").unwrap();
+    for n in 0..count {
+        log.append(format!("entry {n}").into()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_full_shard_is_rotated_out_once_by_two_replicas() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (engine(&folder).await, engine(&folder).await);
+    let (one, two) = (host(&first), host(&second));
+    rule(&one, |rotate| rotate.max_entries = Some(10)).await;
+    let watching = [&one, &two].map(|host| tokio::spawn(host.clone().watch_shards()));
+    for round in 1..=3 {
+        add(if round % 2 == 0 { &first } else { &second }, 10).await;
+        for engine in [&first, &second] {
+            until("rotated", async || {
+                let shards = engine.log("dev").unwrap().status().shards;
+                (shards.len() == round + 1).then_some(())
+            })
+            .await;
+        }
+    }
+    // An entry more than a full shard is needed for another one.
+    add(&first, 9).await;
+    let history = two.history("dev").await.unwrap();
+    let rotations: Vec<_> = history
+        .iter()
+        .filter(|item| item.action == Action::Rotate)
+        .collect();
+    assert_eq!(rotations.len(), 3, "{history:?}");
+    for item in rotations {
+        assert_eq!(item.actor.as_deref(), Some("auto"));
+        assert!(item.summary.ends_with("had 10 entries"), "{}", item.summary);
+    }
+    // Frozen logs keep their shards, however full.
+    let freeze = Change::Freeze { now: true };
+    one.apply("dev", freeze, Mode::Apply, caller("f"))
+        .await
+        .unwrap();
+    let log = first.log("dev").unwrap();
+    assert_eq!(log.rotating(), None);
+    assert_eq!(log.overdue(None, 0), None);
+    watching.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    rule(&host, |rotate| {
+        rotate.max_age = Some(config::Span::from_secs(1))
+    })
+    .await;
+    let watching = tokio::spawn(host.clone().watch_shards());
+    let log = engine.log("dev").unwrap();
+    let opened = log.opened_at("a").await.unwrap().unwrap();
+    // Old, but empty.
+    assert_eq!(log.overdue(Some(opened), opened + 10_000), None);
+    add(&engine, 1).await;
+    let item = until("rotated", async || {
+        let history = host.history("dev").await.unwrap();
+        history
+            .into_iter()
+            .find(|item| item.action == Action::Rotate)
+    })
+    .await;
+    assert!(item.summary.contains("a was open for "), "{}", item.summary);
+    // The new one is empty, so it stays.
+    assert_eq!(log.overdue(Some(opened), opened + 10_000), None);
+    watching.abort();
+}
