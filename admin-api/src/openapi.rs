@@ -11,6 +11,8 @@ use crate::{BASE, PROBLEM_TYPE, Problem, codes};
 
 /// Where the document keeps its schemas.
 const SCHEMAS: &str = "/components/schemas";
+/// Where it keeps the answers that are problems, by status.
+const RESPONSES: &str = "/components/responses";
 
 /// The OpenAPI document. It is the same for every server of this version: what a host can't do is 501.
 #[must_use]
@@ -31,6 +33,7 @@ pub fn openapi() -> Value {
             .or_default()
             .insert(route.method.as_str().to_lowercase(), operation);
     }
+    let responses = problems(&mut generator);
     let schemas = generator.take_definitions(true);
     json!({
         "openapi": "3.1.1",
@@ -45,6 +48,7 @@ pub fn openapi() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "responses": responses,
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -73,6 +77,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "summary": route.summary,
         "parameters": parameters(route),
         "responses": responses(route, generator),
+        "x-problem-codes": codes_of(route).collect::<Vec<_>>(),
     });
     if let Some((need, scope)) = route.need {
         let on = match scope {
@@ -272,22 +277,48 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     responses.insert("200".to_owned(), good);
 
+    for code in codes_of(route) {
+        if let Some((_, status, _)) = codes::find(code) {
+            let response = json!({"$ref": format!("#{RESPONSES}/{status}")});
+            responses.insert(status.to_string(), response);
+        }
+    }
+    json!(responses)
+}
+
+fn codes_of(route: &Route) -> impl Iterator<Item = &'static str> {
+    COMMON.iter().chain(route.codes).copied()
+}
+
+/// A response for each status of a problem.
+fn problems(generator: &mut SchemaGenerator) -> BTreeMap<String, Value> {
     let mut problems = BTreeMap::<u16, Vec<String>>::new();
-    for code in COMMON.iter().chain(route.codes) {
-        if let Some((code, status, title)) = codes::find(code) {
+    for route in ROUTES {
+        for (code, status, title) in codes_of(route).filter_map(codes::find) {
+            let texts = problems.entry(status).or_default();
             let text = format!("`{code}`: {title}");
-            problems.entry(status).or_default().push(text);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
         }
     }
     let problem = generator.subschema_for::<Problem>().to_value();
-    for (status, texts) in problems {
+    let retry = |status| match status {
+        429 | 503 => json!({"Retry-After": {
+            "description": "Seconds after which to ask again, when that helps.",
+            "schema": {"type": "string", "pattern": "^[0-9]+$"},
+        }}),
+        _ => json!({}),
+    };
+    let response = |(status, texts): (u16, Vec<String>)| {
         let response = json!({
             "description": texts.join("; "),
+            "headers": retry(status),
             "content": {PROBLEM_TYPE: {"schema": problem}},
         });
-        responses.insert(status.to_string(), response);
-    }
-    json!(responses)
+        (status.to_string(), response)
+    };
+    problems.into_iter().map(response).collect()
 }
 
 #[cfg(test)]
@@ -317,11 +348,14 @@ mod tests {
             };
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{reference}");
-            used.insert(pointer.rsplit('/').next().unwrap().to_owned());
+            used.insert(pointer.to_owned());
         }
-        let schemas = document["components"]["schemas"].as_object().unwrap();
-        for name in schemas.keys() {
-            assert!(used.contains(name), "{name} is used nowhere");
+        for place in [SCHEMAS, RESPONSES] {
+            let there = document.pointer(place).unwrap().as_object().unwrap();
+            for name in there.keys() {
+                let pointer = format!("{place}/{name}");
+                assert!(used.contains(&pointer), "{name} is used nowhere");
+            }
         }
     }
 

@@ -8,13 +8,17 @@ use crate::run::root;
 
 /// Where the JSON schema of the config document lies.
 const SCHEMA: &str = "docs/schema/logctl-v1.json";
+/// Where the OpenAPI document of the admin endpoint lies.
+pub(crate) const OPENAPI: &str = "docs/openapi.json";
 
 /// Every generated file: path below the workspace's root, and contents.
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = logctl::generate::files()?;
-    let mut schema = serde_json::to_string_pretty(&config::schema())?;
-    schema.push('\n');
-    files.push((SCHEMA.into(), schema.into_bytes()));
+    for (path, document) in [(SCHEMA, config::schema()), (OPENAPI, admin_api::openapi())] {
+        let mut text = serde_json::to_string_pretty(&document)?;
+        text.push('\n');
+        files.push((path.into(), text.into_bytes()));
+    }
     Ok(files)
 }
 
