@@ -12,11 +12,19 @@ use crate::run::{installed, succeeds};
 /// # Errors
 /// When it is missing and can't be installed; the text says what to do.
 pub(crate) fn need(program: &str) -> Result<()> {
-    if installed(program) {
+    need_package(program, || installed(program))
+}
+
+/// Makes sure that something is there, by installing the package that brings it.
+///
+/// # Errors
+/// When it is missing and can't be installed; the text says what to do.
+pub(crate) fn need_package(package: &str, there: impl Fn() -> bool) -> Result<()> {
+    if there() {
         return Ok(());
     }
     if !installed("apt-get") || !rustix::process::geteuid().is_root() {
-        bail!("{program} is not installed: install it, or run as root on Debian");
+        bail!("{package} is not installed: install it, or run as root on Debian");
     }
     static LISTS: OnceLock<bool> = OnceLock::new();
     if !*LISTS
@@ -26,10 +34,10 @@ pub(crate) fn need(program: &str) -> Result<()> {
     }
     let mut install = Command::new("apt-get");
     install
-        .args(["install", "-q", "-y", "--no-install-recommends", program])
+        .args(["install", "-q", "-y", "--no-install-recommends", package])
         .env("DEBIAN_FRONTEND", "noninteractive");
-    if !succeeds(&mut install)? || !installed(program) {
-        bail!("{program} could not be installed");
+    if !succeeds(&mut install)? || !there() {
+        bail!("{package} could not be installed");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod generate;
 mod licences;
 mod release;
 mod run;
+mod schemathesis;
 mod summary;
 mod test;
 
@@ -29,8 +30,14 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must pass: format, clippy, generated files, layering, licences, tests, end-to-end campaign
+    /// Everything that must pass: format, clippy, generated files, layering, licences, tests, OpenAPI, end-to-end campaign
     Test(test::Options),
+    /// Compare the admin endpoint with its OpenAPI document, by schemathesis (`test` does it too)
+    Openapi {
+        /// How many requests are made up for each operation
+        #[arg(long, default_value_t = schemathesis::EXAMPLES)]
+        examples: u64,
+    },
     /// Start a log, write the Debian package index, rotate shards while writing, verify everything
     Demo {
         /// How many entries to write (the index is repeated when it has fewer) [default: the whole index once]
@@ -43,13 +50,14 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Write the generated files: completions, man pages, JSON schema
+    /// Write the generated files: completions, man pages, JSON schema, OpenAPI document
     Generate,
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::Openapi { examples } => schemathesis::run(examples),
         Task::Demo { entries } => release::demo(entries),
         Task::Bench { arguments } => release::bench(&arguments),
         Task::Generate => generate::write(),

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::run::{cargo, root, succeeds};
+use crate::run::{cargo, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, generate, licences};
+use crate::{checks, debian, generate, licences, schemathesis};
 
 /// How much of it.
 #[derive(Args)]
@@ -71,8 +71,14 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let built = built.is_ok_and(|built| built);
     summary.step("build", Ok(built));
     if built {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
+        let target = target();
+        match schemathesis::install() {
+            Ok(program) => summary.step(
+                "schemathesis",
+                schemathesis::check(&program, schemathesis::EXAMPLES),
+            ),
+            Err(error) => summary.skip("schemathesis", &format!("{error:#}")),
+        }
         let mut campaign = cargo();
         campaign.args([
             "test",
