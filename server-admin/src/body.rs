@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use admin_api::{CreateLogRequest, Finding, codes};
 use axum::body::Body;
-use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use config::LogConfig;
 use http_body_util::BodyExt;
@@ -82,11 +82,13 @@ fn too_slow(time: Duration) -> Refusal {
     )
 }
 
-/// Refuses an encoded body.
+/// Refuses an encoded body, by whichever header it says so.
 pub(crate) fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
-    let encoded =
-        |value: &axum::http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().any(encoded) {
+    let encoded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let coded = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if headers.get_all(CONTENT_ENCODING).iter().any(encoded)
+        || headers.get_all(TRANSFER_ENCODING).iter().any(coded)
+    {
         return Err(Refusal::new(
             codes::UNSUPPORTED_MEDIA_TYPE,
             "encoded bodies are not accepted",

@@ -85,6 +85,7 @@ mod host;
 mod limits;
 mod listen;
 mod permission;
+mod places;
 mod problem;
 mod resources;
 mod router;

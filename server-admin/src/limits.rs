@@ -13,7 +13,8 @@ pub struct Limits {
     pub header_time: Duration,
     /// Time for a TLS handshake, and for sent data to be acknowledged. 10 s.
     pub peer_time: Duration,
-    /// Connections at a time; the socket and the TCP listener each have as many, so that neither starves the other. 64.
+    /// Connections at a time; the socket and the TCP listener each have as many, so that neither starves the other. When all
+    /// are taken, the next one gets the place of the one that has been idle longest. 64.
     pub connections: usize,
     /// Operations followed at a time (`Accept: text/event-stream`), over all listeners; fewer than `connections`. 32.
     pub streams: usize,

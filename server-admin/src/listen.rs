@@ -2,7 +2,7 @@
 //!
 //! They share nothing with the data plane: own sockets, own connection caps and, if wanted, an own thread and runtime, so
 //! an overloaded log can still be administered. What must never happen: the endpoint is reachable from other machines
-//! without TLS and authentication, or a connection holds its place for ever without doing anything.
+//! without TLS and authentication, or connections that do nothing keep out those that have something to ask.
 //!
 //! HTTP/1.1 only: an admin client gains nothing from multiplexing, and a byte that is never sent can't stall a choice of
 //! protocol.
@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -30,6 +32,7 @@ use crate::access::{Access, ClientCertificate, Peer};
 use crate::error::Error;
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::places::{Place, Places};
 use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
 use crate::socket::{self, SocketFile};
@@ -329,16 +332,16 @@ impl Shared {
     }
 
     async fn accept(self, listener: Listener) {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Places::new(self.limits.connections);
         let mut connections = JoinSet::new();
         loop {
+            // Whoever has come may take the place of one who only waits; so first look who comes.
             let next = async {
-                let place = places
-                    .clone()
-                    .acquire_owned()
-                    .await
-                    .map_err(std::io::Error::other)?;
-                Ok::<_, std::io::Error>((place, listener.next().await?))
+                let accepted = listener.next().await?;
+                let place = places.take().await;
+                place
+                    .map(|place| (place, accepted))
+                    .ok_or_else(|| std::io::Error::other("no places"))
             };
             let next = tokio::select! {
                 () = self.stop() => break,
@@ -349,8 +352,10 @@ impl Shared {
                 Ok((place, accepted)) => {
                     let shared = self.clone();
                     connections.spawn(async move {
-                        shared.connection(accepted).await;
-                        drop(place);
+                        tokio::select! {
+                            () = shared.connection(accepted, &place) => {}
+                            () = place.sent_away() => {}
+                        }
                     });
                 }
                 Err(error) => {
@@ -372,9 +377,9 @@ impl Shared {
         }
     }
 
-    async fn connection(&self, accepted: Accepted) {
+    async fn connection(&self, accepted: Accepted, place: &Arc<Place>) {
         match accepted {
-            Accepted::Unix(stream, peer) => self.http(stream, peer).await,
+            Accepted::Unix(stream, peer) => self.http(stream, peer, place).await,
             Accepted::Tcp(stream, peer, tls) => {
                 let patience = u32::try_from(self.limits.peer_time.as_millis()).unwrap_or(u32::MAX);
                 // Without it a peer that stops reading would hold its place for many minutes.
@@ -383,12 +388,12 @@ impl Shared {
                     return;
                 }
                 let Some(tls) = tls else {
-                    return self.http(stream, peer).await;
+                    return self.http(stream, peer, place).await;
                 };
                 let handshake = TlsAcceptor::from(tls.config()).accept(stream);
                 match tokio::time::timeout(self.limits.peer_time, handshake).await {
                     Ok(Ok(stream)) => match certified(peer, stream.get_ref().1) {
-                        Ok(peer) => self.http(stream, peer).await,
+                        Ok(peer) => self.http(stream, peer, place).await,
                         Err(error) => {
                             tracing::warn!(%error, "a verified client certificate can't be read")
                         }
@@ -405,14 +410,30 @@ impl Shared {
         }
     }
 
-    async fn http(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    async fn http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        place: &Arc<Place>,
+    ) {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer.clone());
             request
                 .extensions_mut()
                 .insert(Stopping::when(self.stopped.clone()));
-            self.app.clone().oneshot(request)
+            let busy = place.keep();
+            let answer = self.app.clone().oneshot(request);
+            // Until the last byte of the answer is handed over, the connection is not idle.
+            let whole = |answer: Response| {
+                answer.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        let _ = &busy;
+                        frame
+                    }))
+                })
+            };
+            async move { answer.await.map(whole) }
         });
         let mut connection = pin!(
             http1::Builder::new()

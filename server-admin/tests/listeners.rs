@@ -340,17 +340,28 @@ async fn connections_are_capped_and_the_socket_is_not_starved() {
     let running = start(&endpoint, options);
     let address = running.address().unwrap();
     let request = get("/admin/v1/whoami", Some(&endpoint.root));
-    // Two that have been answered once and stay hold both places.
+    // Two that wait for the host hold both places.
+    endpoint.toy.permits.forget_permits(usize::MAX);
+    let freeze = |log: &str| {
+        get(
+            &format!("/admin/v1/logs/{log}/freeze"),
+            Some(&endpoint.root),
+        )
+        .replace("GET", "POST")
+    };
     let mut held = Vec::new();
-    for _ in 0..2 {
+    for log in ["argon", "boron"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream
-            .write_all(request.replace("Connection: close\r\n", "").as_bytes())
-            .await
-            .unwrap();
-        let mut first = [0; 12];
-        stream.read_exact(&mut first).await.unwrap();
+        stream.write_all(freeze(log).as_bytes()).await.unwrap();
         held.push(stream);
+    }
+    while endpoint
+        .toy
+        .running
+        .load(std::sync::atomic::Ordering::SeqCst)
+        < 2
+    {
+        tokio::task::yield_now().await;
     }
     let third = tokio::spawn({
         let request = request.clone();
@@ -363,8 +374,12 @@ async fn connections_are_capped_and_the_socket_is_not_starved() {
     .await;
     assert_eq!(body::<WhoAmI>(&answer).actor, format!("uid:{uid}"));
     assert!(!third.is_finished());
-    held.pop();
+    endpoint.toy.permits.add_permits(1);
     assert_eq!(body::<WhoAmI>(&third.await.unwrap()).actor, "token:root");
+    endpoint.toy.permits.add_permits(1);
+    for stream in held {
+        assert!(talk(stream, "").await.contains("200 OK"));
+    }
     running.stop().await.unwrap();
 }
 

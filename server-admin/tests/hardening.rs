@@ -1,0 +1,281 @@
+//! What strangers try: whatever they do, who has something to ask is answered, and nothing of it reaches the host.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that fails panics, and one that does less than it should says so"
+)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use admin_api::{Operation, OperationState, WhoAmI};
+use common::{Endpoint, operation};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use server_admin::{Limits, Listeners, Options, Running, TcpOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+fn start(endpoint: &Endpoint, limits: Limits) -> (Running, SocketAddr) {
+    let options = Options {
+        tcp: Some(TcpOptions {
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+        }),
+        limits,
+        ..Options::default()
+    };
+    let listeners = Listeners::bind(endpoint.access.clone(), options).unwrap();
+    let running = listeners.serve_apart(endpoint.toy.clone()).unwrap();
+    let address = running.address().unwrap();
+    (running, address)
+}
+
+/// Sends these bytes and reads until the server closes.
+async fn talk(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may refuse and close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get(endpoint: &Endpoint, path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        endpoint.root
+    )
+}
+
+/// Somebody with a good token asks.
+async fn the_good_caller_is_answered(endpoint: &Endpoint, address: SocketAddr) {
+    let request = get(endpoint, "/admin/v1/whoami");
+    let answer = talk(address, request.as_bytes()).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| {
+        panic!("not answered: {answer:?}");
+    });
+    assert!(head.to_lowercase().contains("content-length"), "{head}");
+    let who: WhoAmI = serde_json::from_str(body).unwrap();
+    assert_eq!(who.actor, "token:root");
+}
+
+/// As many connections as this process may have open, up to 10,000.
+fn many() -> usize {
+    const WANTED: u64 = 10_000;
+    const SPARE: u64 = 500;
+    let mut limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    limit.current = Some(most.min(WANTED + SPARE).max(limit.current.unwrap_or(0)));
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let number = open.saturating_sub(SPARE).min(WANTED);
+    if number < WANTED {
+        eprintln!("only {number} idle connections: this process may open {open} files");
+    }
+    usize::try_from(number).unwrap()
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_keep_nobody_out() {
+    let endpoint = Endpoint::new();
+    // Nobody leaves by himself: it is the one who comes that makes room.
+    let limits = Limits {
+        header_time: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let (running, address) = start(&endpoint, limits);
+    let number = many();
+    let mut idle = Vec::with_capacity(number);
+    while idle.len() < number {
+        for _ in 0..500.min(number - idle.len()) {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            if idle.len() % 2 == 0 {
+                // Sent away already is fine.
+                let _ = stream
+                    .write_all(b"GET /admin/v1/whoami HTTP/1.1\r\nX")
+                    .await;
+            }
+            idle.push(stream);
+        }
+        the_good_caller_is_answered(&endpoint, address).await;
+    }
+    drop(idle);
+    the_good_caller_is_answered(&endpoint, address).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn slow_bodies_end_and_nobody_waits_longer() {
+    let endpoint = Endpoint::new();
+    let limits = Limits {
+        body_time: Duration::from_millis(100),
+        connections: 4,
+        ..Limits::default()
+    };
+    let (running, address) = start(&endpoint, limits);
+    let head = |token: &str| {
+        format!(
+            "POST /admin/v1/logs/argon/freeze HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\nAuthorization: Bearer {token}\r\n\r\n{{"
+        )
+    };
+    let mut slow = Vec::new();
+    // Even those who may: they hold their places for the time that a body may take.
+    for token in [endpoint.root.as_str(), "no-token"].repeat(8) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(head(token).as_bytes()).await.unwrap();
+        slow.push((stream, token));
+    }
+    the_good_caller_is_answered(&endpoint, address).await;
+    let mut timed_out = 0;
+    for (mut stream, token) in slow {
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        // Who had not got to speak when the places were taken was sent away.
+        match (token, answer.get(9..12)) {
+            ("no-token", Some("401" | "429")) | (_, None) => {}
+            (_, Some("408")) => timed_out += 1,
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert!(timed_out > 0);
+    assert!(endpoint.toy.seen.lock().unwrap().is_empty());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn strange_requests_are_refused_and_never_reach_the_host() {
+    let endpoint = Endpoint::new();
+    // Some of them never end.
+    let limits = Limits {
+        header_time: Duration::from_millis(500),
+        body_time: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let (running, address) = start(&endpoint, limits);
+    let login = format!(
+        "Authorization: Bearer {}\r\nConnection: close\r\n",
+        endpoint.root
+    );
+    let line = |line: &str| format!("{line} HTTP/1.1\r\nHost: x\r\n{login}\r\n").into_bytes();
+    let mut requests: Vec<Vec<u8>> = [
+        "GET /admin/v1/logs/../logs/argon/../../x",
+        "GET /admin/v1/%2e%2e/%2e%2e/etc/passwd",
+        "GET /admin/v1/logs/%2e%2e%2fargon",
+        "GET /admin/v1/logs/argon%00",
+        "GET /admin/v1/logs/argon%2fconfig",
+        "GET //admin/v1/logs",
+        "GET /admin//v1/logs",
+        "GET /ADMIN/v1/logs",
+        "GET /admin/v1/audit/tree/../../logs",
+        "GET /admin/v1/audit/tree/0/%2e%2e/checkpoint",
+        "GET \\admin\\v1\\logs",
+        "OPTIONS *",
+        "CONNECT example.org:443",
+        "BREW /admin/v1/logs",
+        "TRACE /admin/v1/logs",
+        "PRI *",
+        "GET",
+        "",
+    ]
+    .into_iter()
+    .map(line)
+    .collect();
+    let flood: String = (0..5_000).map(|n| format!("X-{n}: y\r\n")).collect();
+    requests.push(format!("GET /admin/v1/logs HTTP/1.1\r\nHost: x\r\n{flood}{login}\r\n").into());
+    requests.push(line(&format!("GET /admin/v1/{}", "a/".repeat(50_000))));
+    requests.push(line(&format!(
+        "GET /admin/v1/logs?{}",
+        "a=b&".repeat(5_000)
+    )));
+    requests.push(b"GET /admin/v1/logs HTTP/1.1\r\nHost: x\r\n\0\r\n\r\n".to_vec());
+    requests.push(vec![
+        0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03,
+    ]);
+    requests.push(vec![0; 100_000]);
+    let body = |headers: &str, body: &str| {
+        format!(
+            "POST /admin/v1/logs/argon/freeze HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}\r\n{login}\r\n{body}"
+        )
+        .into_bytes()
+    };
+    for encoding in ["gzip", "br", "deflate", "zstd"] {
+        let headers = format!("Content-Encoding: {encoding}\r\nContent-Length: 4");
+        requests.push(body(&headers, "\u{1f}\u{8b}.."));
+    }
+    requests.push(body("Content-Length: -1", "{}"));
+    requests.push(body("Content-Length: 2\r\nContent-Length: 3", "{}"));
+    requests.push(body("Content-Length: 99999999999999999999", "{}"));
+    requests.push(body("Content-Length: 9999999999", "{}"));
+    requests.push(body(
+        "Transfer-Encoding: gzip, chunked",
+        "2\r\n{}\r\n0\r\n\r\n",
+    ));
+    requests.push(body(
+        "Transfer-Encoding: chunked",
+        "fffffffffffffffff\r\n{}",
+    ));
+    requests.push(body("Transfer-Encoding: chunked", "zz\r\n{}"));
+    requests.push(body("Content-Length: 2", "[]"));
+    for request in requests {
+        let asked = tokio::time::timeout(Duration::from_secs(60), talk(address, &request));
+        let answer = asked.await.expect("ended, answered or not");
+        let status = answer.get(9..12).unwrap_or("none");
+        let text = String::from_utf8_lossy(&request[..request.len().min(120)]);
+        assert!(
+            status == "none" || status.starts_with('4'),
+            "{text:?}: {answer:?}"
+        );
+        the_good_caller_is_answered(&endpoint, address).await;
+    }
+    assert!(endpoint.toy.seen.lock().unwrap().is_empty());
+    assert!(endpoint.toy.asked.lock().unwrap().is_empty());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn streams_take_no_places_from_others_and_a_stop_ends_them() {
+    let endpoint = Endpoint::new();
+    // A stop that waited for streams would wait for an hour.
+    let limits = Limits {
+        drain_time: Duration::from_secs(3600),
+        stream_time: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let under_way = Operation {
+        id: "f".repeat(32),
+        state: OperationState::Decided,
+        ..operation("argon", 2, "g2-00000000")
+    };
+    let stored = (under_way.id.clone(), under_way.clone());
+    endpoint.toy.stored.lock().unwrap().extend([stored]);
+    let (running, address) = start(&endpoint, limits);
+    let follow = get(&endpoint, &format!("/admin/v1/operations/{}", under_way.id))
+        .replace("Host: x", "Host: x\r\nAccept: text/event-stream");
+    let mut streams = Vec::new();
+    let mut refused = 0;
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(follow.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        match &status[9..] {
+            b"200" => streams.push(stream),
+            b"429" => refused += 1,
+            other => panic!("{}", String::from_utf8_lossy(other)),
+        }
+        the_good_caller_is_answered(&endpoint, address).await;
+    }
+    assert_eq!(
+        (streams.len(), refused),
+        (limits.streams, 100 - limits.streams)
+    );
+    running.stop().await.unwrap();
+    for mut stream in streams {
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.contains("event: operation"), "{rest}");
+    }
+}
