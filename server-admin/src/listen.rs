@@ -40,6 +40,8 @@ use crate::tls::{Tls, TlsFiles};
 
 /// Memory for a request's head, and for each direction of a connection.
 const HEAD_BYTES: usize = 32 << 10;
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
 /// How long to leave `accept` alone after it failed (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -127,6 +129,8 @@ impl Listeners {
                     source,
                 };
                 let listener = TcpListener::bind(address).map_err(failed)?;
+                // The standard library's queue is short: a flood would make others wait for their retries.
+                rustix::net::listen(&listener, BACKLOG).map_err(|errno| failed(errno.into()))?;
                 listener.set_nonblocking(true).map_err(failed)?;
                 let address = listener.local_addr().map_err(failed)?;
                 Some((listener, tls, address))
