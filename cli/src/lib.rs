@@ -9,6 +9,7 @@ mod auditor;
 mod auth;
 mod client;
 mod commands;
+mod complete;
 mod error;
 mod exit;
 pub mod generate;
@@ -39,6 +40,9 @@ pub fn command() -> clap::Command {
 /// Runs a command line to its end. Prints the result; never panics, never calls `exit`.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(code) = complete::answered(&args) {
+        return code;
+    }
     let form = args::wanted_form(&args);
     let invocation = match args::parse(args) {
         Ok(cli) => Invocation::from(cli),

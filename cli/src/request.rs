@@ -196,7 +196,12 @@ pub(crate) enum Request {
     /// `context`.
     Context(ContextRequest),
     /// `completions`.
-    Completions(Shell),
+    Completions {
+        /// For which shell.
+        shell: Shell,
+        /// The script that offers the words of the commands only, and does not ask the program.
+        fixed: bool,
+    },
     /// `man`.
     Man {
         /// The words after `logctl`.
@@ -356,11 +361,14 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
         Command::Context(command) => Request::Context(command.into()),
-        Command::Completions { shell } => Request::Completions(match shell {
-            ShellName::Bash => Shell::Bash,
-            ShellName::Zsh => Shell::Zsh,
-            ShellName::Fish => Shell::Fish,
-        }),
+        Command::Completions { shell, fixed } => Request::Completions {
+            shell: match shell {
+                ShellName::Bash => Shell::Bash,
+                ShellName::Zsh => Shell::Zsh,
+                ShellName::Fish => Shell::Fish,
+            },
+            fixed,
+        },
         Command::Man { command } => Request::Man { command },
     }
 }
@@ -451,7 +459,7 @@ impl Request {
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
             Self::Context(request) => format!("logctl context {}", request.verb()),
-            Self::Completions(_) => "logctl completions".into(),
+            Self::Completions { .. } => "logctl completions".into(),
             Self::Man { .. } => "logctl man".into(),
         }
     }

@@ -1,7 +1,9 @@
 //! `logctl context`: which server, and how to log in to it.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 
+use crate::complete;
 use crate::settings;
 
 /// What to do with contexts.
@@ -16,6 +18,7 @@ pub(crate) enum ContextCommand {
   logctl context use prod")]
     Use {
         /// The context
+        #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: String,
     },
     /// Change the keys of a context; make it when it is not there
@@ -40,6 +43,7 @@ Examples:
   logctl context set prod log=argon token_file=")]
     Set {
         /// The context
+        #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: String,
         /// What to set; `KEY=` takes KEY out. Paths start from the current directory
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
@@ -51,6 +55,7 @@ Examples:
   logctl context show prod --check      # asks the server who you are, and what you may do")]
     Show {
         /// The context; the one in use when absent
+        #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: Option<String>,
         /// Ask the server who you are
         #[arg(long)]

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueHint};
+use clap_complete::ArgValueCompleter;
+
+use crate::complete;
 
 /// What to do with logs.
 #[derive(Debug, Subcommand)]
@@ -29,6 +32,7 @@ pub(crate) enum LogCommand {
   logctl log delete argon")]
     Delete {
         /// The log; on a terminal its name is typed once more
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
         name: String,
     },
     /// Show a deleted log again, still frozen

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
@@ -28,6 +29,8 @@ pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
 pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
 pub(crate) use token::TokenCommand;
+
+use crate::complete;
 
 /// Changes a running transparency log: shards, configuration, operations.
 #[derive(Debug, Parser)]
@@ -58,7 +61,7 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Log to work on; else the context's, else the server's only one
-    #[arg(
+    #[arg(add = ArgValueCompleter::new(complete::logs),
         long,
         global = true,
         value_name = "NAME",
@@ -70,7 +73,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// Context to use; else the file's `current`
-    #[arg(
+    #[arg(add = ArgValueCompleter::new(complete::contexts),
         long,
         global = true,
         value_name = "NAME",
@@ -100,7 +103,7 @@ pub(crate) struct Global {
     #[arg(long, short = 'y', global = true)]
     pub(crate) yes: bool,
     /// Answer yes if NAME is the context in use; refuse otherwise
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(add = ArgValueCompleter::new(complete::contexts), long, global = true, value_name = "NAME")]
     pub(crate) confirm: Option<String>,
     /// Never ask; fail where an answer would be needed
     #[arg(long, global = true)]
@@ -185,13 +188,19 @@ pub(crate) enum Command {
   logctl context set prod admin=https://log.example.org:7071 token_file=prod.token protected=true"
     )]
     Context(ContextCommand),
-    /// Print the completion script of a shell
-    #[command(after_help = "Example:
-  logctl completions bash > /usr/share/bash-completion/completions/logctl")]
+    /// Print the completion script of a shell, which offers live names of shards, logs, operations and contexts
+    #[command(after_help = "Examples:
+  source <(logctl completions bash)             # in ~/.bashrc
+  source <(logctl completions zsh)              # in ~/.zshrc
+  logctl completions fish | source              # in ~/.config/fish/config.fish
+  logctl completions bash --static > /usr/share/bash-completion/completions/logctl")]
     Completions {
         /// The shell
         #[arg(value_enum)]
         shell: ShellName,
+        /// Print the script that offers commands and options only, for files that outlive this version
+        #[arg(long = "static")]
+        fixed: bool,
     },
     /// Print a manual page
     #[command(after_help = "Example:

@@ -1,6 +1,9 @@
 //! `logctl op`: changes, as asked for and as they went.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
+
+use crate::complete;
 
 /// What to do with operations.
 #[derive(Debug, Subcommand)]
@@ -14,6 +17,7 @@ pub(crate) enum OpCommand {
   logctl op wait 4f1c0a9be2d84c7fa1b36d5e90c2a871 --timeout 5m")]
     Wait {
         /// The operation, 32 hexadecimal digits
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Follow a change as it goes, one line per step, until it is over
@@ -21,6 +25,7 @@ pub(crate) enum OpCommand {
   logctl op watch 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Watch {
         /// The operation, 32 hexadecimal digits
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
     /// Keep a change that is reverted unless somebody confirms it
@@ -28,6 +33,7 @@ pub(crate) enum OpCommand {
   logctl op confirm 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Confirm {
         /// The operation, 32 hexadecimal digits
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Subcommand, ValueEnum, ValueHint};
+use clap_complete::ArgValueCompleter;
 
 use super::{Cli, Global};
+
+use crate::complete;
 
 /// `logctl shard` with its flags or one of its subcommands.
 #[derive(Debug, Args)]
@@ -63,6 +66,7 @@ pub(crate) enum ShardCommand {
   logctl shard show 2026a")]
     Show {
         /// The shard
+        #[arg(add = ArgValueCompleter::new(complete::shards))]
         name: String,
     },
     /// Give the next shard its origin and key, to open at a later rotation
@@ -80,6 +84,7 @@ pub(crate) enum ShardCommand {
   logctl shard rotate --yes")]
     Rotate {
         /// Shard to open: a planned one or a new name; the oldest planned one when absent
+        #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
         name: Option<String>,
         /// Show what would be done
         #[arg(long)]
@@ -123,7 +128,7 @@ pub(crate) enum ExportFormat {
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Shards to verify; all when absent
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::shards))]
     pub(crate) names: Vec<String>,
     /// Where readers reach the log, instead of the context's `url`
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]

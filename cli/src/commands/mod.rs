@@ -15,7 +15,7 @@ mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use admin_api::Difference;
+use admin_api::{Difference, LogStatus};
 
 use crate::client::{Admin, Deadline};
 use crate::error::Error;
@@ -102,7 +102,7 @@ pub(crate) async fn run(
         Request::Token(request) => token::run(&session, request).await,
         Request::Audit(request) => audit::run(&session, request).await,
         Request::Context(request) => context::run(&session, request).await,
-        Request::Completions(shell) => pages::completions(shell),
+        Request::Completions { shell, fixed } => pages::completions(shell, fixed),
         Request::Man { command } => pages::man(&command),
     }
 }
@@ -145,19 +145,17 @@ impl Server {
         if let Some(log) = &self.settings.log {
             return log_name(log);
         }
-        let mut names: Vec<String> = self
-            .admin
-            .logs(self.deadline)
-            .await?
-            .into_iter()
-            .map(|log| log.log)
-            .collect();
-        match names.pop() {
-            Some(only) if names.is_empty() => Ok(only),
-            last => Err(Error::WhichLog {
-                logs: names.into_iter().chain(last).collect(),
-            }),
-        }
+        only_log(self.admin.logs(self.deadline).await?).map(|log| log.log)
+    }
+}
+
+/// The log that is meant where none was named: the only one.
+pub(crate) fn only_log(mut logs: Vec<LogStatus>) -> Result<LogStatus, Error> {
+    match logs.pop() {
+        Some(only) if logs.is_empty() => Ok(only),
+        last => Err(Error::WhichLog {
+            logs: logs.into_iter().chain(last).map(|log| log.log).collect(),
+        }),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::complete;
 use crate::error::Error;
 use crate::generate;
 use crate::report::{Block, Outcome, Page, Present};
@@ -17,10 +18,13 @@ struct ManPage {
     page: String,
 }
 
-pub(super) fn completions(shell: Shell) -> Result<Outcome, Error> {
-    Outcome::done(&Completions {
-        script: text(generate::completions(shell))?,
-    })
+pub(super) fn completions(shell: Shell, fixed: bool) -> Result<Outcome, Error> {
+    let script = if fixed {
+        text(generate::completions(shell))?
+    } else {
+        complete::script(shell)?
+    };
+    Outcome::done(&Completions { script })
 }
 
 pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
