@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_logctl_global_optspecs
-    string join \n log= config= context= admin= ca= token-file= timeout= y/yes confirm= no-input o/output= color= h/help V/version
+    string join \n log= config= context= admin= ca= token-file= timeout= y/yes confirm= no-input o/output= color= explain-auth h/help V/version
 end
 
 function __fish_logctl_needs_command
@@ -41,6 +41,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_needs_command" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_needs_command" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_needs_command" -s V -l version -d 'Print version'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "shard" -d 'Show, rotate, freeze and verify the shards of a log'
@@ -50,8 +51,10 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes 
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create and delete logs'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the trail of what operators did'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this side, the way to the server, and the server; each finding comes with its remedy'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "api" -d 'Send one request to the admin endpoint, and print the answer'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "context" -d 'Name the servers to work on, choose one, show what is in effect'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell, which offers live names of shards, logs, operations and contexts'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manual page'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
@@ -77,6 +80,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "list" -d 'List all shards, oldest first'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "show" -d 'Show one shard: origin, key, length, root'
@@ -103,6 +107,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -121,6 +126,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -140,6 +146,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -159,6 +166,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -178,6 +186,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -196,6 +205,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l url -d 'Where readers reach the log, instead of the context\'s `url`' -r -f
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -215,6 +225,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l format -d 'The form: rekor is the list that Rekor\'s --trillian_log_server.sharding_config reads' -r -f -a "rekor\t'Sharding configuration of Rekor: inactive shards, oldest first'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -234,6 +245,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -252,6 +264,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -270,6 +283,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "diff" -d 'Show what applying FILE would change'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
@@ -297,6 +311,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l exit-code -d 'Exit with 3 when there is a difference'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -315,6 +330,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -333,6 +349,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -352,6 +369,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -372,6 +390,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l generation -d 'The generation; the running one when absent' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -391,6 +410,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -409,6 +429,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -427,6 +448,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -445,6 +467,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "list" -d 'List changes, newest first'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
@@ -467,6 +490,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -485,6 +509,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -503,6 +528,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -521,6 +547,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -539,6 +566,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "list" -d 'List the logs of the server'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "create" -d 'Create the log that FILE describes'
@@ -561,6 +589,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -580,6 +609,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -598,6 +628,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -616,6 +647,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -634,6 +666,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "create" -d 'Make a token: its text is shown once, now, and never again'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -f -a "list" -d 'List tokens: what each may do and when it ends'
@@ -658,6 +691,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -676,6 +710,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -694,6 +729,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -712,6 +748,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "list" -d 'List what was asked for, by whom, and what became of it; newest first'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "verify" -d 'Recompute the whole trail and compare it with every checkpoint that was pinned before'
@@ -734,6 +771,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -753,7 +791,48 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l repin -d 'Forget what was pinned, and pin what is served now if it is sound in itself'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l body -d 'File to send (`-`: standard input), JSON or YAML' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l if-match -d 'Entity tag that the change was made from' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand api" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand api" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -771,6 +850,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "list" -d 'List the contexts'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "use" -d 'Choose the context that is used when none is named'
@@ -793,6 +873,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -811,6 +892,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -829,6 +911,7 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -848,6 +931,7 @@ never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l check -d 'Ask the server who you are'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -864,8 +948,10 @@ name\t'One name a line: shards, logs, operations; nothing where nothing has one'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l static -d 'Print the script that offers commands and options only, for files that outlive this version'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
@@ -884,4 +970,5 @@ always\t'Always'
 never\t'Never'"
 complete -c logctl -n "__fish_logctl_using_subcommand man" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

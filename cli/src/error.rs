@@ -220,6 +220,18 @@ pub(crate) enum Error {
         /// How many.
         differences: usize,
     },
+    /// `--explain-auth`, and something is missing.
+    #[error("you may not: {}", permissions.join(", "))]
+    Lacking {
+        /// What is missing.
+        permissions: Vec<String>,
+    },
+    /// `doctor` found something that cannot wait.
+    #[error("{}", count(*critical, "critical finding"))]
+    Ailing {
+        /// How many.
+        critical: usize,
+    },
     /// The audit found something.
     #[error("verification failed: {}", count(*.findings, "finding"))]
     VerificationFailed {

@@ -72,7 +72,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     ),
     (
         HALTED,
-        "The log is halted, its store is full, or the server is overloaded.",
+        "The log is halted, its store is full, the server is overloaded, or doctor found something critical.",
     ),
     (INTERRUPTED, "Interrupted, or the answer was no."),
 ];
@@ -178,6 +178,16 @@ pub(crate) fn row(error: &Error) -> Row {
             },
         ),
         Error::Differs { .. } => Row::new(DIFFERS, "differs", "`logctl shard --use-config FILE` applies it"),
+        Error::Lacking { .. } => Row::new(
+            DENIED,
+            codes::FORBIDDEN,
+            "ask whoever runs the log for these permissions; nothing was run",
+        ),
+        Error::Ailing { .. } => Row::new(
+            HALTED,
+            "critical-findings",
+            "each finding above says what to do; run `logctl doctor` again afterwards",
+        ),
         Error::VerificationFailed { .. } => {
             Row::new(UNVERIFIED, "verification-failed", "keep the findings, stop writing to this log, and run `logd fsck` on its stores")
         }

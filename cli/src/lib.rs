@@ -62,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             &ui,
             &invocation.overrides,
             invocation.timeout,
+            invocation.explain,
         );
         tokio::select! {
             // First, so that Ctrl-C is ours before the work asks or waits for anything.

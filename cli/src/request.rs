@@ -2,6 +2,7 @@
 //!
 //! What must never happen: a clap type past this module.
 
+mod api;
 mod audit;
 mod context;
 mod log;
@@ -10,6 +11,7 @@ mod token;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use api::ApiRequest;
 pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
 pub(crate) use log::LogRequest;
@@ -30,6 +32,8 @@ pub(crate) struct Invocation {
     pub(crate) manner: Manner,
     /// For the server's answers, and again for its replicas.
     pub(crate) timeout: Duration,
+    /// Whether to say what the work needs instead of doing it.
+    pub(crate) explain: bool,
     /// The work.
     pub(crate) request: Request,
 }
@@ -193,6 +197,10 @@ pub(crate) enum Request {
     Token(TokenRequest),
     /// `audit`.
     Audit(AuditRequest),
+    /// `api`.
+    Api(ApiRequest),
+    /// `doctor`.
+    Doctor,
     /// `context`.
     Context(ContextRequest),
     /// `completions`.
@@ -307,6 +315,7 @@ impl From<Cli> for Invocation {
                 no_input: global.no_input,
             },
             timeout: global.timeout,
+            explain: global.explain_auth,
             request: request(cli.command, offline_log, file(global.output)),
         }
     }
@@ -360,6 +369,13 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Log(command) => Request::Log(command.into()),
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
+        Command::Doctor => Request::Doctor,
+        Command::Api(args) => Request::Api(ApiRequest {
+            method: args.method.to_uppercase(),
+            path: args.path,
+            body: args.body.map(File::from),
+            if_match: args.if_match,
+        }),
         Command::Context(command) => Request::Context(command.into()),
         Command::Completions { shell, fixed } => Request::Completions {
             shell: match shell {
@@ -458,6 +474,8 @@ impl Request {
             Self::Log(request) => format!("logctl log {}", request.verb()),
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
+            Self::Api(_) => "logctl api".into(),
+            Self::Doctor => "logctl doctor".into(),
             Self::Context(request) => format!("logctl context {}", request.verb()),
             Self::Completions { .. } => "logctl completions".into(),
             Self::Man { .. } => "logctl man".into(),

@@ -221,6 +221,10 @@ impl Ui {
             return Phase(None);
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // The default is a bar, also where nothing is known to count.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            bar.set_style(style);
+        }
         bar.set_message(text);
         bar.enable_steady_tick(Duration::from_millis(100));
         Phase(Some(bar))

@@ -50,7 +50,15 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         "tests",
         "--no-fail-fast",
     ];
-    summary.tests("unit tests", cargo().args(unit), skips.path())?;
+    // logctl is tried on real screens and in real shells; where these cannot be had, its tests say so.
+    for program in ["tmux", "zsh", "fish"] {
+        if let Err(error) = debian::need(program) {
+            println!("{error:#}");
+        }
+    }
+    let mut tests = cargo();
+    tests.args(unit).env("TESTS_SKIP_LIST", skips.path());
+    summary.tests("unit tests", &mut tests, skips.path())?;
     std::fs::write(skips.path(), "")?;
     summary.tests(
         "auditor",

@@ -4,6 +4,7 @@
 //! What must never happen: two spellings of one thing that behave differently. `shard --use-config` and `shard rotate`
 //! become requests of one kind and take one path from there.
 
+mod api;
 mod audit;
 mod config;
 mod context;
@@ -21,6 +22,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
 
+pub(crate) use api::ApiArgs;
 pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
@@ -114,6 +116,9 @@ pub(crate) struct Global {
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
     pub(crate) color: ColorWhen,
+    /// Say which permissions the command needs, and whether you have them, instead of running it
+    #[arg(long, global = true)]
+    pub(crate) explain_auth: bool,
     /// Those of the options above that the environment said.
     #[arg(skip)]
     pub(crate) environment: Vec<String>,
@@ -180,6 +185,12 @@ pub(crate) enum Command {
   logctl audit verify"
     )]
     Audit(AuditCommand),
+    /// Check this side, the way to the server, and the server; each finding comes with its remedy
+    #[command(after_help = "Example:
+  logctl doctor")]
+    Doctor,
+    /// Send one request to the admin endpoint, and print the answer
+    Api(ApiArgs),
     /// Name the servers to work on, choose one, show what is in effect
     #[command(
         subcommand,

@@ -4,8 +4,10 @@
 //! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
 //! the answer is "unknown", never "failed".
 
+mod certificate;
 mod events;
 mod public;
+mod raw;
 mod trail;
 mod transport;
 mod write;
@@ -14,8 +16,9 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use admin_api::{
-    AuditPage, BASE, ConfigAnswer, History, LogStatus, Logs, NewToken, Operation, Operations,
-    PROBLEM_TYPE, Problem, Replica, Replicas, Revoked, TokenRequest, Tokens, WhoAmI, codes,
+    AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, NewToken, Operation,
+    Operations, PROBLEM_TYPE, Problem, Replica, Replicas, Revoked, TokenRequest, Tokens, WhoAmI,
+    codes,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, StatusCode};
@@ -23,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use events::Step;
 pub(crate) use public::{Public, fetch};
+pub(crate) use raw::Raw;
 pub(crate) use trail::Trail;
 pub(crate) use transport::transport;
 pub(crate) use write::Write;
@@ -126,6 +130,11 @@ impl Admin {
     /// `GET whoami`.
     pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
         self.get("whoami", deadline).await
+    }
+
+    /// `GET diagnostics`.
+    pub(crate) async fn diagnostics(&self, deadline: Deadline) -> Result<Diagnostics, Error> {
+        self.get("diagnostics", deadline).await
     }
 
     /// `GET logs/{log}`.

@@ -31,6 +31,7 @@ pub(crate) fn transport(
     let mut builder = ClientBuilder::new()
         .user_agent(concat!("logctl/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
+        .tls_info(true)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     let encrypted = matches!(address, Address::Url(url) if url.starts_with("https://"));

@@ -1,10 +1,13 @@
 //! One module per command: request in, report out. Nothing here prints, and nothing knows how it was typed.
 
+mod api;
 mod audit;
 mod change;
 mod config;
 mod context;
+mod doctor;
 mod document;
+mod explain;
 mod log;
 mod op;
 mod pages;
@@ -47,6 +50,7 @@ pub(crate) async fn run(
     ui: &Ui,
     overrides: &Overrides,
     timeout: std::time::Duration,
+    explain: bool,
 ) -> Result<Outcome, Error> {
     let session = Session {
         ui,
@@ -54,6 +58,9 @@ pub(crate) async fn run(
         timeout,
         spelled: request.spelled(),
     };
+    if explain {
+        return explain::run(&session, &request).await;
+    }
     match request {
         Request::CreateConfig {
             file,
@@ -101,6 +108,8 @@ pub(crate) async fn run(
         Request::Log(request) => log::run(&session, request).await,
         Request::Token(request) => token::run(&session, request).await,
         Request::Audit(request) => audit::run(&session, request).await,
+        Request::Api(request) => api::run(&session, request).await,
+        Request::Doctor => doctor::run(&session).await,
         Request::Context(request) => context::run(&session, request).await,
         Request::Completions { shell, fixed } => pages::completions(shell, fixed),
         Request::Man { command } => pages::man(&command),

@@ -115,18 +115,20 @@ fn completions_and_manual_come_from_the_program() {
     let bench = Bench::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let checked_in = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    assert_eq!(
-        bench.run("completions bash").out,
-        checked_in("completions/logctl.bash")
-    );
-    assert_eq!(
-        bench.run("completions zsh").out,
-        checked_in("completions/_logctl")
-    );
-    assert_eq!(
-        bench.run("completions fish").out,
-        checked_in("completions/logctl.fish")
-    );
+    for (shell, file) in [
+        ("bash", "logctl.bash"),
+        ("zsh", "_logctl"),
+        ("fish", "logctl.fish"),
+    ] {
+        let fixed = bench.run(&format!("completions {shell} --static")).out;
+        assert_eq!(fixed, checked_in(&format!("completions/{file}")));
+        // What asks the program.
+        let live = bench.run(&format!("completions {shell}")).out;
+        assert!(
+            live.contains("LOGCTL_COMPLETE") && !live.contains("target"),
+            "{live}"
+        );
+    }
     assert_eq!(bench.run("man").out, checked_in("man/logctl.1"));
     assert_eq!(
         bench.run("man shard rotate").out,

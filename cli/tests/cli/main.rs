@@ -6,15 +6,23 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod api;
+mod completion;
 mod contexts;
+mod doctor;
+mod explain;
 mod fake;
+mod forms;
 mod help;
 mod login;
 mod outcomes;
 mod plans;
 mod resources;
 mod runner;
+mod screen;
+mod secrets;
 mod shards;
 mod terminal;
+mod tmux;
 mod trail;
 mod verify;

@@ -1,0 +1,153 @@
+//! `logctl api METHOD PATH`: one request, in the caller's name, answered as it comes.
+
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Session, document};
+use crate::client::Raw;
+use crate::error::Error;
+use crate::report::{Block, Outcome, Page, Present};
+use crate::request::ApiRequest;
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    content_type: String,
+    /// JSON as it is, text as a string; absent when it is neither.
+    body: Option<Value>,
+    /// Bytes.
+    length: usize,
+}
+
+/// No server takes a larger body.
+const LIMIT: usize = 16 << 20;
+
+pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Outcome, Error> {
+    let ApiRequest {
+        method,
+        path,
+        body,
+        if_match,
+    } = request;
+    let Some(resource) = resource(&path) else {
+        return Err(Error::Usage {
+            message: format!("`{path}` is no path of the admin endpoint"),
+            hint: "write it as logs/NAME or /admin/v1/logs/NAME; `logctl api GET openapi.json` describes all of them".into(),
+        });
+    };
+    let body = match body {
+        Some(file) => {
+            let (what, bytes) = document::read_bytes(&file, LIMIT).await?;
+            if bytes.len() > LIMIT {
+                let source = std::io::Error::from(std::io::ErrorKind::FileTooLarge);
+                return Err(Error::Read { what, source });
+            }
+            Some(bytes)
+        }
+        None => None,
+    };
+    let server = session.server()?;
+    let reads = method == "GET" || resource.contains("dryRun=true");
+    if !reads {
+        session.ui.confirm(&format!("{method} {resource}?"))?;
+        session.ui.stand(
+            "the change may or may not have been made",
+            "look with `logctl status` and `logctl op list`",
+        );
+    }
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|error| Error::Bug(format!("{method}: {error}")))?;
+    let answer = server
+        .admin
+        .raw(
+            method,
+            resource,
+            body,
+            if_match.as_deref(),
+            session.deadline(),
+        )
+        .await?;
+    Outcome::done(&Answered::from(answer))
+}
+
+/// The path below the endpoint's base; none for what could lead elsewhere.
+pub(super) fn resource(path: &str) -> Option<&str> {
+    let path = path.strip_prefix(admin_api::BASE).unwrap_or(path);
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let sound = !path.is_empty()
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        && !path
+            .split(['/', '?'])
+            .any(|part| part.is_empty() || part == "." || part == "..")
+        && !path.contains("://");
+    sound.then_some(path)
+}
+
+impl From<Raw> for Answered {
+    fn from(raw: Raw) -> Self {
+        let text = std::str::from_utf8(&raw.body).ok();
+        let json = raw.media.starts_with("application/json");
+        let body = match text {
+            Some(text) if json => serde_json::from_str(text).ok(),
+            Some(text) if !raw.media.starts_with("application/octet-stream") => {
+                Some(Value::from(text))
+            }
+            _ => None,
+        };
+        Self {
+            status: raw.status,
+            etag: raw.etag,
+            content_type: raw.media,
+            body,
+            length: raw.body.len(),
+        }
+    }
+}
+
+impl Present for Answered {
+    const KIND: &'static str = "Answer";
+    const NAME: &'static str = "/etag";
+
+    fn page(&self) -> Page {
+        match &self.body {
+            Some(Value::String(text)) => {
+                Page::new().with(Block::Verbatim(crate::render::clean(text)))
+            }
+            Some(json) => Page::new().with(Block::Verbatim(format!("{json:#}"))),
+            None => Page::new().text(format!(
+                "{}: {} bytes of {}, not shown",
+                self.status, self.length, self.content_type
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_the_base() {
+        for (path, found) in [
+            ("logs", Some("logs")),
+            ("/logs/a?dryRun=true", Some("logs/a?dryRun=true")),
+            ("/admin/v1/whoami", Some("whoami")),
+            ("", None),
+            ("/", None),
+            ("../metrics", None),
+            ("logs/../../x", None),
+            ("logs//x", None),
+            ("https://example.org/x", None),
+            ("logs/a b", None),
+            ("logs#x", None),
+        ] {
+            assert_eq!(resource(path), found, "{path}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The way to the server, and what the server finds out about itself.
+
+use std::time::Instant;
+
+use admin_api::{Diagnostics, codes};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Check;
+use crate::commands::Session;
+use crate::error::Error;
+use crate::exit;
+use crate::settings::Settings;
+
+/// The server does not answer `ok` in less than this from far away either.
+const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
+/// Clocks that differ more make sessions and tokens end at another time than they say.
+const SKEW: [SignedDuration; 2] = [SignedDuration::from_secs(5), SignedDuration::from_secs(60)];
+/// A token or certificate that ends sooner is due for replacement.
+const SOON: [SignedDuration; 2] = [
+    SignedDuration::from_hours(14 * 24),
+    SignedDuration::from_hours(24),
+];
+
+/// Adds what it finds; the error is what kept the server from answering at all.
+pub(super) async fn checks(
+    session: &Session<'_>,
+    settings: Settings,
+    checks: &mut Vec<Check>,
+) -> Result<Option<Error>, Error> {
+    let server = match session.connect(settings) {
+        Ok(server) => server,
+        Err(error) => return Ok(Some(failed("endpoint", error, checks))),
+    };
+    let (admin, deadline) = (&server.admin, server.deadline);
+    let began = Instant::now();
+    let caller = match admin.whoami(deadline).await {
+        Ok(caller) => caller,
+        Err(error) => return Ok(Some(failed("endpoint", error, checks))),
+    };
+    let took = began.elapsed();
+    let measured = format!(
+        "{} answers in {} ms, you are {}",
+        admin.address(),
+        took.as_millis(),
+        caller.actor
+    );
+    checks.push(if took > SLOW {
+        Check::worry(
+            "endpoint",
+            measured,
+            "look at the load of the server and at the way to it",
+        )
+    } else {
+        Check::fine("endpoint", measured)
+    });
+    if let Some(end) = admin.certificate_end(deadline).await {
+        let remedy = "replace the certificate of the admin endpoint; the server takes a new file without a restart";
+        checks.push(ending("endpoint-certificate", end, remedy));
+    }
+    if let Some(name) = caller.actor.strip_prefix("token:") {
+        checks.extend(token(name, admin.tokens(deadline).await));
+    }
+    let before = Timestamp::now();
+    match admin.diagnostics(deadline).await {
+        Ok(Diagnostics {
+            time,
+            replica,
+            checks: theirs,
+        }) => {
+            checks.extend(skew(&time, before, Timestamp::now()));
+            checks.extend(theirs.into_iter().map(|diagnosis| Check {
+                by: replica.clone(),
+                diagnosis,
+            }));
+            Ok(None)
+        }
+        Err(Error::Problem(problem))
+            if [codes::FORBIDDEN, codes::UNSUPPORTED, codes::NOT_FOUND]
+                .contains(&problem.code.as_str()) =>
+        {
+            checks.push(Check::worry(
+                "diagnostics",
+                format!("the server says nothing about itself: {}", problem.detail),
+                "ask whoever runs the log for server:read:*",
+            ));
+            Ok(None)
+        }
+        Err(error) => Ok(Some(failed("diagnostics", error, checks))),
+    }
+}
+
+fn failed(check: &str, error: Error, checks: &mut Vec<Check>) -> Error {
+    checks.push(Check::harm(
+        check,
+        error.to_string(),
+        exit::row(&error).hint,
+    ));
+    error
+}
+
+fn skew(theirs: &str, before: Timestamp, after: Timestamp) -> Option<Check> {
+    let theirs: Timestamp = theirs.parse().ok()?;
+    // Their clock was read somewhere between the two readings of ours.
+    let apart = if theirs < before {
+        before.duration_since(theirs)
+    } else if theirs > after {
+        after.duration_since(theirs).abs()
+    } else {
+        SignedDuration::ZERO
+    };
+    let measured = format!("{:.1} s apart from the server's", apart.as_secs_f64());
+    let remedy = "synchronise both clocks (NTP)";
+    Some(match apart {
+        apart if apart > SKEW[1] => Check::harm("clock-skew", measured, remedy),
+        apart if apart > SKEW[0] => Check::worry("clock-skew", measured, remedy),
+        _ => Check::fine("clock-skew", measured),
+    })
+}
+
+/// When the caller's own token ends. Whoever may not list tokens learns it when it happens.
+fn token(name: &str, tokens: Result<admin_api::Tokens, Error>) -> Option<Check> {
+    let end = tokens
+        .ok()?
+        .tokens
+        .into_iter()
+        .find(|token| token.name == name)?;
+    let remedy =
+        format!("make another with `logctl token create`, then `logctl token revoke {name}`");
+    Some(ending(
+        "token-expiry",
+        end.expires_at.parse().ok()?,
+        &remedy,
+    ))
+}
+
+fn ending(check: &str, end: Timestamp, remedy: &str) -> Check {
+    let left = end.duration_since(Timestamp::now());
+    let measured = format!("ends {end}");
+    if left < SOON[1] {
+        Check::harm(check, measured, remedy)
+    } else if left < SOON[0] {
+        Check::worry(check, measured, remedy)
+    } else {
+        Check::fine(check, measured)
+    }
+}

@@ -1,0 +1,335 @@
+//! `--explain-auth`: what a command needs, from the table that the server's router is made of, and whether the caller has it.
+//!
+//! What must never happen: the command itself running, or a permission named that the server does not ask for.
+
+use admin_api::WhoAmI;
+use admin_api::routes::{Name, ROUTES, Scope};
+use serde::Serialize;
+
+use super::Session;
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use crate::request::{
+    ApiRequest, AuditRequest, ContextRequest, LogRequest, Request, Step, TokenRequest,
+};
+
+#[derive(Debug, Serialize)]
+struct Explained {
+    command: String,
+    needs: Vec<Need>,
+    /// Who the server says is asking; absent when it could not be asked.
+    caller: Option<WhoAmI>,
+    /// Why it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unasked: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Need {
+    /// `shard:rotate:argon`; absent where any caller that the server knows will do.
+    permission: Option<String>,
+    request: String,
+    #[serde(rename = "for")]
+    purpose: &'static str,
+    /// Whether the command cannot do without it; others are for a question, or for a wait that is rare.
+    always: bool,
+    /// Whether the caller has it, when the server could be asked.
+    held: Option<bool>,
+}
+
+pub(super) async fn run(session: &Session<'_>, request: &Request) -> Result<Outcome, Error> {
+    let Asks { always, sometimes } = asks(request);
+    let mut log = named(request).or(session.overrides.log.clone());
+    let (mut caller, mut unasked) = (None, None);
+    if !(always.is_empty() && sometimes.is_empty()) {
+        match session.server() {
+            Ok(server) => {
+                log = log.or_else(|| server.settings.log.clone());
+                match server.admin.whoami(server.deadline).await {
+                    Ok(answer) => caller = Some(answer),
+                    Err(error) => unasked = Some(error.to_string()),
+                }
+            }
+            Err(error) => unasked = Some(error.to_string()),
+        }
+    }
+    let need = |always: bool| {
+        let (log, caller) = (log.as_deref(), caller.as_ref());
+        move |name: &Name| need(*name, always, log, caller)
+    };
+    let needs: Vec<Need> = always
+        .iter()
+        .map(need(true))
+        .chain(sometimes.iter().map(need(false)))
+        .collect();
+    let lacking: Vec<String> = needs
+        .iter()
+        .filter(|need| need.always && need.held == Some(false))
+        .filter_map(|need| need.permission.clone())
+        .collect();
+    let trouble = (!lacking.is_empty()).then_some(Error::Lacking {
+        permissions: lacking,
+    });
+    Outcome::with_trouble(
+        &Explained {
+            command: request.spelled(),
+            needs,
+            caller,
+            unasked,
+        },
+        trouble,
+    )
+}
+
+fn need(name: Name, always: bool, log: Option<&str>, caller: Option<&WhoAmI>) -> Need {
+    let route = name.route();
+    let wanted = route.need.map(|(need, scope)| {
+        let on = match (scope, log) {
+            (Scope::All, _) => Some("*"),
+            (Scope::Some, _) | (_, None) => None,
+            (_, Some(log)) => Some(log),
+        };
+        (need, on)
+    });
+    let holds = |caller: &WhoAmI| {
+        wanted.is_none_or(|(need, on)| {
+            caller
+                .permissions
+                .iter()
+                .any(|held| covers(held, need.resource, need.verb, on))
+        })
+    };
+    Need {
+        permission: wanted.map(|(need, on)| format!("{need}:{}", on.unwrap_or("LOG"))),
+        request: format!(
+            "{} {}{}",
+            route.method.as_str(),
+            admin_api::BASE,
+            route.path
+        ),
+        purpose: route.summary,
+        always,
+        held: caller.map(holds),
+    }
+}
+
+/// Whether a permission covers a need on a log; on any, when the log is not known.
+fn covers(held: &str, resource: &str, verb: &str, log: Option<&str>) -> bool {
+    let mut parts = held.split(':');
+    let mut part = |wanted: Option<&str>| {
+        parts
+            .next()
+            .is_some_and(|part| part == "*" || wanted.is_none_or(|wanted| part == wanted))
+    };
+    part(Some(resource)) && part(Some(verb)) && part(log)
+}
+
+/// The log that the command's own words name.
+fn named(request: &Request) -> Option<String> {
+    match request {
+        Request::Log(LogRequest::Delete { name } | LogRequest::Undelete { name }) => {
+            Some(name.clone())
+        }
+        Request::Api(ApiRequest { path, .. }) => {
+            let rest = super::api::resource(path)?
+                .strip_prefix("logs/")?
+                .to_owned();
+            let log = rest.split(['/', '?']).next()?;
+            (!log.is_empty()).then(|| log.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What a command asks the server for.
+#[derive(Debug, Default)]
+struct Asks {
+    always: Vec<Name>,
+    sometimes: Vec<Name>,
+}
+
+/// Asked for in any case.
+fn always(names: &[Name]) -> Asks {
+    Asks {
+        always: names.to_vec(),
+        sometimes: Vec::new(),
+    }
+}
+
+/// A change: it is followed until every replica runs it. A question needs to know the log.
+fn change(name: Name) -> Asks {
+    always(&[name, Name::ShowOperation]).and(&[Name::ShowLog, Name::ListReplicas])
+}
+
+impl Asks {
+    /// Also asked for where there is need.
+    fn and(mut self, names: &[Name]) -> Self {
+        self.sometimes.extend_from_slice(names);
+        self
+    }
+}
+
+fn asks(request: &Request) -> Asks {
+    use Name::*;
+    match request {
+        Request::CreateConfig {
+            offline: Some(_), ..
+        }
+        | Request::ConfigValidate { .. }
+        | Request::ConfigSchema
+        | Request::Context(
+            ContextRequest::List
+            | ContextRequest::Use { .. }
+            | ContextRequest::Set { .. }
+            | ContextRequest::Show { check: false, .. },
+        )
+        | Request::Completions { .. }
+        | Request::Man { .. }
+        | Request::ImportConfig { .. } => Asks::default(),
+        Request::CreateConfig { .. } => always(&[ShowConfig]),
+        Request::UseConfig { .. } => change(PutConfig),
+        Request::ShardList
+        | Request::ShardShow { .. }
+        | Request::ShardVerify { .. }
+        | Request::ShardExport { .. } => always(&[ShowLog]),
+        Request::Step(Step::Plan { .. }) => change(PlanShard),
+        Request::Step(Step::Rotate { .. }) => change(RotateShard),
+        Request::Step(Step::Freeze { .. }) => change(FreezeLog),
+        Request::Step(Step::Unfreeze) => change(UnfreezeLog),
+        Request::Status => always(&[ListLogs, ListReplicas]),
+        Request::ConfigShow { .. } => always(&[ShowConfig]),
+        Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
+        Request::ConfigPlan { .. } => always(&[ShowConfig, PutConfig]).and(&[ShowLog]),
+        Request::ConfigApply { .. } => change(PutConfig).and(&[ShowConfig]),
+        Request::ConfigRollback { .. } => change(PutConfig).and(&[ShowConfig, ListHistory]),
+        Request::ConfigHistory => always(&[ListHistory]),
+        Request::OpList => always(&[ListOperations]),
+        Request::OpWait { .. } | Request::OpWatch { .. } => {
+            always(&[ShowOperation]).and(&[ListReplicas])
+        }
+        Request::OpConfirm { .. } => always(&[ConfirmOperation]).and(&[ShowOperation]),
+        Request::Log(LogRequest::List) => always(&[ListLogs]),
+        Request::Log(LogRequest::Create { .. }) => change(CreateLog),
+        Request::Log(LogRequest::Delete { .. }) => change(DeleteLog),
+        Request::Log(LogRequest::Undelete { .. }) => change(UndeleteLog),
+        Request::Token(TokenRequest::Create { .. }) => always(&[CreateToken]),
+        Request::Token(TokenRequest::List) => always(&[ListTokens]),
+        Request::Token(TokenRequest::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),
+        Request::Audit(AuditRequest::List { .. }) => always(&[ListAudit]),
+        Request::Audit(AuditRequest::Verify { .. }) => always(&[ShowAuditObject]),
+        Request::Context(ContextRequest::Show { check: true, .. }) => always(&[Name::WhoAmI]),
+        Request::Doctor => always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics]),
+        Request::Api(ApiRequest { method, path, .. }) => Asks {
+            always: route(method, path).into_iter().collect(),
+            sometimes: Vec::new(),
+        },
+    }
+}
+
+/// The request that a method and a path mean.
+fn route(method: &str, path: &str) -> Option<Name> {
+    let resource = super::api::resource(path)?;
+    let path = resource.split('?').next().unwrap_or_default();
+    let matches = |pattern: &str| {
+        let mut words = path.split('/');
+        for part in pattern.trim_start_matches('/').split('/') {
+            match words.next() {
+                Some(_) if part.starts_with("{*") => return true,
+                Some(word) if part.starts_with('{') && !word.is_empty() => {}
+                Some(word) if word == part => {}
+                _ => return false,
+            }
+        }
+        words.next().is_none()
+    };
+    ROUTES
+        .iter()
+        .find(|route| route.method.as_str() == method && matches(route.path))
+        .map(|route| route.name)
+}
+
+impl Present for Explained {
+    const KIND: &'static str = "AuthExplained";
+    const LIST: Option<&'static str> = Some("needs");
+    const NAME: &'static str = "/permission";
+
+    fn page(&self) -> Page {
+        if self.needs.is_empty() {
+            return Page::new().text(format!("{} asks the server for nothing", self.command));
+        }
+        let rows = self.needs.iter().map(|need| {
+            let held = match need.held {
+                Some(true) => Cell::toned("yes", Tone::Good),
+                Some(false) => Cell::toned("no", Tone::Bad),
+                None => "?".into(),
+            };
+            vec![
+                need.permission.as_deref().unwrap_or("any caller").into(),
+                held,
+                if need.always { "always" } else { "sometimes" }.into(),
+                need.request.as_str().into(),
+                need.purpose.into(),
+            ]
+        });
+        let page = Page::new()
+            .text(format!("{} was not run; it needs", self.command))
+            .with(Block::Table {
+                header: vec!["PERMISSION", "YOURS", "NEEDED", "REQUEST", "FOR"],
+                rows: rows.collect(),
+                spare: 1,
+            });
+        match (&self.caller, &self.unasked) {
+            (Some(caller), _) => page.text(format!(
+                "you are {}, and may: {}",
+                caller.actor,
+                caller.permissions.join(", ")
+            )),
+            (None, Some(why)) => page.text(format!("whether you have it is not known: {why}")),
+            (None, None) => page,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_cover_needs() {
+        for (held, log, covered) in [
+            ("*:*:*", Some("argon"), true),
+            ("shard:*:argon", Some("argon"), true),
+            ("shard:rotate:argon", Some("argon"), true),
+            ("shard:rotate:argon", Some("boron"), false),
+            ("shard:rotate:argon", None, true),
+            ("shard:rotate:argon", Some("*"), false),
+            ("shard:plan:*", Some("argon"), false),
+            ("log:rotate:*", Some("argon"), false),
+        ] {
+            assert_eq!(covers(held, "shard", "rotate", log), covered, "{held}");
+        }
+    }
+
+    #[test]
+    fn paths_are_found_in_the_table() {
+        for (method, path, name) in [
+            ("GET", "logs", Some(Name::ListLogs)),
+            (
+                "GET",
+                "/admin/v1/logs/argon/config?generation=3",
+                Some(Name::ShowConfig),
+            ),
+            ("PUT", "/logs/argon/config", Some(Name::PutConfig)),
+            (
+                "GET",
+                "audit/tree/2026a/tile/0/000",
+                Some(Name::ShowAuditObject),
+            ),
+            ("DELETE", "tokens/ci", Some(Name::RevokeToken)),
+            ("GET", "nothing", None),
+            ("GET", "logs/argon/config/more", None),
+        ] {
+            assert_eq!(route(method, path), name, "{path}");
+        }
+    }
+}
