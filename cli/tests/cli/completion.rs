@@ -57,10 +57,7 @@ fn live_names_are_offered() {
                 .iter()
                 .any(|one| one == name || one.ends_with(&format!("={name}")))
         };
-        assert!(
-            wanted.iter().all(|name| offered(&name)),
-            "{line}: {found:?}"
-        );
+        assert!(wanted.iter().all(offered), "{line}: {found:?}");
         let strangers = found
             .iter()
             .filter(|one| !one.starts_with('-') && !wanted.contains(&one.as_str()));
