@@ -188,10 +188,10 @@ fn asks(request: &Request) -> Asks {
         | Request::ImportConfig { .. } => Asks::default(),
         Request::CreateConfig { .. } => always(&[ShowConfig]),
         Request::UseConfig { .. } => change(PutConfig),
-        Request::ShardList
-        | Request::ShardShow { .. }
-        | Request::ShardVerify { .. }
-        | Request::ShardExport { .. } => always(&[ShowLog]),
+        Request::ShardList | Request::ShardShow { .. } => always(&[ShowLog]),
+        // Everything else comes from the log's public address, like anybody's.
+        Request::ShardVerify { .. } => Asks::default().and(&[ShowLog]),
+        Request::ShardExport { .. } => always(&[ShowConfig]),
         Request::Step(Step::Plan { .. }) => change(PlanShard),
         Request::Step(Step::Rotate { .. }) => change(RotateShard),
         Request::Step(Step::Freeze { .. }) => change(FreezeLog),
@@ -199,9 +199,15 @@ fn asks(request: &Request) -> Asks {
         Request::Status => always(&[ListLogs, ListReplicas]),
         Request::ConfigShow { .. } => always(&[ShowConfig]),
         Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
-        Request::ConfigPlan { .. } => always(&[ShowConfig, PutConfig]).and(&[ShowLog]),
+        Request::ConfigPlan { .. } => {
+            always(&[ShowConfig, PutConfig]).and(&[ShowLog, Name::WhoAmI])
+        }
         Request::ConfigApply { .. } => change(PutConfig).and(&[ShowConfig]),
-        Request::ConfigRollback { .. } => change(PutConfig).and(&[ShowConfig, ListHistory]),
+        Request::ConfigRollback { .. } => always(&[ShowConfig, PutConfig, ShowOperation]).and(&[
+            ShowLog,
+            ListHistory,
+            ListReplicas,
+        ]),
         Request::ConfigHistory => always(&[ListHistory]),
         Request::OpList => always(&[ListOperations]),
         Request::OpWait { .. } | Request::OpWatch { .. } => {
