@@ -211,14 +211,11 @@ pub const COMMON: &[&str] = &[
     codes::UNSUPPORTED_MEDIA_TYPE,
     codes::TOO_MANY,
     codes::INTERNAL,
-];
-/// What every read of the host may be told.
-const READ: &[&str] = &[
-    codes::NOT_FOUND,
-    codes::UNSUPPORTED,
-    codes::HALTED,
+    // Sessions and tokens are in the stores.
     codes::UNAVAILABLE,
 ];
+/// What every read of the host may be told.
+const READ: &[&str] = &[codes::NOT_FOUND, codes::UNSUPPORTED, codes::HALTED];
 /// What every change may be told.
 const CHANGE: &[&str] = &[
     codes::NOT_FOUND,
@@ -230,7 +227,6 @@ const CHANGE: &[&str] = &[
     codes::KEY_REUSED,
     codes::UNSUPPORTED,
     codes::HALTED,
-    codes::UNAVAILABLE,
     codes::UNKNOWN_OUTCOME,
     codes::FULL,
 ];
@@ -246,7 +242,6 @@ const CHANGE_OF_BASE: &[&str] = &[
     codes::PRECONDITION_REQUIRED,
     codes::UNSUPPORTED,
     codes::HALTED,
-    codes::UNAVAILABLE,
     codes::UNKNOWN_OUTCOME,
     codes::FULL,
 ];

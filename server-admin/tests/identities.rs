@@ -13,7 +13,7 @@ use common::issuer::{Discovery, Issuer, Signer, base64};
 use common::{Endpoint, Reply, bare, request};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use server_admin::Limits;
+use server_admin::{Access, Error, Limits};
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
@@ -289,6 +289,42 @@ async fn an_issuer_that_fails_is_not_the_callers_fault() {
     let (issuer, other) = (Issuer::start().await, Issuer::start().await);
     std::fs::copy(&other.ca, &issuer.ca).unwrap();
     unreachable(&issuer, &signer, "no connection").await;
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_work_is_an_error_at_once() {
+    let issuer = Issuer::start().await;
+    let with = |rules: Vec<server_admin::IdentityRule>| {
+        let all = rules.into_iter();
+        let added = all.fold(Ok(Access::new()), |access: Result<_, Error>, rule| {
+            access?.with_identity(rule)
+        });
+        added.unwrap_err().to_string()
+    };
+    let changed = |change: &dyn Fn(&mut server_admin::IdentityRule)| {
+        let mut rule = issuer.rule();
+        change(&mut rule);
+        rule
+    };
+    let twice = with(vec![issuer.rule(), issuer.rule()]);
+    assert!(twice.contains("another rule has this name"), "{twice}");
+    let other_ca = changed(&|rule| {
+        rule.name = "other".to_owned();
+        rule.issuer_ca = None;
+    });
+    let other_ca = with(vec![issuer.rule(), other_ca]);
+    assert!(other_ca.contains("another issuer_ca"), "{other_ca}");
+    let everybody = with(vec![changed(&|rule| rule.claims.clear())]);
+    assert!(everybody.contains("pins no claim"), "{everybody}");
+    let missing = with(vec![changed(&|rule| {
+        rule.issuer_ca = Some("/nonexistent".into())
+    })]);
+    assert!(missing.contains("/nonexistent"), "{missing}");
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let empty = with(vec![changed(&|rule| rule.issuer_ca = Some(empty.clone()))]);
+    assert!(empty.contains("no certificate"), "{empty}");
 }
 
 async fn unreachable(issuer: &Issuer, signer: &Signer, reason: &str) {

@@ -148,6 +148,7 @@ async fn open(host: &dyn Host, admitted: Admitted, now: Timestamp) -> Result<Ses
     if !host.remember(&key(secret.expose()), &row, expires).await? {
         return Err(internal("two sessions with one secret".to_owned()));
     }
+    tracing::info!(target: "server_admin::audit", actor, subject = admitted.subject, "session made");
     Ok(Session {
         secret: secret.expose().to_owned(),
         actor,

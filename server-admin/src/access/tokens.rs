@@ -157,6 +157,7 @@ pub(crate) async fn create(
     if !host.remember(&key(&name), &text, expires).await? {
         return Err(taken());
     }
+    tracing::info!(target: "server_admin::audit", actor = who.actor(), name, "token made");
     Ok(Json(NewToken {
         secret: secret.expose().to_owned(),
         token: row.show(name),
@@ -198,6 +199,7 @@ pub(crate) async fn revoke(
         .await?;
     // Another may have been faster; it is revoked all the same.
     host.forget(&key(&name)).await?;
+    tracing::info!(target: "server_admin::audit", actor = who.actor(), name, "token revoked");
     Ok(Json(Revoked {
         name,
         audit_index: receipt.as_ref().map(|receipt| receipt.index),

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -116,7 +115,7 @@ impl Issuer {
             .user_agent("logd")
             .timeout(ANSWER_TIME)
             .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls(&url, rule.issuer_ca.as_deref())?);
+            .tls_backend_preconfigured(tls(&url, rule)?);
         if is_loopback(&url) {
             builder = builder.no_proxy();
         }
@@ -216,10 +215,18 @@ impl Issuer {
     }
 
     async fn fetch<T: DeserializeOwned>(&self, url: Url) -> Result<T, String> {
-        let short = |error: reqwest::Error| match error {
-            error if error.is_timeout() => "it does not answer in time".to_owned(),
-            error if error.is_connect() => "no connection".to_owned(),
-            _ => "the connection broke".to_owned(),
+        // The whole story is for the log; a caller who is not known yet gets the short one.
+        let short = |error: reqwest::Error| {
+            tracing::warn!(
+                issuer = self.url,
+                error = chain(&error),
+                "an issuer was asked in vain"
+            );
+            match error {
+                error if error.is_timeout() => "it does not answer in time".to_owned(),
+                error if error.is_connect() => "no connection".to_owned(),
+                _ => "the connection broke".to_owned(),
+            }
         };
         let mut response = self.http.get(url).send().await.map_err(short)?;
         if response.status() != StatusCode::OK {
@@ -287,28 +294,39 @@ fn usable(key: Value) -> Option<((String, Algorithm), DecodingKey)> {
     Some(((key.kid, algorithm), decoding.ok()?))
 }
 
-/// TLS with the provider passed explicitly, and the authorities of the file, or the platform's.
-fn tls(url: &Url, ca: Option<&Path>) -> Result<ClientConfig, Error> {
+/// TLS with the provider passed explicitly, and the authorities of the rule's file, or the platform's.
+fn tls(url: &Url, rule: &IdentityRule) -> Result<ClientConfig, Error> {
+    let failed = |error: rustls::Error| rule.bad(format!("authorities for HTTPS: {error}"));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(Error::Tls)?;
-    let builder = match ca {
+        .map_err(failed)?;
+    let builder = match &rule.issuer_ca {
         _ if url.scheme() != "https" => builder.with_root_certificates(RootCertStore::empty()),
-        None => builder.with_platform_verifier().map_err(Error::Tls)?,
+        None => builder.with_platform_verifier().map_err(failed)?,
         Some(path) => {
             let bad = |source| Error::Pem {
-                path: path.to_owned(),
+                path: path.clone(),
                 source,
             };
             let mut roots = RootCertStore::empty();
             for root in CertificateDer::pem_file_iter(path).map_err(bad)? {
-                roots.add(root.map_err(bad)?).map_err(Error::Tls)?;
+                roots.add(root.map_err(bad)?).map_err(failed)?;
+            }
+            if roots.is_empty() {
+                return Err(rule.bad("issuer_ca holds no certificate"));
             }
             builder.with_root_certificates(roots)
         }
     };
     Ok(builder.with_no_client_auth())
+}
+
+/// An error with all that led to it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub(super) use rule::MAX_PERMISSIONS;
 const MAX_BYTES: usize = 16 << 10;
 /// How far the issuer's clock may be from ours, in seconds.
 const LEEWAY: i64 = 30;
+/// How much longer than it lives its use is remembered, in seconds: another replica's clock may be behind.
+const MEMORY: i64 = 600;
 /// How long an identity token may live, in seconds: so long its use is remembered.
 const MAX_LIFETIME: i64 = 24 * 3600;
 
@@ -52,7 +54,7 @@ pub(super) struct Admitted {
     pub(super) rule: Arc<IdentityRule>,
     /// Names this token among all, without any of its text: 64 hex digits.
     pub(super) id: String,
-    /// From then on it is worthless by itself.
+    /// From then on it is worthless by itself, whatever the clock of a replica says.
     pub(super) until: Timestamp,
     /// Its `sub`, for the audit trail.
     pub(super) subject: String,
@@ -202,7 +204,7 @@ fn id(issuer: &str, claims: &Claims, signed: &str) -> String {
     hex(&hash(&unique))
 }
 
-/// Whether a token is of its time (RFC 7519, section 4.1), and from when on not even its clock lets it be.
+/// Whether a token is of its time (RFC 7519, section 4.1), and how long its use must be remembered.
 fn times(claims: &Claims, now: Timestamp) -> Result<Timestamp, &'static str> {
     let now = now.as_second();
     let seconds = |name: &str| -> Result<Option<i64>, &'static str> {
@@ -231,7 +233,8 @@ fn times(claims: &Claims, now: Timestamp) -> Result<Timestamp, &'static str> {
     if exp.saturating_sub(iat) > MAX_LIFETIME {
         return Err("the identity token lives longer than a day");
     }
-    Timestamp::from_second(until.saturating_add(1)).map_err(|_| "the identity token lives for ever")
+    Timestamp::from_second(until.saturating_add(MEMORY))
+        .map_err(|_| "the identity token lives for ever")
 }
 
 /// Text of another's, short and without control characters.
