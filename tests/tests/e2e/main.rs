@@ -9,6 +9,7 @@ mod faults;
 mod freeze;
 mod full_disk;
 mod kill;
+mod logins;
 mod replicas;
 mod rotation;
 mod shutdown;
