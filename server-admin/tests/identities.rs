@@ -13,7 +13,7 @@ use common::issuer::{Discovery, Issuer, Signer, base64};
 use common::{Endpoint, Reply, bare, request};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use server_admin::{Access, Error, Limits};
+use server_admin::{Access, Limits};
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
@@ -295,10 +295,8 @@ async fn an_issuer_that_fails_is_not_the_callers_fault() {
 async fn a_rule_that_cannot_work_is_an_error_at_once() {
     let issuer = Issuer::start().await;
     let with = |rules: Vec<server_admin::IdentityRule>| {
-        let all = rules.into_iter();
-        let added = all.fold(Ok(Access::new()), |access: Result<_, Error>, rule| {
-            access?.with_identity(rule)
-        });
+        let mut rules = rules.into_iter();
+        let added = rules.try_fold(Access::new(), |access, rule| access.with_identity(rule));
         added.unwrap_err().to_string()
     };
     let changed = |change: &dyn Fn(&mut server_admin::IdentityRule)| {
