@@ -379,6 +379,26 @@ impl Engine {
         }
     }
 
+    /// How far this replica's clock is off the store's, milliseconds: what the time of asking does not explain.
+    pub async fn clock_off(&self) -> Result<u64, StoreError> {
+        let before = now_ms();
+        let time = self.store.now().await?;
+        let after = now_ms();
+        Ok(before
+            .saturating_sub(time)
+            .max(time.saturating_sub(after.max(before))))
+    }
+
+    /// Bytes free for new objects, where the store can tell.
+    pub async fn free(&self) -> Result<Option<u64>, StoreError> {
+        self.objects.free().await
+    }
+
+    /// Bytes that stay free.
+    pub fn reserve(&self) -> u64 {
+        self.min_free
+    }
+
     /// The store's clock, milliseconds since the Unix epoch.
     pub async fn now(&self) -> Result<u64, StoreError> {
         self.store.now().await

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Audit, EngineHost};
+use crate::admin::{Audit, EngineHost, Files};
 use crate::args::Command;
 use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
@@ -207,7 +207,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     };
     let audit = Audit::new(Arc::clone(&engine));
     let settling = tokio::spawn(Arc::clone(&audit).settle());
-    let host = EngineHost::new(Arc::clone(&engine), audit, url.clone());
+    let host = EngineHost::new(Arc::clone(&engine), audit, url.clone(), files(settings));
     let watching = [
         settling,
         tokio::spawn(Arc::clone(&host).watch_probations()),
@@ -396,6 +396,21 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
     Engine::open(options)
         .await
         .map_err(|e| Error::Engine(e.to_string()))
+}
+
+/// What `logctl doctor` looks at.
+fn files(settings: &Settings) -> Files {
+    let mut files = Files::default();
+    if let KekSource::File(path) = &settings.kek {
+        files.secrets.push(path.clone());
+    }
+    let data = settings.data.tls.iter().map(|tls| (&tls.cert, &tls.key));
+    let admin = settings.admin.tls.iter().map(|tls| (&tls.cert, &tls.key));
+    for (certificate, key) in data.chain(admin) {
+        files.secrets.push(key.clone());
+        files.certificates.push(certificate.clone());
+    }
+    files
 }
 
 /// Host name and process id.

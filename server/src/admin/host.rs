@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use admin_api::{
-    AuditPage, AuditReceipt, ConfigAnswer, HistoryItem, LogStatus, Operation, Replica,
+    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, Operation, Replica,
 };
 use jiff::Timestamp;
 use log::{Engine, Log, Request};
@@ -15,6 +15,7 @@ use server_admin::{Answer, AuditQuery, Caller, Change, Host, HostError, Mode};
 use super::audit::{Audit, Event};
 use super::change::request;
 use super::convert;
+use super::diagnose::Files;
 use super::operations::OPERATIONS;
 use crate::rfc3339::now;
 
@@ -24,12 +25,24 @@ pub(crate) struct EngineHost {
     pub(super) audit: Arc<Audit>,
     /// How clients reach the data plane.
     url: String,
+    /// What it looks at when it diagnoses itself.
+    pub(super) files: Files,
 }
 
 impl EngineHost {
     /// Administers `engine`, whose data plane clients reach at `url`.
-    pub(crate) fn new(engine: Arc<Engine>, audit: Arc<Audit>, url: String) -> Arc<Self> {
-        Arc::new(Self { engine, audit, url })
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        audit: Arc<Audit>,
+        url: String,
+        files: Files,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            audit,
+            url,
+            files,
+        })
     }
 
     fn describe(&self, log: &Log) -> LogStatus {
@@ -173,6 +186,10 @@ impl Host for EngineHost {
 
     fn audit_object<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<u8>>> {
         Box::pin(self.audit.object(path))
+    }
+
+    fn diagnose(&self) -> Answer<'_, Diagnostics> {
+        Box::pin(async { Ok(self.diagnostics().await) })
     }
 
     fn remember<'a>(&'a self, key: &'a str, value: &'a str, until: Timestamp) -> Answer<'a, bool> {

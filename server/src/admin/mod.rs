@@ -3,6 +3,7 @@
 mod audit;
 mod change;
 mod convert;
+mod diagnose;
 mod host;
 mod logs;
 mod memory;
@@ -13,4 +14,5 @@ mod rotation;
 mod tests;
 
 pub(crate) use audit::Audit;
+pub(crate) use diagnose::Files;
 pub(crate) use host::EngineHost;

@@ -30,6 +30,7 @@ fn host(engine: &Arc<Engine>) -> Arc<EngineHost> {
         Arc::clone(engine),
         Audit::new(Arc::clone(engine)),
         "http://test".to_owned(),
+        super::Files::default(),
     )
 }
 
@@ -339,6 +340,41 @@ async fn the_memory_gives_a_key_once_until_its_time_is_over() {
     let other = host_of(&second);
     assert_eq!(other.recall("jti/").await.unwrap().len(), 1);
     assert!(!other.remember("jti/x", "replay", later).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_server_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let diagnosed = host.diagnose().await.unwrap();
+    let checks: Vec<_> = diagnosed
+        .checks
+        .iter()
+        .map(|check| (check.check.as_str(), check.log.as_deref()))
+        .collect();
+    let (dev, system) = (Some("dev"), Some("system"));
+    assert_eq!(
+        checks,
+        [
+            ("clock", None),
+            ("disk", None),
+            ("store-latency", None),
+            ("halted", dev),
+            ("checkpoint-age", dev),
+            ("replicas", dev),
+            ("halted", system),
+            ("checkpoint-age", system),
+            ("replicas", system),
+        ]
+    );
+    // A machine under load may be slow to write; all else is well.
+    let bad = diagnosed
+        .checks
+        .iter()
+        .find(|c| c.severity != admin_api::Severity::Ok && c.check != "store-latency");
+    assert_eq!(bad, None);
+    assert!(diagnosed.time.parse::<Timestamp>().is_ok());
 }
 
 #[tokio::test]

@@ -1,0 +1,368 @@
+//! What this replica finds out about itself and its stores (`logctl doctor`): measured now, judged by fixed thresholds, each
+//! finding with what to do.
+//!
+//! What must never happen: `ok` for what could not be looked at.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use admin_api::{Diagnosis, Diagnostics, Severity};
+use jiff::Timestamp;
+use log::{Condition, Log};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::EngineHost;
+
+/// The files of this process that are looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// For nobody but the server: the key-encryption key, private keys.
+    pub(crate) secrets: Vec<PathBuf>,
+    /// PEM, the server's own certificate first.
+    pub(crate) certificates: Vec<PathBuf>,
+}
+
+/// A finding about this process.
+fn found(
+    check: &str,
+    severity: Severity,
+    measured: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Diagnosis {
+    Diagnosis {
+        check: check.to_owned(),
+        log: None,
+        severity,
+        measured: measured.into(),
+        remedy: (severity != Severity::Ok).then(|| remedy.into()),
+    }
+}
+
+/// Ok below the first bound, critical from the second on.
+fn graded<T: PartialOrd>(value: T, warning: T, critical: T) -> Severity {
+    if value >= critical {
+        Severity::Critical
+    } else if value >= warning {
+        Severity::Warning
+    } else {
+        Severity::Ok
+    }
+}
+
+fn clock(off_ms: u64) -> Diagnosis {
+    found(
+        "clock",
+        // From 5 s on the replica takes no writes.
+        graded(off_ms, 1_000, 5_000),
+        format!("{off_ms} ms off the store's clock"),
+        "set the clock (`chronyc tracking`, `timedatectl`); more than 5 s off, this replica takes no writes",
+    )
+}
+
+fn disk(free: Option<u64>, reserve: u64) -> Diagnosis {
+    let Some(free) = free else {
+        return found(
+            "disk",
+            Severity::Ok,
+            "the store does not tell how much is free",
+            "",
+        );
+    };
+    let severity = if free < reserve {
+        Severity::Critical
+    } else if free / 2 < reserve {
+        Severity::Warning
+    } else {
+        Severity::Ok
+    };
+    found(
+        "disk",
+        severity,
+        format!("{} free, {} kept in reserve", bytes(free), bytes(reserve)),
+        "make room on the store's disk; below the reserve (`bounds.min_free`) every write is refused",
+    )
+}
+
+fn bytes(count: u64) -> String {
+    for (unit, size) in [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
+        if count >= size {
+            return format!("{:.1} {unit}", count as f64 / size as f64);
+        }
+    }
+    format!("{count} bytes")
+}
+
+fn permissions(path: &Path) -> Diagnosis {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Ok(file) => {
+            let mode = file.permissions().mode() & 0o777;
+            let open = mode & 0o077 != 0;
+            found(
+                "key-permissions",
+                if open {
+                    Severity::Critical
+                } else {
+                    Severity::Ok
+                },
+                format!("{shown} has mode {mode:04o}"),
+                format!("others can read it: `chmod 600 {shown}`, and replace the key if they did"),
+            )
+        }
+        Err(error) => found(
+            "key-permissions",
+            Severity::Warning,
+            format!("{shown}: {error}"),
+            "the file is needed at the next start: put it back, readable by the server alone",
+        ),
+    }
+}
+
+fn latency(measured: Result<Duration, String>) -> Diagnosis {
+    let remedy = "every write of every log waits for this: look for a slow or busy disk (`iostat -x 1`), or a full one";
+    match measured {
+        Ok(took) => found(
+            "store-latency",
+            graded(
+                took,
+                Duration::from_millis(100),
+                Duration::from_millis(1000),
+            ),
+            format!("a durable write took {:.1} ms", took.as_secs_f64() * 1e3),
+            remedy,
+        ),
+        Err(error) => found("store-latency", Severity::Critical, error, remedy),
+    }
+}
+
+fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
+    let shown = path.display();
+    let remedy =
+        format!("renew it: the server reads {shown} again when it changes, without a restart");
+    let read = || -> Result<i64, String> {
+        let certificate = CertificateDer::from_pem_file(path).map_err(|e| e.to_string())?;
+        let (_, parsed) =
+            x509_parser::parse_x509_certificate(&certificate).map_err(|e| e.to_string())?;
+        Ok(parsed.validity().not_after.timestamp())
+    };
+    match read() {
+        Ok(end) => {
+            let days = (end - now.as_second()).div_euclid(86_400);
+            let severity = match days {
+                ..3 => Severity::Critical,
+                3..21 => Severity::Warning,
+                _ => Severity::Ok,
+            };
+            let measured = if end <= now.as_second() {
+                format!("{shown} has expired")
+            } else {
+                format!("{shown} expires in {days} days")
+            };
+            found("tls-expiry", severity, measured, remedy)
+        }
+        Err(error) => found(
+            "tls-expiry",
+            Severity::Critical,
+            format!("{shown}: {error}"),
+            "put a PEM certificate there; the one that was read last is still in use",
+        ),
+    }
+}
+
+/// The age of a log's newest checkpoint against how often it is renewed. None is needed while nothing was ever published.
+fn checkpoint(published: Option<Timestamp>, renewed: Duration, now: Timestamp) -> Diagnosis {
+    let remedy =
+        "publication is held up: `logctl status` says why (`reason`), and so does the server's log";
+    let Some(published) = published else {
+        return found("checkpoint-age", Severity::Ok, "nothing to publish yet", "");
+    };
+    let age = now.duration_since(published).unsigned_abs();
+    let slack = Duration::from_secs(10);
+    found(
+        "checkpoint-age",
+        graded(age, renewed * 2 + slack, renewed * 10 + slack),
+        format!("the newest checkpoint is {} s old", age.as_secs()),
+        remedy,
+    )
+}
+
+impl EngineHost {
+    /// All checks.
+    pub(super) async fn diagnostics(&self) -> Diagnostics {
+        let now = Timestamp::now();
+        let mut checks = vec![match self.engine.clock_off().await {
+            Ok(off) => clock(off),
+            Err(error) => found(
+                "clock",
+                Severity::Critical,
+                error.to_string(),
+                "the coordination store does not answer: look at its disk",
+            ),
+        }];
+        checks.push(match self.engine.free().await {
+            Ok(free) => disk(free, self.engine.reserve()),
+            Err(error) => found(
+                "disk",
+                Severity::Critical,
+                error.to_string(),
+                "the object store does not answer: look at its disk",
+            ),
+        });
+        checks.extend(self.files.secrets.iter().map(|path| permissions(path)));
+        checks.push(latency(self.measure_write().await));
+        checks.extend(self.files.certificates.iter().map(|path| expiry(path, now)));
+        let logs = self.engine.logs().into_iter().chain(self.engine.system());
+        for log in logs.filter(|log| !log.is_deleted()) {
+            let of_log = self.of_log(&log, now).await;
+            checks.extend(of_log.into_iter().map(|check| Diagnosis {
+                log: Some(log.name().to_owned()),
+                ..check
+            }));
+        }
+        Diagnostics {
+            time: format!("{now:.3}"),
+            replica: self.engine.replica_id().to_owned(),
+            checks,
+        }
+    }
+
+    /// One durable write of a row that is over at once.
+    async fn measure_write(&self) -> Result<Duration, String> {
+        let key = format!("probe/{}", self.engine.replica_id());
+        let began = Instant::now();
+        let put = self.engine.remember(&key, "", 1).await;
+        put.map(|_| began.elapsed()).map_err(|e| e.to_string())
+    }
+
+    async fn of_log(&self, log: &Log, now: Timestamp) -> Vec<Diagnosis> {
+        let status = log.status();
+        let halted = status.condition == Condition::Halted;
+        let mut checks = vec![found(
+            "halted",
+            if halted {
+                Severity::Critical
+            } else {
+                Severity::Ok
+            },
+            if halted {
+                status.reason.clone().unwrap_or_default()
+            } else {
+                "not halted".to_owned()
+            },
+            "run `logd fsck` before anything else: something in the stores is not as it was written",
+        )];
+        if !halted {
+            let published = status
+                .published_at_ms
+                .and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
+            let renewed = log.config().merge.idle_republish.duration();
+            checks.push(checkpoint(published, renewed, now));
+        }
+        checks.push(match self.live(Some(log)).await {
+            Ok(replicas) => {
+                let behind: Vec<&str> = replicas
+                    .iter()
+                    .filter(|replica| replica.generation.is_none_or(|at| at < status.generation))
+                    .map(|replica| replica.label.as_str())
+                    .collect();
+                let (severity, measured) = if behind.is_empty() {
+                    let all = format!("all {} run generation {}", replicas.len(), status.generation);
+                    (Severity::Ok, all)
+                } else {
+                    let who = format!(
+                        "{} do not run generation {}",
+                        behind.join(", "),
+                        status.generation
+                    );
+                    (Severity::Warning, who)
+                };
+                found(
+                    "replicas",
+                    severity,
+                    measured,
+                    "a replica that stays behind is stopped, overloaded or cut off from the store: look at its log; after 10 s of silence it no longer counts",
+                )
+            }
+            Err(error) => found(
+                "replicas",
+                Severity::Critical,
+                error.to_string(),
+                "the coordination store does not answer: look at its disk",
+            ),
+        });
+        checks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds() {
+        use Severity::{Critical, Ok, Warning};
+        let grades = |of: &dyn Fn(u64) -> Diagnosis, at: &[(u64, Severity)]| {
+            for (value, severity) in at {
+                let check = of(*value);
+                assert_eq!(check.severity, *severity, "{check:?}");
+                // A remedy whenever something is wrong, and only then.
+                assert_eq!(check.remedy.is_some(), *severity != Ok);
+            }
+        };
+        grades(
+            &clock,
+            &[(0, Ok), (999, Ok), (1_000, Warning), (5_000, Critical)],
+        );
+        grades(
+            &|free| disk(Some(free), 100),
+            &[(99, Critical), (100, Warning), (199, Warning), (200, Ok)],
+        );
+        let slow = |ms| latency(std::result::Result::Ok(Duration::from_millis(ms)));
+        grades(&slow, &[(99, Ok), (100, Warning), (1_000, Critical)]);
+        assert_eq!(latency(Err("no".to_owned())).severity, Critical);
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let old = |age: u64| {
+            let at = now - Duration::from_secs(age);
+            checkpoint(Some(at), Duration::from_secs(60), now)
+        };
+        grades(&old, &[(0, Ok), (129, Ok), (130, Warning), (610, Critical)]);
+        assert_eq!(checkpoint(None, Duration::from_secs(60), now).severity, Ok);
+        assert_eq!(bytes(3 << 29), "1.5 GiB");
+    }
+
+    #[test]
+    fn files_are_looked_at_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("key");
+        assert_eq!(permissions(&secret).severity, Severity::Warning);
+        std::fs::write(&secret, "secret").unwrap();
+        for (mode, severity) in [
+            (0o600, Severity::Ok),
+            (0o400, Severity::Ok),
+            (0o640, Severity::Critical),
+            (0o604, Severity::Critical),
+        ] {
+            std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+            let check = permissions(&secret);
+            assert_eq!(check.severity, severity, "{check:?}");
+        }
+        let path = folder.path().join("cert.pem");
+        assert_eq!(expiry(&path, Timestamp::now()).severity, Severity::Critical);
+        let mut parameters = rcgen::CertificateParams::new(vec!["x".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2026, 7, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&path, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        for (day, severity) in [
+            ("2026-06-01T00:00:00Z", Severity::Ok),
+            ("2026-06-15T00:00:00Z", Severity::Warning),
+            ("2026-06-29T12:00:00Z", Severity::Critical),
+            ("2026-07-01T00:00:01Z", Severity::Critical),
+        ] {
+            let check = expiry(&path, day.parse().unwrap());
+            assert_eq!(check.severity, severity, "{check:?}");
+        }
+    }
+}
