@@ -43,6 +43,19 @@
 //!
 //! `examples/toy.rs` is a whole server.
 //!
+//! # Callers
+//!
+//! | who | shows | is called |
+//! |---|---|---|
+//! | a process on this machine | its user id, over the Unix socket ([`Access::with_uid`]) | `uid:0` |
+//! | a client with a certificate of the client CA | a SAN URI or its key ([`Access::with_certificate`], [`TlsFiles::client_ca`]) | `cert:URI`, `cert:sha256:…` |
+//! | a CI job | its provider's identity token, once: `POST sessions` ([`Access::with_identity`]) | `oidc:RULE` |
+//! | anybody else | a bearer token, of a file ([`Access::with_tokens`]) or made by `POST tokens` | `token:NAME` |
+//!
+//! A bearer token that is offered decides, then the certificate, then the user id. Sessions, used identity tokens and the
+//! tokens of `POST tokens` are in the host's memory ([`Host::remember`]), so all replicas know the same. Failed logins are
+//! limited per source, and the audit trail hears of them ([`Host::record`]) without being flooded.
+//!
 //! # Requests
 //!
 //! | resource under `/admin/v1` | |
