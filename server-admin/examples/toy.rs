@@ -1,41 +1,27 @@
-//! A toy server with one log that can be frozen: `cargo run -p server-admin --example toy`, and meanwhile
-//! `curl -X POST --unix-socket toy.sock http://toy/admin/v1/logs/toy/freeze`.
+//! A toy server with a page of its own and a log that can be frozen: `cargo run -p server-admin --example toy`, and meanwhile
+//! `curl --unix-socket toy.sock http://toy/` and `curl -X POST --unix-socket toy.sock http://toy/admin/v1/logs/toy/freeze`.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use admin_api::*;
+use axum::extract::{ConnectInfo, Request, connect_info::Connected};
+use axum::{Router, middleware::map_request, routing::get, serve::IncomingStream};
 use server_admin::*;
+use tokio::net::UnixListener;
 
-struct Toy(config::LogConfig, Mutex<LogCondition>);
-
-impl Toy {
-    fn turn(&self, wanted: LogCondition, action: Action, mode: Mode) -> Operation {
-        let mut condition = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = match mode {
-            _ if *condition == wanted => OperationState::Unchanged,
-            Mode::Preview => OperationState::Planned,
-            Mode::Apply => OperationState::Done,
-        };
-        if mode == Mode::Apply {
-            *condition = wanted;
-        }
-        Operation {
-            log: "toy".to_owned(),
-            etag: self.0.etag(0),
-            action,
-            state,
-            ..Operation::default()
-        }
-    }
-}
+/// Its configuration, and whether it is frozen.
+struct Toy(config::LogConfig, AtomicBool);
 
 impl Host for Toy {
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
         let status = LogStatus {
             log: "toy".to_owned(),
-            etag: self.0.etag(0),
-            condition: *self.1.lock().unwrap_or_else(PoisonError::into_inner),
+            condition: match self.1.load(SeqCst) {
+                true => LogCondition::Frozen,
+                false => LogCondition::Open,
+            },
             ..LogStatus::default()
         };
         Box::pin(async { Ok(vec![status]) })
@@ -45,30 +31,47 @@ impl Host for Toy {
         Box::pin(async { Ok(ConfigAnswer { etag, config }) })
     }
     fn apply<'a>(&'a self, _: &'a str, c: Change, m: Mode, _: Caller) -> Answer<'a, Operation> {
-        let answer = match c {
-            Change::Freeze { .. } => Ok(self.turn(LogCondition::Frozen, Action::Freeze, m)),
-            Change::Unfreeze => Ok(self.turn(LogCondition::Open, Action::Unfreeze, m)),
-            _ => Err(HostError::Conflict("a toy only freezes".to_owned())),
+        let state = match (c, m) {
+            (Change::Freeze { .. }, _) if self.1.load(SeqCst) => Ok(OperationState::Unchanged),
+            (Change::Freeze { .. }, Mode::Preview) => Ok(OperationState::Planned),
+            (Change::Freeze { .. }, Mode::Apply) => {
+                self.1.store(true, SeqCst);
+                Ok(OperationState::Done)
+            }
+            _ => Err(HostError::Unsupported("a toy only freezes".to_owned())),
         };
+        let answer = state.map(|state| Operation {
+            action: Action::Freeze,
+            state,
+            etag: self.0.etag(0),
+            ..Operation::default()
+        });
         Box::pin(async { answer })
     }
-    fn history<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<HistoryItem>> {
-        Box::pin(async { Ok(Vec::new()) })
+}
+
+#[derive(Clone)]
+struct Who(Option<Peer>);
+impl Connected<IncomingStream<'_, UnixListener>> for Who {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        let user = stream.io().peer_cred();
+        Self(user.ok().map(|user| Peer::unix(user.uid())))
     }
-    fn operations<'a>(&'a self, _: Option<&'a str>) -> Answer<'a, Vec<Operation>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-    fn replicas<'a>(&'a self, _: Option<&'a str>) -> Answer<'a, Vec<Replica>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
+}
+async fn introduce(ConnectInfo(Who(peer)): ConnectInfo<Who>, mut request: Request) -> Request {
+    peer.map(|peer| request.extensions_mut().insert(peer));
+    request
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = config::LogConfig::new("toy".parse()?, "example.org/toy".into(), "a".parse()?);
-    let host = Arc::new(Toy(config, Mutex::default()));
+    let toy = Arc::new(Toy(config, AtomicBool::new(false)));
     let me = std::fs::metadata("/proc/self")?.uid();
-    let access = Arc::new(Access::new().with_uid(me, [Permission::everything()]));
-    let stop = async { tokio::signal::ctrl_c().await.unwrap_or(()) };
-    Ok(serve(host, access, Options::on_socket("toy.sock"), stop).await?)
+    let access = Access::new().with_uid(me, [Permission::everything()]);
+    let admin = router(toy.clone(), Arc::new(access)).layer(map_request(introduce));
+    let page = get(async move || format!("frozen: {}\n", toy.1.load(SeqCst)));
+    let app = Router::new().route("/", page).merge(admin);
+    let app = app.into_make_service_with_connect_info::<Who>();
+    Ok(axum::serve(UnixListener::bind("toy.sock")?, app).await?)
 }

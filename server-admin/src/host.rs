@@ -154,11 +154,18 @@ pub trait Host: Send + Sync + 'static {
         caller: Caller,
     ) -> Answer<'a, Operation>;
 
-    /// The decided changes of a log, newest first.
-    fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>>;
+    /// The decided changes of a log, newest first. Without this, none are known.
+    fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
+        none_of(self.status(log))
+    }
 
-    /// The latest operations, newest first, at most 100; of one log, or of all.
-    fn operations<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Operation>>;
+    /// The latest operations, newest first, at most 100; of one log, or of all. Without this, none are known.
+    fn operations<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Operation>> {
+        match log {
+            Some(log) => none_of(self.status(log)),
+            None => Box::pin(async { Ok(Vec::new()) }),
+        }
+    }
 
     /// One operation, by its id of 32 hex digits.
     fn operation<'a>(&'a self, id: &'a str) -> Answer<'a, Operation> {
@@ -172,8 +179,14 @@ pub trait Host: Send + Sync + 'static {
         })
     }
 
-    /// The server processes that share the stores; with a log, each with the generation it runs of it.
-    fn replicas<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Replica>>;
+    /// The server processes that share the stores; with a log, each with the generation it runs of it. Without this, none are
+    /// known.
+    fn replicas<'a>(&'a self, log: Option<&'a str>) -> Answer<'a, Vec<Replica>> {
+        match log {
+            Some(log) => none_of(self.status(log)),
+            None => Box::pin(async { Ok(Vec::new()) }),
+        }
+    }
 
     /// The document that a generation ran, with the server-filled fields it had then as far as they are known.
     fn config_at<'a>(&'a self, log: &'a str, generation: u64) -> Answer<'a, ConfigAnswer> {
@@ -236,6 +249,14 @@ pub trait Host: Send + Sync + 'static {
         let _ = key;
         unsupported("this server has no memory for sessions and tokens")
     }
+}
+
+/// An empty list about a log that is there.
+fn none_of<'a, T>(status: Answer<'a, LogStatus>) -> Answer<'a, Vec<T>>
+where
+    T: Send + 'a,
+{
+    Box::pin(async move { status.await.map(|_| Vec::new()) })
 }
 
 fn unsupported<T: Send>(what: &'static str) -> Answer<'static, T> {

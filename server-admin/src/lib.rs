@@ -41,7 +41,31 @@
 //! # }
 //! ```
 //!
-//! `examples/toy.rs` is a whole server.
+//! `examples/toy.rs` is a whole server in under 80 lines. `docs/plugin.md` is the guide: what each method of [`Host`] brings to
+//! the operators, and the security model.
+//!
+//! # What to implement
+//!
+//! To begin with, three methods of [`Host`]: [`logs`](Host::logs) (which there are), [`config`](Host::config) (what one runs)
+//! and [`apply`](Host::apply) (how it is changed; its contract is in the documentation of [`Host`]). With these, `logctl` shows
+//! the logs and makes the changes that `apply` knows; the others are refused with 501, as is what belongs to a method that is
+//! not there. Then, in the order of what they bring:
+//!
+//! | method | for |
+//! |---|---|
+//! | [`history`](Host::history), [`operations`](Host::operations) | who changed what; waiting for a change and following it |
+//! | [`replicas`](Host::replicas) | whether a change runs everywhere, and who lags behind |
+//! | [`config_at`](Host::config_at) | roll-backs, differences with earlier generations |
+//! | [`confirm`](Host::confirm) | changes that go back by themselves unless they are confirmed |
+//! | [`record`](Host::record), [`audit`](Host::audit), [`audit_object`](Host::audit_object) | an audit trail that clients verify |
+//! | [`remember`](Host::remember), [`recall`](Host::recall), [`forget`](Host::forget) | tokens made at run time, OIDC sessions |
+//! | [`diagnose`](Host::diagnose) | `logctl doctor` |
+//!
+//! # Security
+//!
+//! Default deny: a caller has the permissions that [`Access`] names, on the logs that it names, and no others; they are checked
+//! before anything is looked up. A credential that is offered decides alone. Secrets are stored hashed and compared in constant
+//! time. Browsers and encoded bodies are refused, and everything that a caller controls is bounded ([`Limits`]).
 //!
 //! # Callers
 //!
@@ -118,3 +142,8 @@ pub use permission::{BadPermission, Permission};
 pub use resources::events::Stopping;
 pub use router::{router, router_with};
 pub use tls::TlsFiles;
+
+/// The guide's examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/plugin.md")]
+struct Guide;

@@ -8,6 +8,7 @@
 
 mod checks;
 mod debian;
+mod fuzz;
 mod generate;
 mod licences;
 mod release;

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::run::{cargo, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, generate, licences, schemathesis};
+use crate::{checks, debian, fuzz, generate, licences, schemathesis};
 
 /// How much of it.
 #[derive(Args)]
@@ -65,6 +65,16 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         cargo().args(["test", "--package", "tests", "--lib"]),
         skips.path(),
     )?;
+
+    match fuzz::install() {
+        Ok(()) => {
+            for target in fuzz::TARGETS {
+                let name = format!("fuzz target {target}");
+                summary.step(&name, fuzz::run(target, fuzz::SECONDS));
+            }
+        }
+        Err(error) => summary.skip("fuzz targets", &format!("{error:#}; their twins ran")),
+    }
 
     if options.quick {
         summary.skip("end-to-end campaign", "--quick");
