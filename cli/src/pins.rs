@@ -3,7 +3,7 @@
 //! A server can show anybody a sound trail; it can't show two. Whoever keeps a checkpoint notices when the trail that it belongs to
 //! is gone. What must never happen: a pin that is moved forward to a tree that was not shown to contain it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tlog::{Hash, leaf_hash};
@@ -115,24 +115,9 @@ impl Pins {
     /// What is pinned of an endpoint: nothing yet when there is no file.
     pub(crate) fn load(address: &Address) -> Result<Self, Error> {
         let mut pins = Self::empty(address);
-        let Some(path) = &pins.file else {
-            return Ok(pins);
-        };
-        let text = match std::fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(pins),
-            Err(source) => {
-                return Err(Error::Read {
-                    what: path.display().to_string(),
-                    source,
-                });
-            }
-        };
-        let file: File = serde_json::from_slice(&text).map_err(|error| {
-            let message = format!("{} is not what logctl wrote: {error}", path.display());
-            Error::trail(TrailFault::Unreadable, message)
-        })?;
-        pins.shards = file.shards;
+        if let Some(path) = &pins.file {
+            pins.shards = read(path)?;
+        }
         Ok(pins)
     }
 
@@ -141,8 +126,18 @@ impl Pins {
         self.file.is_some()
     }
 
-    /// Keeps them, wholly or not at all.
-    pub(crate) fn save(&self) -> Result<(), Error> {
+    /// Keeps them, wholly or not at all; where another run has come further meanwhile, its pin stays.
+    pub(crate) fn save(&mut self) -> Result<(), Error> {
+        if let Some(path) = &self.file {
+            for theirs in read(path).unwrap_or_default() {
+                self.merge(theirs);
+            }
+        }
+        self.replace()
+    }
+
+    /// Keeps them instead of what is there.
+    pub(crate) fn replace(&self) -> Result<(), Error> {
         let Some(path) = &self.file else {
             return Ok(());
         };
@@ -223,6 +218,22 @@ impl Pins {
         }
     }
 
+    /// Takes over what another run pinned, if it is of the same trail and later.
+    fn merge(&mut self, theirs: ShardPins) {
+        match self
+            .shards
+            .iter_mut()
+            .find(|mine| mine.shard == theirs.shard)
+        {
+            Some(mine) => {
+                if mine.vkey == theirs.vkey && mine.pinned.size < theirs.pinned.size {
+                    *mine = theirs;
+                }
+            }
+            None => self.shards.push(theirs),
+        }
+    }
+
     /// Keeps a checkpoint of which nobody showed that it contains the earlier ones, for later.
     pub(crate) fn note(&mut self, shard: &str, now: Seen) {
         if let Some(pins) = self.shards.iter_mut().find(|pins| pins.shard == shard) {
@@ -242,6 +253,25 @@ impl ShardPins {
     pub(crate) fn all(&self) -> impl Iterator<Item = &Seen> {
         std::iter::once(&self.pinned).chain(&self.unproven)
     }
+}
+
+/// What a file holds; nothing when there is none.
+fn read(path: &Path) -> Result<Vec<ShardPins>, Error> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(Error::Read {
+                what: path.display().to_string(),
+                source,
+            });
+        }
+    };
+    let file: File = serde_json::from_slice(&text).map_err(|error| {
+        let message = format!("{} is not what logctl wrote: {error}", path.display());
+        Error::trail(TrailFault::Unreadable, message)
+    })?;
+    Ok(file.shards)
 }
 
 /// `$XDG_STATE_HOME/logctl/pins/ENDPOINT.json`.
@@ -337,5 +367,21 @@ mod tests {
             pins.shard("2026a").unwrap().unproven.last(),
             Some(&seen(999, 7))
         );
+    }
+
+    #[test]
+    fn a_run_that_came_further_keeps_its_pin() {
+        let other = |size, vkey: &str| {
+            let mut pins = pins();
+            pins.shards.clear();
+            pins.advance("2026a", vkey, seen(size, 3));
+            pins.shards.remove(0)
+        };
+        let mut pins = pins();
+        pins.merge(other(9, "key"));
+        pins.merge(other(99, "another key"));
+        assert_eq!(pins.shard("2026a").unwrap().pinned, seen(10, 1));
+        pins.merge(other(11, "key"));
+        assert_eq!(pins.shard("2026a").unwrap().pinned, seen(11, 3));
     }
 }

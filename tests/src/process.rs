@@ -436,7 +436,9 @@ pub fn logctl_with(
     let mut command = Command::new(binary("logctl")?);
     command
         .args(arguments)
-        .env("LOGCTL_CONFIG", directory.join("logctl.toml"));
+        .env("LOGCTL_CONFIG", directory.join("logctl.toml"))
+        // What it pins of a server's audit trail belongs to that server, and to no other test's.
+        .env("XDG_STATE_HOME", directory.join("state"));
     command
         .env("NO_COLOR", "1")
         .env_remove("LOGCTL_CONTEXT")

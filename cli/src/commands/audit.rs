@@ -198,7 +198,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
             }
         }
         if pins.are_kept() {
-            pins.save()?;
+            if repin { pins.replace() } else { pins.save() }?;
         } else {
             session.ui.warn("neither XDG_STATE_HOME nor HOME is set: there is nowhere to pin the audit trail, so a rewrite would not be noticed");
         }

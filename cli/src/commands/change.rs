@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{Server, Session, differences, witness};
 use crate::client::{Deadline, Write};
 use crate::error::{Error, count};
+use crate::pins::Pins;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
 /// A change as it went.
@@ -87,6 +88,7 @@ pub(super) async fn carry_out(
         .ui
         .stand("the change may or may not have been made", resume);
     let phase = session.ui.phase(&format!("deciding the change of {log}"));
+    let pins = witness::before(server)?;
     let operation = server
         .admin
         .apply(&log, &write, base.as_deref(), deadline)
@@ -96,7 +98,7 @@ pub(super) async fn carry_out(
         operation,
         trouble: None,
     };
-    made.witness(session, server).await;
+    made.witness(session, server, pins).await;
     made.converge(session, server, deadline).await?;
     made.ask_to_keep(session).await?;
     made.outcome(false)
@@ -113,7 +115,7 @@ pub(super) struct Made {
 
 impl Made {
     /// Checks that it is in the audit trail, and that the trail is the one that was pinned.
-    pub(super) async fn witness(&mut self, session: &Session<'_>, server: &Server) {
+    pub(super) async fn witness(&mut self, session: &Session<'_>, server: &Server, pins: Pins) {
         if matches!(
             self.operation.state,
             OperationState::Unchanged | OperationState::Planned
@@ -123,7 +125,7 @@ impl Made {
         let audited = self.operation.audit_index.is_some();
         let receipt = self.operation.audit.take();
         let id = Some(self.operation.id.as_str());
-        let checked = witness::receipt(session, server, id, receipt.as_ref(), audited).await;
+        let checked = witness::receipt(session, server, pins, id, receipt.as_ref(), audited).await;
         self.operation.audit = receipt;
         self.trouble = self.trouble.take().or(checked.err());
     }
@@ -162,10 +164,10 @@ impl Made {
         }
         let server = session.server()?;
         let phase = session.ui.phase("confirming over a new connection");
-        let confirmed = confirm(&server, &id, session.deadline()).await?;
+        let pins = witness::before(&server)?;
+        self.operation = confirm(&server, &id, session.deadline()).await?;
         drop(phase);
-        self.operation = confirmed;
-        self.witness(session, &server).await;
+        self.witness(session, &server, pins).await;
         Ok(())
     }
 

@@ -72,6 +72,7 @@ async fn create(
         scopes.join(", "),
         config::Span::from_secs(lifetime.as_secs())
     ))?;
+    let pins = witness::before(&server)?;
     // The file first: a token whose text has nowhere to go is lost.
     let mut file = out.as_deref().map(reserve).transpose()?;
     let request = admin_api::TokenRequest {
@@ -245,9 +246,18 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
         "the token may or may not have been revoked",
         format!("`logctl token revoke {name}` again is safe"),
     );
+    let pins = witness::before(&server)?;
     let revoked = server.admin.revoke_token(&name, session.deadline()).await?;
     let audited = revoked.audit_index.is_some();
-    let checked = witness::receipt(session, &server, None, revoked.audit.as_ref(), audited).await;
+    let checked = witness::receipt(
+        session,
+        &server,
+        pins,
+        None,
+        revoked.audit.as_ref(),
+        audited,
+    )
+    .await;
     let revoked = TokenRevoked {
         name: revoked.name,
         audit_index: revoked.audit_index,

@@ -17,6 +17,17 @@ use crate::pins::{Compared, Pins, Seen};
 /// For the tiles of a proof: a change is not to wait long for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is pinned before a change. What comes back with the change is later than this, whoever else changes something meanwhile.
+///
+/// # Errors
+/// When the pins can't be read: nothing is changed then.
+pub(super) fn before(server: &Server) -> Result<Pins, Error> {
+    match &server.settings.admin {
+        Some(endpoint) => Pins::load(&endpoint.address),
+        None => Err(Error::Bug("an endpoint without an address".into())),
+    }
+}
+
 /// Checks the proof that came with a change, and pins its checkpoint. `audited`: whether the server says that it keeps a trail.
 ///
 /// # Errors
@@ -24,14 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn receipt(
     session: &Session<'_>,
     server: &Server,
+    mut pins: Pins,
     operation: Option<&str>,
     receipt: Option<&AuditReceipt>,
     audited: bool,
 ) -> Result<(), Error> {
-    let Some(endpoint) = &server.settings.admin else {
-        return Ok(());
-    };
-    let mut pins = Pins::load(&endpoint.address)?;
     let Some(receipt) = receipt else {
         if audited || !pins.shards.is_empty() {
             session.ui.warn(

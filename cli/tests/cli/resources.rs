@@ -210,6 +210,11 @@ fn shards_from_rekor_and_back() {
     let ran = bench.run(line);
     assert_eq!(ran.code, Some(0), "{}", ran.shown());
     insta::assert_snapshot!("from_rekor", ran.shown());
+    let dropped = &bench.run(&format!("{line} --force -o json")).json()["dropped"];
+    assert_eq!(
+        (dropped[0]["code"].as_str(), dropped[0]["line"].as_u64()),
+        (Some("unknown-key"), Some(3))
+    );
     let first = config::parse(&bench.read("first.yaml")).unwrap();
     let places: Vec<_> = first
         .shards

@@ -4,6 +4,7 @@
 mod bad_config;
 mod bad_input;
 mod basic;
+mod changes;
 mod corruption;
 mod faults;
 mod freeze;
@@ -11,8 +12,10 @@ mod full_disk;
 mod kill;
 mod logins;
 mod replicas;
+mod resources;
 mod rotation;
 mod shutdown;
+mod trail;
 
 use anyhow::Result;
 use tests::auditor::{Audited, Auditor};

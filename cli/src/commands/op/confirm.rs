@@ -1,7 +1,7 @@
 //! `logctl op confirm ID`: keeps a change that would be taken back.
 
-use crate::commands::Session;
 use crate::commands::change::{self, Made};
+use crate::commands::{Session, witness};
 use crate::error::Error;
 use crate::report::Outcome;
 
@@ -13,13 +13,14 @@ pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<
         format!("`logctl op confirm {id}` again is safe"),
     );
     let phase = session.ui.phase(&format!("confirming operation {id}"));
+    let pins = witness::before(&server)?;
     let operation = change::confirm(&server, id, server.deadline).await?;
     drop(phase);
     let mut made = Made {
         operation,
         trouble: None,
     };
-    made.witness(session, &server).await;
+    made.witness(session, &server, pins).await;
     made.converge(session, &server, server.deadline).await?;
     made.outcome(false)
 }

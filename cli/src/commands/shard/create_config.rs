@@ -25,6 +25,9 @@ struct Created {
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
     differences: Vec<Difference>,
+    /// What another system's list says and a document can't; each was also a warning.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<admin_api::Finding>,
 }
 
 pub(in crate::commands) async fn run(
@@ -42,7 +45,7 @@ pub(in crate::commands) async fn run(
         Some(new) => (first(new)?, Vec::new()),
         None => following(session).await?,
     };
-    place(file, overwrite, next, changes)
+    place(file, overwrite, next, changes, Vec::new())
 }
 
 /// Writes the document to where it goes, and says what it is.
@@ -51,6 +54,7 @@ pub(super) fn place(
     overwrite: bool,
     next: LogConfig,
     changes: Vec<Difference>,
+    dropped: Vec<admin_api::Finding>,
 ) -> Result<Outcome, Error> {
     match file {
         File::Standard => {
@@ -79,6 +83,7 @@ pub(super) fn place(
                 file: path.display().to_string(),
                 generation: next.generation,
                 differences: changes,
+                dropped,
             })
         }
     }

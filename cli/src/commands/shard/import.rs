@@ -60,10 +60,11 @@ pub(in crate::commands) async fn run(
             findings: findings.into_iter().map(wire_finding).collect(),
         });
     }
-    for finding in dropped.into_iter().map(wire_finding) {
+    let dropped: Vec<_> = dropped.into_iter().map(wire_finding).collect();
+    for finding in &dropped {
         let place = Place {
             subject: source,
-            finding: &finding,
+            finding,
         };
         let hint = finding
             .hint
@@ -74,5 +75,5 @@ pub(in crate::commands) async fn run(
             .ui
             .warn(&format!("{place}: {}{hint}", finding.message));
     }
-    place(file, overwrite, config, Vec::new())
+    place(file, overwrite, config, Vec::new(), dropped)
 }
