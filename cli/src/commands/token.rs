@@ -123,6 +123,7 @@ async fn create(
     let checked = witness::receipt(
         session,
         &server,
+        pins,
         None,
         audit.as_ref(),
         audit_index.is_some(),
