@@ -54,7 +54,7 @@ pub(crate) async fn object(
     Ok(response)
 }
 
-/// The media type of the object at a path, which is `shards` or the canonical name of a checkpoint or tile below a
+/// The media type of the object at a path, which is `shards` or the canonical name of a checkpoint, seal or tile below a
 /// shard's name: anything else, however it is spelt, is no object.
 fn kind(path: &str) -> Option<&'static str> {
     if path == "shards" {
@@ -63,7 +63,7 @@ fn kind(path: &str) -> Option<&'static str> {
     let (shard, object) = path.split_once('/')?;
     shard.parse::<ShardName>().ok()?;
     match object {
-        "checkpoint" => Some("text/plain; charset=utf-8"),
+        "checkpoint" | "seal" => Some("text/plain; charset=utf-8"),
         tile => tile
             .parse::<TilePath>()
             .ok()

@@ -50,7 +50,7 @@ fn a_token_is_made_used_and_revoked() -> Done {
         "{made:?}"
     );
     // It may do what it was made for, in the trail under its own name, and nothing else.
-    let by_token = format!("--context tls --token-file {file}");
+    let by_token = format!("--context dev-tls --token-file {file}");
     let rotated = does(at, &format!("shard rotate --yes {by_token}"))?;
     ensure!(rotated["operation"]["actor"] == "token:ci", "{rotated}");
     refused(at, &format!("shard freeze --yes {by_token}"), 4)?;
