@@ -9,6 +9,7 @@ mod corruption;
 mod faults;
 mod freeze;
 mod full_disk;
+mod identity;
 mod kill;
 mod logins;
 mod replicas;
