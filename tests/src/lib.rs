@@ -4,6 +4,7 @@
 //! Two things must never happen here: a check that passes because it looked at nothing, and a wait that ends because time
 //! passed instead of because its condition holds.
 
+pub mod attack;
 pub mod auditor;
 pub mod dataset;
 pub mod http;

@@ -1,6 +1,7 @@
 //! End-to-end tests over the real binaries. Each test has a folder and ports of its own, and ends with an audit from
 //! outside: what is promised to writers and readers is checked where they stand.
 
+mod attack;
 mod bad_config;
 mod bad_input;
 mod basic;
