@@ -246,6 +246,14 @@ fn problem_row(problem: &Problem) -> Row {
             "correct it and run the command again; nothing was changed",
         ),
         codes::TOO_LARGE => (REFUSED, "make the document smaller; nothing was changed"),
+        codes::UNSUPPORTED => (
+            REFUSED,
+            "this server does not have that; `logctl api GET openapi.json` shows what it has",
+        ),
+        codes::UNAVAILABLE => (
+            UNREACHABLE,
+            "run the command again in a moment; nothing was changed",
+        ),
         codes::TOO_MANY => (
             HALTED,
             "wait a little and run the command again; nothing was changed",

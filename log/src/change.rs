@@ -7,7 +7,7 @@ mod gate;
 mod prepare;
 mod probation;
 
-use config::{Difference, Finding, LogConfig, ShardName};
+use config::{Difference, Finding, LogConfig, ShardName, ShardState};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tlog::Hash;
@@ -382,6 +382,20 @@ impl Log {
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
         let next = match request {
             Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),
+            // A job that is run again finds that its shard is there already.
+            Request::Rotate {
+                name: Some(name), ..
+            } if running.active().is_some_and(|shard| shard.name == *name) => {
+                return Ok(None);
+            }
+            Request::PlanShard {
+                name: Some(name), ..
+            } if running
+                .shard(name)
+                .is_some_and(|shard| shard.state == ShardState::Planned) =>
+            {
+                return Ok(None);
+            }
             Request::Rotate { name, .. } => {
                 config::with_rotation(&running, name.clone(), seconds).map_err(one)?
             }

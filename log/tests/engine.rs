@@ -205,6 +205,29 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_by_name_is_done_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path()).await;
+    let log = create(&engine).await;
+    let (name, base) = (Some(ShardName::try_from("w47".to_owned()).unwrap()), None);
+    for request in [
+        Request::PlanShard {
+            name: name.clone(),
+            base,
+        },
+        Request::Rotate { name, base },
+    ] {
+        let first = log.change(request.clone(), caller()).await.unwrap();
+        assert_eq!(first.outcome, ChangeOutcome::Decided);
+        let again = log.change(request, caller()).await.unwrap();
+        assert_eq!(again.outcome, ChangeOutcome::Unchanged);
+    }
+    let states: Vec<_> = log.status().shards.iter().map(|s| s.state).collect();
+    assert_eq!(states, [ShardState::Frozen, ShardState::Active]);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path()).await;

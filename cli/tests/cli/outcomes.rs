@@ -76,7 +76,9 @@ fn problems() {
         (428, "precondition-required", 1),
         (429, "too-many-requests", 13),
         (500, "internal", 1),
+        (501, "unsupported", 6),
         (503, "halted", 13),
+        (503, "unavailable", 11),
         (507, "full", 13),
     ] {
         fake.says(
