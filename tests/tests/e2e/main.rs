@@ -6,6 +6,7 @@ mod bad_config;
 mod bad_input;
 mod basic;
 mod changes;
+mod convergence;
 mod corruption;
 mod faults;
 mod freeze;
