@@ -81,8 +81,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         return Ok(summary.finish());
     }
     // The campaign runs without what this would install, but then it has to say what it could not check.
-    if let Err(error) = debian::need("strace") {
-        println!("{error:#}");
+    for program in ["strace", "curl"] {
+        if let Err(error) = debian::need(program) {
+            println!("{error:#}");
+        }
     }
     // The binaries as they ship: without the features that tests of other crates switch on.
     let built = succeeds(cargo().args(["build", "--package", "logd", "--package", "logctl"]));
@@ -104,6 +106,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             "tests",
             "--test",
             "e2e",
+            "--test",
+            "docs",
             "--no-fail-fast",
         ]);
         campaign

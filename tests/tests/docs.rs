@@ -1,0 +1,182 @@
+//! The documentation, checked against the programs: what a page shows is what happens, what it lists is all there is.
+//!
+//! `TRYCMD=overwrite cargo test -p tests --test docs` writes the outputs of today into the pages.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use tests::process::{Logd, binary};
+use tests::skip::skip;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(root().join(path)).with_context(|| path.to_owned())
+}
+
+/// A page is written for one address and one year; the test has others.
+struct Elsewhere {
+    pairs: [(String, String); 3],
+}
+
+impl Elsewhere {
+    fn new(logd: &Logd) -> Result<Self> {
+        let this_year = tests::process::logctl(&logd.directory, &["shard", "list", "-o", "json"])?
+            .expect_code(0)?
+            .json()?["shards"][0]["name"]
+            .as_str()
+            .and_then(|name| name.get(..4))
+            .context("the first shard is named after the year")?
+            .to_owned();
+        Ok(Self {
+            pairs: [
+                ("127.0.0.1:7070".to_owned(), logd.address.to_string()),
+                ("2026".to_owned(), this_year),
+                (
+                    "/tmp/first".to_owned(),
+                    logd.directory.to_string_lossy().into_owned(),
+                ),
+            ],
+        })
+    }
+
+    fn there(&self, page: &str) -> String {
+        let replace = |text: String, (here, there): &(String, String)| text.replace(here, there);
+        self.pairs.iter().fold(page.to_owned(), replace)
+    }
+
+    fn back(&self, page: &str) -> String {
+        let replace = |text: String, (here, there): &(String, String)| text.replace(there, here);
+        self.pairs.iter().fold(page.to_owned(), replace)
+    }
+}
+
+fn installed(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+}
+
+/// Runs a page's commands, in its order, in one folder.
+fn run(page: &str, logd: &Logd) -> Result<()> {
+    let (Some(curl), Some(sed)) = (installed("curl"), installed("sed")) else {
+        skip(page, "curl or sed is not installed");
+        return Ok(());
+    };
+    let elsewhere = Elsewhere::new(logd)?;
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("page.md");
+    // The folder of this name is where the commands run.
+    std::fs::create_dir(folder.path().join("page.in"))?;
+    std::fs::write(&copy, elsewhere.there(&read(page)?))?;
+    let cases = trycmd::TestCases::new();
+    cases
+        .register_bin("logctl", binary("logctl")?)
+        .register_bin("curl", curl)
+        .register_bin("sed", sed)
+        .env(
+            "LOGCTL_CONFIG",
+            logd.directory.join("logctl.toml").to_string_lossy(),
+        )
+        .env(
+            "XDG_STATE_HOME",
+            folder.path().join("state").to_string_lossy(),
+        )
+        .env("NO_COLOR", "1")
+        .case(&copy);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cases.run()));
+    if std::env::var_os("TRYCMD").is_some_and(|mode| mode == "overwrite") {
+        std::fs::write(
+            root().join(page),
+            elsewhere.back(&std::fs::read_to_string(&copy)?),
+        )?;
+    }
+    ensure!(outcome.is_ok(), "{page} shows what is not so, see above");
+    Ok(())
+}
+
+#[test]
+fn the_tutorial_is_true() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let logd = Logd::start(&folder.path().join("first"))?;
+    run("docs/tutorial.md", &logd)
+}
+
+/// The words in backticks in the first column of a page's tables.
+fn first_column(page: &str) -> BTreeSet<String> {
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+        .map(|(word, _)| word.to_owned())
+        .collect()
+}
+
+/// The first string after each occurrence of a word in a source text, where it looks like a code.
+fn codes_after<'a>(source: &'a str, word: &str) -> BTreeSet<&'a str> {
+    let like_a_code =
+        |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    source
+        .split(word)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').nth(1))
+        .filter(like_a_code)
+        .collect()
+}
+
+#[test]
+fn every_error_code_is_explained() -> Result<()> {
+    let page = read("docs/errors.md")?;
+    let explained = first_column(&page);
+    let wire = read("admin-api/src/codes.rs")?;
+    let command = read("cli/src/exit.rs")?;
+    let data = read("server/src/data/refusal.rs")?;
+    let mut missing = Vec::new();
+    for (source, text, prefix) in [
+        ("admin-api", &wire, "pub const "),
+        ("logctl", &command, "Row::new("),
+        ("data plane", &data, "StatusCode::"),
+    ] {
+        let codes = codes_after(text, prefix);
+        ensure!(codes.len() > 5, "{source}: found only {codes:?}");
+        let unknown = codes.into_iter().filter(|code| !explained.contains(*code));
+        missing.extend(unknown.map(|code| format!("{source}: {code}")));
+    }
+    ensure!(missing.is_empty(), "docs/errors.md lacks {missing:?}");
+    for exit in (0..=13).chain([130]) {
+        ensure!(page.contains(&format!("\n| {exit} |")), "exit code {exit}");
+    }
+    Ok(())
+}
+
+/// Every test that docs/features.md names is there.
+#[test]
+fn every_feature_is_shown_by_a_test() -> Result<()> {
+    let page = read("docs/features.md")?;
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let (Some(feature), Some(shown)) = (cells.first(), cells.last()) else {
+            continue;
+        };
+        if shown.trim() == "shown by" || feature.contains("---") {
+            continue;
+        }
+        rows += 1;
+        let named: Vec<&str> = shown.split('`').skip(1).step_by(2).collect();
+        ensure!(!named.is_empty(), "no test is named: {line}");
+        for name in named {
+            let (file, test) = name
+                .split_once("::")
+                .with_context(|| format!("{name} is not FILE::TEST"))?;
+            let source = read(file)?;
+            ensure!(
+                source.contains(&format!("fn {test}(")),
+                "{file} has no test {test}: {line}"
+            );
+        }
+    }
+    ensure!(rows > 60, "only {rows} rows");
+    Ok(())
+}
