@@ -19,7 +19,7 @@ use crate::proc::{cpu_us, threads_cpu_us};
 /// Pairs of runs; the median counts.
 const PAIRS: usize = 9;
 /// Entries of one run.
-const ENTRIES: u64 = 60_000;
+const ENTRIES: u64 = 30_000;
 /// Pause between two looks at the status.
 const POLL: Duration = Duration::from_millis(10);
 /// Connections of the attack that do nothing.

@@ -81,7 +81,8 @@ fn shown(value: f64) -> String {
     match value {
         v if v >= 1000.0 => table::thousands(v.round() as u64),
         v if v >= 100.0 || v == v.round() => format!("{v:.0}"),
-        v if v >= 1.0 => format!("{v:.1}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v if v >= 1.0 => format!("{v:.2}"),
         v => format!("{v:.4}"),
     }
 }
