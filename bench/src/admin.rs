@@ -1,14 +1,13 @@
 //! What the admin endpoint costs the data plane: CPU time per entry with somebody at the endpoint, against without, in turns
 //! inside one run.
 
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
+use tests::attack::{Attack, target};
 use tests::http::Http;
 use tests::load::{Load, Plan};
 use tests::process::Logd;
@@ -22,19 +21,18 @@ const PAIRS: usize = 9;
 const ENTRIES: u64 = 30_000;
 /// Pause between two looks at the status.
 const POLL: Duration = Duration::from_millis(10);
-/// Connections of the attack that do nothing.
-const IDLE: usize = 10_000;
+/// Threads that make bad requests, beside the idle connections.
+const ATTACKERS: usize = 8;
 
 /// CPU time per entry while a `status` poll comes every 10 ms, and while the endpoint is under attack.
 pub(crate) fn measure(_: &Options) -> Result<Vec<Figure>> {
-    raise_descriptor_limit();
     let folder = tempfile::tempdir()?;
     let at = folder.path().join("log");
-    let logd = Logd::start(&at)?;
+    let (logd, endpoint) = target(&at)?;
     let load = Load::start(Plan::synthetic(logd.address, 64, "admin"));
     load.reach(ENTRIES)?;
     let polled = pairs(&logd, &load, || Ok(poll(&at)))?;
-    let attacked = pairs(&logd, &load, || attack(&logd.admin))?;
+    let attacked = pairs(&logd, &load, || Attack::start(endpoint, ATTACKERS))?;
     let report = load.stop()?;
     ensure!(
         report.failed() == 0,
@@ -74,7 +72,7 @@ struct Compared {
     data: f64,
 }
 
-fn pairs(logd: &Logd, load: &Load, busy: impl Fn() -> Result<Busy>) -> Result<Compared> {
+fn pairs<T>(logd: &Logd, load: &Load, busy: impl Fn() -> Result<T>) -> Result<Compared> {
     let (mut alone, mut ratio, mut data) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
         let without = per_entry(logd, load)?;
@@ -155,40 +153,4 @@ fn poll(at: &Path) -> Busy {
         // The log is being written: its status is there.
         let _ = http.get("/admin/v1/logs", &[]);
     })
-}
-
-/// As many idle connections as the endpoint takes, and a byte of a request now and then on each.
-fn attack(admin: &str) -> Result<Busy> {
-    let address: SocketAddr = admin
-        .strip_prefix("https://")
-        .context("https://…")?
-        .parse()?;
-    let mut idle = Vec::with_capacity(IDLE);
-    // A full backlog ends it: more connections there can't be.
-    while let (true, Ok(stream)) = (
-        idle.len() < IDLE,
-        TcpStream::connect_timeout(&address, POLL),
-    ) {
-        idle.push(stream);
-    }
-    ensure!(!idle.is_empty(), "nobody listens on {address}");
-    let mut turn = 0;
-    Ok(Busy::start(Duration::from_millis(1), move || {
-        turn = (turn + 1) % idle.len();
-        // It may have been cut off: that is the endpoint's right.
-        let _ = idle[turn].write(b"G");
-    }))
-}
-
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // With fewer descriptors the attack is smaller.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    );
 }

@@ -2,14 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
+use crate::process::{Logd, Start};
 use crate::skip::skip;
 
 /// Idle connections that a whole attack keeps.
@@ -46,6 +48,30 @@ pub struct Attack {
     /// Idle connections that are open.
     pub idle: u64,
     attackers: Vec<JoinHandle<()>>,
+}
+
+/// A server to attack: its admin endpoint takes plain HTTP, so that an attack gets past TLS; and where that is.
+///
+/// # Errors
+/// When the server does not start, or its settings have another form.
+pub fn target(folder: &Path) -> Result<(Logd, SocketAddr)> {
+    ensure!(Logd::start(folder)?.terminate()?.success());
+    let settings = folder.join("logd.toml");
+    let text = std::fs::read_to_string(&settings)?;
+    let plain: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("tls = "))
+        .collect();
+    ensure!(plain.len() + 1 == text.lines().count(), "{text}");
+    std::fs::write(&settings, plain.join("\n"))?;
+    let how = Start {
+        settings: Some(settings),
+        ..Start::default()
+    };
+    let logd = Logd::start_as(folder, &how)?;
+    let endpoint = logd.admin.strip_prefix("http://").context("plain HTTP")?;
+    let endpoint = endpoint.parse()?;
+    Ok((logd, endpoint))
 }
 
 impl Attack {

@@ -1,43 +1,16 @@
 //! Strangers at the admin endpoint: writers do not notice, and operators are answered.
 
-use std::net::SocketAddr;
-use std::path::Path;
-
-use anyhow::{Context as _, Result, ensure};
-use tests::attack::Attack;
+use anyhow::ensure;
+use tests::attack::{Attack, target};
 use tests::http::Http;
 use tests::load::{Load, Plan};
-use tests::process::{Logd, Start};
 
 use crate::{Done, audit, folder};
-
-/// A server whose admin endpoint takes plain HTTP, so that an attack gets past TLS.
-fn without_tls(folder: &Path) -> Result<Logd> {
-    ensure!(Logd::start(folder)?.terminate()?.success());
-    let settings = folder.join("logd.toml");
-    let text = std::fs::read_to_string(&settings)?;
-    let plain: Vec<&str> = text
-        .lines()
-        .filter(|line| !line.starts_with("tls = "))
-        .collect();
-    ensure!(plain.len() + 1 == text.lines().count(), "{text}");
-    std::fs::write(&settings, plain.join("\n"))?;
-    let how = Start {
-        settings: Some(settings),
-        ..Start::default()
-    };
-    Logd::start_as(folder, &how)
-}
 
 #[test]
 fn an_attack_on_the_admin_endpoint_fails_no_write() -> Done {
     let folder = folder()?;
-    let logd = without_tls(folder.path())?;
-    let endpoint: SocketAddr = logd
-        .admin
-        .strip_prefix("http://")
-        .context("plain HTTP")?
-        .parse()?;
+    let (logd, endpoint) = target(folder.path())?;
     let token = std::fs::read_to_string(folder.path().join("admin.token"))?;
     let login = format!("Bearer {}", token.trim());
     let load = Load::start(Plan::synthetic(logd.address, 16, "attack"));

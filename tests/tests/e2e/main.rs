@@ -20,11 +20,14 @@ mod rotation;
 mod shutdown;
 mod trail;
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 use tests::auditor::{Audited, Auditor};
 use tests::ledger::Ledger;
 use tests::load::Report;
-use tests::process::Logd;
+use tests::process::{Logd, Ran, logctl};
 
 /// What a test answers.
 type Done = Result<()>;
@@ -32,6 +35,19 @@ type Done = Result<()>;
 /// A folder for one log.
 fn folder() -> Result<tempfile::TempDir> {
     Ok(tempfile::Builder::new().prefix("logd-e2e-").tempdir()?)
+}
+
+/// Runs `logctl` with the words of a line, and expects this exit code.
+fn run(at: &Path, line: &str, code: i32) -> Result<Ran> {
+    let words: Vec<&str> = line.split(' ').collect();
+    logctl(at, &words)?
+        .expect_code(code)
+        .with_context(|| line.to_owned())
+}
+
+/// What `logctl` answers as JSON when all is well.
+fn does(at: &Path, line: &str) -> Result<Value> {
+    run(at, &format!("{line} -o json"), 0)?.json()
 }
 
 /// Audits the whole log against what these runs were told.

@@ -6,20 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use tests::process::{Logd, Ran, logctl};
+use tests::process::Logd;
 
-use crate::{Done, folder};
-
-fn run(at: &Path, line: &str, code: i32) -> Result<Ran> {
-    let words: Vec<&str> = line.split(' ').collect();
-    logctl(at, &words)?
-        .expect_code(code)
-        .with_context(|| line.to_owned())
-}
-
-fn does(at: &Path, line: &str) -> Result<Value> {
-    run(at, &format!("{line} -o json"), 0)?.json()
-}
+use crate::{Done, does, folder, run};
 
 fn refused(at: &Path, line: &str, code: i32) -> Result<Value> {
     Ok(run(at, &format!("{line} -o json"), code)?.json()?["error"].clone())
