@@ -13,12 +13,12 @@ use tests::load::{Load, Plan};
 use tests::process::Logd;
 
 use crate::figures::{Figure, Options};
-use crate::proc::{cpu_us, threads_cpu_us};
+use crate::proc::cpu_us;
 
 /// Pairs of runs; the median counts.
 const PAIRS: usize = 9;
 /// Entries of one run.
-const ENTRIES: u64 = 30_000;
+const ENTRIES: u64 = 60_000;
 /// Pause between two looks at the status.
 const POLL: Duration = Duration::from_millis(10);
 /// Threads that make bad requests, beside the idle connections.
@@ -98,7 +98,7 @@ struct Cost {
 
 fn per_entry(logd: &Logd, load: &Load) -> Result<Cost> {
     let used =
-        || Ok::<_, anyhow::Error>((cpu_us(logd.pid())?, threads_cpu_us(logd.pid(), "admin")?));
+        || Ok::<_, anyhow::Error>((cpu_us(logd.pid(), "")?, cpu_us(logd.pid(), "admin")?));
     let (from, (whole, admin)) = (load.acknowledged(), used()?);
     load.reach(from + ENTRIES)?;
     let (to, (whole_then, admin_then)) = (load.acknowledged(), used()?);

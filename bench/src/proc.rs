@@ -1,21 +1,21 @@
 //! What the kernel knows about a process.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
 
-/// CPU time used so far, user and system, all threads, microseconds. Its grain is a clock tick (10 ms).
-pub(crate) fn cpu_us(pid: u32) -> Result<u64> {
-    ticks_us(format!("/proc/{pid}/stat").as_ref())
-}
-
-/// CPU time of the threads of a process whose names begin with `name`, microseconds.
-pub(crate) fn threads_cpu_us(pid: u32, name: &str) -> Result<u64> {
+/// CPU time used so far by the threads whose names begin with `name` (all, when it is empty), user and system, microseconds.
+/// What a thread used that has ended is not in it.
+pub(crate) fn cpu_us(pid: u32, name: &str) -> Result<u64> {
     let mut sum = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let thread = thread?.path();
-        if std::fs::read_to_string(thread.join("comm"))?.starts_with(name) {
-            sum += ticks_us(&thread.join("stat"))?;
+        let read = |file| std::fs::read_to_string(thread.join(file));
+        // A thread may end between the two.
+        let (Ok(comm), Ok(stat)) = (read("comm"), read("schedstat")) else {
+            continue;
+        };
+        if comm.starts_with(name) {
+            let nanoseconds = stat.split_whitespace().next().context("schedstat")?;
+            sum += nanoseconds.parse::<u64>()? / 1000;
         }
     }
     Ok(sum)
@@ -24,19 +24,6 @@ pub(crate) fn threads_cpu_us(pid: u32, name: &str) -> Result<u64> {
 /// The resident size now, MiB.
 pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     status_mib(pid, "VmRSS:")
-}
-
-fn ticks_us(stat: &Path) -> Result<u64> {
-    let stat = std::fs::read_to_string(stat)?;
-    // The name in parentheses may hold anything; what follows it begins with field 3.
-    let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-    let field = |number: usize| {
-        rest.split_whitespace()
-            .nth(number - 3)
-            .and_then(|text| text.parse::<u64>().ok())
-    };
-    let ticks = field(14).context("utime")? + field(15).context("stime")?;
-    Ok(ticks * 1_000_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// The largest resident size so far, MiB.

@@ -26,10 +26,10 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let logd = Logd::start(&folder.path().join("log"))?;
     wrk(&logd, folder.path(), 3)?;
-    let (cpu, entries) = (cpu_us(logd.pid())?, logd.settled()?);
+    let (cpu, entries) = (cpu_us(logd.pid(), "")?, logd.settled()?);
     let run = wrk(&logd, folder.path(), options.seconds)?;
     let written = logd.settled()? - entries;
-    let cpu = cpu_us(logd.pid())? - cpu;
+    let cpu = cpu_us(logd.pid(), "")? - cpu;
     ensure!(
         written as f64 >= run.requests,
         "{written} entries for {} answers",
