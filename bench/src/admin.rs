@@ -97,8 +97,7 @@ struct Cost {
 }
 
 fn per_entry(logd: &Logd, load: &Load) -> Result<Cost> {
-    let used =
-        || Ok::<_, anyhow::Error>((cpu_us(logd.pid(), "")?, cpu_us(logd.pid(), "admin")?));
+    let used = || Ok::<_, anyhow::Error>((cpu_us(logd.pid(), "")?, cpu_us(logd.pid(), "admin")?));
     let (from, (whole, admin)) = (load.acknowledged(), used()?);
     load.reach(from + ENTRIES)?;
     let (to, (whole_then, admin_then)) = (load.acknowledged(), used()?);
