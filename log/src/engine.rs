@@ -300,6 +300,7 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
+            policy: ArcSwap::default(),
             moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),

@@ -21,6 +21,7 @@ mod memory;
 pub mod merge;
 mod metrics;
 pub mod order;
+pub mod qos;
 mod read;
 pub mod record;
 mod rotation;

@@ -17,12 +17,17 @@ use crate::merge::pending::Pending;
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{CommitError, Order};
+use crate::order::load::Payload;
 use crate::order::slot::Tokens;
 use crate::order::state::{Gate, State};
+use crate::qos::{Advice, Chunk, Policy, TenantId, Ticket};
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Objects, StoreError};
+
+/// Bytes in the queue above which chunks wait outside.
+const CHUNKS_WAITING: usize = 4 << 20;
 
 /// The running configuration.
 #[derive(Clone, Debug)]
@@ -55,6 +60,8 @@ pub struct Core {
     /// Size of each shard at its last cut, whose partial tiles go when they are completed.
     pub(crate) last_cut: tokio::sync::Mutex<HashMap<String, u64>>,
     pub(crate) running: ArcSwap<Running>,
+    /// The rules of that configuration.
+    pub(crate) policy: ArcSwap<Policy>,
     /// Wakes the heart of this process: another generation runs.
     pub(crate) moved: Arc<Notify>,
     /// Why publication does not go on, and whether for want of space.
@@ -116,6 +123,30 @@ pub enum AppendError {
         reason: String,
         /// When to try again.
         retry_after: Duration,
+    },
+    /// More than this tenant may send.
+    #[error("over the tenant's limit: {reason}")]
+    Limited {
+        /// Which limit.
+        reason: &'static str,
+        /// When it may go on.
+        retry_after: Duration,
+    },
+    /// The promise asked for cannot be kept beside those that were given.
+    #[error("no room: {reason}")]
+    NoRoom {
+        /// What is exhausted.
+        reason: &'static str,
+        /// When there is probably room.
+        retry_after: Duration,
+        /// A merge delay that could be promised now.
+        available: Option<Duration>,
+    },
+    /// The writer wants another shard than the active one.
+    #[error("that shard is not the active one")]
+    WrongShard {
+        /// The active one.
+        active: Option<String>,
     },
     /// The server is stopping.
     #[error("the server is shutting down")]
@@ -255,26 +286,103 @@ impl Log {
         &self.core.metrics
     }
 
-    /// Appends an entry. The answer means: ordered and durable on disk; it survives kill and power loss, and never moves.
+    /// The rules of the generation that runs.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.core.policy.load_full()
+    }
+
+    /// Appends an entry, for the anonymous tenant and without advice. The answer means: ordered and durable on disk; it
+    /// survives kill and power loss, and never moves.
     pub fn append(
         &self,
         entry: Bytes,
-    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static {
-        let queued = self
-            .admit(&entry)
-            .and_then(|room| self.core.batcher.append(entry, room));
-        async move { queued?.await }
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
+        let tenant = self.core.policy.load().own();
+        let ticket = self.submit(entry, tenant, &Advice::default());
+        async move { ticket?.answer.await }
     }
 
-    /// The room for more unpublished bytes, or why there is none.
-    fn admit(&self, entry: &Bytes) -> Result<usize, AppendError> {
-        let core = &self.core;
+    /// Submits an entry: granted and queued, or refused, at once. The answer is as [`Log::append`]'s.
+    pub fn submit(
+        &self,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
         if entry.is_empty() {
             return Err(AppendError::Empty);
         }
         if entry.len() > bundle::MAX_ENTRY {
             return Err(AppendError::TooLarge);
         }
+        self.enqueue(Payload::Entry(entry), tenant, advice)
+    }
+
+    /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. Where an entry would
+    /// be refused for want of room, this waits: a stream's sender is slowed down by not being read.
+    pub async fn submit_chunk(
+        &self,
+        chunk: Chunk,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        if chunk.entries == 0 || chunk.bytes.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if chunk.bytes.len() > Chunk::MAX_BYTES {
+            return Err(AppendError::TooLarge);
+        }
+        self.core.batcher.room(CHUNKS_WAITING).await;
+        let payload = Payload::Chunk {
+            bytes: chunk.bytes,
+            entries: chunk.entries,
+            upload: chunk.upload,
+        };
+        self.enqueue(payload, tenant, advice)
+    }
+
+    fn enqueue(
+        &self,
+        payload: Payload,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        let core = &self.core;
+        let room = self.admit()?;
+        let shard = match &advice.shard {
+            None => None,
+            Some(wanted) => {
+                let state = core.order.state();
+                let active = state.active().map(|s| s.identity.name.as_str());
+                if active != Some(wanted) {
+                    return Err(AppendError::WrongShard {
+                        active: active.map(str::to_owned),
+                    });
+                }
+                Some(Arc::from(wanted.as_str()))
+            }
+        };
+        let policy = core.policy.load();
+        let grant = policy.grant(tenant, advice);
+        let answer = core.batcher.submit(grant.tier, shard, payload, room)?;
+        Ok(Ticket {
+            granted: policy.granted(grant),
+            answer,
+        })
+    }
+
+    /// The room for more unpublished bytes, or why there is none.
+    fn admit(&self) -> Result<usize, AppendError> {
+        let core = &self.core;
         if let Some(reason) = core.halt.reason() {
             return Err(AppendError::Halted { reason });
         }

@@ -6,25 +6,22 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 
-use super::batch;
-use super::commit::{CommitError, Mine, Placed, now_ms};
-use super::slot::{BatchRef, Decision, Tokens, Work};
+use super::commit::{CommitError, Placed};
+use super::load::{ControlReply, Item, Load, Loader, Part, Payload};
+use super::slot::{Decision, Tokens};
+use super::state::State;
 use crate::log::{AppendError, Appended, Core};
-use crate::record;
+use crate::qos::TierId;
 use crate::store::StoreError;
 
 /// Bytes of entries in one commit, at most (one entry may pass it).
 const MAX_COMMIT: usize = 1 << 20;
 
-type Reply = oneshot::Sender<Result<Appended, AppendError>>;
-type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
-
 #[derive(Default)]
 struct Queue {
-    entries: VecDeque<(Bytes, Reply)>,
+    items: VecDeque<Item>,
     bytes: usize,
     controls: VecDeque<(Decision, ControlReply)>,
     closed: bool,
@@ -35,13 +32,8 @@ struct Queue {
 pub struct Batcher {
     queue: Mutex<Queue>,
     wake: Notify,
-}
-
-/// What one commit takes from the queue.
-struct Load {
-    mine: Vec<Mine>,
-    replies: Vec<Vec<Reply>>,
-    control: Option<(usize, ControlReply)>,
+    /// Something was taken from the queue.
+    taken: Notify,
 }
 
 impl Batcher {
@@ -55,32 +47,57 @@ impl Batcher {
         self.queue().bytes
     }
 
-    /// Queues an entry. The answer comes when it is ordered and durable.
-    pub fn append(
+    /// Queues entries. The answer comes when they are ordered and durable.
+    pub(crate) fn submit(
         &self,
-        entry: Bytes,
+        tier: TierId,
+        shard: Option<Arc<str>>,
+        payload: Payload,
         room: usize,
-    ) -> Result<impl Future<Output = Result<Appended, AppendError>> + Send + 'static, AppendError>
-    {
+    ) -> Result<
+        impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>,
+        AppendError,
+    > {
         let (reply, answer) = oneshot::channel();
+        let item = Item {
+            tier,
+            shard,
+            payload,
+            reply,
+        };
         let first = {
             let mut queue = self.queue();
             if queue.closed {
                 return Err(AppendError::ShuttingDown);
             }
-            if queue.bytes + entry.len() > room {
+            let bytes = item.bytes();
+            if queue.bytes + bytes > room {
                 return Err(AppendError::overloaded(
                     "entries arrive faster than they can be published",
                 ));
             }
-            queue.bytes += entry.len();
-            queue.entries.push_back((entry, reply));
-            queue.entries.len() == 1
+            queue.bytes += bytes;
+            queue.items.push_back(item);
+            queue.items.len() == 1
         };
         if first {
             self.wake.notify_one();
         }
         Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
+    }
+
+    /// Resolves when the queue holds less than `bytes`, or takes no more.
+    pub(crate) async fn room(&self, bytes: usize) {
+        loop {
+            let taken = self.taken.notified();
+            {
+                let queue = self.queue();
+                if queue.closed || queue.bytes < bytes {
+                    return;
+                }
+            }
+            taken.await;
+        }
     }
 
     /// Queues a control; it goes into the next commit.
@@ -105,6 +122,7 @@ impl Batcher {
     pub fn close(&self) {
         self.queue().closed = true;
         self.wake.notify_one();
+        self.taken.notify_waiters();
     }
 
     /// Takes the next commit's worth; `None` when closed and empty.
@@ -112,8 +130,10 @@ impl Batcher {
         loop {
             {
                 let mut queue = self.queue();
-                if !queue.entries.is_empty() || !queue.controls.is_empty() {
-                    return Some(take(&mut queue, tokens, limit));
+                if !queue.items.is_empty() || !queue.controls.is_empty() {
+                    let load = take(&mut queue, tokens, limit);
+                    self.taken.notify_waiters();
+                    return Some(load);
                 }
                 if queue.closed {
                     return None;
@@ -133,30 +153,14 @@ impl Batcher {
             let mut entries = 0;
             let mut answers = answers.into_iter();
             let state = core.order.state();
-            for (replies, answer) in load.replies.into_iter().zip(answers.by_ref()) {
+            for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
                 match answer {
-                    Ok(placed) => {
-                        entries += replies.len() as u64;
-                        let shard = state.shard_at(placed.start).and_then(|s| {
-                            Some((s.start()?, core.shards.get(&state, &s.identity.name)?))
-                        });
-                        for (index, reply) in (placed.start..).zip(replies) {
-                            let answer = match &shard {
-                                Some((start, shard)) => Ok(Appended {
-                                    index,
-                                    shard: Arc::clone(&shard.name),
-                                    leaf_index: index - start,
-                                }),
-                                None => Err(AppendError::Unknown),
-                            };
-                            let _ = reply.send(answer);
-                        }
-                    }
+                    Ok(placed) => entries += place(core, &state, &placed, parts),
                     Err(e) => {
                         let error = core.append_error(e);
-                        replies
+                        parts
                             .into_iter()
-                            .for_each(|reply| drop(reply.send(Err(error.clone()))));
+                            .for_each(|part| drop(part.reply.send(Err(error.clone()))));
                     }
                 }
             }
@@ -166,7 +170,7 @@ impl Batcher {
             {
                 tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
             }
-            if let (Some((_, reply)), Some(answer)) = (load.control, answers.next()) {
+            if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
                 let _ = reply.send(answer);
             }
             core.metrics.committed(entries, began.elapsed());
@@ -174,62 +178,36 @@ impl Batcher {
     }
 }
 
-/// Batches of at most `limit` bytes, and at most one control, last.
+/// Answers the writers of a batch; how many entries it has.
+fn place(core: &Core, state: &State, placed: &Placed, parts: Vec<Part>) -> u64 {
+    let shard = state
+        .shard_at(placed.start)
+        .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
+    let mut index = placed.start;
+    for part in parts {
+        let answer = match &shard {
+            Some((start, shard)) => Ok(Appended {
+                index,
+                shard: Arc::clone(&shard.name),
+                leaf_index: index - start,
+            }),
+            None => Err(AppendError::Unknown),
+        };
+        index += part.entries;
+        let _ = part.reply.send(answer);
+    }
+    index - placed.start
+}
+
+/// The next commit's worth.
 fn take(queue: &mut Queue, tokens: &Tokens, limit: usize) -> Load {
-    let mut load = Load {
-        mine: Vec::new(),
-        replies: Vec::new(),
-        control: None,
-    };
-    let (mut bytes, mut replies, mut total) = (BytesMut::new(), Vec::new(), 0);
-    while let Some((entry, reply)) = queue.entries.pop_front() {
-        queue.bytes -= entry.len();
-        let length = entry.len() + 2;
-        if !bytes.is_empty() && bytes.len() + length > limit {
-            load.push(
-                tokens,
-                std::mem::take(&mut bytes),
-                std::mem::take(&mut replies),
-                limit,
-            );
-        }
-        if bytes.is_empty() {
-            bytes.reserve(length.max(limit.min(queue.bytes + 2 * queue.entries.len() + length)));
-        }
-        batch::push(&mut bytes, &entry);
-        replies.push(reply);
-        total += length;
-        if total > MAX_COMMIT || load.mine.len() + 2 > super::MAX_BATCHES {
+    let mut loader = Loader::new(tokens, limit);
+    while let Some(item) = queue.items.pop_front() {
+        queue.bytes -= item.bytes();
+        loader.push(item, queue.bytes);
+        if loader.bytes() > MAX_COMMIT || loader.batches() + 2 > super::MAX_BATCHES {
             break;
         }
     }
-    if !replies.is_empty() {
-        load.push(tokens, bytes, replies, limit);
-    }
-    if let Some((decision, reply)) = queue.controls.pop_front() {
-        load.control = Some((load.mine.len(), reply));
-        load.mine.push(Mine {
-            work: Work::Control(decision),
-            bytes: Bytes::new(),
-        });
-    }
-    load
-}
-
-impl Load {
-    fn push(&mut self, tokens: &Tokens, bytes: BytesMut, replies: Vec<Reply>, limit: usize) {
-        let bytes = bytes.freeze();
-        let token = tokens.make(now_ms());
-        let batch = BatchRef {
-            token,
-            entries: replies.len() as u64,
-            digest: record::digest(&bytes),
-            object: bytes.len() > limit,
-        };
-        self.mine.push(Mine {
-            work: Work::Batch(batch),
-            bytes,
-        });
-        self.replies.push(replies);
-    }
+    loader.finish(queue.controls.pop_front())
 }

@@ -5,7 +5,8 @@
 //!
 //! - [`slot`] the record that is decided; [`state`] the pure transition function slots → state;
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
-//! - [`batch`] what a batch's bytes are; [`commit`] the protocol over a store; [`batcher`] adaptive group commit in front of it;
+//! - [`batch`] what a batch's bytes are; [`commit`] the protocol over a store; [`batcher`] adaptive group commit in front of it,
+//!   `load` what one commit carries;
 //! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies.
 
 pub mod batch;
@@ -13,6 +14,7 @@ pub mod batcher;
 pub mod collect;
 pub mod commit;
 pub mod keys;
+pub(crate) mod load;
 pub mod propose;
 pub mod slot;
 pub mod state;

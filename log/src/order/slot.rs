@@ -21,6 +21,12 @@ impl Token {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// Its bytes.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     /// The time of birth, milliseconds since the Unix epoch (meaningless for a derived token).
     pub fn birth_ms(&self) -> u64 {
         self.0[..6].iter().fold(0, |ms, b| ms << 8 | u64::from(*b))

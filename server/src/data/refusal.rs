@@ -206,6 +206,23 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
             reason,
             retry_after,
         } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reason).later(retry_after),
+        AppendError::Limited {
+            reason,
+            retry_after,
+        } => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "limited", reason).later(retry_after),
+        AppendError::NoRoom {
+            reason,
+            retry_after,
+            ..
+        } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", reason).later(retry_after),
+        AppendError::WrongShard { active } => Refusal::new(
+            StatusCode::CONFLICT,
+            "wrong-shard",
+            match active {
+                Some(active) => format!("the active shard of log {log} is {active}"),
+                None => format!("log {log} has no active shard"),
+            },
+        ),
         AppendError::ShuttingDown => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "shutting-down",

@@ -1,0 +1,195 @@
+//! What one commit carries: batches of one tier each, made from what the queue gives out, and at most one control.
+//!
+//! Single entries are copied once, into their batch. A large chunk is a batch as it is: no copy, nothing per entry.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::batch;
+use super::commit::{CommitError, Mine, Placed, now_ms};
+use super::slot::{BatchRef, Decision, Tokens, Work};
+use crate::log::{AppendError, Appended};
+use crate::qos::{TierId, UploadPart};
+use crate::record;
+
+pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
+pub(super) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
+
+/// What waits in the queue.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) tier: TierId,
+    /// Only while this shard is the active one.
+    pub(crate) shard: Option<Arc<str>>,
+    pub(crate) payload: Payload,
+    pub(super) reply: Reply,
+}
+
+/// An item's bytes.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// One entry, bare.
+    Entry(Bytes),
+    /// A run of entries in bundle encoding.
+    Chunk {
+        bytes: Bytes,
+        entries: u64,
+        upload: Option<UploadPart>,
+    },
+}
+
+impl Item {
+    pub(crate) fn entries(&self) -> u64 {
+        match &self.payload {
+            Payload::Entry(_) => 1,
+            Payload::Chunk { entries, .. } => *entries,
+        }
+    }
+
+    /// Bytes of its batch that it fills.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.payload {
+            Payload::Entry(entry) => entry.len() + 2,
+            Payload::Chunk { bytes, .. } => bytes.len(),
+        }
+    }
+}
+
+/// A writer to answer, and how many entries it has in the batch.
+pub(super) struct Part {
+    pub(super) entries: u64,
+    pub(super) reply: Reply,
+}
+
+/// What one commit takes from the queue.
+pub(super) struct Load {
+    pub(super) mine: Vec<Mine>,
+    /// Of each batch in `mine`, in its order.
+    pub(super) parts: Vec<Vec<Part>>,
+    pub(super) control: Option<ControlReply>,
+}
+
+/// A batch that is being filled.
+struct Open {
+    tier: TierId,
+    shard: Option<Arc<str>>,
+    bytes: BytesMut,
+    entries: u64,
+    parts: Vec<Part>,
+}
+
+/// Fills a [`Load`].
+pub(super) struct Loader<'a> {
+    tokens: &'a Tokens,
+    /// Bytes of one batch that the coordination store takes.
+    limit: usize,
+    open: Vec<Open>,
+    load: Load,
+    bytes: usize,
+}
+
+impl<'a> Loader<'a> {
+    pub(super) fn new(tokens: &'a Tokens, limit: usize) -> Self {
+        Self {
+            tokens,
+            limit,
+            open: Vec::new(),
+            load: Load {
+                mine: Vec::new(),
+                parts: Vec::new(),
+                control: None,
+            },
+            bytes: 0,
+        }
+    }
+
+    /// Bytes so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Batches so far, those being filled among them.
+    pub(super) fn batches(&self) -> usize {
+        self.load.mine.len() + self.open.len()
+    }
+
+    /// Takes an item; `more` is about how many bytes will follow it.
+    pub(super) fn push(&mut self, item: Item, more: usize) {
+        let (length, entries) = (item.bytes(), item.entries());
+        self.bytes += length;
+        let part = Part {
+            entries,
+            reply: item.reply,
+        };
+        let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
+        let mut at = self.open.iter().position(same);
+        let alone = matches!(&item.payload, Payload::Chunk { upload, .. }
+            if upload.is_some() || 2 * length > self.limit);
+        if let Some(full) = at
+            && (alone || self.open[full].bytes.len() + length > self.limit)
+        {
+            let open = self.open.remove(full);
+            self.close(open);
+            at = None;
+        }
+        match item.payload {
+            Payload::Chunk { bytes, .. } if alone => {
+                self.add(bytes, entries, vec![part]);
+            }
+            payload => {
+                let at = at.unwrap_or_else(|| {
+                    self.open.push(Open {
+                        tier: item.tier,
+                        shard: item.shard,
+                        bytes: BytesMut::with_capacity(length.max(self.limit.min(length + more))),
+                        entries: 0,
+                        parts: Vec::new(),
+                    });
+                    self.open.len() - 1
+                });
+                let open = &mut self.open[at];
+                match payload {
+                    Payload::Entry(entry) => batch::push(&mut open.bytes, &entry),
+                    Payload::Chunk { bytes, .. } => open.bytes.extend_from_slice(&bytes),
+                }
+                open.entries += entries;
+                open.parts.push(part);
+            }
+        }
+    }
+
+    fn close(&mut self, open: Open) {
+        self.add(open.bytes.freeze(), open.entries, open.parts);
+    }
+
+    fn add(&mut self, bytes: Bytes, entries: u64, parts: Vec<Part>) {
+        let batch = BatchRef {
+            token: self.tokens.make(now_ms()),
+            entries,
+            digest: record::digest(&bytes),
+            object: bytes.len() > self.limit,
+        };
+        self.load.mine.push(Mine {
+            work: Work::Batch(batch),
+            bytes,
+        });
+        self.load.parts.push(parts);
+    }
+
+    /// The whole load, a control last.
+    pub(super) fn finish(mut self, control: Option<(Decision, ControlReply)>) -> Load {
+        for open in std::mem::take(&mut self.open) {
+            self.close(open);
+        }
+        if let Some((decision, reply)) = control {
+            self.load.control = Some(reply);
+            self.load.mine.push(Mine {
+                work: Work::Control(decision),
+                bytes: Bytes::new(),
+            });
+        }
+        self.load
+    }
+}

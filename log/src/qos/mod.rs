@@ -1,0 +1,112 @@
+//! Quality of service: writers give advice, the server decides, and turns what it accepts into deadlines.
+//!
+//! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant.
+//!
+//! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
+
+pub mod policy;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use policy::{Denied, Grant, Policy, TenantRule, TierRule};
+
+/// What a writer asks for. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// `Priority: u=N` (RFC 9218), 0 (most urgent) to 7.
+    pub urgency: Option<u8>,
+    /// The longest acceptable merge delay.
+    pub merge_by: Option<Duration>,
+    /// Refuse the entry unless this shard is the active one when it is ordered.
+    pub shard: Option<String>,
+}
+
+/// A tenant of one log on this replica. Names keep their number for the life of the process, whatever the generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(pub(crate) u16);
+
+/// A tier of one log on this replica. Names keep their number for the life of the process, whatever the generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TierId(pub(crate) u16);
+
+impl TenantId {
+    /// Its place in tables.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl TierId {
+    /// Its place in tables.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What a writer got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Name of the tier.
+    pub tier: Arc<str>,
+    /// The entry is published within this, from its acceptance; `None`: no promise.
+    pub merge_by: Option<Duration>,
+}
+
+/// An accepted write: what was granted, and the answer that comes once it is ordered and durable.
+#[derive(Debug)]
+pub struct Ticket<F> {
+    /// What the writer got.
+    pub granted: Granted,
+    /// Resolves to the place of the entry, or of a chunk's first entry.
+    pub answer: F,
+}
+
+/// A contiguous run of entries, ordered as one.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The entries in C2SP bundle encoding, each of 1 to 65,535 bytes; [`Chunk::MAX_BYTES`] at most.
+    pub bytes: Bytes,
+    /// How many they are.
+    pub entries: u64,
+    /// Which part of which upload this is, if any.
+    pub upload: Option<UploadPart>,
+}
+
+impl Chunk {
+    /// The most bytes of one chunk.
+    pub const MAX_BYTES: usize = 1 << 20;
+}
+
+/// A part of a resumable upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadPart {
+    /// Which upload.
+    pub id: UploadId,
+    /// How many entries of it come before this part.
+    pub offset: u64,
+}
+
+/// Names an upload; chosen by the client, 32 lowercase hex digits as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UploadId(pub [u8; 16]);
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl FromStr for UploadId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The same text as a token's.
+        text.parse::<crate::order::slot::Token>()
+            .map(|token| Self(token.to_bytes()))
+    }
+}

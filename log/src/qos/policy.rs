@@ -1,0 +1,222 @@
+//! The configuration as tables, and the one rule that turns advice into a grant.
+//!
+//! Names are interned: a tenant or tier keeps its number when the configuration changes. One that was taken out keeps its last
+//! row, so that what waits in it is served as it was promised; nobody is granted it any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use sha2::{Digest as _, Sha256};
+
+use super::{Advice, Granted, TenantId, TierId};
+
+/// A tier, as the engine uses it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TierRule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The promise: published within this. `None`: no promise.
+    pub max_merge_delay: Option<Duration>,
+    /// Bulk work slows down so that this tier's writes are durable within this.
+    pub latency_target: Option<Duration>,
+    /// Share of what is left to share, 1 to 1000.
+    pub weight: u32,
+    /// Part of everything (0 to 1) that it gets whatever the others do.
+    pub floor: f64,
+    /// Entries that a tenant may send at once beyond its rate.
+    pub burst: u64,
+    /// The urgencies that ask for it, most urgent first; `None`: advice cannot ask for it.
+    pub urgency: Option<(u8, u8)>,
+    /// No longer in the configuration: it only serves what waits in it.
+    pub retired: bool,
+}
+
+/// A tenant, as the engine uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantRule {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The tiers it may ask for; the first is what a writer without advice gets.
+    pub tiers: Vec<TierId>,
+    /// Entries per second.
+    pub rate: Option<u64>,
+    /// Bytes per second.
+    pub bytes: Option<u64>,
+    /// Share within a tier, against the other tenants.
+    pub weight: u32,
+    /// No longer in the configuration.
+    pub retired: bool,
+}
+
+#[derive(Clone, Debug)]
+struct TokenRule {
+    hash: [u8; 32],
+    tenant: TenantId,
+    name: Arc<str>,
+    expires_ms: Option<u64>,
+}
+
+/// Why a writer is no tenant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// No token, and this log has no tenant for writers without one.
+    #[error("a writer token is required")]
+    Anonymous,
+    /// The token is not, or no longer, one of this log's.
+    #[error("the writer token is not valid here")]
+    UnknownToken,
+    /// The token's time is over.
+    #[error("the writer token {name} has expired")]
+    Expired {
+        /// The token's name in the configuration.
+        name: String,
+    },
+}
+
+/// What advice comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The tier.
+    pub tier: TierId,
+    /// The promise, from acceptance; `None`: none.
+    pub merge_by: Option<Duration>,
+}
+
+/// One generation's rules.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    tiers: Vec<TierRule>,
+    tenants: Vec<TenantRule>,
+    tokens: Vec<TokenRule>,
+    anonymous: Option<TenantId>,
+    /// The shortest promise that can be kept: publication takes its time.
+    shortest: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let tier = |name: &str, delay: Option<u64>, weight, floor, urgency| TierRule {
+            name: name.into(),
+            max_merge_delay: delay.map(Duration::from_secs),
+            latency_target: (name == "interactive").then(|| Duration::from_millis(10)),
+            weight,
+            floor,
+            burst: 10_000,
+            urgency: Some(urgency),
+            retired: false,
+        };
+        Self {
+            tiers: vec![
+                tier("critical", Some(1), 16, 0.05, (0, 0)),
+                tier("interactive", Some(2), 8, 0.10, (1, 2)),
+                tier("standard", Some(60), 4, 0.05, (3, 4)),
+                tier("bulk", Some(86_400), 1, 0.03, (5, 6)),
+                tier("scavenger", None, 1, 0.01, (7, 7)),
+            ],
+            tenants: vec![TenantRule {
+                name: "default".into(),
+                tiers: (1..5).map(TierId).collect(),
+                rate: None,
+                bytes: None,
+                weight: 1,
+                retired: false,
+            }],
+            tokens: Vec::new(),
+            anonymous: Some(TenantId(0)),
+            shortest: Duration::ZERO,
+        }
+    }
+}
+
+impl Policy {
+    /// Whom a writer token stands for; `None` is a writer without one. All tokens are compared, each in constant time.
+    pub fn tenant(&self, token: Option<&str>, now_ms: u64) -> Result<TenantId, Denied> {
+        let Some(token) = token else {
+            return self.anonymous.ok_or(Denied::Anonymous);
+        };
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let mut found = None;
+        for rule in &self.tokens {
+            if verify_slices_are_equal(&rule.hash, &hash).is_ok() {
+                found = Some(rule);
+            }
+        }
+        let rule = found.ok_or(Denied::UnknownToken)?;
+        if rule.expires_ms.is_some_and(|end| end <= now_ms) {
+            return Err(Denied::Expired {
+                name: rule.name.to_string(),
+            });
+        }
+        Ok(rule.tenant)
+    }
+
+    /// The tenant of what the server itself writes: the anonymous one, else the first.
+    pub fn own(&self) -> TenantId {
+        self.anonymous.unwrap_or(TenantId(0))
+    }
+
+    /// Turns advice into a tier and a promise. Clamps, never refuses:
+    ///
+    /// - an urgency asks for the tier of that range among the tenant's, else for the nearest one (the less urgent of two);
+    /// - without urgency, a wish for a delay asks for the tenant's first tier;
+    /// - a delay is clamped to what is possible and to the tier's own; a tier without a promise gives none.
+    pub fn grant(&self, tenant: TenantId, advice: &Advice) -> Grant {
+        let tiers = self
+            .tenants
+            .get(tenant.index())
+            .map_or(&[][..], |t| &t.tiers);
+        let first = tiers.first().copied().unwrap_or(TierId(0));
+        let tier = match advice.urgency {
+            None => first,
+            Some(urgency) => tiers
+                .iter()
+                .copied()
+                .filter_map(|id| Some((self.distance(id, urgency)?, id)))
+                .min_by_key(|(distance, _)| *distance)
+                .map_or(first, |(_, id)| id),
+        };
+        let merge_by = self.tier(tier).max_merge_delay.map(|most| {
+            advice
+                .merge_by
+                .map_or(most, |wish| wish.max(self.shortest).min(most))
+        });
+        Grant { tier, merge_by }
+    }
+
+    /// How far an urgency is from a tier's range; the less urgent side is nearer.
+    fn distance(&self, tier: TierId, urgency: u8) -> Option<u8> {
+        let (low, high) = self.tier(tier).urgency?;
+        Some(if urgency < low {
+            2 * (low - urgency) - 1
+        } else if urgency > high {
+            2 * (urgency - high)
+        } else {
+            0
+        })
+    }
+
+    /// A tier's row.
+    pub fn tier(&self, tier: TierId) -> &TierRule {
+        // Every number that was handed out has a row, in this policy and in all later ones.
+        &self.tiers[tier.index()]
+    }
+
+    /// All tiers, by number; those that were taken out too.
+    pub fn tiers(&self) -> &[TierRule] {
+        &self.tiers
+    }
+
+    /// All tenants, by number; those that were taken out too.
+    pub fn tenants(&self) -> &[TenantRule] {
+        &self.tenants
+    }
+
+    /// A grant in names, for the writer.
+    pub fn granted(&self, grant: Grant) -> Granted {
+        Granted {
+            tier: Arc::clone(&self.tier(grant.tier).name),
+            merge_by: grant.merge_by,
+        }
+    }
+}
