@@ -578,8 +578,12 @@ impl Log {
             CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
             CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
             CommitError::Store(e) => e.into(),
-            CommitError::Unknown(why) => {
-                tracing::warn!(%operation, why, "the outcome of a change could not be learned");
+            // The last two are answers to batches only.
+            e @ (CommitError::Unknown(_)
+            | CommitError::AskAgain
+            | CommitError::WrongShard
+            | CommitError::Taken(_)) => {
+                tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
                 match self.core.halt.reason() {
                     Some(reason) => ChangeError::Halted { reason },
                     None => ChangeError::Unknown {

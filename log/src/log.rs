@@ -220,7 +220,17 @@ impl Core {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
                 AppendError::overloaded("the store failed; nothing was written")
             }
-            CommitError::Refused(_) | CommitError::Unknown(_) => match self.halt.reason() {
+            CommitError::WrongShard => AppendError::WrongShard {
+                active: self
+                    .order
+                    .state()
+                    .active()
+                    .map(|shard| shard.identity.name.clone()),
+            },
+            CommitError::Refused(_)
+            | CommitError::Taken(_)
+            | CommitError::AskAgain
+            | CommitError::Unknown(_) => match self.halt.reason() {
                 Some(reason) => AppendError::Halted { reason },
                 None => AppendError::Unknown,
             },

@@ -16,9 +16,12 @@ use tokio::time::Instant;
 
 use super::WINDOW;
 use super::keys::{Keys, trailing_number};
+use super::answer::{covers, settle};
+pub use super::answer::{CommitError, Mine, Placed};
+use super::place::PlacedRow;
 use super::propose::propose;
 use super::slot::{Announcement, Control, Slot, Token, Work};
-use super::state::{Gate, Refusal, Remembered, State, View};
+use super::state::{State, View};
 use crate::halt::Halt;
 use crate::log::etag;
 use crate::merge::pending::{Ordered, Pending};
@@ -32,41 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: usize = 256;
 /// Announcements looked at in one proposal.
 const BAG: usize = 4096;
-
-/// Where a work landed.
-#[derive(Clone, Debug)]
-pub struct Placed {
-    /// The slot that ordered it.
-    pub slot: Arc<Slot>,
-    /// Global index of its first entry (a batch), or at which it took effect (a control).
-    pub start: u64,
-}
-
-/// Why a work was not ordered.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The log is frozen; the work never will be ordered.
-    #[error("the log is frozen")]
-    Frozen,
-    /// The state refuses this control; it never will be decided.
-    #[error("refused: {0:?}")]
-    Refused(Refusal),
-    /// The store refused to write; nothing was written.
-    #[error(transparent)]
-    Store(StoreError),
-    /// It may or may not have been ordered.
-    #[error("the outcome could not be learned: {0}")]
-    Unknown(String),
-}
-
-/// One work to commit.
-#[derive(Clone, Debug)]
-pub struct Mine {
-    /// The batch or control.
-    pub work: Work,
-    /// A batch's bytes.
-    pub bytes: Bytes,
-}
 
 /// One log's order, as this replica sees it.
 pub struct Order {
@@ -260,22 +228,32 @@ impl Order {
         let began = Instant::now();
         let (mut seen, mut rounds, mut announced_at) = (first, 0, None);
         let (mut doubt, mut fresh, mut lost) = (false, false, false);
+        // What was decided below this has been looked into, by this call or by whoever gave a work its birth.
+        let mut looked = None;
         loop {
             let len = {
                 let view = self.view();
                 for (answer, m) in answers.iter_mut().zip(mine).filter(|(a, _)| a.is_none()) {
-                    *answer = settle(&view, &m.work, first);
+                    let since = looked.or(m.birth).unwrap_or(first);
+                    *answer = settle(&view, m, first, since);
                 }
                 view.state.len
             };
+            looked = Some(len);
             // Nobody is refused for what another replica has changed since.
-            if !fresh && answers.iter().any(|a| matches!(a, Some(Err(_)))) {
-                fresh = self.refresh().await.is_ok();
+            let refused =
+                |a: &Option<Result<_, CommitError>>| matches!(a, Some(Err(e)) if e.is_refusal());
+            if !fresh && answers.iter().any(refused) {
+                match self.refresh().await {
+                    Ok(_) => fresh = true,
+                    Err(e) => self.note("read", &Outcome::Failed(e)).await,
+                }
                 answers
                     .iter_mut()
-                    .filter(|a| matches!(a, Some(Err(_))))
+                    .filter(|a| refused(a))
                     .for_each(|a| *a = None);
-                if fresh {
+                // What may be refused is neither proposed nor announced before that is known.
+                if fresh || !(self.halt.is_halted() || began.elapsed() > PATIENCE) {
                     continue;
                 }
             }
@@ -300,7 +278,7 @@ impl Order {
                     .for_each(|a| *a = Some(Err(CommitError::Unknown(why.clone()))));
                 break;
             }
-            if len > seen + WINDOW {
+            if !covers(len, seen) {
                 seen = len; // The announcement is dead for everybody: announce anew.
             }
             if lost && announced_at != Some(seen) {
@@ -311,7 +289,10 @@ impl Order {
                 }
             }
             rounds += 1;
-            match self.decide(&open, announced_at.is_some(), rounds > 1).await {
+            match self
+                .decide(&open, announced_at.is_some(), rounds > 1, len)
+                .await
+            {
                 Outcome::Committed => {}
                 Outcome::Failed(e) if !doubt => {
                     answers
@@ -341,8 +322,8 @@ impl Order {
     async fn put_objects(&self, mine: &[Mine]) -> Result<(), StoreError> {
         let large: Vec<_> = mine
             .iter()
-            .filter_map(|m| match &m.work {
-                Work::Batch(b) if b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
+            .filter_map(|m| match m.work.batch() {
+                Some(b) if b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
                 _ => None,
             })
             .collect();
@@ -355,8 +336,8 @@ impl Order {
 
     fn inline(&self, mine: &[&Mine]) -> Vec<(String, Bytes)> {
         mine.iter()
-            .filter_map(|m| match &m.work {
-                Work::Batch(b) if !b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
+            .filter_map(|m| match m.work.batch() {
+                Some(b) if !b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
                 _ => None,
             })
             .collect()
@@ -379,9 +360,13 @@ impl Order {
             .await
     }
 
-    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty.
-    async fn decide(&self, open: &[&Mine], announced: bool, look: bool) -> Outcome {
+    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `looked`: the slots below it
+    /// were looked into for `open`.
+    async fn decide(&self, open: &[&Mine], announced: bool, look: bool, looked: u64) -> Outcome {
         let next = self.state().len;
+        if !covers(next, looked) {
+            return Outcome::Refused; // The caller looks, and says so.
+        }
         let bag = match if look {
             self.bag(next).await
         } else {
@@ -414,12 +399,30 @@ impl Order {
             } else {
                 self.inline(open)
             },
-            deletes: bag
-                .into_iter()
-                .filter(|(_, a)| slot.tokens().any(|t| t == a.work.token()))
-                .map(|(key, _)| key)
-                .collect(),
+            deletes: Vec::new(),
         };
+        for (key, announced) in bag {
+            if slot.tokens().any(|t| t == announced.work.token()) {
+                transaction.deletes.push(key);
+                // A late copy of the row, from a put whose author could not learn its outcome.
+                if let Work::Promised(promised) = &announced.work {
+                    transaction.deletes.push(self.keys.queued(promised));
+                }
+            }
+        }
+        for (index, batch) in slot.placed() {
+            if let Some(place) = &batch.place {
+                let row = PlacedRow {
+                    slot: next,
+                    index,
+                    entries: batch.entries,
+                    time: slot.time,
+                    digest: batch.digest,
+                };
+                let key = self.keys.placed(place, batch.token);
+                transaction.puts.push((key, record::encode(&row)));
+            }
+        }
         if !look {
             let from = self.keys.bag_from(next.saturating_sub(WINDOW));
             transaction
@@ -434,9 +437,17 @@ impl Order {
                 self.keys.operation(decision.operation),
                 record::encode_number(next),
             ));
-            if let Control::Reconfigure { base, .. } = &decision.control {
-                let key = self.keys.generation(base + 1);
-                transaction.puts.push((key, record::encode_number(next)));
+            match &decision.control {
+                Control::Reconfigure { base, .. } => {
+                    let key = self.keys.generation(base + 1);
+                    transaction.puts.push((key, record::encode_number(next)));
+                }
+                Control::Closing | Control::Freeze => {
+                    let key = self.keys.closing();
+                    transaction.puts.push((key, record::encode_number(next)));
+                }
+                Control::Unfreeze => transaction.deletes.push(self.keys.closing()),
+                Control::Delete | Control::Undelete => {}
             }
         }
         transaction.puts.push((self.keys.slot(next), bytes));
@@ -453,45 +464,6 @@ impl Order {
             tracing::warn!(step, error = %e, "the coordination store failed; finding out by reading");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-}
-
-/// The answer for a work, when the view has one. The token is looked for before anything else.
-fn settle(view: &View, work: &Work, first: u64) -> Option<Result<Placed, CommitError>> {
-    let token = work.token();
-    if let Some(slot) = view.find(token) {
-        let start = match work {
-            Work::Batch(_) => slot
-                .placed()
-                .find(|(_, b)| b.token == token)
-                .map_or(slot.start, |(at, _)| at),
-            Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),
-            Work::Control(_) => slot.start,
-        };
-        return Some(Ok(Placed {
-            slot: Arc::clone(slot),
-            start,
-        }));
-    }
-    match work {
-        Work::Control(decision) => view
-            .state
-            .check(decision)
-            .err()
-            .map(|r| Err(CommitError::Refused(r))),
-        Work::Batch(_) => {
-            let frozen = matches!(view.state.gate, Gate::Frozen { .. });
-            let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
-            (frozen || froze_since).then_some(Err(CommitError::Frozen))
-        }
-    }
-}
-
-/// What an earlier decision of the same operation answered.
-pub fn already(error: &CommitError) -> Option<&Remembered> {
-    match error {
-        CommitError::Refused(Refusal::Already(remembered)) => Some(remembered),
-        _ => None,
     }
 }
 

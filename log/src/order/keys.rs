@@ -1,6 +1,8 @@
 //! Where everything of a log lies in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
 
-use super::slot::Token;
+use super::place::Place;
+use super::slot::{Promised, Token};
+use crate::qos::UploadId;
 use crate::store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.
@@ -50,6 +52,44 @@ impl Keys {
     /// One announcement.
     pub fn announcement(&self, seen: u64, token: Token) -> Key {
         format!("{}bag/{seen:020}/{token}", self.prefix)
+    }
+    /// All promised work that waits.
+    pub fn queue(&self) -> Key {
+        format!("{}queue/", self.prefix)
+    }
+    /// Promised work of one tier, earliest deadline first.
+    pub fn queue_tier(&self, tier: &str) -> Key {
+        format!("{}queue/{tier}/", self.prefix)
+    }
+    /// One row of promised work.
+    pub fn queued(&self, promised: &Promised) -> Key {
+        let Promised { tier, deadline, .. } = promised;
+        let token = promised.batch.token;
+        format!("{}queue/{tier}/{deadline:020}/{token}", self.prefix)
+    }
+    /// Present while the log is closing or frozen: the number of the slot that said so. Queue rows are put only while it is
+    /// absent, in the same transaction.
+    pub fn closing(&self) -> Key {
+        format!("{}closing", self.prefix)
+    }
+    /// All places.
+    pub fn all_placed(&self) -> Key {
+        format!("{}placed/", self.prefix)
+    }
+    /// Where a batch went.
+    pub fn placed(&self, place: &Place, token: Token) -> Key {
+        match place {
+            Place::Promise => self.placed_promise(token),
+            Place::Upload { id, offset } => format!("{}{offset:020}", self.placed_parts(*id)),
+        }
+    }
+    /// Where promised work went.
+    pub fn placed_promise(&self, token: Token) -> Key {
+        format!("{}placed/promise/{token}", self.prefix)
+    }
+    /// Where the parts of an upload went.
+    pub fn placed_parts(&self, id: UploadId) -> Key {
+        format!("{}placed/upload/{id}/", self.prefix)
     }
     /// A config document, by digest.
     pub fn document(&self, digest: &tlog::Hash) -> Key {

@@ -136,7 +136,7 @@ impl<'a> Loader<'a> {
         }
         match item.payload {
             Payload::Chunk { bytes, .. } if alone => {
-                self.add(bytes, entries, vec![part]);
+                self.add(item.shard, bytes, entries, vec![part]);
             }
             payload => {
                 let at = at.unwrap_or_else(|| {
@@ -161,20 +161,21 @@ impl<'a> Loader<'a> {
     }
 
     fn close(&mut self, open: Open) {
-        self.add(open.bytes.freeze(), open.entries, open.parts);
+        self.add(open.shard, open.bytes.freeze(), open.entries, open.parts);
     }
 
-    fn add(&mut self, bytes: Bytes, entries: u64, parts: Vec<Part>) {
+    fn add(&mut self, shard: Option<Arc<str>>, bytes: Bytes, entries: u64, parts: Vec<Part>) {
         let batch = BatchRef {
             token: self.tokens.make(now_ms()),
             entries,
             digest: record::digest(&bytes),
             object: bytes.len() > self.limit,
+            shard: shard.as_deref().map(str::to_owned),
+            place: None,
         };
-        self.load.mine.push(Mine {
-            work: Work::Batch(batch),
-            bytes,
-        });
+        self.load
+            .mine
+            .push(Mine::fresh(Work::Batch(batch), bytes));
         self.load.parts.push(parts);
     }
 
@@ -185,10 +186,9 @@ impl<'a> Loader<'a> {
         }
         if let Some((decision, reply)) = control {
             self.load.control = Some(reply);
-            self.load.mine.push(Mine {
-                work: Work::Control(decision),
-                bytes: Bytes::new(),
-            });
+            self.load
+                .mine
+                .push(Mine::fresh(Work::Control(decision), Bytes::new()));
         }
         self.load
     }

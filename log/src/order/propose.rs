@@ -2,7 +2,7 @@
 //!
 //! Whoever wins, all are served; so a proposal holds *every* live announcement, oldest first, and the proposer's own work last.
 
-use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Work};
+use super::slot::{Announcement, BatchRef, Control, Decision, Slot, Work};
 use super::state::{Gate, View};
 use super::{MAX_BATCHES, WINDOW};
 
@@ -15,46 +15,50 @@ pub fn alive(view: &View, announcement: &Announcement) -> bool {
             .state
             .last_freeze
             .is_none_or(|freeze| announcement.seen > freeze)
-        && view.find(announcement.work.token()).is_none()
+        && !ordered(view, &announcement.work)
+}
+
+/// Whether one of the last [`WINDOW`] slots has the work, or another batch with its part of an upload.
+fn ordered(view: &View, work: &Work) -> bool {
+    let part = work.batch().and_then(BatchRef::part);
+    view.find(work.token()).is_some() || part.is_some_and(|part| view.find_part(part).is_some())
 }
 
 /// The proposal for the next slot; `None` when nothing may go into it. `bag` in ascending order of `(seen, token)`; it must
 /// have been scanned after the view was read.
 pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) -> Option<Slot> {
     let state = &view.state;
-    let mut batches: Vec<BatchRef> = Vec::new();
-    let mut control: Option<Decision> = None;
     let announced = bag.iter().filter(|a| alive(view, a)).map(|a| &a.work);
-    let own = mine.iter().filter(|w| view.find(w.token()).is_none());
-    for work in announced.chain(own) {
-        match work {
-            Work::Batch(batch) => {
-                if batches.len() < MAX_BATCHES && batches.iter().all(|b| b.token != batch.token) {
-                    batches.push(batch.clone());
-                }
-            }
-            Work::Control(decision) => {
-                if control.is_none() && state.check(decision).is_ok() {
-                    control = Some(decision.clone());
-                }
-            }
+    let own = mine.iter().filter(|w| !ordered(view, w));
+    let works: Vec<&Work> = announced.chain(own).collect();
+    // The control first: which shard is active for the slot's batches depends on it.
+    let control: Option<Decision> = works.iter().find_map(|work| match work {
+        Work::Control(decision) if state.check(decision).is_ok() => Some(decision.clone()),
+        _ => None,
+    });
+    let active = match control.as_ref().map(|c| &c.control) {
+        Some(Control::Unfreeze) => None,
+        Some(Control::Reconfigure {
+            open: Some(name), ..
+        }) => Some(name.as_str()),
+        _ => state.active().map(|shard| shard.identity.name.as_str()),
+    };
+    let active = active.filter(|_| !matches!(state.gate, Gate::Frozen { .. }));
+    let mut batches: Vec<BatchRef> = Vec::new();
+    for batch in works.iter().filter_map(|work| work.batch()) {
+        let fits = active.is_some() && batch.shard.as_deref().is_none_or(|s| active == Some(s));
+        let twice = |b: &BatchRef| {
+            b.token == batch.token || (b.part().is_some() && b.part() == batch.part())
+        };
+        if fits && batches.len() < MAX_BATCHES && !batches.iter().any(twice) {
+            batches.push(batch.clone());
         }
-    }
-    let frozen = matches!(state.gate, Gate::Frozen { .. });
-    let alone = control
-        .as_ref()
-        .is_some_and(|c| c.control == Control::Unfreeze);
-    let opens = control
-        .as_ref()
-        .is_some_and(|c| matches!(c.control, Control::Reconfigure { open: Some(_), .. }));
-    if frozen || alone || (state.active().is_none() && !opens) {
-        batches.clear();
     }
     if batches.is_empty() && control.is_none() {
         return None;
     }
     Some(Slot {
-        format: FORMAT,
+        format: Slot::format_of(&batches),
         number: state.len,
         start: state.size,
         time: state.time.max(now_ms),

@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-/// The newest slot format that this program reads and writes.
-pub const FORMAT: u32 = 1;
+use super::place::{Part, Place};
+
+/// The newest slot format that this program reads and writes. Each slot carries the oldest format that can say what it says:
+/// 1, or 2 with a shard condition or a place.
+pub const FORMAT: u32 = 2;
 
 /// Names a batch or an operation: 48 bits of milliseconds since the Unix epoch, so that rows of one time lie together, then 80
 /// bits that no other token has. Displays as 32 hex digits.
@@ -29,7 +32,12 @@ impl Token {
 
     /// The time of birth, milliseconds since the Unix epoch (meaningless for a derived token).
     pub fn birth_ms(&self) -> u64 {
-        self.0[..6].iter().fold(0, |ms, b| ms << 8 | u64::from(*b))
+        let ms = self.0[..6].iter().fold(0, |ms, b| ms << 8 | u64::from(*b));
+        ms & !(1 << 47)
+    }
+    /// Whether it names promised work: its batch may wait for as long as its tier allows, and age makes it no litter.
+    pub fn is_kept(&self) -> bool {
+        self.0[0] & 0x80 != 0
     }
 }
 
@@ -56,6 +64,12 @@ impl Tokens {
         bytes[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
         bytes[6..12].copy_from_slice(&self.process);
         bytes[12..].copy_from_slice(&self.counter.fetch_add(1, Relaxed).to_be_bytes());
+        Token(bytes)
+    }
+    /// A fresh token of promised work: the first bit, which no time of birth needs, is set, so that these sort behind all others.
+    pub fn make_kept(&self, now_ms: u64) -> Token {
+        let Token(mut bytes) = self.make(now_ms);
+        bytes[0] |= 0x80;
         Token(bytes)
     }
 }
@@ -115,6 +129,12 @@ pub struct BatchRef {
     pub digest: Hash,
     /// In the object store (a batch over the coordination store's value limit) instead of `batch/{token}`.
     pub object: bool,
+    /// Ordered only while this shard is the active one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// Whoever decides it writes down where it went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
 }
 
 /// A shard's identity, fixed when it is planned.
@@ -245,6 +265,34 @@ impl Slot {
             .map(|b| b.token)
             .chain(self.control.iter().map(|c| c.operation))
     }
+    /// The parts of uploads in it.
+    pub fn parts(&self) -> impl Iterator<Item = Part> + '_ {
+        self.batches.iter().filter_map(BatchRef::part)
+    }
+    /// The oldest format that can say what batches like these say.
+    pub fn format_of(batches: &[BatchRef]) -> u32 {
+        let newer = |b: &BatchRef| b.shard.is_some() || b.place.is_some();
+        if batches.iter().any(newer) { 2 } else { 1 }
+    }
+}
+
+/// Work that was promised (202): a batch with what it takes to put it back into the queue. The row in the queue and the
+/// announcement in the bag are the same record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promised {
+    /// The batch, durable since it was promised; its place is [`Place::Promise`].
+    pub batch: BatchRef,
+    /// The tier it waits in, by name: a tier may go while work waits in it.
+    pub tier: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// Bytes of its entries.
+    pub bytes: u64,
+    /// When it is to be published, milliseconds since the Unix epoch.
+    pub deadline: u64,
+    /// The first undecided slot when it was promised.
+    pub birth: u64,
 }
 
 /// What waits in the bag: a batch or a control, announced for others to carry.
@@ -255,6 +303,8 @@ pub enum Work {
     Batch(BatchRef),
     /// A control.
     Control(Decision),
+    /// A batch that is never refused: a dead announcement goes back to the queue.
+    Promised(Promised),
 }
 
 impl Work {
@@ -263,6 +313,15 @@ impl Work {
         match self {
             Work::Batch(batch) => batch.token,
             Work::Control(decision) => decision.operation,
+            Work::Promised(promised) => promised.batch.token,
+        }
+    }
+    /// Its batch, if it has one.
+    pub fn batch(&self) -> Option<&BatchRef> {
+        match self {
+            Work::Batch(batch) => Some(batch),
+            Work::Promised(promised) => Some(&promised.batch),
+            Work::Control(_) => None,
         }
     }
 }

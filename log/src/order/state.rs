@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
+use super::place::Part;
 use super::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot, Token};
 use super::{MAX_BATCHES, WINDOW};
 
@@ -315,6 +316,12 @@ impl State {
                 slot.format
             )));
         }
+        if slot.format < Slot::format_of(&slot.batches) {
+            return Err(invalid(format!(
+                "has a shard condition or a place, which format {} does not know",
+                slot.format
+            )));
+        }
         if slot.number != self.len {
             return Err(invalid(format!("claims to be slot {}", slot.number)));
         }
@@ -403,21 +410,29 @@ impl State {
             if matches!(self.gate, Gate::Frozen { .. }) {
                 return Err(invalid("has batches although the log is frozen".into()));
             }
-            if next.active().is_none() {
+            let Some(active) = next.active() else {
                 return Err(invalid("has batches although no shard is active".into()));
+            };
+            let mut asks = slot.batches.iter().filter_map(|b| b.shard.as_ref());
+            if let Some(other) = asks.find(|s| **s != active.identity.name) {
+                return Err(invalid(format!(
+                    "orders into shard {} a batch that is for shard {other} only",
+                    active.identity.name
+                )));
             }
         }
         Ok(next)
     }
 }
 
-/// The state and what it takes to propose the next slot: the tokens of the last [`WINDOW`] slots.
+/// The state and what it takes to propose the next slot: the tokens, and the parts of uploads, of the last [`WINDOW`] slots.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The state after the slots so far.
     pub state: State,
     recent: VecDeque<Arc<Slot>>,
     tokens: HashMap<Token, u64>,
+    parts: HashMap<Part, u64>,
 }
 
 impl View {
@@ -432,10 +447,17 @@ impl View {
     /// Takes a slot from before the snapshot into the duplicate filter. In ascending order.
     pub fn remember(&mut self, slot: Arc<Slot>) {
         self.tokens.extend(slot.tokens().map(|t| (t, slot.number)));
+        self.parts.extend(slot.parts().map(|p| (p, slot.number)));
         self.recent.push_back(slot);
         while self.recent.len() as u64 > WINDOW {
-            for token in self.recent.pop_front().iter().flat_map(|s| s.tokens()) {
+            let Some(old) = self.recent.pop_front() else {
+                break;
+            };
+            for token in old.tokens() {
                 self.tokens.remove(&token);
+            }
+            for part in old.parts() {
+                self.parts.remove(&part);
             }
         }
     }
@@ -455,6 +477,14 @@ impl View {
                 why: "orders one token twice".into(),
             });
         }
+        let mut seen = std::collections::HashSet::new();
+        let again = |part: &Part| self.parts.contains_key(part) || !seen.insert(*part);
+        if let Some((id, offset)) = slot.parts().find(again) {
+            return Err(InvalidSlot {
+                slot: self.state.len,
+                why: format!("orders the part at {offset} of upload {id} a second time"),
+            });
+        }
         self.state = self.state.apply(&slot, digest)?;
         self.remember(slot);
         Ok(())
@@ -462,7 +492,15 @@ impl View {
 
     /// The slot that ordered a token, if one of the last [`WINDOW`] did.
     pub fn find(&self, token: Token) -> Option<&Arc<Slot>> {
-        let number = *self.tokens.get(&token)?;
+        self.recent_slot(*self.tokens.get(&token)?)
+    }
+
+    /// The slot that ordered a part of an upload, if one of the last [`WINDOW`] did.
+    pub fn find_part(&self, part: Part) -> Option<&Arc<Slot>> {
+        self.recent_slot(*self.parts.get(&part)?)
+    }
+
+    fn recent_slot(&self, number: u64) -> Option<&Arc<Slot>> {
         let first = self.recent.front()?.number;
         self.recent
             .get(usize::try_from(number.checked_sub(first)?).ok()?)

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tlog::Hash;
 
-use super::commit::{CommitError, Mine, Order, Placed};
+use super::answer::{CommitError, Mine, Placed, settle};
+use super::commit::Order;
 use super::keys::Keys;
+use super::place::{Place, PlacedRow};
 use super::propose::propose;
 use super::slot::{
     Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
@@ -19,6 +21,7 @@ use super::state::{Gate, Phase, Refusal, State, View};
 use super::{MAX_BATCHES, WINDOW};
 use crate::halt::Halt;
 use crate::merge::pending::Pending;
+use crate::qos::UploadId;
 use crate::record;
 use crate::store::fault::{Fault, Faults, FaultyCoordination};
 use crate::store::{Coordination, StoreError};
@@ -78,15 +81,14 @@ fn batch(tokens: &Tokens, text: &str) -> Mine {
         entries: 1,
         digest: record::digest(&bytes),
         object: false,
+        shard: None,
+        place: None,
     });
-    Mine { work, bytes }
+    Mine::fresh(work, bytes)
 }
 
 fn control(decision: Decision) -> Mine {
-    Mine {
-        work: Work::Control(decision),
-        bytes: Bytes::new(),
-    }
+    Mine::fresh(Work::Control(decision), Bytes::new())
 }
 
 fn committer(store: Arc<dyn Coordination>) -> Order {
@@ -163,12 +165,27 @@ async fn run(seed: u64) {
             Arc::clone(&memory) as _,
             faults,
         )));
-        let tokens = Arc::clone(&tokens);
+        let (tokens, rows) = (Arc::clone(&tokens), Arc::clone(&memory));
         let mut dice = Random(seed * 77 + who + 1);
         tasks.push(tokio::spawn(async move {
             let mut answers: Vec<(Work, Result<Placed, CommitError>)> = Vec::new();
             for i in 0..25 {
                 let mut mine = vec![batch(&tokens, &format!("{who} {i}"))];
+                if dice.below(3) == 0 {
+                    // The active shard as this one knows it, or the one after it.
+                    let generation = order.state().generation + dice.below(2);
+                    let name = format!("s{}", generation.saturating_sub(1));
+                    mine.push(with(batch(&tokens, &format!("{who} if {i}")), |b| {
+                        b.shard = Some(name.clone());
+                    }));
+                }
+                if dice.below(2) == 0 {
+                    // All send the same parts, some with other entries.
+                    let (part, text) = (dice.below(20), dice.below(5) / 4);
+                    if let Some(mine_too) = part_of(&order, &*rows, &tokens, part, text).await {
+                        mine.push(mine_too);
+                    }
+                }
                 if who == 0 && dice.below(4) == 0 {
                     let _ = order.refresh().await;
                     let state = order.state();
@@ -212,11 +229,21 @@ async fn run(seed: u64) {
         "seed {seed}: a decided slot changed"
     );
     for (work, answer) in answers {
+        let part = work.batch().and_then(BatchRef::part);
         let times = times(&slots, work.token());
         match answer {
             Ok(placed) => {
-                assert_eq!(times, 1, "seed {seed}: acknowledged {work:?}");
                 let slot = &slots[usize::try_from(placed.slot.number).unwrap()];
+                if let (Some(part), Some(batch)) = (part, work.batch()) {
+                    let of = |b: &&BatchRef| b.part() == Some(part);
+                    let all: Vec<_> = slots.iter().flat_map(|s| &s.batches).filter(of).collect();
+                    assert_eq!(all.len(), 1, "seed {seed}: {part:?}");
+                    assert_eq!(all[0].digest, batch.digest, "seed {seed}: {part:?}");
+                    let start = slot.placed().find(|(_, b)| of(b)).map(|(at, _)| at);
+                    assert_eq!(start, Some(placed.start), "seed {seed}");
+                    continue;
+                }
+                assert_eq!(times, 1, "seed {seed}: acknowledged {work:?}");
                 if let Work::Batch(batch) = &work {
                     let start = slot.placed().find(|(_, b)| b == &batch).map(|(at, _)| at);
                     assert_eq!(start, Some(placed.start), "seed {seed}");
@@ -229,12 +256,216 @@ async fn run(seed: u64) {
                 }
             }
             Err(CommitError::Refused(Refusal::Already(_))) => assert_eq!(times, 1, "seed {seed}"),
-            Err(CommitError::Frozen | CommitError::Refused(_) | CommitError::Store(_)) => {
+            Err(
+                CommitError::Frozen
+                | CommitError::WrongShard
+                | CommitError::Taken(_)
+                | CommitError::Refused(_)
+                | CommitError::Store(_),
+            ) => {
                 assert_eq!(times, 0, "seed {seed}: rejected, yet ordered: {work:?}");
             }
             Err(CommitError::Unknown(_)) => assert!(times <= 1, "seed {seed}"),
+            Err(CommitError::AskAgain) => panic!("seed {seed}: no window has passed"),
         }
     }
+    // Each part that is ordered has its row, and nothing else has one.
+    let keys = Keys::new("t");
+    let mut places = BTreeMap::new();
+    for slot in &slots {
+        for (index, batch) in slot.placed() {
+            if let Some(place) = &batch.place {
+                let row = PlacedRow {
+                    slot: slot.number,
+                    index,
+                    entries: batch.entries,
+                    time: slot.time,
+                    digest: batch.digest,
+                };
+                places.insert(keys.placed(place, batch.token), record::encode(&row));
+            }
+        }
+    }
+    let mut rows = memory.rows();
+    rows.retain(|key, _| key.starts_with(&keys.all_placed()));
+    assert_eq!(rows, places, "seed {seed}");
+    assert!(!places.is_empty(), "seed {seed}: no part was ordered");
+}
+
+fn with(mut mine: Mine, change: impl Fn(&mut BatchRef)) -> Mine {
+    if let Work::Batch(batch) = &mut mine.work {
+        change(batch);
+    }
+    mine
+}
+
+fn upload(offset: u64) -> Place {
+    Place::Upload {
+        id: UploadId([5; 16]),
+        offset,
+    }
+}
+
+/// A part of an upload, as its author makes it: its birth is read before the row is found absent.
+async fn part_of(
+    order: &Order,
+    rows: &MemoryCoordination,
+    tokens: &Tokens,
+    offset: u64,
+    text: u64,
+) -> Option<Mine> {
+    let (birth, place) = (order.state().len, upload(offset));
+    let mine = with(batch(tokens, &format!("part {offset} {text}")), |b| {
+        b.place = Some(place);
+    });
+    let key = order.keys.placed(&place, mine.work.token());
+    let absent = rows.get(&key).await.unwrap().is_none();
+    absent.then_some(Mine {
+        birth: Some(birth),
+        ..mine
+    })
+}
+
+/// A shard condition holds for the slot's own shard: of a slot that rotates, the new one.
+#[test]
+fn a_batch_for_one_shard_goes_into_no_other() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let for_shard = |name: &str| {
+        let name = name.to_owned();
+        with(batch(&tokens, "x"), |b| b.shard = Some(name.clone()))
+    };
+    let (a, b) = (for_shard("a"), for_shard("b"));
+    let bag: Vec<Announcement> = [&a, &b]
+        .map(|m| Announcement {
+            seen: 1,
+            work: m.work.clone(),
+        })
+        .into();
+    let first = propose(&view, &bag, &[], 5).unwrap();
+    assert_eq!(first.batches, [a.work.batch().unwrap().clone()]);
+    assert_eq!(first.format, 2);
+    let rotate = Work::Control(open(&tokens, 1, "b"));
+    let second = propose(&view, &bag, std::slice::from_ref(&rotate), 5).unwrap();
+    assert_eq!(second.batches, [b.work.batch().unwrap().clone()]);
+    // A slot that breaks the condition does not follow.
+    let mut bad = second.clone();
+    bad.batches = first.batches.clone();
+    let error = view.state.apply(&bad, Hash([0; 32])).unwrap_err();
+    assert!(error.why.contains("shard a only"), "{error}");
+    let mut old = first.clone();
+    old.format = 1;
+    let error = view.state.apply(&old, Hash([0; 32])).unwrap_err();
+    assert!(error.why.contains("does not know"), "{error}");
+    // What may not go in takes no place from what may.
+    let many: Vec<Announcement> = (0..MAX_BATCHES)
+        .map(|_| for_shard("b").work)
+        .chain([batch(&tokens, "any").work])
+        .map(|work| Announcement { seen: 1, work })
+        .collect();
+    assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), 1);
+    // Planned and unknown: refused at once. Active: no answer yet. Frozen: for ever.
+    let answer = |view: &View, mine: &Mine| settle(view, mine, 1, 1);
+    for nowhere in [&b, &for_shard("c")] {
+        let said = answer(&view, nowhere);
+        assert!(matches!(said, Some(Err(CommitError::WrongShard))));
+    }
+    assert!(answer(&view, &a).is_none());
+    step(&mut view, &[rotate], &[]);
+    assert!(answer(&view, &b).is_none());
+    assert!(matches!(
+        answer(&view, &a),
+        Some(Err(CommitError::WrongShard))
+    ));
+    assert_eq!(propose(&view, &bag[..1], &[], 5), None);
+}
+
+/// Whatever the tokens: a part is in at most one slot, and its author is told where, or that others took its place.
+#[test]
+fn a_part_of_an_upload_is_ordered_once() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let part = |text: &str, offset| {
+        with(batch(&tokens, text), |b| {
+            b.place = Some(upload(offset));
+        })
+    };
+    let (one, same, other) = (part("one", 0), part("one", 0), part("uno", 0));
+    let next = part("two", 1);
+    let works = [&one, &same, &other, &next].map(|m| m.work.clone());
+    let slot = step(&mut view, &works, &[]);
+    let tokens_in: Vec<Token> = slot.batches.iter().map(|b| b.token).collect();
+    assert_eq!(tokens_in, [one.work.token(), next.work.token()]);
+    let answer = |m: &Mine| settle(&view, m, 1, 1).unwrap();
+    for m in [&one, &same] {
+        assert_eq!(answer(m).unwrap().start, 0);
+    }
+    assert_eq!(answer(&next).unwrap().start, 1);
+    assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
+    assert_eq!(propose(&view, &[], &[same.work.clone()], 5), None);
+    // A slot with the part again does not follow, nor one that has it twice.
+    let mut again = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
+    again.format = 2;
+    again.batches = vec![same.work.batch().unwrap().clone()];
+    let error = view.advance(Arc::new(again.clone()), Hash([0; 32]));
+    assert!(error.unwrap_err().why.contains("a second time"));
+    again.batches = ["a", "b"].map(|t| part(t, 7).work.batch().unwrap().clone()).into();
+    assert!(view.advance(Arc::new(again.clone()), Hash([0; 32])).is_err());
+    again.batches.pop();
+    view.advance(Arc::new(again), Hash([0; 32])).unwrap();
+}
+
+/// An author who was away for longer than the filter reaches asks again; the filter's last slot still counts.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let order = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    order.commit(vec![first]).await.remove(0).unwrap();
+    for i in 1..=WINDOW {
+        let more = batch(&tokens, &format!("{i}"));
+        order.commit(vec![more]).await.remove(0).unwrap();
+    }
+    let part = |birth: u64| Mine {
+        birth: Some(birth),
+        ..with(batch(&tokens, "part"), |b| b.place = Some(upload(birth)))
+    };
+    assert_eq!(order.state().len, WINDOW + 1);
+    let before = memory.rows();
+    let late = order.commit(vec![part(0)]).await.remove(0);
+    assert!(matches!(late, Err(CommitError::AskAgain)), "{late:?}");
+    assert_eq!(memory.rows(), before, "nothing was written");
+    let placed = order.commit(vec![part(1)]).await.remove(0).unwrap();
+    assert_eq!(placed.slot.number, WINDOW + 1);
+    // So does one that slept through the window in the middle of a commit: its announcement may have been ordered unseen.
+    let (_, view) = replay(&memory.rows());
+    let asleep = |looked| settle(&view, &batch(&tokens, "z"), 0, looked);
+    assert!(matches!(asleep(1), Some(Err(CommitError::AskAgain))));
+    assert!(asleep(2).is_none());
+}
+
+/// Records without the new fields are what they were, byte for byte, and those with them say so.
+#[test]
+fn the_records_of_before_are_unchanged() {
+    let tokens = Tokens::new().unwrap();
+    let plain = batch(&tokens, "x");
+    let text = serde_json::to_string(plain.work.batch().unwrap()).unwrap();
+    assert!(!text.contains("shard") && !text.contains("place"), "{text}");
+    let view = opened(&tokens);
+    let slot = propose(&view, &[], &[plain.work], 5).unwrap();
+    assert_eq!(slot.format, 1);
+    for place in [upload(3), Place::Promise] {
+        let placed = with(batch(&tokens, "y"), |b| b.place = Some(place));
+        let slot = propose(&view, &[], &[placed.work], 5).unwrap();
+        assert_eq!(slot.format, 2);
+        let back: Slot = record::decode(&record::encode(&slot)).unwrap();
+        assert_eq!(back, slot);
+    }
+    let kept = tokens.make_kept(1_700_000_000_000);
+    assert!(kept.is_kept() && kept > tokens.make(u64::MAX >> 17));
+    assert_eq!(kept.birth_ms(), 1_700_000_000_000);
+    assert!(!tokens.make(1_700_000_000_000).is_kept());
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use policy::{Denied, Grant, Policy, TenantRule, TierRule};
 
@@ -92,7 +93,8 @@ pub struct UploadPart {
 }
 
 /// Names an upload; chosen by the client, 32 lowercase hex digits as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct UploadId(pub [u8; 16]);
 
 impl fmt::Display for UploadId {
@@ -108,5 +110,19 @@ impl FromStr for UploadId {
         // The same text as a token's.
         text.parse::<crate::order::slot::Token>()
             .map(|token| Self(token.to_bytes()))
+    }
+}
+
+impl TryFrom<String> for UploadId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<UploadId> for String {
+    fn from(id: UploadId) -> Self {
+        id.to_string()
     }
 }

@@ -1,0 +1,146 @@
+//! What a committer is told, and when: a pure function of the view and of what its author has looked at.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::WINDOW;
+use super::slot::{BatchRef, Control, Promised, Slot, Work};
+use super::state::{Gate, Phase, Refusal, View};
+use crate::store::StoreError;
+
+/// Where a work landed.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The slot that ordered it.
+    pub slot: Arc<Slot>,
+    /// Global index of its first entry (a batch), or at which it took effect (a control).
+    pub start: u64,
+}
+
+/// Why a work was not ordered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The log is frozen; the work never will be ordered.
+    #[error("the log is frozen")]
+    Frozen,
+    /// The batch is for a shard that takes no entries; it never will be ordered, since a shard never opens again.
+    #[error("the batch is for another shard than the active one")]
+    WrongShard,
+    /// Another batch was ordered as this part of the upload, with this many entries; this one never will be.
+    #[error("this part of the upload was ordered with other entries ({0} of them)")]
+    Taken(u64),
+    /// Slots were decided that nobody here has looked into, so the work is not proposed: its author reads the placed row and
+    /// starts anew.
+    #[error("slots passed unread; ask where the work is and start anew")]
+    AskAgain,
+    /// The state refuses this control; it never will be decided.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// The store refused to write; nothing was written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// It may or may not have been ordered.
+    #[error("the outcome could not be learned: {0}")]
+    Unknown(String),
+}
+
+impl CommitError {
+    /// Whether it follows from the state, so that a later state may say otherwise before anything was written.
+    pub(super) fn is_refusal(&self) -> bool {
+        !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
+    }
+}
+
+/// One work to commit.
+#[derive(Clone, Debug)]
+pub struct Mine {
+    /// The batch or control.
+    pub work: Work,
+    /// A batch's bytes.
+    pub bytes: Bytes,
+    /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
+    pub birth: Option<u64>,
+}
+
+impl Mine {
+    /// Work that nobody has seen before.
+    pub fn fresh(work: Work, bytes: Bytes) -> Self {
+        Self {
+            work,
+            bytes,
+            birth: None,
+        }
+    }
+}
+
+/// Whether the filter of a view with `len` slots has every slot from `since` on.
+pub fn covers(len: u64, since: u64) -> bool {
+    len <= since + WINDOW
+}
+
+/// The answer for a work, when the view has one. The token is looked for before anything else. `first`: the first slot after
+/// the call; `looked`: the slots below it were looked into before.
+pub fn settle(
+    view: &View,
+    mine: &Mine,
+    first: u64,
+    looked: u64,
+) -> Option<Result<Placed, CommitError>> {
+    let token = mine.work.token();
+    if let Some(slot) = view.find(token) {
+        let start = match &mine.work {
+            Work::Batch(_) | Work::Promised(_) => start_of(slot, |b| b.token == token),
+            Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),
+            Work::Control(_) => slot.start,
+        };
+        return Some(Ok(Placed {
+            slot: Arc::clone(slot),
+            start,
+        }));
+    }
+    if let Some(batch) = mine.work.batch()
+        && let Some(part) = batch.part()
+        && let Some(slot) = view.find_part(part)
+        && let Some(other) = slot.batches.iter().find(|b| b.part() == Some(part))
+    {
+        // Sent twice: the same entries have one place, whoever ordered them.
+        return Some(if other.digest == batch.digest {
+            Ok(Placed {
+                slot: Arc::clone(slot),
+                start: start_of(slot, |b| b.part() == Some(part)),
+            })
+        } else {
+            Err(CommitError::Taken(other.entries))
+        });
+    }
+    if !covers(view.state.len, looked) {
+        return Some(Err(CommitError::AskAgain));
+    }
+    match &mine.work {
+        Work::Control(decision) => view
+            .state
+            .check(decision)
+            .err()
+            .map(|r| Err(CommitError::Refused(r))),
+        Work::Batch(batch) | Work::Promised(Promised { batch, .. }) => {
+            let frozen = matches!(view.state.gate, Gate::Frozen { .. });
+            let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
+            if frozen || froze_since {
+                return Some(Err(CommitError::Frozen));
+            }
+            let wrong = batch.shard.as_ref().is_some_and(|name| {
+                let named = view.state.shards.iter().find(|s| s.identity.name == *name);
+                !named.is_some_and(|s| matches!(s.phase, Phase::Active { .. }))
+            });
+            wrong.then_some(Err(CommitError::WrongShard))
+        }
+    }
+}
+
+fn start_of(slot: &Slot, is: impl Fn(&BatchRef) -> bool) -> u64 {
+    let mut placed = slot.placed();
+    placed
+        .find(|(_, batch)| is(batch))
+        .map_or(slot.start, |(at, _)| at)
+}

@@ -1,0 +1,53 @@
+//! Places: where whoever decides a slot writes down where a batch went, so that its author finds it however late it asks.
+//!
+//! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper who found the batch in the
+//! bag. So the row is there exactly when the batch is ordered, until it is swept long after.
+
+use serde::{Deserialize, Serialize};
+
+use super::slot::BatchRef;
+use crate::qos::UploadId;
+
+/// A part of an upload: no two batches with one part are ordered, whatever their tokens.
+pub type Part = (UploadId, u64);
+
+/// What a batch's place is asked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Place {
+    /// Its token, in a receipt: `placed/promise/{token}`.
+    Promise,
+    /// Its part of an upload: `placed/upload/{id}/{offset}`.
+    Upload {
+        /// The upload.
+        id: UploadId,
+        /// Entries of the upload before it.
+        offset: u64,
+    },
+}
+
+/// The row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlacedRow {
+    /// The slot that ordered it.
+    pub slot: u64,
+    /// Global index of its first entry.
+    pub index: u64,
+    /// Number of its entries.
+    pub entries: u64,
+    /// The slot's time, milliseconds since the Unix epoch.
+    pub time: u64,
+    /// SHA-256 of its bytes.
+    pub digest: tlog::Hash,
+}
+
+impl BatchRef {
+    /// The part of an upload that it is.
+    pub fn part(&self) -> Option<Part> {
+        match self.place {
+            Some(Place::Upload { id, offset }) => Some((id, offset)),
+            Some(Place::Promise) | None => None,
+        }
+    }
+}
