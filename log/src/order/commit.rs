@@ -15,9 +15,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::WINDOW;
-use super::keys::{Keys, trailing_number};
-use super::answer::{covers, settle};
 pub use super::answer::{CommitError, Mine, Placed};
+use super::answer::{covers, settle};
+use super::keys::{Keys, trailing_number};
 use super::place::PlacedRow;
 use super::propose::propose;
 use super::slot::{Announcement, Control, Slot, Token, Work};

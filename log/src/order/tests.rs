@@ -409,8 +409,13 @@ fn a_part_of_an_upload_is_ordered_once() {
     again.batches = vec![same.work.batch().unwrap().clone()];
     let error = view.advance(Arc::new(again.clone()), Hash([0; 32]));
     assert!(error.unwrap_err().why.contains("a second time"));
-    again.batches = ["a", "b"].map(|t| part(t, 7).work.batch().unwrap().clone()).into();
-    assert!(view.advance(Arc::new(again.clone()), Hash([0; 32])).is_err());
+    again.batches = ["a", "b"]
+        .map(|t| part(t, 7).work.batch().unwrap().clone())
+        .into();
+    assert!(
+        view.advance(Arc::new(again.clone()), Hash([0; 32]))
+            .is_err()
+    );
     again.batches.pop();
     view.advance(Arc::new(again), Hash([0; 32])).unwrap();
 }
