@@ -182,7 +182,7 @@ async fn run(seed: u64) {
                 if dice.below(2) == 0 {
                     // All send the same parts, some with other entries.
                     let (part, text) = (dice.below(20), dice.below(5) / 4);
-                    if let Some(mine_too) = part_of(&order, &*rows, &tokens, part, text).await {
+                    if let Some(mine_too) = part_of(&order, &rows, &tokens, part, text).await {
                         mine.push(mine_too);
                     }
                 }
@@ -402,7 +402,7 @@ fn a_part_of_an_upload_is_ordered_once() {
     }
     assert_eq!(answer(&next).unwrap().start, 1);
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
-    assert_eq!(propose(&view, &[], &[same.work.clone()], 5), None);
+    assert_eq!(propose(&view, &[], &std::slice::from_ref(&same.work), 5), None);
     // A slot with the part again does not follow, nor one that has it twice.
     let mut again = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
     again.format = 2;
