@@ -173,9 +173,7 @@ impl<'a> Loader<'a> {
             shard: shard.as_deref().map(str::to_owned),
             place: None,
         };
-        self.load
-            .mine
-            .push(Mine::fresh(Work::Batch(batch), bytes));
+        self.load.mine.push(Mine::fresh(Work::Batch(batch), bytes));
         self.load.parts.push(parts);
     }
 

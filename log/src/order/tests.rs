@@ -402,7 +402,10 @@ fn a_part_of_an_upload_is_ordered_once() {
     }
     assert_eq!(answer(&next).unwrap().start, 1);
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
-    assert_eq!(propose(&view, &[], &std::slice::from_ref(&same.work), 5), None);
+    assert_eq!(
+        propose(&view, &[], &std::slice::from_ref(&same.work), 5),
+        None
+    );
     // A slot with the part again does not follow, nor one that has it twice.
     let mut again = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
     again.format = 2;
