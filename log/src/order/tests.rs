@@ -403,7 +403,7 @@ fn a_part_of_an_upload_is_ordered_once() {
     assert_eq!(answer(&next).unwrap().start, 1);
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
     assert_eq!(
-        propose(&view, &[], &std::slice::from_ref(&same.work), 5),
+        propose(&view, &[], std::slice::from_ref(&same.work), 5),
         None
     );
     // A slot with the part again does not follow, nor one that has it twice.
