@@ -43,9 +43,14 @@ impl Gate {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a stop was asked for.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// What `/readyz` answers.
     pub(crate) fn ready(&self) -> Result<(), NotReady> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Err(NotReady::Draining);
         }
         let engine = self.engine.get().ok_or(NotReady::Starting)?;

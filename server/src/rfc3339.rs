@@ -10,6 +10,11 @@ pub(crate) fn rfc3339(milliseconds: u64) -> String {
         .to_string()
 }
 
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
 /// Now.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().to_string()

@@ -12,8 +12,10 @@ use serde::Serialize;
 use super::body::Body;
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
-use super::{DataPlane, find, stamp};
+use super::{DataPlane, advice, find, granted, stamp};
 use crate::net::watch::{Phase, Watched};
+use crate::rfc3339::now_ms;
+use log::qos::Granted;
 use log::{Appended, Log};
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
@@ -55,9 +57,10 @@ pub(super) async fn answer(
         Err(refusal) => return refusal.respond(json).map(Body::Whole),
     };
     let mut response = match add(plane, &log, watched, &parts, body, json).await {
-        Ok((status, text)) => {
+        Ok((status, text, granted)) => {
             let mut headers = parts.headers;
             headers.clear();
+            granted::stamp(&mut headers, &granted);
             respond(headers, status, if json { JSON } else { TEXT }, text)
         }
         Err(refusal) => refusal.respond(json).map(Body::Whole),
@@ -86,8 +89,10 @@ async fn add(
     head: &hyper::http::request::Parts,
     body: Incoming,
     json: bool,
-) -> Result<(StatusCode, Bytes), Refusal> {
+) -> Result<(StatusCode, Bytes, Granted), Refusal> {
     let ack = ack(&head.headers)?;
+    let asked = advice::read(&head.headers, now_ms)?;
+    let tenant = asked.tenant(log)?;
     if body.size_hint().lower() > MAX_ENTRY as u64 {
         return Err(Refusal::too_large());
     }
@@ -102,10 +107,9 @@ async fn add(
     };
     watched.enter(Phase::Working);
     let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
-    let appended = log
-        .append(entry)
-        .await
-        .map_err(|error| refusal::append(log.name(), error))?;
+    let refused = |error| refusal::append(log.name(), error);
+    let ticket = log.submit(entry, tenant, &asked.advice).map_err(refused)?;
+    let appended = ticket.answer.await.map_err(refused)?;
     let status = match ack {
         Ack::Ordered => StatusCode::OK,
         Ack::Published => {
@@ -124,7 +128,7 @@ async fn add(
             }
         }
     };
-    Ok((status, text(&appended, leaf_hash)))
+    Ok((status, text(&appended, leaf_hash), ticket.granted))
 }
 
 fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
@@ -183,7 +187,7 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
 }
 
 /// The next piece of data; `None` at the end. Trailers are not for us.
-async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+pub(super) async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
     loop {
         let next =
             std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context))

@@ -2,9 +2,11 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
 
 /// An answer's body.
 #[derive(Debug)]
@@ -13,6 +15,53 @@ pub(crate) enum Body {
     Whole(Bytes),
     /// From the router.
     Routed(axum::body::Body),
+    /// All of it, before the request was read to its end.
+    Early(Box<Early>),
+}
+
+/// An answer that cuts a request short. What still comes is dropped for a while: closing at once would reset the connection, and
+/// the client could lose the answer that tells it why.
+#[derive(Debug)]
+pub(crate) struct Early {
+    answer: Bytes,
+    request: Incoming,
+    /// Bytes of the request that are still taken.
+    left: usize,
+    until: Pin<Box<Sleep>>,
+}
+
+/// How much of a request is dropped, and for how long, before its connection is closed.
+const DROPPED: usize = 4 << 20;
+const DROPPING: Duration = Duration::from_secs(2);
+
+impl Early {
+    /// `answer` now, while the rest of `request` comes.
+    pub(crate) fn new(answer: Bytes, request: Incoming) -> Self {
+        Self {
+            answer,
+            request,
+            left: DROPPED,
+            until: Box::pin(tokio::time::sleep(DROPPING)),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if !self.answer.is_empty() {
+            return Poll::Ready(Some(std::mem::take(&mut self.answer)));
+        }
+        loop {
+            if self.left == 0 || self.until.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(Pin::new(&mut self.request).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    self.left = self.left.saturating_sub(bytes);
+                }
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
 }
 
 impl hyper::body::Body for Body {
@@ -27,6 +76,7 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Routed(body) => Pin::new(body).poll_frame(context),
+            Self::Early(early) => early.poll(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -34,6 +84,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Routed(body) => body.is_end_stream(),
+            Self::Early(_) => false,
         }
     }
 
@@ -41,6 +92,8 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Routed(body) => body.size_hint(),
+            // Its end comes later than its last byte.
+            Self::Early(_) => SizeHint::default(),
         }
     }
 }

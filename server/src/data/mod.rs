@@ -1,11 +1,14 @@
 //! The data plane: writers add entries, readers fetch them, tiles, checkpoints and seals.
 //!
 //! `POST /{log}/add` is looked at first and answered without routing and without a span, since its cost is what a log costs;
-//! everything else goes through axum. What must never happen: a 200 before the entry is ordered and durable, and a write
+//! `POST /{log}/add-batch` reads its body as it comes; everything else goes through axum. What must never happen: a 200 before the entry is ordered and durable, and a write
 //! through this door into the system log.
 
 mod add;
+mod advice;
+mod batch;
 mod body;
+mod granted;
 mod negotiate;
 mod read;
 mod refusal;
@@ -41,6 +44,7 @@ pub(crate) struct DataPlane {
     metrics: Arc<HttpMetrics>,
     body_timeout: Duration,
     publish_timeout: Duration,
+    turns: batch::Turns,
     router: Router,
 }
 
@@ -59,6 +63,7 @@ impl DataPlane {
             metrics,
             body_timeout,
             publish_timeout,
+            turns: batch::Turns::default(),
             router,
         }
     }
@@ -90,6 +95,8 @@ impl Plane for DataPlane {
         }
         let response = if add::target(request.method(), request.uri().path()).is_some() {
             add::answer(self, watched, request).await
+        } else if batch::target(request.method(), request.uri().path()).is_some() {
+            Box::pin(batch::answer(self, watched, request)).await
         } else {
             watched.enter(Phase::Working);
             // Boxed, so that the future of the hot path stays small.

@@ -17,7 +17,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
-use super::find;
+use super::{batch, find};
 use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
 use crate::gate::Gate;
@@ -43,6 +43,8 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
             "/{log}/add",
             any(async |headers: HeaderMap| refused(&Refusal::method(), &headers)),
         )
+        // POST never gets here either.
+        .route("/{log}/add-batch", get(batch::asked))
         .route("/{log}/shards", get(shards))
         .route("/{log}/watermarks", get(watermarks))
         .route("/{log}/entries/{index}", get(entry))

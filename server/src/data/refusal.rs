@@ -4,12 +4,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Response, StatusCode};
 
+use log::qos::Denied;
 use log::{AppendError, ReadError};
 
+use super::granted::seconds;
 use crate::rfc3339::rfc3339;
+
+/// The merge delay that could be promised now, where the one asked for could not.
+const MERGE_BY_AVAILABLE: HeaderName = HeaderName::from_static("merge-by-available");
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,19 +29,22 @@ pub(super) struct Refusal {
     pub(super) detail: String,
     /// When to try again.
     pub(super) retry_after: Option<Duration>,
+    /// The merge delay that could be promised instead.
+    pub(super) available: Option<Duration>,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
             detail: detail.into(),
             retry_after: None,
+            available: None,
         }
     }
 
-    fn later(mut self, after: Duration) -> Self {
+    pub(super) fn later(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
@@ -42,6 +52,38 @@ impl Refusal {
     /// 400.
     pub(super) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// 400: this part of a writer's advice cannot be understood.
+    pub(super) fn bad_advice(part: &str, wrong: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-advice",
+            format!("{part}: {wrong}"),
+        )
+    }
+
+    /// 401: what came as a credential is no writer token. Never says what came.
+    pub(super) fn token() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "authorization must be `Bearer` and a writer token of this log, once",
+        )
+    }
+
+    /// 401: no tenant writes with this token, or without one.
+    pub(super) fn denied(denied: &Denied) -> Self {
+        let detail = match denied {
+            Denied::Anonymous => {
+                "this log takes entries from writers with a token only: send `Authorization: Bearer logw_…`".to_owned()
+            }
+            Denied::UnknownToken => {
+                "the writer token is not one of this log's; it may have been revoked".to_owned()
+            }
+            Denied::Expired { name } => format!("the writer token called {name} has expired"),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
     }
 
     /// 404: no such route.
@@ -112,44 +154,79 @@ impl Refusal {
         )
     }
 
+    /// 415: not in this form.
+    pub(super) fn unsupported(detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            detail,
+        )
+    }
+
+    /// 503: a chunk waited that long.
+    pub(super) fn no_room(waited: Duration) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            format!("no room for more entries within {} s", waited.as_secs()),
+        )
+        .later(waited / 2)
+    }
+
     /// 503: the engine still recovers.
     pub(super) fn starting() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "starting")
             .later(Duration::from_secs(1))
     }
 
-    /// The answer, as text or as a problem document (RFC 9457).
+    /// 503: a stop was asked for.
+    pub(super) fn shutting_down() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "shutting-down",
+            "this server is stopping",
+        )
+        .later(Duration::from_secs(1))
+    }
+
+    /// The problem document (RFC 9457).
+    pub(super) fn problem(&self) -> admin_api::Problem {
+        admin_api::Problem {
+            kind: format!("urn:logctl:problem:{}", self.code),
+            title: self
+                .status
+                .canonical_reason()
+                .unwrap_or_default()
+                .to_owned(),
+            status: self.status.as_u16(),
+            code: self.code.to_owned(),
+            detail: self.detail.clone(),
+            hint: None,
+            findings: Vec::new(),
+            current_etag: None,
+            changed_by: None,
+            changed_at: None,
+            differences: Vec::new(),
+            operation: None,
+        }
+    }
+
+    /// The answer, as text or as a problem document.
     pub(super) fn respond(&self, json: bool) -> Response<Bytes> {
-        let (kind, body) = if json {
-            let problem = admin_api::Problem {
-                kind: format!("urn:logctl:problem:{}", self.code),
-                title: self
-                    .status
-                    .canonical_reason()
-                    .unwrap_or_default()
-                    .to_owned(),
-                status: self.status.as_u16(),
-                code: self.code.to_owned(),
-                detail: self.detail.clone(),
-                hint: None,
-                findings: Vec::new(),
-                current_etag: None,
-                changed_by: None,
-                changed_at: None,
-                differences: Vec::new(),
-                operation: None,
-            };
+        if json {
             // Strings and numbers only: serde_json cannot fail on it.
-            (
-                admin_api::PROBLEM_TYPE,
-                serde_json::to_vec(&problem).unwrap_or_default(),
-            )
+            let problem = serde_json::to_vec(&self.problem()).unwrap_or_default();
+            self.respond_with(admin_api::PROBLEM_TYPE, problem)
         } else {
-            (
+            self.respond_with(
                 "text/plain; charset=utf-8",
                 format!("{}\n", self.detail).into_bytes(),
             )
-        };
+        }
+    }
+
+    /// The answer with a body made elsewhere.
+    pub(super) fn respond_with(&self, kind: &'static str, body: Vec<u8>) -> Response<Bytes> {
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -160,12 +237,21 @@ impl Refusal {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
+        if let Some(available) = self.available {
+            headers.insert(MERGE_BY_AVAILABLE, seconds(available));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"log\""),
+            );
+        }
         response
     }
 }
 
 /// What the client sent, fit to be shown: short, and without control characters.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     const LONGEST: usize = 64;
     let mut text: String = name
         .chars()
@@ -213,22 +299,20 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::NoRoom {
             reason,
             retry_after,
-            ..
-        } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", reason).later(retry_after),
+            available,
+        } => Refusal {
+            available,
+            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", reason).later(retry_after)
+        },
         AppendError::WrongShard { active } => Refusal::new(
             StatusCode::CONFLICT,
             "wrong-shard",
             match active {
-                Some(active) => format!("the active shard of log {log} is {active}"),
-                None => format!("log {log} has no active shard"),
+                Some(active) => format!("log {log} does not write to that shard now: {active} is active"),
+                None => format!("log {log} does not write to that shard now: none is active"),
             },
         ),
-        AppendError::ShuttingDown => Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "shutting-down",
-            "this server is stopping",
-        )
-        .later(Duration::from_secs(1)),
+        AppendError::ShuttingDown => Refusal::shutting_down(),
         // Not 503: whoever tries that again may write the entry twice.
         AppendError::Unknown => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,

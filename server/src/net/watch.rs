@@ -28,6 +28,8 @@ pub(crate) enum Phase {
     Working,
     /// Many requests at once (HTTP/2): only its silence is watched.
     Multiplexed,
+    /// A body without an end in sight is arriving: only its silence is watched.
+    Streaming,
 }
 
 /// What the owner of a connection has been asked to do.
@@ -114,7 +116,8 @@ fn unpack(packed: u64) -> (Phase, u32) {
         1 => Phase::Head,
         2 => Phase::Body,
         3 => Phase::Working,
-        _ => Phase::Multiplexed,
+        4 => Phase::Multiplexed,
+        _ => Phase::Streaming,
     };
     let since = packed as u32;
     (phase, since)
@@ -127,6 +130,7 @@ fn overdue(phase: Phase, since: u32, moved: u32, now: u32, limits: &Limits) -> b
         Phase::Idle | Phase::Multiplexed => passed(since.max(moved), limits.idle_timeout),
         Phase::Head => passed(since, limits.header_timeout),
         Phase::Body => passed(since, limits.body_timeout),
+        Phase::Streaming => passed(since.max(moved), limits.body_timeout),
         Phase::Working => false,
     }
 }
@@ -305,6 +309,7 @@ mod tests {
             (Phase::Idle, Some(21)),
             (Phase::Working, None),
             (Phase::Multiplexed, Some(21)),
+            (Phase::Streaming, Some(11)),
         ] {
             let watch = Watch::new(limits());
             let place = watch.join().unwrap();
@@ -324,6 +329,19 @@ mod tests {
             watch.sweep();
         }
         assert_eq!((order(&head), order(&idle)), (Order::Close, Order::Serve));
+    }
+
+    #[test]
+    fn a_stream_may_take_for_ever_but_not_be_silent() {
+        let watch = Watch::new(limits());
+        let place = watch.join().unwrap();
+        place.watched().enter(Phase::Streaming);
+        for _ in 0..50 {
+            place.watched().received();
+            watch.sweep();
+        }
+        assert_eq!(order(&place), Order::Serve);
+        assert_eq!(seconds_until_closed(&watch, &place), Some(11));
     }
 
     #[test]

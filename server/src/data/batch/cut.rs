@@ -1,0 +1,275 @@
+//! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
+//!
+//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries
+//! that fits into [`CHUNK`] bytes, and at least one. So a part of an upload that is sent again is cut as it was the first time,
+//! and is known again. Memory is one chunk, and nothing of it before the first byte came.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+use super::fault::Fault;
+
+/// Bytes of a chunk, lengths included, unless its only entry is longer. It is what a coordination store takes as one value, so a
+/// chunk needs no object of its own.
+pub(super) const CHUNK: usize = 64 << 10;
+
+/// Bytes of an entry's length.
+const LENGTH: usize = 2;
+
+/// Whole entries in bundle encoding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub(super) bytes: Bytes,
+    pub(super) entries: u64,
+}
+
+/// Collects entries until a chunk is full.
+#[derive(Debug, Default)]
+pub(super) struct Cutter {
+    buffer: BytesMut,
+    /// Where the whole entries at the start of `buffer` end.
+    whole: usize,
+    /// How many they are.
+    entries: u64,
+    /// Entries of this body that came before `buffer`.
+    before: u64,
+    /// Entries at the start that are known already, and dropped.
+    known: u64,
+}
+
+impl Cutter {
+    /// One that drops the first `known` entries.
+    pub(super) fn skipping(known: u64) -> Self {
+        Self {
+            known,
+            ..Self::default()
+        }
+    }
+
+    /// Whole entries that came so far.
+    pub(super) fn seen(&self) -> u64 {
+        self.before + self.entries
+    }
+
+    /// Takes bytes in bundle encoding from the front of `piece`, all of it unless a chunk is full.
+    pub(super) fn feed(&mut self, piece: &mut Bytes) -> Result<Option<Cut>, Fault> {
+        loop {
+            // To the end of the chunk, or of an entry that is longer than one.
+            let goal = self.scan()?.max(CHUNK);
+            if self.buffer.len() >= CHUNK && self.whole > 0 {
+                return Ok(Some(self.cut()));
+            }
+            if piece.is_empty() {
+                return Ok(None);
+            }
+            if self.buffer.capacity() == 0 {
+                self.buffer.reserve(CHUNK);
+            }
+            let taken = piece.len().min(goal - self.buffer.len());
+            self.buffer.extend_from_slice(&piece[..taken]);
+            piece.advance(taken);
+        }
+    }
+
+    /// Takes one entry of 1 to 65,535 bytes. The chunk that it did not fit into comes out.
+    pub(super) fn entry(&mut self, entry: &[u8]) -> Option<Cut> {
+        if self.known > 0 {
+            self.known -= 1;
+            self.before += 1;
+            return None;
+        }
+        let full = self.whole > 0 && self.whole + LENGTH + entry.len() > CHUNK;
+        let cut = full.then(|| self.cut());
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(CHUNK);
+        }
+        self.buffer
+            .extend_from_slice(&(entry.len() as u16).to_be_bytes());
+        self.buffer.extend_from_slice(entry);
+        self.whole = self.buffer.len();
+        self.entries += 1;
+        cut
+    }
+
+    /// The last chunk, at the end of the body.
+    pub(super) fn finish(&mut self) -> Result<Option<Cut>, Fault> {
+        let left = &self.buffer[self.whole..];
+        if !left.is_empty() {
+            return Err(Fault::Torn {
+                entry: self.seen(),
+                has: left.len().saturating_sub(LENGTH),
+                wants: length(left),
+            });
+        }
+        Ok((self.entries > 0).then(|| self.cut()))
+    }
+
+    /// Finds the entries that are whole by now. Returns how long the buffer must be for the next one.
+    fn scan(&mut self) -> Result<usize, Fault> {
+        loop {
+            let Some(length) = length(&self.buffer[self.whole..]) else {
+                return Ok(self.whole + LENGTH);
+            };
+            if length == 0 {
+                return Err(Fault::Empty { entry: self.seen() });
+            }
+            let end = self.whole + LENGTH + length;
+            if end > self.buffer.len() {
+                return Ok(end);
+            }
+            if self.known > 0 {
+                self.known -= 1;
+                self.before += 1;
+                self.buffer.advance(end);
+                continue;
+            }
+            if end > CHUNK && self.whole > 0 {
+                return Ok(end);
+            }
+            self.whole = end;
+            self.entries += 1;
+        }
+    }
+
+    fn cut(&mut self) -> Cut {
+        let rest = &self.buffer[self.whole..];
+        let mut next = BytesMut::new();
+        if !rest.is_empty() {
+            next.reserve(CHUNK);
+            next.extend_from_slice(rest);
+        }
+        let mut bytes = std::mem::replace(&mut self.buffer, next);
+        bytes.truncate(self.whole);
+        self.whole = 0;
+        self.before += self.entries;
+        Cut {
+            bytes: bytes.freeze(),
+            entries: std::mem::take(&mut self.entries),
+        }
+    }
+}
+
+/// The length at the start of `bytes`, once it is there.
+fn length(bytes: &[u8]) -> Option<usize> {
+    let (length, _) = bytes.split_first_chunk::<LENGTH>()?;
+    Some(usize::from(u16::from_be_bytes(*length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(entries: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in entries {
+            bytes.extend_from_slice(&u16::try_from(entry.len()).unwrap().to_be_bytes());
+            bytes.extend_from_slice(entry);
+        }
+        bytes
+    }
+
+    /// What comes out when the body arrives in pieces of these lengths, over and over.
+    fn cuts(body: &[u8], pieces: &[usize], known: u64) -> Result<Vec<Cut>, Fault> {
+        let (mut cutter, mut cuts) = (Cutter::skipping(known), Vec::new());
+        let (mut rest, mut lengths) = (body, pieces.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, tail) = rest.split_at(rest.len().min(*lengths.next().unwrap()));
+            let mut piece = Bytes::copy_from_slice(piece);
+            while let Some(cut) = cutter.feed(&mut piece)? {
+                cuts.push(cut);
+            }
+            assert!(piece.is_empty());
+            rest = tail;
+        }
+        cuts.extend(cutter.finish()?);
+        Ok(cuts)
+    }
+
+    /// The rule, told naively.
+    fn expected(entries: &[Vec<u8>]) -> Vec<Cut> {
+        let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
+        for entry in entries {
+            match runs.last_mut() {
+                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK => run.push(entry.clone()),
+                _ => runs.push(vec![entry.clone()]),
+            }
+        }
+        let cut = |run: Vec<Vec<u8>>| Cut {
+            bytes: encode(&run).into(),
+            entries: run.len() as u64,
+        };
+        runs.into_iter().map(cut).collect()
+    }
+
+    fn entries() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let length = prop_oneof![
+            4 => 1usize..300,
+            1 => 20_000usize..=65_535,
+            1 => Just(65_535usize),
+            1 => (CHUNK - 6)..=(CHUNK - 1),
+        ];
+        prop::collection::vec(length.prop_map(|n| vec![n as u8; n]), 0..20)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn cuts_depend_on_the_entries_alone(
+            entries in entries(),
+            pieces in prop::collection::vec(prop_oneof![1usize..10, 1000usize..200_000], 1..5),
+            known in 0usize..25,
+        ) {
+            let rest = entries.get(known..).unwrap_or_default();
+            let body = encode(&entries);
+            prop_assert_eq!(cuts(&body, &pieces, known as u64).unwrap(), expected(rest));
+            // Entry by entry it is the same.
+            let mut cutter = Cutter::skipping(known as u64);
+            let mut single: Vec<Cut> = entries.iter().filter_map(|entry| cutter.entry(entry)).collect();
+            prop_assert_eq!(cutter.seen(), entries.len() as u64);
+            single.extend(cutter.finish().unwrap());
+            prop_assert_eq!(single, expected(rest));
+        }
+
+        #[test]
+        fn a_body_that_ends_early_is_never_taken_for_whole(
+            entries in entries().prop_filter("some", |e| !e.is_empty()),
+            at in any::<prop::sample::Index>(),
+            piece in 1usize..70_000,
+        ) {
+            let body = encode(&entries);
+            let at = at.index(body.len());
+            let mut whole = 0;
+            let count = entries
+                .iter()
+                .take_while(|entry| { whole += 2 + entry.len(); whole <= at })
+                .count();
+            let boundary = encode(&entries[..count]).len() == at;
+            match cuts(&body[..at], &[piece], 0) {
+                Ok(cuts) => {
+                    prop_assert!(boundary);
+                    prop_assert_eq!(cuts, expected(&entries[..count]));
+                }
+                Err(fault) => {
+                    prop_assert!(!boundary);
+                    prop_assert!(matches!(fault, Fault::Torn { entry, .. } if entry == count as u64));
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_panics(body in prop::collection::vec(any::<u8>(), 0..300), piece in 1usize..50) {
+            if let Ok(cuts) = cuts(&body, &[piece], 0) {
+                let bytes: Vec<u8> = cuts.iter().flat_map(|cut| cut.bytes.to_vec()).collect();
+                prop_assert_eq!(bytes, body);
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_entry_is_refused_where_it_stands() {
+        let body = [0, 1, b'x', 0, 0, 0, 1, b'y'];
+        assert_eq!(cuts(&body, &[3], 0), Err(Fault::Empty { entry: 1 }));
+    }
+}

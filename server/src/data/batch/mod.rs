@@ -1,0 +1,438 @@
+//! `POST /{log}/add-batch`: millions of entries in one body, in constant memory.
+//!
+//! The body is read frame by frame and cut into chunks ([`cut`]); each goes into the order as a whole, a bounded number of them at
+//! a time ([`flight`]). A writer that sends faster than the log takes is not refused, it is not read. One JSON line at the end
+//! says where everything is ([`ranges`]).
+//!
+//! What must never happen: an entry of an upload (`?upload=ID`) that is in the log twice, however often its writer comes again
+//! ([`turns`]); memory that grows with the body; an answer that hides what was accepted before something went wrong.
+
+mod ask;
+mod cut;
+mod fault;
+mod flight;
+mod lines;
+mod ranges;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response as Routed;
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use serde::Serialize;
+
+use self::ask::Encoding;
+use self::cut::{Cut, Cutter};
+use self::fault::Fault;
+use self::flight::Flight;
+use self::lines::Lines;
+use self::ranges::Range;
+use self::turns::NoTurn;
+use super::advice;
+use super::body::{Body, Early};
+use super::negotiate::wants_json;
+use super::refusal::{self, Refusal};
+use super::{DataPlane, find, granted, stamp};
+use crate::gate::Gate;
+use crate::net::watch::{Phase, Watched};
+use log::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
+use log::{AppendError, Log};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::turns::Turns;
+
+/// How long a chunk waits for room. The writer is not read meanwhile; if nothing moves for so long, it is told.
+const ROOM: Duration = Duration::from_secs(60);
+/// When to come again where that cannot be computed.
+const AGAIN: Duration = Duration::from_secs(2);
+/// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
+const MOST_RANGES: usize = 1 << 16;
+
+/// The answer to a batch, one line of JSON.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done {
+    /// Entries of this body that are in the log now.
+    entries: u64,
+    /// Entries of the upload, or of the body, up to which nothing is missing: where to go on.
+    accepted: u64,
+    ranges: Vec<Range>,
+    /// The shard of the last entry.
+    shard: Option<String>,
+}
+
+/// Why a batch ended early, and what of it is in the log all the same.
+struct Stopped {
+    refusal: Refusal,
+    /// `None` when it had not begun.
+    done: Option<Done>,
+}
+
+impl From<Refusal> for Stopped {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            done: None,
+        }
+    }
+}
+
+/// The log that this request adds a batch to; `None` when it is another request.
+pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+    if *method != Method::POST {
+        return None;
+    }
+    let log = path.strip_prefix('/')?.strip_suffix("/add-batch")?;
+    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
+}
+
+/// Adds the entries in the body to the log.
+pub(super) async fn answer(
+    plane: &DataPlane,
+    watched: &Watched,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (head, mut body) = request.into_parts();
+    let json = wants_json(&head.headers);
+    let name = target(&head.method, head.uri.path()).unwrap_or_default();
+    let log = find(&plane.gate, name);
+    let result = match &log {
+        Ok(log) => add(plane, log, watched, &head, &mut body).await,
+        Err(refusal) => Err(refusal.clone().into()),
+    };
+    let mut response = match result {
+        Ok((done, granted)) => done.respond(granted.as_ref()),
+        Err(Stopped {
+            refusal,
+            done: Some(done),
+        }) => refusal.respond_with(admin_api::PROBLEM_TYPE, done.within(&refusal)),
+        Err(Stopped {
+            refusal,
+            done: None,
+        }) => refusal.respond(json),
+    };
+    if let Ok(log) = &log {
+        stamp(response.headers_mut(), log);
+    }
+    // Who waits for `100 Continue` has not begun, and needs no patience.
+    let begun = !body.is_end_stream() && !head.headers.contains_key(EXPECT);
+    response.map(|answer| {
+        if begun && head.version != Version::HTTP_2 {
+            Body::Early(Box::new(Early::new(answer, body)))
+        } else {
+            Body::Whole(answer)
+        }
+    })
+}
+
+impl Done {
+    fn respond(&self, granted: Option<&Granted>) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(line(self)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(granted) = granted {
+            granted::stamp(headers, granted);
+        }
+        response
+    }
+
+    /// The refusal as a problem document that also says what was accepted.
+    fn within(&self, refusal: &Refusal) -> Vec<u8> {
+        let mut all = serde_json::to_value(refusal.problem()).unwrap_or_default();
+        if let (Some(all), Ok(serde_json::Value::Object(own))) =
+            (all.as_object_mut(), serde_json::to_value(self))
+        {
+            all.extend(own);
+        }
+        line(&all)
+    }
+}
+
+/// JSON and a newline. What is written here are strings, integers and lists, on which serde_json cannot fail.
+fn line<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut body = serde_json::to_vec(value).unwrap_or_default();
+    body.push(b'\n');
+    body
+}
+
+/// The entries in a body, whichever way they are written.
+enum Reader {
+    Bundle(Cutter),
+    Lines(Lines, Cutter),
+}
+
+impl Reader {
+    /// One that drops the first `known` entries.
+    fn new(encoding: Encoding, known: u64) -> Self {
+        let cutter = Cutter::skipping(known);
+        match encoding {
+            Encoding::Bundle => Self::Bundle(cutter),
+            Encoding::Lines => Self::Lines(Lines::default(), cutter),
+        }
+    }
+
+    fn feed(&mut self, piece: &mut Bytes) -> Result<Option<Cut>, Fault> {
+        match self {
+            Self::Bundle(cutter) => cutter.feed(piece),
+            Self::Lines(lines, cutter) => lines.feed(piece, cutter),
+        }
+    }
+
+    /// The chunks that are left at the end of the body: with lines there may be two.
+    fn finish(&mut self) -> Result<[Option<Cut>; 2], Fault> {
+        let (full, cutter) = match self {
+            Self::Bundle(cutter) => (None, cutter),
+            Self::Lines(lines, cutter) => (lines.finish(cutter)?, cutter),
+        };
+        let last = cutter.finish()?;
+        if cutter.seen() == 0 {
+            return Err(Fault::Nothing);
+        }
+        Ok([full, last])
+    }
+}
+
+async fn add(
+    plane: &DataPlane,
+    log: &Log,
+    watched: &Watched,
+    head: &Parts,
+    body: &mut Incoming,
+) -> Result<(Done, Option<Granted>), Stopped> {
+    let part = ask::part(head.uri.query())?;
+    let encoding = ask::encoding(&head.headers)?;
+    let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;
+    let tenant = asked.tenant(log)?;
+    watched.enter(Phase::Working);
+    let turn = plane.turns.take(log.name(), part.upload).await;
+    let turn = turn.map_err(|why| Stopped::from(no_turn(why)))?;
+    // Read when the requests before this one have come to their end.
+    let accepted = match part.upload {
+        Some(id) => progress(log, id).await?.accepted,
+        None => 0,
+    };
+    if part.offset > accepted {
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "upload-offset",
+            format!(
+                "offset={} leaves a gap: {accepted} entries of this upload were accepted, go on there",
+                part.offset
+            ),
+        )
+        .into());
+    }
+    let mut reader = Reader::new(encoding, accepted - part.offset);
+    let mut sender = Sender {
+        log,
+        tenant,
+        advice: &asked.advice,
+        upload: part.upload,
+        next: accepted,
+        granted: None,
+        newer: turn.newer(),
+        flight: Flight::new(turn),
+    };
+    let timeout = (head.version == Version::HTTP_2).then_some(plane.body_timeout);
+    let result = async {
+        loop {
+            watched.enter(Phase::Streaming);
+            let piece = sender.read(body, timeout).await?;
+            watched.enter(Phase::Working);
+            let Some(mut piece) = piece else {
+                break;
+            };
+            if plane.gate.is_draining() {
+                return Err(Refusal::shutting_down());
+            }
+            while let Some(cut) = reader.feed(&mut piece).map_err(faulty)? {
+                sender.send(cut).await?;
+            }
+        }
+        for cut in reader.finish().map_err(faulty)?.into_iter().flatten() {
+            sender.send(cut).await?;
+        }
+        Ok(())
+    }
+    .await;
+    watched.enter(Phase::Working);
+    let landed = sender.flight.land_all().await;
+    let result = result.and(landed.map_err(|error| refusal::append(log.name(), error)));
+    let done = Done {
+        entries: sender.flight.ranges.entries(),
+        accepted: sender.flight.ranges.run(accepted),
+        ranges: sender.flight.ranges.all().to_vec(),
+        shard: sender.flight.shard.as_deref().map(str::to_owned),
+    };
+    match result {
+        Ok(()) => Ok((done, sender.granted.take())),
+        Err(refusal) => Err(Stopped {
+            refusal,
+            done: Some(done),
+        }),
+    }
+}
+
+/// Sends chunks into the order.
+struct Sender<'a> {
+    log: &'a Log,
+    tenant: TenantId,
+    advice: &'a Advice,
+    upload: Option<UploadId>,
+    /// Position of the next chunk in the upload.
+    next: u64,
+    granted: Option<Granted>,
+    newer: CancellationToken,
+    flight: Flight,
+}
+
+impl Sender<'_> {
+    /// The next piece of the body; `None` at its end. Chunks land meanwhile.
+    async fn read(
+        &mut self,
+        body: &mut Incoming,
+        timeout: Option<Duration>,
+    ) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.newer.cancelled() => return Err(superseded()),
+                landed = self.flight.land() => self.landed(landed)?,
+                piece = frame(body, timeout) => return piece,
+            }
+        }
+    }
+
+    /// Sends one chunk, once there is room for it.
+    async fn send(&mut self, cut: Cut) -> Result<(), Refusal> {
+        while self.flight.is_full() {
+            tokio::select! {
+                biased;
+                () = self.newer.cancelled() => return Err(superseded()),
+                landed = self.flight.land() => self.landed(landed)?,
+            }
+        }
+        let (first, entries) = (self.next, cut.entries);
+        let chunk = Chunk {
+            bytes: cut.bytes,
+            entries,
+            upload: self.upload.map(|id| UploadPart { id, offset: first }),
+        };
+        let submitted = self.log.submit_chunk(chunk, self.tenant, self.advice);
+        let ticket = tokio::select! {
+            biased;
+            () = self.newer.cancelled() => return Err(superseded()),
+            submitted = tokio::time::timeout(ROOM, submitted) => match submitted {
+                Ok(submitted) => submitted.map_err(|error| refusal::append(self.log.name(), error))?,
+                Err(_) => return Err(Refusal::no_room(ROOM)),
+            },
+        };
+        self.flight.push(first, entries, ticket.answer);
+        self.next += entries;
+        self.granted = Some(ticket.granted);
+        Ok(())
+    }
+
+    fn landed(&self, landed: Result<(), AppendError>) -> Result<(), Refusal> {
+        landed.map_err(|error| refusal::append(self.log.name(), error))?;
+        if self.flight.ranges.all().len() < MOST_RANGES {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-many-ranges",
+            format!(
+                "the entries of this body lie in more than {MOST_RANGES} ranges; send what is not accepted yet in another request"
+            ),
+        ))
+    }
+}
+
+async fn frame(body: &mut Incoming, timeout: Option<Duration>) -> Result<Option<Bytes>, Refusal> {
+    match timeout {
+        None => super::add::frame(body).await,
+        // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
+        Some(timeout) => tokio::time::timeout(timeout, super::add::frame(body))
+            .await
+            .map_err(|_| Refusal::slow_body())?,
+    }
+}
+
+fn faulty(fault: Fault) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "bad-batch", fault.to_string())
+}
+
+fn superseded() -> Refusal {
+    Refusal::new(
+        StatusCode::CONFLICT,
+        "upload-superseded",
+        "a newer request goes on with this upload",
+    )
+}
+
+fn no_turn(why: NoTurn) -> Refusal {
+    let (code, detail) = match why {
+        NoTurn::Superseded => return superseded(),
+        NoTurn::Crowded => ("too-many-batches", "too many batches are under way"),
+        NoTurn::Busy => (
+            "upload-busy",
+            "an earlier request for this upload still waits for its chunks",
+        ),
+    };
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).later(AGAIN)
+}
+
+/// What is known of an upload.
+#[derive(Debug, Serialize)]
+struct Progress {
+    /// Entries from its beginning that are in the log: where to go on.
+    accepted: u64,
+    ranges: Vec<Range>,
+}
+
+async fn progress(_: &Log, _: UploadId) -> Result<Progress, Refusal> {
+    Err(Refusal::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "unsupported",
+        "this server does not resume uploads; send the batch without upload",
+    ))
+}
+
+/// `GET /{log}/add-batch?upload=ID`: what was accepted of an upload. Whoever knows its name may ask.
+pub(super) async fn asked(
+    State(gate): State<Arc<Gate>>,
+    Path(log): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Routed {
+    let result = async {
+        let log = find(&gate, &log)?;
+        let id = match ask::part(query.as_deref())? {
+            ask::Part {
+                upload: Some(id),
+                offset: 0,
+            } => id,
+            _ => return Err(Refusal::bad("name the upload, and nothing else: ?upload=ID")),
+        };
+        progress(&log, id).await
+    };
+    let response = match result.await {
+        Ok(progress) => {
+            let mut response = Response::new(Bytes::from(line(&progress)));
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Err(refusal) => refusal.respond(wants_json(&headers)),
+    };
+    response.map(axum::body::Body::from)
+}

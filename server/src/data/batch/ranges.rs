@@ -1,0 +1,84 @@
+//! Where the entries of a batch are, as few ranges as say it.
+
+use serde::Serialize;
+
+/// A run of entries with consecutive indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Range {
+    /// Position of its first entry in the upload, or in the body.
+    pub(super) first: u64,
+    /// Global index of that entry.
+    pub(super) index: u64,
+    /// How many.
+    pub(super) entries: u64,
+}
+
+/// Ranges, ordered by position.
+#[derive(Debug, Default)]
+pub(super) struct Ranges {
+    all: Vec<Range>,
+    entries: u64,
+}
+
+impl Ranges {
+    /// Adds what comes after all of them.
+    pub(super) fn push(&mut self, next: Range) {
+        self.entries += next.entries;
+        match self.all.last_mut() {
+            Some(last)
+                if last.first + last.entries == next.first
+                    && last.index + last.entries == next.index =>
+            {
+                last.entries += next.entries;
+            }
+            _ => self.all.push(next),
+        }
+    }
+
+    /// Of all of them together.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> &[Range] {
+        &self.all
+    }
+
+    /// Where the run that begins at `from` ends.
+    pub(super) fn run(&self, from: u64) -> u64 {
+        self.all.iter().fold(from, |end, range| {
+            if range.first == end {
+                end + range.entries
+            } else {
+                end
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_become_one() {
+        let mut ranges = Ranges::default();
+        for (first, index, entries) in [(5, 100, 3), (8, 103, 2), (10, 200, 1), (12, 202, 4)] {
+            ranges.push(Range {
+                first,
+                index,
+                entries,
+            });
+        }
+        let seen: Vec<_> = ranges
+            .all()
+            .iter()
+            .map(|r| (r.first, r.index, r.entries))
+            .collect();
+        assert_eq!(seen, [(5, 100, 5), (10, 200, 1), (12, 202, 4)]);
+        assert_eq!(ranges.entries(), 10);
+        // Something is missing between 11 and 12.
+        assert_eq!((ranges.run(5), ranges.run(0)), (11, 0));
+    }
+}
