@@ -158,6 +158,16 @@ impl Server {
         replies.remove(0)
     }
 
+    /// As [`Server::ask`], of a server that may answer before it has read everything.
+    pub(crate) async fn ask_any(&self, line: &str, headers: &str, body: &[u8]) -> Reply {
+        let mut stream = self.connect().await;
+        let bytes = request(line, &format!("connection: close\r\n{headers}"), body);
+        let _ = stream.write_all(&bytes).await;
+        let mut replies = read_all(&mut stream, false).await;
+        assert_eq!(replies.len(), 1, "{replies:?}");
+        replies.remove(0)
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask(&format!("GET {path}"), "", b"").await
     }
@@ -205,15 +215,31 @@ pub(crate) async fn read_all(stream: &mut TcpStream, head_only: bool) -> Vec<Rep
         };
         rest = &rest[end..];
         if !head_only {
-            let length: usize = reply
-                .header("content-length")
-                .unwrap_or("0")
-                .parse()
-                .unwrap();
-            reply.body = rest[..length].to_vec();
-            rest = &rest[length..];
+            if reply.header("transfer-encoding") == Some("chunked") {
+                (reply.body, rest) = unchunked(rest);
+            } else {
+                let length = reply.header("content-length").unwrap_or("0");
+                let length: usize = length.parse().unwrap();
+                reply.body = rest[..length].to_vec();
+                rest = &rest[length..];
+            }
         }
         replies.push(reply);
     }
     replies
+}
+
+/// A chunked body, and what comes after it.
+fn unchunked(mut rest: &[u8]) -> (Vec<u8>, &[u8]) {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|w| w == b"\r\n").unwrap();
+        let length = std::str::from_utf8(&rest[..end]).unwrap();
+        let length = usize::from_str_radix(length, 16).unwrap();
+        body.extend_from_slice(&rest[end + 2..][..length]);
+        rest = &rest[end + 2 + length + 2..];
+        if length == 0 {
+            return (body, rest);
+        }
+    }
 }

@@ -76,7 +76,9 @@ impl hyper::body::Body for Body {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Routed(body) => Pin::new(body).poll_frame(context),
-            Self::Early(early) => early.poll(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Early(early) => early
+                .poll(context)
+                .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 

@@ -17,9 +17,9 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
-use super::{batch, find};
 use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
+use super::{batch, find};
 use crate::gate::Gate;
 use crate::rfc3339::rfc3339;
 use config::ShardState;

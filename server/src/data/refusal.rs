@@ -308,7 +308,9 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
             StatusCode::CONFLICT,
             "wrong-shard",
             match active {
-                Some(active) => format!("log {log} does not write to that shard now: {active} is active"),
+                Some(active) => {
+                    format!("log {log} does not write to that shard now: {active} is active")
+                }
                 None => format!("log {log} does not write to that shard now: none is active"),
             },
         ),

@@ -341,7 +341,7 @@ mod tests {
             watch.sweep();
         }
         assert_eq!(order(&place), Order::Serve);
-        assert_eq!(seconds_until_closed(&watch, &place), Some(11));
+        assert_eq!(seconds_until_closed(&watch, &place), Some(10));
     }
 
     #[test]

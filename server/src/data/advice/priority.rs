@@ -121,7 +121,9 @@ impl Scan<'_> {
                 }
             }
             Some(b'*' | b'a'..=b'z' | b'A'..=b'Z') => {
-                self.run(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte));
+                self.run(|byte| {
+                    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&byte)
+                });
                 Ok(Value::Other)
             }
             Some(_) => Err("a member's value is not of a known form".into()),
@@ -245,7 +247,8 @@ mod tests {
             ("U=3", "lower-case"),
             ("3", "lower-case"),
             (",u=3", "lower-case"),
-            ("u =3", "comma"),
+            ("u =3", "whole number"),
+            ("a =3", "comma"),
             ("u= 3", "known form"),
             ("u=1000000000000000", "out of bounds"),
             ("u=3;", "lower-case"),

@@ -49,7 +49,11 @@ pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
 /// Reads `?upload=ID&offset=N`.
 pub(super) fn part(query: Option<&str>) -> Result<Part, Refusal> {
     let (mut upload, mut offset) = (None, None);
-    for pair in query.unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+    for pair in query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|p| !p.is_empty())
+    {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let twice = match name {
             "upload" => {
@@ -83,7 +87,9 @@ pub(super) fn part(query: Option<&str>) -> Result<Part, Refusal> {
         }
     }
     if offset.is_some() && upload.is_none() {
-        return Err(Refusal::bad("offset needs upload=ID: it counts within an upload"));
+        return Err(Refusal::bad(
+            "offset needs upload=ID: it counts within an upload",
+        ));
     }
     Ok(Part {
         upload,
@@ -147,7 +153,10 @@ mod tests {
             Ok(Encoding::Bundle)
         );
         assert_eq!(
-            ask(Some("application/x-ndjson ; charset=utf-8"), Some("identity")),
+            ask(
+                Some("application/x-ndjson ; charset=utf-8"),
+                Some("identity")
+            ),
             Ok(Encoding::Lines)
         );
         for (kind, coding) in [

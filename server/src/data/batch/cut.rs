@@ -191,7 +191,9 @@ mod tests {
         let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
         for entry in entries {
             match runs.last_mut() {
-                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK => run.push(entry.clone()),
+                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK => {
+                    run.push(entry.clone())
+                }
                 _ => runs.push(vec![entry.clone()]),
             }
         }
@@ -253,7 +255,8 @@ mod tests {
                 }
                 Err(fault) => {
                     prop_assert!(!boundary);
-                    prop_assert!(matches!(fault, Fault::Torn { entry, .. } if entry == count as u64));
+                    let torn_there = matches!(fault, Fault::Torn { entry, .. } if entry == count as u64);
+                    prop_assert!(torn_there);
                 }
             }
         }

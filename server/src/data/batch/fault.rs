@@ -6,7 +6,9 @@ use super::lines::MAX_LINE;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// An entry of no bytes.
-    #[error("entry {entry} of this body is empty (entries count from 0); an entry has at least one byte")]
+    #[error(
+        "entry {entry} of this body is empty (entries count from 0); an entry has at least one byte"
+    )]
     Empty {
         /// Entries before it.
         entry: u64,

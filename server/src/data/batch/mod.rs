@@ -420,7 +420,11 @@ pub(super) async fn asked(
                 upload: Some(id),
                 offset: 0,
             } => id,
-            _ => return Err(Refusal::bad("name the upload, and nothing else: ?upload=ID")),
+            _ => {
+                return Err(Refusal::bad(
+                    "name the upload, and nothing else: ?upload=ID",
+                ));
+            }
         };
         progress(&log, id).await
     };
