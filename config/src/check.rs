@@ -1,10 +1,14 @@
 //! A tree against the schema: every unknown key, wrong type and bad value, not only the first. What is wrong is left out of the
 //! result (or stands in for by a placeholder), so that the rest can still be looked at as a whole.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use serde_json::{Map, Value as Json};
 
 use crate::finding::{Finding, Problem, join, quote};
-use crate::name::{LogName, NameError, ShardName};
+use crate::name::{LogName, NameError, ShardName, TenantName, TierName};
+use crate::qos::{ByteRate, Percent, Rate, Urgency};
 use crate::span::Span;
 use crate::tree::{Entry, MAX_FINDINGS, Mark, Node, Value};
 
@@ -91,7 +95,7 @@ impl Walk<'_> {
             }
             Value::Null if takes(schema, "null") => Ok(Json::Null),
             Value::Bool(value) if takes(schema, "boolean") => Ok((*value).into()),
-            Value::Integer(text) if takes(schema, "integer") => integer(text),
+            Value::Integer(text) if takes(schema, "integer") => integer(text, schema),
             Value::String(text) if takes(schema, "string") => string(text, schema),
             other => Err(wrong_type(other, schema)),
         };
@@ -260,7 +264,10 @@ fn wrong_type(value: &Value, schema: &Json) -> Problem {
     match value {
         Value::Null => problem.hint("give it a value or remove the key"),
         Value::Bool(_) | Value::Integer(_) | Value::Float(_) if expected == "text" => {
-            problem.hint("put it in double quotes")
+            match unit(schema) {
+                Some(example) => problem.hint(format!("give it a unit, for example {example}")),
+                None => problem.hint("put it in double quotes"),
+            }
         }
         Value::String(text) if expected == "a whole number" && text.parse::<u64>().is_ok() => {
             problem.hint("remove the quotes")
@@ -269,14 +276,26 @@ fn wrong_type(value: &Value, schema: &Json) -> Problem {
     }
 }
 
+/// What is a number with a unit, as an example.
+fn unit(schema: &Json) -> Option<&'static str> {
+    match schema.get("format").and_then(Json::as_str)? {
+        "span" => Some("200ms"),
+        "percent" => Some("3%"),
+        "rate" => Some("5000/s"),
+        "byte-rate" => Some("10MiB/s"),
+        _ => None,
+    }
+}
+
 /// All numbers of the model are counts.
-fn integer(text: &str) -> Result<Json, Problem> {
-    text.parse::<u64>().map(Json::from).map_err(|_| {
-        let message = format!(
-            "{} is not a decimal number from 0 to {}",
-            quote(text),
-            u64::MAX
-        );
+fn integer(text: &str, schema: &Json) -> Result<Json, Problem> {
+    let most = match schema.get("format").and_then(Json::as_str) {
+        Some("uint32") => u64::from(u32::MAX),
+        _ => u64::MAX,
+    };
+    let number = text.parse::<u64>().ok().filter(|number| *number <= most);
+    number.map(Json::from).ok_or_else(|| {
+        let message = format!("{} is not a decimal number from 0 to {most}", quote(text));
         Problem::new("bad-value", message)
     })
 }
@@ -295,21 +314,32 @@ fn string(text: &str, schema: &Json) -> Result<Json, Problem> {
             None => problem,
         });
     }
-    let named = |result: Result<(), NameError>| result.map_err(|error| error.problem(text));
     match schema.get("format").and_then(Json::as_str) {
-        Some("log-name") => named(text.parse::<LogName>().map(drop))?,
-        Some("shard-name") => named(text.parse::<ShardName>().map(drop))?,
-        Some("span") => {
-            text.parse::<Span>().map_err(|error| {
-                Problem::new(
-                    "bad-value",
-                    format!("{} is not valid: {error}", quote(text)),
-                )
-            })?;
-        }
+        Some("log-name") => named::<LogName>(text)?,
+        Some("shard-name") => named::<ShardName>(text)?,
+        Some("tier-name") => named::<TierName>(text)?,
+        Some("tenant-name") => named::<TenantName>(text)?,
+        Some("span") => value::<Span>(text)?,
+        Some("percent") => value::<Percent>(text)?,
+        Some("rate") => value::<Rate>(text)?,
+        Some("byte-rate") => value::<ByteRate>(text)?,
+        Some("urgency") => value::<Urgency>(text)?,
         _ => {}
     }
     Ok(text.into())
+}
+
+fn named<T: FromStr<Err = NameError>>(text: &str) -> Result<(), Problem> {
+    text.parse::<T>()
+        .map(drop)
+        .map_err(|error| error.problem(text))
+}
+
+fn value<T: FromStr<Err: Display>>(text: &str) -> Result<(), Problem> {
+    text.parse::<T>().map(drop).map_err(|error| {
+        let message = format!("{} is not valid: {error}", quote(text));
+        Problem::new("bad-value", message)
+    })
 }
 
 fn unknown_key(key: &str, schema: &Json, root: &Json) -> Problem {

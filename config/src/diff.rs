@@ -1,12 +1,14 @@
 //! What differs between two configurations, in an operator's words. Only what an operator decides: the generation and what the
 //! server fills in are no differences.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::list::{is_extended, names, numbered};
 use crate::model::{LogConfig, ShardConfig};
+use crate::qos;
 
 /// One difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     setting("log", a.log.to_string(), b.log.to_string());
     setting("origin", a.origin.clone(), b.origin.clone());
 
-    let (before, after) = (numbered(&a.shards), numbered(&b.shards));
+    let (before, after) = (numbered(&a.shards, name), numbered(&b.shards, name));
     let by_name: HashMap<_, _> = after.iter().copied().collect();
     let known: HashMap<_, _> = before.iter().copied().collect();
     for (id, shard) in &before {
@@ -75,17 +77,11 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
         compare(subject(shard), None, Some(shard.state.to_string()));
     }
     // What both have, in the order of each. An addition at the end needs no word about order, one elsewhere does.
-    let order = |list: &[Numbered<'_>]| {
-        list.iter()
-            .map(|((name, _), _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     if !is_extended(&before, &after) {
         compare(
             "order of shards".to_owned(),
-            Some(order(&before)),
-            Some(order(&after)),
+            Some(names(&before)),
+            Some(names(&after)),
         );
     }
 
@@ -98,6 +94,10 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     setting("rotate.maxEntries", entries(&a), entries(&b));
     let age = |config: &LogConfig| or_never(config.rotate.max_age.map(|span| span.to_string()));
     setting("rotate.maxAge", age(&a), age(&b));
+    qos::compare(&a.qos, &b.qos, &mut compare);
+    let mut setting = |subject: &str, before: String, after: String| {
+        compare(subject.to_owned(), Some(before), Some(after))
+    };
     setting(
         "merge.checkpointInterval",
         a.merge.checkpoint_interval.to_string(),
@@ -111,36 +111,10 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     differences
 }
 
-/// A shard under its name and, in a document that uses a name twice, its occurrence.
-type Numbered<'a> = ((&'a str, usize), &'a ShardConfig);
-
-fn numbered(shards: &[ShardConfig]) -> Vec<Numbered<'_>> {
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    let mut number = |name| {
-        let count = counts.entry(name).or_default();
-        *count += 1;
-        *count
-    };
-    shards
-        .iter()
-        .map(|shard| (shard.name.as_str(), shard))
-        .map(|(name, shard)| ((name, number(name)), shard))
-        .collect()
+fn name(shard: &ShardConfig) -> &str {
+    shard.name.as_str()
 }
 
 fn subject(shard: &ShardConfig) -> String {
     format!("shard {}", shard.name)
-}
-
-/// Whether the shards that both lists have come in the same order.
-fn is_extended(before: &[Numbered<'_>], after: &[Numbered<'_>]) -> bool {
-    let (old, new): (HashSet<_>, HashSet<_>) = (
-        before.iter().map(|(id, _)| id).collect(),
-        after.iter().map(|(id, _)| id).collect(),
-    );
-    before
-        .iter()
-        .map(|(id, _)| id)
-        .filter(|id| new.contains(id))
-        .eq(after.iter().map(|(id, _)| id).filter(|id| old.contains(id)))
 }

@@ -10,11 +10,13 @@ mod change;
 mod check;
 mod diff;
 mod finding;
+mod list;
 mod model;
 mod name;
 mod next;
 mod parse;
 mod plan;
+mod qos;
 mod rekor;
 mod rollback;
 mod schema;
@@ -31,10 +33,15 @@ pub use model::{
     Algorithm, ApiVersion, KeySpec, Kind, LogConfig, MergeConfig, RotateConfig, ShardConfig,
     ShardState,
 };
-pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName};
+pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName, TenantName, TierName};
 pub use next::{next_name, with_planned, with_rotation};
 pub use parse::{locate, parse, parse_change};
 pub use plan::{MAX_PLAN_BYTES, Plan, PlanDocument};
+pub use qos::{
+    ByteRate, ByteRateError, MAX_TENANTS, MAX_TIERS, MAX_TOKENS, Percent, PercentError, QosConfig,
+    Rate, RateError, TOKEN_PREFIX, TenantConfig, TierConfig, Urgency, UrgencyError, WriterToken,
+    is_token_hash, token_hash, token_text,
+};
 pub use rekor::{RekorShards, read_rekor, write_rekor};
 pub use rollback::rolled_back;
 pub use schema::{SCHEMA_ID, schema};

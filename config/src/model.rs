@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{LogName, ShardName};
+use crate::qos::QosConfig;
 use crate::span::Span;
 
 /// Configuration of one log.
@@ -31,6 +32,9 @@ pub struct LogConfig {
     /// When shards are rotated out by themselves, and how they are named.
     #[serde(default)]
     pub rotate: RotateConfig,
+    /// What writers are promised, and who comes first.
+    #[serde(default)]
+    pub qos: QosConfig,
     /// How entries become signed trees.
     #[serde(default)]
     pub merge: MergeConfig,
@@ -241,6 +245,7 @@ impl LogConfig {
             origin,
             shards: vec![ShardConfig::new(first_shard, ShardState::Active)],
             rotate: RotateConfig::default(),
+            qos: QosConfig::default(),
             merge: MergeConfig::default(),
         };
         config.fill_origin();

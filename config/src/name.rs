@@ -1,4 +1,4 @@
-//! Names of logs and shards. They become path segments, key names and object prefixes, so a name that exists as a value of
+//! Names of logs, shards, tiers and tenants. They become path segments, key names and object prefixes, so a name that exists as a value of
 //! these types is always safe to put there: it never needs escaping and never shadows a route.
 
 use std::fmt;
@@ -45,7 +45,7 @@ const RESERVED: [&str; 27] = [
     "watermarks",
 ];
 
-/// JSON Schema pattern of both names.
+/// JSON Schema pattern of all names.
 const PATTERN: &str = "^[a-z0-9][a-z0-9.-]{0,62}$";
 
 /// Why a text is not a name.
@@ -172,6 +172,30 @@ name! {
 name! {
     /// A shard's name, unique in its log.
     ShardName, "shard-name"
+}
+
+name! {
+    /// The name of a class of writes, unique in its log.
+    TierName, "tier-name"
+}
+
+name! {
+    /// The name of a party that writes, unique in its log.
+    TenantName, "tenant-name"
+}
+
+impl TierName {
+    /// A name that is written in this crate.
+    pub(crate) fn shipped(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
+}
+
+impl TenantName {
+    /// A name that is written in this crate.
+    pub(crate) fn shipped(name: &'static str) -> Self {
+        Self(name.to_owned())
+    }
 }
 
 impl LogName {

@@ -13,6 +13,9 @@ use crate::model::LogConfig;
 /// Only settings on the shard itself (its key algorithm, one day its storage) could ever want another shard, and there is one
 /// value for each today. Should that change, the roll-back must plan and open a new shard with the settings of then.
 ///
+/// Writers' tokens only ever go: one that was taken out since stays revoked, and one that was added since goes with the settings
+/// it came with. A tenant that was removed since comes back without tokens.
+///
 /// The generation is that of `running`: the base of the change. `log` and `origin` are those of `running` too; they never change.
 #[must_use]
 pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
@@ -25,6 +28,7 @@ pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
         origin: running.origin.clone(),
         shards: running.shards.clone(),
         rotate: earlier.rotate.clone(),
+        qos: running.qos.rolled_back(&earlier.qos),
         merge: earlier.merge.clone(),
     }
 }

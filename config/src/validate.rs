@@ -58,8 +58,13 @@ impl LogConfig {
                 Span::from_secs(86_400),
             ),
         ];
+        let mut interval = merge.checkpoint_interval;
         for (pointer, span, least, most) in ranges {
             if !(least..=most).contains(&span) {
+                if pointer == "/merge/checkpointInterval" {
+                    // Nothing can be compared with it.
+                    interval = least;
+                }
                 findings.push(
                     Problem::new(
                         "out-of-range",
@@ -69,6 +74,7 @@ impl LogConfig {
                 );
             }
         }
+        findings.append(&mut self.qos.validate(interval));
         self.validate_states(&mut findings);
         self.validate_unique(&mut findings);
         self.validate_filled(&mut findings);

@@ -5,7 +5,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::model::{LogConfig, ShardConfig};
+use crate::qos::{QosConfig, TenantConfig, TierConfig};
 use crate::schema::{SCHEMA_ID, schema_ref};
+use crate::span::Span;
 use crate::tree;
 
 /// Column of the comments in generated YAML.
@@ -88,12 +90,9 @@ impl LogConfig {
         ];
         for (key, value, example) in rotate {
             let at = format!("/properties/rotate/properties/{key}");
-            match value {
-                Some(value) => yaml.field("  ", key, &at, &value),
-                // Off unless it is written: offered, not set.
-                None => yaml.offer("  ", key, &at, example),
-            }
+            yaml.optional("  ", key, &at, value, example);
         }
+        yaml.qos(&self.qos);
         yaml.field("", "merge", "/properties/merge", "");
         let merge = |field: &str| format!("/properties/merge/properties/{field}");
         yaml.field(
@@ -149,6 +148,129 @@ impl Yaml {
             if let Some(value) = value {
                 self.field("    ", key, &at(key), &value);
             }
+        }
+    }
+
+    fn qos(&mut self, qos: &QosConfig) {
+        const QOS: &str = "/properties/qos/properties";
+        let or_empty = |empty| if empty { "[]" } else { "" };
+        self.field("", "qos", "/properties/qos", "");
+        let tiers = format!("{QOS}/tiers");
+        self.field("  ", "tiers", &tiers, or_empty(qos.tiers.is_empty()));
+        for tier in &qos.tiers {
+            self.tier(tier, &format!("{tiers}/items/properties"));
+        }
+        let tenants = format!("{QOS}/tenants");
+        self.field("  ", "tenants", &tenants, or_empty(qos.tenants.is_empty()));
+        for tenant in &qos.tenants {
+            self.tenant(tenant, &format!("{tenants}/items/properties"));
+        }
+    }
+
+    fn tier(&mut self, tier: &TierConfig, schema: &str) {
+        self.field(
+            "    - ",
+            "name",
+            &format!("{schema}/name"),
+            &text(tier.name.as_str()),
+        );
+        let span = |span: Option<Span>| span.map(|span| span.to_string());
+        let optional = [
+            ("maxMergeDelay", span(tier.max_merge_delay), "2s"),
+            ("latencyTarget", span(tier.latency_target), "10ms"),
+        ];
+        for (key, value, example) in optional {
+            self.optional("      ", key, &format!("{schema}/{key}"), value, example);
+        }
+        let set = [
+            ("weight", tier.weight.to_string()),
+            ("floor", tier.floor.to_string()),
+            ("burst", tier.burst.to_string()),
+            ("priority", text(&tier.priority.to_string())),
+        ];
+        for (key, value) in set {
+            self.field("      ", key, &format!("{schema}/{key}"), &value);
+        }
+    }
+
+    fn tenant(&mut self, tenant: &TenantConfig, schema: &str) {
+        self.field(
+            "    - ",
+            "name",
+            &format!("{schema}/name"),
+            &text(tenant.name.as_str()),
+        );
+        let tiers: Vec<_> = tenant
+            .tiers
+            .iter()
+            .map(|tier| text(tier.as_str()))
+            .collect();
+        let tiers = format!("[{}]", tiers.join(", "));
+        self.field("      ", "tiers", &format!("{schema}/tiers"), &tiers);
+        let optional = [
+            ("rate", tenant.rate.map(|rate| rate.to_string()), "5000/s"),
+            (
+                "bytes",
+                tenant.bytes.map(|rate| rate.to_string()),
+                "10MiB/s",
+            ),
+        ];
+        for (key, value, example) in optional {
+            self.optional("      ", key, &format!("{schema}/{key}"), value, example);
+        }
+        let set = [
+            ("weight", tenant.weight.to_string()),
+            ("anonymous", tenant.anonymous.to_string()),
+            (
+                "tokens",
+                if tenant.tokens.is_empty() {
+                    "[]".to_owned()
+                } else {
+                    String::new()
+                },
+            ),
+        ];
+        for (key, value) in set {
+            self.field("      ", key, &format!("{schema}/{key}"), &value);
+        }
+        let schema = format!("{schema}/tokens/items/properties");
+        for token in &tenant.tokens {
+            self.field(
+                "        - ",
+                "name",
+                &format!("{schema}/name"),
+                &text(&token.name),
+            );
+            self.field(
+                "          ",
+                "sha256",
+                &format!("{schema}/sha256"),
+                &text(&token.sha256),
+            );
+            if let Some(expires) = &token.expires {
+                self.field(
+                    "          ",
+                    "expires",
+                    &format!("{schema}/expires"),
+                    &text(expires),
+                );
+            }
+        }
+    }
+
+    /// A field that may be absent: then it is offered once, where it would first be.
+    fn optional(
+        &mut self,
+        lead: &str,
+        key: &str,
+        schema: &str,
+        value: Option<String>,
+        example: &str,
+    ) {
+        match value {
+            Some(value) => self.field(lead, key, schema, &value),
+            None if self.explained.iter().any(|done| done == schema) => {}
+            None => self.offer(lead, key, schema, example),
         }
     }
 

@@ -129,7 +129,7 @@ fn findings_of_a_bad_text_that_is_a_bad_change() {
             &[
                 ("2026b\n    state: frozen", "2026b\n    state: active"),
                 ("200ms", "2 s"),
-                ("1m", "2d"),
+                ("idleRepublish: 1m", "idleRepublish: 2d"),
             ],
         ),
         (

@@ -25,7 +25,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "unknown keys",
-        "log: a\ncheckpointInterval: 1s\nqos: {}\nshards: [{name: b, state: active, log: c, nmae: d}]\nmerge: {api-version: 1}\n",
+        "log: a\ncheckpointInterval: 1s\nqoss: {}\nshards: [{name: b, state: active, log: c, nmae: d}]\nmerge: {api-version: 1}\n",
     ),
     (
         "duplicate keys",

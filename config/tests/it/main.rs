@@ -9,9 +9,10 @@ mod changes;
 mod documents;
 mod plans;
 mod properties;
+mod qos;
 mod rekor;
 
-use config::{Finding, LogConfig, ShardConfig, ShardState};
+use config::{Finding, LogConfig, ShardConfig, ShardState, WriterToken, token_hash};
 
 /// Findings as text: position, code and pointer, then what a person reads.
 fn render(findings: &[Finding]) -> String {
@@ -53,6 +54,11 @@ fn running() -> LogConfig {
         shard("2026e", ShardState::Planned),
     ];
     config.generation = Some(7);
+    config.qos.tenants[1].tokens = vec![WriterToken {
+        name: "ci".to_owned(),
+        sha256: token_hash("logw_example"),
+        expires: Some("2027-01-31T00:00:00Z".to_owned()),
+    }];
     for (index, shard) in config.shards.iter_mut().enumerate() {
         shard.tree_id = Some(format!("{}", 4_000_000_000_000_000_001 + index as u64));
         shard.vkey = Some(format!(

@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::qos::any_qos;
 use crate::render;
 
 const NOW: i64 = 1_790_000_000;
@@ -46,6 +47,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         settings,
         option::of(any::<u64>()),
         any::<[bool; 4]>(),
+        any_qos(),
     )
         .prop_map(
             |(
@@ -56,6 +58,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 (checkpoint, idle, template, max_entries, max_age),
                 generation,
                 known,
+                qos,
             )| {
                 let first = names
                     .first()
@@ -85,6 +88,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                     config.shards.push(shard);
                 }
                 config.generation = generation;
+                config.qos = qos;
                 config.rotate.name = template;
                 config.rotate.max_entries = max_entries;
                 config.rotate.max_age = max_age.map(Span::from_millis);
@@ -100,7 +104,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     let count = config.shards.len().max(1);
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
-    match what % 8 {
+    match what % 9 {
         0 => config.shards.swap(at % count, to as usize % count),
         1 => drop(config.shards.remove(at % count)),
         2 => config.shards[at % count].state = state,
@@ -111,6 +115,7 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         4 => config.merge.idle_republish = Span::from_secs(u64::from(to)),
         5 => config.generation = Some(u64::from(to)),
         6 => config.shards[at % count].length = Some(u64::from(to)),
+        7 => crate::qos::edit(&mut config.qos, at, to),
         _ => config.origin.push('x'),
     }
     if config.shards.is_empty() {
@@ -318,7 +323,14 @@ proptest! {
         prop_assert_eq!(&next.shards, &running.shards);
         prop_assert_eq!((&next.rotate, &next.merge), (&earlier.rotate, &earlier.merge));
         prop_assert_eq!(rolled_back(&running, &running), running.clone());
-        // Back and forth is where it began.
-        prop_assert_eq!(rolled_back(&next, &running), running);
+        // Back and forth is where it began, but for writers' tokens: none becomes valid that was not.
+        let tokens = |config: &LogConfig| config.qos.tenants.iter().flat_map(|tenant| tenant.tokens.iter().map(|token| (tenant.name.clone(), token.sha256.clone()))).collect::<std::collections::BTreeSet<_>>();
+        prop_assert!(tokens(&next).is_subset(&tokens(&running)) && tokens(&next).is_subset(&tokens(&earlier)));
+        let without = |mut config: LogConfig| {
+            config.qos.tenants.iter_mut().for_each(|tenant| tenant.tokens.clear());
+            config
+        };
+        prop_assert_eq!(&without(next.clone()).qos, &without(earlier).qos);
+        prop_assert_eq!(without(rolled_back(&next, &running)), without(running));
     }
 }
