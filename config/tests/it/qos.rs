@@ -245,25 +245,27 @@ pub(crate) fn any_qos() -> impl Strategy<Value = QosConfig> {
                     .collect();
                 let mut bounds = owners.map(|owner| usize::from(owner) % 8);
                 bounds.sort_unstable();
-                let tier = |(index, (name, (promise, weight, floor, burst))): (
-                    usize,
-                    (&TierName, (Option<(Span, Option<Span>)>, u32, u16, u64)),
-                )| TierConfig {
-                    max_merge_delay: promise.map(|(delay, _)| delay),
-                    latency_target: promise.and_then(|(_, target)| target),
-                    weight,
-                    floor: format!("{}.{}%", floor / 2, floor % 10)
-                        .parse::<Percent>()
-                        .unwrap(),
-                    burst,
-                    priority: match (bounds[index], bounds[index + 1]) {
-                        (from, to) if from < to => format!("{from}-{}", to - 1).parse().unwrap(),
-                        _ => Urgency::default(),
-                    },
-                    ..TierConfig::new(name.clone())
-                };
-                let tier_configs: Vec<_> =
-                    tiers.iter().zip(of_tiers).enumerate().map(tier).collect();
+                let mut tier_configs = Vec::new();
+                for (index, (name, (promise, weight, floor, burst))) in
+                    tiers.iter().zip(of_tiers).enumerate()
+                {
+                    tier_configs.push(TierConfig {
+                        max_merge_delay: promise.map(|(delay, _)| delay),
+                        latency_target: promise.and_then(|(_, target)| target),
+                        weight,
+                        floor: format!("{}.{}%", floor / 2, floor % 10)
+                            .parse::<Percent>()
+                            .unwrap(),
+                        burst,
+                        priority: match (bounds[index], bounds[index + 1]) {
+                            (from, to) if from < to => {
+                                format!("{from}-{}", to - 1).parse().unwrap()
+                            }
+                            _ => Urgency::default(),
+                        },
+                        ..TierConfig::new(name.clone())
+                    });
+                }
                 let mut known = BTreeSet::new();
                 let mut tenant_configs = Vec::new();
                 for (index, (name, (mask, rate, bytes, weight, tokens))) in
