@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::{LogConfig, LogName, ShardName, Span};
+use config::{LogConfig, LogName, QosConfig, ShardName, Span};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -24,6 +24,7 @@ use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
 use crate::order::slot::{FORMAT, Tokens};
+use crate::qos::{Names, Policy};
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
@@ -300,7 +301,7 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
-            policy: ArcSwap::default(),
+            policy: ArcSwap::from_pointee(Policy::new(&QosConfig::default(), Duration::ZERO, &mut Names::default())),
             moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),

@@ -1,10 +1,20 @@
 //! Quality of service: writers give advice, the server decides, and turns what it accepts into deadlines.
 //!
-//! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant.
+//! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant;
+//! - [`admission`] who may enter: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
+//! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when.
+//!
+//! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
 //!
 //! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
 
+pub mod admission;
+pub mod demand;
+pub mod job;
+pub mod pace;
 pub mod policy;
+pub mod rate;
+pub mod scheduler;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +24,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use policy::{Denied, Grant, Policy, TenantRule, TierRule};
+pub use job::{ENTRY_COST, Job, Limits, Schedule};
+pub use scheduler::{Backlog, Scheduler};
+pub use admission::{Admission, Ask};
+pub use pace::Pace;
+pub use policy::{Names, Denied, Grant, Policy, TenantRule, TierRule};
 
 /// What a writer asks for. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

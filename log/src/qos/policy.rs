@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use config::{QosConfig, Span, TenantConfig, TierConfig, TierName};
 use sha2::{Digest as _, Sha256};
+use tlog::Hash;
 
 use super::{Advice, Granted, TenantId, TierId};
 
@@ -30,6 +32,18 @@ pub struct TierRule {
     pub urgency: Option<(u8, u8)>,
     /// No longer in the configuration: it only serves what waits in it.
     pub retired: bool,
+}
+
+impl TierRule {
+    /// Goes before every promise: urgency 0 asks for it.
+    pub fn is_critical(&self) -> bool {
+        self.urgency.is_some_and(|(low, _)| low == 0)
+    }
+
+    /// Waits when tiers with a latency target need it.
+    pub fn is_elastic(&self) -> bool {
+        self.latency_target.is_none() && !self.is_critical()
+    }
 }
 
 /// A tenant, as the engine uses it.
@@ -74,6 +88,12 @@ pub enum Denied {
     },
 }
 
+/// The end of a token's time; a text that is no time is over: no token is valid for want of understanding.
+fn expires_ms(text: &str) -> u64 {
+    let time = text.parse::<jiff::Timestamp>();
+    time.map_or(0, |t| u64::try_from(t.as_millisecond()).unwrap_or(0))
+}
+
 /// What advice comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -90,46 +110,108 @@ pub struct Policy {
     tenants: Vec<TenantRule>,
     tokens: Vec<TokenRule>,
     anonymous: Option<TenantId>,
+    own: TenantId,
     /// The shortest promise that can be kept: publication takes its time.
     shortest: Duration,
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        let tier = |name: &str, delay: Option<u64>, weight, floor, urgency| TierRule {
-            name: name.into(),
-            max_merge_delay: delay.map(Duration::from_secs),
-            latency_target: (name == "interactive").then(|| Duration::from_millis(10)),
-            weight,
-            floor,
-            burst: 10_000,
-            urgency: Some(urgency),
+/// The most numbers of each kind that one process gives out; then those that were taken out are used again.
+const MOST_TIERS: usize = 256;
+const MOST_TENANTS: usize = 4096;
+
+/// The rows of all tiers and tenants that this process has seen, by number.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    tiers: Vec<TierRule>,
+    tenants: Vec<TenantRule>,
+}
+
+/// The number of a name: the one that it has, a new one, or, when these are exhausted, that of one that was taken out.
+fn number<R>(rows: &[R], most: usize, named: impl Fn(&R) -> bool, retired: impl Fn(&R) -> bool) -> usize {
+    let again = || (rows.len() >= most).then(|| rows.iter().position(retired)).flatten();
+    rows.iter()
+        .position(named)
+        .or_else(again)
+        .unwrap_or(rows.len())
+}
+
+fn set<R>(rows: &mut Vec<R>, at: usize, row: R) -> u16 {
+    match rows.get_mut(at) {
+        Some(old) => *old = row,
+        None => rows.push(row),
+    }
+    // Validation allows far fewer in a document than there are numbers.
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
+impl Names {
+    fn tier(&mut self, tier: &TierConfig) -> TierId {
+        let named = |r: &TierRule| *r.name == *tier.name.as_str();
+        let at = number(&self.tiers, MOST_TIERS, named, |r| r.retired);
+        let row = TierRule {
+            name: tier.name.as_str().into(),
+            max_merge_delay: tier.max_merge_delay.map(Span::duration),
+            latency_target: tier.latency_target.map(Span::duration),
+            weight: tier.weight,
+            floor: tier.floor.fraction(),
+            burst: tier.burst,
+            urgency: tier.priority.bounds(),
             retired: false,
         };
-        Self {
-            tiers: vec![
-                tier("critical", Some(1), 16, 0.05, (0, 0)),
-                tier("interactive", Some(2), 8, 0.10, (1, 2)),
-                tier("standard", Some(60), 4, 0.05, (3, 4)),
-                tier("bulk", Some(86_400), 1, 0.03, (5, 6)),
-                tier("scavenger", None, 1, 0.01, (7, 7)),
-            ],
-            tenants: vec![TenantRule {
-                name: "default".into(),
-                tiers: (1..5).map(TierId).collect(),
-                rate: None,
-                bytes: None,
-                weight: 1,
-                retired: false,
-            }],
-            tokens: Vec::new(),
-            anonymous: Some(TenantId(0)),
-            shortest: Duration::ZERO,
-        }
+        TierId(set(&mut self.tiers, at, row))
+    }
+
+    fn tenant(&mut self, tenant: &TenantConfig, tiers: Vec<TierId>) -> TenantId {
+        let named = |r: &TenantRule| *r.name == *tenant.name.as_str();
+        let at = number(&self.tenants, MOST_TENANTS, named, |r| r.retired);
+        let row = TenantRule {
+            name: tenant.name.as_str().into(),
+            tiers,
+            rate: tenant.rate.map(config::Rate::per_second),
+            bytes: tenant.bytes.map(config::ByteRate::per_second),
+            weight: tenant.weight,
+            retired: false,
+        };
+        TenantId(set(&mut self.tenants, at, row))
     }
 }
 
 impl Policy {
+    /// The rules of a document. `names` are those of the log, from generation to generation; `interval` is the time between two
+    /// checkpoints, which bounds what can be promised.
+    pub fn new(qos: &QosConfig, interval: Duration, names: &mut Names) -> Self {
+        names.tiers.iter_mut().for_each(|t| t.retired = true);
+        names.tenants.iter_mut().for_each(|t| t.retired = true);
+        let tiers: Vec<(&TierName, TierId)> =
+            qos.tiers.iter().map(|t| (&t.name, names.tier(t))).collect();
+        let (mut tokens, mut anonymous, mut own) = (Vec::new(), None, None);
+        for config in &qos.tenants {
+            let named = |name| tiers.iter().find(|(n, _)| *n == name).map(|(_, id)| *id);
+            let tenant = names.tenant(config, config.tiers.iter().filter_map(named).collect());
+            own.get_or_insert(tenant);
+            if config.anonymous {
+                anonymous = Some(tenant);
+            }
+            tokens.extend(config.tokens.iter().filter_map(|token| {
+                Some(TokenRule {
+                    hash: token.sha256.parse::<Hash>().ok()?.0,
+                    tenant,
+                    name: token.name.as_str().into(),
+                    expires_ms: token.expires.as_deref().map(expires_ms),
+                })
+            }));
+        }
+        Self {
+            tiers: names.tiers.clone(),
+            tenants: names.tenants.clone(),
+            tokens,
+            anonymous,
+            own: anonymous.or(own).unwrap_or(TenantId(0)),
+            // An entry that just missed a checkpoint is in the next one, which takes its time.
+            shortest: 2 * interval,
+        }
+    }
+
     /// Whom a writer token stands for; `None` is a writer without one. All tokens are compared, each in constant time.
     pub fn tenant(&self, token: Option<&str>, now_ms: u64) -> Result<TenantId, Denied> {
         let Some(token) = token else {
@@ -153,7 +235,7 @@ impl Policy {
 
     /// The tenant of what the server itself writes: the anonymous one, else the first.
     pub fn own(&self) -> TenantId {
-        self.anonymous.unwrap_or(TenantId(0))
+        self.own
     }
 
     /// Turns advice into a tier and a promise. Clamps, never refuses:

@@ -1,0 +1,220 @@
+//! Who may enter: the tenant's own limits, then whether the promise can be kept beside those given already, then memory.
+//!
+//! A refusal is an answer at once, with a time after which to try again that follows from the backlog. What must never happen:
+//! an accepted promise that is taken back; a tenant or tier that fills all the room there is.
+
+use std::time::Duration;
+
+use super::demand::{self, Demand, Lack, Service};
+use super::job::cost;
+use super::rate::Rate;
+use super::scheduler::micros;
+use super::{Backlog, Grant, Policy, TenantId};
+
+/// The shortest wait that a refusal asks for, microseconds.
+const SOON: u64 = 50_000;
+/// The longest.
+const LATE: u64 = 3_600_000_000;
+
+/// Why work may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The tenant's own limit, not the load.
+    pub limited: bool,
+    /// `entry-rate`, `byte-rate`, `promises`, `tenant-share` or `queue`.
+    pub reason: &'static str,
+    /// When to try again.
+    pub retry_after: Duration,
+    /// A delay that could be promised now, in the same tier.
+    pub available: Option<Duration>,
+}
+
+/// Work that asks to enter.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What its advice comes to.
+    pub grant: Grant,
+    /// How many entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What waits of the same tenant in the same tier.
+    pub own: Backlog,
+    /// Bytes of the queue that are free.
+    pub free: u64,
+}
+
+/// A promise as admission counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Must be published then.
+    pub deadline: u64,
+    /// Its row in the demand.
+    pub due: u64,
+}
+
+/// Two buckets as times: at which each would be full again (generic cell rate algorithm), in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Buckets {
+    entries: u64,
+    bytes: u64,
+}
+
+/// The state of admission. Times are microseconds of a monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    buckets: Vec<Buckets>,
+    demand: Demand,
+    rate: Rate,
+}
+
+/// When a bucket would be full again after `n` more, or how long to wait for them.
+fn fill(full: u64, now: u64, n: u64, rate: u64, burst: u64) -> Result<u64, u64> {
+    let each = |n: u64| {
+        let nanos = u128::from(n) * 1_000_000_000 / u128::from(rate.max(1));
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    };
+    let now = now.saturating_mul(1_000);
+    let after = full.max(now).saturating_add(each(n));
+    // More than the burst at once passes when the bucket is full.
+    match after.saturating_sub(now.saturating_add(each(burst.max(n)))) {
+        0 => Ok(after),
+        wait => Err(wait / 1_000),
+    }
+}
+
+fn wait(micros: u64) -> Duration {
+    Duration::from_micros(micros.clamp(SOON, LATE))
+}
+
+impl Admission {
+    /// Nothing accepted, nothing measured.
+    pub fn new(now: u64, latency: u64) -> Self {
+        Self {
+            buckets: Vec::new(),
+            demand: Demand::default(),
+            rate: Rate::new(now, latency),
+        }
+    }
+
+    /// Lets work in, or says why not. What is let in must be [released](Self::release) when the scheduler gives it out.
+    pub fn admit(&mut self, now: u64, policy: &Policy, ask: &Ask) -> Result<Option<Promise>, Refused> {
+        let filled = self.limits(now, policy, ask)?;
+        let service = self.rate.service();
+        let promise = match ask.grant.merge_by {
+            None => None,
+            Some(delay) => Some(self.promise(now, micros(delay), policy, ask, &service)?),
+        };
+        if ask.own.bytes + ask.bytes > ask.free {
+            let missing = (ask.own.bytes + ask.bytes - ask.free) as f64 / 2.0;
+            return Err(Refused {
+                limited: false,
+                reason: "queue",
+                retry_after: wait(service.time(missing)),
+                available: None,
+            });
+        }
+        if let Some(filled) = filled {
+            if self.buckets.len() <= ask.tenant.index() {
+                self.buckets
+                    .resize(ask.tenant.index() + 1, Buckets::default());
+            }
+            self.buckets[ask.tenant.index()] = filled;
+        }
+        if let Some(promise) = promise {
+            self.demand.add(promise.due, cost(ask.entries, ask.bytes));
+        }
+        Ok(promise)
+    }
+
+    /// The tenant's buckets after this, if it has any.
+    fn limits(&self, now: u64, policy: &Policy, ask: &Ask) -> Result<Option<Buckets>, Refused> {
+        let Some(tenant) = policy.tenants().get(ask.tenant.index()) else {
+            return Ok(None);
+        };
+        if tenant.rate.is_none() && tenant.bytes.is_none() {
+            return Ok(None);
+        }
+        let mut buckets = self
+            .buckets
+            .get(ask.tenant.index())
+            .copied()
+            .unwrap_or_default();
+        let refused = |reason, micros| Refused {
+            limited: true,
+            reason,
+            retry_after: wait(micros),
+            available: None,
+        };
+        if let Some(rate) = tenant.rate {
+            let burst = policy.tier(ask.grant.tier).burst;
+            buckets.entries = fill(buckets.entries, now, ask.entries, rate, burst)
+                .map_err(|wait| refused("entry-rate", wait))?;
+        }
+        if let Some(rate) = tenant.bytes {
+            // A second's worth at once.
+            buckets.bytes = fill(buckets.bytes, now, ask.bytes, rate, rate)
+                .map_err(|wait| refused("byte-rate", wait))?;
+        }
+        Ok(Some(buckets))
+    }
+
+    fn promise(
+        &self,
+        now: u64,
+        delay: u64,
+        policy: &Policy,
+        ask: &Ask,
+        service: &Service,
+    ) -> Result<Promise, Refused> {
+        let deadline = now.saturating_add(delay);
+        let due = demand::due(now, deadline);
+        let (size, own) = (cost(ask.entries, ask.bytes), cost(ask.own.entries, ask.own.bytes));
+        let Err(Lack { share, missing }) = self.demand.test(now, due, size, own, service) else {
+            return Ok(Promise { deadline, due });
+        };
+        let most = policy.tier(ask.grant.tier).max_merge_delay.map_or(0, micros);
+        let offer = self.demand.offer(now, delay, most, size, own, service);
+        Err(Refused {
+            limited: false,
+            reason: if share { "tenant-share" } else { "promises" },
+            retry_after: wait(service.time(missing)),
+            available: offer.map(Duration::from_micros),
+        })
+    }
+
+    /// A promise is on its way: the scheduler gave it out, or its writer gave up.
+    pub fn release(&mut self, due: u64, cost: u64) {
+        self.demand.remove(due, cost);
+    }
+
+    /// Counts a promise in that was given elsewhere: by another replica, or before a restart.
+    pub fn adopt(&mut self, now: u64, deadline: u64, cost: u64) -> Promise {
+        let promise = Promise {
+            deadline,
+            due: demand::due(now, deadline),
+        };
+        self.demand.add(promise.due, cost);
+        promise
+    }
+
+    /// Promises due until then press.
+    pub fn pressing(&self, now: u64) -> u64 {
+        self.demand.pressing(now, &self.rate.service())
+    }
+
+    /// What is measured.
+    pub fn rate(&mut self) -> &mut Rate {
+        &mut self.rate
+    }
+
+    /// As measured.
+    pub fn service(&self) -> Service {
+        self.rate.service()
+    }
+}
+
+#[cfg(test)]
+mod tests;

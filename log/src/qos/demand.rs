@@ -1,0 +1,235 @@
+//! Promised work that waits, by when it is due: what admission tests against the measured rate.
+//!
+//! Deadlines are rounded down, by at most an eighth of the delay, so that there are few rows however much waits.
+
+/// What the log gets done, as measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Service {
+    /// Cost per second.
+    pub rate: f64,
+    /// From the release of work to its publication, microseconds.
+    pub latency: u64,
+}
+
+impl Service {
+    /// Cost that can be released until `due` and still be published then.
+    fn until(&self, now: u64, due: u64) -> f64 {
+        let time = due.saturating_sub(now).saturating_sub(self.latency);
+        self.rate * time as f64 / 1e6
+    }
+
+    /// Microseconds that so much takes.
+    pub fn time(&self, cost: f64) -> u64 {
+        (cost.max(0.0) / self.rate.max(1.0) * 1e6) as u64
+    }
+}
+
+/// Promised work by its due time.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// Ascending by due time; no row is empty.
+    rows: Vec<(u64, u64)>,
+    total: u64,
+}
+
+/// Why work cannot be promised: what there is room for, and what it would need.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lack {
+    /// The tenant's part of the room is used up, though not all of it.
+    pub share: bool,
+    /// Cost that must be served before there is room.
+    pub missing: f64,
+}
+
+/// The row of a deadline.
+pub fn due(now: u64, deadline: u64) -> u64 {
+    let delay = deadline.saturating_sub(now);
+    let step = delay.checked_ilog2().unwrap_or(0).saturating_sub(3);
+    deadline >> step << step
+}
+
+impl Demand {
+    /// Counts work in, under its row.
+    pub fn add(&mut self, due: u64, cost: u64) {
+        self.total += cost;
+        match self.rows.binary_search_by_key(&due, |r| r.0) {
+            Ok(at) => self.rows[at].1 += cost,
+            Err(at) => self.rows.insert(at, (due, cost)),
+        }
+    }
+
+    /// Counts work out that was counted in under this row.
+    pub fn remove(&mut self, due: u64, cost: u64) {
+        if let Ok(at) = self.rows.binary_search_by_key(&due, |r| r.0) {
+            self.total -= cost.min(self.rows[at].1);
+            self.rows[at].1 = self.rows[at].1.saturating_sub(cost);
+            if self.rows[at].1 == 0 {
+                self.rows.remove(at);
+            }
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether `cost` more can be due at `due` beside everything that was promised; `own` is what the asking tenant has waiting in
+    /// this tier. It gets at most as much as stays free, so that there is always room for one who asks for little.
+    pub fn test(
+        &self,
+        now: u64,
+        due: u64,
+        cost: u64,
+        own: u64,
+        service: &Service,
+    ) -> Result<(), Lack> {
+        let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
+        let until = service.until(now, due);
+        if total + own + cost <= until {
+            return Ok(()); // Even if all of it were due first.
+        }
+        let (mut sum, mut before, mut room) = (0.0, 0.0, f64::INFINITY);
+        for (at, cost) in &self.rows {
+            sum += *cost as f64;
+            if *at <= due {
+                before = sum;
+            } else {
+                room = f64::min(room, service.until(now, *at) - sum);
+            }
+        }
+        room = room.min(until - before);
+        let missing = own + cost - room;
+        if missing <= 0.0 {
+            return Ok(());
+        }
+        Err(Lack {
+            share: cost <= room,
+            missing,
+        })
+    }
+
+    /// A short delay between `least` and `most` microseconds that [`Demand::test`] would pass, if any.
+    pub fn offer(
+        &self,
+        now: u64,
+        least: u64,
+        most: u64,
+        cost: u64,
+        own: u64,
+        service: &Service,
+    ) -> Option<u64> {
+        // Rows round down: what is offered must pass after that.
+        let fits = |delay: u64| {
+            let due = due(now, now + delay);
+            self.test(now, due, cost, own, service).is_ok()
+        };
+        if !fits(most) {
+            return None;
+        }
+        // Later is easier but for the rounding; so the answer is one that fits, near the shortest.
+        let (mut low, mut high) = (least.min(most), most);
+        while high - low > (high / 64).max(1_000) {
+            let middle = low + (high - low) / 2;
+            if fits(middle) {
+                high = middle;
+            } else {
+                low = middle;
+            }
+        }
+        Some(high)
+    }
+
+    /// Promises due until this time press: the work up to there needs all of the time that is left, but for a reserve.
+    pub fn pressing(&self, now: u64, service: &Service) -> u64 {
+        let mut until = now + service.latency + service.latency / 4;
+        let mut sum = 0.0;
+        for (due, cost) in &self.rows {
+            sum += *cost as f64;
+            let left = due.saturating_sub(now).saturating_sub(service.latency);
+            if service.time(sum * 1.25) >= left {
+                until = until.max(*due);
+            }
+        }
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_can_be_kept(
+            asks in proptest::collection::vec((0..200_000u64, SECOND / 2..100 * SECOND, 1..2_000_000u64, 0..3usize), 1..200),
+        ) {
+            // The oracle: every accepted deadline, exactly, against what is served by then.
+            let service = Service { rate: 1e6, latency: SECOND / 10 };
+            let (mut demand, mut accepted, mut own) = (Demand::default(), Vec::new(), [0u64; 3]);
+            let mut now = 0;
+            for (pause, delay, cost, who) in asks {
+                now += pause;
+                let row = due(now, now + delay);
+                prop_assert!(row <= now + delay && now + delay - row <= delay / 8);
+                let answer = demand.test(now, row, cost, own[who], &service);
+                if answer.is_ok() {
+                    demand.add(row, cost);
+                    own[who] += cost;
+                    accepted.push((now + delay, cost));
+                    // Nothing was served since the start; so at every deadline all that is due must fit into the time from now.
+                    for (deadline, _) in &accepted {
+                        let sum: u64 = accepted.iter().filter(|(d, _)| d <= deadline).map(|(_, c)| c).sum();
+                        let left = deadline.saturating_sub(now) as f64 / 1e6;
+                        let still = accepted.iter().any(|(d, _)| d <= deadline && *d < now);
+                        prop_assert!(still || sum as f64 <= left * service.rate * 1.001 || pause > 0, "{sum} in {left}");
+                    }
+                }
+                if let Some(offer) = demand.offer(now, 0, 200 * SECOND, cost, own[who], &service) {
+                    prop_assert!(demand.test(now, due(now, now + offer), cost, own[who], &service).is_ok());
+                }
+                prop_assert!(demand.rows.len() <= 200);
+            }
+        }
+    }
+
+    #[test]
+    fn one_who_asks_for_little_has_room_whatever_another_took() {
+        let service = Service { rate: 1e6, latency: 0 };
+        let (mut demand, mut own) = (Demand::default(), 0);
+        let row = due(0, 2 * SECOND);
+        let lack = loop {
+            match demand.test(0, row, 1_000, own, &service) {
+                Ok(()) => {
+                    demand.add(row, 1_000);
+                    own += 1_000;
+                }
+                Err(lack) => break lack,
+            }
+        };
+        assert!(lack.share && lack.missing <= 1_000.0);
+        assert!(own > 900_000, "half of the room: {own}");
+        assert_eq!(demand.test(0, row, 500_000, 0, &service), Ok(()));
+        let all = demand.test(0, row, 1_500_000, 0, &service).unwrap_err();
+        assert!(!all.share);
+        // Served: the room is there again.
+        demand.remove(row, own);
+        assert_eq!((demand.total(), demand.rows.len()), (0, 0));
+    }
+
+    #[test]
+    fn it_presses_when_the_time_left_is_needed() {
+        let service = Service { rate: 1e6, latency: SECOND / 10 };
+        let mut demand = Demand::default();
+        let hour = 3_600 * SECOND;
+        demand.add(hour, 1_000_000_000);
+        assert!(demand.pressing(0, &service) < SECOND);
+        // A thousand seconds of work: with a reserve it is begun when 1,250 are left.
+        assert!(demand.pressing(hour - 1_300 * SECOND, &service) < hour);
+        assert!(demand.pressing(hour - 1_200 * SECOND, &service) >= hour);
+    }
+}

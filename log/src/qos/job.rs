@@ -1,0 +1,76 @@
+//! What the scheduler is given: a payload and what is known of it. All times are microseconds on one monotonic clock.
+
+use super::{TenantId, TierId};
+
+/// Cost of an entry beside its bytes: hashing, the index in the answer, the tiles above it.
+pub const ENTRY_COST: u64 = 128;
+
+/// Work to be scheduled.
+#[derive(Clone, Debug)]
+pub struct Job<P> {
+    /// Its tier.
+    pub tier: TierId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// How many entries it is, at least 1.
+    pub entries: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
+    /// When it came.
+    pub arrived: u64,
+    /// When it must be published; `None`: no promise.
+    pub deadline: Option<u64>,
+    /// What is scheduled.
+    pub payload: P,
+}
+
+impl<P> Job<P> {
+    /// What it takes of the log, in the unit of all shares and rates.
+    pub fn cost(&self) -> u64 {
+        cost(self.entries, self.bytes)
+    }
+}
+
+/// What so many entries of so many bytes altogether take of the log.
+pub fn cost(entries: u64, bytes: u64) -> u64 {
+    bytes + entries * ENTRY_COST
+}
+
+/// How far one release may go. `next` takes from it what it gives out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Cost that may be released altogether.
+    pub total: u64,
+    /// Cost of elastic work in it: of tiers without a latency target, when no promise presses.
+    pub elastic: u64,
+    /// Promises due until then go before everything but critical work.
+    pub urgent_until: u64,
+}
+
+impl Limits {
+    /// No limits but for what is urgent until a time.
+    pub fn none(urgent_until: u64) -> Self {
+        Self {
+            total: u64::MAX,
+            elastic: u64::MAX,
+            urgent_until,
+        }
+    }
+}
+
+/// What decides which work goes next. The engine's is [`super::Scheduler`]; the simulation takes any.
+pub trait Schedule<P> {
+    /// Takes work.
+    fn push(&mut self, now: u64, job: Job<P>);
+
+    /// Gives the next work out, if the limits allow any. One job may pass a limit that is not zero.
+    fn next(&mut self, now: u64, limits: &mut Limits) -> Option<Job<P>>;
+
+    /// Jobs that wait.
+    fn len(&self) -> usize;
+
+    /// Whether none waits.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,128 @@
+//! How much goes into one commit, and when the order has to wait for the publication.
+//!
+//! Everyone in a commit waits for all of it, and whoever comes meanwhile waits for it too. So elastic work gets a budget per
+//! commit, which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes,
+//! it grows to everything.
+
+use super::demand::Service;
+
+/// The smallest budget of elastic work in a commit, as cost: a chunk or two.
+const LEAST: u64 = 32 << 10;
+/// The largest commit, as cost.
+pub const MOST: u64 = 8 << 20;
+/// What a commit adds to the budget when there was time left.
+const STEP: u64 = 16 << 10;
+/// Without fast work for so long, microseconds, nobody is there to be delayed.
+const ABSENT: u64 = 1_000_000;
+/// Cost that may always be under way between order and checkpoint.
+const WINDOW: u64 = 8 << 20;
+
+/// The pace of one log on this replica. Times are microseconds of a monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    budget: u64,
+    /// When fast work was last seen, and the shortest latency target there was.
+    fast: Option<(u64, u64)>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            budget: MOST / 8,
+            fast: None,
+        }
+    }
+}
+
+impl Pace {
+    /// Cost of elastic work that may go into the next commit.
+    pub fn elastic(&self) -> u64 {
+        self.budget
+    }
+
+    /// A commit took `took`; in it was fast work of this target that had waited `waited` when it was answered.
+    pub fn committed(&mut self, now: u64, took: u64, elastic: u64, fast: Option<(u64, u64)>) {
+        if let Some((target, _)) = fast {
+            self.fast = Some((now, target));
+        }
+        let Some((_, target)) = self
+            .fast
+            .filter(|(seen, _)| now.saturating_sub(*seen) < ABSENT)
+        else {
+            self.budget = self.budget.saturating_mul(2).min(MOST);
+            return;
+        };
+        // Who comes just after a commit began waits for it and for its own.
+        let slow = took > target * 2 / 5 || fast.is_some_and(|(_, waited)| waited > target * 4 / 5);
+        if !slow {
+            // Only what was used tells that more would do.
+            if elastic * 2 >= self.budget {
+                self.budget = (self.budget + STEP).min(MOST);
+            }
+        } else if elastic > 0 {
+            self.budget = (self.budget * 3 / 4).min(elastic).max(LEAST);
+        }
+    }
+
+    /// Cost that may still be released while `unpublished` is ordered and not published: twice what is published in the time
+    /// that it takes, so that the publication never starves and the backlog waits where it can be overtaken.
+    pub fn window(unpublished: u64, service: &Service) -> u64 {
+        let flow = service.rate * service.latency as f64 / 1e6 * 2.0;
+        WINDOW.max(flow as u64).saturating_sub(unpublished)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk: so much for a sync, so much per cost.
+    fn took(cost: u64) -> u64 {
+        1_000 + cost / 100
+    }
+
+    fn run(pace: &mut Pace, from: u64, commits: u64, target: Option<u64>) -> (u64, u64) {
+        let (mut now, mut worst) = (from, 0);
+        for _ in 0..commits {
+            let cost = pace.elastic();
+            let time = took(cost);
+            now += time;
+            // Came just after the commit before began.
+            pace.committed(now, time, cost, target.map(|t| (t, 2 * time)));
+            worst = worst.max(2 * time);
+        }
+        (now, worst)
+    }
+
+    #[test]
+    fn it_yields_to_a_target_and_takes_everything_back() {
+        let mut pace = Pace::default();
+        let (now, _) = run(&mut pace, 0, 50, None);
+        assert_eq!(pace.elastic(), MOST);
+        let (now, _) = run(&mut pace, now, 100, Some(10_000));
+        let (now, worst) = run(&mut pace, now, 1_000, Some(10_000));
+        assert!(worst <= 10_000, "{worst}");
+        // And not to nothing: most of what the target leaves room for.
+        assert!(took(pace.elastic()) > 2_500, "{}", pace.elastic());
+        let (_, _) = run(&mut pace, now + ABSENT, 50, None);
+        assert_eq!(pace.elastic(), MOST);
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_kept_leaves_the_least() {
+        let mut pace = Pace::default();
+        run(&mut pace, 0, 1_000, Some(100));
+        assert_eq!(pace.elastic(), LEAST);
+    }
+
+    #[test]
+    fn the_window_follows_the_flow() {
+        let service = |rate| Service {
+            rate,
+            latency: 500_000,
+        };
+        assert_eq!(Pace::window(0, &service(1e6)), WINDOW);
+        assert_eq!(Pace::window(0, &service(1e8)), 100_000_000);
+        assert_eq!(Pace::window(200_000_000, &service(1e8)), 0);
+    }
+}

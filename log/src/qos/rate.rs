@@ -1,0 +1,108 @@
+//! What the log gets done, measured where it counts: at the signed checkpoint. Each replica measures its own part.
+
+use super::demand::Service;
+use super::job::cost;
+
+/// Assumed until something was measured: 5,000 entries of 128 bytes a second, which any disk does.
+const FIRST: f64 = (5_000 * 256) as f64;
+/// The shortest time that is measured over, microseconds.
+const SPAN: u64 = 100_000;
+/// The longest latency that is believed.
+const LONGEST: u64 = 3_600_000_000;
+
+/// The estimator. Times are microseconds of a monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Rate {
+    service: Service,
+    /// Since when, and what was published since.
+    since: u64,
+    published: u64,
+    /// Nothing waited at some time since then, so that more could have been done.
+    idle: bool,
+}
+
+impl Rate {
+    /// Nothing measured yet; `latency` is what publication takes at least.
+    pub fn new(now: u64, latency: u64) -> Self {
+        Self {
+            service: Service {
+                rate: FIRST,
+                latency,
+            },
+            since: now,
+            published: 0,
+            idle: true,
+        }
+    }
+
+    /// As measured.
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// Nothing waits.
+    pub fn idle(&mut self) {
+        self.idle = true;
+    }
+
+    /// Own work was published, `latency` after the oldest of it was released.
+    pub fn published(&mut self, now: u64, entries: u64, bytes: u64, latency: u64) {
+        self.published += cost(entries, bytes);
+        let before = self.service.latency;
+        self.service.latency = latency.max(before - before / 8).min(LONGEST);
+        let span = now.saturating_sub(self.since);
+        if span < SPAN {
+            return;
+        }
+        let seen = self.published as f64 * 1e6 / span as f64;
+        let rate = &mut self.service.rate;
+        if self.idle {
+            // It could have been more: a lower bound.
+            *rate = rate.max(seen);
+        } else {
+            *rate += (seen - *rate) * 0.5;
+        }
+        *rate = rate.max(1.0);
+        (self.since, self.published, self.idle) = (now, 0, false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: u64 = 200_000;
+
+    #[test]
+    fn an_idle_log_is_not_a_slow_one_and_a_slow_one_is_noticed() {
+        let mut rate = Rate::new(0, STEP);
+        for i in 1..=20 {
+            rate.published(i * STEP, 100_000, 10_000_000, STEP);
+        }
+        let full = rate.service().rate;
+        assert!((full / (cost(500_000, 50_000_000) as f64) - 1.0).abs() < 0.01);
+        for i in 21..=40 {
+            rate.idle();
+            rate.published(i * STEP, 100, 10_000, STEP);
+        }
+        assert_eq!(rate.service().rate, full);
+        // Now it is busy and does half.
+        for i in 41..=46 {
+            rate.published(i * STEP, 50_000, 5_000_000, STEP);
+        }
+        assert!((rate.service().rate / full - 0.5).abs() < 0.02);
+    }
+
+    #[test]
+    fn latency_rises_at_once_and_falls_slowly() {
+        let mut rate = Rate::new(0, STEP);
+        rate.published(STEP, 1, 1, 5 * STEP);
+        assert_eq!(rate.service().latency, 5 * STEP);
+        rate.published(2 * STEP, 1, 1, STEP);
+        assert!(rate.service().latency > 4 * STEP);
+        for i in 3..40 {
+            rate.published(i * STEP, 1, 1, STEP);
+        }
+        assert!(rate.service().latency < STEP + 10);
+    }
+}
