@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use config::{LogConfig, LogName, QosConfig, ShardName, Span};
+use config::{LogConfig, LogName, ShardName, Span};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -24,7 +24,6 @@ use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
 use crate::order::slot::{FORMAT, Tokens};
-use crate::qos::{Names, Policy};
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
@@ -282,13 +281,14 @@ impl Engine {
             name.to_owned(),
             ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
         );
+        let (batcher, policy) = Batcher::new(&placeholder);
         let core = Arc::new(Core {
             name: name.to_owned(),
             store: Arc::clone(&self.store),
             objects: Arc::clone(&self.objects),
             kek: Arc::clone(&self.kek),
             order,
-            batcher: Batcher::default(),
+            batcher,
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
             shards: Shards::default(),
@@ -301,7 +301,8 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
-            policy: ArcSwap::from_pointee(Policy::new(&QosConfig::default(), Duration::ZERO, &mut Names::default())),
+            policy: ArcSwap::from_pointee(policy),
+            configured: std::sync::Mutex::default(),
             moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),

@@ -34,7 +34,7 @@ pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
-pub use metrics::{Gauge, Histogram, LogMetrics};
+pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use order::slot::Token;
 pub use read::{EntryRecord, Inclusion, ReadError};
 pub use rotation::Overdue;

@@ -20,14 +20,16 @@ use crate::order::commit::{CommitError, Order};
 use crate::order::load::Payload;
 use crate::order::slot::Tokens;
 use crate::order::state::{Gate, State};
-use crate::qos::{Advice, Chunk, Policy, TenantId, Ticket};
+use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Objects, StoreError};
 
-/// Bytes in the queue above which chunks wait outside.
-const CHUNKS_WAITING: usize = 4 << 20;
+/// The longest that a chunk waits for room before it looks again.
+const LOOK: Duration = Duration::from_millis(200);
+/// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
+const CHUNKS_WAITING: usize = 24 << 20;
 
 /// The running configuration.
 #[derive(Clone, Debug)]
@@ -62,6 +64,8 @@ pub struct Core {
     pub(crate) running: ArcSwap<Running>,
     /// The rules of that configuration.
     pub(crate) policy: ArcSwap<Policy>,
+    /// The generation that they are of.
+    pub(crate) configured: Mutex<u64>,
     /// Wakes the heart of this process: another generation runs.
     pub(crate) moved: Arc<Notify>,
     /// Why publication does not go on, and whether for want of space.
@@ -183,6 +187,7 @@ impl Core {
 
     pub(crate) fn set_trouble(&self, why: Option<String>, full: bool) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(|w| (w, full));
+        self.batcher.look_again();
     }
 
     pub(crate) fn trouble(&self) -> Option<(String, bool)> {
@@ -262,6 +267,18 @@ impl Core {
             document: Arc::new(self.document(&state.document).await?),
             etag: etag(state.generation, &state.document),
         });
+        {
+            // One at a time, so that rules of an older generation never come after newer ones.
+            let mut configured = self
+                .configured
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if *configured < running.generation {
+                *configured = running.generation;
+                let policy = self.batcher.configure(&running.document);
+                self.policy.store(Arc::new(policy));
+            }
+        }
         self.running.rcu(|old| {
             if old.generation < running.generation {
                 Arc::clone(&running)
@@ -299,6 +316,11 @@ impl Log {
     /// The rules of the generation that runs.
     pub fn policy(&self) -> Arc<Policy> {
         self.core.policy.load_full()
+    }
+
+    /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
+    pub fn qos(&self) -> QosView {
+        self.core.batcher.view(&self.core.policy.load())
     }
 
     /// Appends an entry, for the anonymous tenant and without advice. The answer means: ordered and durable on disk; it
@@ -348,13 +370,21 @@ impl Log {
         if chunk.bytes.len() > Chunk::MAX_BYTES {
             return Err(AppendError::TooLarge);
         }
-        self.core.batcher.room(CHUNKS_WAITING).await;
-        let payload = Payload::Chunk {
-            bytes: chunk.bytes,
-            entries: chunk.entries,
-            upload: chunk.upload,
-        };
-        self.enqueue(payload, tenant, advice)
+        loop {
+            let taken = self.core.batcher.taken(LOOK);
+            let payload = Payload::Chunk {
+                bytes: chunk.bytes.clone(),
+                entries: chunk.entries,
+                upload: chunk.upload,
+            };
+            match self.enqueue(payload, tenant, advice) {
+                Err(AppendError::NoRoom { .. }) => taken.await,
+                Err(AppendError::Limited { retry_after, .. }) => {
+                    tokio::time::sleep(retry_after).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn enqueue(
@@ -383,7 +413,14 @@ impl Log {
         };
         let policy = core.policy.load();
         let grant = policy.grant(tenant, advice);
-        let answer = core.batcher.submit(grant.tier, shard, payload, room)?;
+        let room = match &payload {
+            Payload::Entry(_) => room,
+            // More would only take memory: what waits outside is as far as the network.
+            Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
+        };
+        let answer = core
+            .batcher
+            .submit(&policy, tenant, grant, shard, payload, room)?;
         Ok(Ticket {
             granted: policy.granted(grant),
             answer,

@@ -1,10 +1,10 @@
 //! What the engine counts: plain atomics, read by whoever exports them.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::qos::TierId;
 use crate::store::StoreError;
 
 /// A number that can be set.
@@ -48,9 +48,13 @@ impl Histogram {
     }
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
+        self.observe_many(value, 1);
+    }
+    /// Counts `n` equal observations.
+    pub fn observe_many(&self, value: f64, n: u64) {
         let at = self.bounds.partition_point(|bound| *bound < value);
-        self.counts[at].fetch_add(1, Relaxed);
-        self.sum_micros.fetch_add((value * 1e6) as u64, Relaxed);
+        self.counts[at].fetch_add(n, Relaxed);
+        self.sum_micros.fetch_add((value * 1e6) as u64 * n, Relaxed);
     }
     /// Upper bounds; one more bucket has none.
     pub fn bounds(&self) -> &'static [f64] {
@@ -72,6 +76,84 @@ const SECONDS: &[f64] = &[
     1.0, 2.5, 5.0, 10.0,
 ];
 const ROUNDS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 64.0];
+
+const SLACK: &[f64] = &[
+    0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0,
+];
+
+/// What is counted of one tier, per entry.
+#[derive(Debug)]
+pub struct TierMetrics {
+    /// Seconds from acceptance to release from the queue (`stage="queued"`).
+    pub queued: Histogram,
+    /// Seconds from acceptance to the durable place (`stage="ordered"`).
+    pub ordered: Histogram,
+    /// Seconds from acceptance to the signed checkpoint (`stage="published"`).
+    pub published: Histogram,
+    /// Seconds that were left of a promise when it was kept; 0 for one that was missed.
+    pub slack: Histogram,
+    /// Promises that were published too late.
+    pub missed: u64,
+}
+
+impl Default for TierMetrics {
+    fn default() -> Self {
+        Self {
+            queued: Histogram::new(SECONDS),
+            ordered: Histogram::new(SECONDS),
+            published: Histogram::new(SECONDS),
+            slack: Histogram::new(SLACK),
+            missed: 0,
+        }
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+impl TierMetrics {
+    /// Counts entries that are durable; times in microseconds of one clock.
+    pub(crate) fn ordered(&mut self, now: u64, released: u64, arrived: u64, entries: u64) {
+        let since = |time: u64| seconds(time.saturating_sub(arrived));
+        self.queued.observe_many(since(released), entries);
+        self.ordered.observe_many(since(now), entries);
+    }
+
+    /// Counts entries that are published.
+    pub(crate) fn published(&mut self, now: u64, arrived: u64, deadline: Option<u64>, entries: u64) {
+        let waited = seconds(now.saturating_sub(arrived));
+        self.published.observe_many(waited, entries);
+        if let Some(deadline) = deadline {
+            let slack = seconds(deadline.saturating_sub(now));
+            self.slack.observe_many(slack, entries);
+            if deadline < now {
+                self.missed += entries;
+            }
+        }
+    }
+}
+
+/// What is counted by tier. Locked once per commit and publication, never per entry.
+#[derive(Debug, Default)]
+pub struct QosMetrics {
+    tiers: Vec<TierMetrics>,
+}
+
+impl QosMetrics {
+    /// The numbers of a tier.
+    pub(crate) fn tier(&mut self, tier: TierId) -> &mut TierMetrics {
+        if self.tiers.len() <= tier.index() {
+            self.tiers.resize_with(tier.index() + 1, TierMetrics::default);
+        }
+        &mut self.tiers[tier.index()]
+    }
+
+    /// By number of the tier, as in [`crate::qos::Policy::tiers`]; tiers that saw nothing may be missing at the end.
+    pub fn tiers(&self) -> &[TierMetrics] {
+        &self.tiers
+    }
+}
 
 /// Counters of one log on this replica.
 #[derive(Debug)]
@@ -101,6 +183,7 @@ pub struct LogMetrics {
     /// Partial tiles and bundles deleted.
     pub partials_deleted: Gauge,
     failures: Mutex<Vec<(String, u64)>>,
+    qos: Mutex<QosMetrics>,
 }
 
 impl Default for LogMetrics {
@@ -119,11 +202,16 @@ impl Default for LogMetrics {
             published: Gauge::default(),
             partials_deleted: Gauge::default(),
             failures: Mutex::default(),
+            qos: Mutex::default(),
         }
     }
 }
 
 impl LogMetrics {
+    /// What is counted by tier; hold it briefly.
+    pub fn qos(&self) -> MutexGuard<'_, QosMetrics> {
+        self.qos.lock().unwrap_or_else(PoisonError::into_inner)
+    }
     /// Counts a failed step of a commit.
     pub fn failure(&self, step: &str, error: &StoreError) {
         let kind = match error {

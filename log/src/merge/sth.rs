@@ -170,6 +170,7 @@ impl Sth {
         let published = core.shards.published(&core.order.state()).min(integrated);
         core.metrics.published.set(published);
         core.pending.release(published);
+        core.batcher.published(core, published);
         core.published
             .send_if_modified(|at| std::mem::replace(at, published) != published);
         Ok(())

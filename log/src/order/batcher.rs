@@ -1,45 +1,116 @@
-//! Adaptive group commit: whatever arrived while the last commit was under way goes into the next one. No fixed wait: a lone
+//! Adaptive group commit: whatever arrived while the last commit was under way may go into the next one. No fixed wait: a lone
 //! writer waits for one commit, and under load the batches grow by themselves.
+//!
+//! What goes into a commit, and in which order, the scheduler says ([`crate::qos`]); how much, the pace. While too much is
+//! ordered and not yet published the gate is shut: the backlog waits here, where urgent work can overtake it.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
 use super::commit::{CommitError, Placed};
-use super::load::{ControlReply, Item, Load, Loader, Part, Payload};
-use super::slot::{Decision, Tokens};
+use super::load::{ControlReply, Item, Load, Loader, Parts, Payload};
+use super::slot::Decision;
 use super::state::State;
 use crate::log::{AppendError, Appended, Core};
-use crate::qos::TierId;
+use crate::qos::admission::{Promise, Refused};
+use crate::qos::flight::{Flight, Flights};
+use crate::qos::job::cost;
+use crate::qos::tally::Tally;
+use crate::qos::{
+    Admission, Ask, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule,
+    Scheduler, TenantId,
+};
 use crate::store::StoreError;
 
-/// Bytes of entries in one commit, at most (one entry may pass it).
-const MAX_COMMIT: usize = 1 << 20;
+/// Cost of one commit of work that is not elastic, at most (one entry may pass it).
+const MAX_COMMIT: u64 = 2 << 20;
+/// Jobs in one commit, at most: fewer than there may be batches, if each were one.
+const MAX_JOBS: usize = 64 << 10;
 
-#[derive(Default)]
+/// What waits, and the promise that was given for it.
+#[derive(Debug)]
+struct Waiting {
+    item: Item,
+    promise: Option<Promise>,
+}
+
 struct Queue {
-    items: VecDeque<Item>,
+    scheduler: Scheduler<Waiting>,
+    admission: Admission,
+    pace: Pace,
+    tally: Tally,
+    flights: Flights,
+    names: Names,
     bytes: usize,
     controls: VecDeque<(Decision, ControlReply)>,
     closed: bool,
 }
 
 /// The queue in front of the order.
-#[derive(Default)]
 pub struct Batcher {
     queue: Mutex<Queue>,
+    /// Start of its clock, which no jump of the system's clock moves.
+    epoch: Instant,
     wake: Notify,
     /// Something was taken from the queue.
     taken: Notify,
 }
 
+/// What the scheduler gave out for one commit.
+struct Taken {
+    now: u64,
+    jobs: Vec<Job<Waiting>>,
+    elastic: u64,
+    control: Option<(Decision, ControlReply)>,
+}
+
 impl Batcher {
+    /// An empty queue for a configuration, and its rules.
+    pub fn new(config: &config::LogConfig) -> (Self, Policy) {
+        let mut names = Names::default();
+        let interval = config.merge.checkpoint_interval.duration();
+        let policy = Policy::new(&config.qos, interval, &mut names);
+        let queue = Queue {
+            scheduler: Scheduler::new(&policy),
+            admission: Admission::new(0, micros(2 * interval)),
+            pace: Pace::default(),
+            tally: Tally::default(),
+            flights: Flights::default(),
+            names,
+            bytes: 0,
+            controls: VecDeque::new(),
+            closed: false,
+        };
+        let batcher = Self {
+            queue: Mutex::new(queue),
+            epoch: Instant::now(),
+            wake: Notify::new(),
+            taken: Notify::new(),
+        };
+        (batcher, policy)
+    }
+
+    /// Takes the rules of another configuration. What waits stays where it is.
+    pub fn configure(&self, config: &config::LogConfig) -> Policy {
+        let interval = config.merge.checkpoint_interval.duration();
+        let mut queue = self.queue();
+        let policy = Policy::new(&config.qos, interval, &mut queue.names);
+        queue.scheduler.configure(&policy);
+        policy
+    }
+
     fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
         // No code that can panic runs under this lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Microseconds on the queue's clock.
+    pub(crate) fn now(&self) -> u64 {
+        micros(self.epoch.elapsed())
     }
 
     /// Bytes waiting.
@@ -47,10 +118,24 @@ impl Batcher {
         self.queue().bytes
     }
 
-    /// Queues entries. The answer comes when they are ordered and durable.
+    /// Quality of service as it stands.
+    pub fn view(&self, policy: &Policy) -> QosView {
+        let (now, queue) = (self.now(), self.queue());
+        let service = queue.admission.service();
+        QosView {
+            classes: queue.tally.view(now, policy, queue.scheduler.backlogs()),
+            rate: service.rate,
+            latency: Duration::from_micros(service.latency),
+            elastic: queue.pace.elastic(),
+        }
+    }
+
+    /// Queues entries, or says why not. The answer comes when they are ordered and durable.
     pub(crate) fn submit(
         &self,
-        tier: TierId,
+        policy: &Policy,
+        tenant: TenantId,
+        grant: Grant,
         shard: Option<Arc<str>>,
         payload: Payload,
         room: usize,
@@ -60,25 +145,50 @@ impl Batcher {
     > {
         let (reply, answer) = oneshot::channel();
         let item = Item {
-            tier,
+            tier: grant.tier,
             shard,
             payload,
             reply,
         };
+        let (bytes, entries) = (item.bytes(), item.entries());
+        let now = self.now();
         let first = {
             let mut queue = self.queue();
+            let queue = &mut *queue;
             if queue.closed {
                 return Err(AppendError::ShuttingDown);
             }
-            let bytes = item.bytes();
-            if queue.bytes + bytes > room {
-                return Err(AppendError::overloaded(
-                    "entries arrive faster than they can be published",
-                ));
-            }
+            let ask = Ask {
+                tenant,
+                grant,
+                entries,
+                bytes: bytes as u64,
+                own: queue.scheduler.backlog(grant.tier, tenant),
+                free: room.saturating_sub(queue.bytes) as u64,
+            };
+            let counts = queue.tally.of(grant.tier, tenant);
+            let promise = match queue.admission.admit(now, policy, &ask) {
+                Ok(promise) => promise,
+                Err(refused) => {
+                    if let Some(at) = REASONS.iter().position(|r| *r == refused.reason) {
+                        counts.refused[at] += entries;
+                    }
+                    return Err(refused.into());
+                }
+            };
+            counts.accepted += entries;
             queue.bytes += bytes;
-            queue.items.push_back(item);
-            queue.items.len() == 1
+            let job = Job {
+                tier: grant.tier,
+                tenant,
+                entries,
+                bytes: bytes as u64,
+                arrived: now,
+                deadline: promise.map(|p| p.deadline),
+                payload: Waiting { item, promise },
+            };
+            queue.scheduler.push(now, job);
+            queue.scheduler.len() == 1
         };
         if first {
             self.wake.notify_one();
@@ -86,18 +196,10 @@ impl Batcher {
         Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
     }
 
-    /// Resolves when the queue holds less than `bytes`, or takes no more.
-    pub(crate) async fn room(&self, bytes: usize) {
-        loop {
-            let taken = self.taken.notified();
-            {
-                let queue = self.queue();
-                if queue.closed || queue.bytes < bytes {
-                    return;
-                }
-            }
-            taken.await;
-        }
+    /// Resolves when work was taken from the queue, when it takes no more, or after `at_most`. Ask for it before looking.
+    pub(crate) fn taken(&self, at_most: Duration) -> impl Future<Output = ()> + Send + '_ {
+        let taken = self.taken.notified();
+        async move { drop(tokio::time::timeout(at_most, taken).await) }
     }
 
     /// Queues a control; it goes into the next commit.
@@ -125,18 +227,46 @@ impl Batcher {
         self.taken.notify_waiters();
     }
 
+    /// Looks at the gate again: something that it depends on has changed.
+    pub(crate) fn look_again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Everything below a global index is published.
+    pub(crate) fn published(&self, core: &Core, below: u64) {
+        {
+            let (now, mut queue) = (self.now(), self.queue());
+            let queue = &mut *queue;
+            let rate = queue.admission.rate();
+            let mut metrics = core.metrics.qos();
+            queue.flights.published(now, below, rate, &mut metrics);
+        }
+        self.look_again();
+    }
+
     /// Takes the next commit's worth; `None` when closed and empty.
-    async fn next(&self, tokens: &Tokens, limit: usize) -> Option<Load> {
+    async fn next(&self, core: &Core) -> Option<Taken> {
         loop {
             {
                 let mut queue = self.queue();
-                if !queue.items.is_empty() || !queue.controls.is_empty() {
-                    let load = take(&mut queue, tokens, limit);
-                    self.taken.notify_waiters();
-                    return Some(load);
-                }
-                if queue.closed {
+                if !queue.scheduler.is_empty() || !queue.controls.is_empty() {
+                    let open = if queue.closed || core.trouble().is_some() {
+                        u64::MAX // Admission bounds it then.
+                    } else {
+                        let entries = core.metrics.ordered.get();
+                        let entries = entries.saturating_sub(core.metrics.published.get());
+                        let unpublished = cost(entries, core.pending.bytes() as u64);
+                        Pace::window(unpublished, &queue.admission.service())
+                    };
+                    let taken = take(&mut queue, self.now(), open);
+                    if !taken.jobs.is_empty() || taken.control.is_some() {
+                        self.taken.notify_waiters();
+                        return Some(taken);
+                    }
+                } else if queue.closed {
                     return None;
+                } else {
+                    queue.admission.rate().idle();
                 }
             }
             self.wake.notified().await;
@@ -145,25 +275,39 @@ impl Batcher {
 
     /// Commits what comes, until closed and empty.
     pub async fn run(&self, core: &Arc<Core>) {
-        while let Some(load) = self.next(&core.tokens, core.store.value_limit()).await {
+        while let Some(taken) = self.next(core).await {
             let began = Instant::now();
+            let (released, elastic) = (taken.now, taken.elastic);
+            let load = load(core, taken);
             core.metrics.commits_in_flight.add(1);
             let answers = core.order.commit(load.mine).await;
             core.metrics.commits_in_flight.sub(1);
-            let mut entries = 0;
+            let done = self.now();
+            let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
             let mut answers = answers.into_iter();
             let state = core.order.state();
+            let policy = core.policy.load();
             for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
                 match answer {
-                    Ok(placed) => entries += place(core, &state, &placed, parts),
+                    Ok(placed) => {
+                        if let Some(target) = policy.tier(parts.tier).latency_target {
+                            let oldest = parts.parts.iter().map(|p| p.run.arrived).min();
+                            let waited = done.saturating_sub(oldest.unwrap_or(done));
+                            let (before, longest) = fast.unwrap_or((u64::MAX, 0));
+                            fast = Some((before.min(micros(target)), longest.max(waited)));
+                        }
+                        let flight = place(core, &state, &placed, parts, released);
+                        entries += flight.entries;
+                        flights.push(flight);
+                    }
                     Err(e) => {
                         let error = core.append_error(e);
-                        parts
-                            .into_iter()
-                            .for_each(|part| drop(part.reply.send(Err(error.clone()))));
+                        let parts = parts.parts.into_iter();
+                        parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));
                     }
                 }
             }
+            self.committed(core, done, (released, elastic, fast), flights);
             // A change that came along, ours or another replica's, runs at once.
             if state.generation != core.running.load().generation
                 && let Err(e) = core.update_running().await
@@ -176,15 +320,70 @@ impl Batcher {
             core.metrics.committed(entries, began.elapsed());
         }
     }
+
+    /// Notes a commit: for the pace, the rate and the metrics.
+    fn committed(
+        &self,
+        core: &Core,
+        now: u64,
+        (released, elastic, fast): (u64, u64, Option<(u64, u64)>),
+        flights: Vec<Flight>,
+    ) {
+        let mut queue = self.queue();
+        queue.pace.committed(now, now - released, elastic, fast);
+        let mut metrics = core.metrics.qos();
+        for flight in flights {
+            let tier = metrics.tier(flight.tier);
+            for run in &flight.runs {
+                tier.ordered(now, flight.released, run.arrived, run.entries);
+            }
+            queue.flights.push(flight);
+        }
+    }
 }
 
-/// Answers the writers of a batch; how many entries it has.
-fn place(core: &Core, state: &State, placed: &Placed, parts: Vec<Part>) -> u64 {
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl From<Refused> for AppendError {
+    fn from(refused: Refused) -> Self {
+        let Refused {
+            limited,
+            reason,
+            retry_after,
+            available,
+        } = refused;
+        if limited {
+            Self::Limited {
+                reason,
+                retry_after,
+            }
+        } else {
+            Self::NoRoom {
+                reason,
+                retry_after,
+                available,
+            }
+        }
+    }
+}
+
+/// Answers the writers of a batch; what is to be known of it until it is published.
+fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u64) -> Flight {
     let shard = state
         .shard_at(placed.start)
         .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
-    let mut index = placed.start;
-    for part in parts {
+    let mut flight = Flight {
+        end: placed.start,
+        tier: batch.tier,
+        entries: 0,
+        bytes: batch.bytes,
+        released,
+        runs: Vec::new(),
+    };
+    for part in batch.parts {
+        let index = placed.start + flight.entries;
         let answer = match &shard {
             Some((start, shard)) => Ok(Appended {
                 index,
@@ -193,21 +392,55 @@ fn place(core: &Core, state: &State, placed: &Placed, parts: Vec<Part>) -> u64 {
             }),
             None => Err(AppendError::Unknown),
         };
-        index += part.entries;
+        flight.push(part.run);
         let _ = part.reply.send(answer);
     }
-    index - placed.start
+    flight.end += flight.entries;
+    flight
 }
 
-/// The next commit's worth.
-fn take(queue: &mut Queue, tokens: &Tokens, limit: usize) -> Load {
-    let mut loader = Loader::new(tokens, limit);
-    while let Some(item) = queue.items.pop_front() {
-        queue.bytes -= item.bytes();
-        loader.push(item, queue.bytes);
-        if loader.bytes() > MAX_COMMIT || loader.batches() + 2 > super::MAX_BATCHES {
+/// The next commit's worth: little is done under the lock.
+fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
+    let elastic = queue.pace.elastic();
+    let mut limits = Limits {
+        total: open.min(elastic.max(MAX_COMMIT)),
+        elastic,
+        urgent_until: queue.admission.pressing(now),
+    };
+    let mut taken = Taken {
+        now,
+        jobs: Vec::new(),
+        elastic: 0,
+        control: queue.controls.pop_front(),
+    };
+    let mut chunks = 0;
+    while let Some(job) = queue.scheduler.next(now, &mut limits) {
+        queue.bytes -= job.payload.item.bytes();
+        if let Some(promise) = job.payload.promise {
+            queue.admission.release(promise.due, job.cost());
+        }
+        let share = &mut queue.tally.of(job.tier, job.tenant).share;
+        share.entries += job.entries;
+        share.bytes += job.bytes;
+        chunks += usize::from(job.entries > 1);
+        taken.jobs.push(job);
+        // Each chunk may be a batch of its own.
+        if taken.jobs.len() >= MAX_JOBS || chunks + 96 > super::MAX_BATCHES {
             break;
         }
     }
-    loader.finish(queue.controls.pop_front())
+    taken.elastic = elastic.saturating_sub(limits.elastic);
+    taken
+}
+
+/// Makes batches of what was taken.
+fn load(core: &Core, taken: Taken) -> Load {
+    let mut loader = Loader::new(&core.tokens, core.store.value_limit());
+    let mut more: u64 = taken.jobs.iter().map(|j| j.bytes).sum();
+    for job in taken.jobs {
+        more -= job.bytes;
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        loader.push(job.payload.item, job.arrived, job.deadline, more);
+    }
+    loader.finish(taken.control)
 }

@@ -11,6 +11,7 @@ use super::batch;
 use super::commit::{CommitError, Mine, Placed, now_ms};
 use super::slot::{BatchRef, Decision, Tokens, Work};
 use crate::log::{AppendError, Appended};
+use crate::qos::flight::Run;
 use crate::qos::{TierId, UploadPart};
 use crate::record;
 
@@ -57,17 +58,24 @@ impl Item {
     }
 }
 
-/// A writer to answer, and how many entries it has in the batch.
+/// A writer to answer, and what it has in the batch.
 pub(super) struct Part {
-    pub(super) entries: u64,
+    pub(super) run: Run,
     pub(super) reply: Reply,
+}
+
+/// The writers of a batch, in its order.
+pub(super) struct Parts {
+    pub(super) tier: TierId,
+    pub(super) bytes: u64,
+    pub(super) parts: Vec<Part>,
 }
 
 /// What one commit takes from the queue.
 pub(super) struct Load {
     pub(super) mine: Vec<Mine>,
     /// Of each batch in `mine`, in its order.
-    pub(super) parts: Vec<Vec<Part>>,
+    pub(super) parts: Vec<Parts>,
     pub(super) control: Option<ControlReply>,
 }
 
@@ -87,7 +95,6 @@ pub(super) struct Loader<'a> {
     limit: usize,
     open: Vec<Open>,
     load: Load,
-    bytes: usize,
 }
 
 impl<'a> Loader<'a> {
@@ -101,26 +108,18 @@ impl<'a> Loader<'a> {
                 parts: Vec::new(),
                 control: None,
             },
-            bytes: 0,
         }
     }
 
-    /// Bytes so far.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Batches so far, those being filled among them.
-    pub(super) fn batches(&self) -> usize {
-        self.load.mine.len() + self.open.len()
-    }
-
     /// Takes an item; `more` is about how many bytes will follow it.
-    pub(super) fn push(&mut self, item: Item, more: usize) {
+    pub(super) fn push(&mut self, item: Item, arrived: u64, deadline: Option<u64>, more: usize) {
         let (length, entries) = (item.bytes(), item.entries());
-        self.bytes += length;
         let part = Part {
-            entries,
+            run: Run {
+                entries,
+                arrived,
+                deadline,
+            },
             reply: item.reply,
         };
         let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
@@ -136,7 +135,7 @@ impl<'a> Loader<'a> {
         }
         match item.payload {
             Payload::Chunk { bytes, .. } if alone => {
-                self.add(item.shard, bytes, entries, vec![part]);
+                self.add(item.tier, item.shard, bytes, entries, vec![part]);
             }
             payload => {
                 let at = at.unwrap_or_else(|| {
@@ -161,10 +160,24 @@ impl<'a> Loader<'a> {
     }
 
     fn close(&mut self, open: Open) {
-        self.add(open.shard, open.bytes.freeze(), open.entries, open.parts);
+        self.add(
+            open.tier,
+            open.shard,
+            open.bytes.freeze(),
+            open.entries,
+            open.parts,
+        );
     }
 
-    fn add(&mut self, shard: Option<Arc<str>>, bytes: Bytes, entries: u64, parts: Vec<Part>) {
+    fn add(
+        &mut self,
+        tier: TierId,
+        shard: Option<Arc<str>>,
+        bytes: Bytes,
+        entries: u64,
+        parts: Vec<Part>,
+    ) {
+        let length = bytes.len() as u64;
         let batch = BatchRef {
             token: self.tokens.make(now_ms()),
             entries,
@@ -174,7 +187,11 @@ impl<'a> Loader<'a> {
             place: None,
         };
         self.load.mine.push(Mine::fresh(Work::Batch(batch), bytes));
-        self.load.parts.push(parts);
+        self.load.parts.push(Parts {
+            tier,
+            bytes: length,
+            parts,
+        });
     }
 
     /// The whole load, a control last.

@@ -10,11 +10,13 @@
 
 pub mod admission;
 pub mod demand;
+pub(crate) mod flight;
 pub mod job;
 pub mod pace;
 pub mod policy;
 pub mod rate;
 pub mod scheduler;
+pub mod tally;
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,6 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use job::{ENTRY_COST, Job, Limits, Schedule};
+pub use tally::{ClassView, Counts, QosView, REASONS};
 pub use scheduler::{Backlog, Scheduler};
 pub use admission::{Admission, Ask};
 pub use pace::Pace;

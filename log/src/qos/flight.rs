@@ -1,0 +1,86 @@
+//! Own work between its release and its publication: what tells the measured rate, and whether promises were kept.
+
+use std::collections::VecDeque;
+
+use super::TierId;
+use super::rate::Rate;
+use crate::metrics::QosMetrics;
+
+/// Entries that came at about the same time with the same promise, microseconds of the queue's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) entries: u64,
+    pub(crate) arrived: u64,
+    pub(crate) deadline: Option<u64>,
+}
+
+/// A batch that was ordered.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    /// Global index after its last entry.
+    pub(crate) end: u64,
+    pub(crate) tier: TierId,
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) released: u64,
+    pub(crate) runs: Vec<Run>,
+}
+
+/// Runs closer together than this are one, microseconds.
+const SAME: u64 = 1_000;
+
+impl Flight {
+    /// Adds entries.
+    pub(crate) fn push(&mut self, run: Run) {
+        self.entries += run.entries;
+        if let Some(last) = self.runs.last_mut()
+            && run.deadline.is_some() == last.deadline.is_some()
+            && run.arrived.abs_diff(last.arrived) < SAME
+            && run
+                .deadline
+                .unwrap_or(0)
+                .abs_diff(last.deadline.unwrap_or(0))
+                < SAME
+        {
+            last.entries += run.entries;
+            last.arrived = last.arrived.min(run.arrived);
+            last.deadline = last.deadline.min(run.deadline);
+            return;
+        }
+        self.runs.push(run);
+    }
+}
+
+/// All of them, by their end.
+#[derive(Debug, Default)]
+pub(crate) struct Flights(VecDeque<Flight>);
+
+impl Flights {
+    pub(crate) fn push(&mut self, flight: Flight) {
+        // One committer: in the order of the log.
+        self.0.push_back(flight);
+    }
+
+    /// Everything below a global index is published.
+    pub(crate) fn published(
+        &mut self,
+        now: u64,
+        below: u64,
+        rate: &mut Rate,
+        metrics: &mut QosMetrics,
+    ) {
+        let (mut entries, mut bytes, mut released) = (0, 0, now);
+        while let Some(flight) = self.0.pop_front_if(|f| f.end <= below) {
+            entries += flight.entries;
+            bytes += flight.bytes;
+            released = released.min(flight.released);
+            let tier = metrics.tier(flight.tier);
+            for run in flight.runs {
+                tier.published(now, run.arrived, run.deadline, run.entries);
+            }
+        }
+        if entries > 0 {
+            rate.published(now, entries, bytes, now - released);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is counted per tier and tenant under the queue's lock: plain numbers, read as a whole by whoever exports them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Backlog, Policy, TenantId, TierId};
+
+/// Reasons of a refusal by admission, as in `admission_total{reason}`.
+pub const REASONS: [&str; 5] = ["entry-rate", "byte-rate", "promises", "tenant-share", "queue"];
+
+/// Counted since the start, of one tenant in one tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Entries let in.
+    pub accepted: u64,
+    /// Entries refused, by [`REASONS`].
+    pub refused: [u64; REASONS.len()],
+    /// Released to the order.
+    pub share: Backlog,
+}
+
+/// One tenant in one tier, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassView {
+    /// The tier's name.
+    pub tier: Arc<str>,
+    /// The tenant's name.
+    pub tenant: Arc<str>,
+    /// What waits.
+    pub queue: Backlog,
+    /// How long the oldest of it has been waiting.
+    pub oldest: Duration,
+    /// Counted since the start.
+    pub counts: Counts,
+}
+
+/// Quality of service as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QosView {
+    /// Tenants and tiers with anything to show.
+    pub classes: Vec<ClassView>,
+    /// Measured: cost (bytes, and [`super::ENTRY_COST`] per entry) published per second.
+    pub rate: f64,
+    /// Measured: from release to publication.
+    pub latency: Duration,
+    /// Cost of elastic work that goes into one commit now.
+    pub elastic: u64,
+}
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    tiers: Vec<Vec<Counts>>,
+}
+
+impl Tally {
+    /// The numbers of one tenant in one tier.
+    pub fn of(&mut self, tier: TierId, tenant: TenantId) -> &mut Counts {
+        if self.tiers.len() <= tier.index() {
+            self.tiers.resize(tier.index() + 1, Vec::new());
+        }
+        let tenants = &mut self.tiers[tier.index()];
+        if tenants.len() <= tenant.index() {
+            tenants.resize(tenant.index() + 1, Counts::default());
+        }
+        &mut tenants[tenant.index()]
+    }
+
+    /// All that is not zero, with what waits.
+    pub fn view(
+        &self,
+        now: u64,
+        policy: &Policy,
+        waiting: impl Iterator<Item = (TierId, TenantId, Backlog, u64)>,
+    ) -> Vec<ClassView> {
+        let waiting: Vec<_> = waiting.collect();
+        let mut classes = Vec::new();
+        for (tier, tenants) in (0..).zip(&self.tiers) {
+            for (tenant, counts) in (0..).zip(tenants) {
+                let (tier, tenant) = (TierId(tier), TenantId(tenant));
+                let waits = waiting.iter().find(|w| (w.0, w.1) == (tier, tenant));
+                if *counts == Counts::default() && waits.is_none() {
+                    continue;
+                }
+                let (queue, oldest) = waits.map_or((Backlog::default(), now), |w| (w.2, w.3));
+                classes.push(ClassView {
+                    tier: Arc::clone(&policy.tier(tier).name),
+                    tenant: Arc::clone(&policy.tenants()[tenant.index()].name),
+                    queue,
+                    oldest: Duration::from_micros(now.saturating_sub(oldest)),
+                    counts: *counts,
+                });
+            }
+        }
+        classes
+    }
+}
