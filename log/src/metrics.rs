@@ -1,7 +1,7 @@
 //! What the engine counts: plain atomics, read by whoever exports them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::qos::TierId;
@@ -121,7 +121,13 @@ impl TierMetrics {
     }
 
     /// Counts entries that are published.
-    pub(crate) fn published(&mut self, now: u64, arrived: u64, deadline: Option<u64>, entries: u64) {
+    pub(crate) fn published(
+        &mut self,
+        now: u64,
+        arrived: u64,
+        deadline: Option<u64>,
+        entries: u64,
+    ) {
         let waited = seconds(now.saturating_sub(arrived));
         self.published.observe_many(waited, entries);
         if let Some(deadline) = deadline {
@@ -144,7 +150,8 @@ impl QosMetrics {
     /// The numbers of a tier.
     pub(crate) fn tier(&mut self, tier: TierId) -> &mut TierMetrics {
         if self.tiers.len() <= tier.index() {
-            self.tiers.resize_with(tier.index() + 1, TierMetrics::default);
+            self.tiers
+                .resize_with(tier.index() + 1, TierMetrics::default);
         }
         &mut self.tiers[tier.index()]
     }

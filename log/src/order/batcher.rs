@@ -21,8 +21,8 @@ use crate::qos::flight::{Flight, Flights};
 use crate::qos::job::cost;
 use crate::qos::tally::Tally;
 use crate::qos::{
-    Admission, Ask, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule,
-    Scheduler, TenantId,
+    Admission, Ask, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule, Scheduler,
+    TenantId,
 };
 use crate::store::StoreError;
 

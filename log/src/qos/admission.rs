@@ -100,7 +100,12 @@ impl Admission {
     }
 
     /// Lets work in, or says why not. What is let in must be [released](Self::release) when the scheduler gives it out.
-    pub fn admit(&mut self, now: u64, policy: &Policy, ask: &Ask) -> Result<Option<Promise>, Refused> {
+    pub fn admit(
+        &mut self,
+        now: u64,
+        policy: &Policy,
+        ask: &Ask,
+    ) -> Result<Option<Promise>, Refused> {
         let filled = self.limits(now, policy, ask)?;
         let service = self.rate.service();
         let promise = match ask.grant.merge_by {
@@ -171,11 +176,17 @@ impl Admission {
     ) -> Result<Promise, Refused> {
         let deadline = now.saturating_add(delay);
         let due = demand::due(now, deadline);
-        let (size, own) = (cost(ask.entries, ask.bytes), cost(ask.own.entries, ask.own.bytes));
+        let (size, own) = (
+            cost(ask.entries, ask.bytes),
+            cost(ask.own.entries, ask.own.bytes),
+        );
         let Err(Lack { share, missing }) = self.demand.test(now, due, size, own, service) else {
             return Ok(Promise { deadline, due });
         };
-        let most = policy.tier(ask.grant.tier).max_merge_delay.map_or(0, micros);
+        let most = policy
+            .tier(ask.grant.tier)
+            .max_merge_delay
+            .map_or(0, micros);
         let offer = self.demand.offer(now, delay, most, size, own, service);
         Err(Refused {
             limited: false,

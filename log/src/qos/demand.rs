@@ -199,7 +199,10 @@ mod tests {
 
     #[test]
     fn one_who_asks_for_little_has_room_whatever_another_took() {
-        let service = Service { rate: 1e6, latency: 0 };
+        let service = Service {
+            rate: 1e6,
+            latency: 0,
+        };
         let (mut demand, mut own) = (Demand::default(), 0);
         let row = due(0, 2 * SECOND);
         let lack = loop {
@@ -223,7 +226,10 @@ mod tests {
 
     #[test]
     fn it_presses_when_the_time_left_is_needed() {
-        let service = Service { rate: 1e6, latency: SECOND / 10 };
+        let service = Service {
+            rate: 1e6,
+            latency: SECOND / 10,
+        };
         let mut demand = Demand::default();
         let hour = 3_600 * SECOND;
         demand.add(hour, 1_000_000_000);

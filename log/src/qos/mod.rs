@@ -26,12 +26,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use job::{ENTRY_COST, Job, Limits, Schedule};
-pub use tally::{ClassView, Counts, QosView, REASONS};
-pub use scheduler::{Backlog, Scheduler};
 pub use admission::{Admission, Ask};
+pub use job::{ENTRY_COST, Job, Limits, Schedule};
 pub use pace::Pace;
-pub use policy::{Names, Denied, Grant, Policy, TenantRule, TierRule};
+pub use policy::{Denied, Grant, Names, Policy, TenantRule, TierRule};
+pub use scheduler::{Backlog, Scheduler};
+pub use tally::{ClassView, Counts, QosView, REASONS};
 
 /// What a writer asks for. All of it is advice: the tenant's policy clamps it, and the [`Ticket`] says what was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -127,8 +127,17 @@ pub struct Names {
 }
 
 /// The number of a name: the one that it has, a new one, or, when these are exhausted, that of one that was taken out.
-fn number<R>(rows: &[R], most: usize, named: impl Fn(&R) -> bool, retired: impl Fn(&R) -> bool) -> usize {
-    let again = || (rows.len() >= most).then(|| rows.iter().position(retired)).flatten();
+fn number<R>(
+    rows: &[R],
+    most: usize,
+    named: impl Fn(&R) -> bool,
+    retired: impl Fn(&R) -> bool,
+) -> usize {
+    let again = || {
+        (rows.len() >= most)
+            .then(|| rows.iter().position(retired))
+            .flatten()
+    };
     rows.iter()
         .position(named)
         .or_else(again)

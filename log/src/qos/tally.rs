@@ -6,7 +6,13 @@ use std::time::Duration;
 use super::{Backlog, Policy, TenantId, TierId};
 
 /// Reasons of a refusal by admission, as in `admission_total{reason}`.
-pub const REASONS: [&str; 5] = ["entry-rate", "byte-rate", "promises", "tenant-share", "queue"];
+pub const REASONS: [&str; 5] = [
+    "entry-rate",
+    "byte-rate",
+    "promises",
+    "tenant-share",
+    "queue",
+];
 
 /// Counted since the start, of one tenant in one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

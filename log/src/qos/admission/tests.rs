@@ -84,7 +84,10 @@ fn a_promise_that_cannot_be_kept_is_not_given_and_another_is_offered() {
     assert!((0.7..=0.9).contains(&taken), "half of 1.8 s: {taken}");
     assert!(refused.retry_after <= Duration::from_secs(1));
     let offer = refused.available.unwrap();
-    assert!(offer > Duration::from_secs(2) && offer < Duration::from_secs(4), "{offer:?}");
+    assert!(
+        offer > Duration::from_secs(2) && offer < Duration::from_secs(4),
+        "{offer:?}"
+    );
     one.grant.merge_by = Some(offer);
     assert!(admission.admit(0, &policy, &one).is_ok());
 }

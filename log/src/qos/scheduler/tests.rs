@@ -52,7 +52,10 @@ fn saturate(classes: &[(u16, u16, u64)], total: u64) -> BTreeMap<(u16, u16), u64
         for (tier, tenant, bytes) in classes {
             while scheduler.backlog(TierId(*tier), TenantId(*tenant)).entries < 4 {
                 id += 1;
-                scheduler.push(served, job(*tier, *tenant, *bytes, served, Some(3_600 * SECOND), id));
+                scheduler.push(
+                    served,
+                    job(*tier, *tenant, *bytes, served, Some(3_600 * SECOND), id),
+                );
             }
         }
         let job = scheduler.next(served, &mut Limits::none(0)).unwrap();
@@ -66,7 +69,11 @@ fn saturate(classes: &[(u16, u16, u64)], total: u64) -> BTreeMap<(u16, u16), u64
 fn shares_follow_the_weights_whatever_the_sizes() {
     let total = 50 << 20;
     let got = saturate(
-        &[(INTERACTIVE, 0, 100), (STANDARD, 0, 5_000), (BULK, 0, 60_000)],
+        &[
+            (INTERACTIVE, 0, 100),
+            (STANDARD, 0, 5_000),
+            (BULK, 0, 60_000),
+        ],
         total,
     );
     // Weights 8, 4 and 1.
@@ -79,7 +86,12 @@ fn shares_follow_the_weights_whatever_the_sizes() {
 #[test]
 fn many_tenants_do_not_make_a_tier_larger_and_share_it_by_weight() {
     let total = 50 << 20;
-    let classes = [(STANDARD, 0, 300), (STANDARD, 1, 70), (STANDARD, 2, 9_000), (INTERACTIVE, 0, 200)];
+    let classes = [
+        (STANDARD, 0, 300),
+        (STANDARD, 1, 70),
+        (STANDARD, 2, 9_000),
+        (INTERACTIVE, 0, 200),
+    ];
     let got = saturate(&classes, total);
     let share = |class| got[&class] as f64 / total as f64;
     assert!((share((INTERACTIVE, 0)) - 8.0 / 12.0).abs() < 0.01);
@@ -92,11 +104,21 @@ fn many_tenants_do_not_make_a_tier_larger_and_share_it_by_weight() {
 #[test]
 fn every_tier_gets_its_floor_below_endless_critical_work() {
     let total = 100 << 20;
-    let classes: Vec<_> = (CRITICAL..=SCAVENGER).map(|tier| (tier, 0, 1_000)).collect();
+    let classes: Vec<_> = (CRITICAL..=SCAVENGER)
+        .map(|tier| (tier, 0, 1_000))
+        .collect();
     let got = saturate(&classes, total);
-    for (tier, floor) in [(INTERACTIVE, 0.10), (STANDARD, 0.05), (BULK, 0.03), (SCAVENGER, 0.01)] {
+    for (tier, floor) in [
+        (INTERACTIVE, 0.10),
+        (STANDARD, 0.05),
+        (BULK, 0.03),
+        (SCAVENGER, 0.01),
+    ] {
         let share = got[&(tier, 0)] as f64 / total as f64;
-        assert!(share > floor - 0.001 && share < floor + 0.01, "{tier}: {share}");
+        assert!(
+            share > floor - 0.001 && share < floor + 0.01,
+            "{tier}: {share}"
+        );
     }
 }
 
@@ -111,10 +133,17 @@ fn floors_hold_against_promises_that_press_and_against_the_pace() {
                 scheduler.push(0, job(tier, 0, 2_000, 0, delay, id));
             }
         }
-        let mut limits = Limits { elastic: 0, ..Limits::none(10 * SECOND) };
+        let mut limits = Limits {
+            elastic: 0,
+            ..Limits::none(10 * SECOND)
+        };
         let job = scheduler.next(0, &mut limits).unwrap();
         served += job.cost();
-        scavenged += if job.tier.0 == SCAVENGER { job.cost() } else { 0 };
+        scavenged += if job.tier.0 == SCAVENGER {
+            job.cost()
+        } else {
+            0
+        };
     }
     let share = scavenged as f64 / served as f64;
     assert!(share > 0.009 && share < 0.02, "{share}");
@@ -127,7 +156,10 @@ fn idle_capacity_goes_to_whoever_has_work_and_is_not_held_against_him() {
         scheduler.push(0, job(BULK, 0, 1_000, 0, None, id));
     }
     for _ in 0..9_000 {
-        assert_eq!(scheduler.next(0, &mut Limits::none(0)).unwrap().tier.0, BULK);
+        assert_eq!(
+            scheduler.next(0, &mut Limits::none(0)).unwrap().tier.0,
+            BULK
+        );
     }
     // Now another comes: from here on by weight, 8 to 1, not everything until the past is evened out.
     for id in 0..900 {
@@ -151,7 +183,9 @@ fn a_late_promise_does_not_make_the_next_one_late() {
     // Three seconds later: what waits is late, what comes now is not.
     let now = 3 * SECOND;
     scheduler.push(now, job(INTERACTIVE, 0, 100, now, Some(2 * SECOND), 7_777));
-    let next = scheduler.next(now, &mut Limits::none(now + 3 * SECOND)).unwrap();
+    let next = scheduler
+        .next(now, &mut Limits::none(now + 3 * SECOND))
+        .unwrap();
     assert_eq!(next.payload, 7_777);
     // And nothing of the late is lost.
     let mut left = 0;
@@ -169,7 +203,10 @@ fn a_tier_that_was_taken_out_serves_what_waits() {
     scheduler.push(0, job(STANDARD, 0, 10, 0, Some(SECOND), 1));
     let mut without = config;
     without.tiers.retain(|t| t.name.as_str() != "standard");
-    without.tenants.iter_mut().for_each(|t| t.tiers.retain(|n| n.as_str() != "standard"));
+    without
+        .tenants
+        .iter_mut()
+        .for_each(|t| t.tiers.retain(|n| n.as_str() != "standard"));
     let after = Policy::new(&without, Duration::ZERO, &mut names);
     scheduler.configure(&after);
     assert!(after.tier(TierId(STANDARD)).retired);
@@ -179,16 +216,35 @@ fn a_tier_that_was_taken_out_serves_what_waits() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { tier: u16, tenant: u16, bytes: u64, delay: Option<u64> },
-    Next { elastic: bool, urgent: u64 },
+    Push {
+        tier: u16,
+        tenant: u16,
+        bytes: u64,
+        delay: Option<u64>,
+    },
+    Next {
+        elastic: bool,
+        urgent: u64,
+    },
     Wait(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let delay = prop_oneof![Just(None), (0..100 * SECOND).prop_map(Some), Just(Some(2 * SECOND))];
-    let push = (0..5u16, 0..3u16, 1..60_000u64, delay)
-        .prop_map(|(tier, tenant, bytes, delay)| Step::Push { tier, tenant, bytes, delay });
-    let next = (any::<bool>(), 0..10 * SECOND).prop_map(|(elastic, urgent)| Step::Next { elastic, urgent });
+    let delay = prop_oneof![
+        Just(None),
+        (0..100 * SECOND).prop_map(Some),
+        Just(Some(2 * SECOND))
+    ];
+    let push = (0..5u16, 0..3u16, 1..60_000u64, delay).prop_map(|(tier, tenant, bytes, delay)| {
+        Step::Push {
+            tier,
+            tenant,
+            bytes,
+            delay,
+        }
+    });
+    let next = (any::<bool>(), 0..10 * SECOND)
+        .prop_map(|(elastic, urgent)| Step::Next { elastic, urgent });
     let wait = (0..5 * SECOND).prop_map(Step::Wait);
     proptest::collection::vec(prop_oneof![4 => push, 4 => next, 1 => wait], 1..300)
 }
@@ -210,18 +266,30 @@ impl Model {
     /// Checks that a job may go now, and takes it.
     fn take(&mut self, now: u64, job: &Job<u64>, limits: &Limits) {
         let at = self.jobs.iter().position(|(j, _)| j.payload == job.payload);
-        let (own, delay) = self.jobs.remove(at.expect("lost before, or given out twice"));
-        assert_eq!((own.tier, own.tenant, own.deadline), (job.tier, job.tenant, job.deadline));
+        let (own, delay) = self
+            .jobs
+            .remove(at.expect("lost before, or given out twice"));
+        assert_eq!(
+            (own.tier, own.tenant, own.deadline),
+            (job.tier, job.tenant, job.deadline)
+        );
         let late = |j: &Job<u64>| j.deadline.is_some_and(|d| d < now);
         for (other, wish) in &self.jobs {
             // First come, first served among equals, but for what is late.
             if (other.tier, other.tenant, *wish) == (own.tier, own.tenant, delay) && !late(other) {
-                assert!(other.payload > own.payload, "{} before {}", own.payload, other.payload);
+                assert!(
+                    other.payload > own.payload,
+                    "{} before {}",
+                    own.payload,
+                    other.payload
+                );
             }
         }
         let elastic = !matches!(own.tier.0, CRITICAL | INTERACTIVE);
         let pressing = |j: &Job<u64>| {
-            !late(j) && j.deadline.is_some_and(|d| j.arrived + rounded(d - j.arrived) <= limits.urgent_until)
+            !late(j)
+                && j.deadline
+                    .is_some_and(|d| j.arrived + rounded(d - j.arrived) <= limits.urgent_until)
         };
         let cost = own.cost();
         if own.tier.0 == CRITICAL {
