@@ -13,12 +13,15 @@ mod complete;
 mod error;
 mod exit;
 pub mod generate;
+mod interrupt;
+mod load;
 mod pins;
 mod private;
 mod render;
 mod report;
 mod request;
 mod settings;
+mod top;
 mod ui;
 
 use std::ffi::OsString;
@@ -56,6 +59,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return ui.finish(Err(Error::Bug(format!("no runtime: {error}")))),
     };
+    let ends_itself = invocation.request.ends_itself();
     let result = runtime.block_on(async {
         let work = commands::run(
             invocation.request,
@@ -67,7 +71,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         tokio::select! {
             // First, so that Ctrl-C is ours before the work asks or waits for anything.
             biased;
-            interrupt = tokio::signal::ctrl_c() => Err(match interrupt {
+            interrupt = tokio::signal::ctrl_c(), if !ends_itself => Err(match interrupt {
                 Ok(()) => ui.interrupted(),
                 Err(error) => Error::Bug(format!("cannot listen for Ctrl-C: {error}")),
             }),

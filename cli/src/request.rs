@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod context;
+mod load;
 mod log;
 mod token;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub(crate) use api::ApiRequest;
 pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
+pub(crate) use load::{LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
 pub(crate) use token::TokenRequest;
 
@@ -193,6 +195,13 @@ pub(crate) enum Request {
     },
     /// `log`.
     Log(LogRequest),
+    /// `top`.
+    Top {
+        /// How often to look.
+        interval: Duration,
+    },
+    /// `load`.
+    Load(LoadRequest),
     /// `token`.
     Token(TokenRequest),
     /// `audit`.
@@ -367,6 +376,8 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
         Command::Op(OpCommand::Confirm { id }) => Request::OpConfirm { id },
         Command::Log(command) => Request::Log(command.into()),
+        Command::Top { interval } => Request::Top { interval },
+        Command::Load(command) => Request::Load(command.into()),
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
         Command::Doctor => Request::Doctor,
@@ -446,6 +457,11 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
 }
 
 impl Request {
+    /// Whether Ctrl-C is for the command itself: it ends in good order and shows what it has.
+    pub(crate) fn ends_itself(&self) -> bool {
+        matches!(self, Self::Load(LoadRequest::Run(_)) | Self::Top { .. })
+    }
+
     /// The command, as a person would say it: for progress and hints.
     pub(crate) fn spelled(&self) -> String {
         match self {
@@ -472,6 +488,8 @@ impl Request {
             Self::OpWatch { .. } => "logctl op watch".into(),
             Self::OpConfirm { .. } => "logctl op confirm".into(),
             Self::Log(request) => format!("logctl log {}", request.verb()),
+            Self::Top { .. } => "logctl top".into(),
+            Self::Load(request) => format!("logctl load {}", request.verb()),
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
             Self::Api(_) => "logctl api".into(),

@@ -92,6 +92,11 @@ impl Ui {
         });
     }
 
+    /// Whether a program reads standard output.
+    pub(crate) fn is_scripted(&self) -> bool {
+        self.manner.form != Form::Table
+    }
+
     /// Whether every question is answered already.
     pub(crate) fn says_yes(&self) -> bool {
         self.manner.yes

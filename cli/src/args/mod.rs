@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod config;
 mod context;
+mod load;
 mod log;
 mod op;
 mod output;
@@ -26,6 +27,7 @@ pub(crate) use api::ApiArgs;
 pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
+pub(crate) use load::LoadCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
@@ -189,6 +191,22 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   logctl doctor")]
     Doctor,
+    /// Write to a log: as many writers of any kind, measured
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl load run --stream rate=500/s --duration 30s --html report.html"
+    )]
+    Load(LoadCommand),
+    /// Show what a log is doing, live: shards, watermarks, queues
+    #[command(after_help = "Example:
+  logctl top --log argon")]
+    Top {
+        /// How often to look
+        #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+        interval: Duration,
+    },
     /// Send one request to the admin endpoint, and print the answer
     Api(ApiArgs),
     /// Name the servers to work on, choose one, show what is in effect
@@ -301,6 +319,16 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 /// What a server accepts as the time for a confirmation.
 fn parse_confirm_within(text: &str) -> Result<Duration, String> {
     parse_between(text, Duration::from_secs(1), DAY, "from 1s to 24h")
+}
+
+/// How often `top` looks.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    parse_between(
+        text,
+        Duration::from_millis(100),
+        Duration::from_secs(3600),
+        "from 100ms to 1h",
+    )
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -196,6 +196,7 @@ fn asks(request: &Request) -> Asks {
         Request::Step(Step::Rotate { .. }) => change(RotateShard),
         Request::Step(Step::Freeze { .. }) => change(FreezeLog),
         Request::Step(Step::Unfreeze) => change(UnfreezeLog),
+        Request::Top { .. } => always(&[ListLogs]),
         Request::Status => always(&[ListLogs, ListReplicas]),
         Request::ConfigShow { .. } => always(&[ShowConfig]),
         Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
@@ -218,6 +219,8 @@ fn asks(request: &Request) -> Asks {
         Request::Log(LogRequest::Create { .. }) => change(CreateLog),
         Request::Log(LogRequest::Delete { .. }) => change(DeleteLog),
         Request::Log(LogRequest::Undelete { .. }) => change(UndeleteLog),
+        // Entries go to the log's public address, like any writer's.
+        Request::Load(_) => Asks::default().and(&[ListLogs, ShowLog]),
         Request::Token(TokenRequest::Create { .. }) => always(&[CreateToken]),
         Request::Token(TokenRequest::List) => always(&[ListTokens]),
         Request::Token(TokenRequest::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),

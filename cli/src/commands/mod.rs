@@ -8,12 +8,14 @@ mod context;
 mod doctor;
 mod document;
 mod explain;
+mod load;
 mod log;
 mod op;
 mod pages;
 mod shard;
 mod status;
 mod token;
+mod top;
 mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,6 +36,17 @@ pub(crate) struct Session<'a> {
     overrides: &'a Overrides,
     timeout: std::time::Duration,
     spelled: String,
+}
+
+/// A log's public address.
+#[derive(Clone, Debug)]
+struct Place {
+    /// `https://HOST:PORT`, without the log's name.
+    url: String,
+    /// The certificate authority that counts there.
+    ca: Option<std::path::PathBuf>,
+    /// The log.
+    log: String,
 }
 
 /// An endpoint and what is known of the log to work on.
@@ -106,6 +119,8 @@ pub(crate) async fn run(
         Request::OpWatch { id } => op::watch::run(&session, &id).await,
         Request::OpConfirm { id } => op::confirm::run(&session, &id).await,
         Request::Log(request) => log::run(&session, request).await,
+        Request::Top { interval } => top::run(&session, interval).await,
+        Request::Load(request) => load::run(&session, request).await,
         Request::Token(request) => token::run(&session, request).await,
         Request::Audit(request) => audit::run(&session, request).await,
         Request::Api(request) => api::run(&session, request).await,
@@ -128,6 +143,31 @@ impl Session<'_> {
     /// The admin endpoint. Connects at the first call only.
     fn server(&self) -> Result<Server, Error> {
         self.connect(self.settings()?)
+    }
+
+    /// Where readers and writers reach the log: as told, else as the context says, else as the server says.
+    async fn place(&self, url: Option<String>) -> Result<Place, Error> {
+        let settings = self.settings()?;
+        let log = match &settings.log {
+            Some(log) => log_name(log)?,
+            None => self.server()?.log().await?,
+        };
+        let ca = self.overrides.ca.clone();
+        // A certificate authority belongs to the context's own address.
+        let (url, ca) = match (url, settings.url) {
+            (Some(url), _) => (url, ca),
+            (None, Some(url)) => (url, ca.or(settings.url_ca)),
+            (None, None) => {
+                let server = self.server()?;
+                let status = server.admin.log(&log, server.deadline).await?;
+                let url = status.url.ok_or_else(|| Error::Usage {
+                    message: format!("the server does not say where {log} is reached"),
+                    hint: "name it with --url, or as `url` in the context".into(),
+                })?;
+                (url, ca)
+            }
+        };
+        Ok(Place { url, ca, log })
     }
 
     /// The admin endpoint of these settings.

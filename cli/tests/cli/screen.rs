@@ -152,3 +152,55 @@ fn ctrl_c_while_the_server_is_silent() {
         "{screen}"
     );
 }
+
+#[test]
+fn top_is_drawn_listens_and_gives_the_screen_back() {
+    let Some((bench, fake)) = served("top on a screen") else {
+        return;
+    };
+    for columns in [60, 200] {
+        let terminal = Terminal::runs(&bench, columns, "top --interval 100ms");
+        let screen = terminal.shows("PUBLISHED");
+        assert!(screen.contains("dev") && screen.contains("2026a"), "{screen}");
+        terminal.types("?");
+        terminal.shows("another log");
+        terminal.types("q");
+        // It looks again by itself.
+        let looks = fake.asked("GET").len();
+        while fake.asked("GET").len() < looks + 2 {
+            std::thread::yield_now();
+        }
+        terminal.types("q");
+        let screen = terminal.shows("exit=0");
+        assert!(!screen.contains("PUBLISHED"), "what was there before is there again: {screen}");
+    }
+    let terminal = Terminal::runs(&bench, 60, "top");
+    terminal.shows("PUBLISHED");
+    terminal.interrupts();
+    terminal.shows("exit=0");
+    // Asked to end from outside, too: its shell can be used afterwards.
+    let terminal = Terminal::start(
+        &bench,
+        60,
+        "sh -c 'sh -c \"echo \\$\\$ >pid; exec logctl top\"; echo exit=$?; exec cat'",
+    );
+    terminal.shows("PUBLISHED");
+    let pid: i32 = bench.read("pid").trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    terminal.shows("exit=0");
+    terminal.types("what is typed\n");
+    let screen = terminal.shows("what is typed\nwhat is typed");
+    assert!(!screen.contains("PUBLISHED"), "{screen}");
+}
+
+#[test]
+fn top_without_a_terminal_names_what_works_there() {
+    let (bench, fake) = Bench::served();
+    for line in ["top", "top -o json"] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(2), "{}", ran.shown());
+        assert!(ran.err.contains("logctl status -o json"), "{}", ran.shown());
+    }
+    assert!(fake.asked("GET").is_empty());
+}

@@ -13,6 +13,7 @@ mod freeze;
 mod full_disk;
 mod identity;
 mod kill;
+mod load;
 mod logins;
 mod replicas;
 mod resources;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::auditor::{self, Finding, Options, SealState, ShardReport, Totals};
 use crate::client::Public;
-use crate::commands::{Session, log_name};
+use crate::commands::{Place, Session};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
@@ -30,7 +30,8 @@ pub(in crate::commands) async fn run(
     names: Vec<String>,
     url: Option<String>,
 ) -> Result<Outcome, Error> {
-    let (public, log) = locate(session, url).await?;
+    let Place { url, ca, log } = session.place(url).await?;
+    let public = Public::new(&url, ca.as_deref(), &log, session.timeout)?;
     let options = Options {
         log: log.clone(),
         shards: names,
@@ -68,37 +69,6 @@ pub(in crate::commands) async fn run(
         findings,
     };
     Outcome::with_trouble(&verified, trouble)
-}
-
-/// Where to look: as told, else as the context says, else as the server says.
-async fn locate(session: &Session<'_>, url: Option<String>) -> Result<(Public, String), Error> {
-    let settings = session.settings()?;
-    let log = match &settings.log {
-        Some(log) => log_name(log)?,
-        None => session.server()?.log().await?,
-    };
-    // A certificate authority belongs to the context's own address.
-    let (url, ca) = match (url, &settings.url) {
-        (Some(url), _) => (url, session.overrides.ca.as_deref()),
-        (None, Some(url)) => (
-            url.clone(),
-            session
-                .overrides
-                .ca
-                .as_deref()
-                .or(settings.url_ca.as_deref()),
-        ),
-        (None, None) => {
-            let server = session.server()?;
-            let status = server.admin.log(&log, server.deadline).await?;
-            let url = status.url.ok_or_else(|| Error::Usage {
-                message: format!("the server does not say where readers reach {log}"),
-                hint: "name it with --url, or as `url` in the context".into(),
-            })?;
-            (url, session.overrides.ca.as_deref())
-        }
-    };
-    Ok((Public::new(&url, ca, &log, session.timeout)?, log))
 }
 
 impl Present for Verified {

@@ -1,0 +1,14 @@
+//! `logctl load`.
+
+mod run;
+
+use super::Session;
+use crate::error::Error;
+use crate::report::Outcome;
+use crate::request::LoadRequest;
+
+pub(super) async fn run(session: &Session<'_>, request: LoadRequest) -> Result<Outcome, Error> {
+    match request {
+        LoadRequest::Run(request) => run::run(session, request).await,
+    }
+}

@@ -1,0 +1,76 @@
+//! `logctl load`, resolved.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::File;
+use crate::args::LoadCommand;
+
+/// What to write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LoadRequest {
+    /// `load run`.
+    Run(LoadRun),
+}
+
+/// `load run`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LoadRun {
+    /// What to do.
+    pub(crate) what: Streams,
+    /// How long, when that was said.
+    pub(crate) duration: Option<Duration>,
+    /// How much of it is not measured, when that was said.
+    pub(crate) warm_up: Option<Duration>,
+    /// How often the watermarks are read.
+    pub(crate) poll: Duration,
+    /// Where the report goes.
+    pub(crate) html: Option<PathBuf>,
+    /// Where single plots go.
+    pub(crate) svg: Option<PathBuf>,
+    /// Where the server's metrics are.
+    pub(crate) metrics: Option<String>,
+    /// Check every acknowledgement.
+    pub(crate) verify: bool,
+    /// Where the log is.
+    pub(crate) url: Option<String>,
+}
+
+/// Where the streams are described.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Streams {
+    /// In flags.
+    Flags(Vec<String>),
+    /// In a file.
+    File(File),
+}
+
+impl From<LoadCommand> for LoadRequest {
+    fn from(command: LoadCommand) -> Self {
+        match command {
+            LoadCommand::Run(args) => Self::Run(LoadRun {
+                what: match args.scenario {
+                    Some(file) => Streams::File(file.into()),
+                    None => Streams::Flags(args.stream),
+                },
+                duration: args.duration,
+                warm_up: args.warm_up,
+                poll: args.poll,
+                html: args.html,
+                svg: args.svg,
+                metrics: args.metrics,
+                verify: args.verify,
+                url: args.url,
+            }),
+        }
+    }
+}
+
+impl LoadRequest {
+    /// The subcommand's name.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+        }
+    }
+}
