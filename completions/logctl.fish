@@ -52,6 +52,8 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the trail of what operators did'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this side, the way to the server, and the server; each finding comes with its remedy'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "load" -d 'Write to a log: as many writers of any kind, measured'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "top" -d 'Show what a log is doing, live: shards, watermarks, queues'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "api" -d 'Send one request to the admin endpoint, and print the answer'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "context" -d 'Name the servers to work on, choose one, show what is in effect'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell, which offers live names of shards, logs, operations and contexts'
@@ -812,6 +814,75 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from run" -f -a "run" -d 'Write like many writers at once, and measure what they see'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l stream -d 'A stream: rate=500/s, connections=8 or backfill, and name=, size=, priority=, merge-by=, shard=, token-file=, start=, duration=, spacing=even, batch=' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l scenario -d 'Streams from a YAML file; `-` is standard input' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l duration -d 'How long to write; else as the streams say, else 30s' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l warm-up -d 'Leave this much of the beginning out of every figure' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l poll -d 'How often to look what is published: times to published are exact to this' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l html -d 'Write a report with plots into FILE' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l svg -d 'Write each plot into a file of its own in DIR' -r -f -a "(__fish_complete_directories)"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l metrics -d 'The server\'s metrics, for the queues over time: http://127.0.0.1:9090/metrics' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l url -d 'Where writers and readers reach the log; else as the context or the server says' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l verify -d 'Afterwards, check that each acknowledged index holds its entry'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l interval -d 'How often to look' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand top" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand top" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand top" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l body -d 'File to send (`-`: standard input), JSON or YAML' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l if-match -d 'Entity tag that the change was made from' -r
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r

@@ -6,12 +6,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{admin, changes, cli, memory, rotation, single, table, writes};
+use crate::{admin, changes, cli, memory, qos, rotation, single, table, writes};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, converge, storm, admin, cli; all when none is named
+    /// writes, single, memory, rotation, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import, compare,
+    /// halved; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// Changes of the figure under load
     #[arg(long, default_value_t = 1000)]
     pub(crate) storm: u64,
+    /// Entries of the import figure
+    #[arg(long, default_value_t = 5_000_000)]
+    pub(crate) import: u64,
 }
 
 /// One measured value.
@@ -89,7 +93,7 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 8] = [
+const ALL: [(&str, Measure); 15] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
@@ -98,16 +102,38 @@ const ALL: [(&str, Measure); 8] = [
     ("storm", changes::storm),
     ("admin", admin::measure),
     ("cli", cli::measure),
+    ("beside", qos::beside),
+    ("overload", qos::overload),
+    ("floor", qos::floor),
+    ("greedy", qos::greedy),
+    ("import", qos::import),
+    ("compare", qos::compare),
+    ("halved", qos::halved),
 ];
+
+/// A name for several figures.
+const GROUPS: [(&str, &[&str]); 1] = [(
+    "qos",
+    &[
+        "beside", "overload", "floor", "greedy", "import", "compare", "halved",
+    ],
+)];
+
+/// Whether a name that was given means this figure.
+fn means(given: &str, figure: &str) -> bool {
+    let group = GROUPS.iter().find(|(name, _)| *name == given);
+    given == figure || group.is_some_and(|(_, figures)| figures.contains(&figure))
+}
 
 /// Measures what was named; true when every goal is met.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some(name) = options
         .names
         .iter()
-        .find(|name| !ALL.iter().any(|(known, _)| known == name))
+        .find(|name| !ALL.iter().any(|(known, _)| means(name, known)))
     {
-        let known: Vec<_> = ALL.iter().map(|(name, _)| *name).collect();
+        let groups = GROUPS.iter().map(|(name, _)| *name);
+        let known: Vec<_> = ALL.iter().map(|(name, _)| *name).chain(groups).collect();
         bail!(
             "there is no figure `{name}`; there are {}",
             known.join(", ")
@@ -116,7 +142,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut all = Vec::new();
     for (name, measure) in ALL
         .iter()
-        .filter(|(n, _)| options.names.is_empty() || options.names.iter().any(|x| x == n))
+        .filter(|(n, _)| options.names.is_empty() || options.names.iter().any(|x| means(x, n)))
     {
         eprintln!("measuring {name}");
         let figures = measure(options).with_context(|| format!("figure {name}"))?;

@@ -17,6 +17,7 @@ mod disk;
 mod figures;
 mod memory;
 mod proc;
+mod qos;
 mod rotation;
 mod single;
 mod table;

@@ -291,6 +291,14 @@ impl LoadReport {
         let mut remarks = Vec::new();
         for stream in &self.streams {
             let name = &stream.name;
+            if stream.promises.missed > 0 {
+                remarks.push(format!(
+                    "{name}: {} of {} promised entries were published late, by up to {}",
+                    stream.promises.missed,
+                    stream.promises.granted,
+                    latency(stream.promises.worst_ms)
+                ));
+            }
             if stream.unsent > 0 {
                 remarks.push(format!(
                     "{name}: {} writes were due and never sent, since all connections were busy; their wait is in no figure",

@@ -470,7 +470,7 @@ impl Writer {
                     answered,
                     1,
                     answer.status,
-                    &String::from_utf8_lossy(&answer.body),
+                    &reason(&answer.body),
                 );
                 Some(pause(&answer))
             }
@@ -526,32 +526,20 @@ impl Writer {
                 return Some(SHORT_PAUSE);
             }
         };
-        let batch = (answer.status == 200)
-            .then(|| serde_json::from_slice::<Batch>(&answer.body).ok())
-            .flatten();
-        let Some(batch) = batch else {
-            recorder.refused(
-                self.at,
-                sent,
-                answered,
-                count,
-                answer.status,
-                &String::from_utf8_lossy(&answer.body),
-            );
-            return Some(pause(&answer));
-        };
+        // A refusal in the middle says what was accepted before it.
+        let batch = serde_json::from_slice::<Batch>(&answer.body).unwrap_or_default();
+        let accepted: u64 = batch.ranges.iter().map(|range| range.entries).sum();
         for range in batch.ranges {
-            recorder.acknowledged(
-                self.at,
-                Acknowledged {
-                    due: sent,
-                    sent,
-                    answered,
-                    first: range.index,
-                    entries: range.entries,
-                    granted: answer.granted.clone(),
-                },
-            );
+            let what = Acknowledged {
+                due: sent,
+                // The server takes a batch piece by piece while it reads it, and promises from then on: at the latest now.
+                sent: answered,
+                answered,
+                first: range.index,
+                entries: range.entries,
+                granted: answer.granted.clone(),
+            };
+            recorder.acknowledged(self.at, what);
             self.shared.keep(Kept {
                 index: range.index,
                 entries: range.entries,
@@ -559,12 +547,35 @@ impl Writer {
                 stream: self.at as u16,
             });
         }
-        None
+        if answer.status == 200 {
+            return None;
+        }
+        recorder.refused(
+            self.at,
+            sent,
+            answered,
+            count.saturating_sub(accepted),
+            answer.status,
+            &reason(&answer.body),
+        );
+        Some(pause(&answer))
     }
 }
 
+/// What a refusal says: text, or a problem document's detail.
+fn reason(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    serde_json::from_slice::<Problem>(body).map_or_else(
+        |_| String::from_utf8_lossy(body).into_owned(),
+        |problem| problem.detail,
+    )
+}
+
 /// The answer to `add-batch`; servers may say more.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Batch {
     ranges: Vec<Range>,
 }

@@ -267,7 +267,7 @@ fn queues(state: &State, frame: &mut Frame<'_>, area: Rect) {
         right("SHARE"),
         right("REFUSED/S"),
     ];
-    let mut widths = [12, 11, 10, 9, 6, 9].map(Constraint::Length).to_vec();
+    let mut widths = [11, 10, 10, 8, 6, 9].map(Constraint::Length).to_vec();
     if wide {
         header.extend(["ORDERED/S", "ACCEPTED/S", "BYTES", "REFUSED"].map(right));
         widths = [20, 20, 12, 12, 8, 12, 12, 12, 12, 14]
@@ -353,7 +353,10 @@ mod tests {
             origin: format!("log.example.org/argon/{name}"),
             start_index: start,
             length,
-            ..Shard::default()
+            tree_id: "1".into(),
+            vkey: String::new(),
+            published: None,
+            root_hash: None,
         };
         let mut argon = log("argon", ordered);
         argon.shards = vec![

@@ -161,7 +161,10 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
     for columns in [60, 200] {
         let terminal = Terminal::runs(&bench, columns, "top --interval 100ms");
         let screen = terminal.shows("PUBLISHED");
-        assert!(screen.contains("dev") && screen.contains("2026a"), "{screen}");
+        assert!(
+            screen.contains("dev") && screen.contains("2026a"),
+            "{screen}"
+        );
         terminal.types("?");
         terminal.shows("another log");
         terminal.types("q");
@@ -172,7 +175,10 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         }
         terminal.types("q");
         let screen = terminal.shows("exit=0");
-        assert!(!screen.contains("PUBLISHED"), "what was there before is there again: {screen}");
+        assert!(
+            !screen.contains("PUBLISHED"),
+            "what was there before is there again: {screen}"
+        );
     }
     let terminal = Terminal::runs(&bench, 60, "top");
     terminal.shows("PUBLISHED");

@@ -28,20 +28,45 @@ fn what_it_reports_is_in_the_log() -> Done {
     );
     let report = does(folder.path(), &line)?;
     let stream = |at: usize| &report["streams"][at];
-    ensure!(stream(0)["acknowledged"] == 300, "each write of an open loop is sent: {report}");
+    ensure!(
+        stream(0)["acknowledged"] == 300,
+        "each write of an open loop is sent: {report}"
+    );
     let all = report["streams"].as_array().context("streams")?;
-    let acknowledged: u64 = all.iter().filter_map(|stream| stream["acknowledged"].as_u64()).sum();
-    ensure!(logd.settled()? == acknowledged, "the log holds what was acknowledged, and nothing else");
+    let acknowledged: u64 = all
+        .iter()
+        .filter_map(|stream| stream["acknowledged"].as_u64())
+        .sum();
+    ensure!(
+        logd.settled()? == acknowledged,
+        "the log holds what was acknowledged, and nothing else"
+    );
     ensure!(report["verified"]["checked"] == acknowledged, "{report}");
-    ensure!(report["verified"]["wrong"] == 0 && report["verified"]["missing"] == 0, "{report}");
+    ensure!(
+        report["verified"]["wrong"] == 0 && report["verified"]["missing"] == 0,
+        "{report}"
+    );
     for stream in all {
-        ensure!(stream["unpublished"] == 0 && stream["unanswered"] == 0 && stream["unsent"] == 0, "{stream}");
-        ensure!(stream["published"]["count"] == stream["acknowledged"], "{stream}");
-        let [ordered, published] = ["ordered", "published"].map(|time| number(&stream[time]["p50Ms"]));
-        ensure!(0.0 < ordered && ordered < published, "an entry is ordered before it is published: {stream}");
+        ensure!(
+            stream["unpublished"] == 0 && stream["unanswered"] == 0 && stream["unsent"] == 0,
+            "{stream}"
+        );
+        ensure!(
+            stream["published"]["count"] == stream["acknowledged"],
+            "{stream}"
+        );
+        let [ordered, published] =
+            ["ordered", "published"].map(|time| number(&stream[time]["p50Ms"]));
+        ensure!(
+            0.0 < ordered && ordered < published,
+            "an entry is ordered before it is published: {stream}"
+        );
     }
     let page = std::fs::read_to_string(&html)?;
-    ensure!(page.contains("<svg") && page.contains("even") && !page.contains("<script"), "{page}");
+    ensure!(
+        page.contains("<svg") && page.contains("even") && !page.contains("<script"),
+        "{page}"
+    );
     ensure!(std::fs::read_dir(&svg)?.count() >= 5, "each plot is a file");
     verify::whole(&logd, &mut Default::default(), &mut Default::default())?;
     Ok(())
@@ -58,7 +83,9 @@ fn a_server_that_stands_still_is_late_for_every_write_that_was_due() -> Done {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    wait::until("some writes", || Ok((logd.watermarks()?.ordered > 50).then_some(())))?;
+    wait::until("some writes", || {
+        Ok((logd.watermarks()?.ordered > 50).then_some(()))
+    })?;
     logd.signal(Signal::STOP)?;
     let stopped = Instant::now();
     // The stall itself: what is measured is that it is seen.
@@ -87,15 +114,26 @@ fn one_that_is_ended_early_shows_what_it_measured() -> Done {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    wait::until("some writes", || Ok((logd.watermarks()?.ordered > 50).then_some(())))?;
+    wait::until("some writes", || {
+        Ok((logd.watermarks()?.ordered > 50).then_some(()))
+    })?;
     let pid = Pid::from_raw(child.id().try_into()?).context("a process id is positive")?;
     kill_process(pid, Signal::INT)?;
     let output = child.wait_with_output()?;
     let report: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(output.status.code() == Some(130), "{report}");
-    ensure!(report["interrupted"] == true && report["error"]["code"] == "interrupted", "{report}");
-    ensure!(report["streams"][0]["acknowledged"].as_u64() > Some(50), "{report}");
-    ensure!(report["streams"][0]["unpublished"] == 0, "it waits for what it wrote: {report}");
+    ensure!(
+        report["interrupted"] == true && report["error"]["code"] == "interrupted",
+        "{report}"
+    );
+    ensure!(
+        report["streams"][0]["acknowledged"].as_u64() > Some(50),
+        "{report}"
+    );
+    ensure!(
+        report["streams"][0]["unpublished"] == 0,
+        "it waits for what it wrote: {report}"
+    );
     Ok(())
 }
 
@@ -103,11 +141,27 @@ fn one_that_is_ended_early_shows_what_it_measured() -> Done {
 fn a_server_that_is_not_there_is_an_error() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
-    let refused = run(folder.path(), "load run --stream rate=9/s --duration 1s --url http://127.0.0.1:1 -o json", 11)?;
-    ensure!(refused.json()?["error"]["code"] == "unreachable", "{refused:?}");
+    let refused = run(
+        folder.path(),
+        "load run --stream rate=9/s --duration 1s --url http://127.0.0.1:1 -o json",
+        11,
+    )?;
+    ensure!(
+        refused.json()?["error"]["code"] == "unreachable",
+        "{refused:?}"
+    );
     // A log that is not there refuses each write, and that is a result.
-    let report = does(folder.path(), &format!("load run --stream rate=9/s --duration 1s --log nope --url http://{}", logd.address))?;
-    ensure!(report["streams"][0]["refused"][0]["status"] == 404, "{report}");
+    let report = does(
+        folder.path(),
+        &format!(
+            "load run --stream rate=9/s --duration 1s --log nope --url http://{}",
+            logd.address
+        ),
+    )?;
+    ensure!(
+        report["streams"][0]["refused"][0]["status"] == 404,
+        "{report}"
+    );
     ensure!(report["streams"][0]["acknowledged"] == 0, "{report}");
     Ok(())
 }
