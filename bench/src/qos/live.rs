@@ -33,10 +33,29 @@ pub(crate) fn beside(_: &Options) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::plain("live writer alone, 500/s: published p99", before, "ms"),
         Figure::plain("beside a backfill: published p99", beside, "ms"),
-        Figure::most("published p99, beside against alone", beside / before, "×", 1.25),
-        Figure::plain("live writer alone: durable index p99", alone.p99("ordered")?, "ms"),
-        Figure::most("beside a backfill: durable index p99", live.p99("ordered")?, "ms", 10.0),
-        Figure::least("backfill beside the live writer", both.stream("fill")?.rate()?, "entries/s", 150_000.0),
+        Figure::most(
+            "published p99, beside against alone",
+            beside / before,
+            "×",
+            1.25,
+        ),
+        Figure::plain(
+            "live writer alone: durable index p99",
+            alone.p99("ordered")?,
+            "ms",
+        ),
+        Figure::most(
+            "beside a backfill: durable index p99",
+            live.p99("ordered")?,
+            "ms",
+            10.0,
+        ),
+        Figure::least(
+            "backfill beside the live writer",
+            both.stream("fill")?.rate()?,
+            "entries/s",
+            150_000.0,
+        ),
         Figure::plain("backfill alone", fill.stream("fill")?.rate()?, "entries/s"),
         disk,
         bytes,
@@ -54,9 +73,15 @@ pub(crate) fn overload(_: &Options) -> Result<Vec<Figure>> {
     let mut streams = vec![LIVE.to_owned()];
     for tenant in &tenants {
         let (name, token) = (tenant.name, &tenant.word);
-        streams.push(format!("name={name}-soon,connections=24,priority=1,merge-by=1s,{token}"));
-        streams.push(format!("name={name}-standard,connections=2,backfill,priority=3,{token}"));
-        streams.push(format!("name={name}-bulk,connections=2,backfill,priority=6,{token}"));
+        streams.push(format!(
+            "name={name}-soon,connections=24,priority=1,merge-by=1s,{token}"
+        ));
+        streams.push(format!(
+            "name={name}-standard,connections=2,backfill,priority=3,{token}"
+        ));
+        streams.push(format!(
+            "name={name}-bulk,connections=2,backfill,priority=6,{token}"
+        ));
     }
     let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
     let report = load(folder.path(), &streams, 20, 5)?;
@@ -75,7 +100,11 @@ pub(crate) fn overload(_: &Options) -> Result<Vec<Figure>> {
         Figure::most("of them missed", missed, "", 0.0),
         Figure::plain("entries taken", taken, ""),
         Figure::plain("entries refused", refused, ""),
-        Figure::plain("live writer's published p99 in it", report.stream("live")?.p99("published")?, "ms"),
+        Figure::plain(
+            "live writer's published p99 in it",
+            report.stream("live")?.p99("published")?,
+            "ms",
+        ),
     ])
 }
 
@@ -97,7 +126,11 @@ pub(crate) fn floor(_: &Options) -> Result<Vec<Figure>> {
         1.0,
     )];
     for tier in ["interactive", "standard", "bulk"] {
-        figures.push(Figure::plain(format!("share of {tier}"), report.share(tier) * 100.0, "%"));
+        figures.push(Figure::plain(
+            format!("share of {tier}"),
+            report.share(tier) * 100.0,
+            "%",
+        ));
     }
     Ok(figures)
 }
@@ -111,18 +144,37 @@ pub(crate) fn greedy(_: &Options) -> Result<Vec<Figure>> {
         anyhow::bail!("two tenants");
     };
     let modest = format!("name=modest,rate=200/s,priority=3,{}", modest.word);
-    let greedy = format!("name=greedy,backfill,connections=4,priority=3,{}", greedy.word);
+    let greedy = format!(
+        "name=greedy,backfill,connections=4,priority=3,{}",
+        greedy.word
+    );
     let alone = load(folder.path(), &[&modest], 10, 2)?;
     let both = load(folder.path(), &[&modest, &greedy], 15, 5)?;
     let (before, beside) = (alone.stream("modest")?, both.stream("modest")?);
     ensure!(beside.refused() == 0.0, "the modest tenant was refused");
     let ratio = beside.p99("published")? / before.p99("published")?;
     Ok(vec![
-        Figure::plain("modest tenant alone, 200/s: published p99", before.p99("published")?, "ms"),
-        Figure::plain("beside a greedy one: published p99", beside.p99("published")?, "ms"),
+        Figure::plain(
+            "modest tenant alone, 200/s: published p99",
+            before.p99("published")?,
+            "ms",
+        ),
+        Figure::plain(
+            "beside a greedy one: published p99",
+            beside.p99("published")?,
+            "ms",
+        ),
         Figure::most("published p99, beside against alone", ratio, "×", 1.25),
-        Figure::plain("modest tenant beside: durable index p99", beside.p99("ordered")?, "ms"),
-        Figure::plain("the greedy one's rate", both.stream("greedy")?.rate()?, "entries/s"),
+        Figure::plain(
+            "modest tenant beside: durable index p99",
+            beside.p99("ordered")?,
+            "ms",
+        ),
+        Figure::plain(
+            "the greedy one's rate",
+            both.stream("greedy")?.rate()?,
+            "entries/s",
+        ),
     ])
 }
 
@@ -162,7 +214,12 @@ pub(crate) fn import(options: &Options) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::plain("lines", lines as f64, ""),
         Figure::plain("bytes of a line", bytes as f64 / lines as f64, ""),
-        Figure::least("rate, client on the same cores", lines as f64 / took, "entries/s", 300_000.0),
+        Figure::least(
+            "rate, client on the same cores",
+            lines as f64 / took,
+            "entries/s",
+            300_000.0,
+        ),
         Figure::plain("largest resident size of the client", largest, "MiB"),
         Figure::most("largest resident size of the server", peak, "MiB", 300.0),
         disk,

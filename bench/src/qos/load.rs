@@ -26,7 +26,16 @@ pub(crate) struct Work {
 /// Writes like these streams for so many seconds after a warm-up.
 pub(crate) fn load(at: &Path, streams: &[&str], seconds: u64, warm_up: u64) -> Result<Report> {
     let (duration, warm_up) = (format!("{}s", seconds + warm_up), format!("{warm_up}s"));
-    let mut words = vec!["load", "run", "--duration", &duration, "--warm-up", &warm_up, "-o", "json"];
+    let mut words = vec![
+        "load",
+        "run",
+        "--duration",
+        &duration,
+        "--warm-up",
+        &warm_up,
+        "-o",
+        "json",
+    ];
     for stream in streams {
         words.extend(["--stream", stream]);
     }
@@ -38,24 +47,36 @@ impl Report {
     pub(crate) fn stream(&self, name: &str) -> Result<Stream<'_>> {
         let streams = self.0["streams"].as_array().context("streams")?;
         let found = streams.iter().find(|stream| stream["name"] == name);
-        found.map(Stream).with_context(|| format!("no stream {name}"))
+        found
+            .map(Stream)
+            .with_context(|| format!("no stream {name}"))
     }
 
     /// All streams.
     pub(crate) fn streams(&self) -> impl Iterator<Item = Stream<'_>> {
-        self.0["streams"].as_array().into_iter().flatten().map(Stream)
+        self.0["streams"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(Stream)
     }
 
     /// The share of a tier, 0 to 1, of all acknowledged entries.
     pub(crate) fn share(&self, tier: &str) -> f64 {
         let tiers = self.0["tiers"].as_array().into_iter().flatten();
-        tiers.filter(|found| found["tier"] == tier).filter_map(|found| found["share"].as_f64()).sum()
+        tiers
+            .filter(|found| found["tier"] == tier)
+            .filter_map(|found| found["share"].as_f64())
+            .sum()
     }
 }
 
 impl Stream<'_> {
     fn number(&self, pointer: &str) -> Result<f64> {
-        self.0.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("{pointer} in {}", self.0))
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_f64)
+            .with_context(|| format!("{pointer} in {}", self.0))
     }
 
     /// A percentile of the time to published, or to the durable index, milliseconds.
@@ -75,13 +96,18 @@ impl Stream<'_> {
 
     /// Entries whose promise was missed, and whose was given.
     pub(crate) fn promises(&self) -> Result<(f64, f64)> {
-        Ok((self.number("/promises/missed")?, self.number("/promises/granted")?))
+        Ok((
+            self.number("/promises/missed")?,
+            self.number("/promises/granted")?,
+        ))
     }
 
     /// Entries refused.
     pub(crate) fn refused(&self) -> f64 {
         let refused = self.0["refused"].as_array().into_iter().flatten();
-        refused.filter_map(|refusal| refusal["entries"].as_f64()).sum()
+        refused
+            .filter_map(|refusal| refusal["entries"].as_f64())
+            .sum()
     }
 }
 
@@ -89,7 +115,10 @@ impl Work {
     /// Until now.
     pub(crate) fn until_now(logd: &Logd) -> Result<Self> {
         let io = std::fs::read_to_string(format!("/proc/{}/io", logd.pid()))?;
-        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).context("write_bytes")?;
+        let written = io
+            .lines()
+            .find_map(|line| line.strip_prefix("write_bytes: "))
+            .context("write_bytes")?;
         Ok(Self {
             at: Instant::now(),
             written: written.trim().parse()?,
@@ -105,8 +134,16 @@ impl Work {
         let entries = (now.published - self.published).max(1) as f64;
         let bytes = (now.written - self.written) as f64;
         Ok([
-            Figure::plain(format!("{when}: written to the disk"), bytes / seconds / 1e6, "MB/s"),
-            Figure::plain(format!("{when}: bytes written per entry"), bytes / entries, ""),
+            Figure::plain(
+                format!("{when}: written to the disk"),
+                bytes / seconds / 1e6,
+                "MB/s",
+            ),
+            Figure::plain(
+                format!("{when}: bytes written per entry"),
+                bytes / entries,
+                "",
+            ),
             Figure::plain(
                 format!("{when}: the server's processor time"),
                 (now.cpu_us - self.cpu_us) as f64 / 1e6 / seconds,
@@ -126,7 +163,9 @@ pub(crate) struct Tenant {
 
 /// Gives the log these tenants, each with all shipped tiers; the anonymous one stays.
 pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> {
-    let shown = logctl(at, &["config", "show", "-o", "json"])?.expect_code(0)?.json()?;
+    let shown = logctl(at, &["config", "show", "-o", "json"])?
+        .expect_code(0)?
+        .json()?;
     let mut document = shown["config"].clone();
     let mut tenants = Vec::new();
     for (nth, name) in names.iter().enumerate() {
@@ -142,8 +181,11 @@ pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> 
             "tiers": ["interactive", "standard", "bulk", "scavenger"],
             "tokens": [{"name": "bench", "sha256": config::token_hash(&token)}],
         });
-        let all = document.pointer_mut("/qos/tenants").and_then(Value::as_array_mut);
-        all.context("the running document has tenants")?.push(tenant);
+        let all = document
+            .pointer_mut("/qos/tenants")
+            .and_then(Value::as_array_mut);
+        all.context("the running document has tenants")?
+            .push(tenant);
     }
     let file = at.join("tenants.json");
     std::fs::write(&file, document.to_string())?;
@@ -155,7 +197,11 @@ pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> 
 fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().create(true).write(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     Ok(())
 }
