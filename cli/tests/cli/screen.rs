@@ -160,13 +160,13 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
     };
     for columns in [60, 200] {
         let terminal = Terminal::runs(&bench, columns, "top --interval 100ms");
-        let screen = terminal.shows("PUBLISHED");
+        let screen = terminal.shows("PER SECOND");
         assert!(
             screen.contains("dev") && screen.contains("2026a"),
             "{screen}"
         );
         terminal.types("?");
-        terminal.shows("another log");
+        terminal.shows("this explanation");
         terminal.types("q");
         // It looks again by itself.
         let looks = fake.asked("GET").len();
@@ -176,12 +176,12 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         terminal.types("q");
         let screen = terminal.shows("exit=0");
         assert!(
-            !screen.contains("PUBLISHED"),
+            !screen.contains("PER SECOND"),
             "what was there before is there again: {screen}"
         );
     }
     let terminal = Terminal::runs(&bench, 60, "top");
-    terminal.shows("PUBLISHED");
+    terminal.shows("PER SECOND");
     terminal.interrupts();
     terminal.shows("exit=0");
     // Asked to end from outside, too: its shell can be used afterwards.
@@ -190,14 +190,14 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         60,
         "sh -c 'sh -c \"echo \\$\\$ >pid; exec logctl top\"; echo exit=$?; exec cat'",
     );
-    terminal.shows("PUBLISHED");
+    terminal.shows("PER SECOND");
     let pid: i32 = bench.read("pid").trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     terminal.shows("exit=0");
     terminal.types("what is typed\n");
     let screen = terminal.shows("what is typed\nwhat is typed");
-    assert!(!screen.contains("PUBLISHED"), "{screen}");
+    assert!(!screen.contains("PER SECOND"), "{screen}");
 }
 
 #[test]
