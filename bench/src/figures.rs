@@ -11,8 +11,8 @@ use crate::{admin, changes, cli, memory, qos, rotation, single, table, writes};
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import;
-    /// all when none is named
+    /// writes, single, memory, rotation, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import, compare,
+    /// halved; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -93,7 +93,7 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 13] = [
+const ALL: [(&str, Measure); 15] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
@@ -107,11 +107,17 @@ const ALL: [(&str, Measure); 13] = [
     ("floor", qos::floor),
     ("greedy", qos::greedy),
     ("import", qos::import),
+    ("compare", qos::compare),
+    ("halved", qos::halved),
 ];
 
 /// A name for several figures.
-const GROUPS: [(&str, &[&str]); 1] =
-    [("qos", &["beside", "overload", "floor", "greedy", "import"])];
+const GROUPS: [(&str, &[&str]); 1] = [(
+    "qos",
+    &[
+        "beside", "overload", "floor", "greedy", "import", "compare", "halved",
+    ],
+)];
 
 /// Whether a name that was given means this figure.
 fn means(given: &str, figure: &str) -> bool {

@@ -3,5 +3,8 @@
 
 mod live;
 mod load;
+mod rivals;
+mod simulate;
 
 pub(crate) use live::{beside, floor, greedy, import, overload};
+pub(crate) use simulate::{compare, halved};
