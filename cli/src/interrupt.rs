@@ -2,17 +2,18 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits until this process is told to end. Where signals can't be had it is never told.
-pub(crate) async fn ended() {
+/// Listens from the call on, not from the first poll; resolves when this process is told to end. Where signals can't be had it
+/// is never told.
+pub(crate) fn ended() -> impl Future<Output = ()> {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
-    match (interrupt, terminate) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        _ => std::future::pending().await,
     }
 }

@@ -54,9 +54,10 @@ pub(crate) async fn show(
     mut samples: UnboundedReceiver<Result<Sample, String>>,
     mut chosen: impl FnMut(Option<&str>),
 ) -> io::Result<()> {
+    // Before the terminal is drawn on: a signal must find it given back.
+    let mut ended = std::pin::pin!(crate::interrupt::ended());
     let mut screen = Screen::open()?;
     let (mut happened, _listener) = listen();
-    let mut ended = std::pin::pin!(crate::interrupt::ended());
     loop {
         screen.0.draw(|frame| view::draw(state, frame))?;
         tokio::select! {

@@ -160,7 +160,7 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
     };
     for columns in [60, 200] {
         let terminal = Terminal::runs(&bench, columns, "top --interval 100ms");
-        let screen = terminal.shows("PER SECOND");
+        let screen = terminal.shows("? help");
         assert!(
             screen.contains("dev") && screen.contains("2026a"),
             "{screen}"
@@ -181,7 +181,7 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         );
     }
     let terminal = Terminal::runs(&bench, 60, "top");
-    terminal.shows("PER SECOND");
+    terminal.shows("? help");
     terminal.interrupts();
     terminal.shows("exit=0");
     // Asked to end from outside, too: its shell can be used afterwards.
@@ -190,7 +190,7 @@ fn top_is_drawn_listens_and_gives_the_screen_back() {
         60,
         "sh -c 'sh -c \"echo \\$\\$ >pid; exec logctl top\"; echo exit=$?; exec cat'",
     );
-    terminal.shows("PER SECOND");
+    terminal.shows("? help");
     let pid: i32 = bench.read("pid").trim().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
