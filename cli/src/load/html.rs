@@ -228,11 +228,11 @@ pub(crate) fn page(report: &LoadReport) -> String {
     for (_, svg) in plots(report) {
         out.push_str(&svg);
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<p><small>Times count from when a write was due (open loop) or sent (closed loop, backfill). Published: when the first \
 answer about the watermarks that covers the entry has come; between two of them were at most {:.1} ms. Made by \
-<code>logctl load run</code> {}.</small></p></html>\n",
+<code>logctl load run</code> {}.</small></p></html>",
         report.watermarks.widest_gap_ms,
         env!("CARGO_PKG_VERSION")
     );

@@ -284,7 +284,9 @@ impl Clock {
                         return;
                     }
                     match due.checked_sub(start.elapsed()) {
-                        Some(early) if !early.is_zero() => std::thread::sleep(early.min(NAP)),
+                        Some(early) if !early.is_zero() => {
+                            std::thread::park_timeout(early.min(NAP))
+                        }
                         _ => break,
                     }
                 }

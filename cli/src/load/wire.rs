@@ -138,7 +138,6 @@ impl Connection {
         }
         self.request.extend_from_slice(short);
         self.buffer.clear();
-        let close;
         let answer = {
             let (mut reader, mut writer) = stream.split();
             if long.is_empty() {
@@ -172,8 +171,7 @@ impl Connection {
             }
         };
         let (head, body) = answer;
-        close = head.close;
-        if !close {
+        if !head.close {
             self.socket = Some(stream);
         }
         Ok(Answer {
