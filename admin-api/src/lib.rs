@@ -5,6 +5,7 @@
 
 pub mod codes;
 mod openapi;
+mod qos;
 mod query;
 pub mod routes;
 
@@ -12,8 +13,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use openapi::openapi;
+pub use qos::{
+    QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
+};
 pub use query::{
-    ConfigQuery, ConfigureQuery, LogQuery, NoQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
+    ConfigQuery, ConfigureQuery, LogQuery, NoQuery, SimulateQuery, TRAIL_LIMIT, TrailQuery,
+    WriteQuery,
 };
 
 /// Where every resource lives.

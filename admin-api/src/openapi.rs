@@ -140,6 +140,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     };
     match route.kind {
         Kind::Plain => {}
+        Kind::Keyed => parameters.push(idempotency(header)),
         Kind::Conditional => parameters.push(header(
             "If-None-Match",
             false,
@@ -157,16 +158,20 @@ fn parameters(route: &Route) -> Vec<Value> {
                     "The ETag of the configuration that the change was made from.",
                 ));
             }
-            parameters.push(header(
-                "Idempotency-Key",
-                false,
-                "^[!-~]{1,128}$",
-                "5f0c7d3e1b",
-                "The same key with the same change repeats the first answer.",
-            ));
+            parameters.push(idempotency(header));
         }
     }
     parameters
+}
+
+fn idempotency(header: impl Fn(&str, bool, &str, &str, &str) -> Value) -> Value {
+    header(
+        "Idempotency-Key",
+        false,
+        "^[!-~]{1,128}$",
+        "5f0c7d3e1b",
+        "The same key with the same change repeats the first answer; a token gets a new text.",
+    )
 }
 
 fn path_parameter(name: &str) -> Value {
@@ -266,7 +271,7 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     });
     let mut responses = BTreeMap::new();
     match route.kind {
-        Kind::Plain => {}
+        Kind::Plain | Kind::Keyed => {}
         Kind::Conditional => {
             good["headers"] = json!({"ETag": etag});
             let unchanged =

@@ -66,3 +66,12 @@ pub struct TrailQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
+
+/// `?since=24h`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulateQuery {
+    /// How far back: 1m to 7d; 24h when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Span>,
+}

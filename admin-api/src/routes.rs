@@ -82,6 +82,8 @@ pub enum Scope {
 pub enum Kind {
     /// None.
     Plain,
+    /// A write with an `Idempotency-Key` that concerns no log: it has no `ETag`.
+    Keyed,
     /// A read with `If-None-Match`; the answer has an `ETag`, or is 304.
     Conditional,
     /// A write with an `Idempotency-Key`; the answer has an `ETag`, except after a preview.
@@ -140,6 +142,8 @@ pub enum Name {
     ShowConfig,
     PutConfig,
     ListHistory,
+    ShowQos,
+    SimulateQos,
     ListShards,
     PlanShard,
     RotateShard,
@@ -216,6 +220,15 @@ pub const COMMON: &[&str] = &[
 ];
 /// What every read of the host may be told.
 const READ: &[&str] = &[codes::NOT_FOUND, codes::UNSUPPORTED, codes::HALTED];
+/// What a read with a body may be told.
+const ASK: &[&str] = &[
+    codes::NOT_FOUND,
+    codes::REQUEST_TIMEOUT,
+    codes::TOO_LARGE,
+    codes::INVALID,
+    codes::UNSUPPORTED,
+    codes::HALTED,
+];
 /// What every change may be told.
 const CHANGE: &[&str] = &[
     codes::NOT_FOUND,
@@ -398,6 +411,29 @@ pub const ROUTES: &[Route] = &[
     )
     .needs("history", "read", Scope::Path),
     read(
+        Name::ShowQos,
+        "/logs/{log}/qos",
+        Answer::Json(shape::<QosStatus>),
+        "How the writers of a log fare right now, by tier and tenant",
+    )
+    .needs("qos", "read", Scope::Path),
+    Route {
+        method: Method::Post,
+        body: Body::Document(shape::<config::LogConfig>),
+        codes: ASK,
+        ..read(
+            Name::SimulateQos,
+            "/logs/{log}/qos/simulate",
+            Answer::Json(shape::<Simulation>),
+            "What the tiers and tenants of a configuration would have done with recorded writes",
+        )
+    }
+    .needs("qos", "simulate", Scope::Path)
+    .asks(shape::<SimulateQuery>)
+    .example(
+        r#"{"apiVersion": "logctl/v1", "kind": "LogConfig", "log": "argon", "qos": {"tiers": [{"name": "standard", "maxMergeDelay": "60s"}], "tenants": [{"name": "default", "tiers": ["standard"], "anonymous": true}]}}"#,
+    ),
+    read(
         Name::ListShards,
         "/logs/{log}/shards",
         Answer::Json(shape::<Shards>),
@@ -488,7 +524,7 @@ pub const ROUTES: &[Route] = &[
     .needs("token", "read", Scope::All),
     Route {
         query: shape::<NoQuery>,
-        kind: Kind::Plain,
+        kind: Kind::Keyed,
         answer: Answer::Json(shape::<NewToken>),
         ..change(
             Name::CreateToken,
@@ -580,7 +616,9 @@ mod tests {
             match route.name {
                 Name::CreateLog => accepted::<CreateLogRequest>(text),
                 Name::FreezeLog => accepted::<FreezeRequest>(text),
-                Name::PutConfig => assert_eq!(config::parse(text).map(|_| ()), Ok(())),
+                Name::PutConfig | Name::SimulateQos => {
+                    assert_eq!(config::parse(text).map(|_| ()), Ok(()))
+                }
                 Name::PlanShard => accepted::<PlanRequest>(text),
                 Name::RotateShard => accepted::<RotateRequest>(text),
                 Name::CreateToken => accepted::<TokenRequest>(text),

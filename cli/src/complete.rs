@@ -1,4 +1,4 @@
-//! Names that the shell offers while a command is typed: contexts from the file; logs, shards, operations and tokens from
+//! Names that the shell offers while a command is typed: contexts from the file; logs, shards, tiers, tenants and operations from
 //! the server.
 //!
 //! What must never happen: a shell that hangs, a message in the middle of a line, or a login that costs something (a
@@ -102,6 +102,43 @@ fn shards_that(
         };
         let shards = log.shards.into_iter().filter(|shard| wanted(shard.state));
         Ok(shards.map(|shard| shard.name).collect())
+    });
+    matching(current, names)
+}
+
+/// Tiers of the log.
+pub(crate) fn tiers(current: &OsStr) -> Vec<CompletionCandidate> {
+    qos_names(current, true, false)
+}
+
+/// Tenants of the log.
+pub(crate) fn tenants(current: &OsStr) -> Vec<CompletionCandidate> {
+    qos_names(current, false, true)
+}
+
+/// Tiers and tenants of the log.
+pub(crate) fn qos(current: &OsStr) -> Vec<CompletionCandidate> {
+    qos_names(current, true, true)
+}
+
+fn qos_names(current: &OsStr, tiers: bool, tenants: bool) -> Vec<CompletionCandidate> {
+    let names = live(async |admin, log, deadline| {
+        let log = match log {
+            Some(log) => log,
+            None => only_log(admin.logs(deadline).await?)?.log,
+        };
+        let qos = admin.config(&log, deadline).await?.config.qos;
+        let tiers = qos
+            .tiers
+            .iter()
+            .filter(|_| tiers)
+            .map(|tier| tier.name.to_string());
+        let tenants = qos
+            .tenants
+            .iter()
+            .filter(|_| tenants)
+            .map(|tenant| tenant.name.to_string());
+        Ok(tiers.chain(tenants).collect())
     });
     matching(current, names)
 }

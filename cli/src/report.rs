@@ -225,6 +225,16 @@ impl Outcome {
         })
     }
 
+    /// With one more field at the top, which is also what `-o name` prints, and another page.
+    pub(crate) fn with(mut self, pointer: &'static str, value: Value, page: Page) -> Self {
+        if let Value::Object(fields) = &mut self.report.value {
+            fields.insert(pointer.trim_start_matches('/').to_owned(), value);
+        }
+        self.report.name = pointer;
+        self.report.page = page;
+        self
+    }
+
     /// The one document that `-o json` prints.
     pub(crate) fn json(&self) -> Value {
         let mut document = Map::new();

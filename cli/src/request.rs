@@ -7,6 +7,7 @@ mod audit;
 mod context;
 mod load;
 mod log;
+mod qos;
 mod token;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
 pub(crate) use load::{LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
+pub(crate) use qos::{AddToken, QosEdit, QosRequest, TenantEdit, TierEdit};
 pub(crate) use token::TokenRequest;
 
 use crate::args::{
@@ -176,6 +178,8 @@ pub(crate) enum Request {
     ConfigHistory,
     /// `config schema`.
     ConfigSchema,
+    /// `qos`.
+    Qos(QosRequest),
     /// `op list`.
     OpList,
     /// `op wait`.
@@ -371,6 +375,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Config(ConfigCommand::Show { generation }) => Request::ConfigShow { generation },
         Command::Config(ConfigCommand::History) => Request::ConfigHistory,
         Command::Config(ConfigCommand::Schema) => Request::ConfigSchema,
+        Command::Qos(command) => Request::Qos(command.into()),
         Command::Op(OpCommand::List) => Request::OpList,
         Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
         Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
@@ -483,6 +488,7 @@ impl Request {
             Self::ConfigShow { .. } => "logctl config show".into(),
             Self::ConfigHistory => "logctl config history".into(),
             Self::ConfigSchema => "logctl config schema".into(),
+            Self::Qos(request) => format!("logctl qos {}", request.verb()),
             Self::OpList => "logctl op list".into(),
             Self::OpWait { .. } => "logctl op wait".into(),
             Self::OpWatch { .. } => "logctl op watch".into(),

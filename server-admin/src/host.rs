@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use admin_api::{
     AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, Difference, Finding, HistoryItem,
-    LogStatus, Operation, Replica,
+    LogStatus, Operation, QosStatus, Replica, Simulation,
 };
 use config::{LogConfig, ShardName};
 use futures_util::future::BoxFuture;
@@ -192,6 +192,24 @@ pub trait Host: Send + Sync + 'static {
     fn config_at<'a>(&'a self, log: &'a str, generation: u64) -> Answer<'a, ConfigAnswer> {
         let _ = (log, generation);
         unsupported("earlier configurations are not kept")
+    }
+
+    /// How the writers of a log fare on this replica, by tier and tenant.
+    fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {
+        let _ = log;
+        unsupported("this server does not tell how its writers fare")
+    }
+
+    /// What the tiers and tenants of `document`, which is valid by itself, would have done with the writes that arrived
+    /// `since` that long ago, 1 min to 7 d. It must stay bounded in time and memory, however much arrived.
+    fn simulate<'a>(
+        &'a self,
+        log: &'a str,
+        document: Box<LogConfig>,
+        since: Duration,
+    ) -> Answer<'a, Simulation> {
+        let _ = (log, document, since);
+        unsupported("this server does not record how writes arrive")
     }
 
     /// Keeps a change that was made with `confirm_within`. Confirming twice is confirming once. The connection that made the

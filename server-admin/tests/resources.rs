@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use admin_api::routes::{Base, Body, Kind, Name, ROUTES, Route, Scope};
-use admin_api::{ConfigAnswer, Operation, OperationState, Problem, codes};
+use admin_api::{ConfigAnswer, Operation, OperationState, Problem, Simulation, codes};
 use axum::http::{Request, StatusCode};
 use common::{Endpoint, bare, operation, request};
 use http_body_util::BodyExt;
@@ -474,4 +474,38 @@ async fn streams_are_bounded_in_number_and_time() {
     assert_eq!(event(&mut first).await, None);
     drop(first);
     assert_eq!(follow(&endpoint, &operation).await.status(), StatusCode::OK);
+}
+
+/// A document in the body of a request that changes nothing: bounded and checked as one that does.
+#[tokio::test]
+async fn a_simulation_wants_a_valid_document_of_its_log_and_a_time_that_is_recorded() {
+    let endpoint = Endpoint::new();
+    let ask = async |query: &str, body: &str| {
+        let path = format!("/logs/argon/qos/simulate{query}");
+        let headers = [("content-type", "application/yaml")];
+        endpoint
+            .ask(request("POST", &path, &headers, body.to_owned()))
+            .await
+    };
+    let one = "log: argon\nqos: {tiers: [{name: a}], tenants: [{name: t, tiers: [a]}]}\n";
+    for (query, since) in [
+        ("", "86400s"),
+        ("?since=1m", "60s"),
+        ("?since=7d", "604800s"),
+    ] {
+        let simulation: Simulation = ask(query, one).await.json();
+        assert_eq!(simulation.log, "argon");
+        let asked = endpoint.toy.asked.lock().unwrap().pop().unwrap();
+        assert_eq!(asked, format!("1 tiers since {since}"));
+    }
+    for query in ["?since=59s", "?since=8d", "?since=soon", "?until=1d"] {
+        ask(query, one).await.problem(codes::BAD_REQUEST);
+    }
+    let problem = ask("", "log: boron\n").await.problem(codes::INVALID);
+    assert_eq!(problem.findings[0].code, "other-log");
+    let two =
+        "log: argon\nqos: {tiers: [{name: a, floor: 101%}], tenants: [{name: t, tiers: [b]}]}\n";
+    let problem = ask("", two).await.problem(codes::INVALID);
+    assert!(problem.findings.len() > 1, "{problem:?}");
+    assert!(endpoint.toy.asked.lock().unwrap().is_empty());
 }

@@ -404,3 +404,49 @@ async fn a_host_without_a_memory_has_no_such_tokens() {
         who(&endpoint, &guess).await.problem(codes::UNAUTHENTICATED);
     }
 }
+
+/// The text can't be told twice. Whoever lost the answer asks again with his key, and gets another text.
+#[tokio::test]
+async fn a_repeat_after_a_lost_answer_gets_a_new_text() {
+    let endpoint = Endpoint::new();
+    let ask = async |secret: &str, key: &str, body: &Value| {
+        let value = bearer(secret);
+        let headers = [
+            ("authorization", value.as_str()),
+            ("content-type", "application/json"),
+            ("idempotency-key", key),
+        ];
+        let request = request("POST", "/tokens", &headers, body.to_string());
+        endpoint.ask_bare(request).await
+    };
+    let body = wanted("ci", &["shard:rotate:argon"]);
+    let lost: NewToken = ask(&endpoint.root, "one", &body).await.json();
+    let again: NewToken = ask(&endpoint.root, "one", &body).await.json();
+    assert_ne!(lost.secret, again.secret);
+    who(&endpoint, &lost.secret)
+        .await
+        .problem(codes::UNAUTHENTICATED);
+    assert_eq!(who(&endpoint, &again.secret).await.status, StatusCode::OK);
+
+    // Another key, another request, another caller, no key: the name is taken, and the token stays as it is.
+    let other = endpoint.token("other", &["*:*:*"]);
+    let more = wanted("ci", &["shard:rotate:*"]);
+    for reply in [
+        ask(&endpoint.root, "two", &body).await,
+        ask(&endpoint.root, "one", &more).await,
+        ask(&other, "one", &body).await,
+        create(&endpoint, &endpoint.root, "ci", &["shard:rotate:argon"]).await,
+    ] {
+        reply.problem(codes::CONFLICT);
+    }
+    assert_eq!(who(&endpoint, &again.secret).await.status, StatusCode::OK);
+    let events = endpoint.toy.memory.events.lock().unwrap().clone();
+    let told: Vec<bool> = events
+        .iter()
+        .map(|event| event.detail.contains("a new text"))
+        .collect();
+    assert_eq!(told, [false, true]);
+    ask(&endpoint.root, "a b", &body)
+        .await
+        .problem(codes::BAD_REQUEST);
+}

@@ -12,6 +12,7 @@ mod load;
 mod log;
 mod op;
 mod output;
+mod qos;
 mod shard;
 mod token;
 
@@ -31,6 +32,7 @@ pub(crate) use load::LoadCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
+pub(crate) use qos::{How, QosCommand, QosSet, TenantArgs, TierArgs};
 pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
 pub(crate) use token::TokenCommand;
 
@@ -155,6 +157,14 @@ pub(crate) enum Command {
   logctl config diff next.yaml"
     )]
     Config(ConfigCommand),
+    /// List, change and try out tiers and tenants: what writers are promised, and who comes first
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl qos set tier interactive --weight 4"
+    )]
+    Qos(QosCommand),
     /// List changes and wait for them
     #[command(
         subcommand,

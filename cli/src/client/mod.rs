@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use admin_api::{
     AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, NewToken, Operation,
-    Operations, PROBLEM_TYPE, Problem, Replica, Replicas, Revoked, TokenRequest, Tokens, WhoAmI,
-    codes,
+    Operations, PROBLEM_TYPE, Problem, QosStatus, Replica, Replicas, Revoked, Simulation,
+    TokenRequest, Tokens, WhoAmI, codes,
 };
+use config::{LogConfig, Span};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -229,6 +230,27 @@ impl Admin {
         self.get(&path, deadline).await
     }
 
+    /// `GET logs/{log}/qos`.
+    pub(crate) async fn qos(&self, log: &str, deadline: Deadline) -> Result<QosStatus, Error> {
+        self.get(&format!("logs/{log}/qos"), deadline).await
+    }
+
+    /// `POST logs/{log}/qos/simulate`: changes nothing.
+    pub(crate) async fn simulate(
+        &self,
+        log: &str,
+        document: &LogConfig,
+        since: Span,
+        deadline: Deadline,
+    ) -> Result<Simulation, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("logs/{log}/qos/simulate?since={since}"),
+            body: json(document)?,
+        };
+        self.read(call, deadline).await
+    }
+
     /// `GET tokens`.
     pub(crate) async fn tokens(&self, deadline: Deadline) -> Result<Tokens, Error> {
         self.get("tokens", deadline).await
@@ -281,11 +303,26 @@ impl Admin {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, deadline: Deadline) -> Result<T, Error> {
+        let call = Call {
+            method: Method::GET,
+            path: path.to_owned(),
+            body: Vec::new(),
+        };
+        self.read(call, deadline).await
+    }
+
+    /// A request that changes nothing, so that it needs no key to be repeated.
+    async fn read<T: DeserializeOwned>(&self, call: Call, deadline: Deadline) -> Result<T, Error> {
+        let Call { method, path, body } = call;
         let mut pause = FIRST_PAUSE;
         loop {
-            let request = self
-                .http
-                .request(Method::GET, format!("{}/{path}", self.base));
+            let url = format!("{}/{path}", self.base);
+            let mut request = self.http.request(method.clone(), url);
+            if !body.is_empty() {
+                request = request
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone());
+            }
             match self.attempt(request, false, deadline).await {
                 Attempt::Answered(answer) => return Ok(answer),
                 Attempt::Refused(error) => return Err(error),

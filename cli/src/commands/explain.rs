@@ -10,7 +10,7 @@ use super::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::{
-    ApiRequest, AuditRequest, ContextRequest, LogRequest, Request, Step, TokenRequest,
+    ApiRequest, AuditRequest, ContextRequest, LogRequest, QosRequest, Request, Step, TokenRequest,
 };
 
 #[derive(Debug, Serialize)]
@@ -210,6 +210,12 @@ fn asks(request: &Request) -> Asks {
             ListReplicas,
         ]),
         Request::ConfigHistory => always(&[ListHistory]),
+        Request::Qos(QosRequest::List) => always(&[ShowConfig]),
+        Request::Qos(QosRequest::Show { .. }) => always(&[ShowConfig, ShowQos]),
+        Request::Qos(QosRequest::Set { .. }) => {
+            always(&[ShowConfig, PutConfig, ShowOperation]).and(&[ShowLog, ListReplicas])
+        }
+        Request::Qos(QosRequest::Simulate { .. }) => always(&[SimulateQos]).and(&[ShowLog]),
         Request::OpList => always(&[ListOperations]),
         Request::OpWait { .. } | Request::OpWatch { .. } => {
             always(&[ShowOperation]).and(&[ListReplicas])

@@ -12,6 +12,7 @@ mod load;
 mod log;
 mod op;
 mod pages;
+mod qos;
 mod shard;
 mod status;
 mod token;
@@ -114,6 +115,7 @@ pub(crate) async fn run(
         Request::ConfigShow { generation } => config::show::run(&session, generation).await,
         Request::ConfigHistory => config::history::run(&session).await,
         Request::ConfigSchema => config::schema::run(),
+        Request::Qos(request) => qos::run(&session, request).await,
         Request::OpList => op::list::run(&session).await,
         Request::OpWait { id } => op::wait::run(&session, &id).await,
         Request::OpWatch { id } => op::watch::run(&session, &id).await,

@@ -142,7 +142,7 @@ async fn create(
 }
 
 /// An empty file that only its owner can read, where none was.
-fn reserve(path: &Path) -> Result<std::fs::File, Error> {
+pub(super) fn reserve(path: &Path) -> Result<std::fs::File, Error> {
     let opened = OpenOptions::new()
         .write(true)
         .create_new(true)

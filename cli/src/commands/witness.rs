@@ -11,7 +11,7 @@ use tlog::{Checkpoint, Hash, TileSet, VerifierKey, consistency_proof, consistenc
 
 use super::{Server, Session, now};
 use crate::client::{Deadline, Trail};
-use crate::error::{Error, TrailFault};
+use crate::error::{Error, TrailFault, count};
 use crate::pins::{Compared, Pins, Seen};
 
 /// For the tiles of a proof: a change is not to wait long for them.
@@ -79,8 +79,9 @@ pub(super) async fn receipt(
             .warn(&format!("the audit trail is not pinned: {error}"));
     } else if first {
         session.ui.note(&format!(
-            "first contact: pinned the audit trail of {} at {} entries; from now on a rewrite is noticed",
-            pins.endpoint, seen.size
+            "first contact: pinned the audit trail of {} at {}; from now on a rewrite is noticed",
+            pins.endpoint,
+            count(usize::try_from(seen.size).unwrap_or(usize::MAX), "entry")
         ));
     }
     Ok(())

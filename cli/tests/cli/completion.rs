@@ -50,6 +50,11 @@ fn live_names_are_offered() {
         ("shard freeze --confirm ", &["dev"]),
         ("op wait ", &[OPERATION]),
         ("log delete d", &["dev"]),
+        ("qos show i", &["interactive"]),
+        ("qos show d", &["default"]),
+        ("qos set tier in", &["interactive"]),
+        ("qos set tenant d", &["default"]),
+        ("qos set tier bulk --for op", &["operator"]),
     ] {
         let found = names(&bench, line);
         let offered = |name: &&str| {

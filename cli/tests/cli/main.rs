@@ -18,6 +18,7 @@ mod help;
 mod login;
 mod outcomes;
 mod plans;
+mod qos;
 mod resources;
 mod runner;
 mod screen;

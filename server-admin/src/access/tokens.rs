@@ -25,7 +25,7 @@ use crate::body;
 use crate::host::{Event, Host, HostError};
 use crate::permission::{BadPermission, Permission};
 use crate::problem::Refusal;
-use crate::resources::{Segment, finding, query};
+use crate::resources::{Segment, finding, idempotency_key, query};
 use crate::router::App;
 
 /// Begins the keys of their rows.
@@ -46,6 +46,9 @@ struct Row {
     expires: String,
     created_by: String,
     created_at: String,
+    /// `sha256:…` of who asked, with which idempotency key, for what: a repeat is known by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 impl Access {
@@ -104,6 +107,7 @@ pub(crate) async fn create(
     let host = app.on_all(&who, Name::CreateToken)?;
     let (parts, body) = request.into_parts();
     query::<NoQuery>(&parts.uri)?;
+    let key_of_caller = idempotency_key(&parts.headers)?;
     let body = body::read(&parts.headers, body, &app.limits).await?;
     let request: TokenRequest = body::json(&parts.headers, &body)?;
     let scopes = understood(&request).map_err(Refusal::invalid)?;
@@ -112,6 +116,7 @@ pub(crate) async fn create(
         return Err(Refusal::new(codes::FORBIDDEN, detail)
             .hint("each scope must be covered by one of your own permissions: see whoami"));
     }
+    let mark = key_of_caller.map(|key| mark(who.actor(), &key, &request));
     let TokenRequest {
         name,
         lifetime_seconds,
@@ -122,10 +127,17 @@ pub(crate) async fn create(
             .hint("choose another name, or revoke that one first")
     };
     let known = rows(host).await?;
-    if known.contains_key(&name) || app.access.filed().iter().any(|token| token.name == name) {
+    // Asked again with the same key: the first answer was lost, so nobody has the text that went with it, and it can't be told
+    // again. A new text takes its place.
+    let repeated = known
+        .get(&name)
+        .is_some_and(|row| mark.is_some() && row.request == mark);
+    if (known.contains_key(&name) && !repeated)
+        || app.access.filed().iter().any(|token| token.name == name)
+    {
         return Err(taken());
     }
-    if known.len() >= MAX_TOKENS {
+    if known.len() >= MAX_TOKENS && !repeated {
         let detail = format!("there are {MAX_TOKENS} tokens");
         return Err(Refusal::new(codes::CONFLICT, detail).hint("revoke some that nobody uses"));
     }
@@ -144,6 +156,7 @@ pub(crate) async fn create(
         expires: expires.to_string(),
         created_by: who.actor().to_owned(),
         created_at: now.to_string(),
+        request: mark,
     };
     let text = serde_json::to_string(&row).map_err(|error| internal(error.to_string()))?;
     let scopes: Vec<String> = row.scopes.iter().map(ToString::to_string).collect();
@@ -151,9 +164,16 @@ pub(crate) async fn create(
         .record(Event {
             actor: who.actor().to_owned(),
             action: "token-create",
-            detail: format!("token {name} until {expires}: {}", scopes.join(" ")),
+            detail: format!(
+                "token {name}{} until {expires}: {}",
+                if repeated { ", a new text," } else { "" },
+                scopes.join(" ")
+            ),
         })
         .await?;
+    if repeated {
+        host.forget(&key(&name)).await?;
+    }
     if !host.remember(&key(&name), &text, expires).await? {
         return Err(taken());
     }
@@ -164,6 +184,21 @@ pub(crate) async fn create(
         audit_index: receipt.as_ref().map(|receipt| receipt.index),
         audit: receipt,
     }))
+}
+
+/// What tells a repeat from another request.
+fn mark(actor: &str, key: &str, request: &TokenRequest) -> String {
+    let TokenRequest {
+        name,
+        scopes,
+        lifetime_seconds,
+    } = request;
+    // No part holds a line feed but, at worst, the scopes, which stand last and were understood.
+    let text = format!(
+        "{actor}\n{key}\n{name}\n{lifetime_seconds}\n{}",
+        scopes.join(" ")
+    );
+    format!("{HASH_PREFIX}{}", hex(&hash(&text)))
 }
 
 /// `DELETE tokens/{name}`.

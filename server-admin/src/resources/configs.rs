@@ -5,17 +5,19 @@ use std::time::Duration;
 use admin_api::routes::Name;
 use admin_api::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use config::Span;
+use config::{LogConfig, Span};
 
 use super::{Answer, AppState, Segment, Write, Written, finding, mode, query, tagged};
 use crate::access::Principal;
 use crate::body;
 use crate::etag;
 use crate::host::Change;
+use crate::limits::Limits;
 use crate::problem::Refusal;
 
 /// How long a change may be on probation.
@@ -60,19 +62,7 @@ pub(crate) async fn put(
         )
         .hint("read the configuration, and send its ETag as If-Match"));
     };
-    let body = body::read(&write.headers, write.body, &app.limits).await?;
-    let document = body::document(&write.headers, &body)?;
-    if document.log.as_str() != log {
-        let message = format!(
-            "the document is for log {}, the request for {log}",
-            document.log
-        );
-        return Err(Refusal::invalid(vec![finding(
-            "other-log",
-            "/log",
-            message,
-        )]));
-    }
+    let document = document_of(&log, &write.headers, write.body, &app.limits).await?;
     let change = Change::Configure {
         document: Box::new(document),
         base,
@@ -90,6 +80,29 @@ pub(crate) async fn put(
         )
         .await?;
     Ok(Written { operation, mode })
+}
+
+/// The document in a request's body, which must be one of this log.
+pub(super) async fn document_of(
+    log: &str,
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+) -> Result<LogConfig, Refusal> {
+    let body = body::read(headers, body, limits).await?;
+    let document = body::document(headers, &body)?;
+    if document.log.as_str() == log {
+        return Ok(document);
+    }
+    let message = format!(
+        "the document is for log {}, the request for {log}",
+        document.log
+    );
+    Err(Refusal::invalid(vec![finding(
+        "other-log",
+        "/log",
+        message,
+    )]))
 }
 
 fn probation(span: Span) -> Result<Duration, Refusal> {

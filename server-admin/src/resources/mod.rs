@@ -8,6 +8,7 @@ pub(crate) mod configs;
 pub(crate) mod events;
 pub(crate) mod logs;
 pub(crate) mod operations;
+pub(crate) mod qos;
 pub(crate) mod server;
 pub(crate) mod shards;
 
@@ -122,7 +123,7 @@ fn mode(dry_run: bool) -> Mode {
     if dry_run { Mode::Preview } else { Mode::Apply }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);

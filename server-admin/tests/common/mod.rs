@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use admin_api::{
     Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
-    LogStatus, Operation, OperationState, Problem, Replica, Watermarks,
+    LogStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation, Watermarks,
 };
 use axum::Router;
 use axum::body::Body;
@@ -235,6 +235,35 @@ impl Host for Toy {
             (generation <= running).then_some(()).ok_or_else(missing)?;
             let etag = config.etag(generation);
             Ok(ConfigAnswer { etag, config })
+        })
+    }
+
+    fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {
+        Box::pin(async move {
+            let (generation, _) = self.get(log)?;
+            Ok(QosStatus {
+                log: log.to_owned(),
+                generation,
+                ..QosStatus::default()
+            })
+        })
+    }
+
+    fn simulate<'a>(
+        &'a self,
+        log: &'a str,
+        document: Box<LogConfig>,
+        since: Duration,
+    ) -> Answer<'a, Simulation> {
+        let asked = format!("{} tiers since {since:?}", document.qos.tiers.len());
+        self.asked.lock().unwrap().push(asked);
+        Box::pin(async move {
+            let (generation, _) = self.get(log)?;
+            Ok(Simulation {
+                log: log.to_owned(),
+                generation,
+                ..Simulation::default()
+            })
         })
     }
 

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use admin_api::{
-    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, Operation, Replica,
+    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, Operation,
+    QosStatus, Replica,
 };
 use jiff::Timestamp;
 use log::{Engine, Log, Request};
@@ -45,7 +46,7 @@ impl EngineHost {
         })
     }
 
-    fn describe(&self, log: &Log) -> LogStatus {
+    pub(super) fn describe(&self, log: &Log) -> LogStatus {
         convert::status(log.status(), Some(self.url.clone()))
     }
 }
@@ -164,6 +165,10 @@ impl Host for EngineHost {
             let (config, etag) = then.ok_or_else(unknown)?;
             Ok(ConfigAnswer { etag, config })
         })
+    }
+
+    fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {
+        Box::pin(async { self.fares(log) })
     }
 
     fn confirm<'a>(&'a self, operation: &'a str, caller: Caller) -> Answer<'a, Operation> {

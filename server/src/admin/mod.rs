@@ -9,6 +9,7 @@ mod logs;
 mod memory;
 mod operations;
 mod probation;
+mod qos;
 mod rotation;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ mod identity;
 mod kill;
 mod load;
 mod logins;
+mod qos_admin;
 mod replicas;
 mod resources;
 mod rotation;
