@@ -118,10 +118,10 @@ pub struct SimulatedFigures {
     pub accepted: u64,
     /// Entries that were refused.
     pub refused: u64,
-    /// Wait of half of the accepted ones, from arrival to release.
+    /// Half of the accepted ones were published within this.
     pub p50_wait_millis: u64,
-    /// Wait of 99 in 100 of them.
+    /// 99 in 100 of them were.
     pub p99_wait_millis: u64,
-    /// Accepted ones that were too late for what they were promised.
+    /// Accepted ones that were published later than promised.
     pub missed: u64,
 }

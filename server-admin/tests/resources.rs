@@ -504,7 +504,7 @@ async fn a_simulation_wants_a_valid_document_of_its_log_and_a_time_that_is_recor
     let problem = ask("", "log: boron\n").await.problem(codes::INVALID);
     assert_eq!(problem.findings[0].code, "other-log");
     let two =
-        "log: argon\nqos: {tiers: [{name: a, floor: 101%}], tenants: [{name: t, tiers: [b]}]}\n";
+        "log: argon\nqos: {tiers: [{name: a, weight: 0}], tenants: [{name: t, tiers: [b]}]}\n";
     let problem = ask("", two).await.problem(codes::INVALID);
     assert!(problem.findings.len() > 1, "{problem:?}");
     assert!(endpoint.toy.asked.lock().unwrap().is_empty());

@@ -443,6 +443,7 @@ async fn a_repeat_after_a_lost_answer_gets_a_new_text() {
     let events = endpoint.toy.memory.events.lock().unwrap().clone();
     let told: Vec<bool> = events
         .iter()
+        .filter(|event| event.action == "token-create")
         .map(|event| event.detail.contains("a new text"))
         .collect();
     assert_eq!(told, [false, true]);
