@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::fake::{Answer, Fake, operation, problem, running};
 use crate::runner::Bench;
 
+/// What a command does to the settings.
+type Edit = fn(&mut config::QosConfig);
+
 /// A server that makes every change.
 fn willing() -> (Bench, Fake) {
     let (bench, fake) = Bench::served();
@@ -84,7 +87,7 @@ fn edits_are_changes_of_the_running_document() {
     expected.qos.tiers[1].weight = 4;
     assert_eq!(put(&fake), expected);
 
-    let edits: [(&str, fn(&mut config::QosConfig)); 6] = [
+    let edits: [(&str, Edit); 6] = [
         (
             "tier bulk --max-merge-delay none --floor 0.5% --priority 5 --burst 7",
             |qos| {
