@@ -149,8 +149,9 @@ impl World {
         // Released and not yet published: entries, bytes, when, and whose.
         let mut under_way: std::collections::VecDeque<(u64, Job<Load>)> =
             std::collections::VecDeque::new();
-        let per_commit = cost(ENTRIES, ENTRIES * SIZE) * COMMIT / SECOND;
-        let mut unused = 0;
+        let per_commit = (cost(ENTRIES, ENTRIES * SIZE) * COMMIT / SECOND) as i64;
+        // A chunk may be more than what is left: then the next commits have less.
+        let mut unused = 0i64;
         let mut now = 0;
         // Afterwards what was accepted is still published.
         while now < LENGTH || (!schedule.is_empty() && now < 10 * LENGTH) || !under_way.is_empty() {
@@ -172,9 +173,9 @@ impl World {
             let half = self.halved_at.is_some_and(|when| now >= when);
             unused = (unused + per_commit / if half { 2 } else { 1 }).min(8 * per_commit);
             let mut limits = Limits::none(admission.pressing(now));
-            limits.total = unused;
+            limits.total = u64::try_from(unused).unwrap_or(0);
             while let Some(job) = schedule.next(now, &mut limits) {
-                unused = unused.saturating_sub(job.cost());
+                unused -= job.cost() as i64;
                 let source = job.payload.source;
                 waits[source].entries -= job.entries;
                 waits[source].bytes -= job.bytes;
