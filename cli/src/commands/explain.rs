@@ -196,7 +196,7 @@ fn asks(request: &Request) -> Asks {
         Request::Step(Step::Rotate { .. }) => change(RotateShard),
         Request::Step(Step::Freeze { .. }) => change(FreezeLog),
         Request::Step(Step::Unfreeze) => change(UnfreezeLog),
-        Request::Top { .. } => always(&[ListLogs]),
+        Request::Top { .. } => always(&[ListLogs]).and(&[ShowQos]),
         Request::Status => always(&[ListLogs, ListReplicas]),
         Request::ConfigShow { .. } => always(&[ShowConfig]),
         Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),

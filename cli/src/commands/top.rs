@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
+use admin_api::codes;
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -12,7 +13,7 @@ use crate::client::Deadline;
 use crate::error::Error;
 use crate::report::{Outcome, Page, Present};
 use crate::top::screen;
-use crate::top::state::{Sample, State};
+use crate::top::state::{Queue, Queues, Sample, State};
 
 /// Nothing is left on the screen.
 #[derive(Debug, Serialize)]
@@ -103,10 +104,41 @@ async fn look(
     deadline: Deadline,
 ) -> Result<Sample, Error> {
     let logs = server.admin.logs(deadline).await?;
-    let _ = log;
+    let chosen = log.or(logs.first().map(|log| log.log.as_str()));
+    let queues = match chosen {
+        Some(log) => queues(server, log, deadline).await?,
+        None => None,
+    };
     Ok(Sample {
         at: began.elapsed(),
         logs,
-        queues: None,
+        queues,
     })
+}
+
+/// A log's queues; none where the server has no such thing, or does not show it to this caller.
+async fn queues(server: &Server, log: &str, deadline: Deadline) -> Result<Option<Queues>, Error> {
+    let status = match server.admin.qos(log, deadline).await {
+        Ok(status) => status,
+        Err(Error::Problem(problem))
+            if matches!(problem.code.as_str(), codes::NOT_FOUND | codes::FORBIDDEN) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let rows = status.queues.into_iter().map(|queue| Queue {
+        tier: queue.tier,
+        tenant: queue.tenant,
+        entries: queue.queued_entries,
+        bytes: queue.queued_bytes,
+        oldest: Duration::from_millis(queue.oldest_wait_millis.unwrap_or(0)),
+        accepted: queue.accepted,
+        refused: queue.refused.iter().map(|refused| refused.entries).sum(),
+        ordered: queue.ordered,
+    });
+    Ok(Some(Queues {
+        log: status.log,
+        rows: rows.collect(),
+    }))
 }
