@@ -24,6 +24,7 @@ use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
 use crate::order::slot::{FORMAT, Tokens};
+use crate::qos::arrivals;
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
@@ -354,6 +355,7 @@ impl Engine {
             others: vec![
                 tokio::spawn(fetch.run()),
                 tokio::spawn(follow(Arc::clone(&core))),
+                tokio::spawn(arrivals::keep(Arc::clone(&core), self.id.clone())),
             ],
             log: Arc::new(Log { core }),
             closing,

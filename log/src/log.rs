@@ -20,6 +20,8 @@ use crate::order::commit::{CommitError, Order};
 use crate::order::load::Payload;
 use crate::order::slot::Tokens;
 use crate::order::state::{Gate, State};
+use crate::qos::arrivals::{self, Arrival};
+use crate::qos::simulate::Machine;
 use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
 use crate::record;
 use crate::shard::Shards;
@@ -321,6 +323,23 @@ impl Log {
     /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
     pub fn qos(&self) -> QosView {
         self.core.batcher.view(&self.core.policy.load())
+    }
+
+    /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
+    /// and up to the last full minute. What [`simulate`](crate::qos::simulate::simulate) replays.
+    pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
+        arrivals::read(&self.core, since).await
+    }
+
+    /// The log as [`simulate`](crate::qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
+    pub fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
+        let rate = self.qos().rate;
+        Machine {
+            rate: move |_| rate,
+            interval: self.core.config().merge.checkpoint_interval.duration(),
+            memory: self.core.max_pending as u64,
+            admission: true,
+        }
     }
 
     /// Appends an entry, for the anonymous tenant and without advice. The answer means: ordered and durable on disk; it

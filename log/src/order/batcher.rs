@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::commit::{CommitError, Placed};
+use super::commit::{CommitError, Placed, now_ms};
 use super::load::{ControlReply, Item, Load, Loader, Parts, Payload};
 use super::slot::Decision;
 use super::state::State;
 use crate::log::{AppendError, Appended, Core};
 use crate::qos::admission::{Promise, Refused};
+use crate::qos::arrivals::Recorder;
 use crate::qos::flight::{Flight, Flights};
 use crate::qos::job::cost;
 use crate::qos::tally::Tally;
@@ -44,6 +45,7 @@ struct Queue {
     pace: Pace,
     tally: Tally,
     flights: Flights,
+    arrivals: Recorder,
     names: Names,
     bytes: usize,
     controls: VecDeque<(Decision, ControlReply)>,
@@ -80,6 +82,7 @@ impl Batcher {
             pace: Pace::default(),
             tally: Tally::default(),
             flights: Flights::default(),
+            arrivals: Recorder::default(),
             names,
             bytes: 0,
             controls: VecDeque::new(),
@@ -130,6 +133,11 @@ impl Batcher {
         }
     }
 
+    /// What came, for those who keep it.
+    pub(crate) fn arrivals<T>(&self, take: impl FnOnce(&mut Recorder) -> T) -> T {
+        take(&mut self.queue().arrivals)
+    }
+
     /// Queues entries, or says why not. The answer comes when they are ordered and durable.
     pub(crate) fn submit(
         &self,
@@ -151,7 +159,8 @@ impl Batcher {
             reply,
         };
         let (bytes, entries) = (item.bytes(), item.entries());
-        let now = self.now();
+        let patient = matches!(item.payload, Payload::Chunk { .. });
+        let (now, second) = (self.now(), now_ms() / 1_000);
         let first = {
             let mut queue = self.queue();
             let queue = &mut *queue;
@@ -166,17 +175,21 @@ impl Batcher {
                 own: queue.scheduler.backlog(grant.tier, tenant),
                 free: room.saturating_sub(queue.bytes) as u64,
             };
-            let counts = queue.tally.of(grant.tier, tenant);
-            let promise = match queue.admission.admit(now, policy, &ask) {
-                Ok(promise) => promise,
-                Err(refused) => {
-                    if let Some(at) = REASONS.iter().position(|r| *r == refused.reason) {
-                        counts.refused[at] += entries;
+            let admitted = queue.admission.admit(now, policy, &ask);
+            // A chunk that has to wait comes again.
+            if admitted.is_ok() || !patient {
+                let class = (grant.tier, tenant);
+                queue.arrivals.arrived(second, class, entries, bytes as u64);
+                let counts = queue.tally.of(grant.tier, tenant);
+                match &admitted {
+                    Ok(_) => counts.accepted += entries,
+                    Err(refused) => {
+                        let at = REASONS.iter().position(|r| *r == refused.reason);
+                        at.into_iter().for_each(|at| counts.refused[at] += entries);
                     }
-                    return Err(refused.into());
                 }
-            };
-            counts.accepted += entries;
+            }
+            let promise = admitted?;
             queue.bytes += bytes;
             let job = Job {
                 tier: grant.tier,
@@ -258,7 +271,7 @@ impl Batcher {
                         let unpublished = cost(entries, core.pending.bytes() as u64);
                         Pace::window(unpublished, &queue.admission.service())
                     };
-                    let taken = take(&mut queue, self.now(), open);
+                    let taken = take(&mut queue, &core.policy.load(), self.now(), open);
                     if !taken.jobs.is_empty() || taken.control.is_some() {
                         self.taken.notify_waiters();
                         return Some(taken);
@@ -400,12 +413,12 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
 }
 
 /// The next commit's worth: little is done under the lock.
-fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
+fn take(queue: &mut Queue, policy: &Policy, now: u64, open: u64) -> Taken {
     let elastic = queue.pace.elastic();
     let mut limits = Limits {
         total: open.min(elastic.max(MAX_COMMIT)),
         elastic,
-        urgent_until: queue.admission.pressing(now),
+        urgent_until: queue.admission.pressing(now, policy),
     };
     let mut taken = Taken {
         now,

@@ -25,6 +25,18 @@ impl Keys {
             prefix: format!("log/{name}/"),
         }
     }
+    /// What came, by minute.
+    pub fn arrivals(&self) -> Key {
+        format!("{}arrivals/", self.prefix)
+    }
+    /// What came from a minute (since the Unix epoch) on.
+    pub fn arrivals_from(&self, minute: u64) -> Key {
+        format!("{}arrivals/{minute:020}/", self.prefix)
+    }
+    /// What came to one replica in one minute.
+    pub fn arrivals_of(&self, minute: u64, replica: &str) -> Key {
+        format!("{}arrivals/{minute:020}/{replica}", self.prefix)
+    }
     /// All slots.
     pub fn slots(&self) -> Key {
         format!("{}slot/", self.prefix)

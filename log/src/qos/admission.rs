@@ -16,6 +16,9 @@ const SOON: u64 = 50_000;
 /// The longest.
 const LATE: u64 = 3_600_000_000;
 
+/// Part of the measured rate that is counted on.
+const SURE: f64 = 0.95;
+
 /// Why work may not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -107,7 +110,7 @@ impl Admission {
         ask: &Ask,
     ) -> Result<Option<Promise>, Refused> {
         let filled = self.limits(now, policy, ask)?;
-        let service = self.rate.service();
+        let service = self.promised(policy);
         let promise = match ask.grant.merge_by {
             None => None,
             Some(delay) => Some(self.promise(now, micros(delay), policy, ask, &service)?),
@@ -129,7 +132,8 @@ impl Admission {
             self.buckets[ask.tenant.index()] = filled;
         }
         if let Some(promise) = promise {
-            self.demand.add(promise.due, cost(ask.entries, ask.bytes));
+            let cost = cost(ask.entries, ask.bytes);
+            self.demand.add(promise.due, promise.deadline, cost);
         }
         Ok(promise)
     }
@@ -180,14 +184,19 @@ impl Admission {
             cost(ask.entries, ask.bytes),
             cost(ask.own.entries, ask.own.bytes),
         );
-        let Err(Lack { share, missing }) = self.demand.test(now, due, size, own, service) else {
+        let ahead = policy.tier(ask.grant.tier).is_critical();
+        let test = self.demand.test(now, (due, ahead), size, own, service);
+        let Err(Lack { share, missing }) = test else {
+            let due = if ahead { demand::AHEAD } else { due };
             return Ok(Promise { deadline, due });
         };
         let most = policy
             .tier(ask.grant.tier)
             .max_merge_delay
             .map_or(0, micros);
-        let offer = self.demand.offer(now, delay, most, size, own, service);
+        let offer = self
+            .demand
+            .offer(now, delay, most, size, (own, ahead), service);
         Err(Refused {
             limited: false,
             reason: if share { "tenant-share" } else { "promises" },
@@ -207,13 +216,22 @@ impl Admission {
             deadline,
             due: demand::due(now, deadline),
         };
-        self.demand.add(promise.due, cost);
+        self.demand.add(promise.due, deadline, cost);
         promise
     }
 
     /// Promises due until then press.
-    pub fn pressing(&self, now: u64) -> u64 {
-        self.demand.pressing(now, &self.rate.service())
+    pub fn pressing(&self, now: u64, policy: &Policy) -> u64 {
+        self.demand.pressing(now, &self.promised(policy))
+    }
+
+    /// What can be promised of what is measured: not the floors, which go to whoever waits, nor the error of the measure.
+    fn promised(&self, policy: &Policy) -> Service {
+        let service = self.rate.service();
+        Service {
+            rate: service.rate * SURE * (1.0 - policy.floors()),
+            ..service
+        }
     }
 
     /// What is measured.

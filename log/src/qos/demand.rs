@@ -24,11 +24,19 @@ impl Service {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    due: u64,
+    cost: u64,
+    /// The last deadline that was rounded down to it.
+    last: u64,
+}
+
 /// Promised work by its due time.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     /// Ascending by due time; no row is empty.
-    rows: Vec<(u64, u64)>,
+    rows: Vec<Row>,
     total: u64,
 }
 
@@ -41,6 +49,9 @@ pub struct Lack {
     pub missing: f64,
 }
 
+/// The row of work that goes before everything that is due, whenever it is due itself.
+pub const AHEAD: u64 = 0;
+
 /// The row of a deadline.
 pub fn due(now: u64, deadline: u64) -> u64 {
     let delay = deadline.saturating_sub(now);
@@ -50,20 +61,27 @@ pub fn due(now: u64, deadline: u64) -> u64 {
 
 impl Demand {
     /// Counts work in, under its row.
-    pub fn add(&mut self, due: u64, cost: u64) {
+    pub fn add(&mut self, due: u64, deadline: u64, cost: u64) {
         self.total += cost;
-        match self.rows.binary_search_by_key(&due, |r| r.0) {
-            Ok(at) => self.rows[at].1 += cost,
-            Err(at) => self.rows.insert(at, (due, cost)),
+        match self.rows.binary_search_by_key(&due, |r| r.due) {
+            Ok(at) => {
+                let row = &mut self.rows[at];
+                row.cost += cost;
+                row.last = row.last.max(deadline);
+            }
+            Err(at) => {
+                let last = deadline;
+                self.rows.insert(at, Row { due, cost, last });
+            }
         }
     }
 
     /// Counts work out that was counted in under this row.
     pub fn remove(&mut self, due: u64, cost: u64) {
-        if let Ok(at) = self.rows.binary_search_by_key(&due, |r| r.0) {
-            self.total -= cost.min(self.rows[at].1);
-            self.rows[at].1 = self.rows[at].1.saturating_sub(cost);
-            if self.rows[at].1 == 0 {
+        if let Ok(at) = self.rows.binary_search_by_key(&due, |r| r.due) {
+            self.total -= cost.min(self.rows[at].cost);
+            self.rows[at].cost = self.rows[at].cost.saturating_sub(cost);
+            if self.rows[at].cost == 0 {
                 self.rows.remove(at);
             }
         }
@@ -74,28 +92,30 @@ impl Demand {
         self.total
     }
 
-    /// Whether `cost` more can be due at `due` beside everything that was promised; `own` is what the asking tenant has waiting in
+    /// Whether `cost` more can be due at `due` (and go `ahead` of all, or not) beside everything that was promised; `own` is what the asking tenant has waiting in
     /// this tier. It gets at most as much as stays free, so that there is always room for one who asks for little.
     pub fn test(
         &self,
         now: u64,
-        due: u64,
+        (due, ahead): (u64, bool),
         cost: u64,
         own: u64,
         service: &Service,
     ) -> Result<(), Lack> {
         let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
         let until = service.until(now, due);
-        if total + own + cost <= until {
+        let first = self.rows.iter().find(|r| r.due != AHEAD).map(|r| r.due);
+        let tightest = if ahead { first.unwrap_or(due).min(due) } else { due };
+        if total + own + cost <= service.until(now, tightest) {
             return Ok(()); // Even if all of it were due first.
         }
         let (mut sum, mut before, mut room) = (0.0, 0.0, f64::INFINITY);
-        for (at, cost) in &self.rows {
-            sum += *cost as f64;
-            if *at <= due {
+        for row in &self.rows {
+            sum += row.cost as f64;
+            if row.due == AHEAD || (row.due <= due && !ahead) {
                 before = sum;
             } else {
-                room = f64::min(room, service.until(now, *at) - sum);
+                room = f64::min(room, service.until(now, row.due) - sum);
             }
         }
         room = room.min(until - before);
@@ -116,13 +136,13 @@ impl Demand {
         least: u64,
         most: u64,
         cost: u64,
-        own: u64,
+        (own, ahead): (u64, bool),
         service: &Service,
     ) -> Option<u64> {
         // Rows round down: what is offered must pass after that.
         let fits = |delay: u64| {
             let due = due(now, now + delay);
-            self.test(now, due, cost, own, service).is_ok()
+            self.test(now, (due, ahead), cost, own, service).is_ok()
         };
         if !fits(most) {
             return None;
@@ -144,11 +164,14 @@ impl Demand {
     pub fn pressing(&self, now: u64, service: &Service) -> u64 {
         let mut until = now + service.latency + service.latency / 4;
         let mut sum = 0.0;
-        for (due, cost) in &self.rows {
-            sum += *cost as f64;
-            let left = due.saturating_sub(now).saturating_sub(service.latency);
-            if service.time(sum * 1.25) >= left {
-                until = until.max(*due);
+        for row in &self.rows {
+            sum += row.cost as f64;
+            if row.due == AHEAD {
+                continue;
+            }
+            let left = row.due.saturating_sub(now).saturating_sub(service.latency);
+            if service.time(sum * 1.1) >= left {
+                until = until.max(row.last);
             }
         }
         until
@@ -176,9 +199,9 @@ mod tests {
                 now += pause;
                 let row = due(now, now + delay);
                 prop_assert!(row <= now + delay && now + delay - row <= delay / 8);
-                let answer = demand.test(now, row, cost, own[who], &service);
+                let answer = demand.test(now, (row, false), cost, own[who], &service);
                 if answer.is_ok() {
-                    demand.add(row, cost);
+                    demand.add(row, now + delay, cost);
                     own[who] += cost;
                     accepted.push((now + delay, cost));
                     // Nothing was served since the start; so at every deadline all that is due must fit into the time from now.
@@ -189,8 +212,8 @@ mod tests {
                         prop_assert!(still || sum as f64 <= left * service.rate * 1.001 || pause > 0, "{sum} in {left}");
                     }
                 }
-                if let Some(offer) = demand.offer(now, 0, 200 * SECOND, cost, own[who], &service) {
-                    prop_assert!(demand.test(now, due(now, now + offer), cost, own[who], &service).is_ok());
+                if let Some(offer) = demand.offer(now, 0, 200 * SECOND, cost, (own[who], false), &service) {
+                    prop_assert!(demand.test(now, (due(now, now + offer), false), cost, own[who], &service).is_ok());
                 }
                 prop_assert!(demand.rows.len() <= 200);
             }
@@ -206,9 +229,9 @@ mod tests {
         let (mut demand, mut own) = (Demand::default(), 0);
         let row = due(0, 2 * SECOND);
         let lack = loop {
-            match demand.test(0, row, 1_000, own, &service) {
+            match demand.test(0, (row, false), 1_000, own, &service) {
                 Ok(()) => {
-                    demand.add(row, 1_000);
+                    demand.add(row, 2 * SECOND, 1_000);
                     own += 1_000;
                 }
                 Err(lack) => break lack,
@@ -216,12 +239,27 @@ mod tests {
         };
         assert!(lack.share && lack.missing <= 1_000.0);
         assert!(own > 900_000, "half of the room: {own}");
-        assert_eq!(demand.test(0, row, 500_000, 0, &service), Ok(()));
-        let all = demand.test(0, row, 1_500_000, 0, &service).unwrap_err();
+        assert_eq!(demand.test(0, (row, false), 500_000, 0, &service), Ok(()));
+        let all = demand.test(0, (row, false), 1_500_000, 0, &service).unwrap_err();
         assert!(!all.share);
         // Served: the room is there again.
         demand.remove(row, own);
         assert_eq!((demand.total(), demand.rows.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_goes_ahead_must_leave_time_for_what_is_due_before_him() {
+        let service = Service { rate: 1e6, latency: 0 };
+        let mut demand = Demand::default();
+        demand.add(SECOND / 2, SECOND / 2, 400_000);
+        // Due in a second there is room for 600,000; ahead of what is due in half of it, for 100,000.
+        assert_eq!(demand.test(0, (SECOND, false), 500_000, 0, &service), Ok(()));
+        assert_eq!(demand.test(0, (SECOND, true), 100_000, 0, &service), Ok(()));
+        let lack = demand.test(0, (SECOND, true), 150_000, 0, &service).unwrap_err();
+        assert_eq!(lack.missing, 50_000.0);
+        demand.add(AHEAD, SECOND, 100_000);
+        assert!(demand.test(0, (SECOND / 2, false), 1_000, 0, &service).is_err());
+        assert_eq!(demand.test(0, (SECOND, false), 500_000, 0, &service), Ok(()));
     }
 
     #[test]
@@ -232,10 +270,10 @@ mod tests {
         };
         let mut demand = Demand::default();
         let hour = 3_600 * SECOND;
-        demand.add(hour, 1_000_000_000);
+        demand.add(hour, hour, 1_000_000_000);
         assert!(demand.pressing(0, &service) < SECOND);
-        // A thousand seconds of work: with a reserve it is begun when 1,250 are left.
-        assert!(demand.pressing(hour - 1_300 * SECOND, &service) < hour);
-        assert!(demand.pressing(hour - 1_200 * SECOND, &service) >= hour);
+        // A thousand seconds of work: with a reserve it is begun when 1,100 are left.
+        assert!(demand.pressing(hour - 1_150 * SECOND, &service) < hour);
+        assert!(demand.pressing(hour - 1_050 * SECOND, &service) >= hour);
     }
 }

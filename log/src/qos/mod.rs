@@ -2,13 +2,15 @@
 //!
 //! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant;
 //! - [`admission`] who may enter: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
-//! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when.
+//! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when;
+//! - [`arrivals`] what came, and [`simulate`] what would have become of it under another configuration.
 //!
 //! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
 //!
 //! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
 
 pub mod admission;
+pub mod arrivals;
 pub mod demand;
 pub(crate) mod flight;
 pub mod job;
@@ -16,6 +18,7 @@ pub mod pace;
 pub mod policy;
 pub mod rate;
 pub mod scheduler;
+pub mod simulate;
 pub mod tally;
 
 use std::fmt;

@@ -111,6 +111,7 @@ pub struct Policy {
     tokens: Vec<TokenRule>,
     anonymous: Option<TenantId>,
     own: TenantId,
+    floors: f64,
     /// The shortest promise that can be kept: publication takes its time.
     shortest: Duration,
 }
@@ -215,6 +216,7 @@ impl Policy {
             tenants: names.tenants.clone(),
             tokens,
             anonymous,
+            floors: qos.tiers.iter().map(|t| t.floor.fraction()).sum(),
             own: anonymous.or(own).unwrap_or(TenantId(0)),
             // An entry that just missed a checkpoint is in the next one, which takes its time.
             shortest: 2 * interval,
@@ -291,6 +293,11 @@ impl Policy {
     pub fn tier(&self, tier: TierId) -> &TierRule {
         // Every number that was handed out has a row, in this policy and in all later ones.
         &self.tiers[tier.index()]
+    }
+
+    /// All floors together, 0 to 1.
+    pub fn floors(&self) -> f64 {
+        self.floors
     }
 
     /// All tiers, by number; those that were taken out too.

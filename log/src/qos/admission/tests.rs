@@ -64,7 +64,7 @@ fn the_rate_of_bytes_is_a_limit_of_its_own() {
 fn a_promise_that_cannot_be_kept_is_not_given_and_another_is_offered() {
     let policy = rules(None, None);
     let mut admission = Admission::new(0, 200_000);
-    let rate = admission.service().rate;
+    let rate = admission.promised(&policy).rate;
     // Standard: 60 s. One chunk after the other, without anything being served.
     let mut own = Backlog::default();
     let (entries, bytes) = (1_000, 128_000);
