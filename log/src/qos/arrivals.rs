@@ -60,7 +60,13 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Something came, at this second since the Unix epoch.
-    pub(crate) fn arrived(&mut self, second: u64, class: (TierId, TenantId), entries: u64, bytes: u64) {
+    pub(crate) fn arrived(
+        &mut self,
+        second: u64,
+        class: (TierId, TenantId),
+        entries: u64,
+        bytes: u64,
+    ) {
         let minute = second / 60;
         if minute != self.minute {
             self.turn();

@@ -105,7 +105,11 @@ impl Demand {
         let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
         let until = service.until(now, due);
         let first = self.rows.iter().find(|r| r.due != AHEAD).map(|r| r.due);
-        let tightest = if ahead { first.unwrap_or(due).min(due) } else { due };
+        let tightest = if ahead {
+            first.unwrap_or(due).min(due)
+        } else {
+            due
+        };
         if total + own + cost <= service.until(now, tightest) {
             return Ok(()); // Even if all of it were due first.
         }
@@ -240,7 +244,9 @@ mod tests {
         assert!(lack.share && lack.missing <= 1_000.0);
         assert!(own > 900_000, "half of the room: {own}");
         assert_eq!(demand.test(0, (row, false), 500_000, 0, &service), Ok(()));
-        let all = demand.test(0, (row, false), 1_500_000, 0, &service).unwrap_err();
+        let all = demand
+            .test(0, (row, false), 1_500_000, 0, &service)
+            .unwrap_err();
         assert!(!all.share);
         // Served: the room is there again.
         demand.remove(row, own);
@@ -249,17 +255,32 @@ mod tests {
 
     #[test]
     fn who_goes_ahead_must_leave_time_for_what_is_due_before_him() {
-        let service = Service { rate: 1e6, latency: 0 };
+        let service = Service {
+            rate: 1e6,
+            latency: 0,
+        };
         let mut demand = Demand::default();
         demand.add(SECOND / 2, SECOND / 2, 400_000);
         // Due in a second there is room for 600,000; ahead of what is due in half of it, for 100,000.
-        assert_eq!(demand.test(0, (SECOND, false), 500_000, 0, &service), Ok(()));
+        assert_eq!(
+            demand.test(0, (SECOND, false), 500_000, 0, &service),
+            Ok(())
+        );
         assert_eq!(demand.test(0, (SECOND, true), 100_000, 0, &service), Ok(()));
-        let lack = demand.test(0, (SECOND, true), 150_000, 0, &service).unwrap_err();
+        let lack = demand
+            .test(0, (SECOND, true), 150_000, 0, &service)
+            .unwrap_err();
         assert_eq!(lack.missing, 50_000.0);
         demand.add(AHEAD, SECOND, 100_000);
-        assert!(demand.test(0, (SECOND / 2, false), 1_000, 0, &service).is_err());
-        assert_eq!(demand.test(0, (SECOND, false), 500_000, 0, &service), Ok(()));
+        assert!(
+            demand
+                .test(0, (SECOND / 2, false), 1_000, 0, &service)
+                .is_err()
+        );
+        assert_eq!(
+            demand.test(0, (SECOND, false), 500_000, 0, &service),
+            Ok(())
+        );
     }
 
     #[test]

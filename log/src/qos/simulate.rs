@@ -15,9 +15,7 @@ use super::{TenantId, TierId};
 /// The most steps of one simulation: long ones are less fine.
 const STEPS: u64 = 4_000_000;
 /// Steps, microseconds: whole parts of a second.
-const FINE: [u64; 7] = [
-    10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000,
-];
+const FINE: [u64; 7] = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000];
 /// Cost of one job: arrivals are cut into pieces of about this.
 const PIECE: u64 = 32 << 10;
 
@@ -110,7 +108,11 @@ pub struct Piece {
 /// Replays arrivals, ascending by second, under a configuration and the engine's scheduler. An arrival in a tier that the
 /// configuration does not have, or that its tenant may not use any more, is granted as one without advice; one of a tenant that
 /// is not there is refused.
-pub fn simulate(arrivals: &[Arrival], qos: &QosConfig, machine: &Machine<impl Fn(u64) -> f64>) -> Simulation {
+pub fn simulate(
+    arrivals: &[Arrival],
+    qos: &QosConfig,
+    machine: &Machine<impl Fn(u64) -> f64>,
+) -> Simulation {
     let policy = Policy::new(qos, machine.interval, &mut Names::default());
     let scheduler = Scheduler::new(&policy);
     simulate_with(arrivals, &policy, machine, scheduler)
@@ -231,14 +233,19 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
             .filter(|(_, t)| !t.retired)
             .find(|(_, t)| t.name == arrival.tenant);
         let named = (0..).zip(self.policy.tiers());
-        let named = named.filter(|(_, t)| t.name == arrival.tier).map(|(at, _)| TierId(at)).next();
+        let named = named
+            .filter(|(_, t)| t.name == arrival.tier)
+            .map(|(at, _)| TierId(at))
+            .next();
         let Some((tenant, rule)) = tenant.filter(|(_, t)| !t.tiers.is_empty()) else {
             if let Some(tier) = named {
                 self.seen[tier.index()].refused += entries;
             }
             return;
         };
-        let tier = named.filter(|t| rule.tiers.contains(t)).unwrap_or(rule.tiers[0]);
+        let tier = named
+            .filter(|t| rule.tiers.contains(t))
+            .unwrap_or(rule.tiers[0]);
         let tenant = TenantId(tenant);
         let piece = (PIECE / cost(1, size)).max(1);
         while entries > 0 {
@@ -336,7 +343,9 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
                 seen.missed += job.entries;
             }
         }
-        self.admission.rate().published(now, entries, bytes, now - oldest);
+        self.admission
+            .rate()
+            .published(now, entries, bytes, now - oldest);
     }
 }
 

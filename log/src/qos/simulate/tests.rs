@@ -92,19 +92,31 @@ fn no_accepted_promise_is_missed_at_ten_times_the_load() {
     };
     let fifo = simulate_with(&overload(), &policy, &blind, Fifo::default());
     let interactive = tier(&fifo, "interactive");
-    assert!(interactive.missed * 10 > interactive.accepted * 8, "{interactive:?}");
+    assert!(
+        interactive.missed * 10 > interactive.accepted * 8,
+        "{interactive:?}"
+    );
 }
 
 #[test]
 fn when_the_rate_halves_promises_are_kept_or_counted_and_nothing_collapses() {
-    let half = |at: u64| if at < 30_000_000 { 2_560_000.0 } else { 1_280_000.0 };
+    let half = |at: u64| {
+        if at < 30_000_000 {
+            2_560_000.0
+        } else {
+            1_280_000.0
+        }
+    };
     let simulation = simulate(&overload(), &rules(), &machine(half));
     let full = simulate(&overload(), &rules(), &machine(|_| 2_560_000.0));
     // Of a minute's promises, given at the old rate, half cannot be kept at the new one; of those for seconds nearly all.
     for (name, part) in [("critical", 10), ("interactive", 10), ("standard", 2)] {
         let (now, before) = (tier(&simulation, name), tier(&full, name));
         assert!(now.missed * part <= now.accepted, "{now:?}");
-        assert!(now.accepted * 10 >= before.accepted * 5, "{now:?} {before:?}");
+        assert!(
+            now.accepted * 10 >= before.accepted * 5,
+            "{now:?} {before:?}"
+        );
     }
 }
 
@@ -116,12 +128,18 @@ fn a_backfill_does_not_delay_who_writes_little() {
         &machine(|_| 40e6),
     );
     let beside = simulate(
-        &arrivals(60, &[("interactive", "a", 500, 112), ("bulk", "b", 300_000, 112)]),
+        &arrivals(
+            60,
+            &[("interactive", "a", 500, 112), ("bulk", "b", 300_000, 112)],
+        ),
         &rules(),
         &machine(|_| 40e6),
     );
     let (alone, with) = (tier(&alone, "interactive"), tier(&beside, "interactive"));
-    assert!(with.p99_wait.as_secs_f64() <= 1.25 * alone.p99_wait.as_secs_f64(), "{alone:?} {with:?}");
+    assert!(
+        with.p99_wait.as_secs_f64() <= 1.25 * alone.p99_wait.as_secs_f64(),
+        "{alone:?} {with:?}"
+    );
     assert_eq!((with.refused, with.missed), (0, 0));
     // And the backfill gets the rest: more than 150,000 entries of 240 a second.
     assert!(tier(&beside, "bulk").accepted > 60 * 150_000);
@@ -130,9 +148,17 @@ fn a_backfill_does_not_delay_who_writes_little() {
 #[test]
 fn a_greedy_tenant_does_not_delay_a_modest_one_of_the_same_tier() {
     let modest = ("interactive", "b", 100, 128);
-    let alone = simulate(&arrivals(30, &[modest]), &rules(), &machine(|_| 2_560_000.0));
+    let alone = simulate(
+        &arrivals(30, &[modest]),
+        &rules(),
+        &machine(|_| 2_560_000.0),
+    );
     let greedy = ("interactive", "a", 100_000, 128);
-    let beside = simulate(&arrivals(30, &[greedy, modest]), &rules(), &machine(|_| 2_560_000.0));
+    let beside = simulate(
+        &arrivals(30, &[greedy, modest]),
+        &rules(),
+        &machine(|_| 2_560_000.0),
+    );
     // Of the modest tenant alone: what the greedy one gets would hide it in the tier's figures.
     assert_eq!(tier(&beside, "interactive").missed, 0);
     let policy = Policy::new(&rules(), Duration::from_millis(200), &mut Names::default());
@@ -142,9 +168,18 @@ fn a_greedy_tenant_does_not_delay_a_modest_one_of_the_same_tier() {
         longest: std::rc::Rc::default(),
     };
     let longest = std::rc::Rc::clone(&watch.longest);
-    simulate_with(&arrivals(30, &[greedy, modest]), &policy, &machine(|_| 2_560_000.0), watch);
+    simulate_with(
+        &arrivals(30, &[greedy, modest]),
+        &policy,
+        &machine(|_| 2_560_000.0),
+        watch,
+    );
     let alone = tier(&alone, "interactive").p99_wait;
-    assert!(longest.get() * 4 <= micros(alone), "{} {alone:?}", longest.get());
+    assert!(
+        longest.get() * 4 <= micros(alone),
+        "{} {alone:?}",
+        longest.get()
+    );
 }
 
 /// The longest that an entry of tenant `b` waits in the queue.
@@ -177,8 +212,15 @@ impl Schedule<Piece> for Watch {
 fn arrivals_of_what_is_no_more_are_granted_or_refused_and_nothing_is_no_error() {
     let mut config = rules();
     config.tiers.retain(|t| t.name.as_str() != "standard");
-    config.tenants.iter_mut().for_each(|t| t.tiers.retain(|n| n.as_str() == "bulk"));
-    let of = [("standard", "a", 10, 100), ("bulk", "b", 10, 100), ("bulk", "gone", 10, 100)];
+    config
+        .tenants
+        .iter_mut()
+        .for_each(|t| t.tiers.retain(|n| n.as_str() == "bulk"));
+    let of = [
+        ("standard", "a", 10, 100),
+        ("bulk", "b", 10, 100),
+        ("bulk", "gone", 10, 100),
+    ];
     let simulation = simulate(&arrivals(2, &of), &config, &machine(|_| 1e9));
     let bulk = tier(&simulation, "bulk");
     assert_eq!((bulk.accepted, bulk.refused, bulk.missed), (40, 20, 0));
