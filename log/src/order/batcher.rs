@@ -78,7 +78,7 @@ impl Batcher {
         let policy = Policy::new(&config.qos, interval, &mut names);
         let queue = Queue {
             scheduler: Scheduler::new(&policy),
-            admission: Admission::new(0, micros(2 * interval)),
+            admission: Admission::new(0, micros(interval)),
             pace: Pace::default(),
             tally: Tally::default(),
             flights: Flights::default(),

@@ -45,14 +45,17 @@ struct Minute {
     parts: Vec<(u8, u16, u16, u64, u64)>,
 }
 
-type Seen = BTreeMap<(u8, TierId, TenantId), (u64, u64)>;
+/// Second in its minute, tier, tenant.
+type Class = (u8, TierId, TenantId);
+/// Entries and bytes of each.
+type Seen = BTreeMap<Class, (u64, u64)>;
 
 /// The minute that runs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
     minute: u64,
     /// The class that came last, and what of it: most arrivals are of the same as the one before.
-    last: Option<((u8, TierId, TenantId), (u64, u64))>,
+    last: Option<(Class, (u64, u64))>,
     seen: Seen,
     /// Minutes that are over.
     over: Vec<(u64, Seen)>,
@@ -82,7 +85,7 @@ impl Recorder {
         }
     }
 
-    fn note(&mut self, seen: Option<((u8, TierId, TenantId), (u64, u64))>) {
+    fn note(&mut self, seen: Option<(Class, (u64, u64))>) {
         if let Some((key, (entries, bytes))) = seen {
             let sum = self.seen.entry(key).or_default();
             *sum = (sum.0 + entries, sum.1 + bytes);

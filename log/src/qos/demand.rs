@@ -103,7 +103,14 @@ impl Demand {
         service: &Service,
     ) -> Result<(), Lack> {
         let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
-        let until = service.until(now, due);
+        // Where publication takes longer than half of the promise, it is not load that stands against it: such a promise is
+        // given, and counted when it is missed. Refusing every writer would help nobody.
+        let half = due.saturating_sub(now) / 2;
+        let patient = Service {
+            latency: service.latency.min(half),
+            ..*service
+        };
+        let until = patient.until(now, due);
         let first = self.rows.iter().find(|r| r.due != AHEAD).map(|r| r.due);
         let tightest = if ahead {
             first.unwrap_or(due).min(due)

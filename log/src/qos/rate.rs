@@ -49,7 +49,12 @@ impl Rate {
     pub fn published(&mut self, now: u64, entries: u64, bytes: u64, latency: u64) {
         self.published += cost(entries, bytes);
         let before = self.service.latency;
-        self.service.latency = latency.max(before - before / 8).min(LONGEST);
+        // Half-way up, slowly down: one stall is not a slow log.
+        self.service.latency = if latency > before {
+            (before + (latency - before).div_ceil(2)).min(LONGEST)
+        } else {
+            latency.max(before - before / 8)
+        };
         let span = now.saturating_sub(self.since);
         if span < SPAN {
             return;
@@ -94,12 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn latency_rises_at_once_and_falls_slowly() {
+    fn latency_rises_fast_and_falls_slowly() {
         let mut rate = Rate::new(0, STEP);
         rate.published(STEP, 1, 1, 5 * STEP);
-        assert_eq!(rate.service().latency, 5 * STEP);
-        rate.published(2 * STEP, 1, 1, STEP);
-        assert!(rate.service().latency > 4 * STEP);
+        assert_eq!(rate.service().latency, 3 * STEP);
+        rate.published(2 * STEP, 1, 1, 5 * STEP);
+        assert_eq!(rate.service().latency, 4 * STEP);
+        rate.published(3 * STEP, 1, 1, STEP);
+        assert!(rate.service().latency > 3 * STEP);
         for i in 3..40 {
             rate.published(i * STEP, 1, 1, STEP);
         }

@@ -139,7 +139,7 @@ pub fn simulate_with(
         policy,
         machine,
         scheduler,
-        admission: Admission::new(0, 2 * interval),
+        admission: Admission::new(0, interval),
         seen: vec![Seen::default(); policy.tiers().len()],
         own: Vec::new(),
         queued: 0,
