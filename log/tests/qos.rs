@@ -63,9 +63,14 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
     let engine = open(dir.path(), 64 << 20).await;
     let log = create(&engine, |_| {}).await;
     let tenant = log.policy().tenant(None, 0).unwrap();
-    assert_eq!(log.policy().tenant(Some("logw_x"), 0), Err(Denied::UnknownToken));
+    assert_eq!(
+        log.policy().tenant(Some("logw_x"), 0),
+        Err(Denied::UnknownToken)
+    );
 
-    let plain = log.submit("one".into(), tenant, &Advice::default()).unwrap();
+    let plain = log
+        .submit("one".into(), tenant, &Advice::default())
+        .unwrap();
     assert_eq!(&*plain.granted.tier, "interactive");
     assert_eq!(plain.granted.merge_by, Some(Duration::from_secs(2)));
     let advice = Advice {
@@ -100,11 +105,18 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
     };
     let mut places = Vec::new();
     for entries in [3, 2_000, 1, 3_000] {
-        let ticket = log.submit_chunk(chunk(entries), tenant, &bulk).await.unwrap();
+        let ticket = log
+            .submit_chunk(chunk(entries), tenant, &bulk)
+            .await
+            .unwrap();
         assert_eq!(&*ticket.granted.tier, "bulk");
         places.push((entries, ticket.answer));
     }
-    for answer in [plain.answer.await, advised.answer.await, clamped.answer.await] {
+    for answer in [
+        plain.answer.await,
+        advised.answer.await,
+        clamped.answer.await,
+    ] {
         assert!(answer.unwrap().index < 5_007);
     }
     let mut last = None;
@@ -114,16 +126,26 @@ async fn advice_is_granted_and_chunks_are_contiguous() {
             let record = log.entry(index).await.unwrap().unwrap();
             assert_eq!(record.bytes, format!("entry {n} of a chunk"));
         }
-        assert!(last.is_none_or(|last| last < first), "in the order they came");
+        assert!(
+            last.is_none_or(|last| last < first),
+            "in the order they came"
+        );
         last = Some(first);
     }
     log.wait_published(5_006).await.unwrap();
     let view = log.qos();
     let bulk = view.classes.iter().find(|c| &*c.tier == "bulk").unwrap();
-    assert_eq!((bulk.counts.accepted, bulk.counts.share.entries), (5_004, 5_004));
+    assert_eq!(
+        (bulk.counts.accepted, bulk.counts.share.entries),
+        (5_004, 5_004)
+    );
     assert_eq!(bulk.queue.entries, 0);
     let metrics = log.metrics().qos();
-    let counted: u64 = metrics.tiers().iter().map(|t| t.published.counts().iter().sum::<u64>()).sum();
+    let counted: u64 = metrics
+        .tiers()
+        .iter()
+        .map(|t| t.published.counts().iter().sum::<u64>())
+        .sum();
     assert_eq!(counted, 5_007);
     drop(metrics);
     engine.shutdown().await;
@@ -147,7 +169,11 @@ async fn a_tenant_over_its_rate_hears_when_to_go_on() {
         }
     };
     assert_eq!(answers.len(), 5);
-    let AppendError::Limited { reason, retry_after } = refused else {
+    let AppendError::Limited {
+        reason,
+        retry_after,
+    } = refused
+    else {
         panic!("{refused:?}");
     };
     assert_eq!(reason, "entry-rate");
@@ -175,13 +201,20 @@ async fn a_full_queue_refuses_with_a_time_and_keeps_what_it_took() {
             Err(refused) => break refused,
         }
     };
-    let AppendError::NoRoom { reason, retry_after, .. } = refused else {
+    let AppendError::NoRoom {
+        reason,
+        retry_after,
+        ..
+    } = refused
+    else {
         panic!("{refused:?}");
     };
     assert_eq!(reason, "queue");
     assert!(retry_after > Duration::ZERO);
     // Another tier still has room, and whoever was taken is served.
-    let other = log.submit("small".into(), tenant, &Advice::default()).unwrap();
+    let other = log
+        .submit("small".into(), tenant, &Advice::default())
+        .unwrap();
     other.answer.await.unwrap();
     for answer in answers {
         answer.await.unwrap();
