@@ -1,8 +1,5 @@
 //! Quality of service through the handle of a log: grants, limits, chunks, and a queue that refuses instead of hanging.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::Path;
 use std::sync::Arc;
