@@ -271,7 +271,7 @@ impl Batcher {
                         let unpublished = cost(entries, core.pending.bytes() as u64);
                         Pace::window(unpublished, &queue.admission.service())
                     };
-                    let taken = take(&mut queue, &core.policy.load(), self.now(), open);
+                    let taken = take(&mut queue, self.now(), open);
                     if !taken.jobs.is_empty() || taken.control.is_some() {
                         self.taken.notify_waiters();
                         return Some(taken);
@@ -413,12 +413,12 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
 }
 
 /// The next commit's worth: little is done under the lock.
-fn take(queue: &mut Queue, policy: &Policy, now: u64, open: u64) -> Taken {
+fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
     let elastic = queue.pace.elastic();
     let mut limits = Limits {
         total: open.min(elastic.max(MAX_COMMIT)),
         elastic,
-        urgent_until: queue.admission.pressing(now, policy),
+        urgent_until: queue.admission.pressing(now),
     };
     let mut taken = Taken {
         now,

@@ -71,6 +71,8 @@ pub struct Admission {
     buckets: Vec<Buckets>,
     demand: Demand,
     rate: Rate,
+    /// All floors of the policy that was asked last.
+    floors: f64,
 }
 
 /// When a bucket would be full again after `n` more, or how long to wait for them.
@@ -99,6 +101,7 @@ impl Admission {
             buckets: Vec::new(),
             demand: Demand::default(),
             rate: Rate::new(now, latency),
+            floors: 0.0,
         }
     }
 
@@ -110,7 +113,8 @@ impl Admission {
         ask: &Ask,
     ) -> Result<Option<Promise>, Refused> {
         let filled = self.limits(now, policy, ask)?;
-        let service = self.promised(policy);
+        self.floors = policy.floors();
+        let service = self.promised();
         let promise = match ask.grant.merge_by {
             None => None,
             Some(delay) => Some(self.promise(now, micros(delay), policy, ask, &service)?),
@@ -221,15 +225,15 @@ impl Admission {
     }
 
     /// Promises due until then press.
-    pub fn pressing(&self, now: u64, policy: &Policy) -> u64 {
-        self.demand.pressing(now, &self.promised(policy))
+    pub fn pressing(&self, now: u64) -> u64 {
+        self.demand.pressing(now, &self.promised())
     }
 
     /// What can be promised of what is measured: not the floors, which go to whoever waits, nor the error of the measure.
-    fn promised(&self, policy: &Policy) -> Service {
+    fn promised(&self) -> Service {
         let service = self.rate.service();
         Service {
-            rate: service.rate * SURE * (1.0 - policy.floors()),
+            rate: service.rate * SURE * (1.0 - self.floors),
             ..service
         }
     }

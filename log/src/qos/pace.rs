@@ -59,7 +59,8 @@ impl Pace {
             if elastic * 2 >= self.budget {
                 self.budget = (self.budget + STEP).min(MOST);
             }
-        } else if elastic > 0 {
+        } else if elastic * 4 > LEAST {
+            // Less than that is not what took so long.
             self.budget = (self.budget * 3 / 4).min(elastic).max(LEAST);
         }
     }

@@ -304,7 +304,7 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
     /// One step's worth of service.
     fn serve(&mut self, now: u64, step: u64) {
         self.credit += (self.machine.rate)(now) * step as f64 / 1e6;
-        let urgent_until = self.admission.pressing(now, self.policy);
+        let urgent_until = self.admission.pressing(now);
         while self.credit >= 1.0 {
             let mut limits = Limits {
                 total: self.credit as u64,

@@ -64,7 +64,6 @@ fn the_rate_of_bytes_is_a_limit_of_its_own() {
 fn a_promise_that_cannot_be_kept_is_not_given_and_another_is_offered() {
     let policy = rules(None, None);
     let mut admission = Admission::new(0, 200_000);
-    let rate = admission.promised(&policy).rate;
     // Standard: 60 s. One chunk after the other, without anything being served.
     let mut own = Backlog::default();
     let (entries, bytes) = (1_000, 128_000);
@@ -80,7 +79,7 @@ fn a_promise_that_cannot_be_kept_is_not_given_and_another_is_offered() {
         own.bytes += bytes;
     };
     assert_eq!((refused.limited, refused.reason), (false, "tenant-share"));
-    let taken = cost(own.entries, own.bytes) as f64 / rate;
+    let taken = cost(own.entries, own.bytes) as f64 / admission.promised().rate;
     assert!((0.7..=0.9).contains(&taken), "half of 1.8 s: {taken}");
     assert!(refused.retry_after <= Duration::from_secs(1));
     let offer = refused.available.unwrap();
