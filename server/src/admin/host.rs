@@ -4,14 +4,17 @@
 //! records and say when every live replica runs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use admin_api::{
     AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, Operation,
-    QosStatus, Replica,
+    QosStatus, Replica, Simulation,
 };
+use config::LogConfig;
 use jiff::Timestamp;
 use log::{Engine, Log, Request};
 use server_admin::{Answer, AuditQuery, Caller, Change, Host, HostError, Mode};
+use tokio::sync::Semaphore;
 
 use super::audit::{Audit, Event};
 use super::change::request;
@@ -24,6 +27,8 @@ use crate::rfc3339::now;
 pub(crate) struct EngineHost {
     pub(super) engine: Arc<Engine>,
     pub(super) audit: Arc<Audit>,
+    /// One simulation at a time.
+    pub(super) simulations: Arc<Semaphore>,
     /// How clients reach the data plane.
     url: String,
     /// What it looks at when it diagnoses itself.
@@ -41,6 +46,7 @@ impl EngineHost {
         Arc::new(Self {
             engine,
             audit,
+            simulations: Arc::new(Semaphore::new(1)),
             url,
             files,
         })
@@ -169,6 +175,15 @@ impl Host for EngineHost {
 
     fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {
         Box::pin(async { self.fares(log) })
+    }
+
+    fn simulate<'a>(
+        &'a self,
+        log: &'a str,
+        document: Box<LogConfig>,
+        since: Duration,
+    ) -> Answer<'a, Simulation> {
+        Box::pin(self.replayed(log, *document, since))
     }
 
     fn confirm<'a>(&'a self, operation: &'a str, caller: Caller) -> Answer<'a, Operation> {

@@ -1,14 +1,25 @@
-//! How the writers of a log fare, in the words of the wire.
+//! How the writers of a log fare, and how they would have fared under other settings, in the words of the wire.
+//!
+//! What must never happen: a simulation that takes the server's time from its writers for long. One runs at a time, on a thread of
+//! its own, and the engine bounds its steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{QosStatus, QueueStatus, Refused, TierStatus};
-use config::QosConfig;
+use admin_api::{
+    QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
+};
+use config::{LogConfig, QosConfig, diff};
 use log::Log;
+use log::qos::simulate::{TierOutcome, simulate};
 use log::qos::{ClassView, QosView, REASONS};
 use server_admin::HostError;
 
 use super::EngineHost;
+use crate::rfc3339::{now_ms, rfc3339};
+
+/// After this, nobody waits for a simulation any more.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl EngineHost {
     /// Quality of service of a log as it stands on this replica.
@@ -29,6 +40,100 @@ impl EngineHost {
             tiers: tiers(&document.qos, &missed),
             queues: queues(&document.qos, &view),
         })
+    }
+}
+
+impl EngineHost {
+    /// What the settings of `document` would have done with the arrivals of that last time, beside those that run.
+    pub(super) async fn replayed(
+        &self,
+        log: &str,
+        document: LogConfig,
+        since: Duration,
+    ) -> Result<Simulation, HostError> {
+        let log = self.find(log)?;
+        let busy = |_| {
+            let why = "a simulation is under way; ask again when it is done";
+            HostError::Unavailable(why.to_owned())
+        };
+        let turn = Arc::clone(&self.simulations)
+            .try_acquire_owned()
+            .map_err(busy)?;
+        let (running, _) = log.configuration();
+        let arrivals = log.arrivals(since).await;
+        let arrivals = arrivals.map_err(|error| HostError::Unavailable(error.to_string()))?;
+        let (until, back) = (
+            now_ms(),
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        );
+        let mut answer = Simulation {
+            log: log.name().to_owned(),
+            generation: running.generation.unwrap_or(0),
+            from: rfc3339(until.saturating_sub(back)),
+            until: rfc3339(until),
+            arrived: arrivals.iter().map(|arrival| arrival.entries).sum(),
+            // Shards are not simulated.
+            differences: diff(&running, &with_settings(&running, &document))
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            ..Simulation::default()
+        };
+        let (before, mut after) = (log.machine(), log.machine());
+        after.interval = document.merge.checkpoint_interval.duration();
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let before = simulate(&arrivals, &running.qos, &before);
+            (before, simulate(&arrivals, &document.qos, &after))
+        });
+        let long = |_| {
+            let why = "the simulation takes too long; ask for a shorter time";
+            HostError::Unavailable(why.to_owned())
+        };
+        let done = tokio::time::timeout(PATIENCE, work).await.map_err(long)?;
+        let (before, after) = done.map_err(|error| HostError::Internal(error.to_string()))?;
+        answer.published_bytes_per_second = before.rate;
+        answer.tiers = beside(&before.tiers, &after.tiers);
+        Ok(answer)
+    }
+}
+
+/// What runs, with the settings of a document that a simulation looks at.
+fn with_settings(running: &LogConfig, document: &LogConfig) -> LogConfig {
+    LogConfig {
+        qos: document.qos.clone(),
+        merge: document.merge.clone(),
+        ..running.clone()
+    }
+}
+
+/// The tiers of both, those that run first.
+fn beside(before: &[TierOutcome], after: &[TierOutcome]) -> Vec<SimulatedTier> {
+    let find = |tiers: &[TierOutcome], name: &str| {
+        let found = tiers.iter().find(|outcome| outcome.tier == name);
+        found.map(figures)
+    };
+    let names = before.iter().chain(after).map(|outcome| &outcome.tier);
+    let mut tiers: Vec<SimulatedTier> = Vec::new();
+    for name in names {
+        if tiers.iter().all(|tier| tier.tier != *name) {
+            tiers.push(SimulatedTier {
+                tier: name.clone(),
+                before: find(before, name),
+                after: find(after, name),
+            });
+        }
+    }
+    tiers
+}
+
+fn figures(outcome: &TierOutcome) -> SimulatedFigures {
+    SimulatedFigures {
+        accepted: outcome.accepted,
+        refused: outcome.refused,
+        p50_wait_millis: millis(outcome.p50_wait),
+        p99_wait_millis: millis(outcome.p99_wait),
+        missed: outcome.missed,
     }
 }
 
@@ -156,6 +261,40 @@ mod tests {
                 },
             },
         }
+    }
+
+    #[test]
+    fn tiers_of_both_settings_stand_beside_each_other() {
+        let outcome = |tier: &str, accepted| TierOutcome {
+            tier: tier.to_owned(),
+            accepted,
+            p99_wait: Duration::from_millis(12),
+            ..TierOutcome::default()
+        };
+        let tiers = beside(
+            &[outcome("fast", 1), outcome("gone", 2)],
+            &[outcome("new", 3), outcome("fast", 4)],
+        );
+        let seen: Vec<_> = tiers
+            .iter()
+            .map(|tier| {
+                let accepted = |figures: Option<SimulatedFigures>| figures.map(|f| f.accepted);
+                (
+                    tier.tier.as_str(),
+                    accepted(tier.before),
+                    accepted(tier.after),
+                )
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("fast", Some(1), Some(4)),
+                ("gone", Some(2), None),
+                ("new", None, Some(3))
+            ]
+        );
+        assert_eq!(tiers[0].after.unwrap().p99_wait_millis, 12);
     }
 
     #[test]

@@ -156,3 +156,49 @@ fn two_plans_for_one_tier_conflict() -> Done {
     ensure!(tier(at, "interactive")?["weight"] == 3, "as the first says");
     Ok(())
 }
+
+#[test]
+fn other_tiers_are_tried_on_what_was_written() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = Logd::start(at)?;
+    let load = Load::start(Plan::synthetic(logd.address, 4, "simulate"));
+    load.reach(200)?;
+    let mut document = does(at, "config show")?;
+    document["qos"]["tiers"][1]["weight"] = 1.into();
+    let file = at.join("next.json");
+    std::fs::write(&file, document.to_string())?;
+    let line = format!("qos simulate {} --since 1h", file.display());
+    let simulated = does(at, &line)?;
+    let differences = &simulated["simulation"]["differences"];
+    ensure!(
+        differences[0]["subject"] == "tier interactive weight",
+        "{simulated}"
+    );
+    let tiers = simulated["simulation"]["tiers"]
+        .as_array()
+        .context("tiers")?;
+    ensure!(
+        tiers
+            .iter()
+            .all(|tier| tier["before"].is_object() && tier["after"].is_object()),
+        "the same tiers before and after: {simulated}"
+    );
+    ensure!(
+        tier(at, "interactive")?["weight"] == 8,
+        "nothing was changed"
+    );
+    let status = does(at, "qos show interactive")?;
+    let queues = status["live"]["queues"].as_array().context("queues")?;
+    let accepted: u64 = queues
+        .iter()
+        .filter_map(|queue| queue["accepted"].as_u64())
+        .sum();
+    ensure!(accepted >= 200, "what was written is counted: {status}");
+    // A document that could not run is not tried either.
+    document["qos"]["tiers"][1]["floor"] = "99%".into();
+    std::fs::write(&file, document.to_string())?;
+    run(at, &line, 6)?;
+    load.stop()?;
+    Ok(())
+}
