@@ -272,6 +272,10 @@ impl Batcher {
                         Pace::window(unpublished, &queue.admission.service())
                     };
                     let taken = take(&mut queue, self.now(), open);
+                    if queue.scheduler.is_empty() {
+                        // All that waited goes: more could have been done.
+                        queue.admission.rate().idle();
+                    }
                     if !taken.jobs.is_empty() || taken.control.is_some() {
                         self.taken.notify_waiters();
                         return Some(taken);
