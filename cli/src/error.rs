@@ -238,6 +238,20 @@ pub(crate) enum Error {
         /// How many; they are in the report.
         findings: usize,
     },
+    /// A receipt that is none, or by nobody who is known.
+    #[error("{what} is not a receipt to believe: {why}")]
+    ReceiptInvalid {
+        /// The file.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The log did not keep what it promised.
+    #[error("the promise is broken: {why}")]
+    PromiseBroken {
+        /// How.
+        why: String,
+    },
     /// Ctrl-C.
     #[error("interrupted; {state}")]
     Interrupted {

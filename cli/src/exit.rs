@@ -191,6 +191,12 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::VerificationFailed { .. } => {
             Row::new(UNVERIFIED, "verification-failed", "keep the findings, stop writing to this log, and run `logd fsck` on its stores")
         }
+        Error::ReceiptInvalid { .. } => {
+            Row::new(UNVERIFIED, "receipt-invalid", "check that it is the file that the writer got, and name the shard's key with --vkey")
+        }
+        Error::PromiseBroken { .. } => {
+            Row::new(UNVERIFIED, "promise-broken", "keep the receipt: it shows what the log promised; ask whoever runs the log")
+        }
         Error::Interrupted { resume, .. } => Row::new(INTERRUPTED, "interrupted", resume),
         Error::Bug(_) => Row::new(BUG, "bug", "please report this, with the command that led to it"),
     }

@@ -8,6 +8,7 @@ mod context;
 mod load;
 mod log;
 mod qos;
+mod receipt;
 mod token;
 
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use context::ContextRequest;
 pub(crate) use load::{LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
 pub(crate) use qos::{AddToken, QosEdit, QosRequest, TenantEdit, TierEdit};
+pub(crate) use receipt::ReceiptRequest;
 pub(crate) use token::TokenRequest;
 
 use crate::args::{
@@ -210,6 +212,8 @@ pub(crate) enum Request {
     Token(TokenRequest),
     /// `audit`.
     Audit(AuditRequest),
+    /// `receipt`.
+    Receipt(ReceiptRequest),
     /// `api`.
     Api(ApiRequest),
     /// `doctor`.
@@ -385,6 +389,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Load(command) => Request::Load(command.into()),
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
+        Command::Receipt(command) => Request::Receipt(command.into()),
         Command::Doctor => Request::Doctor,
         Command::Api(args) => Request::Api(ApiRequest {
             method: args.method.to_uppercase(),
@@ -498,6 +503,7 @@ impl Request {
             Self::Load(request) => format!("logctl load {}", request.verb()),
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
+            Self::Receipt(request) => format!("logctl receipt {}", request.verb()),
             Self::Api(_) => "logctl api".into(),
             Self::Doctor => "logctl doctor".into(),
             Self::Context(request) => format!("logctl context {}", request.verb()),

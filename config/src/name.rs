@@ -15,7 +15,7 @@ pub const MAX_NAME: usize = 63;
 pub const SYSTEM: &str = "system";
 
 /// Path segments that the data plane and the admin endpoint use, or that clients commonly ask any server for. Sorted.
-const RESERVED: [&str; 27] = [
+const RESERVED: [&str; 28] = [
     "add",
     "add-batch",
     "add-checkpoint",
@@ -32,6 +32,7 @@ const RESERVED: [&str; 27] = [
     "log",
     "logs",
     "metrics",
+    "promise",
     "readyz",
     "receipts",
     "robots.txt",

@@ -23,6 +23,7 @@ use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
+use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::qos::arrivals;
 use crate::record;
@@ -113,6 +114,7 @@ struct Opened {
     log: Arc<Log>,
     closing: watch::Sender<bool>,
     batcher: JoinHandle<()>,
+    promiser: JoinHandle<()>,
     sth: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
@@ -290,6 +292,8 @@ impl Engine {
             kek: Arc::clone(&self.kek),
             order,
             batcher,
+            promiser: crate::promise::Promiser::default(),
+            uploads: crate::upload::Uploads::default(),
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
             shards: Shards::default(),
@@ -349,13 +353,16 @@ impl Engine {
             batches: Vec::new(),
         };
         let committer = Arc::clone(&core);
+        let promiser = Arc::clone(&core);
         Ok(Opened {
             batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),
+            promiser: tokio::spawn(async move { promiser.promiser.run(&promiser).await }),
             sth: tokio::spawn(sth.run()),
             others: vec![
                 tokio::spawn(fetch.run()),
                 tokio::spawn(follow(Arc::clone(&core))),
                 tokio::spawn(arrivals::keep(Arc::clone(&core), self.id.clone())),
+                tokio::spawn(releaser::run(Arc::clone(&core))),
             ],
             log: Arc::new(Log { core }),
             closing,
@@ -499,8 +506,12 @@ impl Engine {
         }
         let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
         let logs: Vec<Opened> = logs.into_values().collect();
-        logs.iter().for_each(|l| l.log.core.batcher.close());
+        for log in &logs {
+            log.log.core.batcher.close();
+            log.log.core.promiser.close();
+        }
         for log in logs {
+            let _ = log.promiser.await;
             let _ = log.batcher.await;
             log.closing.send_replace(true);
             let _ = log.sth.await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use config::LogConfig;
+use futures_util::future::Either;
 use tlog::{Hash, bundle};
 use tokio::sync::{Notify, watch};
 
@@ -18,8 +19,10 @@ use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{CommitError, Order};
 use crate::order::load::Payload;
+use crate::order::place::Place;
 use crate::order::slot::Tokens;
 use crate::order::state::{Gate, State};
+use crate::promise::Promiser;
 use crate::qos::arrivals::{self, Arrival};
 use crate::qos::simulate::Machine;
 use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
@@ -27,6 +30,7 @@ use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Objects, StoreError};
+use crate::upload::Uploads;
 
 /// The longest that a chunk waits for room before it looks again.
 const LOOK: Duration = Duration::from_millis(200);
@@ -55,6 +59,8 @@ pub struct Core {
     pub(crate) kek: Arc<Kek>,
     pub(crate) order: Order,
     pub(crate) batcher: Batcher,
+    pub(crate) promiser: Promiser,
+    pub(crate) uploads: Uploads,
     pub(crate) tokens: Tokens,
     pub(crate) pending: Arc<Pending>,
     pub(crate) shards: Shards,
@@ -153,6 +159,18 @@ pub enum AppendError {
     WrongShard {
         /// The active one.
         active: Option<String>,
+    },
+    /// This entry cannot be promised; it can be appended.
+    #[error("no promise: {reason}")]
+    Unpromisable {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The part is not where its upload stands.
+    #[error("the upload stands at entry {accepted}")]
+    UploadAt {
+        /// Entries accepted so far; the next part's offset.
+        accepted: u64,
     },
     /// The server is stopping.
     #[error("the server is shutting down")]
@@ -389,12 +407,37 @@ impl Log {
         if chunk.bytes.len() > Chunk::MAX_BYTES {
             return Err(AppendError::TooLarge);
         }
+        let ticket = match chunk.upload {
+            Some(part) => {
+                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
+                (ticket.granted, Either::Left(ticket.answer))
+            }
+            None => {
+                let ticket = self.enqueue_chunk(chunk, None, tenant, advice).await?;
+                (ticket.granted, Either::Right(ticket.answer))
+            }
+        };
+        let (granted, answer) = ticket;
+        Ok(Ticket { granted, answer })
+    }
+
+    /// Queues a chunk, as soon as there is room; a part of an upload with its place and the first slot that may have it.
+    pub(crate) async fn enqueue_chunk(
+        &self,
+        chunk: Chunk,
+        upload: Option<(Place, u64)>,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
         loop {
             let taken = self.core.batcher.taken(LOOK);
             let payload = Payload::Chunk {
                 bytes: chunk.bytes.clone(),
                 entries: chunk.entries,
-                upload: chunk.upload,
+                upload,
             };
             match self.enqueue(payload, tenant, advice) {
                 Err(AppendError::NoRoom { .. }) => taken.await,

@@ -1,4 +1,4 @@
-//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, seals.
+//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, seals, receipts.
 //!
 //! Everything here is a function from values to values. No I/O, no clock, no randomness: the server, the auditor, the
 //! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
@@ -12,6 +12,7 @@ mod hash;
 mod note;
 mod proof;
 mod range;
+mod receipt;
 mod seal;
 mod tile;
 mod tileset;
@@ -25,6 +26,7 @@ pub use edge::{EdgeError, RightEdge};
 pub use hash::{Hash, HashError, empty_root, leaf_hash, node_hash, tile_root};
 pub use note::{MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use receipt::Receipt;
 pub use seal::Seal;
 pub use tile::{TILE_WIDTH, TileError, TileKind, TilePath, partial_tiles};
 pub use tileset::{

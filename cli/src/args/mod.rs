@@ -13,6 +13,7 @@ mod log;
 mod op;
 mod output;
 mod qos;
+mod receipt;
 mod shard;
 mod token;
 
@@ -33,6 +34,7 @@ pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
 pub(crate) use qos::{How, QosCommand, QosSet, TenantArgs, TierArgs};
+pub(crate) use receipt::ReceiptCommand;
 pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
 pub(crate) use token::TokenCommand;
 
@@ -197,6 +199,14 @@ pub(crate) enum Command {
   logctl audit verify"
     )]
     Audit(AuditCommand),
+    /// Check what a log promised, and whether it kept that
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl receipt verify entry.receipt"
+    )]
+    Receipt(ReceiptCommand),
     /// Check this side, the way to the server, and the server; each finding comes with its remedy
     #[command(after_help = "Example:
   logctl doctor")]

@@ -8,6 +8,7 @@
 //! What must never happen: a difference that is passed over, or one that is blamed on another file without need. Two
 //! out of three agree where a bundle, its tile and the tile above tell different stories; the third is named.
 
+mod inclusion;
 mod listing;
 mod report;
 mod shard;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+pub(crate) use inclusion::{included, key_of};
 use listing::{Listed, State};
 use report::Findings;
 pub(crate) use report::{Finding, Report, SealState, ShardReport, Totals};

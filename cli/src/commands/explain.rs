@@ -190,7 +190,7 @@ fn asks(request: &Request) -> Asks {
         Request::UseConfig { .. } => change(PutConfig),
         Request::ShardList | Request::ShardShow { .. } => always(&[ShowLog]),
         // Everything else comes from the log's public address, like anybody's.
-        Request::ShardVerify { .. } => Asks::default().and(&[ShowLog]),
+        Request::ShardVerify { .. } | Request::Receipt(_) => Asks::default().and(&[ShowLog]),
         Request::ShardExport { .. } => always(&[ShowConfig]),
         Request::Step(Step::Plan { .. }) => change(PlanShard),
         Request::Step(Step::Rotate { .. }) => change(RotateShard),

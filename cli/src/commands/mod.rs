@@ -13,6 +13,7 @@ mod log;
 mod op;
 mod pages;
 mod qos;
+mod receipt;
 mod shard;
 mod status;
 mod token;
@@ -125,6 +126,7 @@ pub(crate) async fn run(
         Request::Load(request) => load::run(&session, request).await,
         Request::Token(request) => token::run(&session, request).await,
         Request::Audit(request) => audit::run(&session, request).await,
+        Request::Receipt(request) => receipt::run(&session, request).await,
         Request::Api(request) => api::run(&session, request).await,
         Request::Doctor => doctor::run(&session).await,
         Request::Context(request) => context::run(&session, request).await,

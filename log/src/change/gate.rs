@@ -1,7 +1,10 @@
 //! Freeze and unfreeze, delete and undelete: decisions about the gate, which leave the configuration alone.
 
+use std::time::Duration;
+
 use config::Difference;
 use tlog::Hash;
+use tokio::time::Instant;
 
 use super::{Action, Applied, Caller, ChangeError, ChangeOutcome};
 use crate::log::Log;
@@ -9,8 +12,13 @@ use crate::order::commit::{CommitError, now_ms};
 use crate::order::slot::{Control, Decision, Token};
 use crate::order::state::{Gate, Refusal};
 
+/// How long a freeze waits for promised work.
+const MERGE_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at it.
+const MERGE_LOOK: Duration = Duration::from_millis(50);
+
 impl Log {
-    /// Freezes: first ends admission, then decides, then waits for the final checkpoint.
+    /// Freezes: first ends admission, then merges what is promised, then decides, then waits for the final checkpoint.
     pub(super) async fn freeze(
         &self,
         now: bool,
@@ -34,6 +42,9 @@ impl Log {
                 Err(e) => return self.refused(e, operation).await,
             }
         }
+        if !now && !dry {
+            self.merge_promised().await?;
+        }
         let mut applied = self
             .gate(
                 Action::Freeze,
@@ -47,7 +58,46 @@ impl Log {
         if !dry && applied.outcome != ChangeOutcome::Planned {
             applied.checkpoint = self.final_checkpoint().await;
         }
+        if now && applied.outcome != ChangeOutcome::Unchanged {
+            // Decided, nothing more is promised, so that this is what waits until the log is unfrozen.
+            applied.differences.extend(self.left_promised().await?);
+        }
         Ok(applied)
+    }
+
+    /// Waits until everything that was promised is ordered. The log is closing: it promises nothing more.
+    async fn merge_promised(&self) -> Result<(), ChangeError> {
+        let core = &self.core;
+        let began = Instant::now();
+        loop {
+            let waiting: u64 = self.promised().await?.values().map(|w| w.entries).sum();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if let Some(reason) = core.halt.reason() {
+                return Err(ChangeError::Halted { reason });
+            }
+            if began.elapsed() > MERGE_PATIENCE {
+                return Err(ChangeError::Conflict(format!(
+                    "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to go on waiting, freeze with `--now` to leave them promised, or unfreeze"
+                )));
+            }
+            let queue = core.order.keys.queue();
+            core.store.changed(&queue, MERGE_LOOK).await;
+        }
+    }
+
+    /// Promised work that a freeze leaves waiting, for people.
+    async fn left_promised(&self) -> Result<Vec<Difference>, ChangeError> {
+        let waiting = self.promised().await?;
+        Ok(waiting
+            .into_iter()
+            .map(|((tier, tenant), waiting)| Difference {
+                subject: format!("promised entries of tier {tier}, tenant {tenant}"),
+                before: None,
+                after: Some(format!("{} wait for an unfreeze", waiting.entries)),
+            })
+            .collect())
     }
 
     async fn final_checkpoint(&self) -> Option<String> {

@@ -5,6 +5,7 @@
 //! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
 
 mod order;
+mod promises;
 mod rows;
 mod shard;
 mod tree;
@@ -46,7 +47,7 @@ pub enum Place {
 /// What is in the stores and not needed: interrupted work of dead processes. Harmless, and counted so that its growth shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Litter {
-    /// Announcements that are ordered already or count no more.
+    /// Announcements, and rows of promised work, that are ordered already; announcements that count no more.
     pub announcements: u64,
     /// Batches that no slot needs.
     pub batches: u64,

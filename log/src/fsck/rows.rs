@@ -7,12 +7,11 @@ use tlog::Hash;
 
 use super::order::Order;
 use super::shard::Positions;
-use super::{Findings, LogReport, remedy};
+use super::{Findings, LogReport, promises, remedy};
 use crate::change::Probation;
-use crate::order::WINDOW;
 use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
-use crate::order::slot::{BatchRef, Control, Slot, Token, Work};
+use crate::order::slot::{BatchRef, Control, Slot, Token};
 use crate::order::state::Phase;
 use crate::record;
 use crate::store::{Coordination, Key, Objects, StoreError};
@@ -53,9 +52,10 @@ pub(super) async fn check(
     history(store, order, findings).await?;
     documents(store, order, findings, report).await?;
     signing_keys(store, order, findings, report).await?;
-    let announced = bag(store, order, findings, report).await?;
+    let waiting = promises::waiting(store, order, findings, report).await?;
+    promises::check(store, objects, order, &waiting, findings).await?;
     let needed = batches(store, objects, order, positions, findings).await?;
-    litter(store, objects, order, &announced, &needed, report).await
+    litter(store, objects, order, &waiting.tokens, &needed, report).await
 }
 
 /// Decided controls outlive their slots.
@@ -218,40 +218,6 @@ async fn signing_keys(
     Ok(())
 }
 
-/// Announcements that still count; the others are litter.
-async fn bag(
-    store: &dyn Coordination,
-    order: &Order,
-    findings: &mut Findings<'_>,
-    report: &mut LogReport,
-) -> Result<HashSet<Token>, StoreError> {
-    let ordered: HashSet<Token> = order
-        .slots
-        .values()
-        .flat_map(|slot| slot.tokens().collect::<Vec<_>>())
-        .collect();
-    let mut live = HashSet::new();
-    for (key, bytes) in all(store, &order.keys.bag()).await? {
-        let seen = key
-            .rsplit('/')
-            .nth(1)
-            .and_then(|seen| seen.parse::<u64>().ok());
-        match (seen, record::decode::<Work>(&bytes)) {
-            (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
-                let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
-                if ordered.contains(&work.token()) || frozen || seen + WINDOW < order.state.len {
-                    report.litter.announcements += 1;
-                } else {
-                    live.insert(work.token());
-                }
-            }
-            (_, Err(error)) => findings.row(key, error, remedy::BAG),
-            _ => findings.row(key, "does not belong under this key", remedy::BAG),
-        }
-    }
-    Ok(live)
-}
-
 /// Every ordered batch whose entries are not published yet is there, and is what its slot says. Answers their tokens.
 async fn batches(
     store: &dyn Coordination,
@@ -278,7 +244,7 @@ async fn batches(
                 store.get(&key).await
             };
             let what = match bytes {
-                Ok(Some(bytes)) => wrong(batch, &bytes),
+                Ok(Some(bytes)) => batch_fault(batch, &bytes),
                 // A running server may have published it and let it go since.
                 Ok(None) if positions.now(store, order, &shard.identity.name).await? >= end => None,
                 Ok(None) => Some(format!(
@@ -297,7 +263,8 @@ async fn batches(
     Ok(needed)
 }
 
-fn wrong(named: &BatchRef, bytes: &[u8]) -> Option<String> {
+/// What is wrong with a batch's bytes.
+pub(super) fn batch_fault(named: &BatchRef, bytes: &[u8]) -> Option<String> {
     if record::digest(bytes) != named.digest {
         return Some("its bytes are not those that were ordered".into());
     }

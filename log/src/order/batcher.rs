@@ -22,8 +22,8 @@ use crate::qos::flight::{Flight, Flights};
 use crate::qos::job::cost;
 use crate::qos::tally::Tally;
 use crate::qos::{
-    Admission, Ask, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule, Scheduler,
-    TenantId,
+    Admission, Ask, Backlog, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule,
+    Scheduler, TenantId,
 };
 use crate::store::StoreError;
 
@@ -209,6 +209,47 @@ impl Batcher {
         Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
     }
 
+    /// Asks admission for one entry that is to wait in the durable queue, of which `free` bytes are left. What is let in counts
+    /// as accepted work until [`Batcher::settled`].
+    pub(crate) fn promise(
+        &self,
+        policy: &Policy,
+        tenant: TenantId,
+        grant: Grant,
+        bytes: u64,
+        free: u64,
+    ) -> Result<Option<Promise>, AppendError> {
+        let ask = Ask {
+            tenant,
+            grant,
+            entries: 1,
+            bytes,
+            own: Backlog::default(),
+            free,
+        };
+        let mut queue = self.queue();
+        let queue = &mut *queue;
+        let counts = queue.tally.of(grant.tier, tenant);
+        match queue.admission.admit(self.now(), policy, &ask) {
+            Ok(promise) => {
+                counts.accepted += 1;
+                Ok(promise)
+            }
+            Err(refused) => {
+                if let Some(at) = REASONS.iter().position(|r| *r == refused.reason) {
+                    counts.refused[at] += 1;
+                }
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// Promised work no longer waits.
+    pub(crate) fn settled(&self, promise: &Promise, bytes: u64) {
+        let mut queue = self.queue();
+        queue.admission.release(promise.due, cost(1, bytes));
+    }
+
     /// Resolves when work was taken from the queue, when it takes no more, or after `at_most`. Ask for it before looking.
     pub(crate) fn taken(&self, at_most: Duration) -> impl Future<Output = ()> + Send + '_ {
         let taken = self.taken.notified();
@@ -295,8 +336,9 @@ impl Batcher {
         while let Some(taken) = self.next(core).await {
             let began = Instant::now();
             let (released, elastic) = (taken.now, taken.elastic);
-            let load = load(core, taken);
+            let mut load = load(core, taken);
             core.metrics.commits_in_flight.add(1);
+            core.renew_births(&mut load.mine).await;
             let answers = core.order.commit(load.mine).await;
             core.metrics.commits_in_flight.sub(1);
             let done = self.now();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::WINDOW;
 use super::commit::now_ms;
 use super::keys::trailing_number;
-use super::slot::Token;
+use super::slot::{Token, Work};
 use super::state::State;
 use crate::log::Core;
 use crate::record;
@@ -88,19 +88,42 @@ pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreErr
         return Ok(()); // Another replica is further.
     }
     let number_below = |key: &str, limit: u64| trailing_number(key).is_some_and(|n| n < limit);
-    let seen_below = |key: &str| {
-        key.rsplit('/')
-            .nth(1)
-            .and_then(|n| n.parse::<u64>().ok())
-            .is_some_and(|seen| seen < floor)
-    };
-    sweep(core, &keys.bag(), seen_below).await?;
+    sweep_bag(core, floor).await?;
     sweep(core, &keys.slots(), |key| number_below(key, floor)).await?;
     sweep(core, &keys.snapshots(), |key| {
         number_below(key, published.len)
     })
     .await?;
     litter(core).await
+}
+
+/// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
+/// that is not understood here may be a newer version's promise, and stays.
+async fn sweep_bag(core: &Core, floor: u64) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let (prefix, end) = (keys.bag(), keys.bag_from(floor));
+    let mut from = prefix.clone();
+    loop {
+        let mut page = core.store.scan(&prefix, &from, CHUNK).await?;
+        page.retain(|(key, _)| *key < end);
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        from = format!("{last}\0");
+        let mut deletes = Vec::new();
+        for (key, bytes) in &page {
+            match record::decode::<Work>(bytes) {
+                Ok(Work::Promised(promised)) => core.order.settle_row(key, &promised).await?,
+                Ok(_) => deletes.push(key.clone()),
+                Err(e) => tracing::warn!(key, error = %e, "an announcement is not understood"),
+            }
+        }
+        let transaction = Transaction {
+            deletes,
+            ..Transaction::default()
+        };
+        apply(core, transaction).await?;
+    }
 }
 
 /// Batches that nothing refers to: their author died between writing and announcing.
@@ -110,6 +133,8 @@ async fn litter(core: &Core) -> Result<(), StoreError> {
         key.rsplit('/')
             .next()
             .and_then(|t| t.parse::<Token>().ok())
+            // A promised batch is in queue or bag until it is published: it never is litter.
+            .filter(|t| !t.is_kept())
             .map(|t| t.birth_ms())
     };
     // Tokens sort by birth, so the old ones come first. One that is ordered but unpublished, or announced, is not litter; with

@@ -94,6 +94,25 @@ impl Order {
         Bytes::clone(&self.etag.load())
     }
 
+    pub(super) fn store(&self) -> &dyn Coordination {
+        &*self.store
+    }
+
+    pub(super) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+
+    /// Looks into the view; `question` must be quick.
+    pub(super) fn look<T>(&self, question: impl FnOnce(&View) -> T) -> T {
+        question(&self.view())
+    }
+
+    /// Proposes what is in the bag, and nothing else.
+    pub(super) async fn propose_bag(&self) -> Outcome {
+        let len = self.state().len;
+        self.decide(&[], false, true, len).await
+    }
+
     fn view(&self) -> std::sync::MutexGuard<'_, View> {
         // A panic under this lock can only come from a bug in the pure functions; the view it left is still a whole one.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,7 +194,7 @@ impl Order {
         Err(StoreError::Corrupt("the slots are not contiguous".into()))
     }
 
-    async fn floor(&self) -> Result<u64, StoreError> {
+    pub(super) async fn floor(&self) -> Result<u64, StoreError> {
         let row = self.store.get(&self.keys.floor()).await?;
         row.map_or(Ok(0), |r| {
             record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string()))

@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 
 use super::batch;
 use super::commit::{CommitError, Mine, Placed, now_ms};
+use super::place::Place;
 use super::slot::{BatchRef, Decision, Tokens, Work};
 use crate::log::{AppendError, Appended};
+use crate::qos::TierId;
 use crate::qos::flight::Run;
-use crate::qos::{TierId, UploadPart};
 use crate::record;
 
 pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
@@ -37,7 +38,8 @@ pub(crate) enum Payload {
     Chunk {
         bytes: Bytes,
         entries: u64,
-        upload: Option<UploadPart>,
+        /// A part's place, and the first slot that may have it.
+        upload: Option<(Place, u64)>,
     },
 }
 
@@ -134,8 +136,14 @@ impl<'a> Loader<'a> {
             at = None;
         }
         match item.payload {
-            Payload::Chunk { bytes, .. } if alone => {
+            Payload::Chunk { bytes, upload, .. } if alone => {
                 self.add(item.tier, item.shard, bytes, entries, vec![part]);
+                if let (Some((place, birth)), Some(mine)) = (upload, self.load.mine.last_mut())
+                    && let Work::Batch(batch) = &mut mine.work
+                {
+                    batch.place = Some(place);
+                    mine.birth = Some(birth);
+                }
             }
             payload => {
                 let at = at.unwrap_or_else(|| {

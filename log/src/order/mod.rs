@@ -8,6 +8,7 @@
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
 //! - [`batch`] what a batch's bytes are; [`commit`] the protocol over a store, [`answer`] what it answers; [`batcher`] adaptive
 //!   group commit in front of it, `load` what one commit carries;
+//! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
 //! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies.
 
 pub mod answer;
@@ -19,6 +20,8 @@ pub mod keys;
 pub(crate) mod load;
 pub mod place;
 pub mod propose;
+pub mod queue;
+pub mod releaser;
 pub mod slot;
 pub mod state;
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod batch;
 mod body;
 mod granted;
 mod negotiate;
+mod promise;
 mod read;
 mod refusal;
 #[cfg(test)]

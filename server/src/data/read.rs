@@ -18,6 +18,7 @@ use hyper::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
 use super::negotiate::wants_json;
+use super::promise;
 use super::refusal::{self, Refusal};
 use super::{batch, find};
 use crate::gate::Gate;
@@ -31,7 +32,7 @@ const BYTES: &str = "application/octet-stream";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const NEVER: &str = "no-cache";
 
-type App = State<Arc<Gate>>;
+pub(super) type App = State<Arc<Gate>>;
 
 /// All routes but `add`.
 pub(super) fn router(gate: Arc<Gate>) -> Router {
@@ -48,6 +49,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route("/{log}/shards", get(shards))
         .route("/{log}/watermarks", get(watermarks))
         .route("/{log}/entries/{index}", get(entry))
+        .route("/{log}/promise/{id}", get(promise::promise))
         .route("/{log}/{shard}/checkpoint", get(checkpoint))
         .route("/{log}/{shard}/seal", get(seal))
         .route("/{log}/{shard}/tile/{*rest}", get(tile))
@@ -73,7 +75,7 @@ fn refused(refusal: &Refusal, headers: &HeaderMap) -> Response {
 }
 
 /// Runs a handler's body, and turns its refusal into the form that the client asked for.
-async fn answered(
+pub(super) async fn answered(
     headers: &HeaderMap,
     work: impl Future<Output = Result<Response, Refusal>>,
 ) -> Response {
@@ -81,7 +83,7 @@ async fn answered(
         .unwrap_or_else(|refusal| refused(&refusal, headers))
 }
 
-fn json<T: Serialize>(value: &T) -> Response {
+pub(super) fn json<T: Serialize>(value: &T) -> Response {
     page(JSON, NEVER, lines(value))
 }
 

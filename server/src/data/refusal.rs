@@ -314,6 +314,18 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
                 None => format!("log {log} does not write to that shard now: none is active"),
             },
         ),
+        AppendError::Unpromisable { reason } => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "no-promise",
+            format!("{reason}; send it without Prefer: respond-async"),
+        ),
+        AppendError::UploadAt { accepted } => Refusal::new(
+            StatusCode::CONFLICT,
+            "upload-offset",
+            format!(
+                "this upload stands at entry {accepted}; ask for its progress and go on from there"
+            ),
+        ),
         AppendError::ShuttingDown => Refusal::shutting_down(),
         // Not 503: whoever tries that again may write the entry twice.
         AppendError::Unknown => Refusal::new(

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::{Checkpoint, Hash, NoteError, Seal, Signer, empty_root, leaf_hash, sign};
+use crate::{Checkpoint, Hash, NoteError, Receipt, Seal, Signer, empty_root, leaf_hash, sign};
 
 const ORIGIN: &str = "log.example.org/argon/2026a";
 const NEXT: &str = "log.example.org/argon/2026b";
@@ -195,12 +195,83 @@ fn seals_and_checkpoints_are_never_mistaken() {
     assert!(Seal::parse(&near.to_text()).is_err());
 }
 
+fn receipt() -> Receipt {
+    Receipt {
+        origin: ORIGIN.into(),
+        deadline: 1_763_737_200_123,
+        leaf: leaf_hash(b"x"),
+        promise: "80198f2b3c4d5e6f708192a3b4c5d6e7-0".into(),
+    }
+}
+
+#[test]
+fn a_receipt_is_its_shards_and_to_the_letter() {
+    let (own, next) = (signer(ORIGIN, 1), signer(NEXT, 2));
+    let note = receipt().sign(&own).unwrap();
+    let text = format!(
+        "logctl.dev/receipt/v1\n{ORIGIN}\n1763737200123\n{}\n80198f2b3c4d5e6f708192a3b4c5d6e7-0\n",
+        leaf_hash(b"x").to_base64()
+    );
+    assert!(
+        note.starts_with(&format!("{text}\n\u{2014} {ORIGIN} ")),
+        "{note}"
+    );
+    assert_eq!(Receipt::open(&note, own.verifier()), Ok(receipt()));
+    assert!(Receipt::open(&note, next.verifier()).is_err());
+    assert!(receipt().sign(&next).is_err(), "another shard's key");
+    // Signed with the right key, but for another origin.
+    let foreign = Receipt {
+        origin: NEXT.into(),
+        ..receipt()
+    };
+    let note = sign(&foreign.to_text(), &[&own]).unwrap();
+    assert!(Receipt::open(&note, own.verifier()).is_err());
+    for promise in ["", "a b", "A", "a\nb", "a/b", &"a".repeat(65)] {
+        let odd = Receipt {
+            promise: promise.into(),
+            ..receipt()
+        };
+        assert!(odd.sign(&own).is_err(), "{promise:?}");
+    }
+    for (what, bad) in [
+        ("a leading zero", text.replace("\n17637", "\n017637")),
+        ("no number", text.replace("1763737200123", "soon")),
+        (
+            "no hash",
+            text.replace(&leaf_hash(b"x").to_base64(), "AAAA"),
+        ),
+        ("another type", text.replace("receipt/v1", "receipt/v2")),
+        ("one line more", format!("{text}more\n")),
+    ] {
+        assert!(Receipt::parse(&bad).is_err(), "{what}");
+    }
+}
+
+#[test]
+fn receipts_are_never_mistaken() {
+    let mut numbers = receipt();
+    for text in [receipt().to_text(), {
+        numbers.origin = "5".into();
+        numbers.to_text()
+    }] {
+        assert!(Checkpoint::parse(&text).is_err() && Seal::parse(&text).is_err());
+    }
+    assert!(Receipt::parse(&seal().to_text()).is_err());
+    let near = Checkpoint {
+        origin: "logctl.dev/receipt/v1".into(),
+        extensions: vec![leaf_hash(b"x").to_base64(), "a".into()],
+        ..checkpoint()
+    };
+    assert!(Receipt::parse(&near.to_text()).is_err());
+}
+
 #[test]
 fn every_flipped_bit_is_refused() {
     let (own, next) = (signer(ORIGIN, 1), signer(NEXT, 2));
     let notes = [
         checkpoint().sign(&own).unwrap(),
         seal().sign(&own, &next).unwrap(),
+        receipt().sign(&own).unwrap(),
     ];
     for note in &notes {
         for at in 0..note.len() {
@@ -218,6 +289,10 @@ fn every_flipped_bit_is_refused() {
                     Seal::open(&bad, own.verifier()).is_err(),
                     "byte {at} bit {bit}"
                 );
+                assert!(
+                    Receipt::open(&bad, own.verifier()).is_err(),
+                    "byte {at} bit {bit}"
+                );
             }
         }
     }
@@ -233,6 +308,14 @@ proptest! {
         prop_assert_eq!((theirs.origin(), theirs.size(), theirs.hash().0), (origin.as_str(), size, root));
         let own = signer(&origin, 1);
         prop_assert_eq!(Checkpoint::open(&checkpoint.sign(&own).unwrap(), own.verifier()), Ok(checkpoint));
+    }
+
+    #[test]
+    fn receipts_round_trip(deadline: u64, leaf: [u8; 32], promise in "[a-z0-9-]{1,64}") {
+        let receipt = Receipt { deadline, leaf: Hash(leaf), promise, ..receipt() };
+        prop_assert_eq!(&Receipt::parse(&receipt.to_text()).unwrap(), &receipt);
+        let own = signer(ORIGIN, 1);
+        prop_assert_eq!(Receipt::open(&receipt.sign(&own).unwrap(), own.verifier()), Ok(receipt));
     }
 
     #[test]

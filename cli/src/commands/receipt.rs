@@ -1,0 +1,298 @@
+//! `logctl receipt verify`: a receipt's signature, and whether the log has kept what it promised.
+//!
+//! What must never happen: a promise called kept for an entry that is not under a signed checkpoint. Where the log is asked, its
+//! answer only says where to look; the proof is computed from its tiles.
+
+use serde::{Deserialize, Serialize};
+use tlog::{Hash, Note, Receipt, VerifierKey};
+
+use super::document::read_bytes;
+use super::{Place, Session, now, rfc3339};
+use crate::auditor::{Source, SourceError, included, key_of};
+use crate::client::Public;
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use crate::request::{File, ReceiptRequest};
+
+/// The longest receipt read: a signed note is a few hundred bytes.
+const LIMIT: usize = 64 * 1024;
+
+/// What the log says about a promise. Further fields are allowed: servers newer than this program may have them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Placement {
+    state: String,
+    index: Option<u64>,
+    shard: Option<String>,
+    leaf_index: Option<u64>,
+    /// When it was ordered, milliseconds since 1970: the log's word.
+    ordered_at_ms: Option<u64>,
+}
+
+/// What became of a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum State {
+    /// The receipt is genuine; the log was not asked.
+    Signed,
+    /// Not published yet, and there is time left.
+    Due,
+    /// Under a published checkpoint.
+    Kept,
+    /// Not there although its time is over, or too late.
+    Broken,
+}
+
+impl State {
+    fn cell(self) -> Cell {
+        match self {
+            Self::Signed => Cell::toned("signed", Tone::Good),
+            Self::Due => Cell::toned("due", Tone::Next),
+            Self::Kept => Cell::toned("kept", Tone::Good),
+            Self::Broken => Cell::toned("broken", Tone::Bad),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Checked {
+    state: State,
+    /// Of the shard that signed.
+    origin: String,
+    promise: String,
+    leaf_hash: Hash,
+    deadline: String,
+    deadline_ms: u64,
+    /// Whether the key came from the log itself.
+    listed_key: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf_index: Option<u64>,
+    /// Of the checkpoint that covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_size: Option<u64>,
+    /// When it was ordered, as the log says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordered_at: Option<String>,
+    /// Why it is in that state.
+    why: String,
+}
+
+pub(super) async fn run(session: &Session<'_>, request: ReceiptRequest) -> Result<Outcome, Error> {
+    let ReceiptRequest::Verify {
+        file,
+        vkeys,
+        url,
+        offline,
+    } = request;
+    let (subject, receipt) = read(&file).await?;
+    let invalid = |why: String| Error::ReceiptInvalid {
+        what: subject.clone(),
+        why,
+    };
+    let unverified =
+        Receipt::parse(text(&receipt).map_err(invalid)?).map_err(|e| invalid(e.to_string()))?;
+    let mut given = Vec::new();
+    for key in &vkeys {
+        given.push(key.parse::<VerifierKey>().map_err(|error| Error::Usage {
+            message: format!("`{key}` is not a verifier key: {error}"),
+            hint: "`logctl shard list -o json` shows the keys of a log".into(),
+        })?);
+    }
+    let mut public = None;
+    if !offline {
+        let Place { url, ca, log } = session.place(url).await?;
+        public = Some(Public::new(&url, ca.as_deref(), &log, session.timeout)?);
+    }
+    let unreachable = |error: SourceError, address: &str| Error::Unreachable {
+        address: format!("{address}/{}", error.path),
+        cause: error.source.to_string(),
+        hint: "is logd running there? --offline checks the signature alone".into(),
+    };
+    let named = given.iter().find(|key| key.name() == unverified.origin);
+    let key = match (named, &public) {
+        (Some(key), _) => key.clone(),
+        (None, Some(public)) if given.is_empty() => key_of(public, &unverified.origin)
+            .await
+            .map_err(|error| unreachable(error, public.address()))?
+            .ok_or_else(|| {
+                invalid(format!(
+                    "the log lists no shard with the origin {}",
+                    unverified.origin
+                ))
+            })?,
+        (None, _) => {
+            let why = format!(
+                "it is by {}, and none of the keys given is that shard's",
+                unverified.origin
+            );
+            return Err(invalid(why));
+        }
+    };
+    let receipt = Receipt::open(&receipt, &key).map_err(|error| invalid(error.to_string()))?;
+    let listed_key = named.is_none();
+    let checked = match &public {
+        None => Checked::new(
+            &receipt,
+            listed_key,
+            State::Signed,
+            "the signature is good; the log was not asked".into(),
+        ),
+        Some(public) => ask(public, &receipt, listed_key, now_ms())
+            .await
+            .map_err(|error| unreachable(error, public.address()))?,
+    };
+    let trouble = (checked.state == State::Broken).then(|| Error::PromiseBroken {
+        why: checked.why.clone(),
+    });
+    Outcome::with_trouble(&checked, trouble)
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(now()).unwrap_or(0).saturating_mul(1000)
+}
+
+async fn read(file: &File) -> Result<(String, String), Error> {
+    let (subject, bytes) = read_bytes(file, LIMIT).await?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::ReceiptInvalid {
+        what: subject.clone(),
+        why: "it is not text in UTF-8".into(),
+    })?;
+    Ok((subject, text))
+}
+
+/// The note's text, not to be believed yet: it names the key to check it with.
+fn text(note: &str) -> Result<&str, String> {
+    Note::parse(note)
+        .map(|note| note.text)
+        .map_err(|error| error.to_string())
+}
+
+/// Asks the log, and checks what it says.
+async fn ask<S: Source>(
+    source: &S,
+    receipt: &Receipt,
+    listed_key: bool,
+    now_ms: u64,
+) -> Result<Checked, SourceError> {
+    let path = format!("promise/{}", receipt.promise);
+    let over = now_ms > receipt.deadline;
+    let waiting = if over { State::Broken } else { State::Due };
+    let said = |state, why: &str| Checked::new(receipt, listed_key, state, why.to_owned());
+    let Some(bytes) = source.get(&path).await? else {
+        // A log that never knew it has broken it at once; one that kept it long ago may have forgotten.
+        return Ok(said(
+            State::Broken,
+            "the log knows no such promise (it forgets them 7 days after they are kept)",
+        ));
+    };
+    let placement: Placement = serde_json::from_slice(&bytes).map_err(|error| {
+        SourceError::new(&path, format!("not an answer about a promise: {error}"))
+    })?;
+    let place = (
+        placement.index,
+        placement.shard.clone(),
+        placement.leaf_index,
+    );
+    let ("ordered" | "published", (Some(index), Some(shard), Some(leaf))) =
+        (placement.state.as_str(), place)
+    else {
+        return Ok(said(
+            waiting,
+            if over {
+                "its time is over, and it has no place yet"
+            } else {
+                "it waits in the queue"
+            },
+        ));
+    };
+    let mut checked = said(waiting, "");
+    checked.index = Some(index);
+    checked.shard = Some(shard.clone());
+    checked.leaf_index = Some(leaf);
+    checked.ordered_at = placement.ordered_at_ms.map(time);
+    match included(source, &shard, leaf, &receipt.leaf).await? {
+        Ok(included) => {
+            checked.checkpoint_size = Some(included.size);
+            let late = placement
+                .ordered_at_ms
+                .is_some_and(|at| at > receipt.deadline);
+            checked.state = if late { State::Broken } else { State::Kept };
+            checked.why = if late {
+                "it is published, but was ordered after its time".into()
+            } else if over {
+                "it is under a signed checkpoint now; when it got there is the log's word".into()
+            } else {
+                "it is under a signed checkpoint, in time".into()
+            };
+        }
+        Err(why) if placement.state == "published" => {
+            checked.state = State::Broken;
+            checked.why = format!("the log says that it is published, but {why}");
+        }
+        Err(_) if over => checked.why = "its time is over, and no checkpoint covers it".into(),
+        Err(_) => checked.why = "it is ordered, and not under a checkpoint yet".into(),
+    }
+    Ok(checked)
+}
+
+fn time(ms: u64) -> String {
+    rfc3339(i64::try_from(ms / 1000).unwrap_or(i64::MAX))
+}
+
+impl Checked {
+    fn new(receipt: &Receipt, listed_key: bool, state: State, why: String) -> Self {
+        Self {
+            state,
+            origin: receipt.origin.clone(),
+            promise: receipt.promise.clone(),
+            leaf_hash: receipt.leaf,
+            deadline: time(receipt.deadline),
+            deadline_ms: receipt.deadline,
+            listed_key,
+            index: None,
+            shard: None,
+            leaf_index: None,
+            checkpoint_size: None,
+            ordered_at: None,
+            why,
+        }
+    }
+}
+
+impl Present for Checked {
+    const KIND: &'static str = "Receipt";
+    const NAME: &'static str = "/promise";
+
+    fn page(&self) -> Page {
+        let mut fields = vec![
+            ("STATE", self.state.cell()),
+            ("SIGNED BY", self.origin.as_str().into()),
+            ("DEADLINE", self.deadline.as_str().into()),
+            ("LEAF HASH", self.leaf_hash.to_string().into()),
+            ("PROMISE", self.promise.as_str().into()),
+        ];
+        if let (Some(index), Some(shard), Some(leaf)) = (self.index, &self.shard, self.leaf_index) {
+            let place = format!("{index} (leaf {leaf} of shard {shard})");
+            fields.push(("INDEX", place.into()));
+        }
+        if let Some(size) = self.checkpoint_size {
+            fields.push(("CHECKPOINT", format!("{size} entries").into()));
+        }
+        if let Some(ordered) = &self.ordered_at {
+            fields.push(("ORDERED", ordered.as_str().into()));
+        }
+        let mut page = Page::new().with(Block::Fields(fields)).text(&self.why);
+        if self.listed_key {
+            page = page.text("The key is the one that the log lists; --vkey KEY checks against one that you trust.");
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Promised work and places: every promise is in at least one place, and every place agrees with its slot.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+
+use super::order::Order;
+use super::rows::{all, batch_fault};
+use super::{Findings, LogReport, remedy};
+use crate::order::WINDOW;
+use crate::order::place::{Place, PlacedRow};
+use crate::order::slot::{BatchRef, Promised, Token, Work};
+use crate::record;
+use crate::store::{Coordination, Objects, StoreError};
+
+/// Rows read at a time, with values that may be large.
+const PAGE: usize = 64;
+
+/// What waits: in the bag and in the queue.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// Announcements that count, and promised work wherever it is.
+    pub(super) tokens: HashSet<Token>,
+    promised: BTreeMap<Token, (String, Promised)>,
+}
+
+/// Reads bag and queue. Announcements that count no more are litter, unless their work is promised: it goes back to the queue.
+pub(super) async fn waiting(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<Waiting, StoreError> {
+    let ordered: HashSet<Token> = order
+        .slots
+        .values()
+        .flat_map(|slot| slot.tokens().collect::<Vec<_>>())
+        .collect();
+    let mut waiting = Waiting::default();
+    // The queue twice: work that is moved meanwhile is seen in one of the places.
+    queue(store, order, &ordered, &mut waiting, findings, report).await?;
+    for (key, bytes) in all(store, &order.keys.bag()).await? {
+        let seen = key
+            .rsplit('/')
+            .nth(1)
+            .and_then(|seen| seen.parse::<u64>().ok());
+        match (seen, record::decode::<Work>(&bytes)) {
+            (Some(seen), Ok(work)) if order.keys.announcement(seen, work.token()) == key => {
+                let frozen = order.state.last_freeze.is_some_and(|freeze| seen <= freeze);
+                let dead = frozen || seen + WINDOW < order.state.len;
+                match work {
+                    work if ordered.contains(&work.token()) => report.litter.announcements += 1,
+                    Work::Promised(promised) => waiting.take(key, promised),
+                    _ if dead => report.litter.announcements += 1,
+                    work => drop(waiting.tokens.insert(work.token())),
+                }
+            }
+            (_, Err(error)) => findings.row(key, error, remedy::BAG),
+            _ => findings.row(key, "does not belong under this key", remedy::BAG),
+        }
+    }
+    let mut again = LogReport::default();
+    queue(store, order, &ordered, &mut waiting, findings, &mut again).await?;
+    Ok(waiting)
+}
+
+async fn queue(
+    store: &dyn Coordination,
+    order: &Order,
+    ordered: &HashSet<Token>,
+    waiting: &mut Waiting,
+    findings: &mut Findings<'_>,
+    report: &mut LogReport,
+) -> Result<(), StoreError> {
+    for (key, bytes) in all(store, &order.keys.queue()).await? {
+        match record::decode::<Promised>(&bytes) {
+            Ok(promised) if order.keys.queued(&promised) != key => {
+                findings.row(key, "does not belong under this key", remedy::ROW);
+            }
+            Ok(promised) if ordered.contains(&promised.batch.token) => {
+                report.litter.announcements += 1;
+            }
+            Ok(promised) => waiting.take(key, promised),
+            Err(error) => findings.row(key, error, remedy::ROW),
+        }
+    }
+    Ok(())
+}
+
+impl Waiting {
+    fn take(&mut self, key: String, promised: Promised) {
+        self.tokens.insert(promised.batch.token);
+        self.promised.insert(promised.batch.token, (key, promised));
+    }
+}
+
+/// Checks what waits and the places of what is ordered.
+pub(super) async fn check(
+    store: &dyn Coordination,
+    objects: &dyn Objects,
+    order: &Order,
+    waiting: &Waiting,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    places(store, order, findings).await?;
+    // The bytes of promised work are as durable as its row.
+    for (token, (row, promised)) in &waiting.promised {
+        if promised.batch.place != Some(Place::Promise) || !token.is_kept() {
+            findings.row(row, "holds work that was never promised", remedy::ROW);
+            continue;
+        }
+        let key = order.keys.batch(*token);
+        let bytes = if promised.batch.object {
+            objects.get(&key).await
+        } else {
+            store.get(&key).await
+        };
+        let what = match bytes {
+            Ok(Some(bytes)) => batch_fault(&promised.batch, &bytes),
+            // A running server has ordered, published and let go of it since.
+            Ok(None) if is_placed(store, order, *token).await? => None,
+            Ok(None) => Some("missing, although its entries are promised".into()),
+            Err(error) => Some(error.to_string()),
+        };
+        match what {
+            Some(what) if promised.batch.object => findings.object(key, what, remedy::ENTRIES),
+            Some(what) => findings.row(key, what, remedy::ENTRIES),
+            None => {}
+        }
+    }
+    nowhere(store, order, waiting, findings).await
+}
+
+async fn is_placed(
+    store: &dyn Coordination,
+    order: &Order,
+    token: Token,
+) -> Result<bool, StoreError> {
+    let key = order.keys.placed_promise(token);
+    Ok(store.get(&key).await?.is_some())
+}
+
+/// Promised batches that are neither in the queue nor in the bag nor ordered.
+async fn nowhere(
+    store: &dyn Coordination,
+    order: &Order,
+    waiting: &Waiting,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    let (prefix, mut from) = (order.keys.batches(), order.keys.batches());
+    loop {
+        let page = store.scan(&prefix, &from, PAGE).await?;
+        let full = page.len() == PAGE;
+        for (key, _) in page {
+            from = format!("{key}\0");
+            let Some(token) = key[prefix.len()..].parse::<Token>().ok() else {
+                continue;
+            };
+            if !token.is_kept() || waiting.tokens.contains(&token) {
+                continue;
+            }
+            // What was promised since, or moved while this looked.
+            let lost = !is_placed(store, order, token).await?
+                && !holds(all(store, &order.keys.queue()).await?, token)
+                && !holds(all(store, &order.keys.bag()).await?, token)
+                && !holds(all(store, &order.keys.queue()).await?, token)
+                && store.get(&key).await?.is_some()
+                && !is_placed(store, order, token).await?;
+            if lost {
+                findings.row(
+                    key,
+                    "its entries were promised, but it is neither in the queue nor in the bag nor ordered",
+                    remedy::ROW,
+                );
+            }
+        }
+        if !full {
+            return Ok(());
+        }
+    }
+}
+
+fn holds(rows: Vec<(String, Bytes)>, token: Token) -> bool {
+    let name = token.to_string();
+    rows.iter().any(|(key, _)| key.ends_with(&name))
+}
+
+/// Each place of a kept slot has its row, and each row of a kept slot says what the slot says.
+async fn places(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    let mut due: BTreeMap<String, PlacedRow> = BTreeMap::new();
+    for slot in order.slots.values() {
+        for (index, batch) in slot.placed() {
+            if let Some(place) = &batch.place {
+                due.insert(
+                    order.keys.placed(place, batch.token),
+                    said(slot.number, slot.time, index, batch),
+                );
+            }
+        }
+    }
+    let prefix = order.keys.all_placed();
+    let mut from = prefix.clone();
+    loop {
+        let page = store.scan(&prefix, &from, PAGE).await?;
+        let full = page.len() == PAGE;
+        for (key, bytes) in page {
+            from = format!("{key}\0");
+            let expected = due.remove(&key);
+            match (record::decode::<PlacedRow>(&bytes), expected) {
+                (Err(error), _) => findings.row(key, error, remedy::ROW),
+                (Ok(row), Some(expected)) if row != expected => findings.row(
+                    key,
+                    format!("is not what slot {} says", expected.slot),
+                    remedy::CONFLICT,
+                ),
+                (Ok(row), None) if order.slots.contains_key(&row.slot) => findings.row(
+                    key,
+                    format!("names slot {}, which has no such batch", row.slot),
+                    remedy::CONFLICT,
+                ),
+                // Its slot is collected, or was decided a moment ago.
+                (Ok(row), None)
+                    if row.slot < order.state.len && row.index + row.entries > order.state.size =>
+                {
+                    findings.row(key, "is beyond the end of the log", remedy::CONFLICT);
+                }
+                (Ok(_), _) => {}
+            }
+        }
+        if !full {
+            break;
+        }
+    }
+    for (key, row) in due {
+        findings.row(
+            key,
+            format!("missing, although slot {} orders its batch", row.slot),
+            remedy::ROW,
+        );
+    }
+    Ok(())
+}
+
+fn said(slot: u64, time: u64, index: u64, batch: &BatchRef) -> PlacedRow {
+    PlacedRow {
+        slot,
+        index,
+        entries: batch.entries,
+        time,
+        digest: batch.digest,
+    }
+}
