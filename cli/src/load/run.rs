@@ -493,11 +493,9 @@ impl Writer {
             body.clear();
             body.reserve((self.entries.size() + 2) * batch as usize);
             self.entries.bundle(sequence..sequence + count, &mut body);
-            let upload = upload(self.shared.setup.id, self.at, sequence);
-            let path = format!("{}?upload={upload}", self.path);
             let ask = Ask {
                 method: "POST",
-                path: &path,
+                path: &self.path,
                 headers: &self.headers,
                 body: &body,
             };
@@ -591,11 +589,6 @@ struct Range {
     index: u64,
     /// How many.
     entries: u64,
-}
-
-/// 32 hexadecimal digits, unlike those of any other batch.
-fn upload(run: u64, stream: usize, sequence: u64) -> String {
-    format!("{run:016x}{stream:04x}{sequence:012x}")
 }
 
 fn pause(answer: &Answer) -> Duration {
@@ -718,17 +711,5 @@ logd_queue_entries{tenant=\"b\",tier=\"live\",log=\"dev\"} 1
             queues(text, "dev"),
             BTreeMap::from([("bulk".into(), 12), ("live".into(), 1)])
         );
-    }
-
-    #[test]
-    fn uploads_have_their_form_and_differ() {
-        let one = upload(u64::MAX, 31, 0xabc);
-        assert_eq!(one.len(), 32);
-        assert!(
-            one.bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
-            "{one}"
-        );
-        assert_ne!(one, upload(u64::MAX, 30, 0xabc));
     }
 }
