@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Changes of the convergence figure
     #[arg(long, default_value_t = 200)]
     pub(crate) changes: u64,
-    /// Changes of the figure under load
+    /// Changes of the figure under load, after as many that fill the windows
     #[arg(long, default_value_t = 1000)]
     pub(crate) storm: u64,
     /// Entries of the import figure

@@ -5,6 +5,7 @@ mod attack;
 mod bad_config;
 mod bad_input;
 mod basic;
+mod certificates;
 mod changes;
 mod convergence;
 mod corruption;
@@ -21,6 +22,7 @@ mod resources;
 mod rotation;
 mod shutdown;
 mod trail;
+mod watching;
 
 use std::path::Path;
 

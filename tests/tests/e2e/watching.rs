@@ -1,0 +1,105 @@
+//! Commands that wait for a replica which does not follow: they can be left and taken up again, and nothing is done twice.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use tests::http::Http;
+use tests::process::{Logd, binary};
+use tests::wait;
+
+use crate::{Done, does, folder, run};
+
+/// `logctl` under way.
+fn start(logd: &Logd, line: &str) -> Result<Child> {
+    let command = Command::new(binary("logctl")?)
+        .args(line.split(' '))
+        .env("LOGCTL_CONFIG", logd.directory.join("logctl.toml"))
+        .env("XDG_STATE_HOME", logd.directory.join("state"))
+        .env("NO_COLOR", "1")
+        .env_remove("LOGCTL_CONTEXT")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    Ok(command)
+}
+
+/// How a server is called among the replicas: by its host and its process.
+fn label(logd: &Logd) -> Result<String> {
+    let replicas = Http::unix(logd.directory.join("admin.sock"))
+        .get("/admin/v1/replicas", &[])?
+        .expect_status(200)?
+        .json()?;
+    let ends = format!(":{}", logd.pid());
+    let labels = replicas["replicas"].as_array().context("replicas")?.iter();
+    labels
+        .filter_map(|replica| replica["label"].as_str())
+        .find(|label| label.ends_with(&ends))
+        .map(str::to_owned)
+        .context("a replica of that process")
+}
+
+#[test]
+fn what_waits_is_left_and_taken_up_again() -> Done {
+    let folder = folder()?;
+    let (first, second) = (Logd::start(folder.path())?, Logd::start(folder.path())?);
+    let mut admin = Http::unix(first.directory.join("admin.sock"));
+    wait::until("both report", || {
+        let answer = admin.get("/admin/v1/replicas?log=dev", &[])?.json()?;
+        let count = answer["replicas"].as_array().map_or(0, Vec::len);
+        Ok((count == 2).then_some(()))
+    })?;
+    let at = folder.path();
+    let before = does(at, "shard list")?;
+
+    // A rotation that one replica does not follow.
+    second.signal(Signal::STOP)?;
+    let made = admin
+        .post(
+            "/admin/v1/logs/dev/rotations",
+            &[("Content-Type", "application/json")],
+            b"{}",
+        )?
+        .expect_status(200)?
+        .json()?;
+    let id = made["id"].as_str().context("an operation's id")?;
+
+    // Watched, and left with Ctrl-C while the events stream.
+    let mut watch = start(&first, &format!("op watch {id}"))?;
+    let mut out = BufReader::new(watch.stdout.take().context("a pipe")?);
+    let mut line = String::new();
+    while !line.contains(&format!("not yet on {}", label(&second)?)) {
+        line.clear();
+        ensure!(out.read_line(&mut line)? > 0, "the laggard is never named");
+    }
+    let process = Pid::from_raw(i32::try_from(watch.id())?).context("a process")?;
+    kill_process(process, Signal::INT)?;
+    let status = watch.wait()?;
+    let mut said = String::new();
+    watch
+        .stderr
+        .take()
+        .context("a pipe")?
+        .read_to_string(&mut said)?;
+    ensure!(status.code() == Some(130), "{status:?}: {said}");
+    ensure!(
+        said.contains(&format!("logctl op watch {id}")),
+        "how to go on: {said}"
+    );
+
+    // Taken up again, and out of patience: the replica is named. Taken up once more: it ends when the replica follows.
+    let late = run(at, &format!("op wait {id} --timeout 300ms"), 9)?;
+    ensure!(late.stderr.contains(&label(&second)?), "{late:?}");
+    let waiting = start(&first, &format!("op wait {id} -o json"))?;
+    second.signal(Signal::CONT)?;
+    let done = waiting.wait_with_output()?;
+    ensure!(done.status.code() == Some(0), "{done:?}");
+    let done: serde_json::Value = serde_json::from_slice(&done.stdout)?;
+    ensure!(done["operation"]["state"] == "done", "{done}");
+    // One rotation, whoever waited for it how often.
+    let shards = |list: &serde_json::Value| list["shards"].as_array().map_or(0, Vec::len);
+    ensure!(shards(&does(at, "shard list")?) == shards(&before) + 1);
+    Ok(())
+}
