@@ -68,21 +68,18 @@ fn what_waits_is_left_and_taken_up_again() -> Done {
 
     // Watched, and left with Ctrl-C while the events stream.
     let mut watch = start(&first, &format!("op watch {id}"))?;
-    let mut out = BufReader::new(watch.stdout.take().context("a pipe")?);
+    let mut told = BufReader::new(watch.stderr.take().context("a pipe")?);
+    let laggard = label(&second)?;
     let mut line = String::new();
-    while !line.contains(&format!("not yet on {}", label(&second)?)) {
+    while !line.contains(&format!("not yet on {laggard}")) {
         line.clear();
-        ensure!(out.read_line(&mut line)? > 0, "the laggard is never named");
+        ensure!(told.read_line(&mut line)? > 0, "it is never named");
     }
     let process = Pid::from_raw(i32::try_from(watch.id())?).context("a process")?;
     kill_process(process, Signal::INT)?;
     let status = watch.wait()?;
     let mut said = String::new();
-    watch
-        .stderr
-        .take()
-        .context("a pipe")?
-        .read_to_string(&mut said)?;
+    told.read_to_string(&mut said)?;
     ensure!(status.code() == Some(130), "{status:?}: {said}");
     ensure!(
         said.contains(&format!("logctl op watch {id}")),
@@ -91,7 +88,7 @@ fn what_waits_is_left_and_taken_up_again() -> Done {
 
     // Taken up again, and out of patience: the replica is named. Taken up once more: it ends when the replica follows.
     let late = run(at, &format!("op wait {id} --timeout 300ms"), 9)?;
-    ensure!(late.stderr.contains(&label(&second)?), "{late:?}");
+    ensure!(late.stderr.contains(&laggard), "{late:?}");
     let waiting = start(&first, &format!("op wait {id} -o json"))?;
     second.signal(Signal::CONT)?;
     let done = waiting.wait_with_output()?;
