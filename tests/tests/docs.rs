@@ -180,3 +180,63 @@ fn every_feature_is_shown_by_a_test() -> Result<()> {
     ensure!(rows > 60, "only {rows} rows");
     Ok(())
 }
+
+/// The names of metrics in a text: words that begin with a prefix of ours, without what a histogram's series add.
+fn metrics(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words
+        .filter(|word| word.starts_with("logd_") || word.starts_with("process_"))
+        .map(|word| {
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            family.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn the_dashboard_uses_metrics_that_there_are() -> Result<()> {
+    if !root().join("docs/metrics.md").is_file() {
+        skip("docs/grafana/logd.json", "there is no docs/metrics.md");
+        return Ok(());
+    }
+    let dashboard: serde_json::Value = serde_json::from_str(&read("docs/grafana/logd.json")?)?;
+    let panels = dashboard["panels"].as_array().context("panels")?;
+    let mut used = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        let title = panel["title"].as_str().context("a title")?;
+        ensure!(names.insert(title), "two panels are called {title}");
+        let targets = panel["targets"].as_array().context("targets")?;
+        for target in targets {
+            let found = metrics(target["expr"].as_str().context("an expression")?);
+            ensure!(!found.is_empty(), "{title} shows no metric of logd");
+            used.extend(found);
+        }
+    }
+    let documented = metrics(
+        &first_column(&read("docs/metrics.md")?)
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join(" "),
+    );
+    let unknown: Vec<_> = used.difference(&documented).collect();
+    ensure!(
+        unknown.is_empty(),
+        "docs/grafana/logd.json uses {unknown:?}, which docs/metrics.md does not have"
+    );
+    // What an alarm would be about is on it.
+    for needed in [
+        "logd_promise_missed_total",
+        "logd_admission_total",
+        "logd_commit_seconds",
+        "logd_queue_entries",
+    ] {
+        ensure!(
+            used.contains(needed),
+            "the dashboard does not show {needed}"
+        );
+    }
+    Ok(())
+}
