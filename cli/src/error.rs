@@ -161,6 +161,26 @@ pub(crate) enum Error {
     /// The server said no.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// A file whose entries can't be read to the end.
+    #[error("{message}")]
+    BadEntries {
+        /// The file, the place, and what is wrong there.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The log's public address said no to a writer.
+    #[error("{detail}")]
+    WriteRefused {
+        /// The HTTP status.
+        status: u16,
+        /// Stable, kebab-case; empty where the answer was not the log's.
+        code: String,
+        /// For a person.
+        detail: String,
+        /// How to go on.
+        resume: String,
+    },
     /// The base of a plan is no longer what runs.
     #[error("{0}")]
     Stale(Box<Stale>),

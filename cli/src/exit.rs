@@ -144,6 +144,13 @@ pub(crate) fn row(error: &Error) -> Row {
         ),
         Error::Invalid { .. } => Row::new(REFUSED, codes::INVALID, "correct the document and run the command again; nothing was changed"),
         Error::Problem(problem) => problem_row(problem),
+        Error::BadEntries { hint, .. } => Row::new(REFUSED, "bad-entries", hint),
+        Error::WriteRefused {
+            status,
+            code,
+            resume,
+            ..
+        } => write_row(*status, code, resume),
         Error::Stale(_) => Row::new(
             CONFLICT,
             codes::STALE,
@@ -289,6 +296,28 @@ fn problem_row(problem: &Problem) -> Row {
     };
     let theirs = specific.or(problem.hint.as_ref()).filter(|_| !about_http);
     Row::new(exit, &problem.code, theirs.map_or(hint, String::as_str))
+}
+
+/// The statuses of the data plane: 409 is about the log's condition, 429 and 503 about its load.
+fn write_row(status: u16, code: &str, resume: &str) -> Row {
+    let code = if code.is_empty() { "write-refused" } else { code };
+    match status {
+        401 | 403 => Row::new(
+            DENIED,
+            code,
+            format!("name the file with a writer's token: --writer-token-file FILE; {resume}"),
+        ),
+        409 | 410 => Row::new(CONFLICT, code, format!("`logctl status` shows the log's condition; {resume}")),
+        429 | 503 | 507 => Row::new(
+            HALTED,
+            code,
+            format!("`logctl status` shows what the log is doing; {resume}"),
+        ),
+        500 => Row::new(UNKNOWN, code, resume),
+        501 => Row::new(REFUSED, code, "this server does not have that"),
+        400..=499 => Row::new(REFUSED, code, format!("correct it, and {resume}")),
+        _ => Row::new(UNREACHABLE, code, resume),
+    }
 }
 
 fn suggestion(kind: &str, name: &str, known: &[String]) -> String {

@@ -13,6 +13,7 @@ mod complete;
 mod error;
 mod exit;
 pub mod generate;
+mod import;
 mod interrupt;
 mod load;
 mod pins;

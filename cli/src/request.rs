@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod context;
+mod import;
 mod load;
 mod log;
 mod qos;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub(crate) use api::ApiRequest;
 pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
+pub(crate) use import::LoadImport;
 pub(crate) use load::{LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
 pub(crate) use qos::{AddToken, QosEdit, QosRequest, TenantEdit, TierEdit};

@@ -218,6 +218,11 @@ impl Ui {
         }
     }
 
+    /// One plain line on standard error: how it goes, where no bar can show it.
+    pub(crate) fn line(&self, text: &str) {
+        let _ = write_all(&mut io::stderr(), &format!("{}\n", render::clean(text)));
+    }
+
     /// Begins a phase: a spinner on a terminal, elsewhere one plain line.
     pub(crate) fn phase(&self, text: &str) -> Phase {
         let text = render::clean(text);
@@ -298,6 +303,23 @@ impl Phase {
                 bar.set_style(style);
             }
         }
+    }
+
+    /// How many bytes there are, from when that is known.
+    pub(crate) fn bytes(&self, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(bytes);
+            if let Ok(style) = ProgressStyle::with_template(
+                "{spinner} {msg} [{bar:30}] {binary_bytes}/{binary_total_bytes}",
+            ) {
+                bar.set_style(style);
+            }
+        }
+    }
+
+    /// Whether somebody sees it move.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.0.is_some()
     }
 
     /// How many are done.

@@ -2,6 +2,8 @@
 //!
 //! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
 
+mod qos;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -181,7 +183,7 @@ type Spread = (&'static str, &'static str, fn(&LogMetrics) -> &Histogram);
 
 const HISTOGRAMS: &[Spread] = &[
     (
-        "commit_seconds",
+        "commit_decision_seconds",
         "From the start of a commit to its decision",
         |m| &m.commit_seconds,
     ),
@@ -230,7 +232,8 @@ impl Collector for Source {
         };
         let mut logs = engine.logs();
         logs.extend(engine.system());
-        per_log(&mut encoder, &logs)
+        per_log(&mut encoder, &logs)?;
+        qos::encode(&mut encoder, &logs)
     }
 }
 
@@ -263,18 +266,10 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
     for (name, help, read) in HISTOGRAMS {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for log in logs {
-            let histogram = read(log.metrics());
-            // The last bucket has no bound.
-            let bounds = histogram
-                .bounds()
-                .iter()
-                .copied()
-                .chain(std::iter::once(f64::INFINITY));
-            let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            family
-                .encode_family(&[("log", log.name())])?
-                .encode_histogram::<NoLabelSet>(histogram.sum(), count, &buckets, None)?;
+            spread(
+                family.encode_family(&[("log", log.name())])?,
+                read(log.metrics()),
+            )?;
         }
     }
     let mut failures = encoder.encode_descriptor(
@@ -292,6 +287,18 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
         }
     }
     Ok(())
+}
+
+fn spread(mut metric: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+    // The last bucket has no bound.
+    let bounds = histogram
+        .bounds()
+        .iter()
+        .copied()
+        .chain(std::iter::once(f64::INFINITY));
+    let buckets: Vec<(f64, u64)> = bounds.zip(histogram.counts()).collect();
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    metric.encode_histogram::<NoLabelSet>(histogram.sum(), count, &buckets, None)
 }
 
 #[cfg(test)]
@@ -330,11 +337,24 @@ mod tests {
                 "{line} is missing in\n{text}"
             );
         }
+        for line in [
+            "logd_admission_total{log=\"dev\",tier=\"interactive\",tenant=\"default\",decision=\"accepted\",reason=\"\"} 3",
+            "logd_share_entries_total{log=\"dev\",tier=\"interactive\",tenant=\"default\"} 3",
+            "logd_queue_entries{log=\"dev\",tier=\"interactive\",tenant=\"default\"} 0",
+            "logd_commit_seconds_count{log=\"dev\",tier=\"interactive\",stage=\"ordered\"} 3",
+            "logd_commit_seconds_count{log=\"dev\",tier=\"interactive\",stage=\"published\"} 3",
+            "logd_promise_missed_total{log=\"dev\",tier=\"interactive\"} 0",
+        ] {
+            assert!(
+                text.lines().any(|l| l == line),
+                "{line} is missing in\n{text}"
+            );
+        }
         let value = |name: &str| -> u64 {
             let line = text.lines().find(|l| l.starts_with(name)).unwrap();
             line.rsplit(' ').next().unwrap().parse().unwrap()
         };
-        for family in ["commit_seconds", "commit_rounds", "publish_seconds"] {
+        for family in ["commit_decision_seconds", "commit_rounds", "publish_seconds"] {
             let last = value(&format!("logd_{family}_bucket{{le=\"+Inf\",log=\"dev\"}}"));
             assert_eq!(
                 last,
@@ -342,6 +362,47 @@ mod tests {
                 "{family}"
             );
             assert!(last > 0, "{family}");
+        }
+    }
+    /// What the page says is there, and nothing else is.
+    #[tokio::test]
+    async fn the_page_lists_every_family_with_its_type_and_nothing_else() {
+        let server = Server::start().await;
+        server
+            .ask("POST /dev/add", "log-ack: published\r\n", b"x")
+            .await;
+        let exporter = Exporter::new(
+            Arc::clone(&server.gate),
+            Arc::clone(&server.http),
+            Arc::clone(&server.watch),
+        );
+        let text = exporter.text().unwrap();
+        let exported: Vec<(&str, &str)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .collect();
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let documented: Vec<(&str, &str)> = page
+            .lines()
+            .filter_map(|row| {
+                let mut cells = row.strip_prefix("| `")?.split(" | ");
+                let name = cells.next()?.trim_end_matches('`');
+                Some((name, cells.next()?))
+            })
+            .collect();
+        let sorted = |list: &[(&str, &str)]| {
+            let mut list: Vec<String> = list
+                .iter()
+                .map(|(name, kind)| format!("{} {kind}", name.trim_end_matches("_total")))
+                .collect();
+            list.sort();
+            list
+        };
+        assert_eq!(sorted(&exported), sorted(&documented));
+        for family in exported {
+            let help = format!("# HELP {} ", family.0);
+            assert!(text.lines().any(|line| line.starts_with(&help)), "{help}");
         }
     }
 }

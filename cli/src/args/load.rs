@@ -5,11 +5,21 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueHint};
 
-use super::{DAY, parse_between};
+use super::{DAY, ImportArgs, parse_between};
 
 /// What to write.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoadCommand {
+    /// Write a file of entries into a log, as fast as it takes them
+    ///
+    /// The entries become leaves in the order of the file, in runs: other writers' entries may stand between them, and the result
+    /// says where they are. A broken connection or a server that starts again is waited for, and nothing is written twice. An
+    /// import that ended early goes on with --resume, with the same file.
+    #[command(after_help = "Examples:
+  logctl load import entries.txt
+  zcat Packages.gz | logctl load import - --priority 6 --log debian
+  logctl load import entries.bundle --format bundle --resume 9f86d081884c7d659a2feaa0c55ad015")]
+    Import(ImportArgs),
     /// Write like many writers at once, and measure what they see
     ///
     /// Streams of writes run side by side: an open loop (rate=), which writes at its own times whatever the server does; a

@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod config;
 mod context;
+mod import;
 mod load;
 mod log;
 mod op;
@@ -29,6 +30,7 @@ pub(crate) use api::ApiArgs;
 pub(crate) use audit::AuditCommand;
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
+pub(crate) use import::{EntryFormat, ImportArgs};
 pub(crate) use load::LoadCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use op::OpCommand;
@@ -211,11 +213,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   logctl doctor")]
     Doctor,
-    /// Write to a log: as many writers of any kind, measured
+    /// Write to a log: a file of entries, or as many writers of any kind, measured
     #[command(
         subcommand,
         arg_required_else_help = true,
-        after_help = "Example:
+        after_help = "Examples:
+  logctl load import entries.txt
   logctl load run --stream rate=500/s --duration 30s --html report.html"
     )]
     Load(LoadCommand),

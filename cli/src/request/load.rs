@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::File;
+use super::{File, LoadImport};
 use crate::args::LoadCommand;
 
 /// What to write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LoadRequest {
+    /// `load import`.
+    Import(LoadImport),
     /// `load run`.
     Run(LoadRun),
 }
@@ -48,6 +50,7 @@ pub(crate) enum Streams {
 impl From<LoadCommand> for LoadRequest {
     fn from(command: LoadCommand) -> Self {
         match command {
+            LoadCommand::Import(args) => Self::Import(args.into()),
             LoadCommand::Run(args) => Self::Run(LoadRun {
                 what: match args.scenario {
                     Some(file) => Streams::File(file.into()),
@@ -70,6 +73,7 @@ impl LoadRequest {
     /// The subcommand's name.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
+            Self::Import(_) => "import",
             Self::Run(_) => "run",
         }
     }

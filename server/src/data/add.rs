@@ -12,11 +12,11 @@ use serde::Serialize;
 use super::body::Body;
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
-use super::{DataPlane, advice, find, granted, stamp};
+use super::{DataPlane, advice, find, granted, promise, stamp};
 use crate::net::watch::{Phase, Watched};
 use crate::rfc3339::now_ms;
 use log::qos::Granted;
-use log::{Appended, Log};
+use log::{Appended, Log, Promise};
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
 pub(super) const MAX_ENTRY: usize = 65_535;
@@ -32,6 +32,18 @@ struct Added<'a> {
     shard: &'a str,
     leaf_index: u64,
     leaf_hash: tlog::Hash,
+}
+
+/// What a write came to.
+enum Answer {
+    /// It has its place.
+    Ordered {
+        status: StatusCode,
+        text: Bytes,
+        granted: Granted,
+    },
+    /// It will have one in time.
+    Promised(Promise),
 }
 
 /// The log that this request adds to; `None` when it is another request.
@@ -57,11 +69,25 @@ pub(super) async fn answer(
         Err(refusal) => return refusal.respond(json).map(Body::Whole),
     };
     let mut response = match add(plane, &log, watched, &parts, body, json).await {
-        Ok((status, text, granted)) => {
+        Ok(answer) => {
             let mut headers = parts.headers;
             headers.clear();
-            granted::stamp(&mut headers, &granted);
-            respond(headers, status, if json { JSON } else { TEXT }, text)
+            let kind = if json { JSON } else { TEXT };
+            match answer {
+                Answer::Ordered {
+                    status,
+                    text,
+                    granted,
+                } => {
+                    granted::stamp(&mut headers, &granted);
+                    respond(headers, status, kind, text)
+                }
+                Answer::Promised(promise) => {
+                    granted::stamp(&mut headers, &promise.granted);
+                    let text = promise::accepted(&promise, log.name(), &mut headers, json);
+                    respond(headers, StatusCode::ACCEPTED, kind, text)
+                }
+            }
         }
         Err(refusal) => refusal.respond(json).map(Body::Whole),
     };
@@ -89,7 +115,7 @@ async fn add(
     head: &hyper::http::request::Parts,
     body: Incoming,
     json: bool,
-) -> Result<(StatusCode, Bytes, Granted), Refusal> {
+) -> Result<Answer, Refusal> {
     let ack = ack(&head.headers)?;
     let asked = advice::read(&head.headers, now_ms)?;
     let tenant = asked.tenant(log)?;
@@ -108,6 +134,10 @@ async fn add(
     watched.enter(Phase::Working);
     let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
     let refused = |error| refusal::append(log.name(), error);
+    if asked.respond_async {
+        let promise = log.promise(entry, tenant, &asked.advice);
+        return promise.await.map(Answer::Promised).map_err(refused);
+    }
     let ticket = log.submit(entry, tenant, &asked.advice).map_err(refused)?;
     let appended = ticket.answer.await.map_err(refused)?;
     let status = match ack {
@@ -128,7 +158,11 @@ async fn add(
             }
         }
     };
-    Ok((status, text(&appended, leaf_hash), ticket.granted))
+    Ok(Answer::Ordered {
+        status,
+        text: text(&appended, leaf_hash),
+        granted: ticket.granted,
+    })
 }
 
 fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {

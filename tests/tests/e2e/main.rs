@@ -1,10 +1,12 @@
 //! End-to-end tests over the real binaries. Each test has a folder and ports of its own, and ends with an audit from
 //! outside: what is promised to writers and readers is checked where they stand.
 
+mod advice;
 mod attack;
 mod bad_config;
 mod bad_input;
 mod basic;
+mod batches;
 mod certificates;
 mod changes;
 mod convergence;
@@ -13,6 +15,7 @@ mod faults;
 mod freeze;
 mod full_disk;
 mod identity;
+mod imports;
 mod kill;
 mod load;
 mod logins;

@@ -1,5 +1,6 @@
 //! `logctl load`.
 
+mod import;
 mod run;
 
 use super::Session;
@@ -9,6 +10,7 @@ use crate::request::LoadRequest;
 
 pub(super) async fn run(session: &Session<'_>, request: LoadRequest) -> Result<Outcome, Error> {
     match request {
+        LoadRequest::Import(request) => import::run(session, request).await,
         LoadRequest::Run(request) => run::run(session, request).await,
     }
 }

@@ -1,16 +1,15 @@
 //! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
 //!
 //! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries
-//! that fits into [`CHUNK`] bytes, and at least one. So a part of an upload that is sent again is cut as it was the first time,
+//! that fits into so many bytes, and at least one. So a part of an upload that is sent again is cut as it was the first time,
 //! and is known again. Memory is one chunk, and nothing of it before the first byte came.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::fault::Fault;
 
-/// Bytes of a chunk, lengths included, unless its only entry is longer. It is what a coordination store takes as one value, so a
-/// chunk needs no object of its own.
-pub(super) const CHUNK: usize = 64 << 10;
+/// Room that a stream gets with its first byte; more comes as it fills.
+const FIRST: usize = 64 << 10;
 
 /// Bytes of an entry's length.
 const LENGTH: usize = 2;
@@ -23,8 +22,10 @@ pub(super) struct Cut {
 }
 
 /// Collects entries until a chunk is full.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cutter {
+    /// Bytes of a chunk, lengths included, unless its only entry is longer.
+    size: usize,
     buffer: BytesMut,
     /// Where the whole entries at the start of `buffer` end.
     whole: usize,
@@ -37,11 +38,15 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// One that drops the first `known` entries.
-    pub(super) fn skipping(known: u64) -> Self {
+    /// One that makes chunks of `size` bytes, and drops the first `known` entries.
+    pub(super) fn new(size: usize, known: u64) -> Self {
         Self {
+            size,
+            buffer: BytesMut::new(),
+            whole: 0,
+            entries: 0,
+            before: 0,
             known,
-            ..Self::default()
         }
     }
 
@@ -54,15 +59,15 @@ impl Cutter {
     pub(super) fn feed(&mut self, piece: &mut Bytes) -> Result<Option<Cut>, Fault> {
         loop {
             // To the end of the chunk, or of an entry that is longer than one.
-            let goal = self.scan()?.max(CHUNK);
-            if self.buffer.len() >= CHUNK && self.whole > 0 {
+            let goal = self.scan()?.max(self.size);
+            if self.buffer.len() >= self.size && self.whole > 0 {
                 return Ok(Some(self.cut()));
             }
             if piece.is_empty() {
                 return Ok(None);
             }
             if self.buffer.capacity() == 0 {
-                self.buffer.reserve(CHUNK);
+                self.buffer.reserve(self.size.min(FIRST));
             }
             let taken = piece.len().min(goal - self.buffer.len());
             self.buffer.extend_from_slice(&piece[..taken]);
@@ -77,10 +82,10 @@ impl Cutter {
             self.before += 1;
             return None;
         }
-        let full = self.whole > 0 && self.whole + LENGTH + entry.len() > CHUNK;
+        let full = self.whole > 0 && self.whole + LENGTH + entry.len() > self.size;
         let cut = full.then(|| self.cut());
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve(CHUNK);
+            self.buffer.reserve(self.size.min(FIRST));
         }
         self.buffer
             .extend_from_slice(&(entry.len() as u16).to_be_bytes());
@@ -122,7 +127,7 @@ impl Cutter {
                 self.buffer.advance(end);
                 continue;
             }
-            if end > CHUNK && self.whole > 0 {
+            if end > self.size && self.whole > 0 {
                 return Ok(end);
             }
             self.whole = end;
@@ -134,7 +139,7 @@ impl Cutter {
         let rest = &self.buffer[self.whole..];
         let mut next = BytesMut::new();
         if !rest.is_empty() {
-            next.reserve(CHUNK);
+            next.reserve(self.size);
             next.extend_from_slice(rest);
         }
         let mut bytes = std::mem::replace(&mut self.buffer, next);
@@ -160,6 +165,8 @@ mod tests {
 
     use super::*;
 
+    const CHUNK: usize = 64 << 10;
+
     fn encode(entries: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for entry in entries {
@@ -171,7 +178,7 @@ mod tests {
 
     /// What comes out when the body arrives in pieces of these lengths, over and over.
     fn cuts(body: &[u8], pieces: &[usize], known: u64) -> Result<Vec<Cut>, Fault> {
-        let (mut cutter, mut cuts) = (Cutter::skipping(known), Vec::new());
+        let (mut cutter, mut cuts) = (Cutter::new(CHUNK, known), Vec::new());
         let (mut rest, mut lengths) = (body, pieces.iter().cycle());
         while !rest.is_empty() {
             let (piece, tail) = rest.split_at(rest.len().min(*lengths.next().unwrap()));
@@ -227,7 +234,7 @@ mod tests {
             let body = encode(&entries);
             prop_assert_eq!(cuts(&body, &pieces, known as u64).unwrap(), expected(rest));
             // Entry by entry it is the same.
-            let mut cutter = Cutter::skipping(known as u64);
+            let mut cutter = Cutter::new(CHUNK, known as u64);
             let mut single: Vec<Cut> = entries.iter().filter_map(|entry| cutter.entry(entry)).collect();
             prop_assert_eq!(cutter.seen(), entries.len() as u64);
             single.extend(cutter.finish().unwrap());

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str, piece: usize) -> Result<Vec<Vec<u8>>, Fault> {
-        let (mut lines, mut cutter) = (Lines::default(), Cutter::default());
+        let (mut lines, mut cutter) = (Lines::default(), Cutter::new(64 << 10, 0));
         let mut cuts = Vec::new();
         for piece in body.as_bytes().chunks(piece) {
             let mut piece = Bytes::copy_from_slice(piece);

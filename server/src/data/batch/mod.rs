@@ -34,7 +34,7 @@ use self::cut::{Cut, Cutter};
 use self::fault::Fault;
 use self::flight::Flight;
 use self::lines::Lines;
-use self::ranges::Range;
+use self::ranges::{Range, Ranges};
 use self::turns::NoTurn;
 use super::advice;
 use super::body::{Body, Early};
@@ -49,6 +49,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::turns::Turns;
 
+/// Bytes of a chunk: what a coordination store takes as one value, so that it needs no object of its own.
+const CHUNK: usize = 64 << 10;
+/// Bytes of a part of an upload. Parts are ordered one at a time, each where the upload stands, so they are larger.
+const PART: usize = 512 << 10;
 /// How long a chunk waits for room. The writer is not read meanwhile; if nothing moves for so long, it is told.
 const ROOM: Duration = Duration::from_secs(60);
 /// When to come again where that cannot be computed.
@@ -170,9 +174,7 @@ enum Reader {
 }
 
 impl Reader {
-    /// One that drops the first `known` entries.
-    fn new(encoding: Encoding, known: u64) -> Self {
-        let cutter = Cutter::skipping(known);
+    fn new(encoding: Encoding, cutter: Cutter) -> Self {
         match encoding {
             Encoding::Bundle => Self::Bundle(cutter),
             Encoding::Lines => Self::Lines(Lines::default(), cutter),
@@ -211,11 +213,12 @@ async fn add(
     let encoding = ask::encoding(&head.headers)?;
     let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;
     let tenant = asked.tenant(log)?;
+    let upload = own(log, tenant, part.upload);
     watched.enter(Phase::Working);
-    let turn = plane.turns.take(log.name(), part.upload).await;
+    let turn = plane.turns.take(log.name(), upload).await;
     let turn = turn.map_err(|why| Stopped::from(no_turn(why)))?;
     // Read when the requests before this one have come to their end.
-    let accepted = match part.upload {
+    let accepted = match upload {
         Some(id) => progress(log, id).await?.accepted,
         None => 0,
     };
@@ -230,12 +233,13 @@ async fn add(
         )
         .into());
     }
-    let mut reader = Reader::new(encoding, accepted - part.offset);
+    let size = if upload.is_some() { PART } else { CHUNK };
+    let mut reader = Reader::new(encoding, Cutter::new(size, accepted - part.offset));
     let mut sender = Sender {
         log,
         tenant,
         advice: &asked.advice,
-        upload: part.upload,
+        upload,
         next: accepted,
         granted: None,
         newer: turn.newer(),
@@ -398,15 +402,33 @@ struct Progress {
     ranges: Vec<Range>,
 }
 
-async fn progress(_: &Log, _: UploadId) -> Result<Progress, Refusal> {
-    Err(Refusal::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "unsupported",
-        "this server does not resume uploads; send the batch without upload",
-    ))
+async fn progress(log: &Log, id: UploadId) -> Result<Progress, Refusal> {
+    let upload = log
+        .upload(id)
+        .await
+        .map_err(|error| refusal::read(log.name(), &error.into()))?;
+    let mut ranges = Ranges::default();
+    for range in upload.ranges {
+        ranges.push(Range {
+            first: range.first,
+            index: range.index,
+            entries: range.entries,
+        });
+    }
+    Ok(Progress {
+        accepted: upload.accepted,
+        ranges: ranges.all().to_vec(),
+    })
 }
 
-/// `GET /{log}/add-batch?upload=ID`: what was accepted of an upload. Whoever knows its name may ask.
+/// An upload belongs to its tenant: to anybody else its name means another one.
+fn own(log: &Log, tenant: TenantId, upload: Option<UploadId>) -> Option<UploadId> {
+    let policy = log.policy();
+    let name = policy.tenants().get(tenant.index()).map(|rule| &*rule.name);
+    upload.map(|id| id.of(name.unwrap_or_default()))
+}
+
+/// `GET /{log}/add-batch?upload=ID`: what was accepted of an upload of this tenant.
 pub(super) async fn asked(
     State(gate): State<Arc<Gate>>,
     Path(log): Path<String>,
@@ -415,6 +437,7 @@ pub(super) async fn asked(
 ) -> Routed {
     let result = async {
         let log = find(&gate, &log)?;
+        let tenant = advice::read(&headers, crate::rfc3339::now_ms)?.tenant(&log)?;
         let id = match ask::part(query.as_deref())? {
             ask::Part {
                 upload: Some(id),
@@ -426,7 +449,10 @@ pub(super) async fn asked(
                 ));
             }
         };
-        progress(&log, id).await
+        match own(&log, tenant, Some(id)) {
+            Some(id) => progress(&log, id).await,
+            None => Err(Refusal::absent("no such upload")),
+        }
     };
     let response = match result.await {
         Ok(progress) => {

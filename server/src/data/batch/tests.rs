@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::cut::CHUNK;
+use super::CHUNK;
 use crate::testing::{Reply, Server, read_all};
 
 const BUNDLE: &str = "content-type: application/octet-stream\r\n";
@@ -227,4 +227,84 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
     let rest = String::from_utf8_lossy(&rest[..read]).to_lowercase();
     assert!(rest.contains("retry-after: 1\r\n"), "{rest}");
     assert!(rest.contains("\"accepted\":642"), "{rest}");
+}
+
+const ID: &str = "00112233445566778899aabbccddeeff";
+
+async fn progress(server: &Server, id: &str) -> Value {
+    server.get_json(&format!("/dev/add-batch?upload={id}")).await
+}
+
+/// However often the whole body, or a part of it, is sent again: nothing is written twice, nothing is passed over.
+#[tokio::test]
+async fn an_upload_sent_again_is_written_once() {
+    let server = Server::start().await;
+    let entries: Vec<_> = numbered(0..12_000).collect();
+    let body = bundle(entries.clone());
+    assert_eq!(progress(&server, ID).await, json!({"accepted": 0, "ranges": []}));
+    let line = format!("POST /dev/add-batch?upload={ID}");
+    // A beginning, the whole, the whole once more, and its end.
+    let done = server.ask(&line, BUNDLE, &body[..102 * 5000]).await.json();
+    assert_eq!((&done["entries"], &done["accepted"]), (&json!(5000), &json!(5000)));
+    let done = server.ask(&line, BUNDLE, &body).await.json();
+    assert_eq!((&done["entries"], &done["accepted"]), (&json!(7000), &json!(12_000)));
+    assert_eq!(done["ranges"], json!([{"first": 5000, "index": 5000, "entries": 7000}]));
+    let done = server.ask(&line, BUNDLE, &body).await.json();
+    assert_eq!((&done["entries"], &done["accepted"]), (&json!(0), &json!(12_000)));
+    let rest = format!("{line}&offset=11000");
+    let more = bundle(numbered(11_000..12_500));
+    let done = server.ask(&rest, BUNDLE, &more).await.json();
+    assert_eq!((&done["entries"], &done["accepted"]), (&json!(500), &json!(12_500)));
+    let known = progress(&server, ID).await;
+    assert_eq!(known["accepted"], 12_500);
+    let log = server.engine.log("dev").unwrap();
+    log.wait_published(12_499).await.unwrap();
+    let all: Vec<_> = numbered(0..12_500).collect();
+    check(&server, &known["ranges"], &all).await;
+    assert_eq!(log.status().watermarks.ordered, 12_500);
+    // Another upload is another one, and a gap is refused with the way on.
+    let other = format!("POST /dev/add-batch?upload={}&offset=1", ID.replace('0', "f"));
+    let refused = server.ask_any(&other, BUNDLE, &body[..102]).await;
+    assert_eq!(refused.status, 409);
+    assert!(
+        refused.text().contains("0 entries of this upload were accepted"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(server.get("/dev/add-batch").await.status, 400);
+    assert_eq!(server.get("/dev/add-batch?upload=x").await.status, 400);
+}
+
+/// The connection breaks, and the writer is back at once: its chunks of before are waited for.
+#[tokio::test]
+async fn a_writer_that_comes_again_at_once_goes_on_where_it_stopped() {
+    let server = Server::start().await;
+    let entries: Vec<_> = numbered(0..40_000).collect();
+    let body = bundle(entries.clone());
+    let head = format!(
+        "POST /dev/add-batch?upload={ID} HTTP/1.1\r\nhost: x\r\n{BUNDLE}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut broken = Vec::new();
+    for sent in [1_100_000, 2_300_000] {
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body[..sent]).await.unwrap();
+        // Still open: the server can't know yet.
+        broken.push(stream);
+    }
+    let line = format!("POST /dev/add-batch?upload={ID}");
+    let done = server.ask(&line, BUNDLE, &body).await;
+    assert_eq!(done.json()["accepted"], 40_000, "{done:?}");
+    let known = progress(&server, ID).await;
+    let log = server.engine.log("dev").unwrap();
+    log.wait_published(39_999).await.unwrap();
+    check(&server, &known["ranges"], &entries).await;
+    assert_eq!(log.status().watermarks.ordered, 40_000);
+    // Those before were told, not left hanging.
+    for mut stream in broken {
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 409");
+    }
 }

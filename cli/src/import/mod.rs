@@ -1,0 +1,103 @@
+//! `logctl load import`: a file of entries into a log, as fast as the log takes them.
+//!
+//! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps what is
+//! not acknowledged yet; [`send`] sends it, and goes on after a broken connection where the server says it stands.
+//!
+//! What must never happen: an entry that is in the log twice, or that is passed over, however often the connection broke; memory
+//! that grows with the file.
+
+pub(crate) mod entries;
+pub(crate) mod feed;
+pub(crate) mod meter;
+pub(crate) mod send;
+
+use serde::{Deserialize, Serialize};
+
+/// Names an upload: 32 lowercase hex digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UploadId(String);
+
+/// A text that is not the name of an upload.
+#[derive(Debug, thiserror::Error)]
+#[error("the name of an upload is 32 lowercase hex digits, as `load import` printed it")]
+pub(crate) struct NotAnUpload;
+
+impl UploadId {
+    /// One that nobody else has.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+
+    /// Its text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for UploadId {
+    type Err = NotAnUpload;
+
+    fn from_str(text: &str) -> Result<Self, NotAnUpload> {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 32 && text.bytes().all(hex) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAnUpload)
+        }
+    }
+}
+
+/// A run of entries with consecutive indexes, as the server tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Range {
+    /// Position in the file of its first entry.
+    pub(crate) first: u64,
+    /// Global index of that entry.
+    pub(crate) index: u64,
+    /// How many there are.
+    pub(crate) entries: u64,
+}
+
+/// Adds ranges after those that are known; neighbours become one.
+pub(crate) fn join(all: &mut Vec<Range>, more: impl IntoIterator<Item = Range>) {
+    for next in more {
+        match all.last_mut() {
+            Some(last)
+                if last.first + last.entries == next.first
+                    && last.index + last.entries == next.index =>
+            {
+                last.entries += next.entries;
+            }
+            _ => all.push(next),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_random_and_have_one_spelling() {
+        let (one, other) = (UploadId::random().unwrap(), UploadId::random().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.as_str().parse::<UploadId>().unwrap(), one);
+        for wrong in ["", "0", &"A".repeat(32), &"g".repeat(32), &"0".repeat(33)] {
+            assert!(wrong.parse::<UploadId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn neighbours_become_one() {
+        let range = |first, index, entries| Range {
+            first,
+            index,
+            entries,
+        };
+        let mut all = vec![range(0, 10, 5)];
+        join(&mut all, [range(5, 15, 1), range(6, 20, 2), range(9, 22, 1)]);
+        assert_eq!(all, [range(0, 10, 6), range(6, 20, 2), range(9, 22, 1)]);
+    }
+}
