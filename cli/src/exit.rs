@@ -300,14 +300,22 @@ fn problem_row(problem: &Problem) -> Row {
 
 /// The statuses of the data plane: 409 is about the log's condition, 429 and 503 about its load.
 fn write_row(status: u16, code: &str, resume: &str) -> Row {
-    let code = if code.is_empty() { "write-refused" } else { code };
+    let code = if code.is_empty() {
+        "write-refused"
+    } else {
+        code
+    };
     match status {
         401 | 403 => Row::new(
             DENIED,
             code,
             format!("name the file with a writer's token: --writer-token-file FILE; {resume}"),
         ),
-        409 | 410 => Row::new(CONFLICT, code, format!("`logctl status` shows the log's condition; {resume}")),
+        409 | 410 => Row::new(
+            CONFLICT,
+            code,
+            format!("`logctl status` shows the log's condition; {resume}"),
+        ),
         429 | 503 | 507 => Row::new(
             HALTED,
             code,

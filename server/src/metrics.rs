@@ -354,7 +354,11 @@ mod tests {
             let line = text.lines().find(|l| l.starts_with(name)).unwrap();
             line.rsplit(' ').next().unwrap().parse().unwrap()
         };
-        for family in ["commit_decision_seconds", "commit_rounds", "publish_seconds"] {
+        for family in [
+            "commit_decision_seconds",
+            "commit_rounds",
+            "publish_seconds",
+        ] {
             let last = value(&format!("logd_{family}_bucket{{le=\"+Inf\",log=\"dev\"}}"));
             assert_eq!(
                 last,

@@ -188,9 +188,9 @@ impl<R: Read> Entries<R> {
 
     fn take_encoded(&mut self, block: &mut Vec<u8>) -> Result<bool, Broken> {
         let rest = &self.buffer[self.at..];
-        let whole = rest.split_first_chunk::<2>().and_then(|(length, _)| {
-            rest.get(..2 + usize::from(u16::from_be_bytes(*length)))
-        });
+        let whole = rest
+            .split_first_chunk::<2>()
+            .and_then(|(length, _)| rest.get(..2 + usize::from(u16::from_be_bytes(*length))));
         let wrong = |what: &str| Broken::Bundle {
             entry: self.entries + count(block),
             what: what.to_owned(),
@@ -221,7 +221,8 @@ impl<R: Read> Entries<R> {
                 result => break result,
             }
         };
-        self.buffer.truncate(have + result.as_ref().copied().unwrap_or(0));
+        self.buffer
+            .truncate(have + result.as_ref().copied().unwrap_or(0));
         self.ended = result? == 0;
         Ok(())
     }
@@ -338,7 +339,10 @@ mod tests {
                 (&json, Format::Ndjson),
                 (&bundle, Format::Bundle),
             ] {
-                assert!(read(file, format, drip) == (entries.clone(), 0, None), "{format:?}");
+                assert!(
+                    read(file, format, drip) == (entries.clone(), 0, None),
+                    "{format:?}"
+                );
             }
             // Without the last newline too.
             let short = &lines[..lines.len() - 1];
@@ -349,7 +353,10 @@ mod tests {
     #[test]
     fn empty_lines_are_counted_not_written() {
         let (entries, empty, end) = read(b"\na\n\n\nb\r\n\n", Format::Lines, 1);
-        assert_eq!((entries, empty, end), (vec![b"a".to_vec(), b"b\r".to_vec()], 4, None));
+        assert_eq!(
+            (entries, empty, end),
+            (vec![b"a".to_vec(), b"b\r".to_vec()], 4, None)
+        );
         assert_eq!(read(b"\n\n", Format::Lines, 5), (vec![], 2, None));
         assert_eq!(read(b"", Format::Bundle, 5), (vec![], 0, None));
     }
@@ -361,12 +368,36 @@ mod tests {
         for (file, format, needle) in [
             (&long[..], Format::Lines, "line 2: the entry has 65536"),
             (&endless, Format::Lines, "line 2: "),
-            (b"{\"entry\":\"YQ==\"}\n\n{\"entry\":\"YQ\"}\n", Format::Ndjson, "line 3: `entry` is not base64"),
-            (b"{\"entry\":\"YQ==\"}\n[1]\n", Format::Ndjson, "line 2: not a JSON object"),
-            (b"{\"entry\":\"YQ==\"}\n{\"entry\":\"\"}\n", Format::Ndjson, "line 2: the entry is empty"),
-            (b"\x00\x01a\x00\x00", Format::Bundle, "entry 1 (entries count from 0): it is empty"),
-            (b"\x00\x01a\x00\x05bc", Format::Bundle, "entry 1 (entries count from 0): the file ends"),
-            (b"\x00\x01a\x00", Format::Bundle, "entry 1 (entries count from 0): the file ends"),
+            (
+                b"{\"entry\":\"YQ==\"}\n\n{\"entry\":\"YQ\"}\n",
+                Format::Ndjson,
+                "line 3: `entry` is not base64",
+            ),
+            (
+                b"{\"entry\":\"YQ==\"}\n[1]\n",
+                Format::Ndjson,
+                "line 2: not a JSON object",
+            ),
+            (
+                b"{\"entry\":\"YQ==\"}\n{\"entry\":\"\"}\n",
+                Format::Ndjson,
+                "line 2: the entry is empty",
+            ),
+            (
+                b"\x00\x01a\x00\x00",
+                Format::Bundle,
+                "entry 1 (entries count from 0): it is empty",
+            ),
+            (
+                b"\x00\x01a\x00\x05bc",
+                Format::Bundle,
+                "entry 1 (entries count from 0): the file ends",
+            ),
+            (
+                b"\x00\x01a\x00",
+                Format::Bundle,
+                "entry 1 (entries count from 0): the file ends",
+            ),
         ] {
             for drip in [3, usize::MAX] {
                 let (entries, _, end) = read(file, format, drip);

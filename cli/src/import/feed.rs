@@ -196,13 +196,23 @@ mod tests {
     async fn what_was_not_accepted_comes_again() {
         let mut feed = Feed::new(file(20_000), Format::Lines, 0);
         let (request, first) = feed.begin().await.unwrap();
-        assert_eq!((first, body(&mut feed, request).await), (0, (0..20_000).collect()));
+        assert_eq!(
+            (first, body(&mut feed, request).await),
+            (0, (0..20_000).collect())
+        );
         for accepted in [0, 1, 2600, 9999, 9999] {
             assert!(feed.accept(accepted));
             let (again, first) = feed.begin().await.unwrap();
             assert_eq!(first, accepted);
-            assert_eq!(feed.next(request).await, None, "an old request gets nothing");
-            assert_eq!(body(&mut feed, again).await, (accepted..20_000).collect::<Vec<_>>());
+            assert_eq!(
+                feed.next(request).await,
+                None,
+                "an old request gets nothing"
+            );
+            assert_eq!(
+                body(&mut feed, again).await,
+                (accepted..20_000).collect::<Vec<_>>()
+            );
             assert_eq!(feed.reached(), (20_000, 2_000_000));
         }
         assert!(!feed.accept(20_001));
@@ -218,7 +228,10 @@ mod tests {
             let mut feed = Feed::new(file(20_000), Format::Lines, known);
             let (request, first) = feed.begin().await.unwrap();
             assert_eq!(first, known);
-            assert_eq!(body(&mut feed, request).await, (known..20_000).collect::<Vec<_>>());
+            assert_eq!(
+                body(&mut feed, request).await,
+                (known..20_000).collect::<Vec<_>>()
+            );
         }
         for (known, missing) in [(20_000, 0), (20_007, 7)] {
             let mut feed = Feed::new(file(20_000), Format::Lines, known);

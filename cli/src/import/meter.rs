@@ -98,7 +98,11 @@ mod tests {
         assert_eq!(meter.pace(Some(2000)), (100, Some(Duration::from_secs(2))));
         assert_eq!(meter.pace(None), (100, None));
         for second in 3..=20 {
-            meter.note(point(second, 200 + (second - 2) * 10, 1000 + (second - 2) * 10));
+            meter.note(point(
+                second,
+                200 + (second - 2) * 10,
+                1000 + (second - 2) * 10,
+            ));
         }
         assert_eq!(meter.pace(Some(1190)), (10, Some(Duration::from_secs(1))));
         // It stands still: no time is guessed.

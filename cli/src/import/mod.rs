@@ -27,7 +27,9 @@ impl UploadId {
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
     }
 
     /// Its text.
@@ -97,7 +99,10 @@ mod tests {
             entries,
         };
         let mut all = vec![range(0, 10, 5)];
-        join(&mut all, [range(5, 15, 1), range(6, 20, 2), range(9, 22, 1)]);
+        join(
+            &mut all,
+            [range(5, 15, 1), range(6, 20, 2), range(9, 22, 1)],
+        );
         assert_eq!(all, [range(0, 10, 6), range(6, 20, 2), range(9, 22, 1)]);
     }
 }

@@ -361,10 +361,14 @@ mod tests {
 
     #[test]
     fn pauses_double_and_the_server_knows_better() {
-        let pauses: Vec<u128> = (1..=10).map(|n| trouble(None).pause(n).as_millis()).collect();
+        let pauses: Vec<u128> = (1..=10)
+            .map(|n| trouble(None).pause(n).as_millis())
+            .collect();
         assert_eq!(
             pauses,
-            [250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]
+            [
+                250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000
+            ]
         );
         assert_eq!(trouble(Some(7)).pause(1), Duration::from_secs(7));
         assert_eq!(trouble(Some(86_400)).pause(1), LONGEST_PAUSE);

@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use bytes::Bytes;
 use hyper::HeaderMap;
+use hyper::header::{HeaderName, HeaderValue, LOCATION};
 use serde::Serialize;
 
 use super::find;
-use super::read::{App, answered, json};
+use super::read::{App, answered, json, lines};
 use super::refusal::{self, Refusal};
-use log::{Placement, PromiseId};
+use crate::rfc3339::rfc3339;
+use log::{Placement, Promise, PromiseId};
+
+/// Which preference was followed (RFC 7240).
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The answer. Where it is follows once it is ordered.
 #[derive(Debug, Serialize)]
@@ -28,6 +34,40 @@ struct Promised {
     /// When it was ordered, milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     ordered_at_ms: Option<u64>,
+}
+
+/// The answer to `add` with `Prefer: respond-async`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Accepted<'a> {
+    /// What to ask for: `GET /{log}/promise/{promise}`.
+    promise: String,
+    /// When it is published at the latest, RFC 3339.
+    deadline: String,
+    leaf_hash: tlog::Hash,
+    /// A signed note that `logctl receipt verify` checks.
+    receipt: &'a str,
+}
+
+/// The body of a 202: the receipt as it is signed, or JSON with it; in `headers`, where to ask.
+pub(super) fn accepted(promise: &Promise, log: &str, headers: &mut HeaderMap, json: bool) -> Bytes {
+    if let Ok(location) = HeaderValue::from_str(&format!("/{log}/promise/{}", promise.id)) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(
+        PREFERENCE_APPLIED,
+        HeaderValue::from_static("respond-async"),
+    );
+    if !json {
+        return Bytes::copy_from_slice(promise.receipt.as_bytes());
+    }
+    lines(&Accepted {
+        promise: promise.id.to_string(),
+        deadline: rfc3339(promise.deadline_ms),
+        leaf_hash: promise.leaf_hash,
+        receipt: &promise.receipt,
+    })
+    .into()
 }
 
 pub(super) async fn promise(
@@ -76,6 +116,39 @@ pub(super) async fn promise(
 #[cfg(test)]
 mod tests {
     use crate::testing::Server;
+
+    #[tokio::test]
+    async fn who_does_not_wait_gets_a_receipt() {
+        let server = Server::start().await;
+        let headers = "prefer: respond-async\r\nmerge-by: 5s\r\npriority: u=3\r\n";
+        let text = server.ask("POST /dev/add", headers, b"one").await;
+        assert_eq!(text.status, 202, "{text:?}");
+        assert_eq!(text.header("preference-applied"), Some("respond-async"));
+        assert_eq!(
+            (text.header("log-tier"), text.header("log-merge-by")),
+            (Some("standard"), Some("5s"))
+        );
+        let location = text.header("location").unwrap().to_owned();
+        assert!(text.text().contains(location.rsplit('/').next().unwrap()));
+        let headers = format!("{headers}accept: application/json\r\n");
+        let json = server.ask("POST /dev/add", &headers, b"two").await;
+        assert_eq!(json.status, 202, "{json:?}");
+        let body = json.json();
+        let other = format!("/dev/promise/{}", body["promise"].as_str().unwrap());
+        assert_eq!(
+            body["leafHash"].as_str().unwrap(),
+            tlog::leaf_hash(b"two").to_string()
+        );
+        assert!(body["deadline"].as_str().unwrap().ends_with('Z'));
+        for path in [location, other] {
+            while server.get_json(&path).await["state"] != "published" {
+                tokio::task::yield_now().await;
+            }
+        }
+        // Nothing is promised in a tier without a promise.
+        let headers = "prefer: respond-async\r\npriority: u=7\r\n";
+        assert_eq!(server.ask("POST /dev/add", headers, b"x").await.status, 400);
+    }
 
     #[tokio::test]
     async fn a_promise_is_followed_until_it_is_kept() {

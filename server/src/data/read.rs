@@ -88,7 +88,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Response {
 }
 
 /// JSON and a newline.
-fn lines<T: Serialize>(value: &T) -> Vec<u8> {
+pub(super) fn lines<T: Serialize>(value: &T) -> Vec<u8> {
     // The views hold strings, integers and lists only: serde_json cannot fail on them.
     let mut body = serde_json::to_vec(value).unwrap_or_default();
     body.push(b'\n');

@@ -67,7 +67,13 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
     for (log, class) in classes(&views) {
         let [log, tier, tenant] = labels(log, class);
         let mut decided = |decision, reason, count| {
-            let labels = [log, tier, tenant, ("decision", decision), ("reason", reason)];
+            let labels = [
+                log,
+                tier,
+                tenant,
+                ("decision", decision),
+                ("reason", reason),
+            ];
             counter(&mut family, &labels, count)
         };
         decided("accepted", "", class.counts.accepted)?;

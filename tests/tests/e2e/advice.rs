@@ -54,8 +54,7 @@ fn what_was_granted_is_in_the_answer() -> Done {
     ] {
         let answer = add(&logd, headers, b"entry")?.expect_status(200)?;
         ensure!(
-            answer.header("log-tier") == Some(tier)
-                && answer.header("log-merge-by") == merge_by,
+            answer.header("log-tier") == Some(tier) && answer.header("log-merge-by") == merge_by,
             "{headers:?}: {answer:?}"
         );
     }
@@ -93,7 +92,10 @@ fn malformed_advice_says_which_part_and_writes_nothing() -> Done {
     let shard = add(&logd, &[("Log-Shard", "elsewhere")], b"entry")?.expect_status(409)?;
     let active = logd.shards()?.remove(0).name;
     ensure!(shard.text().contains(&active), "{}", shard.text());
-    ensure!(logd.watermarks()?.ordered == 0, "nothing of it is in the log");
+    ensure!(
+        logd.watermarks()?.ordered == 0,
+        "nothing of it is in the log"
+    );
     Ok(())
 }
 
@@ -129,8 +131,7 @@ fn a_token_is_asked_for_known_revoked_and_never_repeated() -> Done {
             ("Authorization", token),
             ("Content-Type", "application/octet-stream"),
         ];
-        logd.http()
-            .post("/dev/add-batch", &headers, b"\x00\x01x")
+        logd.http().post("/dev/add-batch", &headers, b"\x00\x01x")
     };
     batch(&bearer)?.expect_status(200)?;
     batch("Bearer logw_wrong")?.expect_status(401)?;
@@ -152,7 +153,10 @@ fn a_token_is_asked_for_known_revoked_and_never_repeated() -> Done {
     })?;
     with(&bearer)?.expect_status(401)?;
     ensure!(logd.watermarks()?.ordered == 2, "the two that were let in");
-    ensure!(!logd.errors().contains("logw_"), "a token is in the log file");
+    ensure!(
+        !logd.errors().contains("logw_"),
+        "a token is in the log file"
+    );
     audit(&logd, [])?;
     Ok(())
 }
@@ -164,7 +168,11 @@ fn over_its_rate_a_tenant_hears_when_to_come_again() -> Done {
     let logd = Logd::start(at)?;
     change(at, |document| {
         document["qos"]["tenants"][0]["rate"] = json!("1/s");
-        for tier in document["qos"]["tiers"].as_array_mut().into_iter().flatten() {
+        for tier in document["qos"]["tiers"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             tier["burst"] = json!(5);
         }
     })?;
@@ -184,7 +192,10 @@ fn over_its_rate_a_tenant_hears_when_to_come_again() -> Done {
     }
     ensure!(accepted >= 5 && refused >= 1, "{accepted} and {refused}");
     let audited = audit(&logd, [])?;
-    ensure!(audited.entries == accepted, "refused is refused: {audited:?}");
+    ensure!(
+        audited.entries == accepted,
+        "refused is refused: {audited:?}"
+    );
     Ok(())
 }
 
@@ -201,16 +212,26 @@ fn a_tier_is_removed_while_work_waits_in_it() -> Done {
     ];
     let mut promises = Vec::new();
     for n in 0..50 {
-        let answer = add(&logd, &headers, format!("promised {n}").as_bytes())?.expect_status(202)?;
+        let answer =
+            add(&logd, &headers, format!("promised {n}").as_bytes())?.expect_status(202)?;
         ensure!(answer.header("log-tier") == Some("bulk"), "{answer:?}");
-        promises.push(answer.header("location").context("where to ask")?.to_owned());
+        promises.push(
+            answer
+                .header("location")
+                .context("where to ask")?
+                .to_owned(),
+        );
     }
     change(at, |document| {
         let named_bulk = |tier: &Value| tier["name"] == "bulk" || *tier == "bulk";
         if let Some(tiers) = document["qos"]["tiers"].as_array_mut() {
             tiers.retain(|tier| !named_bulk(tier));
         }
-        for tenant in document["qos"]["tenants"].as_array_mut().into_iter().flatten() {
+        for tenant in document["qos"]["tenants"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             if let Some(tiers) = tenant["tiers"].as_array_mut() {
                 tiers.retain(|tier| !named_bulk(tier));
             }

@@ -82,7 +82,10 @@ fn a_wrong_length_is_named_and_what_came_before_is_kept() -> Done {
     );
     let accepted = usize::try_from(answer["accepted"].as_u64().context("says how many")?)?;
     let mut log = entries(&logd)?;
-    ensure!(take(&mut log, &answer["ranges"], &sent)? == accepted, "{answer}");
+    ensure!(
+        take(&mut log, &answer["ranges"], &sent)? == accepted,
+        "{answer}"
+    );
     ensure!(log.is_empty() && accepted > 0, "and nothing else");
     Ok(())
 }
@@ -119,7 +122,10 @@ fn a_body_that_stops_half_way_can_be_asked_for() -> Done {
     ensure!(done["accepted"] == 30_000, "{done}");
     let known = logd.http().get(&path, &[])?.json()?;
     let mut log = entries(&logd)?;
-    ensure!(take(&mut log, &known["ranges"], &sent)? == 30_000, "all of it");
+    ensure!(
+        take(&mut log, &known["ranges"], &sent)? == 30_000,
+        "all of it"
+    );
     ensure!(log.is_empty(), "nothing twice");
     Ok(())
 }
@@ -129,7 +135,9 @@ fn a_body_that_stops_half_way_can_be_asked_for() -> Done {
 fn batches_side_by_side_while_the_shard_changes() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
-    let bodies: Vec<_> = (0..4).map(|n| lines(&format!("writer {n}"), 6000)).collect();
+    let bodies: Vec<_> = (0..4)
+        .map(|n| lines(&format!("writer {n}"), 6000))
+        .collect();
     let answers = std::thread::scope(|scope| -> Result<Vec<Value>> {
         let writers: Vec<_> = bodies
             .iter()

@@ -57,7 +57,9 @@ impl Relay {
 
 /// Both ways, until either side ends or the cut comes.
 fn carry(client: TcpStream, server: TcpStream, cut: &AtomicU64) {
-    let halves = client.try_clone().and_then(|c| Ok((c, server.try_clone()?)));
+    let halves = client
+        .try_clone()
+        .and_then(|c| Ok((c, server.try_clone()?)));
     let Ok((mut back, mut from)) = halves else {
         return;
     };
@@ -128,7 +130,17 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     let url = format!("http://{}", logd.address);
     let (path, sent) = file(at, "plain", 20_000)?;
     let path = path.to_str().context("UTF-8")?;
-    let words = ["load", "import", path, "--url", &url, "--priority", "6", "-o", "json"];
+    let words = [
+        "load",
+        "import",
+        path,
+        "--url",
+        &url,
+        "--priority",
+        "6",
+        "-o",
+        "json",
+    ];
     let report = logctl(at, &words)?.expect_code(0)?.json()?;
     ensure!(
         report["kind"] == "Import" && report["entries"] == 20_000 && report["tier"] == "bulk",
@@ -143,16 +155,24 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     std::fs::write(at.join("bundle"), bytes)?;
     let bundled = at.join("bundle");
     let bundled = bundled.to_str().context("UTF-8")?;
-    let words = ["load", "import", bundled, "--url", &url, "--format", "bundle", "-o", "json"];
+    let words = [
+        "load", "import", bundled, "--url", &url, "--format", "bundle", "-o", "json",
+    ];
     let report = logctl(at, &words)?.expect_code(0)?.json()?;
     ensure!(report["entries"] == 3, "{report}");
     let words = ["load", "import", "-", "--url", &url, "--format", "ndjson"];
     let none: [(&str, &OsStr); 0] = [];
     let ran = logctl_with(at, &words, "{\"entry\":\"aGVsbG8=\"}\n", &none)?.expect_code(0)?;
-    ensure!(ran.stdout.contains("1 entries") && ran.stdout.contains("20003"), "{}", ran.stdout);
+    ensure!(
+        ran.stdout.contains("1 entries") && ran.stdout.contains("20003"),
+        "{}",
+        ran.stdout
+    );
 
     // What is no entry is named with its line; what came before it stays, and the import can go on.
-    let words = ["load", "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson"];
+    let words = [
+        "load", "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson",
+    ];
     let input = "{\"entry\":\"YQ==\"}\n{\"entry\":\"not base64\"}\n";
     let ran = logctl_with(at, &words, input, &none)?.expect_code(6)?;
     ensure!(
@@ -201,8 +221,15 @@ fn what_the_server_refuses_has_its_exit_code() -> Done {
     // Nobody there: said at once.
     let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let nobody = format!("http://{nobody}");
-    logctl(at, &["load", "import", path, "--log", "dev", "--url", &nobody])?.expect_code(11)?;
-    ensure!(logd.watermarks()?.ordered == 0, "nothing of it is in the log");
+    logctl(
+        at,
+        &["load", "import", path, "--log", "dev", "--url", &nobody],
+    )?
+    .expect_code(11)?;
+    ensure!(
+        logd.watermarks()?.ordered == 0,
+        "nothing of it is in the log"
+    );
     Ok(())
 }
 
@@ -227,7 +254,10 @@ fn an_import_survives_cuts_and_a_killed_server() -> Done {
     let report = ended(child, 0)?;
     ensure!(report["entries"] == 40_000, "{report}");
     let mut log = entries(&logd)?;
-    ensure!(take(&mut log, &report["ranges"], &sent)? == 40_000, "all of it");
+    ensure!(
+        take(&mut log, &report["ranges"], &sent)? == 40_000,
+        "all of it"
+    );
     ensure!(log.is_empty(), "{} entries are there twice", log.len());
     audit(&logd, [])?;
     Ok(())
@@ -256,7 +286,10 @@ fn an_interrupted_import_says_how_to_go_on_and_does() -> Done {
     let report = ended(import(at, &url, &path, ID)?, 0)?;
     ensure!(report["entries"] == 40_000, "{report}");
     let mut log = entries(&logd)?;
-    ensure!(take(&mut log, &report["ranges"], &sent)? == 40_000, "all of it");
+    ensure!(
+        take(&mut log, &report["ranges"], &sent)? == 40_000,
+        "all of it"
+    );
     ensure!(log.is_empty(), "{} entries are there twice", log.len());
     Ok(())
 }
@@ -280,7 +313,8 @@ fn ten_clients_import_at_once() -> Done {
         .collect::<Result<Vec<_>>>()?;
     let mut log = entries(&logd)?;
     for (report, sent) in &reports {
-        let taken = take(&mut log, &report["ranges"], sent).map_err(|e| anyhow!("{e}: {report}"))?;
+        let taken =
+            take(&mut log, &report["ranges"], sent).map_err(|e| anyhow!("{e}: {report}"))?;
         ensure!(taken == 3000, "{report}");
     }
     ensure!(log.is_empty(), "nothing but the imports");

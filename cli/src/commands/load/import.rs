@@ -59,10 +59,14 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
     let place = session.place(request.url.clone()).await?;
     let upload = match &request.resume {
         Some(id) => id.clone(),
-        None => UploadId::random()
-            .map_err(|error| Error::Bug(format!("no random numbers: {error}")))?,
+        None => {
+            UploadId::random().map_err(|error| Error::Bug(format!("no random numbers: {error}")))?
+        }
     };
-    let resume = format!("run the same command with `--resume {}` to go on", upload.as_str());
+    let resume = format!(
+        "run the same command with `--resume {}` to go on",
+        upload.as_str()
+    );
     let target = target(&place, headers, upload)?;
     let refused = |failed| refused(failed, &place, &resume);
     let mut sent = Sent::default();
@@ -70,7 +74,9 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
     if request.resume.is_some() {
         (known, sent.ranges) = target.progress().await.map_err(refused)?;
     }
-    session.ui.stand("what was accepted stays in the log", resume.clone());
+    session
+        .ui
+        .stand("what was accepted stays in the log", resume.clone());
     let phase = session.ui.phase(&format!(
         "importing into {}/{} as {}",
         place.url,
@@ -226,11 +232,13 @@ fn headers(request: &LoadImport, token: Option<&Token>) -> Result<HeaderMap, Err
 
 fn target(place: &Place, headers: HeaderMap, upload: UploadId) -> Result<Target, Error> {
     let base = place.url.trim_end_matches('/');
-    let sound = Url::parse(base).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let sound = Url::parse(base)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !sound {
         return Err(Error::Usage {
             message: format!("`{}` is not where a log can be written", place.url),
-            hint: "write it as https://HOST:PORT or http://HOST:PORT, without the log's name".into(),
+            hint: "write it as https://HOST:PORT or http://HOST:PORT, without the log's name"
+                .into(),
         });
     }
     Ok(Target {
@@ -246,7 +254,9 @@ fn refused(failed: Failed, place: &Place, resume: &str) -> Error {
         Failed::Unreachable(cause) => Error::Unreachable {
             address: format!("{}/{}", place.url, place.log),
             cause,
-            hint: format!("is logd running there? `url` in the context (or --url) is where writers reach the log; {resume}"),
+            hint: format!(
+                "is logd running there? `url` in the context (or --url) is where writers reach the log; {resume}"
+            ),
         },
         Failed::Refused {
             status,

@@ -232,7 +232,9 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
 const ID: &str = "00112233445566778899aabbccddeeff";
 
 async fn progress(server: &Server, id: &str) -> Value {
-    server.get_json(&format!("/dev/add-batch?upload={id}")).await
+    server
+        .get_json(&format!("/dev/add-batch?upload={id}"))
+        .await
 }
 
 /// However often the whole body, or a part of it, is sent again: nothing is written twice, nothing is passed over.
@@ -241,20 +243,38 @@ async fn an_upload_sent_again_is_written_once() {
     let server = Server::start().await;
     let entries: Vec<_> = numbered(0..12_000).collect();
     let body = bundle(entries.clone());
-    assert_eq!(progress(&server, ID).await, json!({"accepted": 0, "ranges": []}));
+    assert_eq!(
+        progress(&server, ID).await,
+        json!({"accepted": 0, "ranges": []})
+    );
     let line = format!("POST /dev/add-batch?upload={ID}");
     // A beginning, the whole, the whole once more, and its end.
     let done = server.ask(&line, BUNDLE, &body[..102 * 5000]).await.json();
-    assert_eq!((&done["entries"], &done["accepted"]), (&json!(5000), &json!(5000)));
+    assert_eq!(
+        (&done["entries"], &done["accepted"]),
+        (&json!(5000), &json!(5000))
+    );
     let done = server.ask(&line, BUNDLE, &body).await.json();
-    assert_eq!((&done["entries"], &done["accepted"]), (&json!(7000), &json!(12_000)));
-    assert_eq!(done["ranges"], json!([{"first": 5000, "index": 5000, "entries": 7000}]));
+    assert_eq!(
+        (&done["entries"], &done["accepted"]),
+        (&json!(7000), &json!(12_000))
+    );
+    assert_eq!(
+        done["ranges"],
+        json!([{"first": 5000, "index": 5000, "entries": 7000}])
+    );
     let done = server.ask(&line, BUNDLE, &body).await.json();
-    assert_eq!((&done["entries"], &done["accepted"]), (&json!(0), &json!(12_000)));
+    assert_eq!(
+        (&done["entries"], &done["accepted"]),
+        (&json!(0), &json!(12_000))
+    );
     let rest = format!("{line}&offset=11000");
     let more = bundle(numbered(11_000..12_500));
     let done = server.ask(&rest, BUNDLE, &more).await.json();
-    assert_eq!((&done["entries"], &done["accepted"]), (&json!(500), &json!(12_500)));
+    assert_eq!(
+        (&done["entries"], &done["accepted"]),
+        (&json!(500), &json!(12_500))
+    );
     let known = progress(&server, ID).await;
     assert_eq!(known["accepted"], 12_500);
     let log = server.engine.log("dev").unwrap();
@@ -263,11 +283,16 @@ async fn an_upload_sent_again_is_written_once() {
     check(&server, &known["ranges"], &all).await;
     assert_eq!(log.status().watermarks.ordered, 12_500);
     // Another upload is another one, and a gap is refused with the way on.
-    let other = format!("POST /dev/add-batch?upload={}&offset=1", ID.replace('0', "f"));
+    let other = format!(
+        "POST /dev/add-batch?upload={}&offset=1",
+        ID.replace('0', "f")
+    );
     let refused = server.ask_any(&other, BUNDLE, &body[..102]).await;
     assert_eq!(refused.status, 409);
     assert!(
-        refused.text().contains("0 entries of this upload were accepted"),
+        refused
+            .text()
+            .contains("0 entries of this upload were accepted"),
         "{}",
         refused.text()
     );
