@@ -80,6 +80,8 @@ struct Trouble {
     failed: Failed,
     /// Another attempt may do better.
     passing: bool,
+    /// Somebody is there.
+    connected: bool,
     /// As the server said.
     after: Option<Duration>,
 }
@@ -145,7 +147,7 @@ impl Target {
                 }
                 Err(trouble) => trouble,
             };
-            reached |= matches!(trouble.failed, Failed::Refused { .. });
+            reached |= trouble.connected;
             loop {
                 attempts += 1;
                 // An address where nobody ever answered is not waited for.
@@ -279,6 +281,7 @@ async fn read<T: DeserializeOwned>(mut answer: Response) -> Result<T, Trouble> {
     let Problem { code, detail } = serde_json::from_slice(&body).unwrap_or_default();
     Err(Trouble {
         passing: passes(status, &code),
+        connected: true,
         after: after.map(Duration::from_secs),
         failed: Failed::Refused {
             status: status.as_u16(),
@@ -306,6 +309,7 @@ impl Trouble {
         Self {
             failed: Failed::Unreachable(cause(error)),
             passing: !error.is_builder(),
+            connected: !error.is_connect() && !error.is_builder(),
             after: None,
         }
     }
@@ -314,6 +318,7 @@ impl Trouble {
         Self {
             failed: Failed::Unreachable(format!("nothing moved for {} s", STALL.as_secs())),
             passing: true,
+            connected: true,
             after: None,
         }
     }
@@ -326,6 +331,7 @@ impl Trouble {
                 detail: format!("the server answered {}: {detail}", status.as_u16()),
             },
             passing: matches!(status.as_u16(), 502..=504),
+            connected: true,
             after: None,
         }
     }
