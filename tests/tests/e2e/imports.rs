@@ -151,7 +151,7 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     ensure!(log.is_empty(), "and nothing else");
 
     // The same from standard input, and as a bundle: others, since the log has them already.
-    let bytes = bundle([&b"a"[..], b"\x00\xff", b"c"])?;
+    let bytes = bundle([&b"x"[..], b"\x00\xff", b"z"])?;
     std::fs::write(at.join("bundle"), bytes)?;
     let bundled = at.join("bundle");
     let bundled = bundled.to_str().context("UTF-8")?;

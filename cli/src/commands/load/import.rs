@@ -103,6 +103,10 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
             hint: "name the file that the import began with".into(),
         });
     }
+    // What was still on its way when an earlier run asked, or broke off, is in no answer to this one.
+    if sent.ranges.iter().map(|range| range.entries).sum::<u64>() != entries {
+        sent.ranges = target.progress().await.map_err(refused)?.1;
+    }
     let (empty_lines, broken) = match feed.take_end() {
         Some(Err(broken)) => (0, Some(broken)),
         Some(Ok(empty)) => (empty, None),
