@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use tests::process::{Logd, binary, logctl, logctl_with};
 use tests::dataset;
+use tests::process::{Logd, binary, logctl, logctl_with};
 
 use crate::batches::{bundle, entries, take};
 use crate::{Done, audit, folder};
