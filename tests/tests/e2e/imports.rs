@@ -1,18 +1,89 @@
-//! `logctl load import` with the real binaries: every entry is in the log once, where the report says.
+//! `logctl load import` with the real binaries: through broken connections, a killed server and Ctrl-C, every entry is in the
+//! log once, where the report says.
 
 use std::ffi::OsStr;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use tests::dataset;
+use rustix::process::{Pid, Signal, kill_process};
 use tests::process::{Logd, binary, logctl, logctl_with};
+use tests::{dataset, wait};
 
 use crate::batches::{bundle, entries, take};
 use crate::{Done, audit, folder};
 
 const ID: &str = "fedcba9876543210fedcba9876543210";
+
+/// An address that stays while the server behind it changes, and that cuts connections when told to.
+struct Relay {
+    address: SocketAddr,
+    to: Arc<Mutex<SocketAddr>>,
+    /// Bytes from the client until the connection is cut; 0: never.
+    cut: Arc<AtomicU64>,
+}
+
+impl Relay {
+    fn start(to: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let relay = Self {
+            address: listener.local_addr()?,
+            to: Arc::new(Mutex::new(to)),
+            cut: Arc::default(),
+        };
+        let (to, cut) = (Arc::clone(&relay.to), Arc::clone(&relay.cut));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let to = *to.lock().unwrap_or_else(PoisonError::into_inner);
+                // Nobody there: the client sees its connection close.
+                let Ok(server) = TcpStream::connect(to) else {
+                    continue;
+                };
+                let cut = Arc::clone(&cut);
+                std::thread::spawn(move || carry(client, server, &cut));
+            }
+        });
+        Ok(relay)
+    }
+
+    fn turn(&self, to: SocketAddr) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+}
+
+/// Both ways, until either side ends or the cut comes.
+fn carry(client: TcpStream, server: TcpStream, cut: &AtomicU64) {
+    let halves = client
+        .try_clone()
+        .and_then(|c| Ok((c, server.try_clone()?)));
+    let Ok((mut back, mut from)) = halves else {
+        return;
+    };
+    std::thread::spawn(move || {
+        // An end is an end, whatever its reason.
+        let _ = std::io::copy(&mut from, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let (mut client, mut server) = (client, server);
+    let (mut buffer, mut carried) = (vec![0; 16 << 10], 0);
+    while let Ok(read @ 1..) = client.read(&mut buffer) {
+        carried += read as u64;
+        let limit = cut.load(Relaxed);
+        if limit > 0 && carried > limit {
+            cut.store(0, Relaxed);
+            break;
+        }
+        if server.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+    let _ = server.shutdown(Shutdown::Both);
+}
 
 /// Lines that differ, in a file.
 fn file(at: &Path, name: &str, count: usize) -> Result<(PathBuf, Vec<String>)> {
@@ -159,6 +230,67 @@ fn what_the_server_refuses_has_its_exit_code() -> Done {
         logd.watermarks()?.ordered == 0,
         "nothing of it is in the log"
     );
+    Ok(())
+}
+
+/// Connections that break, and a server that is killed and comes back elsewhere: the import goes on by itself.
+#[test]
+fn an_import_survives_cuts_and_a_killed_server() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = Logd::start(at)?;
+    let relay = Relay::start(logd.address)?;
+    let (path, sent) = file(at, "killed", 40_000)?;
+    relay.cut.store(700_000, Relaxed);
+    let child = import(at, &format!("http://{}", relay.address), &path, ID)?;
+    wait::until("the first cut is over and more is written", || {
+        Ok((relay.cut.load(Relaxed) == 0 && logd.watermarks()?.ordered > 8000).then_some(()))
+    })?;
+    relay.cut.store(900_000, Relaxed);
+    logd.kill()?;
+    tests::verify::clean(at)?;
+    let logd = Logd::start(at)?;
+    relay.turn(logd.address);
+    let report = ended(child, 0)?;
+    ensure!(report["entries"] == 40_000, "{report}");
+    let mut log = entries(&logd)?;
+    ensure!(
+        take(&mut log, &report["ranges"], &sent)? == 40_000,
+        "all of it"
+    );
+    ensure!(log.is_empty(), "{} entries are there twice", log.len());
+    audit(&logd, [])?;
+    Ok(())
+}
+
+#[test]
+fn an_interrupted_import_says_how_to_go_on_and_does() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = Logd::start(at)?;
+    let url = format!("http://{}", logd.address);
+    let (path, sent) = file(at, "interrupted", 40_000)?;
+    let child = import(at, &url, &path, ID)?;
+    wait::until("something is written", || {
+        Ok((logd.watermarks()?.ordered > 0).then_some(()))
+    })?;
+    let pid = Pid::from_raw(child.id().try_into()?).context("a process id is positive")?;
+    kill_process(pid, Signal::INT)?;
+    let output = child.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    // On a fast machine it may have been done.
+    match output.status.code() {
+        Some(130) => ensure!(errors.contains(&format!("--resume {ID}")), "{errors}"),
+        code => ensure!(code == Some(0), "{code:?}: {errors}"),
+    }
+    let report = ended(import(at, &url, &path, ID)?, 0)?;
+    ensure!(report["entries"] == 40_000, "{report}");
+    let mut log = entries(&logd)?;
+    ensure!(
+        take(&mut log, &report["ranges"], &sent)? == 40_000,
+        "all of it"
+    );
+    ensure!(log.is_empty(), "{} entries are there twice", log.len());
     Ok(())
 }
 
