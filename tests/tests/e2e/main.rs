@@ -19,6 +19,7 @@ mod imports;
 mod kill;
 mod load;
 mod logins;
+mod promises;
 mod qos_admin;
 mod replicas;
 mod resources;
