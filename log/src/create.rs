@@ -106,7 +106,7 @@ impl Engine {
         }
         self.open_log(&name).await?;
         let log = self
-            .log(&name)
+            .opened(&name)
             .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
         let core = &log.core;
         let operation = caller

@@ -187,8 +187,13 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The log of that name.
+    /// The log of that name. Not before it has its first configuration: a log that is being created is not there yet.
     pub fn log(&self, name: &str) -> Option<Arc<Log>> {
+        self.opened(name).filter(|log| log.is_created())
+    }
+
+    /// The log of that name, with or without its first slot.
+    pub(crate) fn opened(&self, name: &str) -> Option<Arc<Log>> {
         self.logs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -202,6 +207,7 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .values()
             .map(|r| Arc::clone(&r.log))
+            .filter(|log| log.is_created())
             .collect()
     }
 
@@ -228,7 +234,7 @@ impl Engine {
         let rows = self.store.scan(LOGS, LOGS, 10_000).await?;
         for (key, _) in rows {
             let name = &key[LOGS.len()..];
-            if self.log(name).is_none() {
+            if self.opened(name).is_none() {
                 self.open_log(name).await?;
             }
         }
@@ -237,7 +243,7 @@ impl Engine {
 
     pub(crate) async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
         let _one = self.opening.lock().await;
-        if self.log(name).is_some() {
+        if self.opened(name).is_some() {
             return Ok(());
         }
         let running = self.start(name).await?;

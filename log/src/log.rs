@@ -317,6 +317,11 @@ impl Log {
         &self.core.name
     }
 
+    /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
+    pub(crate) fn is_created(&self) -> bool {
+        self.core.running.load().generation > 0 || self.core.halt.is_halted()
+    }
+
     /// Whether its operator deleted it. Its data is kept, and it is frozen.
     pub fn is_deleted(&self) -> bool {
         self.core.order.state().deleted
