@@ -163,10 +163,9 @@ pub(crate) struct Tenant {
 
 /// Gives the log these tenants, each with all shipped tiers; the anonymous one stays.
 pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> {
-    let shown = logctl(at, &["config", "show", "-o", "json"])?
+    let mut document = logctl(at, &["config", "show", "-o", "json"])?
         .expect_code(0)?
         .json()?;
-    let mut document = shown["config"].clone();
     let mut tenants = Vec::new();
     for (nth, name) in names.iter().enumerate() {
         let token = config::token_text(&[nth as u8 + 1; 32]);
