@@ -50,6 +50,8 @@ struct Queue {
     bytes: usize,
     controls: VecDeque<(Decision, ControlReply)>,
     closed: bool,
+    /// The committer sleeps: nothing waits, or nothing that may go yet. Who brings work wakes it.
+    parked: bool,
 }
 
 /// The queue in front of the order.
@@ -87,6 +89,7 @@ impl Batcher {
             bytes: 0,
             controls: VecDeque::new(),
             closed: false,
+            parked: false,
         };
         let batcher = Self {
             queue: Mutex::new(queue),
@@ -161,7 +164,7 @@ impl Batcher {
         let (bytes, entries) = (item.bytes(), item.entries());
         let patient = matches!(item.payload, Payload::Chunk { .. });
         let (now, second) = (self.now(), now_ms() / 1_000);
-        let first = {
+        let parked = {
             let mut queue = self.queue();
             let queue = &mut *queue;
             if queue.closed {
@@ -201,9 +204,9 @@ impl Batcher {
                 payload: Waiting { item, promise },
             };
             queue.scheduler.push(now, job);
-            queue.scheduler.len() == 1
+            std::mem::take(&mut queue.parked)
         };
-        if first {
+        if parked {
             self.wake.notify_one();
         }
         Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
@@ -326,6 +329,7 @@ impl Batcher {
                 } else {
                     queue.admission.rate().idle();
                 }
+                queue.parked = true;
             }
             self.wake.notified().await;
         }
@@ -460,7 +464,7 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
 
 /// The next commit's worth: little is done under the lock.
 fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
-    let elastic = queue.pace.elastic();
+    let elastic = queue.pace.elastic().min(Pace::share(open));
     let mut limits = Limits {
         total: open.min(elastic.max(MAX_COMMIT)),
         elastic,

@@ -71,6 +71,12 @@ impl Pace {
         let flow = service.rate * service.latency as f64 / 1e6 * 2.0;
         WINDOW.max(flow as u64).saturating_sub(unpublished)
     }
+
+    /// What elastic work may have of an open window. The rest stays free for work that is in a hurry: behind a shut gate it would
+    /// wait for the next checkpoint, however little it is.
+    pub fn share(open: u64) -> u64 {
+        open.saturating_sub(WINDOW / 4)
+    }
 }
 
 #[cfg(test)]
