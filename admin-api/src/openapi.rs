@@ -144,7 +144,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Kind::Conditional => parameters.push(header(
             "If-None-Match",
             false,
-            "^[\\t -~]+$",
+            "^[\\t -~]*$",
             "\"g7-1a2b3c4d\"",
             "The ETag of what the caller has: 304 when it is still that.",
         )),

@@ -212,6 +212,8 @@ pub const COMMON: &[&str] = &[
     codes::UNAUTHENTICATED,
     codes::FORBIDDEN,
     codes::BROWSER_REFUSED,
+    // An empty name makes another path, which may take other methods.
+    codes::METHOD_NOT_ALLOWED,
     codes::UNSUPPORTED_MEDIA_TYPE,
     codes::TOO_MANY,
     codes::INTERNAL,
