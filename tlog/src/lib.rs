@@ -1,4 +1,5 @@
-//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, seals, receipts.
+//! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, cosignatures, policies,
+//! seals, receipts, and what is said to witnesses and mirrors.
 //!
 //! Everything here is a function from values to values. No I/O, no clock, no randomness: the server, the auditor, the
 //! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
@@ -7,9 +8,12 @@
 
 pub mod bundle;
 mod checkpoint;
+mod cosignature;
 mod edge;
 mod hash;
+pub mod mirror;
 mod note;
+mod policy;
 mod proof;
 mod range;
 mod receipt;
@@ -22,14 +26,18 @@ mod tests;
 
 pub use bundle::BundleError;
 pub use checkpoint::Checkpoint;
+pub use cosignature::{Cosignature, Cosigner, CosignerKey, attach};
 pub use edge::{EdgeError, RightEdge};
 pub use hash::{Hash, HashError, empty_root, leaf_hash, node_hash, tile_root};
-pub use note::{MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign};
-pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use note::{
+    MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign, signature_lines,
+};
+pub use policy::{Policy, PolicyError, PolicyWitness};
+pub use proof::{ProofError, verify_consistency, verify_inclusion, verify_subtree};
 pub use receipt::Receipt;
 pub use seal::Seal;
 pub use tile::{TILE_WIDTH, TileError, TileKind, TilePath, partial_tiles};
 pub use tileset::{
     TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof,
-    inclusion_tiles,
+    inclusion_tiles, subtree_proof, subtree_tiles,
 };

@@ -48,7 +48,7 @@ pub enum NoteError {
     },
 }
 
-fn check_name(name: &str) -> Result<(), NoteError> {
+pub(crate) fn check_name(name: &str) -> Result<(), NoteError> {
     let good =
         !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c < ' ' || c == '+');
     if good {
@@ -77,15 +77,9 @@ pub struct VerifierKey {
 impl VerifierKey {
     fn new(name: &str, key: VerifyingKey) -> Result<Self, NoteError> {
         check_name(name)?;
-        let digest = Sha256::new()
-            .chain_update(name)
-            .chain_update([b'\n', ED25519])
-            .chain_update(key.as_bytes())
-            .finalize();
-        let id = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
         Ok(Self {
             name: name.to_owned(),
-            id,
+            id: key_id(name, ED25519, &key),
             key,
         })
     }
@@ -100,6 +94,11 @@ impl VerifierKey {
         self.id
     }
 
+    /// The 32 bytes of the key.
+    pub fn bytes(&self) -> &[u8; 32] {
+        self.key.as_bytes()
+    }
+
     fn verifies(&self, text: &str, signature: &[u8]) -> bool {
         ed25519_dalek::Signature::from_slice(signature)
             .and_then(|signature| self.key.verify_strict(text.as_bytes(), &signature))
@@ -109,15 +108,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut material = [ED25519; 33];
-        material[1..].copy_from_slice(self.key.as_bytes());
-        write!(
-            f,
-            "{}+{:08x}+{}",
-            self.name,
-            self.id,
-            STANDARD.encode(material)
-        )
+        f.write_str(&format_vkey(&self.name, self.id, ED25519, &self.key))
     }
 }
 
@@ -132,36 +123,72 @@ impl FromStr for VerifierKey {
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
         // The base64 may contain a plus sign, the name and the id may not.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(NoteError::Key("expected name, id and key"));
-        };
-        if id.len() != 8 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(NoteError::Key("the id is not 8 hexadecimal digits"));
-        }
-        let id = u32::from_str_radix(id, 16)
-            .map_err(|_| NoteError::Key("the id is not 8 hexadecimal digits"))?;
-        let material = STANDARD
-            .decode(material)
-            .map_err(|_| NoteError::Key("the key is not base64"))?;
-        let key = match material.split_first() {
-            Some((&ED25519, key)) => key
-                .try_into()
-                .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?,
-            Some(_) => return Err(NoteError::Key("only Ed25519 keys (type 1) are supported")),
-            None => return Err(NoteError::Key("the key is empty")),
-        };
-        let key = VerifyingKey::from_bytes(key)
-            .map_err(|_| NoteError::Key("not a point of the curve"))?;
-        let verifier = Self::new(name, key)?;
-        if verifier.id != id {
-            return Err(NoteError::Key(
-                "the id does not belong to this name and key",
-            ));
-        }
-        Ok(verifier)
+        let (name, id, key) =
+            parse_vkey(text, ED25519, "only Ed25519 keys (type 1) are supported")?;
+        let name = name.to_owned();
+        Ok(Self { name, id, key })
     }
+}
+
+/// Takes a vkey apart: name, id and Ed25519 key of signature type `kind`; `other` is what is said of another type.
+pub(crate) fn parse_vkey<'a>(
+    text: &'a str,
+    kind: u8,
+    other: &'static str,
+) -> Result<(&'a str, u32, VerifyingKey), NoteError> {
+    // The base64 may contain a plus sign, the name and the id may not.
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::Key("expected name, id and key"));
+    };
+    if id.len() != 8 || !id.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(NoteError::Key("the id is not 8 hexadecimal digits"));
+    }
+    let id = u32::from_str_radix(id, 16)
+        .map_err(|_| NoteError::Key("the id is not 8 hexadecimal digits"))?;
+    let material = STANDARD
+        .decode(material)
+        .map_err(|_| NoteError::Key("the key is not base64"))?;
+    let key = match material.split_first() {
+        Some((found, key)) if *found == kind => key
+            .try_into()
+            .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?,
+        Some(_) => return Err(NoteError::Key(other)),
+        None => return Err(NoteError::Key("the key is empty")),
+    };
+    let key =
+        VerifyingKey::from_bytes(key).map_err(|_| NoteError::Key("not a point of the curve"))?;
+    check_name(name)?;
+    if key_id(name, kind, &key) != id {
+        return Err(NoteError::Key(
+            "the id does not belong to this name and key",
+        ));
+    }
+    Ok((name, id, key))
+}
+
+/// The first four bytes of the SHA-256 of name, newline, signature type and key.
+pub(crate) fn key_id(name: &str, kind: u8, key: &VerifyingKey) -> u32 {
+    let digest = Sha256::new()
+        .chain_update(name)
+        .chain_update([b'\n', kind])
+        .chain_update(key.as_bytes())
+        .finalize();
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// The vkey form of an Ed25519 key of signature type `kind`.
+pub(crate) fn format_vkey(name: &str, id: u32, kind: u8, key: &VerifyingKey) -> String {
+    let mut material = [kind; 33];
+    material[1..].copy_from_slice(key.as_bytes());
+    format!("{name}+{id:08x}+{}", STANDARD.encode(material))
+}
+
+/// A signature line, without its newline.
+pub(crate) fn signature_line(name: &str, id: u32, signature: &[u8]) -> String {
+    let mut bytes = id.to_be_bytes().to_vec();
+    bytes.extend_from_slice(signature);
+    format!("{MARK}{name} {}", STANDARD.encode(bytes))
 }
 
 /// A secret key that signs notes. It is wiped from memory when dropped.
@@ -209,12 +236,12 @@ pub fn sign(text: &str, signers: &[&Signer]) -> Result<String, NoteError> {
     }
     let mut note = format!("{text}\n");
     for signer in signers {
-        let mut bytes = signer.verifier.id.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&signer.key.sign(text.as_bytes()).to_bytes());
-        note.push_str(MARK);
-        note.push_str(&signer.verifier.name);
-        note.push(' ');
-        STANDARD.encode_string(&bytes, &mut note);
+        let signature = signer.key.sign(text.as_bytes()).to_bytes();
+        note.push_str(&signature_line(
+            &signer.verifier.name,
+            signer.verifier.id,
+            &signature,
+        ));
         note.push('\n');
     }
     Ok(note)
@@ -251,16 +278,7 @@ impl<'a> Note<'a> {
             .rfind("\n\n")
             .ok_or(NoteError::Malformed("no blank line before the signatures"))?;
         let (text, rest) = note.split_at(blank + 1);
-        let lines = rest[1..]
-            .strip_suffix('\n')
-            .ok_or(NoteError::Malformed("no signature line"))?;
-        let mut signatures = Vec::new();
-        for line in lines.split('\n') {
-            if signatures.len() == MAX_SIGNATURES {
-                return Err(NoteError::Malformed("too many signatures"));
-            }
-            signatures.push(signature(line).ok_or(NoteError::Malformed("not a signature line"))?);
-        }
+        let signatures = signature_lines(&rest[1..])?;
         Ok(Self { text, signatures })
     }
 
@@ -295,6 +313,25 @@ impl<'a> Note<'a> {
         }
         Ok(signed)
     }
+}
+
+/// Reads signature lines that stand alone, as a cosigner answers them: each ends in a newline, there is at least one.
+///
+/// # Errors
+/// [`NoteError::Malformed`] if it is anything else, or more than [`MAX_SIGNATURES`].
+pub fn signature_lines(text: &str) -> Result<Vec<Signature<'_>>, NoteError> {
+    check_characters(text)?;
+    let lines = text
+        .strip_suffix('\n')
+        .ok_or(NoteError::Malformed("no signature line"))?;
+    let mut signatures = Vec::new();
+    for line in lines.split('\n') {
+        if signatures.len() == MAX_SIGNATURES {
+            return Err(NoteError::Malformed("too many signatures"));
+        }
+        signatures.push(signature(line).ok_or(NoteError::Malformed("not a signature line"))?);
+    }
+    Ok(signatures)
 }
 
 fn signature(line: &str) -> Option<Signature<'_>> {

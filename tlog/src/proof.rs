@@ -3,7 +3,10 @@
 //! A proof comes from someone who may lie. Whatever the input, the answer is accepted or refused, never a panic, and
 //! nothing is accepted that does not lead to the given root.
 
+use std::ops::Range;
+
 use crate::hash::{Hash, node_hash};
+use crate::range::is_subtree;
 
 /// Why a proof is refused, or cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +30,16 @@ pub enum ProofError {
     /// Consistency with the empty tree: there is nothing to prove, so there is no such proof.
     #[error("nothing to prove: every log extends the empty one")]
     Empty,
+    /// Not a subtree: empty, beyond the tree, or not at a multiple of the power of two at or above its length.
+    #[error("leaves {start} to {end} are not a subtree of a tree of {size} leaves")]
+    Subtree {
+        /// The first leaf.
+        start: u64,
+        /// The leaf after the last.
+        end: u64,
+        /// The number of leaves in the tree.
+        size: u64,
+    },
     /// The proof has a hash too few or too many for these sizes.
     #[error("the proof has the wrong number of hashes ({0})")]
     Length(usize),
@@ -139,6 +152,67 @@ pub fn verify_consistency(
     if last != 0 {
         Err(length)
     } else if old_hash != *old_root || new_hash != *new_root {
+        Err(ProofError::Root)
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that the tree of `size` leaves with this root has the subtree over the leaves `node`, whose hash is `hash`
+/// (draft-ietf-plants-merkle-tree-certs section 4.4.3).
+///
+/// # Errors
+/// [`ProofError`] unless the proof is exactly right.
+pub fn verify_subtree(
+    node: Range<u64>,
+    size: u64,
+    proof: &[Hash],
+    hash: &Hash,
+    root: &Hash,
+) -> Result<(), ProofError> {
+    if !is_subtree(&node) || node.end > size {
+        return Err(ProofError::Subtree {
+            start: node.start,
+            end: node.end,
+            size,
+        });
+    }
+    let length = ProofError::Length(proof.len());
+    let (mut first, mut last, mut end) = (node.start, node.end - 1, size - 1);
+    // Up to the highest node that is all of the subtree's right edge: there the proof starts.
+    let stop = if last == end {
+        64
+    } else {
+        last.trailing_ones()
+    };
+    let climb = (u64::BITS - (first ^ last).leading_zeros()).min(stop);
+    let shift = |value: u64| value.checked_shr(climb).unwrap_or(0);
+    (first, last, end) = (shift(first), shift(last), shift(end));
+    let (start, path) = match proof {
+        _ if first == last => (*hash, proof),
+        [start, rest @ ..] => (*start, rest),
+        [] => return Err(length),
+    };
+    let (mut old, mut new) = (start, start);
+    for sibling in path {
+        if end == 0 {
+            return Err(length);
+        }
+        if last & 1 == 1 || last == end {
+            if first < last {
+                old = node_hash(sibling, &old);
+            }
+            new = node_hash(sibling, &new);
+            let unpaired = last.trailing_zeros();
+            (first, last, end) = (first >> unpaired, last >> unpaired, end >> unpaired);
+        } else {
+            new = node_hash(&new, sibling);
+        }
+        (first, last, end) = (first >> 1, last >> 1, end >> 1);
+    }
+    if end != 0 {
+        Err(length)
+    } else if old != *hash || new != *root {
         Err(ProofError::Root)
     } else {
         Ok(())

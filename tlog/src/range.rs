@@ -81,3 +81,42 @@ pub(crate) fn consistency(old: u64, new: u64) -> Vec<Range<u64>> {
     ranges.reverse();
     ranges
 }
+
+/// Whether `range` can be a node of a tree: not empty, and it starts at a multiple of the power of two at or above its length.
+pub(crate) fn is_subtree(range: &Range<u64>) -> bool {
+    range
+        .end
+        .checked_sub(range.start)
+        .filter(|length| *length > 0)
+        .and_then(u64::checked_next_power_of_two)
+        .is_some_and(|unit| range.start.is_multiple_of(unit))
+}
+
+/// The ranges whose hashes prove that the tree of `size` has the subtree `node`, in proof order
+/// (draft-ietf-plants-merkle-tree-certs section 4.4.1). Needs a valid subtree with `node.end <= size`.
+pub(crate) fn subtree(node: &Range<u64>, size: u64) -> Vec<Range<u64>> {
+    let (mut low, mut high) = (0, size);
+    // The part of the node that is inside `low..high`, and whether the verifier knows its hash: as long as it is all of it.
+    let (mut start, end) = (node.start, node.end);
+    let mut known = true;
+    let mut ranges = Vec::new();
+    while (start, end) != (low, high) {
+        let middle = low + split(high - low);
+        if end <= middle {
+            ranges.push(middle..high);
+            high = middle;
+        } else {
+            ranges.push(low..middle);
+            if start < middle {
+                known = false;
+                start = middle;
+            }
+            low = middle;
+        }
+    }
+    if !known {
+        ranges.push(low..high);
+    }
+    ranges.reverse();
+    ranges
+}

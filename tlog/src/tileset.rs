@@ -118,6 +118,18 @@ fn consistency_ranges(old: u64, new: u64) -> Result<Vec<Range<u64>>, ProofError>
     }
 }
 
+fn subtree_ranges(node: &Range<u64>, size: u64) -> Result<Vec<Range<u64>>, ProofError> {
+    if range::is_subtree(node) && node.end <= size {
+        Ok(range::subtree(node, size))
+    } else {
+        Err(ProofError::Subtree {
+            start: node.start,
+            end: node.end,
+            size,
+        })
+    }
+}
+
 /// The hash tiles to read for [`inclusion_proof`], with their widths as of `size`; none if there is no such leaf.
 pub fn inclusion_tiles(index: u64, size: u64) -> Vec<TilePath> {
     tiles(inclusion_ranges(index, size).unwrap_or_default(), size)
@@ -148,6 +160,24 @@ pub fn inclusion_proof(index: u64, size: u64, tiles: &TileSet) -> Result<Vec<Has
 /// [`ProofError`] if there is no such proof, or a tile is missing.
 pub fn consistency_proof(old: u64, new: u64, tiles: &TileSet) -> Result<Vec<Hash>, ProofError> {
     tiles.proof(consistency_ranges(old, new)?)
+}
+
+/// The hash tiles to read for [`subtree_proof`], with their widths as of `size`; none if there is no such proof.
+pub fn subtree_tiles(node: Range<u64>, size: u64) -> Vec<TilePath> {
+    tiles(subtree_ranges(&node, size).unwrap_or_default(), size)
+}
+
+/// The proof that the tree of `size` leaves has the subtree over the leaves `node` (draft-ietf-plants-merkle-tree-certs
+/// section 4.4.1). A subtree starts at a multiple of the power of two at or above its length.
+///
+/// # Errors
+/// [`ProofError`] if it is not a subtree of that tree, or a tile is missing.
+pub fn subtree_proof(
+    node: Range<u64>,
+    size: u64,
+    tiles: &TileSet,
+) -> Result<Vec<Hash>, ProofError> {
+    tiles.proof(subtree_ranges(&node, size)?)
 }
 
 /// The right edge of the tree of `size` leaves.

@@ -2,6 +2,9 @@
 //! and other implementations.
 
 mod checkpoints;
+mod cosigning;
+mod mirror;
 mod notes;
 mod proofs;
+mod subtrees;
 mod vectors;

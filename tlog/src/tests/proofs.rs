@@ -18,14 +18,14 @@ use crate::{
 /// Reaches level 2, with something at its right.
 const SIZE: u64 = 66_000;
 
-fn entry(index: u64) -> Vec<u8> {
+pub(super) fn entry(index: u64) -> Vec<u8> {
     format!("entry {index}").into_bytes()
 }
 
 /// All complete subtrees of a tree, row by row: the oracle's memory.
-struct Tree(Vec<Vec<Hash>>);
+pub(super) struct Tree(Vec<Vec<Hash>>);
 
-static TREE: LazyLock<Tree> = LazyLock::new(|| {
+pub(super) static TREE: LazyLock<Tree> = LazyLock::new(|| {
     let mut rows: Vec<Vec<Hash>> = vec![(0..SIZE).map(|index| leaf_hash(&entry(index))).collect()];
     while let Some(row) = rows.last().filter(|row| row.len() > 1) {
         rows.push(
@@ -39,7 +39,7 @@ static TREE: LazyLock<Tree> = LazyLock::new(|| {
     Tree(rows)
 });
 
-fn split(length: u64) -> u64 {
+pub(super) fn split(length: u64) -> u64 {
     let mut k = 1;
     while 2 * k < length {
         k *= 2;
@@ -49,7 +49,7 @@ fn split(length: u64) -> u64 {
 
 impl Tree {
     /// MTH(D[range]).
-    fn root(&self, range: Range<u64>) -> Hash {
+    pub(super) fn root(&self, range: Range<u64>) -> Hash {
         let length = range.end - range.start;
         if length == 0 {
             return empty_root();
@@ -120,7 +120,7 @@ impl Tree {
             .collect()
     }
 
-    fn tiles(&self, paths: &[TilePath]) -> TileSet {
+    pub(super) fn tiles(&self, paths: &[TilePath]) -> TileSet {
         let mut set = TileSet::new();
         for path in paths {
             set.insert(*path, &self.tile(path)).unwrap();
@@ -144,7 +144,7 @@ fn theirs(proof: &[Hash]) -> Vec<tlog_tiles::Hash> {
 }
 
 /// Sizes of all magnitudes, and those around tile borders.
-fn sizes() -> impl Strategy<Value = u64> {
+pub(super) fn sizes() -> impl Strategy<Value = u64> {
     let borders =
         (1..=SIZE / 256, -2i64..=2).prop_map(|(tiles, near)| (256 * tiles as i64 + near) as u64);
     let powers =
@@ -152,7 +152,7 @@ fn sizes() -> impl Strategy<Value = u64> {
     prop_oneof![1..=SIZE, 1..600u64, borders, powers].prop_map(|size| size.min(SIZE))
 }
 
-fn each_tile_is_needed(paths: &[TilePath], size: u64, prove: impl Fn(&TileSet) -> bool) {
+pub(super) fn each_tile_is_needed(paths: &[TilePath], size: u64, prove: impl Fn(&TileSet) -> bool) {
     for left_out in paths {
         assert_eq!(
             TilePath::at(left_out.kind, left_out.index, size),

@@ -1,0 +1,262 @@
+//! Trust policies (C2SP tlog-policy): which logs and witnesses are known, and which of the witnesses together are enough.
+//!
+//! A policy decides what is believed. So one that is not understood to the letter is refused whole, with the line that is
+//! wrong, and a witness can count only once: neither two names for one key nor two memberships are possible.
+
+use std::collections::HashMap;
+
+use crate::cosignature::CosignerKey;
+use crate::note::VerifierKey;
+
+/// The most lines of each kind; a checkpoint carries at most 100 signatures.
+const MOST: usize = 64;
+/// The longest policy, bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// A witness of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyWitness {
+    /// Its name in this policy.
+    pub name: String,
+    /// Its key.
+    pub key: CosignerKey,
+    /// Where checkpoints are sent to: the submission prefix of C2SP tlog-witness.
+    pub url: Option<String>,
+}
+
+/// What counts as one vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Member {
+    Witness(usize),
+    Group(usize),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    needed: usize,
+    members: Vec<Member>,
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The logs, each with its URL.
+    pub logs: Vec<(VerifierKey, Option<String>)>,
+    /// The witnesses.
+    pub witnesses: Vec<PolicyWitness>,
+    groups: Vec<Group>,
+    /// `None` for `quorum none`.
+    quorum: Option<Member>,
+}
+
+/// Why a text is not a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {problem}")]
+pub struct PolicyError {
+    /// The line, from 1; the line after the last one for what is missing.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+#[derive(Default)]
+struct Reader {
+    logs: Vec<(VerifierKey, Option<String>)>,
+    witnesses: Vec<PolicyWitness>,
+    groups: Vec<Group>,
+    quorum: Option<Option<Member>>,
+    names: HashMap<String, (Member, bool)>,
+}
+
+impl Reader {
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        let items: Vec<&str> = line
+            .split([' ', '\t'])
+            .filter(|item| !item.is_empty())
+            .collect();
+        match items.as_slice() {
+            [] => Ok(()),
+            [first, ..] if first.starts_with('#') => Ok(()),
+            ["log", vkey] => self.log(vkey, None),
+            ["log", vkey, url] => self.log(vkey, Some(url)),
+            ["log", ..] => Err("expected: log VKEY [URL]".into()),
+            ["witness", name, vkey] => self.witness(name, vkey, None),
+            ["witness", name, vkey, url] => self.witness(name, vkey, Some(url)),
+            ["witness", ..] => Err("expected: witness NAME VKEY [URL]".into()),
+            ["group", name, needed, members @ ..] => self.group(name, needed, members),
+            ["group", ..] => Err("expected: group NAME all|any|K NAME...".into()),
+            ["quorum", name] => self.quorum(name),
+            ["quorum", ..] => Err("expected: quorum NAME, or: quorum none".into()),
+            [word, ..] => Err(format!(
+                "`{word}` is not one of log, witness, group and quorum"
+            )),
+        }
+    }
+
+    fn log(&mut self, vkey: &str, url: Option<&str>) -> Result<(), String> {
+        let key: VerifierKey = vkey.parse().map_err(|e| format!("{e}"))?;
+        if self.logs.len() == MOST {
+            return Err(format!("more than {MOST} logs"));
+        }
+        if self
+            .logs
+            .iter()
+            .any(|(known, _)| known.bytes() == key.bytes())
+        {
+            return Err(format!("the key of log {} is listed twice", key.name()));
+        }
+        self.logs.push((key, url.map(str::to_owned)));
+        Ok(())
+    }
+
+    fn define(&mut self, name: &str, member: Member) -> Result<(), String> {
+        if name == "none" {
+            return Err("`none` is reserved".into());
+        }
+        match self.names.insert(name.to_owned(), (member, false)) {
+            None => Ok(()),
+            Some(_) => Err(format!("`{name}` is defined twice")),
+        }
+    }
+
+    fn witness(&mut self, name: &str, vkey: &str, url: Option<&str>) -> Result<(), String> {
+        let key: CosignerKey = vkey.parse().map_err(|e| format!("{e}"))?;
+        if self.witnesses.len() == MOST {
+            return Err(format!("more than {MOST} witnesses"));
+        }
+        if let Some(known) = self
+            .witnesses
+            .iter()
+            .find(|known| known.key.bytes() == key.bytes())
+        {
+            return Err(format!("{name} has the key of {}", known.name));
+        }
+        self.define(name, Member::Witness(self.witnesses.len()))?;
+        self.witnesses.push(PolicyWitness {
+            name: name.to_owned(),
+            key,
+            url: url.map(str::to_owned),
+        });
+        Ok(())
+    }
+
+    fn group(&mut self, name: &str, needed: &str, names: &[&str]) -> Result<(), String> {
+        if self.groups.len() == MOST {
+            return Err(format!("more than {MOST} groups"));
+        }
+        let needed = match needed {
+            "all" => names.len(),
+            "any" => 1,
+            number if number.bytes().all(|b| b.is_ascii_digit()) => number
+                .parse()
+                .map_err(|_| format!("`{number}` is not a number of members"))?,
+            other => return Err(format!("`{other}` is not all, any or a number")),
+        };
+        if needed == 0 || needed > names.len() {
+            return Err(format!(
+                "{needed} of {} members can't be required",
+                names.len()
+            ));
+        }
+        let mut members = Vec::with_capacity(names.len());
+        for member in names {
+            match self.names.get_mut(*member) {
+                None => return Err(format!("`{member}` is not defined above")),
+                Some((_, true)) => return Err(format!("`{member}` is a member twice")),
+                Some((found, taken)) => {
+                    *taken = true;
+                    members.push(*found);
+                }
+            }
+        }
+        self.define(name, Member::Group(self.groups.len()))?;
+        self.groups.push(Group { needed, members });
+        Ok(())
+    }
+
+    fn quorum(&mut self, name: &str) -> Result<(), String> {
+        if self.quorum.is_some() {
+            return Err("a second quorum".into());
+        }
+        self.quorum = Some(match name {
+            "none" => None,
+            name => Some(
+                self.names
+                    .get(name)
+                    .ok_or_else(|| format!("`{name}` is not defined above"))?
+                    .0,
+            ),
+        });
+        Ok(())
+    }
+}
+
+impl Policy {
+    /// The policy without logs and witnesses, which asks for nothing.
+    pub fn none() -> Self {
+        Self {
+            logs: Vec::new(),
+            witnesses: Vec::new(),
+            groups: Vec::new(),
+            quorum: None,
+        }
+    }
+
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] with the first line that is not understood.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let error = |line, problem: String| PolicyError { line, problem };
+        if text.len() > LONGEST {
+            return Err(error(1, format!("longer than {LONGEST} bytes")));
+        }
+        let mut reader = Reader::default();
+        let mut lines = 0;
+        for (at, line) in text.split('\n').enumerate() {
+            lines = at + 1;
+            if line
+                .bytes()
+                .any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
+            {
+                return Err(error(lines, "a control character".into()));
+            }
+            reader.line(line).map_err(|problem| error(lines, problem))?;
+        }
+        let quorum = reader.quorum.ok_or_else(|| {
+            error(
+                lines + 1,
+                "no quorum line; write `quorum none` for no cosignature".into(),
+            )
+        })?;
+        Ok(Self {
+            logs: reader.logs,
+            witnesses: reader.witnesses,
+            groups: reader.groups,
+            quorum,
+        })
+    }
+
+    /// Whether the policy asks for no cosignature at all.
+    pub fn is_none(&self) -> bool {
+        self.quorum.is_none()
+    }
+
+    /// Whether the witnesses for which `cosigned` says yes are enough; it is asked by position in
+    /// [`witnesses`](Self::witnesses).
+    pub fn satisfied(&self, cosigned: impl Fn(usize) -> bool) -> bool {
+        // A group only names what stands above it, so one pass is enough.
+        let mut groups = Vec::with_capacity(self.groups.len());
+        let vote = |groups: &[bool], member: &Member| match *member {
+            Member::Witness(at) => cosigned(at),
+            Member::Group(at) => groups.get(at).copied().unwrap_or(false),
+        };
+        for group in &self.groups {
+            let votes = group.members.iter().filter(|m| vote(&groups, m)).count();
+            groups.push(votes >= group.needed);
+        }
+        self.quorum
+            .as_ref()
+            .is_none_or(|member| vote(&groups, member))
+    }
+}
