@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value as Json};
 
 use crate::finding::{Finding, Problem, join, quote};
-use crate::name::{LogName, NameError, ShardName, TenantName, TierName};
+use crate::name::{LogName, NameError, NodeName, ShardName, TenantName, TierName};
 use crate::qos::{ByteRate, Percent, Rate, Urgency};
 use crate::span::Span;
 use crate::tree::{Entry, MAX_FINDINGS, Mark, Node, Value};
@@ -196,7 +196,7 @@ impl Walk<'_> {
             self.fill(&mut map, schema, pointer, |_, _| {});
             Json::Object(map)
         } else {
-            // Unique, and a name: the only required values are names.
+            // Unique, and a name: the required values are names, or texts that are judged with the whole.
             Json::String(format!("{PLACEHOLDER}{}", self.damaged.len()))
         }
     }
@@ -319,6 +319,7 @@ fn string(text: &str, schema: &Json) -> Result<Json, Problem> {
         Some("shard-name") => named::<ShardName>(text)?,
         Some("tier-name") => named::<TierName>(text)?,
         Some("tenant-name") => named::<TenantName>(text)?,
+        Some("node-name") => named::<NodeName>(text)?,
         Some("span") => value::<Span>(text)?,
         Some("percent") => value::<Percent>(text)?,
         Some("rate") => value::<Rate>(text)?,

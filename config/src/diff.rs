@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::list::{is_extended, names, numbered};
 use crate::model::{LogConfig, ShardConfig};
-use crate::qos;
+use crate::{merge, qos};
 
 /// One difference between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,19 +95,8 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     let age = |config: &LogConfig| or_never(config.rotate.max_age.map(|span| span.to_string()));
     setting("rotate.maxAge", age(&a), age(&b));
     qos::compare(&a.qos, &b.qos, &mut compare);
-    let mut setting = |subject: &str, before: String, after: String| {
-        compare(subject.to_owned(), Some(before), Some(after))
-    };
-    setting(
-        "merge.checkpointInterval",
-        a.merge.checkpoint_interval.to_string(),
-        b.merge.checkpoint_interval.to_string(),
-    );
-    setting(
-        "merge.idleRepublish",
-        a.merge.idle_republish.to_string(),
-        b.merge.idle_republish.to_string(),
-    );
+    merge::compare(&a.merge, &b.merge, &mut compare);
+    merge::compare_witnesses(&a.witnesses, &b.witnesses, &mut compare);
     differences
 }
 

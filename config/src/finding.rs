@@ -92,9 +92,14 @@ impl Problem {
 
 /// Text from a document, fit for a message: in backquotes, escaped, at most 80 characters.
 pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::from("`");
+    format!("`{}`", harmless(text, 80))
+}
+
+/// Text that may hold parts of a document, escaped and shortened.
+pub(crate) fn harmless(text: &str, most: usize) -> String {
+    let mut quoted = String::new();
     for (count, c) in text.chars().enumerate() {
-        if count == 80 {
+        if count == most {
             quoted.push('…');
             break;
         }
@@ -107,7 +112,6 @@ pub(crate) fn quote(text: &str) -> String {
             quoted.push(c);
         }
     }
-    quoted.push('`');
     quoted
 }
 

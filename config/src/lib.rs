@@ -11,6 +11,7 @@ mod check;
 mod diff;
 mod finding;
 mod list;
+mod merge;
 mod model;
 mod name;
 mod next;
@@ -29,11 +30,14 @@ mod write;
 pub use change::{Change, change};
 pub use diff::{Difference, diff};
 pub use finding::Finding;
-pub use model::{
-    Algorithm, ApiVersion, KeySpec, Kind, LogConfig, MergeConfig, RotateConfig, ShardConfig,
-    ShardState,
+pub use merge::{
+    FrontendConfig, LOCAL, MAX_NODES, MAX_PEERS, MergeConfig, SecondaryConfig, StorageConfig,
+    StorageNode, WitnessConfig,
 };
-pub use name::{LogName, MAX_NAME, NameError, SYSTEM, ShardName, TenantName, TierName};
+pub use model::{
+    Algorithm, ApiVersion, KeySpec, Kind, LogConfig, RotateConfig, ShardConfig, ShardState,
+};
+pub use name::{LogName, MAX_NAME, NameError, NodeName, SYSTEM, ShardName, TenantName, TierName};
 pub use next::{next_name, with_planned, with_rotation};
 pub use parse::{locate, parse, parse_change};
 pub use plan::{MAX_PLAN_BYTES, Plan, PlanDocument};

@@ -39,3 +39,58 @@ pub(crate) fn names<T>(list: &[Numbered<'_, T>]) -> String {
     let names: Vec<_> = list.iter().map(|((name, _), _)| *name).collect();
     names.join(", ")
 }
+/// Takes a subject, its value before and its value after; equal ones are no difference.
+pub(crate) type Compare<'a> = dyn FnMut(String, Option<String>, Option<String>) + 'a;
+
+/// A field's name and its value as text.
+pub(crate) type Field = (&'static str, String);
+
+/// Something in a list that has a name.
+pub(crate) trait Named {
+    fn name(&self) -> &str;
+    /// All fields but the name and the lists of named things. Different values have different texts.
+    fn fields(&self) -> Vec<Field>;
+    /// The thing in one line, where it is new or goes.
+    fn whole(&self) -> String {
+        let fields: Vec<_> = self
+            .fields()
+            .into_iter()
+            .map(|(field, value)| format!("{field} {value}"))
+            .collect();
+        fields.join(", ")
+    }
+    /// Compares the lists in it.
+    fn inner(&self, _other: &Self, _subject: &str, _compare: &mut Compare<'_>) {}
+}
+
+/// Compares two lists: what both have field by field, what one has as a whole, and the order.
+pub(crate) fn compare_lists<T: Named>(kind: &str, a: &[T], b: &[T], compare: &mut Compare<'_>) {
+    let (before, after) = (numbered(a, T::name), numbered(b, T::name));
+    let later: HashMap<_, _> = after.iter().copied().collect();
+    let known: HashSet<_> = before.iter().map(|(id, _)| id).collect();
+    for (id, thing) in &before {
+        let subject = format!("{kind} {}", thing.name());
+        let Some(other) = later.get(id) else {
+            compare(subject, Some(thing.whole()), None);
+            continue;
+        };
+        for ((field, before), (_, after)) in thing.fields().into_iter().zip(other.fields()) {
+            compare(format!("{subject} {field}"), Some(before), Some(after));
+        }
+        thing.inner(other, &subject, compare);
+    }
+    for (_, thing) in after.iter().filter(|(id, _)| !known.contains(id)) {
+        compare(
+            format!("{kind} {}", thing.name()),
+            None,
+            Some(thing.whole()),
+        );
+    }
+    if !is_extended(&before, &after) {
+        compare(
+            format!("order of {kind}s"),
+            Some(names(&before)),
+            Some(names(&after)),
+        );
+    }
+}

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::merge::{MergeConfig, WitnessConfig};
 use crate::name::{LogName, ShardName};
 use crate::qos::QosConfig;
 use crate::span::Span;
@@ -38,6 +39,9 @@ pub struct LogConfig {
     /// How entries become signed trees.
     #[serde(default)]
     pub merge: MergeConfig,
+    /// Who cosigns checkpoints.
+    #[serde(default, skip_serializing_if = "WitnessConfig::is_default")]
+    pub witnesses: WitnessConfig,
 }
 
 /// Version of the document format.
@@ -160,26 +164,6 @@ impl Default for RotateConfig {
     }
 }
 
-/// How entries become signed trees.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[schemars(inline)]
-pub struct MergeConfig {
-    /// Shortest time between two checkpoints of a growing shard, 10ms to 1m.
-    pub checkpoint_interval: Span,
-    /// A shard that does not grow gets a fresh checkpoint this often, 1s to 1d.
-    pub idle_republish: Span,
-}
-
-impl Default for MergeConfig {
-    fn default() -> Self {
-        Self {
-            checkpoint_interval: Span::from_millis(200),
-            idle_republish: Span::from_secs(60),
-        }
-    }
-}
-
 impl ShardState {
     /// The word in the document.
     #[must_use]
@@ -247,6 +231,7 @@ impl LogConfig {
             rotate: RotateConfig::default(),
             qos: QosConfig::default(),
             merge: MergeConfig::default(),
+            witnesses: WitnessConfig::default(),
         };
         config.fill_origin();
         config

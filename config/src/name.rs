@@ -185,6 +185,18 @@ name! {
     TenantName, "tenant-name"
 }
 
+name! {
+    /// The name of a storage node, a secondary or a frontend, unique among its kind.
+    NodeName, "node-name"
+}
+
+impl NodeName {
+    /// The storage node that every server has.
+    pub(crate) fn local() -> Self {
+        Self(crate::merge::LOCAL.to_owned())
+    }
+}
+
 impl TierName {
     /// A name that is written in this crate.
     pub(crate) fn shipped(name: &'static str) -> Self {

@@ -67,6 +67,8 @@ fn examine<T>(
             "unknown-tier" => &["/qos/tiers"],
             "unused-tier" => &["/qos/tenants"],
             "delay-too-short" => &["/merge/checkpointInterval"],
+            "bad-storage-quorum" => &["/merge/storage/nodes"],
+            "bad-backup-quorum" => &["/merge/secondaries"],
             _ => &[],
         };
         let mut rests_on = elsewhere.iter().copied().chain([finding.pointer.as_str()]);

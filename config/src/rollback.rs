@@ -30,5 +30,6 @@ pub fn rolled_back(running: &LogConfig, earlier: &LogConfig) -> LogConfig {
         rotate: earlier.rotate.clone(),
         qos: running.qos.rolled_back(&earlier.qos),
         merge: earlier.merge.clone(),
+        witnesses: earlier.witnesses.clone(),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::check::PLACEHOLDER;
 use crate::finding::{Finding, Problem, quote};
+use crate::merge::WitnessConfig;
 use crate::model::{LogConfig, ShardState};
 use crate::name::{NameError, SYSTEM};
 use crate::next;
@@ -38,6 +39,7 @@ impl LogConfig {
         let merge = &self.merge;
         // Absent is in range.
         let max_age = self.rotate.max_age.unwrap_or(Span::from_secs(1));
+        let (witness_pointer, shortest, longest) = WitnessConfig::RANGE;
         let ranges = [
             (
                 "/rotate/maxAge",
@@ -57,6 +59,7 @@ impl LogConfig {
                 Span::from_secs(1),
                 Span::from_secs(86_400),
             ),
+            (witness_pointer, self.witnesses.timeout, shortest, longest),
         ];
         let mut interval = merge.checkpoint_interval;
         for (pointer, span, least, most) in ranges {
@@ -75,6 +78,8 @@ impl LogConfig {
             }
         }
         findings.append(&mut self.qos.validate(interval));
+        findings.append(&mut merge.validate());
+        findings.append(&mut self.witnesses.validate());
         self.validate_states(&mut findings);
         self.validate_unique(&mut findings);
         self.validate_filled(&mut findings);

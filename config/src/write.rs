@@ -4,6 +4,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::merge::{MergeConfig, WitnessConfig};
 use crate::model::{LogConfig, ShardConfig};
 use crate::qos::{QosConfig, TenantConfig, TierConfig};
 use crate::schema::{SCHEMA_ID, schema_ref};
@@ -93,20 +94,8 @@ impl LogConfig {
             yaml.optional("  ", key, &at, value, example);
         }
         yaml.qos(&self.qos);
-        yaml.field("", "merge", "/properties/merge", "");
-        let merge = |field: &str| format!("/properties/merge/properties/{field}");
-        yaml.field(
-            "  ",
-            "checkpointInterval",
-            &merge("checkpointInterval"),
-            &self.merge.checkpoint_interval.to_string(),
-        );
-        yaml.field(
-            "  ",
-            "idleRepublish",
-            &merge("idleRepublish"),
-            &self.merge.idle_republish.to_string(),
-        );
+        yaml.merge(&self.merge);
+        yaml.witnesses(&self.witnesses);
         yaml.out
     }
 }
@@ -165,6 +154,63 @@ impl Yaml {
         for tenant in &qos.tenants {
             self.tenant(tenant, &format!("{tenants}/items/properties"));
         }
+    }
+
+    fn merge(&mut self, merge: &MergeConfig) {
+        const MERGE: &str = "/properties/merge/properties";
+        let at = |field: &str| format!("{MERGE}/{field}");
+        self.field("", "merge", "/properties/merge", "");
+        let spans = [
+            ("checkpointInterval", merge.checkpoint_interval),
+            ("idleRepublish", merge.idle_republish),
+        ];
+        for (key, span) in spans {
+            self.field("  ", key, &at(key), &span.to_string());
+        }
+        self.field("  ", "storage", &at("storage"), "");
+        let storage = |field: &str| format!("{MERGE}/storage/properties/{field}");
+        let quorum = merge.storage.quorum.to_string();
+        self.field("    ", "quorum", &storage("quorum"), &quorum);
+        let nodes = &merge.storage.nodes;
+        let empty = |empty| if empty { "[]" } else { "" };
+        self.field("    ", "nodes", &storage("nodes"), empty(nodes.is_empty()));
+        let name = storage("nodes/items/properties/name");
+        for node in nodes {
+            self.field("      - ", "name", &name, &text(node.name.as_str()));
+        }
+        let quorum = merge.backup_quorum.to_string();
+        self.field("  ", "backupQuorum", &at("backupQuorum"), &quorum);
+        let none = empty(merge.secondaries.is_empty());
+        self.field("  ", "secondaries", &at("secondaries"), none);
+        let of = |field: &str| format!("{MERGE}/secondaries/items/properties/{field}");
+        for secondary in &merge.secondaries {
+            let name = text(secondary.name.as_str());
+            self.field("    - ", "name", &of("name"), &name);
+            self.field("      ", "url", &of("url"), &text(&secondary.url));
+            self.field("      ", "vkey", &of("vkey"), &text(&secondary.vkey));
+        }
+        let none = empty(merge.frontends.is_empty());
+        self.field("  ", "frontends", &at("frontends"), none);
+        let of = |field: &str| format!("{MERGE}/frontends/items/properties/{field}");
+        for frontend in &merge.frontends {
+            let name = text(frontend.name.as_str());
+            self.field("    - ", "name", &of("name"), &name);
+            self.field("      ", "url", &of("url"), &text(&frontend.url));
+        }
+    }
+
+    fn witnesses(&mut self, witnesses: &WitnessConfig) {
+        let at = |field: &str| format!("/properties/witnesses/properties/{field}");
+        self.field("", "witnesses", "/properties/witnesses", "");
+        match block(&witnesses.policy) {
+            Some(block) => {
+                self.field("  ", "policy", &at("policy"), "|");
+                self.out.push_str(&block);
+            }
+            None => self.field("  ", "policy", &at("policy"), &text(&witnesses.policy)),
+        }
+        let timeout = witnesses.timeout.to_string();
+        self.field("  ", "timeout", &at("timeout"), &timeout);
     }
 
     fn tier(&mut self, tier: &TierConfig, schema: &str) {
@@ -306,6 +352,30 @@ impl Yaml {
         self.out.push_str(&line);
         self.out.push('\n');
     }
+}
+
+/// Lines as a YAML block scalar below a key at column 2, where that is just this text: lines of printable ASCII that begin with
+/// something to see and end without spaces, each with its line feed.
+fn block(value: &str) -> Option<String> {
+    let body = value.strip_suffix('\n')?;
+    let visible = |b: u8| matches!(b, b'!'..=b'~');
+    let fits = |line: &str| {
+        line.is_empty()
+            || (line.bytes().all(|b| visible(b) || b == b' ')
+                && !line.starts_with(' ')
+                && !line.ends_with(' '))
+    };
+    let bounded = !body.is_empty() && !body.starts_with('\n') && !body.ends_with('\n');
+    (bounded && body.split('\n').all(fits)).then(|| {
+        let indent = |line: &str| {
+            if line.is_empty() {
+                "\n".to_owned()
+            } else {
+                format!("    {line}\n")
+            }
+        };
+        body.split('\n').map(indent).collect()
+    })
 }
 
 /// A string as a YAML scalar: plain where every YAML reader, old ones too, takes it for just this string; else in double

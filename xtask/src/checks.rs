@@ -10,7 +10,7 @@ use crate::run::{cargo, output};
 /// Each crate of the product and what it may know directly; what those know, it may know too.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("tlog", &[]),
-    ("config", &[]),
+    ("config", &["tlog"]),
     ("log", &["tlog", "config"]),
     ("admin-api", &["config"]),
     ("server-admin", &["admin-api", "tlog"]),

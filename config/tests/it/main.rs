@@ -7,6 +7,7 @@
 
 mod changes;
 mod documents;
+mod merge;
 mod plans;
 mod properties;
 mod qos;

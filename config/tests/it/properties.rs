@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::merge::{any_peers, any_witnesses};
 use crate::qos::any_qos;
 use crate::render;
 
@@ -47,7 +48,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
         settings,
         option::of(any::<u64>()),
         any::<[bool; 4]>(),
-        any_qos(),
+        (any_qos(), any_peers(), any_witnesses()),
     )
         .prop_map(
             |(
@@ -58,7 +59,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 (checkpoint, idle, template, max_entries, max_age),
                 generation,
                 known,
-                qos,
+                (qos, peers, witnesses),
             )| {
                 let first = names
                     .first()
@@ -89,6 +90,8 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
                 }
                 config.generation = generation;
                 config.qos = qos;
+                config.merge = peers;
+                config.witnesses = witnesses;
                 config.rotate.name = template;
                 config.rotate.max_entries = max_entries;
                 config.rotate.max_age = max_age.map(Span::from_millis);
@@ -104,7 +107,7 @@ fn any_running() -> impl Strategy<Value = LogConfig> {
 fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
     let count = config.shards.len().max(1);
     let state = [ShardState::Planned, ShardState::Active, ShardState::Frozen][to as usize % 3];
-    match what % 9 {
+    match what % 10 {
         0 => config.shards.swap(at % count, to as usize % count),
         1 => drop(config.shards.remove(at % count)),
         2 => config.shards[at % count].state = state,
@@ -116,6 +119,7 @@ fn edit(config: &mut LogConfig, what: u8, at: usize, to: u8) {
         5 => config.generation = Some(u64::from(to)),
         6 => config.shards[at % count].length = Some(u64::from(to)),
         7 => crate::qos::edit(&mut config.qos, at, to),
+        8 => crate::merge::edit(config, at, to),
         _ => config.origin.push('x'),
     }
     if config.shards.is_empty() {
