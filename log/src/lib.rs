@@ -20,6 +20,7 @@ mod log;
 mod memory;
 pub mod merge;
 mod metrics;
+pub mod mirror;
 pub mod order;
 mod promise;
 pub mod qos;

@@ -24,7 +24,7 @@ pub struct ShardTree {
 }
 
 /// Root of a complete or ragged list of at least one subtree hash (RFC 6962 section 2.1, `k` the largest power of two below n).
-fn subtree(hashes: &[Hash]) -> Option<Hash> {
+pub fn subtree(hashes: &[Hash]) -> Option<Hash> {
     match hashes {
         [] => None,
         [only] => Some(*only),
@@ -72,9 +72,14 @@ impl ShardTree {
 
     /// Appends an entry; tiles and bundles that it completes go to `out`.
     pub fn push(&mut self, entry: &[u8], out: &mut Vec<TileBytes>) {
+        self.push_hashed(entry, leaf_hash(entry), out);
+    }
+
+    /// Appends an entry whose leaf hash is known already.
+    pub fn push_hashed(&mut self, entry: &[u8], leaf: Hash, out: &mut Vec<TileBytes>) {
         bundle::push(&mut self.bundle, entry);
         self.size += 1;
-        let mut hash = leaf_hash(entry);
+        let mut hash = leaf;
         for level in 0u8.. {
             let at = usize::from(level);
             if at == self.levels.len() {
@@ -101,6 +106,11 @@ impl ShardTree {
             hashes.clear();
             *index += 1;
         }
+    }
+
+    /// Bytes of the bundle that is not full.
+    pub fn partial_bundle(&self) -> usize {
+        self.bundle.len()
     }
 
     /// The tiles and the bundle that are partial at this size.

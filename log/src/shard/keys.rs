@@ -160,8 +160,16 @@ impl Kek {
     /// # Errors
     /// [`KeyError::Crypto`].
     pub fn seal(&self, seed: &[u8; LEN], context: &str) -> Result<Vec<u8>, KeyError> {
-        let mut buffer = Vec::with_capacity(LEN + AES_256_GCM.tag_len());
-        buffer.extend_from_slice(seed);
+        self.seal_bytes(seed, context)
+    }
+
+    /// Seals anything, the same way.
+    ///
+    /// # Errors
+    /// [`KeyError::Crypto`].
+    pub fn seal_bytes(&self, plain: &[u8], context: &str) -> Result<Vec<u8>, KeyError> {
+        let mut buffer = Vec::with_capacity(plain.len() + AES_256_GCM.tag_len());
+        buffer.extend_from_slice(plain);
         let nonce = self
             .cipher()?
             .seal_in_place_append_tag(Aad::from(associated(context)), &mut buffer)
@@ -177,6 +185,20 @@ impl Kek {
     /// # Errors
     /// [`KeyError::Sealed`] or [`KeyError::Version`].
     pub fn open(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<[u8; LEN]>, KeyError> {
+        let seed = self.open_bytes(sealed, context)?;
+        let mut opened = Zeroizing::new([0; LEN]);
+        if seed.len() != LEN {
+            return Err(KeyError::Sealed);
+        }
+        opened.copy_from_slice(&seed);
+        Ok(opened)
+    }
+
+    /// Opens what [`Kek::seal_bytes`] made.
+    ///
+    /// # Errors
+    /// [`KeyError::Sealed`] or [`KeyError::Version`].
+    pub fn open_bytes(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         match sealed.first() {
             Some(&VERSION) => {}
             Some(&other) => return Err(KeyError::Version(other)),
@@ -187,16 +209,13 @@ impl Kek {
             .ok_or(KeyError::Sealed)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| KeyError::Sealed)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let seed = self
+        let length = self
             .cipher()?
             .open_in_place(nonce, Aad::from(associated(context)), &mut buffer)
-            .map_err(|_| KeyError::Sealed)?;
-        let mut opened = Zeroizing::new([0; LEN]);
-        if seed.len() != LEN {
-            return Err(KeyError::Sealed);
-        }
-        opened.copy_from_slice(seed);
-        Ok(opened)
+            .map_err(|_| KeyError::Sealed)?
+            .len();
+        buffer.truncate(length);
+        Ok(buffer)
     }
 
     fn parse(text: &str, source: &str) -> Result<Self, KeyError> {

@@ -1,0 +1,336 @@
+//! One mirrored log on disk: a few flat files that only grow.
+//!
+//! ```text
+//! entries    the entry bundles, one after the other
+//! bundles    where each of them begins: eight bytes, big-endian
+//! level-N    the hashes of that level, 32 bytes each: tile I of the level begins at 8192·I
+//! ```
+//!
+//! What is behind the position that its owner has written down is nobody's: it is cut off when the files are opened. So a
+//! crash in the middle of a write costs what was not yet acknowledged, and nothing else. What must never happen: a byte in
+//! front of the position that changes, and a position that is written down before [`Files::sync`] has returned.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
+
+use crate::merge::tree::{ShardTree, TileBytes};
+
+const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
+
+/// How far the files are whole and durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Entries.
+    pub next: u64,
+    /// Bytes of `entries`.
+    pub bytes: u64,
+}
+
+/// A file, and whether it was written since the last sync.
+#[derive(Debug)]
+struct Part {
+    file: File,
+    dirty: bool,
+}
+
+/// The files of one log.
+#[derive(Debug)]
+pub struct Files {
+    dir: PathBuf,
+    entries: Part,
+    bundles: Part,
+    levels: Vec<Part>,
+    /// A file was made since the last sync.
+    named: bool,
+    /// Where the bundle that is being filled begins.
+    bundle_at: u64,
+}
+
+fn corrupt(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// How many hashes a level has in a tree of so many entries.
+fn width(level: usize, size: u64) -> u64 {
+    u32::try_from(8 * level)
+        .ok()
+        .and_then(|bits| size.checked_shr(bits))
+        .unwrap_or(0)
+}
+
+impl Part {
+    fn open(path: &Path, length: u64) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        let found = file.metadata()?.len();
+        if found < length {
+            return Err(corrupt(format!(
+                "{} has {found} bytes where {length} were acknowledged",
+                path.display()
+            )));
+        }
+        file.set_len(length)?;
+        Ok(Self { file, dirty: false })
+    }
+
+    fn write(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.dirty = true;
+        self.file.write_all_at(bytes, at)
+    }
+
+    fn read(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(length).map_err(|_| corrupt("too long".to_owned()))?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
+
+impl Files {
+    /// Opens the files in `dir`, which is made when absent, and cuts off what is behind the position. The answer holds the
+    /// tree at the position.
+    pub fn open(dir: &Path, position: Position) -> io::Result<(Self, ShardTree)> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let Position { next, bytes } = position;
+        let bundles = next.div_ceil(TILE_WIDTH);
+        let mut files = Self {
+            dir: dir.to_owned(),
+            entries: Part::open(&dir.join("entries"), bytes)?,
+            bundles: Part::open(&dir.join("bundles"), 8 * bundles)?,
+            levels: Vec::new(),
+            named: true,
+            bundle_at: bytes,
+        };
+        let mut level = 0;
+        while level == 0 || width(level, next) > 0 || files.level_path(level).exists() {
+            let hashes = width(level, next);
+            let path = files.level_path(level);
+            files
+                .levels
+                .push(Part::open(&path, hashes * Hash::LEN as u64)?);
+            level += 1;
+        }
+        let mut partial = Vec::new();
+        if next % TILE_WIDTH > 0 {
+            files.bundle_at = files.bundle_start(bundles - 1)?;
+            let length = bytes.checked_sub(files.bundle_at);
+            let length = length.ok_or_else(|| corrupt("bundles: beyond the entries".to_owned()))?;
+            partial = files.entries.read(files.bundle_at, length)?;
+        }
+        let tree = ShardTree::resume(next, partial, |path| files.hashes(path))?;
+        Ok((files, tree))
+    }
+
+    fn level_path(&self, level: usize) -> PathBuf {
+        self.dir.join(format!("level-{level}"))
+    }
+
+    fn bundle_start(&self, bundle: u64) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.bundles.file.read_exact_at(&mut bytes, 8 * bundle)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    /// Writes tiles that a tree handed out, full ones in their order or the partial ones at its size. Nothing is durable yet.
+    pub fn write(&mut self, tiles: &[TileBytes]) -> io::Result<()> {
+        for (path, bytes) in tiles {
+            match path.kind {
+                TileKind::Entries => {
+                    self.bundles
+                        .write(&self.bundle_at.to_be_bytes(), 8 * path.index)?;
+                    self.entries.write(bytes, self.bundle_at)?;
+                    if !path.is_partial() {
+                        self.bundle_at += bytes.len() as u64;
+                    }
+                }
+                TileKind::Hashes(level) => {
+                    while self.levels.len() <= usize::from(level) {
+                        let path = self.level_path(self.levels.len());
+                        self.levels.push(Part::open(&path, 0)?);
+                        self.named = true;
+                    }
+                    self.levels[usize::from(level)].write(bytes, TILE_BYTES * path.index)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable. `partial` is the length of the bundle that is not full; the answer is the position
+    /// for so many entries. After an error the files must not be used any more.
+    pub fn sync(&mut self, next: u64, partial: usize) -> io::Result<Position> {
+        for part in [&mut self.entries, &mut self.bundles]
+            .into_iter()
+            .chain(&mut self.levels)
+        {
+            if std::mem::take(&mut part.dirty) {
+                part.file.sync_data()?;
+            }
+        }
+        if std::mem::take(&mut self.named) {
+            for folder in [Some(self.dir.as_path()), self.dir.parent()]
+                .into_iter()
+                .flatten()
+            {
+                File::open(folder)?.sync_all()?;
+            }
+        }
+        Ok(Position {
+            next,
+            bytes: self.bundle_at + partial as u64,
+        })
+    }
+
+    /// The hashes of a tile; of a partial one, those that its name says.
+    pub fn hashes(&self, path: TilePath) -> io::Result<Vec<Hash>> {
+        let bytes = self.tile(path)?;
+        Ok(bytes
+            .as_chunks::<{ Hash::LEN }>()
+            .0
+            .iter()
+            .copied()
+            .map(Hash)
+            .collect())
+    }
+
+    /// The bytes of a hash tile.
+    fn tile(&self, path: TilePath) -> io::Result<Vec<u8>> {
+        let TileKind::Hashes(level) = path.kind else {
+            return Err(corrupt(format!("{path} is no hash tile")));
+        };
+        let part = self
+            .levels
+            .get(usize::from(level))
+            .ok_or(io::ErrorKind::NotFound)?;
+        let length = u64::from(path.width) * Hash::LEN as u64;
+        part.read(TILE_BYTES * path.index, length)
+    }
+
+    /// A tile or bundle as it is in the tree of `size` entries or a larger one; `None` where that tree does not have it. The
+    /// size must be durable here.
+    pub fn read(&self, path: TilePath, size: Position) -> io::Result<Option<Bytes>> {
+        let wide = TilePath::at(path.kind, path.index, size.next);
+        if wide.is_none_or(|wide| wide.width < path.width) {
+            return Ok(None);
+        }
+        if path.kind != TileKind::Entries {
+            return self.tile(path).map(|bytes| Some(Bytes::from(bytes)));
+        }
+        let start = self.bundle_start(path.index)?;
+        let end = if path.index + 1 < size.next.div_ceil(TILE_WIDTH) {
+            self.bundle_start(path.index + 1)?
+        } else {
+            size.bytes
+        };
+        let length = end
+            .checked_sub(start)
+            .ok_or_else(|| corrupt("bundles: out of order".to_owned()))?;
+        let bytes = self.entries.read(start, length)?;
+        let entries = bundle::entries(&bytes).map_err(|e| corrupt(format!("{path}: {e}")))?;
+        let Some(entries) = entries.get(..usize::from(path.width)) else {
+            return Err(corrupt(format!("{path}: fewer entries than its name says")));
+        };
+        let length: usize = entries.iter().map(|entry| entry.len() + 2).sum();
+        Ok(Some(Bytes::from(bytes).slice(..length)))
+    }
+
+    /// The root of the tree of `size` entries, which are written here.
+    pub fn root(&self, size: u64) -> io::Result<Hash> {
+        let mut tiles = TileSet::new();
+        for path in tlog::edge_tiles(size) {
+            tiles
+                .insert(path, &self.tile(path)?)
+                .map_err(|e| corrupt(format!("{path}: {e}")))?;
+        }
+        tlog::edge_from_tiles(size, &tiles)
+            .map(|edge| edge.root())
+            .map_err(|e| corrupt(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(i: u64) -> Vec<u8> {
+        format!("entry {}", i * i).into_bytes()
+    }
+
+    fn grow(tree: &mut ShardTree, files: &mut Files, to: u64) {
+        let mut out = Vec::new();
+        for i in tree.size()..to {
+            tree.push(&entry(i), &mut out);
+        }
+        files.write(&out).unwrap();
+        files.write(&tree.partials()).unwrap();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn what_was_synced_is_there_again(steps in prop::collection::vec((1..900u64, any::<bool>()), 1..6)) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut durable = Position::default();
+            let (mut files, mut tree) = Files::open(dir.path(), durable).unwrap();
+            let mut roots = vec![(0, tlog::empty_root())];
+            for (more, kept) in steps {
+                grow(&mut tree, &mut files, durable.next + more);
+                if kept {
+                    durable = files.sync(tree.size(), tree.partial_bundle()).unwrap();
+                    roots.push((durable.next, tree.root()));
+                }
+                // Whatever was written behind the position is gone, as after a crash.
+                (files, tree) = Files::open(dir.path(), durable).unwrap();
+                prop_assert_eq!(tree.size(), durable.next);
+                for (size, root) in &roots {
+                    prop_assert_eq!(files.root(*size).unwrap(), *root);
+                }
+            }
+            let mut oracle = std::collections::HashMap::new();
+            let (mut other, mut out) = (ShardTree::default(), Vec::new());
+            for i in 0..durable.next {
+                other.push(&entry(i), &mut out);
+            }
+            oracle.extend(out);
+            oracle.extend(other.partials());
+            for (path, bytes) in &oracle {
+                let read = files.read(*path, durable).unwrap();
+                prop_assert_eq!(read.as_ref(), Some(bytes));
+                if path.is_partial() {
+                    let wider = TilePath { width: path.width + 1, ..*path };
+                    prop_assert_eq!(files.read(wider, durable).unwrap(), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn missing_bytes_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, mut tree) = Files::open(dir.path(), Position::default()).unwrap();
+        grow(&mut tree, &mut files, 600);
+        let position = files.sync(600, tree.partial_bundle()).unwrap();
+        drop(files);
+        let entries = OpenOptions::new()
+            .write(true)
+            .open(dir.path().join("entries"))
+            .unwrap();
+        entries.set_len(position.bytes - 1).unwrap();
+        let error = Files::open(dir.path(), position).unwrap_err();
+        assert!(error.to_string().contains("acknowledged"), "{error}");
+    }
+}

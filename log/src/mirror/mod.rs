@@ -1,0 +1,413 @@
+//! A secondary: it copies logs, checks everything, and says so with a cosignature (C2SP tlog-mirror, draft).
+//!
+//! ```text
+//! add_checkpoint ─▶ pending     the log commits itself to a root; nothing is cosigned here
+//! begin ─▶ write… ─▶ end        entries, each package proven to be under that root; then durable; then the cosignature
+//! ```
+//!
+//! What must never happen: a cosignature before every entry below it is on disk, or over a root that was not computed here
+//! from the entries alone; a position that goes back; two roots for one size. A second root is kept as an alarm, and
+//! the log that signed it is refused from then on.
+//!
+//! - [`files`] entries and hashes, flat files; [`rows`] positions, in a coordination store of its own;
+//! - [`origin`] one mirrored log; [`manifest`] what else a restore needs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, origin_hash};
+use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
+
+use crate::order::commit::now_ms;
+use crate::record;
+use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+
+pub mod files;
+pub mod manifest;
+pub mod origin;
+pub mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use manifest::{Manifest, SignedManifest};
+pub use origin::{Ended, Upload};
+pub use rows::Alarm;
+
+use origin::Origin;
+use rows::{INCARNATION, Known, ORIGINS, Rows};
+
+/// The most logs (shards) that one mirror keeps.
+const MOST_ORIGINS: usize = 10_000;
+
+/// Why a request is refused, each with its status in the specification.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// 404: not a log that is mirrored here.
+    #[error("this log is not mirrored here")]
+    Unknown,
+    /// 403: not signed by a trusted key, or wrongly.
+    #[error("not signed by the key of this log: {0}")]
+    Unsigned(String),
+    /// 400.
+    #[error("{0}")]
+    Malformed(String),
+    /// 409, with the size of the pending checkpoint.
+    #[error("the checkpoint here has size {0}")]
+    Size(u64),
+    /// 409, with where to go on.
+    #[error("go on at entry {}, towards size {}", .0.next, .0.size)]
+    GoOn(MirrorInfo),
+    /// 422: a proof or a root is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// 422: two roots were seen for one size.
+    #[error(
+        "alarm: the root at size {} is another one here ({}); nothing of this log is mirrored any more",
+        .0.size, .0.ours
+    )]
+    Alarm(Box<Alarm>),
+    /// 503: the storage does not do its work.
+    #[error("the storage failed: {0}")]
+    Storage(String),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+/// What a mirror needs.
+pub struct MirrorOptions {
+    /// A folder of its own.
+    pub dir: PathBuf,
+    /// The keys of the logs: each is trusted for the origins below its name.
+    pub logs: Vec<VerifierKey>,
+    /// The mirror's own key.
+    pub cosigner: Cosigner,
+    /// Positions.
+    pub rows: Arc<dyn Coordination>,
+    /// Manifests.
+    pub objects: Arc<dyn Objects>,
+}
+
+/// A mirror.
+pub struct Mirror {
+    logs: Vec<VerifierKey>,
+    cosigner: Arc<Cosigner>,
+    rows: Arc<dyn Coordination>,
+    objects: Arc<dyn Objects>,
+    data: PathBuf,
+    incarnation: String,
+    origins: RwLock<BTreeMap<String, Arc<Origin>>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// How one mirrored log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginStatus {
+    /// The log.
+    pub origin: String,
+    /// Size of the pending checkpoint.
+    pub pending: u64,
+    /// Entries that are durable here.
+    pub next: u64,
+    /// Size of the mirror checkpoint.
+    pub mirrored: u64,
+    /// Two roots were seen.
+    pub alarm: Option<Alarm>,
+    /// Why it does not go on, other than by an alarm.
+    pub broken: Option<String>,
+}
+
+async fn transact(rows: &dyn Coordination, transaction: Transaction) -> Result<(), StoreError> {
+    match rows.transact(transaction).await {
+        Outcome::Committed => Ok(()),
+        Outcome::Refused => Err(StoreError::Io(
+            "another process wrote at the same time".into(),
+        )),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+    }
+}
+
+fn io(what: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", what.display()))
+}
+
+impl Mirror {
+    /// Opens a mirror. A folder without rows begins a new incarnation: it starts from zero.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the rows name entries that are not there any more.
+    pub async fn open(options: MirrorOptions) -> Result<Self, StoreError> {
+        let MirrorOptions {
+            dir,
+            logs,
+            cosigner,
+            rows,
+            objects,
+        } = options;
+        let found = match rows.get(INCARNATION).await? {
+            Some(row) => Some(
+                record::decode::<String>(&row)
+                    .map_err(|e| StoreError::Corrupt(format!("{INCARNATION}: {e}")))?,
+            ),
+            None => None,
+        };
+        let folder = |incarnation: &str| dir.join(format!("data-{incarnation}"));
+        let incarnation = match found {
+            Some(incarnation) => {
+                if !folder(&incarnation).is_dir() {
+                    return Err(StoreError::Corrupt(format!(
+                        "{} is gone: what this mirror had is lost. Remove {} and start again: it copies everything anew, as a new incarnation",
+                        folder(&incarnation).display(),
+                        dir.display()
+                    )));
+                }
+                incarnation
+            }
+            None => {
+                let mut bytes = [0; 8];
+                getrandom::fill(&mut bytes)
+                    .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+                let incarnation: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                let data = folder(&incarnation);
+                std::fs::create_dir(&data)
+                    .and_then(|()| std::fs::File::open(&dir)?.sync_all())
+                    .map_err(|e| io(&data, &e))?;
+                let row = Transaction {
+                    guards: vec![Guard::Absent(INCARNATION.to_owned())],
+                    puts: vec![(INCARNATION.to_owned(), record::encode(&incarnation))],
+                    ..Transaction::default()
+                };
+                transact(&*rows, row).await?;
+                incarnation
+            }
+        };
+        let mirror = Self {
+            data: folder(&incarnation),
+            logs,
+            cosigner: Arc::new(cosigner),
+            rows,
+            objects,
+            incarnation,
+            origins: RwLock::default(),
+            opening: tokio::sync::Mutex::default(),
+        };
+        for (key, row) in mirror.rows.scan(ORIGINS, ORIGINS, MOST_ORIGINS).await? {
+            let Known { origin } =
+                record::decode(&row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            mirror.load(&origin).await?;
+        }
+        Ok(mirror)
+    }
+
+    /// Which storage this is: 16 hex digits, other ones after its loss.
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// The mirror's public key.
+    pub fn verifier(&self) -> &tlog::CosignerKey {
+        self.cosigner.verifier()
+    }
+
+    /// How every log stands, by origin.
+    pub fn status(&self) -> Vec<OriginStatus> {
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<OriginStatus> = origins.values().map(|o| o.status()).collect();
+        all.sort_by(|a, b| a.origin.cmp(&b.origin));
+        all
+    }
+
+    /// The key of the log that an origin belongs to.
+    fn key(&self, origin: &str) -> Option<&VerifierKey> {
+        self.logs.iter().find(|key| {
+            origin
+                .strip_prefix(key.name())
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.is_empty())
+        })
+    }
+
+    fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
+        self.origins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)
+            .map(Arc::clone)
+    }
+
+    async fn load(&self, origin: &str) -> Result<Arc<Origin>, StoreError> {
+        let hash = origin_hash(origin);
+        let loaded = Origin::load(
+            origin,
+            &self.data.join(&hash),
+            Arc::clone(&self.rows),
+            Arc::clone(&self.cosigner),
+        )
+        .await?;
+        let loaded = Arc::new(loaded);
+        self.origins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hash, Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// A log that is known, or becomes known because it has just shown a good signature.
+    async fn meet(&self, origin: &str) -> Result<Arc<Origin>, Refusal> {
+        let hash = origin_hash(origin);
+        if let Some(known) = self.by_hash(&hash) {
+            return Ok(known);
+        }
+        let _one = self.opening.lock().await;
+        if let Some(known) = self.by_hash(&hash) {
+            return Ok(known);
+        }
+        let count = {
+            let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+            origins.len()
+        };
+        if count >= MOST_ORIGINS {
+            return Err(Refusal::Storage(format!(
+                "{MOST_ORIGINS} logs are mirrored here, no more fit"
+            )));
+        }
+        let row = Transaction {
+            puts: vec![(
+                Rows(hash).known(),
+                record::encode(&Known {
+                    origin: origin.to_owned(),
+                }),
+            )],
+            ..Transaction::default()
+        };
+        transact(&*self.rows, row).await?;
+        Ok(self.load(origin).await?)
+    }
+
+    /// `POST add-checkpoint`: takes a checkpoint as pending. The mirror does not cosign here.
+    ///
+    /// # Errors
+    /// [`Refusal`], in the order of C2SP tlog-witness.
+    pub async fn add_checkpoint(&self, body: &str) -> Result<(), Refusal> {
+        let request = AddCheckpoint::parse(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let note =
+            Note::parse(&request.checkpoint).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let checkpoint =
+            Checkpoint::parse(note.text).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let key = self.key(&checkpoint.origin).ok_or(Refusal::Unknown)?;
+        note.verify(&[key])
+            .map_err(|e| Refusal::Unsigned(e.to_string()))?;
+        if request.old > checkpoint.size {
+            return Err(Refusal::Malformed(format!(
+                "the old size {} is larger than the new one, {}",
+                request.old, checkpoint.size
+            )));
+        }
+        let origin = self.meet(&checkpoint.origin).await?;
+        origin.add_checkpoint(&request, &checkpoint).await
+    }
+
+    /// `POST add-entries`, its head: whether the entries that follow are welcome.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`], [`Refusal::GoOn`], [`Refusal::Alarm`] or [`Refusal::Storage`].
+    pub async fn begin(&self, head: &EntriesHead) -> Result<Upload, Refusal> {
+        self.key(&head.origin).ok_or(Refusal::Unknown)?;
+        let origin = self
+            .by_hash(&origin_hash(&head.origin))
+            .ok_or(Refusal::Unknown)?;
+        Upload::begin(origin, head).await
+    }
+
+    /// The mirror checkpoint of the log with this origin hash, cosigned.
+    pub async fn checkpoint(&self, hash: &str) -> Option<String> {
+        self.by_hash(hash)?.checkpoint().await
+    }
+
+    /// A tile or bundle of the log with this origin hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub async fn tile(
+        &self,
+        hash: &str,
+        path: TilePath,
+    ) -> Result<Option<bytes::Bytes>, StoreError> {
+        match self.by_hash(hash) {
+            Some(origin) => origin.tile(path).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps a log's manifest, when it is newer than the one that is here.
+    ///
+    /// # Errors
+    /// [`Refusal::Size`] with the number of a newer one; otherwise as it says.
+    pub async fn put_manifest(&self, bytes: &[u8]) -> Result<(), Refusal> {
+        let signed = SignedManifest::parse(bytes).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let key = self
+            .logs
+            .iter()
+            .find(|key| key.name() == signed.origin)
+            .ok_or(Refusal::Unknown)?;
+        signed
+            .verify(key)
+            .map_err(|e| Refusal::Unsigned(e.to_string()))?;
+        let rows = Rows(origin_hash(&signed.origin));
+        let _one = self.opening.lock().await;
+        let stored = match self.rows.get(&rows.manifest()).await? {
+            Some(row) => {
+                record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string()))?
+            }
+            None => 0,
+        };
+        if stored > signed.number {
+            return Err(Refusal::Size(stored));
+        }
+        let path = |number: u64| format!("manifest/{}/{number:020}", rows.0);
+        self.objects
+            .put(vec![(
+                path(signed.number),
+                bytes::Bytes::copy_from_slice(bytes),
+            )])
+            .await?;
+        let row = Transaction {
+            guards: vec![Guard::AtMost(rows.manifest(), signed.number)],
+            puts: vec![(rows.manifest(), record::encode_number(signed.number))],
+            ..Transaction::default()
+        };
+        transact(&*self.rows, row).await?;
+        if stored > 0 && stored < signed.number {
+            // An old one that stays does no harm.
+            let _ = self.objects.delete(vec![path(stored)]).await;
+        }
+        Ok(())
+    }
+
+    /// The newest manifest of the log with this origin hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub async fn manifest(&self, hash: &str) -> Result<Option<bytes::Bytes>, StoreError> {
+        if !self.logs.iter().any(|key| origin_hash(key.name()) == hash) {
+            return Ok(None);
+        }
+        let rows = Rows(hash.to_owned());
+        let Some(row) = self.rows.get(&rows.manifest()).await? else {
+            return Ok(None);
+        };
+        let number = record::decode_number(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        self.objects
+            .get(&format!("manifest/{hash}/{number:020}"))
+            .await
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn now_seconds() -> u64 {
+    (now_ms() / 1000).max(1)
+}

@@ -1,0 +1,581 @@
+//! One mirrored log: its pending checkpoints, its entries, its mirror checkpoint, its alarm.
+//!
+//! One lock covers all of it, held while something is written and never while a client is waited for.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, Package, read_package};
+use tlog::{Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::files::{Files, Position};
+use super::rows::{Alarm, Mirrored, Pending, Rows};
+use super::{OriginStatus, Refusal, now_seconds, transact};
+use crate::merge::tree::{ShardTree, subtree};
+use crate::order::commit::now_ms;
+use crate::record;
+use crate::store::{Coordination, Guard, StoreError, Transaction};
+
+/// Pending checkpoints that are remembered, so that an upload that was overtaken can still end.
+const PENDINGS: usize = 16;
+/// How far below the next entry an upload may begin.
+const SLACK: u64 = 32 * TILE_WIDTH;
+
+/// Everything about the log, under its lock.
+struct Held {
+    pendings: BTreeMap<u64, Pending>,
+    /// What is written down; the tree may be ahead of it.
+    position: Position,
+    mirrored: Option<Mirrored>,
+    alarm: Option<Alarm>,
+    tree: ShardTree,
+    files: Files,
+    /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
+    broken: Option<String>,
+}
+
+/// One mirrored log.
+pub struct Origin {
+    origin: String,
+    rows: Rows,
+    store: Arc<dyn Coordination>,
+    cosigner: Arc<Cosigner>,
+    held: Arc<Mutex<Held>>,
+    shown: ArcSwap<OriginStatus>,
+}
+
+async fn row<T: serde::de::DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+    numbered: bool,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    let decoded = if numbered {
+        record::decode_numbered(&bytes).map(|(_, row)| row)
+    } else {
+        record::decode(&bytes)
+    };
+    decoded
+        .map(Some)
+        .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
+}
+
+/// Runs file work on a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))
+}
+
+impl Held {
+    fn usable(&self) -> Result<(), Refusal> {
+        match (&self.broken, &self.alarm) {
+            (Some(why), _) => Err(Refusal::Storage(why.clone())),
+            (None, Some(alarm)) => Err(Refusal::Alarm(Box::new(alarm.clone()))),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn pending_size(&self) -> u64 {
+        self.pendings.last_key_value().map_or(0, |(size, _)| *size)
+    }
+
+    fn info(&self, end: u64) -> MirrorInfo {
+        let known = self.pendings.contains_key(&end) && end >= self.mirrored_size();
+        MirrorInfo {
+            size: if known { end } else { self.pending_size() },
+            next: self.position.next,
+            ticket: Vec::new(),
+        }
+    }
+
+    fn mirrored_size(&self) -> u64 {
+        self.mirrored.as_ref().map_or(0, |m| m.size)
+    }
+
+    /// The root that is known here for a size, if one is.
+    fn root(&self, size: u64) -> Result<Option<Hash>, StoreError> {
+        if let Some(pending) = self.pendings.get(&size) {
+            return Ok(Some(pending.root));
+        }
+        if size == self.tree.size() {
+            return Ok(Some(self.tree.root()));
+        }
+        if size > self.position.next {
+            return Ok(None);
+        }
+        self.files
+            .root(size)
+            .map(Some)
+            .map_err(|e| StoreError::Io(e.to_string()))
+    }
+
+    /// Verifies and takes the packages that are whole in `bytes`. The answer is the number of bytes used.
+    fn take(&mut self, upload: &mut Progress, bytes: &[u8]) -> Result<usize, Refusal> {
+        let mut used = 0;
+        let mut out = Vec::new();
+        let mut wrong = None;
+        while let Some(package) = Package::first(upload.at, upload.end) {
+            let read = read_package(&bytes[used..], package.entries());
+            let Some(read) = read.map_err(|e| Refusal::Malformed(e.to_string()))? else {
+                break;
+            };
+            match self.take_package(&package, &read, upload, &mut out) {
+                Ok(()) => {}
+                Err(refusal) => {
+                    wrong = Some(refusal);
+                    break;
+                }
+            }
+            used += read.length;
+            upload.at = package.end;
+            upload.taken = true;
+        }
+        if let Err(e) = self.files.write(&out) {
+            let why = format!("writing entries: {e}");
+            self.broken = Some(why.clone());
+            return Err(Refusal::Storage(why));
+        }
+        wrong.map_or(Ok(used), Err)
+    }
+
+    fn take_package(
+        &mut self,
+        package: &Package,
+        read: &tlog::mirror::PackageBytes<'_>,
+        upload: &Progress,
+        out: &mut Vec<crate::merge::tree::TileBytes>,
+    ) -> Result<(), Refusal> {
+        // What stands before the package in its bundle is here already: the upload begins at the next entry or below.
+        let before = (package.start - package.base) as u16;
+        let mut leaves = Vec::with_capacity(TILE_WIDTH as usize);
+        if before > 0 {
+            let tile = TilePath::hashes(0, package.base / TILE_WIDTH, before);
+            let here = self.tree.partials().into_iter().find(|(path, _)| {
+                path.kind == tile.kind && path.index == tile.index && path.width >= before
+            });
+            let hashes = match here {
+                Some((_, bytes)) => bytes
+                    .as_chunks::<{ Hash::LEN }>()
+                    .0
+                    .iter()
+                    .copied()
+                    .map(Hash)
+                    .collect(),
+                None => self
+                    .files
+                    .hashes(tile)
+                    .map_err(|e| Refusal::Storage(e.to_string()))?,
+            };
+            leaves.extend(hashes.into_iter().take(usize::from(before)));
+        }
+        leaves.extend(read.entries.iter().map(|entry| leaf_hash(entry)));
+        let hash = subtree(&leaves).unwrap_or_else(empty_root);
+        tlog::verify_subtree(
+            package.subtree(),
+            upload.end,
+            &read.proof,
+            &hash,
+            &upload.root,
+        )
+        .map_err(|e| {
+            Refusal::Wrong(format!("entries {} to {}: {e}", package.start, package.end))
+        })?;
+        let known = self.tree.size().saturating_sub(package.start) as usize;
+        let new = read.entries.iter().zip(&leaves[usize::from(before)..]);
+        for (entry, leaf) in new.skip(known) {
+            self.tree.push_hashed(entry, *leaf, out);
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was taken durable.
+    fn sync(&mut self) -> Result<Position, Refusal> {
+        let synced = self.files.write(&self.tree.partials()).and_then(|()| {
+            self.files
+                .sync(self.tree.size(), self.tree.partial_bundle())
+        });
+        synced.map_err(|e| {
+            let why = format!("syncing entries: {e}");
+            self.broken = Some(why.clone());
+            Refusal::Storage(why)
+        })
+    }
+}
+
+impl Origin {
+    /// Reads everything back, and checks that the entries lead to the root that was cosigned.
+    pub async fn load(
+        origin: &str,
+        dir: &Path,
+        store: Arc<dyn Coordination>,
+        cosigner: Arc<Cosigner>,
+    ) -> Result<Self, StoreError> {
+        let rows = Rows(tlog::mirror::origin_hash(origin));
+        let position: Position = row(&*store, &rows.position(), false)
+            .await?
+            .unwrap_or_default();
+        let mirrored: Option<Mirrored> = row(&*store, &rows.mirrored(), true).await?;
+        let alarm = row(&*store, &rows.alarm(), false).await?;
+        let mut pendings = BTreeMap::new();
+        for (key, bytes) in store
+            .scan(&rows.pendings(), &rows.pendings(), 4 * PENDINGS)
+            .await?
+        {
+            let pending: Pending =
+                record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            pendings.insert(pending.size, pending);
+        }
+        let folder = dir.to_owned();
+        let at = mirrored.clone();
+        let opened = blocking(move || {
+            let (files, tree) = Files::open(&folder, position)?;
+            let wrong = match &at {
+                Some(at) if files.root(at.size)? != at.root => Some(format!(
+                    "the entries do not lead to the root that was cosigned at size {}: this storage is damaged. Start again with an empty one",
+                    at.size
+                )),
+                _ => None,
+            };
+            Ok::<_, std::io::Error>((files, tree, wrong))
+        })
+        .await
+        .map_err(|e| StoreError::Io(e.to_string()))?;
+        let (files, tree, broken) = opened.map_err(|e| {
+            StoreError::Corrupt(format!(
+                "{origin} in {}: {e}. Start again with an empty storage: it copies everything anew",
+                dir.display()
+            ))
+        })?;
+        let held = Held {
+            pendings,
+            position,
+            mirrored,
+            alarm,
+            tree,
+            files,
+            broken,
+        };
+        let loaded = Self {
+            shown: ArcSwap::from_pointee(Self::shown_of(origin, &held)),
+            origin: origin.to_owned(),
+            rows,
+            store,
+            cosigner,
+            held: Arc::new(Mutex::new(held)),
+        };
+        Ok(loaded)
+    }
+
+    fn shown_of(origin: &str, held: &Held) -> OriginStatus {
+        OriginStatus {
+            origin: origin.to_owned(),
+            pending: held.pending_size(),
+            next: held.position.next,
+            mirrored: held.mirrored_size(),
+            alarm: held.alarm.clone(),
+            broken: held.broken.clone(),
+        }
+    }
+
+    fn show(&self, held: &Held) {
+        self.shown
+            .store(Arc::new(Self::shown_of(&self.origin, held)));
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> OriginStatus {
+        OriginStatus::clone(&self.shown.load())
+    }
+
+    /// The mirror checkpoint, cosigned.
+    pub async fn checkpoint(&self) -> Option<String> {
+        let held = self.held.lock().await;
+        held.mirrored.as_ref().map(|m| m.note.clone())
+    }
+
+    /// A tile or bundle.
+    pub async fn tile(&self, path: TilePath) -> Result<Option<Bytes>, StoreError> {
+        let held = Arc::clone(&self.held).lock_owned().await;
+        let read = blocking(move || held.files.read(path, held.position)).await;
+        read.map_err(|e| StoreError::Io(e.to_string()))?
+            .map_err(|e| StoreError::Io(format!("{path}: {e}")))
+    }
+
+    /// Takes a checkpoint, whose signature is good, as pending.
+    pub async fn add_checkpoint(
+        &self,
+        request: &AddCheckpoint,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Refusal> {
+        let mut held = self.held.lock().await;
+        held.usable()?;
+        let (size, root) = (checkpoint.size, checkpoint.root);
+        // Before everything else: a signed second root is what this mirror is here to notice.
+        if let Some(ours) = held.root(size)?
+            && ours != root
+        {
+            return Err(self.raise(&mut held, size, ours, &request.checkpoint).await);
+        }
+        let newest = held.pending_size();
+        if request.old != newest {
+            return Err(Refusal::Size(newest));
+        }
+        if size == 0 && root != empty_root() {
+            return Err(Refusal::Wrong("the empty log has another root".into()));
+        }
+        if request.old == 0 || request.old == size {
+            if !request.proof.is_empty() {
+                return Err(Refusal::Wrong("there is nothing to prove".into()));
+            }
+        } else {
+            let before = held.root(newest)?.unwrap_or_else(empty_root);
+            tlog::verify_consistency(newest, size, &request.proof, &before, &root)
+                .map_err(|e| Refusal::Wrong(format!("from size {newest} to {size}: {e}")))?;
+        }
+        let pending = Pending {
+            size,
+            root,
+            note: request.checkpoint.clone(),
+        };
+        let mut transaction = Transaction {
+            guards: vec![Guard::AtMost(self.rows.pending_size(), size)],
+            puts: vec![
+                (self.rows.pending(size), record::encode(&pending)),
+                (self.rows.pending_size(), record::encode_number(size)),
+            ],
+            ..Transaction::default()
+        };
+        let old: Vec<u64> = held.pendings.keys().copied().collect();
+        let surplus = (old.len() + 1).saturating_sub(PENDINGS);
+        for size in &old[..surplus.min(old.len())] {
+            transaction.deletes.push(self.rows.pending(*size));
+        }
+        transact(&*self.store, transaction).await?;
+        for size in &old[..surplus.min(old.len())] {
+            held.pendings.remove(size);
+        }
+        held.pendings.insert(size, pending);
+        self.show(&held);
+        Ok(())
+    }
+
+    /// Writes the alarm down; from now on nothing of this log is accepted.
+    async fn raise(&self, held: &mut Held, size: u64, ours: Hash, theirs: &str) -> Refusal {
+        let alarm = Alarm {
+            time: now_ms(),
+            size,
+            ours,
+            theirs: theirs.to_owned(),
+        };
+        tracing::error!(origin = self.origin, size, %ours, "ALARM: this log has signed another root for this size");
+        let row = Transaction {
+            puts: vec![(self.rows.alarm(), record::encode(&alarm))],
+            ..Transaction::default()
+        };
+        if let Err(e) = transact(&*self.store, row).await {
+            tracing::error!(error = %e, "cannot write the alarm down");
+        }
+        held.alarm = Some(alarm.clone());
+        self.show(held);
+        Refusal::Alarm(Box::new(alarm))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Progress {
+    /// The next entry that is expected from the client.
+    at: u64,
+    end: u64,
+    root: Hash,
+    /// A package was taken.
+    taken: bool,
+}
+
+/// An upload that was welcome.
+pub struct Upload {
+    origin: Arc<Origin>,
+    progress: Progress,
+}
+
+/// How an upload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// 200: the mirror's signature line.
+    Cosigned(String),
+    /// 202: so far.
+    Partial(MirrorInfo),
+}
+
+impl Upload {
+    /// Looks at the head of an upload.
+    pub(super) async fn begin(origin: Arc<Origin>, head: &EntriesHead) -> Result<Self, Refusal> {
+        let held = origin.held.lock().await;
+        held.usable()?;
+        let conflict = || Refusal::GoOn(held.info(head.end));
+        let pending = held.pendings.get(&head.end).ok_or_else(conflict)?;
+        let far = held.tree.size().saturating_sub(head.start) > SLACK;
+        if head.end < held.mirrored_size()
+            || head.start > held.tree.size()
+            || (far && head.start < head.end)
+        {
+            return Err(conflict());
+        }
+        let progress = Progress {
+            at: head.start,
+            end: head.end,
+            root: pending.root,
+            taken: false,
+        };
+        drop(held);
+        Ok(Self { origin, progress })
+    }
+
+    async fn held(&self) -> OwnedMutexGuard<Held> {
+        Arc::clone(&self.origin.held).lock_owned().await
+    }
+
+    /// The most bytes that the package expected next can have; 0 when all have come.
+    pub fn expects(&self) -> usize {
+        Package::first(self.progress.at, self.progress.end).map_or(0, |package| {
+            package.entries() * (tlog::bundle::MAX_ENTRY + 2) + 1 + 63 * Hash::LEN
+        })
+    }
+
+    /// Takes the packages that are whole in `bytes`; the answer is how many bytes they had. Nothing is durable yet.
+    ///
+    /// # Errors
+    /// [`Refusal::Wrong`] for a package that is not under the pending root; those before it are kept.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<usize, Refusal> {
+        let mut held = self.held().await;
+        held.usable()?;
+        let mut progress = self.progress;
+        let (result, progress) = blocking(move || {
+            let used = held.take(&mut progress, &bytes);
+            (used, progress)
+        })
+        .await?;
+        self.progress = progress;
+        result
+    }
+
+    /// Ends the upload: entries are synced, then the position is written down, and when all have come the mirror cosigns.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] when no package had come whole; [`Refusal::GoOn`] when the mirror is further already.
+    pub async fn end(self) -> Result<Ended, Refusal> {
+        let origin = Arc::clone(&self.origin);
+        let Progress {
+            end, root, taken, ..
+        } = self.progress;
+        let mut held = self.held().await;
+        held.usable()?;
+        if held.tree.size() < end && !taken {
+            return Err(Refusal::Malformed(
+                "it ends inside its first package".into(),
+            ));
+        }
+        let mut transaction = Transaction::default();
+        let mut position = held.position;
+        if held.tree.size() > held.position.next {
+            let synced;
+            (held, synced) = blocking(move || {
+                let synced = held.sync();
+                (held, synced)
+            })
+            .await?;
+            position = match synced {
+                Ok(position) => position,
+                Err(refusal) => {
+                    origin.show(&held);
+                    return Err(refusal);
+                }
+            };
+            transaction
+                .puts
+                .push((origin.rows.position(), record::encode(&position)));
+        }
+        let mut next = None;
+        if position.next >= end && end >= held.mirrored_size() {
+            next = Some(origin.cosigned(&mut held, end, root, position).await?);
+        }
+        if let Some((mirrored, _)) = &next
+            && held.mirrored.as_ref().is_none_or(|m| m.size < end)
+        {
+            let key = origin.rows.mirrored();
+            transaction.guards.push(Guard::AtMost(key.clone(), end));
+            transaction
+                .puts
+                .push((key, record::encode_numbered(end, mirrored)));
+        }
+        if !transaction.puts.is_empty()
+            && let Err(e) = transact(&*origin.store, transaction).await
+        {
+            // Whether it was written is not known: the next start finds out.
+            held.broken = Some(format!("writing the position down: {e}"));
+            origin.show(&held);
+            return Err(e.into());
+        }
+        held.position = position;
+        let answer = match next {
+            Some((mirrored, line)) => {
+                if held.mirrored_size() <= end {
+                    held.mirrored = Some(mirrored);
+                }
+                Ok(Ended::Cosigned(line))
+            }
+            None if position.next >= end => Err(Refusal::GoOn(held.info(end))),
+            None => Ok(Ended::Partial(held.info(end))),
+        };
+        origin.show(&held);
+        answer
+    }
+}
+
+impl Origin {
+    /// The mirror checkpoint at `end`, with the line that goes to the client: only if the root computed here is the one that
+    /// the log committed itself to.
+    async fn cosigned(
+        &self,
+        held: &mut Held,
+        end: u64,
+        root: Hash,
+        position: Position,
+    ) -> Result<(Mirrored, String), Refusal> {
+        debug_assert!(end <= position.next, "cosigning what is not durable");
+        let ours = if end == held.tree.size() {
+            held.tree.root()
+        } else {
+            held.files
+                .root(end)
+                .map_err(|e| Refusal::Storage(e.to_string()))?
+        };
+        let Some(pending) = held.pendings.get(&end).cloned() else {
+            return Err(Refusal::GoOn(held.info(end)));
+        };
+        if ours != root {
+            return Err(self.raise(held, end, ours, &pending.note).await);
+        }
+        let failed = |e: tlog::NoteError| Refusal::Storage(format!("cosigning: {e}"));
+        let note = tlog::Note::parse(&pending.note).map_err(failed)?;
+        let line = self
+            .cosigner
+            .cosign(note.text, now_seconds())
+            .map_err(failed)?;
+        let whole = attach(&pending.note, [line.as_str()]).map_err(failed)?;
+        let mirrored = Mirrored {
+            size: end,
+            root,
+            note: whole,
+        };
+        Ok((mirrored, line))
+    }
+}

@@ -1,0 +1,94 @@
+//! What a mirror writes down in its coordination store.
+
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+/// The row that names this storage.
+pub const INCARNATION: &str = "incarnation";
+/// All mirrored logs, by the hash of their origin.
+pub const ORIGINS: &str = "origin/";
+
+/// A log that is mirrored: `origin/{hash}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// Its origin.
+    pub origin: String,
+}
+
+/// A pending checkpoint: `pending/{hash}/{size}`. The size is behind the guard number of `pending-size/{hash}` too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// Entries.
+    pub size: u64,
+    /// Root of their tree.
+    pub root: Hash,
+    /// The checkpoint with the log's signature.
+    pub note: String,
+}
+
+/// The mirror checkpoint: `mirror/{hash}`, behind its size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mirrored {
+    /// Entries that are durable here and lead to the root.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
+    /// The checkpoint with the log's signature and the mirror's own.
+    pub note: String,
+}
+
+/// Why nothing is mirrored of a log any more: `alarm/{hash}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alarm {
+    /// When it was raised, milliseconds since the Unix epoch.
+    pub time: u64,
+    /// The size at which two roots were seen.
+    pub size: u64,
+    /// The root that this mirror has.
+    pub ours: Hash,
+    /// The signed checkpoint that says otherwise: the proof.
+    pub theirs: String,
+}
+
+/// The rows of one log.
+#[derive(Clone, Debug)]
+pub struct Rows(pub String);
+
+impl Rows {
+    /// Its name.
+    pub fn known(&self) -> String {
+        format!("{ORIGINS}{}", self.0)
+    }
+    /// All its pending checkpoints that are remembered.
+    pub fn pendings(&self) -> String {
+        format!("pending/{}/", self.0)
+    }
+    /// One of them.
+    pub fn pending(&self, size: u64) -> String {
+        format!("pending/{}/{size:020}", self.0)
+    }
+    /// The size of the newest.
+    pub fn pending_size(&self) -> String {
+        format!("pending-size/{}", self.0)
+    }
+    /// How far the entries are durable.
+    pub fn position(&self) -> String {
+        format!("position/{}", self.0)
+    }
+    /// The mirror checkpoint.
+    pub fn mirrored(&self) -> String {
+        format!("mirror/{}", self.0)
+    }
+    /// The alarm.
+    pub fn alarm(&self) -> String {
+        format!("alarm/{}", self.0)
+    }
+    /// The number of the newest manifest; of a log, not of a shard.
+    pub fn manifest(&self) -> String {
+        format!("manifest/{}", self.0)
+    }
+}

@@ -1,0 +1,494 @@
+//! A mirror against a primary that behaves, lies, repeats itself or is cut off, and against its own crashes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tlog::mirror::{AddCheckpoint, EntriesHead, packages};
+use tlog::{Checkpoint, Cosigner, Note, Signer, TileKind, TilePath};
+
+use super::*;
+use crate::merge::copy::Tiles;
+use crate::merge::tree::ShardTree;
+use crate::store::{Directory, MemoryObjects, Sqlite};
+
+const ORIGIN: &str = "example.org/log/1";
+const LOG: &str = "example.org/log";
+
+/// A shard whose entries, tiles and roots are all known.
+struct Primary {
+    objects: MemoryObjects,
+    tree: ShardTree,
+    signer: Signer,
+    salt: u64,
+}
+
+impl Primary {
+    fn new(salt: u64) -> Self {
+        Self {
+            objects: MemoryObjects::new(),
+            tree: ShardTree::default(),
+            signer: Signer::from_seed(LOG, &[1; 32]).unwrap(),
+            salt,
+        }
+    }
+
+    async fn grow(&mut self, to: u64) {
+        let mut out = Vec::new();
+        for i in self.tree.size()..to {
+            // Another salt is another history, from entry 300 on.
+            let salt = if i < 300 { 0 } else { self.salt };
+            self.tree.push(format!("{salt} {i}").as_bytes(), &mut out);
+        }
+        out.extend(self.tree.partials());
+        let objects = out
+            .into_iter()
+            .map(|(path, bytes)| (format!("x/{path}"), bytes));
+        Objects::put(&self.objects, objects.collect())
+            .await
+            .unwrap();
+    }
+
+    fn tiles(&self) -> Tiles<'_> {
+        Tiles {
+            objects: &self.objects,
+            folder: "x",
+        }
+    }
+
+    async fn note(&self, size: u64) -> String {
+        let text = Checkpoint {
+            origin: ORIGIN.into(),
+            size,
+            root: self.tiles().root(size).await.unwrap(),
+            extensions: Vec::new(),
+        }
+        .to_text();
+        tlog::sign(&text, &[&self.signer]).unwrap()
+    }
+
+    async fn pending(&self, mirror: &Mirror, old: u64, size: u64) -> Result<(), Refusal> {
+        let body = AddCheckpoint {
+            old,
+            proof: self.tiles().consistency(old, size).await.unwrap(),
+            checkpoint: self.note(size).await,
+        };
+        mirror.add_checkpoint(&body.to_body()).await
+    }
+
+    fn head(&self, start: u64, end: u64) -> EntriesHead {
+        EntriesHead {
+            origin: ORIGIN.into(),
+            start,
+            end,
+            ticket: Vec::new(),
+        }
+    }
+
+    /// Sends one request, cut off after `cut` bytes of packages, `step` bytes at a time.
+    async fn send(
+        &self,
+        mirror: &Mirror,
+        start: u64,
+        end: u64,
+        cut: usize,
+        step: usize,
+    ) -> Result<Ended, Refusal> {
+        let head = self.head(start, end);
+        let (body, _) = self.tiles().request(&head).await.unwrap();
+        let (read, used) = EntriesHead::read(&body).unwrap().unwrap();
+        assert_eq!(read, head);
+        let body = body.slice(used..);
+        feed(mirror, &head, body.slice(..cut.min(body.len())), step).await
+    }
+
+    /// All of it, in as many requests as it takes.
+    async fn copy(&self, mirror: &Mirror, end: u64) -> String {
+        let mut start = mirror.status().first().map_or(0, |s| s.next);
+        loop {
+            match self
+                .send(mirror, start, end, usize::MAX, 1 << 20)
+                .await
+                .unwrap()
+            {
+                Ended::Cosigned(line) => return line,
+                Ended::Partial(info) => {
+                    assert!(info.next > start && info.size == end);
+                    start = info.next;
+                }
+            }
+        }
+    }
+}
+
+async fn feed(
+    mirror: &Mirror,
+    head: &EntriesHead,
+    body: Bytes,
+    step: usize,
+) -> Result<Ended, Refusal> {
+    let mut upload = mirror.begin(head).await?;
+    let (mut buffer, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        buffer.extend(rest.split_to(step.min(rest.len())));
+        let used = upload.write(Bytes::copy_from_slice(&buffer)).await?;
+        buffer.drain(..used);
+        assert!(
+            buffer.len() <= upload.expects(),
+            "never more than a package"
+        );
+    }
+    upload.end().await
+}
+
+async fn open(dir: &Path) -> Result<Mirror, StoreError> {
+    Mirror::open(MirrorOptions {
+        dir: dir.to_owned(),
+        logs: vec![Signer::from_seed(LOG, &[1; 32]).unwrap().verifier().clone()],
+        cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
+        rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
+        objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
+    })
+    .await
+}
+
+fn checked(mirror: &Mirror, note: &str, size: u64) {
+    let parsed = Note::parse(note).unwrap();
+    assert!(mirror.verifier().find(&parsed).unwrap().is_some());
+    assert_eq!(Checkpoint::parse(parsed.text).unwrap().size, size);
+}
+
+#[tokio::test]
+async fn entries_are_copied_cosigned_and_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new(0);
+    let hash = origin_hash(ORIGIN);
+    assert!(mirror.checkpoint(&hash).await.is_none());
+    let mut old = 0;
+    for size in [1, 255, 256, 257, 700, 9_000, 66_000] {
+        primary.grow(size).await;
+        primary.pending(&mirror, old, size).await.unwrap();
+        let line = primary.copy(&mirror, size).await;
+        assert!(line.starts_with("\u{2014} mirror "));
+        checked(&mirror, &mirror.checkpoint(&hash).await.unwrap(), size);
+        // Asked again, it signs again.
+        let again = primary.send(&mirror, size, size, 0, 1).await.unwrap();
+        assert!(matches!(again, Ended::Cosigned(_)));
+        old = size;
+    }
+    for path in [
+        TilePath::entries(0, 256),
+        TilePath::hashes(0, 257, 208),
+        TilePath::entries(257, 208),
+        TilePath::hashes(1, 1, 1),
+        TilePath::hashes(2, 0, 1),
+    ] {
+        let theirs = mirror.tile(&hash, path).await.unwrap();
+        assert_eq!(
+            theirs,
+            Some(primary.tiles().get(path).await.unwrap()),
+            "{path}"
+        );
+    }
+    for path in [
+        TilePath::entries(257, 209),
+        TilePath::hashes(3, 0, 1),
+        TilePath::entries(258, 1),
+    ] {
+        assert_eq!(mirror.tile(&hash, path).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_and_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new(0);
+    primary.grow(600).await;
+    let body = async |old, note: String| {
+        let proof = if old == 0 {
+            Vec::new()
+        } else {
+            primary.tiles().consistency(old, 600).await.unwrap()
+        };
+        mirror
+            .add_checkpoint(
+                &AddCheckpoint {
+                    old,
+                    proof,
+                    checkpoint: note,
+                }
+                .to_body(),
+            )
+            .await
+    };
+    let text = |origin: &str| {
+        let note = Checkpoint {
+            origin: origin.into(),
+            size: 600,
+            root: primary.tree.root(),
+            extensions: vec![],
+        };
+        tlog::sign(&note.to_text(), &[&primary.signer]).unwrap()
+    };
+    for origin in [
+        "example.org/log",
+        "example.org/log/",
+        "example.org/logs/1",
+        "other",
+    ] {
+        assert!(
+            matches!(body(0, text(origin)).await, Err(Refusal::Unknown)),
+            "{origin}"
+        );
+    }
+    let good = text(ORIGIN);
+    let other = Signer::from_seed(LOG, &[9; 32]).unwrap();
+    let forged = tlog::sign(Note::parse(&good).unwrap().text, &[&other]).unwrap();
+    assert!(matches!(body(0, forged).await, Err(Refusal::Unsigned(_))));
+    assert!(matches!(
+        body(601, good.clone()).await,
+        Err(Refusal::Malformed(_))
+    ));
+    assert!(matches!(
+        mirror.begin(&primary.head(0, 600)).await,
+        Err(Refusal::Unknown)
+    ));
+    assert!(mirror.status().is_empty(), "strangers leave nothing behind");
+    assert!(matches!(body(5, good.clone()).await, Err(Refusal::Size(0))));
+    body(0, good.clone()).await.unwrap();
+    assert!(matches!(
+        body(0, good.clone()).await,
+        Err(Refusal::Size(600))
+    ));
+    for (start, end) in [(0, 500), (1, 600), (0, 0)] {
+        let Err(Refusal::GoOn(info)) = mirror.begin(&primary.head(start, end)).await else {
+            panic!("{start} {end}")
+        };
+        assert_eq!((info.size, info.next), (600, 0));
+    }
+    // A changed byte anywhere in the packages is refused, and nothing of that package stays.
+    let (whole, _) = primary
+        .tiles()
+        .request(&primary.head(0, 600))
+        .await
+        .unwrap();
+    let used = EntriesHead::read(&whole).unwrap().unwrap().1;
+    let packages = whole.slice(used..);
+    for at in (2..packages.len()).step_by(97) {
+        let mut bad = packages.to_vec();
+        bad[at] ^= 1;
+        let ended = feed(&mirror, &primary.head(0, 600), bad.into(), 1 << 20).await;
+        assert!(
+            ended.is_err() || matches!(ended, Ok(Ended::Partial(_))),
+            "byte {at}: {ended:?}"
+        );
+    }
+    assert_eq!(mirror.status()[0].mirrored, 0);
+    let next = mirror.status()[0].next;
+    assert!(next < 600 && next % 256 == 0);
+    primary.copy(&mirror, 600).await;
+}
+
+#[tokio::test]
+async fn a_second_root_is_an_alarm_that_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let (mut good, mut bad) = (Primary::new(0), Primary::new(1));
+    // A size is a checkpoint's only where the primary stopped: partial tiles are made there.
+    good.grow(700).await;
+    good.grow(900).await;
+    good.grow(1000).await;
+    bad.grow(900).await;
+    bad.grow(2000).await;
+    good.pending(&mirror, 0, 1000).await.unwrap();
+    good.copy(&mirror, 1000).await;
+    // An older size of the same history is no alarm, only late.
+    assert!(matches!(
+        good.pending(&mirror, 0, 700).await,
+        Err(Refusal::Size(1000))
+    ));
+    // A larger size of another history does not follow, which is no proof of anything.
+    assert!(matches!(
+        bad.pending(&mirror, 1000, 2000).await,
+        Err(Refusal::Wrong(_))
+    ));
+    assert!(mirror.status()[0].alarm.is_none());
+    let Err(Refusal::Alarm(alarm)) = bad.pending(&mirror, 0, 900).await else {
+        panic!("no alarm")
+    };
+    assert_eq!(
+        (alarm.size, alarm.ours),
+        (900, good.tiles().root(900).await.unwrap())
+    );
+    let before = mirror.checkpoint(&origin_hash(ORIGIN)).await;
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    assert_eq!(mirror.status()[0].alarm.as_ref(), Some(&*alarm));
+    good.grow(1100).await;
+    assert!(matches!(
+        good.pending(&mirror, 1000, 1100).await,
+        Err(Refusal::Alarm(_))
+    ));
+    assert!(matches!(
+        mirror.begin(&good.head(1000, 1000)).await,
+        Err(Refusal::Alarm(_))
+    ));
+    assert_eq!(
+        mirror.checkpoint(&origin_hash(ORIGIN)).await,
+        before,
+        "what was said stays said"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_disk_is_another_incarnation() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let first = mirror.incarnation().to_owned();
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    assert_eq!(mirror.incarnation(), first);
+    drop(mirror);
+    // The entries are gone, the rows are not.
+    std::fs::remove_dir_all(dir.path().join(format!("data-{first}"))).unwrap();
+    let error = open(dir.path()).await.err().unwrap();
+    assert!(error.to_string().contains("start again"), "{error}");
+    for file in ["rows.db", "rows.db-wal", "rows.db-shm"] {
+        let _ = std::fs::remove_file(dir.path().join(file));
+    }
+    assert_ne!(open(dir.path()).await.unwrap().incarnation(), first);
+}
+
+#[tokio::test]
+async fn manifests_only_get_newer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let kek = crate::Kek::generate().unwrap();
+    let made = |len, seed| {
+        let signer = Signer::from_seed(LOG, &[seed; 32]).unwrap();
+        let manifest = Manifest {
+            log: "log".into(),
+            state: crate::order::state::State {
+                len,
+                ..Default::default()
+            },
+            document: "{}".into(),
+            keys: BTreeMap::new(),
+            replication: String::new(),
+        };
+        manifest.sign(&kek, &signer).unwrap()
+    };
+    let hash = origin_hash(LOG);
+    assert_eq!(mirror.manifest(&hash).await.unwrap(), None);
+    assert!(matches!(
+        mirror.put_manifest(&made(5, 9)).await,
+        Err(Refusal::Unsigned(_))
+    ));
+    assert!(matches!(
+        mirror.put_manifest(b"x").await,
+        Err(Refusal::Malformed(_))
+    ));
+    for number in [5, 5, 7] {
+        mirror.put_manifest(&made(number, 1)).await.unwrap();
+    }
+    assert!(matches!(
+        mirror.put_manifest(&made(6, 1)).await,
+        Err(Refusal::Size(7))
+    ));
+    let kept = mirror.manifest(&hash).await.unwrap().unwrap();
+    assert_eq!(SignedManifest::parse(&kept).unwrap().number, 7);
+    assert_eq!(mirror.manifest("../../etc").await.unwrap(), None);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Grow(u64),
+    Pending,
+    /// From so far below the next entry, towards the newest or an older pending size, cut off after so many bytes.
+    Send {
+        below: u64,
+        older: bool,
+        cut: usize,
+        step: usize,
+    },
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => (1..700u64).prop_map(Step::Grow),
+        2 => Just(Step::Pending),
+        4 => (0..300u64, any::<bool>(), prop_oneof![Just(usize::MAX), 0..20_000usize], 1..30_000usize)
+            .prop_map(|(below, older, cut, step)| Step::Send { below, older, cut, step }),
+        1 => Just(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever happens in whatever order: the position never goes back over a crash, a cosignature is over entries that are
+    /// there, and in the end everything can be copied.
+    #[test]
+    fn any_course_of_events(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut mirror = open(dir.path()).await.unwrap();
+            let mut primary = Primary::new(0);
+            let mut pendings = vec![0];
+            let (mut next, mut mirrored) = (0, 0);
+            for step in steps {
+                match step {
+                    Step::Grow(more) => primary.grow(primary.tree.size() + more).await,
+                    Step::Pending => {
+                        let old = *pendings.last().unwrap();
+                        if primary.tree.size() > 0 {
+                            primary.pending(&mirror, old, primary.tree.size()).await.unwrap();
+                            pendings.push(primary.tree.size());
+                        }
+                    }
+                    Step::Send { below, older, cut, step } => {
+                        let end = pendings[pendings.len() - if older { 2.min(pendings.len()) } else { 1 }];
+                        let start = u64::saturating_sub(next, below).min(end);
+                        if end > 0 {
+                            match primary.send(&mirror, start, end, cut, step).await {
+                                Ok(Ended::Cosigned(_)) => mirrored = end,
+                                Ok(Ended::Partial(info)) => assert!(info.next >= next),
+                                Err(Refusal::GoOn(_)) => assert!(end <= mirrored),
+                                Err(Refusal::Malformed(_)) => assert!(cut < usize::MAX),
+                                Err(e) => panic!("{e}"),
+                            }
+                        }
+                    }
+                    Step::Crash => {
+                        drop(mirror);
+                        mirror = open(dir.path()).await.unwrap();
+                    }
+                }
+                if let Some(status) = mirror.status().first() {
+                    assert!(status.next >= next && status.mirrored == mirrored && status.mirrored <= status.next);
+                    next = status.next;
+                    if mirrored > 0 {
+                        checked(&mirror, &mirror.checkpoint(&origin_hash(ORIGIN)).await.unwrap(), mirrored);
+                    }
+                    for package in packages(0, next) {
+                        let path = TilePath::at(TileKind::Entries, package.base / 256, next).unwrap();
+                        let here = mirror.tile(&origin_hash(ORIGIN), path).await.unwrap().unwrap();
+                        let mut oracle = Vec::new();
+                        (package.base..package.end).for_each(|i| assert!(tlog::bundle::push(&mut oracle, format!("0 {i}").as_bytes())));
+                        assert_eq!(here, oracle);
+                    }
+                }
+            }
+            let size = primary.tree.size();
+            if size > 0 {
+                primary.pending(&mirror, *pendings.last().unwrap(), size).await.unwrap();
+                primary.copy(&mirror, size).await;
+                assert_eq!(mirror.status()[0].mirrored, size);
+            }
+        });
+    }
+}
