@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
+use crate::settings::{Bounds, Metrics, SecondarySettings};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,69 @@ pub(crate) enum Command {
     },
     /// Print the commented example of a settings file.
     ConfigExample,
+    /// Copy logs and cosign what was verified.
+    Secondary {
+        /// How it is set up.
+        from: SecondaryFrom,
+        /// How to log.
+        format: LogFormat,
+    },
+    /// Make or show a secondary's key.
+    SecondaryKey {
+        /// Where it is.
+        file: PathBuf,
+        /// Make one of this name.
+        name: Option<String>,
+    },
+}
+
+/// Where a secondary's settings are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SecondaryFrom {
+    /// In a file.
+    Config(PathBuf),
+    /// On the command line.
+    Flags {
+        /// Its storage.
+        dir: PathBuf,
+        /// Where it listens.
+        listen: SocketAddr,
+        /// The logs' replication keys.
+        logs: Vec<String>,
+        /// Metrics listener, if any.
+        metrics: Option<SocketAddr>,
+    },
+}
+
+impl SecondaryFrom {
+    /// The settings, checked.
+    pub(crate) fn settings(&self) -> Result<SecondarySettings, Error> {
+        match self.clone() {
+            Self::Config(path) => Ok(SecondarySettings::read(&path)?),
+            Self::Flags {
+                dir,
+                listen,
+                logs,
+                metrics,
+            } => {
+                let settings = SecondarySettings {
+                    listen,
+                    tls: None,
+                    dir,
+                    key: None,
+                    logs,
+                    metrics: metrics.map(|listen| Metrics { listen }),
+                    bounds: Bounds::default(),
+                };
+                match settings.wrong() {
+                    None => Ok(settings),
+                    Some((_, problem)) => Err(Error::Usage(
+                        Cli::command().error(clap::error::ErrorKind::ValueValidation, problem),
+                    )),
+                }
+            }
+        }
+    }
 }
 
 /// `logd dev`.
@@ -109,6 +173,16 @@ enum Verb {
         after_help = "Example:\n  logd fsck --dir ./dev\n  logd fsck --config logd.toml -o json"
     )]
     Fsck(FsckArgs),
+    /// Copy logs: recompute every root from the entries, make them durable, then cosign (C2SP tlog-mirror)
+    ///
+    /// Prints one line on standard output when it serves, with its public key for the log's `merge.secondaries`. It takes
+    /// entries only of the logs named, each by its replication key, which `logctl merge status` of that log shows.
+    #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
+        after_help = "Example:\n  logd secondary key --file ./ams/mirror.key --name ams.example.org\n  logd secondary --dir ./ams --listen 127.0.0.1:7080 --log VKEY"
+    )]
+    Secondary(SecondaryArgs),
     /// About the settings file
     Config {
         #[command(subcommand)]
@@ -149,6 +223,68 @@ struct ServeArgs {
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct SecondaryArgs {
+    #[command(subcommand)]
+    verb: Option<SecondaryVerb>,
+    /// A settings file, TOML: listen, tls, dir, key, logs, metrics, limits
+    #[arg(long, value_name = "FILE", required_unless_present = "dir", conflicts_with_all = ["dir", "listen", "log", "metrics"])]
+    config: Option<PathBuf>,
+    /// Its storage, a folder of its own; its key is mirror.key in it
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Address for logs and readers (port 0: any free one)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
+    listen: SocketAddr,
+    /// Replication key of a log to copy; may be given many times
+    #[arg(long, value_name = "VKEY")]
+    log: Vec<String>,
+    /// Loopback address of the Prometheus metrics; none unless given
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum SecondaryVerb {
+    /// Make the secondary's key, or show the public half of the one that is there
+    #[command(
+        after_help = "Example:\n  logd secondary key --file mirror.key --name ams.example.org\n  logd secondary key --file mirror.key"
+    )]
+    Key {
+        /// The file, mode 0600; never replaced
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// Make a new key of this name: a schema-less URL that says whose it is
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
+impl From<SecondaryArgs> for Command {
+    fn from(args: SecondaryArgs) -> Self {
+        if let Some(SecondaryVerb::Key { file, name }) = args.verb {
+            return Self::SecondaryKey { file, name };
+        }
+        // clap has made sure of one of them.
+        let from = match (args.config, args.dir) {
+            (Some(config), _) => SecondaryFrom::Config(config),
+            (None, dir) => SecondaryFrom::Flags {
+                dir: dir.unwrap_or_default(),
+                listen: args.listen,
+                logs: args.log,
+                metrics: args.metrics,
+            },
+        };
+        Self::Secondary {
+            from,
+            format: args.log_format,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -201,6 +337,7 @@ impl From<Cli> for Command {
                 };
                 Self::Fsck { stores, output }
             }
+            Verb::Secondary(args) => args.into(),
             Verb::Config {
                 verb: ConfigVerb::Example,
             } => Self::ConfigExample,
@@ -210,8 +347,6 @@ impl From<Cli> for Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
@@ -244,6 +379,10 @@ mod tests {
             "logd devv",
             "logd fsck",
             "logd fsck --dir d --config c",
+            "logd secondary",
+            "logd secondary --dir d --config c",
+            "logd secondary --config c --log x",
+            "logd secondary key",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

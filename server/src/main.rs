@@ -16,6 +16,7 @@ mod net;
 mod process;
 mod rfc3339;
 mod run;
+mod secondary;
 mod settings;
 mod telemetry;
 #[cfg(test)]

@@ -84,6 +84,11 @@ impl Exporter {
         Self { registry }
     }
 
+    /// Exports something else.
+    pub(crate) fn of(registry: Registry) -> Self {
+        Self { registry }
+    }
+
     fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;

@@ -31,6 +31,7 @@ use crate::net::accept::{self, bind};
 use crate::net::limits::Limits;
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Watch};
+use crate::secondary;
 use crate::settings::{self, Admin, KekSource, Settings};
 use crate::telemetry;
 
@@ -65,6 +66,15 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             drop(first);
             outcome
         }
+        Command::Secondary { from, format } => {
+            telemetry::start(format);
+            let settings = from.settings()?;
+            with_runtime(secondary::run(&settings))
+        }
+        Command::SecondaryKey { file, name } => {
+            secondary::show_key(&file, name.as_deref())?;
+            Ok(Ended::Done)
+        }
         Command::Serve { config, format } => {
             telemetry::start(format);
             serve(Settings::read(&config)?, None)
@@ -90,6 +100,11 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
 }
 
 fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
+    with_runtime(run(&settings, place))
+}
+
+/// Runs a server in the data plane's runtime.
+fn with_runtime(server: impl Future<Output = Result<(), Error>>) -> Result<Ended, Error> {
     raise_descriptor_limit();
     let failed = |source| Error::System {
         what: "cannot start the runtime",
@@ -103,19 +118,19 @@ fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
         .enable_all()
         .build()
         .map_err(failed)?;
-    let outcome = runtime.block_on(run(&settings, place));
+    let outcome = runtime.block_on(server);
     runtime.shutdown_timeout(LEFTOVERS);
     outcome.map(|()| Ended::Done)
 }
 
 /// The two signals that ask for a stop.
-struct Stops {
+pub(crate) struct Stops {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stops {
-    fn new() -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let listen = |kind| {
             signal(kind).map_err(|source| Error::System {
                 what: "cannot listen for signals",
@@ -128,7 +143,7 @@ impl Stops {
         })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -328,7 +343,10 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
 }
 
 /// Serves metrics on a thread of their own, so that a saturated data plane can still be looked at.
-fn export(listener: std::net::TcpListener, exporter: Exporter) -> Result<CancellationToken, Error> {
+pub(crate) fn export(
+    listener: std::net::TcpListener,
+    exporter: Exporter,
+) -> Result<CancellationToken, Error> {
     let failed = |source| Error::System {
         what: "cannot start the metrics listener",
         source,

@@ -14,8 +14,10 @@ use serde::Deserialize;
 use crate::net::limits::Limits;
 
 mod admin;
+mod secondary;
 
 pub(crate) use admin::Admin;
+pub(crate) use secondary::SecondarySettings;
 
 /// The commented example that `logd config example` prints.
 pub(crate) const EXAMPLE: &str = include_str!("settings/example.toml");
@@ -237,16 +239,35 @@ fn line_at(text: &str, offset: usize) -> usize {
     1 + before.iter().filter(|byte| **byte == b'\n').count()
 }
 
+/// The line, from 1, that begins with a key.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    text.lines()
+        .position(|line| line.trim_start().starts_with(key))
+        .map(|at| at + 1)
+}
+
+fn read_text(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError {
+        path: path.to_owned(),
+        line: None,
+        problem: "cannot read the settings".to_owned(),
+        source: Some(source),
+    })
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, SettingsError> {
+    toml::from_str(text).map_err(|e| SettingsError {
+        path: path.to_owned(),
+        line: e.span().map(|span| line_at(text, span.start)),
+        problem: e.message().replace('\n', "; "),
+        source: None,
+    })
+}
+
 impl Settings {
     /// Reads a settings file.
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError {
-            path: path.to_owned(),
-            line: None,
-            problem: "cannot read the settings".to_owned(),
-            source: Some(source),
-        })?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Parses the text of the settings file at `path`.
@@ -257,16 +278,10 @@ impl Settings {
             problem,
             source: None,
         };
-        let mut settings: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map(|span| line_at(text, span.start));
-            error(line, e.message().replace('\n', "; "))
-        })?;
+        let mut settings: Self = read_toml(text, path)?;
         if let Some(Wrong { place, problem }) = settings.wrong() {
             let line = match place {
-                Place::Key(key) => text
-                    .lines()
-                    .position(|line| line.trim_start().starts_with(key))
-                    .map(|at| at + 1),
+                Place::Key(key) => line_of(text, key),
                 Place::Offset(offset) => Some(line_at(text, offset)),
             };
             return Err(error(line, problem));

@@ -90,6 +90,8 @@ pub struct MirrorOptions {
     pub rows: Arc<dyn Coordination>,
     /// Manifests.
     pub objects: Arc<dyn Objects>,
+    /// Bytes that stay free: with less, nothing is taken.
+    pub min_free: u64,
 }
 
 /// A mirror.
@@ -98,6 +100,7 @@ pub struct Mirror {
     cosigner: Arc<Cosigner>,
     rows: Arc<dyn Coordination>,
     objects: Arc<dyn Objects>,
+    min_free: u64,
     data: PathBuf,
     incarnation: String,
     origins: RwLock<BTreeMap<String, Arc<Origin>>>,
@@ -147,6 +150,7 @@ impl Mirror {
             cosigner,
             rows,
             objects,
+            min_free,
         } = options;
         let found = match rows.get(INCARNATION).await? {
             Some(row) => Some(
@@ -191,6 +195,7 @@ impl Mirror {
             cosigner: Arc::new(cosigner),
             rows,
             objects,
+            min_free,
             incarnation,
             origins: RwLock::default(),
             opening: tokio::sync::Mutex::default(),
@@ -320,6 +325,12 @@ impl Mirror {
         let origin = self
             .by_hash(&origin_hash(&head.origin))
             .ok_or(Refusal::Unknown)?;
+        if head.start < head.end
+            && let Some(free) = self.objects.free().await?
+            && free < self.min_free
+        {
+            return Err(Refusal::Storage(format!("only {free} bytes are free")));
+        }
         Upload::begin(origin, head).await
     }
 

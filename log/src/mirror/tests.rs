@@ -148,6 +148,7 @@ async fn open(dir: &Path) -> Result<Mirror, StoreError> {
         cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
         rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
         objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
+        min_free: 0,
     })
     .await
 }

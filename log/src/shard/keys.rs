@@ -77,25 +77,7 @@ impl Kek {
     /// # Errors
     /// [`KeyError::File`], [`KeyError::Readable`] or [`KeyError::Malformed`].
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let failed = |source| KeyError::File {
-            path: path.to_owned(),
-            source,
-        };
-        let file = File::open(path).map_err(failed)?;
-        // Asked of the open file, so that what is checked is what is read.
-        let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Readable {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        // Room for all of it, so that no copy is left behind when the buffer grows.
-        let mut text = Zeroizing::new(String::with_capacity(2 * MAX_FILE as usize));
-        file.take(MAX_FILE)
-            .read_to_string(&mut text)
-            .map_err(failed)?;
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&read_secret(path)?, &path.display().to_string())
     }
 
     /// Reads the same line from an environment variable.
@@ -125,34 +107,11 @@ impl Kek {
     /// # Errors
     /// [`KeyError::File`]: also when the file exists.
     pub fn write_new(&self, path: &Path) -> Result<(), KeyError> {
-        let failed = |source| KeyError::File {
-            path: path.to_owned(),
-            source,
-        };
         let mut line = Zeroizing::new(String::with_capacity(64));
         STANDARD.encode_string(self.0.as_slice(), &mut line);
         line.write_char('\n')
             .map_err(|_| KeyError::Crypto("formatting"))?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let written = file
-            .write_all(line.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(parent))
-            .and_then(|parent| parent.sync_all());
-        written.map_err(|source| {
-            // Half a key would be in the way of the next attempt; that it cannot be removed changes nothing here.
-            let _ = std::fs::remove_file(path);
-            failed(source)
-        })
+        write_secret(path, &line)
     }
 
     /// Seals a shard's seed. `context` (log, tree ID, public key) is not secret; only the same one opens it.
@@ -237,6 +196,63 @@ impl Kek {
     fn cipher(&self) -> Result<RandomizedNonceKey, KeyError> {
         RandomizedNonceKey::new(&AES_256_GCM, &*self.0).map_err(|_| KeyError::Crypto("key"))
     }
+}
+
+/// Reads a short file that only its owner can read.
+///
+/// # Errors
+/// [`KeyError::File`] or [`KeyError::Readable`].
+pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let failed = |source| KeyError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    // Asked of the open file, so that what is checked is what is read.
+    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Readable {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    // Room for all of it, so that no copy is left behind when the buffer grows.
+    let mut text = Zeroizing::new(String::with_capacity(2 * MAX_FILE as usize));
+    file.take(MAX_FILE)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
+    Ok(text)
+}
+
+/// Writes a new file of mode 0600, durably.
+///
+/// # Errors
+/// [`KeyError::File`]: also when the file exists.
+pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
+    let failed = |source| KeyError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(parent))
+        .and_then(|parent| parent.sync_all());
+    written.map_err(|source| {
+        // Half a key would be in the way of the next attempt; that it cannot be removed changes nothing here.
+        let _ = std::fs::remove_file(path);
+        failed(source)
+    })
 }
 
 /// What is authenticated beside the seed: the version too, so that no later format can be passed off as this one.

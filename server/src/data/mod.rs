@@ -26,7 +26,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, Version};
 use tower::Service as _;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, Early};
 pub(crate) use read::shard_list;
 
 use self::refusal::Refusal;

@@ -1,0 +1,173 @@
+//! `logd secondary`: a process of its own that copies logs, with its own storage and key.
+//!
+//! What must never happen: a cosignature whose entries a loss of power could take away (the engine sees to that), a request
+//! that takes more memory than one package needs, and a log that nobody named here.
+
+mod key;
+mod metrics;
+mod plane;
+mod upload;
+
+use std::fs::{DirBuilder, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use log::mirror::{Mirror, MirrorOptions};
+use log::store::{Directory, Sqlite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use key::show as show_key;
+
+use crate::dev::reachable;
+use crate::error::{Error, at};
+use crate::metrics::Exporter;
+use crate::net::accept::{self, bind};
+use crate::net::tls::Pair;
+use crate::net::watch::{Order, Watch};
+use crate::run::{self, Stops};
+use crate::settings::SecondarySettings;
+use plane::MirrorPlane;
+
+/// Runs a secondary until it is asked to stop.
+pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
+    let mut stops = Stops::new()?;
+    let stop = CancellationToken::new();
+    let (listener, address) = bind(settings.listen)?;
+    let metrics = settings
+        .metrics
+        .as_ref()
+        .map(|metrics| bind(metrics.listen))
+        .transpose()?;
+    let (tls, scheme) = match &settings.tls {
+        None => (None, "http"),
+        Some(files) => {
+            let pair = Pair::open(files.cert.clone(), files.key.clone())?;
+            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
+            (Some(pair.acceptor()?), "https")
+        }
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&settings.dir)
+        .map_err(at("create", &settings.dir))?;
+    // Held until the process ends: two secondaries on one storage would write over each other.
+    let _alone = alone(&settings.dir)?;
+    let mirror = Arc::new(open(settings).await?);
+    let watch = Watch::new(settings.bounds.listener());
+    let plane = Arc::new(MirrorPlane::new(
+        Arc::clone(&mirror),
+        settings.bounds.body_timeout.duration(),
+    ));
+    let register = |source| Error::Listen { address, source };
+    let serving = tokio::spawn(accept::serve(
+        TcpListener::from_std(listener).map_err(register)?,
+        tls,
+        Arc::clone(&plane),
+        Arc::clone(&watch),
+        stop.clone(),
+        settings.bounds.grace(),
+    ));
+    let exporter = match metrics {
+        None => None,
+        Some((listener, address)) => {
+            tracing::info!(%address, "metrics");
+            let registry = metrics::registry(Arc::clone(&mirror));
+            Some(run::export(listener, Exporter::of(registry))?)
+        }
+    };
+    ready(&mirror, scheme, address)?;
+
+    stops.next().await;
+    tracing::info!("stopping: finishing requests in flight");
+    stop.cancel();
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => report(ended),
+        () = stops.next() => {
+            tracing::warn!("asked twice: closing connections");
+            watch.ask_all(Order::Close);
+            report(serving.await);
+        }
+    }
+    if let Some(exporter) = exporter {
+        exporter.cancel();
+    }
+    Ok(())
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the listener ended badly");
+    }
+}
+
+fn alone(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(".serving");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(at("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::Error(source)) => Err(at("lock", path)(source)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Store {
+            what: "mirror",
+            path: dir.to_owned(),
+            detail: "another secondary serves it; each needs a folder of its own".to_owned(),
+        }),
+    }
+}
+
+async fn open(settings: &SecondarySettings) -> Result<Mirror, Error> {
+    let cosigner = key::read(&settings.key_file())?;
+    let dir = &settings.dir;
+    let failed = |what: &'static str, detail: String| Error::Store {
+        what,
+        path: dir.clone(),
+        detail,
+    };
+    let rows =
+        Sqlite::open(&dir.join("mirror.db")).map_err(|e| failed("coordination", e.to_string()))?;
+    let objects =
+        Directory::open(&dir.join("objects")).map_err(|e| failed("objects", e.to_string()))?;
+    let options = MirrorOptions {
+        dir: dir.clone(),
+        logs: settings.keys().map_err(Error::Secret)?,
+        cosigner,
+        rows: Arc::new(rows),
+        objects: Arc::new(objects),
+        min_free: settings.bounds.min_free.0,
+    };
+    Mirror::open(options)
+        .await
+        .map_err(|e| failed("mirror", e.to_string()))
+}
+
+/// The line that says that it serves: its address, its key and its incarnation.
+fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) -> Result<(), Error> {
+    for log in mirror.status() {
+        if let Some(alarm) = &log.alarm {
+            tracing::error!(
+                origin = log.origin,
+                size = alarm.size,
+                "ALARM: this log has signed two roots for one size; nothing of it is taken any more"
+            );
+        }
+        if let Some(why) = &log.broken {
+            tracing::error!(origin = log.origin, why, "this log is not mirrored");
+        }
+    }
+    run::print(&format!(
+        "logd ready: {scheme}://{}, secondary {}, incarnation {}\n",
+        reachable(address),
+        mirror.verifier(),
+        mirror.incarnation()
+    ))
+}

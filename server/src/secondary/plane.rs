@@ -1,0 +1,265 @@
+//! The requests of a secondary: what logs send, and what readers of its copies fetch.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER,
+};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use log::mirror::manifest::MAX_MANIFEST;
+use log::mirror::{Ended, Mirror, Refusal};
+use tlog::TilePath;
+use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT, SIZE_TYPE};
+
+use super::upload::{Source, take};
+use crate::data::{Body, Early};
+use crate::net::accept::Plane;
+use crate::net::watch::{Phase, Watched};
+
+/// Which storage answers: another one after its loss.
+pub(crate) const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
+/// Set on answers about a log that was seen with two roots: the size.
+pub(crate) const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const NEVER: &str = "no-cache";
+
+/// A mirror behind HTTP.
+pub(super) struct MirrorPlane {
+    mirror: Arc<Mirror>,
+    body_timeout: Duration,
+    incarnation: HeaderValue,
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(NEVER));
+    response
+}
+
+fn said(status: StatusCode, text: &str) -> Response<Bytes> {
+    reply(status, TEXT, format!("{text}\n"))
+}
+
+fn not_found() -> Response<Bytes> {
+    said(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+fn refused(refusal: &Refusal) -> Response<Bytes> {
+    let status = match refusal {
+        Refusal::Unknown => StatusCode::NOT_FOUND,
+        Refusal::Unsigned(_) => StatusCode::FORBIDDEN,
+        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::Size(size) => return reply(StatusCode::CONFLICT, SIZE_TYPE, format!("{size}\n")),
+        Refusal::GoOn(info) => return reply(StatusCode::CONFLICT, INFO_TYPE, info.to_body()),
+        Refusal::Wrong(_) | Refusal::Alarm(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Refusal::Storage(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = said(status, &refusal.to_string());
+    match refusal {
+        Refusal::Alarm(alarm) => {
+            response
+                .headers_mut()
+                .insert(ALARM, HeaderValue::from(alarm.size));
+        }
+        Refusal::Storage(why) => {
+            tracing::error!(why, "a request could not be served");
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        _ => {}
+    }
+    response
+}
+
+impl MirrorPlane {
+    /// Serves `mirror`; a body may be silent for `body_timeout`.
+    pub(super) fn new(mirror: Arc<Mirror>, body_timeout: Duration) -> Self {
+        let incarnation = HeaderValue::from_str(mirror.incarnation())
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self {
+            mirror,
+            body_timeout,
+            incarnation,
+        }
+    }
+
+    /// A whole body of at most `most` bytes.
+    async fn whole(&self, body: &mut Incoming, most: usize) -> Result<Bytes, Response<Bytes>> {
+        let read = Limited::new(body, most).collect();
+        match tokio::time::timeout(self.body_timeout, read).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(e)) if e.is::<LengthLimitError>() => Err(said(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                &format!("the body is longer than {most} bytes"),
+            )),
+            Ok(Err(_)) => Err(said(StatusCode::BAD_REQUEST, "the body did not come whole")),
+            Err(_) => Err(said(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body came too slowly",
+            )),
+        }
+    }
+
+    async fn add_checkpoint(&self, body: &mut Incoming) -> Response<Bytes> {
+        let body = match self.whole(body, MAX_ADD_CHECKPOINT).await {
+            Ok(body) => body,
+            Err(response) => return response,
+        };
+        let Ok(text) = std::str::from_utf8(&body) else {
+            return said(StatusCode::BAD_REQUEST, "the body is not UTF-8");
+        };
+        match self.mirror.add_checkpoint(text).await {
+            // The mirror's key signs nothing here.
+            Ok(()) => reply(StatusCode::OK, TEXT, Bytes::new()),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn add_entries(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
+        let gzip = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => false,
+            Some(b"gzip") => true,
+            Some(_) => {
+                return said(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "the only content encoding is gzip",
+                );
+            }
+        };
+        let source = Source::new(body, gzip, self.body_timeout);
+        match take(&self.mirror, source).await {
+            Ok(Ended::Cosigned(line)) => reply(StatusCode::OK, TEXT, line),
+            Ok(Ended::Partial(info)) => reply(StatusCode::ACCEPTED, INFO_TYPE, info.to_body()),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn put_manifest(&self, body: &mut Incoming) -> Response<Bytes> {
+        let body = match self.whole(body, MAX_MANIFEST).await {
+            Ok(body) => body,
+            Err(response) => return response,
+        };
+        match self.mirror.put_manifest(&body).await {
+            Ok(()) => reply(StatusCode::OK, TEXT, Bytes::new()),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    async fn read(&self, path: &str) -> Response<Bytes> {
+        let failed = |e: log::store::StoreError| refused(&Refusal::Storage(e.to_string()));
+        match path {
+            "/healthz" => return said(StatusCode::OK, "ok"),
+            "/readyz" => return self.readiness(),
+            _ => {}
+        }
+        if let Some(hash) = path.strip_prefix("/manifest/") {
+            return match self.mirror.manifest(hash).await {
+                Ok(Some(bytes)) => reply(StatusCode::OK, BYTES, bytes),
+                Ok(None) => not_found(),
+                Err(e) => failed(e),
+            };
+        }
+        let Some((hash, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/'))
+        else {
+            return not_found();
+        };
+        if rest == "checkpoint" {
+            return match self.mirror.checkpoint(hash).await {
+                Some(note) => reply(StatusCode::OK, TEXT, note),
+                None => not_found(),
+            };
+        }
+        let Ok(tile) = rest.parse::<TilePath>() else {
+            return not_found();
+        };
+        match self.mirror.tile(hash, tile).await {
+            Ok(Some(bytes)) => {
+                let mut response = reply(StatusCode::OK, BYTES, bytes);
+                response
+                    .headers_mut()
+                    .insert(CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
+                response
+            }
+            Ok(None) => not_found(),
+            Err(e) => failed(e),
+        }
+    }
+
+    fn readiness(&self) -> Response<Bytes> {
+        let bad: Vec<String> = self
+            .mirror
+            .status()
+            .into_iter()
+            .filter_map(|log| {
+                let why = match (log.alarm, log.broken) {
+                    (Some(alarm), _) => format!("two roots at size {}", alarm.size),
+                    (None, Some(why)) => why,
+                    (None, None) => return None,
+                };
+                Some(format!("{}: {why}", log.origin))
+            })
+            .collect();
+        if bad.is_empty() {
+            said(StatusCode::OK, "ready")
+        } else {
+            said(StatusCode::SERVICE_UNAVAILABLE, &bad.join("\n"))
+        }
+    }
+}
+
+impl Plane for MirrorPlane {
+    async fn answer(
+        &self,
+        watched: &Watched,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let (head, mut body) = request.into_parts();
+        if head.version == Version::HTTP_2 {
+            watched.enter(Phase::Multiplexed);
+        }
+        let mut response = match (&head.method, head.uri.path()) {
+            (&Method::POST, "/add-checkpoint") => {
+                watched.enter(Phase::Body);
+                self.add_checkpoint(&mut body).await
+            }
+            (&Method::POST, "/add-entries") => {
+                watched.enter(Phase::Streaming);
+                self.add_entries(&head.headers, &mut body).await
+            }
+            (&Method::POST, "/manifest") => {
+                watched.enter(Phase::Body);
+                self.put_manifest(&mut body).await
+            }
+            (&Method::GET | &Method::HEAD, path) => {
+                watched.enter(Phase::Working);
+                self.read(path).await
+            }
+            _ => said(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
+        };
+        watched.enter(Phase::Idle);
+        let headers = response.headers_mut();
+        headers.insert(INCARNATION, self.incarnation.clone());
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let unread = !body.is_end_stream() && head.version != Version::HTTP_2;
+        Ok(response.map(|answer| {
+            if unread {
+                Body::Early(Box::new(Early::new(answer, body)))
+            } else {
+                Body::Whole(answer)
+            }
+        }))
+    }
+}
