@@ -1,7 +1,8 @@
 //! All logs of one pair of stores, the system log among them, and what a server process does beside them: heartbeats, a look at
 //! the clock and the free space, logs that other replicas created.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,17 +15,21 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Caller, ChangeError};
 use crate::halt::Halt;
-use crate::log::{Core, Log, Running};
+use crate::log::{Core, Log};
+use crate::merge::backup::Backup;
+use crate::merge::cut::Cutter;
 use crate::merge::fetch::Fetch;
-use crate::merge::pending::Pending;
-use crate::merge::recover;
+use crate::merge::pending::{Pending, Step};
+use crate::merge::recover::{self, Resumed};
 use crate::merge::sth::Sth;
+use crate::merge::{self, Done, MergeOptions, Program};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
 use crate::order::keys::{Keys, LOGS, REPLICAS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
+use crate::order::state::State;
 use crate::qos::arrivals;
 use crate::record;
 use crate::shard::Shards;
@@ -43,6 +48,8 @@ const SKEW_MS: u64 = 5_000;
 const SPACE: Duration = Duration::from_millis(250);
 /// Pause between looks for new logs, at least.
 const DISCOVER: Duration = Duration::from_millis(100);
+/// How long a stop waits for copies and pushes; the next start goes on with them.
+const PEERS: Duration = Duration::from_secs(2);
 /// Time between sweeps of what is remembered no longer.
 const SWEEP: Duration = Duration::from_secs(60);
 /// Time between two checkpoints of a new system log: its readers wait for proofs.
@@ -64,6 +71,8 @@ pub struct EngineOptions {
     pub min_free: u64,
     /// Bytes of entries that may wait for publication, per log.
     pub max_pending_bytes: usize,
+    /// How this process takes part in the merge.
+    pub merge: MergeOptions,
 }
 
 /// Why the engine or a log does not open.
@@ -112,11 +121,57 @@ struct Heartbeat {
 /// An open log and its tasks.
 struct Opened {
     log: Arc<Log>,
-    closing: watch::Sender<bool>,
-    batcher: JoinHandle<()>,
-    promiser: JoinHandle<()>,
-    sth: JoinHandle<()>,
+    batcher: Option<JoinHandle<()>>,
+    promiser: Option<JoinHandle<()>>,
+    /// The programs, in the order of the pipeline: so they are stopped.
+    programs: Vec<Running>,
     others: Vec<JoinHandle<()>>,
+}
+
+impl Opened {
+    /// Lets the committer end, then each program do what there is to do, one after the other.
+    async fn finish(self) {
+        for task in [self.promiser, self.batcher].into_iter().flatten() {
+            let _ = task.await;
+        }
+        for program in self.programs {
+            // A peer that does not answer must not hold up the publication.
+            let patience = match program.program {
+                Program::Backup | Program::Dist => PEERS,
+                Program::Fetch | Program::Sth => Duration::MAX,
+            };
+            let _ = tokio::time::timeout(patience, program.finish()).await;
+        }
+        self.others.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// A program of the merge at work.
+struct Running {
+    program: Program,
+    closing: watch::Sender<bool>,
+    task: JoinHandle<Done>,
+}
+
+impl Running {
+    /// Starts a program; `closed` is set when it shall do what there is to do, and end.
+    fn start<F: Future<Output = Done> + Send + 'static>(
+        program: Program,
+        run: impl FnOnce(watch::Receiver<bool>) -> F,
+    ) -> Self {
+        let (closing, closed) = watch::channel(false);
+        Self {
+            program,
+            closing,
+            task: tokio::spawn(run(closed)),
+        }
+    }
+
+    /// Lets it do what there is to do, and waits for its end.
+    async fn finish(self) -> (Program, Done) {
+        self.closing.send_replace(true);
+        (self.program, self.task.await.unwrap_or_default())
+    }
 }
 
 /// All logs of one pair of stores.
@@ -128,6 +183,7 @@ pub struct Engine {
     label: String,
     min_free: u64,
     max_pending: usize,
+    merge: MergeOptions,
     low_space: Arc<AtomicBool>,
     skewed: Arc<AtomicBool>,
     logs: RwLock<BTreeMap<String, Opened>>,
@@ -149,6 +205,7 @@ impl Engine {
             label: options.label,
             min_free: options.min_free,
             max_pending: options.max_pending_bytes,
+            merge: options.merge,
             low_space: Arc::default(),
             skewed: Arc::default(),
             logs: RwLock::default(),
@@ -259,7 +316,7 @@ impl Engine {
     async fn start(self: &Arc<Self>, name: &str) -> Result<Opened, StoreError> {
         let keys = Keys::new(name);
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
-        let (pending, slots) = Pending::new();
+        let (pending, [to_fetch, to_sth]) = Pending::new();
         let pending = Arc::new(pending);
         let corrupt = |e: StoreError| match e {
             StoreError::Corrupt(why) => {
@@ -306,8 +363,10 @@ impl Engine {
             halt: Arc::clone(&halt),
             metrics,
             published: watch::Sender::new(0),
-            last_cut: tokio::sync::Mutex::default(),
-            running: ArcSwap::from_pointee(Running {
+            integrated: watch::Sender::new(0),
+            merged: watch::Sender::new(0),
+            merge: self.merge.clone(),
+            running: ArcSwap::from_pointee(crate::log::Running {
                 generation: 0,
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
@@ -320,59 +379,107 @@ impl Engine {
             skewed: Arc::clone(&self.skewed),
             max_pending: self.max_pending,
         });
-        let mut growing = Vec::new();
+        let mut resumed = Resumed::default();
         if !halt.is_halted() {
-            let resumed = async {
+            let read = async {
                 core.order.refresh().await?;
                 core.update_running().await?;
-                recover::trees(&core).await
+                let trees = self.merge.programs.has(Program::Fetch);
+                recover::resumed(&core, trees).await
             };
-            match resumed.await {
-                Ok(trees) => growing = trees,
+            match read.await {
+                Ok(read) => resumed = read,
                 Err(e) => corrupt(e)?,
             }
         }
-        let state = core.order.state();
-        let published = core.shards.published(&state);
-        core.metrics.published.set(published);
-        core.published.send_replace(published);
-        core.pending.release(published);
-        let (closing, closed) = watch::channel(false);
-        let (cuts, requests) = mpsc::channel(1);
-        let integrated = watch::Sender::new(published);
-        core.metrics.integrated.set(published);
-        let sth = Sth {
-            core: Arc::clone(&core),
-            cuts,
-            integrated: integrated.subscribe(),
-            closing: closed,
-            published: Arc::clone(&snapshot),
-        };
-        let fetch = Fetch {
-            core: Arc::clone(&core),
-            slots,
-            cuts: requests,
-            growing,
-            state: snapshot,
-            recovered: state.len,
-            integrated,
-            batches: Vec::new(),
-        };
-        let committer = Arc::clone(&core);
-        let promiser = Arc::clone(&core);
+        core.metrics.integrated.set(resumed.integrated);
+        core.integrated.send_replace(resumed.integrated);
+        core.tell_published();
+        let mut others = vec![tokio::spawn(follow(Arc::clone(&core)))];
+        if !self.merge.programs.has(Program::Sth) {
+            others.push(tokio::spawn(merge::follow::follow(Arc::clone(&core))));
+        }
+        let (mut batcher, mut promiser) = (None, None);
+        if self.merge.writes {
+            let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
+            batcher = Some(tokio::spawn(async move {
+                committer.batcher.run(&committer).await;
+            }));
+            promiser = Some(tokio::spawn(async move {
+                promising.promiser.run(&promising).await;
+            }));
+            others.push(tokio::spawn(arrivals::keep(
+                Arc::clone(&core),
+                self.id.clone(),
+            )));
+            others.push(tokio::spawn(releaser::run(Arc::clone(&core))));
+        }
+        let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
         Ok(Opened {
-            batcher: tokio::spawn(async move { committer.batcher.run(&committer).await }),
-            promiser: tokio::spawn(async move { promiser.promiser.run(&promiser).await }),
-            sth: tokio::spawn(sth.run()),
-            others: vec![
-                tokio::spawn(fetch.run()),
-                tokio::spawn(follow(Arc::clone(&core))),
-                tokio::spawn(arrivals::keep(Arc::clone(&core), self.id.clone())),
-                tokio::spawn(releaser::run(Arc::clone(&core))),
-            ],
+            batcher,
+            promiser,
+            programs,
+            others,
             log: Arc::new(Log { core }),
-            closing,
         })
+    }
+
+    /// Starts the programs that this process runs.
+    fn programs(
+        &self,
+        core: &Arc<Core>,
+        resumed: Resumed,
+        snapshot: Arc<State>,
+        (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
+        others: &mut Vec<JoinHandle<()>>,
+    ) -> Vec<Running> {
+        let recovered = resumed.slots;
+        let has = |program| self.merge.programs.has(program);
+        let mut programs = Vec::new();
+        if has(Program::Fetch) {
+            let (cuts, requests) = mpsc::channel(1);
+            let fetch = Fetch {
+                core: Arc::clone(core),
+                slots: to_fetch,
+                cuts: requests,
+                growing: resumed.growing,
+                state: Arc::clone(&snapshot),
+                recovered,
+            };
+            others.push(tokio::spawn(fetch.run()));
+            let (core, slots) = (Arc::clone(core), snapshot.len);
+            programs.push(Running::start(Program::Fetch, |closing| {
+                Cutter {
+                    core,
+                    cuts,
+                    closing,
+                    slots,
+                }
+                .run()
+            }));
+        }
+        if has(Program::Backup) {
+            let core = Arc::clone(core);
+            programs.push(Running::start(Program::Backup, |closing| {
+                Backup { core, closing }.run()
+            }));
+        }
+        if has(Program::Sth) {
+            let (core, open) = (Arc::clone(core), resumed.open);
+            programs.push(Running::start(Program::Sth, |closing| {
+                Sth {
+                    core,
+                    closing,
+                    steps: to_sth,
+                    unpublished: VecDeque::new(),
+                    published: snapshot,
+                    open,
+                    recovered,
+                }
+                .run()
+            }));
+        }
+        programs
     }
 
     async fn heartbeats(self: Arc<Self>) {
@@ -517,11 +624,7 @@ impl Engine {
             log.log.core.promiser.close();
         }
         for log in logs {
-            let _ = log.promiser.await;
-            let _ = log.batcher.await;
-            log.closing.send_replace(true);
-            let _ = log.sth.await;
-            log.others.iter().for_each(JoinHandle::abort);
+            log.finish().await;
         }
         let goodbye = Transaction {
             deletes: vec![format!("{REPLICAS}{}", self.id)],

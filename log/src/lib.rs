@@ -37,6 +37,7 @@ pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
+pub use merge::{Done, MergeOptions, Program, Programs};
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use order::queue::Waiting;
 pub use order::slot::Token;

@@ -1,6 +1,6 @@
 //! One log on this replica: what writers, readers and operators ask of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::halt::Halt;
 use crate::merge::pending::Pending;
+use crate::merge::{MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{CommitError, Order};
@@ -67,8 +68,11 @@ pub struct Core {
     pub(crate) halt: Arc<Halt>,
     pub(crate) metrics: Arc<LogMetrics>,
     pub(crate) published: watch::Sender<u64>,
-    /// Size of each shard at its last cut, whose partial tiles go when they are completed.
-    pub(crate) last_cut: tokio::sync::Mutex<HashMap<String, u64>>,
+    /// How far the trees here are, as a global index.
+    pub(crate) integrated: watch::Sender<u64>,
+    /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
+    pub(crate) merged: watch::Sender<u64>,
+    pub(crate) merge: MergeOptions,
     pub(crate) running: ArcSwap<Running>,
     /// The rules of that configuration.
     pub(crate) policy: ArcSwap<Policy>,
@@ -76,8 +80,8 @@ pub struct Core {
     pub(crate) configured: Mutex<u64>,
     /// Wakes the heart of this process: another generation runs.
     pub(crate) moved: Arc<Notify>,
-    /// Why publication does not go on, and whether for want of space.
-    pub(crate) trouble: Mutex<Option<(String, bool)>>,
+    /// Why which program does not get on.
+    pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
     /// Less space is free than the operator keeps in reserve.
     pub(crate) low_space: Arc<AtomicBool>,
     /// This replica's clock is off the store's; it does not propose.
@@ -205,16 +209,26 @@ impl Core {
         Arc::clone(&self.running.load().document)
     }
 
-    pub(crate) fn set_trouble(&self, why: Option<String>, full: bool) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why.map(|w| (w, full));
-        self.batcher.look_again();
+    pub(crate) fn set_trouble(&self, program: Program, trouble: Option<Trouble>) {
+        let changed = {
+            let mut all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            match trouble {
+                Some(trouble) => all.insert(program, trouble).is_none(),
+                None => all.remove(&program).is_some(),
+            }
+        };
+        if changed {
+            self.batcher.look_again();
+        }
     }
 
+    /// What holds publication up: the trouble of the first program that has one.
     pub(crate) fn trouble(&self) -> Option<(String, bool)> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let publishing = all.iter().filter(|(program, _)| **program != Program::Dist);
+        let mut publishing = publishing.filter(|(program, _)| **program != Program::Backup);
+        let (_, trouble) = publishing.next()?;
+        Some((trouble.why.clone(), trouble.full))
     }
 
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
@@ -307,6 +321,7 @@ impl Core {
             }
         });
         self.moved.notify_one();
+        self.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 }

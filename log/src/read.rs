@@ -10,7 +10,7 @@ use tlog::{Hash, TILE_WIDTH, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::log::{Core, Log};
 use crate::merge::fetch::read_batch;
-use crate::merge::sth::read_published;
+use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
 use crate::shard::SignError;
@@ -95,7 +95,9 @@ impl Core {
             return Ok(None);
         };
         let first = start - shard.start().unwrap_or(start);
-        let Some(row) = read_published(self, &shard.identity.name).await? else {
+        let Some(row) =
+            position::published(&*self.store, &self.order.keys, &shard.identity.name).await?
+        else {
             return Ok(None);
         };
         if row.size < first + count {
@@ -187,7 +189,7 @@ impl Log {
             }
             let published = match shard.published() {
                 known if known > leaf_index => known,
-                _ => read_published(&self.core, &shard.name)
+                _ => position::published(&*self.core.store, &self.core.order.keys, &shard.name)
                     .await?
                     .map_or(0, |row| row.size),
             };
@@ -344,7 +346,7 @@ impl Log {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
-        if read_published(&self.core, &shard.name)
+        if position::published(&*self.core.store, &self.core.order.keys, &shard.name)
             .await?
             .is_some_and(|row| row.size > 0)
         {

@@ -27,6 +27,7 @@ async fn open(dir: &Path) -> Arc<Engine> {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 64 << 20,
+        merge: log::MergeOptions::default(),
     })
     .await
     .unwrap()

@@ -21,6 +21,7 @@ async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes,
+        merge: log::MergeOptions::default(),
     })
     .await
     .unwrap()

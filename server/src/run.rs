@@ -410,6 +410,7 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
         label: label(),
         min_free: settings.bounds.min_free.0,
         max_pending_bytes: settings.bounds.max_pending.bytes(),
+        merge: log::MergeOptions::default(),
     };
     Engine::open(options)
         .await

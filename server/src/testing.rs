@@ -37,6 +37,7 @@ pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
         label: "test".to_owned(),
         min_free: 0,
         max_pending_bytes: 1 << 20,
+        merge: log::MergeOptions::default(),
     };
     Engine::open(options).await.unwrap()
 }

@@ -45,7 +45,7 @@ impl MergeConfig {
         field("name", |s| s.name.as_str());
         field("url", |s| s.url.as_str());
         // The key alone: one with two names is still one mirror.
-        field("vkey", |s| s.vkey.rsplit('+').next().unwrap_or_default());
+        field("vkey", |s| s.vkey.splitn(3, '+').nth(2).unwrap_or_default());
         for (index, frontend) in self.frontends.iter().enumerate() {
             of_frontend(frontend, &format!("/merge/frontends/{index}"), report);
         }

@@ -41,6 +41,7 @@ async fn start() -> (Stores, Arc<Log>) {
         label: "test".into(),
         min_free: 0,
         max_pending_bytes: 64 << 20,
+        merge: crate::MergeOptions::default(),
     })
     .await
     .unwrap();

@@ -1,17 +1,17 @@
-//! `fetch`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands out cuts:
-//! finished tiles, partial tiles and roots at one position of the order.
+//! The first half of `fetch`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands
+//! out cuts: finished tiles, partial tiles and roots at one position of the order. [`super::cut`] makes them durable.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tlog::Hash;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::pending::{Held, Pending, Step};
 use super::tree::{ShardTree, TileBytes};
 use crate::log::Core;
 use crate::order::batch;
-use crate::order::slot::{Slot, Token};
+use crate::order::slot::Slot;
 use crate::order::state::{Phase, State};
 use crate::record;
 use crate::store::StoreError;
@@ -32,15 +32,13 @@ pub struct ShardCut {
 /// Everything integrated since the last cut, oldest shard first.
 #[derive(Debug)]
 pub struct Cut {
-    /// The shards that grew or closed.
+    /// The shards that grew or opened.
     pub shards: Vec<ShardCut>,
     /// The state after the last integrated slot.
     pub state: Arc<State>,
-    /// Batches whose entries the cut covers, with whether each is an object.
-    pub batches: Vec<(Token, bool)>,
 }
 
-/// A shard whose tree is not yet published whole.
+/// A shard that is not yet integrated whole.
 #[derive(Debug)]
 pub struct Growing {
     /// The shard.
@@ -67,12 +65,8 @@ pub struct Fetch {
     pub growing: Vec<Growing>,
     /// The state after the last integrated slot.
     pub state: Arc<State>,
-    /// Slots below this were known when `growing` was read back: a shard missing there is published whole.
+    /// Slots below this were known when `growing` was read back: a shard missing there is integrated whole.
     pub recovered: u64,
-    /// Tells how far the integration is, as a global index.
-    pub integrated: watch::Sender<u64>,
-    /// Batches integrated since the last cut.
-    pub batches: Vec<(Token, bool)>,
 }
 
 impl Fetch {
@@ -99,7 +93,6 @@ impl Fetch {
             self.open_shards(&state);
         }
         for (start, named) in slot.placed() {
-            self.batches.push((named.token, named.object));
             let Some(shard) = state.shard_at(start) else {
                 continue;
             };
@@ -147,10 +140,10 @@ impl Fetch {
                 .for_each(|entry| growing.tree.push(entry, &mut growing.full));
         }
         // Slots that are replayed after a restart are in the trees already.
-        let at = state.size.max(*self.integrated.borrow());
+        let at = state.size.max(*self.core.integrated.borrow());
         self.state = state;
         self.core.metrics.integrated.set(at);
-        self.integrated.send_replace(at);
+        self.core.integrated.send_replace(at);
         Ok(())
     }
 
@@ -190,22 +183,10 @@ impl Fetch {
                     tiles,
                 });
                 growing.cut = Some(size);
-            } else if whole {
-                // Published before it closed: named once more, so that it is sealed.
-                shards.push(ShardCut {
-                    name: growing.name.clone(),
-                    size,
-                    root: growing.tree.root(),
-                    tiles: Vec::new(),
-                });
             }
             !whole
         });
-        Cut {
-            shards,
-            state,
-            batches: std::mem::take(&mut self.batches),
-        }
+        Cut { shards, state }
     }
 }
 

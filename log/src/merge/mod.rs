@@ -1,15 +1,33 @@
-//! From the order to signed checkpoints. Everything here is a pure function of the slots, so any replica may do it, twice is
-//! harmless, and a difference means HALT.
+//! From the order to readers: programs around four watermarks, `ordered ≥ integrated ≥ published`, and `verified` by each
+//! secondary. Everything here is a pure function of the slots, so any replica may do it, twice is harmless, and a difference
+//! means HALT.
+//!
+//! | program | modules | writes |
+//! |---|---|---|
+//! | `fetch` | [`fetch`] slots → trees, [`cut`] trees → durable tiles | `integrated`, `root` |
+//! | `backup` | [`backup`] cuts → secondaries | `verified`, `secondary` |
+//! | `sth` | [`quorum`] which size, [`sth`] persist, sign, seal, `witness` cosignatures | `published` |
+//!
+//! They know of each other only what [`position`] names, so each may run in a process of its own. Beside them:
 //!
 //! - [`tree`] the tree of one shard: leaves in, tiles and roots out; no I/O;
 //! - [`pending`] entries that are ordered but not yet published, readable from the moment they are acknowledged;
-//! - [`fetch`] slots → trees; [`sth`] trees → durable tiles → signed checkpoints → seals;
+//! - [`follow`] what this process learns of what was published, whoever did it;
 //! - [`copy`] what a secondary is sent;
 //! - [`recover`] where a restarted replica takes up the work.
 
+pub mod backup;
 pub mod copy;
+pub mod cut;
 pub mod fetch;
+pub mod follow;
 pub mod pending;
+pub mod position;
+mod program;
+pub mod quorum;
 pub mod recover;
 pub mod sth;
 pub mod tree;
+mod witness;
+
+pub use program::{Done, MergeOptions, Program, Programs, Trouble};

@@ -1,4 +1,4 @@
-//! Ordered, not yet published: the entries that readers get from memory, and the queue to the integrator.
+//! Ordered, not yet published: the entries that readers get from memory, and the queues to those who work on them.
 //!
 //! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed
 //! checkpoint covers it; then the bundles have it. The memory is bounded by admission.
@@ -43,22 +43,22 @@ pub type Step = (Arc<Slot>, Arc<State>);
 pub struct Pending {
     held: RwLock<BTreeMap<u64, Arc<Held>>>,
     bytes: AtomicUsize,
-    queue: mpsc::UnboundedSender<Step>,
+    /// To the integrator and to the publisher, where they run here.
+    queues: [mpsc::UnboundedSender<Step>; 2],
 }
 
 impl Pending {
-    /// An empty one, and the integrator's end of the queue. The queue is unbounded because what is in it is decided already;
-    /// admission bounds it, by [`Pending::bytes`].
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<Step>) {
-        let (queue, receiver) = mpsc::unbounded_channel();
-        (
-            Self {
-                held: RwLock::default(),
-                bytes: AtomicUsize::new(0),
-                queue,
-            },
-            receiver,
-        )
+    /// An empty one, and two ends of the queue: the integrator's and the publisher's. The queue is unbounded because what is in
+    /// it is decided already; admission bounds it, by [`Pending::bytes`].
+    pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
+        let ((fetch, to_fetch), (sth, to_sth)) =
+            (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let pending = Self {
+            held: RwLock::default(),
+            bytes: AtomicUsize::new(0),
+            queues: [fetch, sth],
+        };
+        (pending, [to_fetch, to_sth])
     }
 
     /// Takes a slot. Called once per slot, in order.
@@ -80,8 +80,10 @@ impl Pending {
                 );
             }
         }
-        // The integrator ends only with the log; then nobody needs the slot.
-        let _ = self.queue.send((slot, state));
+        for queue in &self.queues {
+            // Who ends has no use for the slot any more, or runs in another process.
+            let _ = queue.send((Arc::clone(&slot), Arc::clone(&state)));
+        }
     }
 
     /// The batch that holds a global index.

@@ -1,5 +1,5 @@
 //! Where a restarted replica takes up the work: one snapshot and what follows, however old the log; the right edge of the trees
-//! that are not whole, read back and checked against the roots that were published.
+//! that are not whole, read back and checked against the roots that were written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use std::sync::Arc;
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
 use super::fetch::Growing;
+use super::position::{self, Position};
 use super::tree::ShardTree;
 use crate::log::Core;
 use crate::order::WINDOW;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
-use crate::order::state::{State, View};
+use crate::order::state::{Phase, State, View};
 use crate::record;
 use crate::shard::{Published, Signed};
 use crate::store::{Coordination, StoreError};
@@ -61,67 +62,107 @@ pub async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreEr
     }
 }
 
-/// Loads the published positions and resumes the tree of every shard that is not published whole, oldest first.
-pub async fn trees(core: &Core) -> Result<Vec<Growing>, StoreError> {
-    let keys = &core.order.keys;
-    let state = core.order.state();
-    let prefix = keys.all_published();
-    let mut rows: HashMap<String, Published> = HashMap::new();
-    let mut from = prefix.clone();
+/// What a restarted process goes on with.
+#[derive(Debug, Default)]
+pub struct Resumed {
+    /// The shards that are not integrated whole, oldest first; none where this process does not integrate.
+    pub growing: Vec<Growing>,
+    /// The shards that are not published whole and sealed, oldest first.
+    pub open: Vec<String>,
+    /// How far the cuts are, as a global index.
+    pub integrated: u64,
+    /// Slots that were known when this was read.
+    pub slots: u64,
+}
+
+/// The last parts of the keys under `prefix`, with their rows.
+async fn rows<T>(
+    core: &Core,
+    prefix: &str,
+    mut read: impl FnMut(&str, &[u8]) -> Result<T, StoreError>,
+) -> Result<HashMap<String, T>, StoreError> {
+    const PAGE: usize = 512;
+    let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
     loop {
-        let page = core.store.scan(&prefix, &from, 512).await?;
-        let full = page.len() == 512;
+        let page = core.store.scan(prefix, &from, PAGE).await?;
+        let full = page.len() == PAGE;
         for (key, bytes) in page {
-            let (_, row) = record::decode_numbered(&bytes).map_err(|e| corrupt(&key, &e))?;
+            let row = read(&key, &bytes)?;
             rows.insert(key[prefix.len()..].to_owned(), row);
             from = key + "\0";
         }
         if !full {
-            break;
+            return Ok(rows);
         }
     }
-    let mut growing = Vec::new();
+}
+
+/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole.
+pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
+    // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
+    let keys = &core.order.keys;
+    let published_rows = rows(core, &keys.all_published(), |key, bytes| {
+        let read = record::decode_numbered::<Published>(bytes);
+        Ok(read.map_err(|e| corrupt(key, &e))?.1)
+    })
+    .await?;
+    let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
+    core.order.refresh().await?;
+    let state = core.order.state();
+    let mut resumed = Resumed {
+        slots: state.len,
+        ..Resumed::default()
+    };
+    // The first shard that is not integrated whole ends the run of those that are.
+    let mut whole = true;
     for shard in state.shards.iter() {
         let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
             continue;
         };
         let name = &shard.identity.name;
-        let row = rows.get(name);
+        let row = published_rows.get(name);
         if let Some(row) = row {
             load_signed(core, &state, name, row).await?;
         }
+        let cut = integrated_rows.get(name).cloned().flatten();
+        let cut = cut.or_else(|| row.map(position::of_published));
         let published = row.map_or(0, |r| r.size);
-        if published > length {
+        let integrated = cut.as_ref().map_or(0, |cut| cut.size);
+        if integrated.max(published) > length {
             return Err(StoreError::Corrupt(format!(
-                "shard {name}: {published} entries are published but only {length} are ordered: the coordination store is older than the objects; restore a newer one"
+                "shard {name}: {published} entries are published and {integrated} integrated but only {length} are ordered: the coordination store is older than the objects; restore a newer one"
             )));
+        }
+        if integrated < published {
+            let key = keys.integrated(name);
+            let why = format!("is {integrated}, but {published} entries are published");
+            return Err(corrupt(&key, &why));
+        }
+        if whole {
+            resumed.integrated = start + integrated;
+            whole = integrated == length;
+        }
+        let active = matches!(shard.phase, Phase::Active { .. });
+        if trees && (active || integrated < length || cut.is_none()) {
+            resumed.growing.push(Growing {
+                name: name.clone(),
+                start,
+                tree: resume(core, name, cut.as_ref()).await?,
+                full: Vec::new(),
+                cut: cut.as_ref().map(|cut| cut.size),
+            });
         }
         let signed = core
             .shards
             .get(&state, name)
             .is_some_and(|s| s.signed.load().is_some());
-        let sealed = signed
-            && published == length
-            && core
-                .objects
-                .get(&core.object_path(name, "seal"))
-                .await?
-                .is_some();
-        let active = matches!(shard.phase, crate::order::state::Phase::Active { .. });
+        let path = core.object_path(name, "seal");
+        let sealed = signed && published == length && core.objects.get(&path).await?.is_some();
         if active || !sealed {
-            let tree = resume(core, name, row).await?;
-            core.last_cut.lock().await.insert(name.clone(), published);
-            let cut = signed.then_some(published);
-            growing.push(Growing {
-                name: name.clone(),
-                start,
-                tree,
-                full: Vec::new(),
-                cut,
-            });
+            resumed.open.push(name.clone());
         }
     }
-    Ok(growing)
+    Ok(resumed)
 }
 
 /// The checkpoint of a published position: the object where it is current, else signed again (Ed25519 is deterministic).
@@ -160,8 +201,8 @@ async fn load_signed(
     Ok(())
 }
 
-/// The tree of a shard at its published size, checked against the published root.
-async fn resume(core: &Core, name: &str, row: Option<&Published>) -> Result<ShardTree, StoreError> {
+/// The tree of a shard at its last cut, checked against the root of that.
+async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<ShardTree, StoreError> {
     let Some(row) = row.filter(|r| r.size > 0) else {
         return Ok(ShardTree::default());
     };
@@ -225,7 +266,7 @@ async fn resume(core: &Core, name: &str, row: Option<&Published>) -> Result<Shar
         return Err(corrupt(
             &folder,
             &format!(
-                "the tiles at size {} do not lead to the published root {}",
+                "the tiles at size {} do not lead to the root {} of the last cut",
                 row.size, row.root
             ),
         ));

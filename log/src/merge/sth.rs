@@ -1,25 +1,44 @@
-//! `sth`: trees → durable tiles → the published position → signed checkpoints → seals. Older shards first.
+//! `sth`: cuts → the published position → signed checkpoints → seals. Older shards first.
 //!
-//! The order of the steps is the point: tiles are durable before a position covers them, the position is durable before it is
-//! signed, and it never goes back. A root that differs from the one written for the same size is a HALT.
+//! The order of the steps is the point: a size is published when the backup quorum has verified it, its position is durable
+//! before it is signed, and it never goes back. Cosignatures come after the signature, the checkpoint after them. What was
+//! published is then collected.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::{Checkpoint, Seal, TilePath, partial_tiles};
-use tokio::sync::{mpsc, oneshot, watch};
+use futures_util::future::{BoxFuture, select_all};
+use tlog::{Seal, TILE_WIDTH, TileKind, TilePath, partial_tiles};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fetch::{Cut, ShardCut};
+use super::follow::AdoptError;
+use super::pending::Step;
+use super::position::{self, Held, Position};
+use super::program::{Done, Program, Trouble};
+use super::quorum::publishable;
+use super::witness;
 use crate::log::Core;
 use crate::order::collect;
 use crate::order::commit::now_ms;
-use crate::order::slot::Token;
+use crate::order::keys::trailing_number;
 use crate::order::state::{Phase, State};
 use crate::record;
 use crate::shard::{Published, Shard, SignError, Signed};
 use crate::store::{Guard, Outcome, StoreError, Transaction};
+
+/// Without progress for so long, too few secondaries are worth a word: before, they may just be copying.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pauses before a failed publication is tried again: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long a stop waits for a store that fails.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+/// The most cuts that one publication leaves behind; what is more goes with the next.
+const CUTS: usize = 4096;
+/// Pause between looks for what other processes write, so that a busy neighbour costs a bounded share.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why a publication did not go through.
 #[derive(Debug, thiserror::Error)]
@@ -28,213 +47,346 @@ enum PublishError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Sign(#[from] SignError),
+    #[error("{}", .0.why)]
+    Witness(Trouble),
     #[error("{0}")]
     Halt(String),
+}
+
+impl From<AdoptError> for PublishError {
+    fn from(error: AdoptError) -> Self {
+        match error {
+            AdoptError::Store(e) => e.into(),
+            AdoptError::Sign(e) => e.into(),
+        }
+    }
 }
 
 /// The publisher of one log.
 pub struct Sth {
     /// The log.
     pub core: Arc<Core>,
-    /// Asks the integrator for a cut.
-    pub cuts: mpsc::Sender<oneshot::Sender<Cut>>,
-    /// How far the integration is.
-    pub integrated: watch::Receiver<u64>,
-    /// Set when the log shuts down: publish what there is, then end.
+    /// Set when the log shuts down: publish what can be, then end.
     pub closing: watch::Receiver<bool>,
-    /// The state after the last published slot.
+    /// The order's slots, to know what a published size covers.
+    pub steps: mpsc::UnboundedReceiver<Step>,
+    /// Those that are not published whole.
+    pub unpublished: VecDeque<Step>,
+    /// The state after the last one that is.
     pub published: Arc<State>,
+    /// Shards that are not published whole and sealed, oldest first.
+    pub open: Vec<String>,
+    /// Slots below this were known when `open` was read back: a shard missing there is done.
+    pub recovered: u64,
+}
+
+/// What one look came to.
+#[derive(Default)]
+struct Look {
+    done: Done,
+    /// What the quorum waits for.
+    lacking: Option<String>,
 }
 
 impl Sth {
-    /// Runs until the log ends.
-    pub async fn run(mut self) {
+    /// Runs until the log ends. Answers what it did.
+    pub async fn run(mut self) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut moved = core.merged.subscribe();
+        let mut done = Done::default();
+        // When a checkpoint was last signed, since when the quorum is lacking or the publication fails, the pause after that.
         let mut last = Instant::now();
+        let mut waiting: Option<Instant> = None;
+        let mut pause = PAUSE.0;
+        let mut closed = None;
         loop {
-            let closing = *self.closing.borrow_and_update();
-            let merge = self.core.config().merge.clone();
-            let grew = self.published.len < self.core.order.state().len;
-            let due = last
-                + if grew {
-                    merge.checkpoint_interval.duration()
-                } else {
-                    merge.idle_republish.duration()
-                };
-            if closing && !grew {
-                return;
+            if *self.closing.borrow_and_update() {
+                closed = closed.or_else(|| Some(Instant::now()));
             }
-            tokio::select! {
-                _ = self.core.halt.halted() => return,
-                () = tokio::time::sleep_until(due), if !closing => {}
-                _ = self.integrated.changed(), if !closing && !grew => continue,
-                _ = self.closing.changed(), if !closing => continue,
-                () = std::future::ready(()), if closing => {}
-            }
-            last = Instant::now();
-            if grew {
-                self.publish().await
-            } else {
-                self.republish().await
-            }
-        }
-    }
-
-    async fn publish(&mut self) {
-        let (send, receive) = oneshot::channel();
-        if self.cuts.send(send).await.is_err() {
-            return;
-        }
-        let Ok(cut) = receive.await else { return };
-        if cut.state.len == self.published.len {
-            // Ordered but not integrated yet: wait for the integrator instead of asking in a loop.
-            tokio::select! { _ = self.integrated.changed() => {}, _ = self.core.halt.halted() => {} }
-            return;
-        }
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(100);
-        loop {
-            match self.publish_cut(&cut).await {
-                Ok(()) => break,
-                Err(PublishError::Halt(why)) => return self.core.halt.halt(why),
-                Err(e) => {
-                    self.core.set_trouble(
-                        Some(e.to_string()),
-                        matches!(e, PublishError::Store(StoreError::Full(_))),
-                    );
-                    tracing::warn!(error = %e, "publication waits");
-                }
-            }
-            tokio::select! { () = tokio::time::sleep(pause) => {}, _ = self.core.halt.halted() => return }
-            pause = (pause * 2).min(Duration::from_secs(2));
-            if *self.closing.borrow() && pause > Duration::from_secs(1) {
-                return; // What is ordered is durable; the next start publishes it.
-            }
-        }
-        self.core.set_trouble(None, false);
-        self.core.metrics.publications.add(1);
-        self.core
-            .metrics
-            .publish_seconds
-            .observe(began.elapsed().as_secs_f64());
-        self.published = Arc::clone(&cut.state);
-        if let Err(e) = collect::collect(&self.core, &cut.state).await {
-            tracing::warn!(error = %e, "collection waits for the next publication");
-        }
-    }
-
-    async fn publish_cut(&self, cut: &Cut) -> Result<(), PublishError> {
-        let core = &self.core;
-        let shards: Vec<(&ShardCut, Arc<Shard>)> = cut
-            .shards
-            .iter()
-            .filter_map(|s| Some((s, core.shards.get(&cut.state, &s.name)?)))
-            .collect();
-        // Another replica may have done this already; then there is nothing to write again.
-        let mut todo = Vec::new();
-        for (shard_cut, shard) in &shards {
-            match self.row(&shard_cut.name).await? {
-                Some(row) if row.size > shard_cut.size => self.adopt(shard, row).await?,
-                // Published, but perhaps its author died before it signed: the root is the one computed here.
-                Some(row) if row.size == shard_cut.size && row.root == shard_cut.root => {
-                    if shard.published() != row.size || shard.signed.load().is_none() {
-                        self.sign(shard, row).await?;
+            moved.borrow_and_update();
+            // Asked for before the rows are read, so that nothing is missed.
+            let elsewhere = self.elsewhere();
+            let began = Instant::now();
+            let published = self.publish().await;
+            let failing = published.is_err();
+            match published {
+                Ok(look) => {
+                    pause = PAUSE.1;
+                    if look.done.positions > 0 {
+                        last = Instant::now();
+                        waiting = None;
+                        done.add(look.done.entries, look.done.positions);
+                        core.metrics.publications.add(look.done.positions);
+                        let took = began.elapsed().as_secs_f64();
+                        core.metrics.publish_seconds.observe(took);
                     }
+                    waiting = look.lacking.as_ref().and(waiting.or(Some(began)));
+                    let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
+                    let trouble = look.lacking.filter(|_| long).map(Trouble::new);
+                    core.set_trouble(Program::Sth, trouble);
                 }
-                _ => todo.push((*shard_cut, shard)),
+                Err(PublishError::Halt(why)) => core.halt.halt(why),
+                Err(e) => {
+                    tracing::warn!(log = core.name, error = %e, "publication waits");
+                    core.set_trouble(Program::Sth, Some(trouble(e)));
+                    pause = if waiting.is_some() {
+                        (pause * 2).min(PAUSE.1)
+                    } else {
+                        PAUSE.0
+                    };
+                    waiting = waiting.or(Some(began));
+                }
+            }
+            if core.halt.is_halted() {
+                return done;
+            }
+            let given_up = |at: Instant| !failing || at.elapsed() >= LAST_WAIT;
+            if closed.is_some_and(given_up) {
+                // What is ordered is durable; the next start publishes it.
+                return done;
+            }
+            let idle = core.config().merge.idle_republish.duration();
+            let due = match waiting {
+                Some(_) => Instant::now() + if closed.is_some() { PAUSE.0 } else { pause },
+                None => last + idle,
+            };
+            let quiet = tokio::select! {
+                _ = core.halt.halted() => return done,
+                _ = moved.changed() => false,
+                () = elsewhere => { tokio::time::sleep(LOOK).await; false }
+                _ = self.closing.changed(), if closed.is_none() => false,
+                () = tokio::time::sleep_until(due) => waiting.is_none(),
+            };
+            if quiet {
+                self.republish().await;
+                last = Instant::now();
             }
         }
-        let paths = |s: &ShardCut| {
-            let name = s.name.clone();
-            s.tiles
-                .iter()
-                .map(move |(path, bytes)| {
-                    (core.object_path(&name, &path.to_string()), bytes.clone())
-                })
-                .collect::<Vec<_>>()
-        };
-        let tiles: Vec<(String, Bytes)> = todo.iter().flat_map(|(s, _)| paths(s)).collect();
-        if !tiles.is_empty() {
-            core.objects.put(tiles).await?;
-        }
-        let last = todo.len().saturating_sub(1);
-        for (at, (shard_cut, shard)) in todo.iter().enumerate() {
-            let done: &[_] = if at == last { &cut.batches } else { &[] };
-            self.publish_shard(shard_cut, shard, done).await?;
-        }
-        for (shard_cut, shard) in &shards {
-            self.delete_partials(shard_cut).await;
-            self.seal(&cut.state, shard_cut, shard).await?;
-        }
-        // Another replica may be ahead: what is not integrated here is still needed here.
-        let integrated = *self.integrated.borrow();
-        let published = core.shards.published(&core.order.state()).min(integrated);
-        core.metrics.published.set(published);
-        core.pending.release(published);
-        core.batcher.published(core, published);
-        core.published
-            .send_if_modified(|at| std::mem::replace(at, published) != published);
-        Ok(())
     }
 
-    async fn row(&self, shard: &str) -> Result<Option<Published>, StoreError> {
-        read_published(&self.core, shard).await
-    }
-
-    /// One shard: root and position in one durable step, then the signature, then the checkpoint object.
-    async fn publish_shard(
-        &self,
-        cut: &ShardCut,
-        shard: &Arc<Shard>,
-        batches: &[(Token, bool)],
-    ) -> Result<(), PublishError> {
+    /// Resolves when another process may have written what this one looks at; never, where all of it happens here.
+    fn elsewhere(&self) -> BoxFuture<'static, ()> {
         let core = &self.core;
         let keys = &core.order.keys;
-        let at = Published {
-            size: cut.size,
-            root: cut.root,
-            time: now_ms(),
+        let mut prefixes = Vec::new();
+        if !core.merge.programs.has(Program::Fetch) {
+            prefixes.push(keys.all_integrated());
+        }
+        if !core.merge.programs.has(Program::Backup) {
+            prefixes.push(keys.all_verified());
+        }
+        if prefixes.is_empty() {
+            return Box::pin(std::future::pending());
+        }
+        let store = Arc::clone(&core.store);
+        let asked = prefixes.into_iter().map(move |prefix| {
+            let store = Arc::clone(&store);
+            let changed = async move { store.changed(&prefix, Duration::from_secs(1)).await };
+            Box::pin(changed) as BoxFuture<'static, ()>
+        });
+        let asked: Vec<_> = asked.collect();
+        Box::pin(async move { drop(select_all(asked).await) })
+    }
+
+    /// Publishes what can be.
+    async fn publish(&mut self) -> Result<Look, PublishError> {
+        let core = Arc::clone(&self.core);
+        while let Ok(step) = self.steps.try_recv() {
+            self.unpublished.push_back(step);
+        }
+        let state = core.order.state();
+        self.open_shards(&state);
+        let mut look = Look::default();
+        for name in self.open.clone() {
+            let at = state.shards.iter().find(|s| s.identity.name == name);
+            let (Some(at), Some(shard)) = (at, core.shards.get(&state, &name)) else {
+                break;
+            };
+            let start = at.start().unwrap_or_default();
+            if !self.publish_shard(&shard, start, &mut look).await? {
+                break;
+            }
+            let Phase::Frozen { length, .. } = at.phase else {
+                break;
+            };
+            // Older shards first: the next one waits for all of this one.
+            if shard.published() != length {
+                break;
+            }
+            self.seal(&state, &shard).await?;
+            self.open.retain(|open| *open != name);
+        }
+        core.tell_published();
+        self.collect(&state).await;
+        Ok(look)
+    }
+
+    /// Shards that opened since.
+    fn open_shards(&mut self, state: &State) {
+        if state.len <= self.recovered {
+            return;
+        }
+        let known = self.open.last().cloned();
+        let from = match known {
+            Some(last) => state
+                .shards
+                .iter()
+                .position(|s| s.identity.name == last)
+                .map(|at| at + 1),
+            // All that were open are done: only one that opened since can be missing.
+            None => Some(0),
         };
-        let root_key = keys.root(&cut.name, cut.size);
-        let written = core.store.get(&root_key).await?;
-        if let Some(bytes) = &written {
-            let root: tlog::Hash = record::decode(bytes)
-                .map_err(|e| PublishError::Halt(format!("{root_key}: {e}")))?;
-            if root != cut.root {
-                return Err(PublishError::Halt(format!(
-                    "shard {} at size {}: this replica computes root {} where {root} was published; run `logd fsck`",
-                    cut.name, cut.size, cut.root
-                )));
+        for shard in state.shards.iter().skip(from.unwrap_or(0)) {
+            let name = &shard.identity.name;
+            let done = self.core.shards.get(state, name).is_some_and(|known| {
+                let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == known.published());
+                known.signed.load().is_some() && whole
+            });
+            if shard.start().is_some() && !done {
+                self.open.push(name.clone());
             }
         }
-        let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.published(&cut.name), cut.size)],
-            puts: vec![
-                (
-                    keys.published(&cut.name),
-                    record::encode_numbered(cut.size, &at),
-                ),
-                (keys.integrated(&cut.name), record::encode_number(cut.size)),
-            ],
-            deletes: batches
-                .iter()
-                .filter(|(_, object)| !object)
-                .map(|(token, _)| keys.batch(*token))
-                .collect(),
+    }
+
+    /// Publishes a shard as far as the quorum reaches; false when nothing of it is integrated yet.
+    async fn publish_shard(
+        &self,
+        shard: &Arc<Shard>,
+        start: u64,
+        look: &mut Look,
+    ) -> Result<bool, PublishError> {
+        let core = &self.core;
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let Some(cut) = position::integrated(store, keys, &shard.name).await? else {
+            return Ok(false);
         };
-        if written.is_none() {
-            transaction.guards.push(Guard::Absent(root_key.clone()));
-            transaction.puts.push((root_key, record::encode(&cut.root)));
+        let row = position::published(store, keys, &shard.name).await?;
+        let published = row.as_ref().map_or(0, |row| row.size);
+        let held = self.held(shard, published).await?;
+        let size = self.reach(&cut, published, &held, look);
+        match row {
+            Some(row) if row.size >= size => {
+                if row.size == cut.size && row.root != cut.root {
+                    return Err(PublishError::Halt(format!(
+                        "shard {} at size {}: root {} is integrated where {} was published; run `logd fsck`",
+                        shard.name, cut.size, cut.root, row.root
+                    )));
+                }
+                if shard.published() != row.size || shard.signed.load().is_none() {
+                    core.adopt(shard, &row).await?;
+                }
+                // Published, but its author died before its checkpoint was there.
+                if shard.published() < row.size || shard.signed.load().is_none() {
+                    self.sign(shard, row, &held).await?;
+                    look.done.add(0, 1);
+                }
+            }
+            // Nobody holds enough of it yet; its readers get an empty checkpoint meanwhile.
+            None if size == 0 && cut.size > 0 => {}
+            _ => {
+                let root = if size == cut.size {
+                    cut.root
+                } else {
+                    let root = position::root(store, keys, &shard.name, size).await?;
+                    root.ok_or_else(|| {
+                        StoreError::Io("another replica published at the same moment".into())
+                    })?
+                };
+                let at = Published {
+                    size,
+                    root,
+                    time: now_ms(),
+                };
+                let behind = self.persist(shard, start, &at).await?;
+                self.sign(shard, at, &held).await?;
+                self.delete_partials(shard, &behind, size).await;
+                look.done.add(size - published, 1);
+            }
         }
-        if let Some(before) = shard
-            .signed
-            .load()
-            .as_ref()
-            .filter(|s| s.at.size < cut.size)
-        {
-            transaction
-                .deletes
-                .push(keys.root(&cut.name, before.at.size));
+        Ok(true)
+    }
+
+    /// What counts for the quorum: rows over the root that was cut here. One that says otherwise is no copy of this shard.
+    async fn held(&self, shard: &Shard, published: u64) -> Result<Vec<Held>, PublishError> {
+        let core = &self.core;
+        if core.config().merge.secondaries.is_empty() {
+            return Ok(Vec::new());
         }
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let mut held = position::held(core, &shard.name).await?;
+        for one in &mut held {
+            let Some(verified) = one.verified.take_if(|v| v.size > published) else {
+                continue;
+            };
+            let root = position::root(store, keys, &shard.name, verified.size).await?;
+            if root == Some(verified.root) {
+                one.verified = Some(verified);
+            }
+        }
+        Ok(held)
+    }
+
+    /// The size that may be published, and what is lacking for more.
+    fn reach(&self, cut: &Position, published: u64, held: &[Held], look: &mut Look) -> u64 {
+        let quorum = self.core.config().merge.backup_quorum as usize;
+        let sizes: Vec<u64> = held
+            .iter()
+            .filter_map(|held| Some(held.verified.as_ref()?.size))
+            .collect();
+        let size = publishable(quorum, cut.size, published, &sizes);
+        if size < cut.size {
+            let have = sizes.iter().filter(|at| **at >= cut.size).count();
+            let behind: Vec<&str> = held
+                .iter()
+                .filter(|held| held.verified.as_ref().is_none_or(|v| v.size < cut.size))
+                .map(|held| held.secondary.as_str())
+                .collect();
+            look.lacking = Some(format!(
+                "{have} of the {quorum} secondaries that backupQuorum asks for have verified size {} (missing: {})",
+                cut.size,
+                behind.join(", ")
+            ));
+        }
+        size
+    }
+
+    /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind.
+    async fn persist(
+        &self,
+        shard: &Shard,
+        start: u64,
+        at: &Published,
+    ) -> Result<Vec<u64>, PublishError> {
+        let core = &self.core;
+        let keys = &core.order.keys;
+        let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+        let prefix = keys.roots(&shard.name);
+        for (key, _) in core.store.scan(&prefix, &prefix, CUTS).await? {
+            if let Some(size) = trailing_number(&key).filter(|size| *size < at.size) {
+                behind.push(size);
+                deletes.push(key);
+            }
+        }
+        let covered = self.unpublished.iter();
+        for (slot, _) in covered.take_while(|(_, state)| state.size <= start + at.size) {
+            for (_, batch) in slot.placed() {
+                let key = keys.batch(batch.token);
+                if batch.object {
+                    objects.push(key)
+                } else {
+                    deletes.push(key)
+                }
+            }
+        }
+        let key = keys.published(&shard.name);
+        let transaction = Transaction {
+            guards: vec![
+                Guard::AtMost(key.clone(), at.size),
+                Guard::Present(keys.root(&shard.name, at.size)),
+            ],
+            puts: vec![(key, record::encode_numbered(at.size, at))],
+            deletes,
+        };
         match core.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
@@ -244,67 +396,54 @@ impl Sth {
                 );
             }
         }
-        let objects: Vec<String> = batches
-            .iter()
-            .filter(|(_, object)| *object)
-            .map(|(token, _)| keys.batch(*token))
-            .collect();
         if !objects.is_empty() {
             core.objects.delete(objects).await?;
         }
-        self.sign(shard, at).await
+        Ok(behind)
     }
 
     /// Signs a position that is durable, and puts the checkpoint where readers find it.
-    async fn sign(&self, shard: &Arc<Shard>, at: Published) -> Result<(), PublishError> {
+    async fn sign(
+        &self,
+        shard: &Arc<Shard>,
+        at: Published,
+        held: &[Held],
+    ) -> Result<(), PublishError> {
         let core = &self.core;
         let signer = shard
             .signer(&core.order.keys, &*core.store, &core.kek)
             .await?;
         let note = shard.checkpoint(signer, at.size, at.root)?;
+        // What a secondary signed covers the body, which is the same.
+        let verified = held.iter().filter_map(|held| held.verified.as_ref());
+        let lines = verified
+            .filter(|v| (v.size, v.root) == (at.size, at.root))
+            .filter_map(|v| v.cosignature.as_deref());
+        let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
+        let note = witness::cosign(core, shard, note)
+            .await
+            .map_err(PublishError::Witness)?;
         let path = core.object_path(&shard.name, "checkpoint");
         core.objects
-            .put(vec![(path.clone(), Bytes::from(note.clone()))])
+            .put(vec![(path, Bytes::from(note.clone()))])
             .await?;
-        shard.signed.store(Some(Arc::new(Signed {
-            at: at.clone(),
-            note,
-        })));
+        let size = at.size;
+        shard.signed.store(Some(Arc::new(Signed { at, note })));
         // A slower replica may have put an older checkpoint over a newer one: the position tells.
-        match self.row(&shard.name).await? {
-            Some(row) if row.size > at.size => self.adopt(shard, row).await,
+        let row = position::published(&*core.store, &core.order.keys, &shard.name).await?;
+        match row {
+            Some(row) if row.size > size => Ok(core.adopt(shard, &row).await?),
             _ => Ok(()),
         }
     }
 
-    /// Takes over a position that another replica published, with the checkpoint it signed. Where that is not there yet, the
-    /// next cut brings this replica to the same size, and it signs itself.
-    async fn adopt(&self, shard: &Arc<Shard>, row: Published) -> Result<(), PublishError> {
-        if shard.published() >= row.size && shard.signed.load().is_some() {
-            return Ok(());
-        }
-        let path = self.core.object_path(&shard.name, "checkpoint");
-        if let Some(bytes) = self.core.objects.get(&path).await?
-            && let Ok(note) = String::from_utf8(bytes.to_vec())
-            && let Ok(checkpoint) = Checkpoint::open(&note, &shard.verifier()?)
-            && checkpoint.size >= row.size
-        {
-            let at = Published {
-                size: checkpoint.size,
-                root: checkpoint.root,
-                time: row.time,
-            };
-            shard.signed.store(Some(Arc::new(Signed { at, note })));
-        }
-        Ok(())
-    }
-
     /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
     async fn republish(&self) {
-        let state = self.core.order.state();
+        let core = &self.core;
+        let state = core.order.state();
         let Some(shard) = state
             .active()
-            .and_then(|s| self.core.shards.get(&state, &s.identity.name))
+            .and_then(|s| core.shards.get(&state, &s.identity.name))
         else {
             return;
         };
@@ -315,34 +454,39 @@ impl Sth {
             time: now_ms(),
             ..signed.at.clone()
         };
-        let key = self.core.order.keys.published(&shard.name);
+        let key = core.order.keys.published(&shard.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), at.size)],
             puts: vec![(key, record::encode_numbered(at.size, &at))],
             ..Transaction::default()
         };
-        if let Outcome::Committed = self.core.store.transact(transaction).await
-            && let Err(e) = self.sign(&shard, at).await
-        {
-            tracing::warn!(error = %e, "cannot refresh the checkpoint");
+        let again = async {
+            if let Outcome::Committed = core.store.transact(transaction).await {
+                let held = position::held(core, &shard.name).await?;
+                self.sign(&shard, at, &held).await?;
+            }
+            Ok::<_, PublishError>(())
+        };
+        if let Err(e) = again.await {
+            tracing::warn!(log = core.name, error = %e, "cannot refresh the checkpoint");
         }
     }
 
-    /// Partial tiles go once the full tile is there (tlog-tiles, "Partial Tiles"). Litter is harmless, so errors only count.
-    async fn delete_partials(&self, cut: &ShardCut) {
-        let mut last = self.core.last_cut.lock().await;
-        let before = last.insert(cut.name.clone(), cut.size).unwrap_or(0);
-        for tile in partial_tiles(before) {
-            let full = TilePath { width: 256, ..tile };
-            if !cut.tiles.iter().any(|(path, _)| *path == full) {
-                continue;
-            }
-            let folder = self.core.object_path(&cut.name, &format!("{full}.p"));
-            match self.core.objects.list(&folder).await {
+    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind
+    /// now. Litter is harmless, so errors only count.
+    async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
+        let core = &self.core;
+        let partial = behind.iter().flat_map(|size| partial_tiles(*size));
+        let full = partial.map(|tile| TilePath { width: 256, ..tile });
+        let gone = full.filter(|tile| is_whole(tile, size));
+        let folders: BTreeSet<String> = gone.map(|tile| format!("{tile}.p")).collect();
+        for folder in folders {
+            let folder = core.object_path(&shard.name, &folder);
+            match core.objects.list(&folder).await {
                 Ok(paths) => {
                     let count = paths.len() as u64;
-                    if self.core.objects.delete(paths).await.is_ok() {
-                        self.core.metrics.partials_deleted.add(count);
+                    if core.objects.delete(paths).await.is_ok() {
+                        core.metrics.partials_deleted.add(count);
                     }
                 }
                 Err(e) => tracing::warn!(error = %e, folder, "cannot list partial tiles"),
@@ -351,66 +495,98 @@ impl Sth {
     }
 
     /// Seals a shard that was rotated out and is published whole. Deterministic, so writing it twice is harmless.
-    async fn seal(
-        &self,
-        state: &State,
-        cut: &ShardCut,
-        shard: &Arc<Shard>,
-    ) -> Result<(), PublishError> {
+    async fn seal(&self, state: &State, shard: &Arc<Shard>) -> Result<(), PublishError> {
         let core = &self.core;
-        let Some(at) = state
+        let at = state
             .shards
             .iter()
-            .position(|s| s.identity.name == cut.name)
-        else {
-            return Ok(());
-        };
-        let Phase::Frozen { length, .. } = state.shards[at].phase else {
-            return Ok(());
-        };
-        if length != cut.size {
-            return Ok(());
-        }
-        let Some(next) = state.shards.get(at + 1) else {
-            return Ok(());
-        };
-        let Some(successor) = core.shards.get(state, &next.identity.name) else {
+            .position(|s| s.identity.name == *shard.name);
+        let next = at.and_then(|at| state.shards.get(at + 1));
+        let successor = next.and_then(|next| core.shards.get(state, &next.identity.name));
+        let (Some(successor), Some(signed)) = (successor, shard.signed.load_full()) else {
             return Ok(());
         };
         let seal = Seal {
             origin: shard.identity.origin.clone(),
-            size: cut.size,
-            root: cut.root,
+            size: signed.at.size,
+            root: signed.at.root,
             successor_origin: successor.identity.origin.clone(),
             successor_key: successor.verifier()?,
         };
-        let keys = &core.order.keys;
-        let note = seal
-            .sign(
-                shard.signer(keys, &*core.store, &core.kek).await?,
-                successor.signer(keys, &*core.store, &core.kek).await?,
-            )
-            .map_err(|e| SignError::Note {
-                shard: cut.name.clone(),
-                why: e.to_string(),
-            })?;
-        core.objects
-            .put(vec![(
-                core.object_path(&cut.name, "seal"),
-                Bytes::from(note),
-            )])
-            .await?;
+        let (keys, store) = (&core.order.keys, &*core.store);
+        let own = shard.signer(keys, store, &core.kek).await?;
+        let other = successor.signer(keys, store, &core.kek).await?;
+        let note = seal.sign(own, other).map_err(|e| note_error(shard, &e))?;
+        let path = core.object_path(&shard.name, "seal");
+        core.objects.put(vec![(path, Bytes::from(note))]).await?;
         Ok(())
+    }
+
+    /// Lets go of what is published whole.
+    async fn collect(&mut self, state: &State) {
+        let published = self.core.shards.published(state);
+        let before = self.published.len;
+        while let Some((_, after)) = self.unpublished.front() {
+            if after.size > published {
+                break;
+            }
+            self.published = Arc::clone(after);
+            self.unpublished.pop_front();
+        }
+        if self.published.len > before
+            && let Err(e) = collect::collect(&self.core, &self.published).await
+        {
+            tracing::warn!(error = %e, "collection waits for the next publication");
+        }
     }
 }
 
-/// The published position of a shard, as its row says.
-pub async fn read_published(core: &Core, shard: &str) -> Result<Option<Published>, StoreError> {
-    let key = core.order.keys.published(shard);
-    let Some(bytes) = core.store.get(&key).await? else {
-        return Ok(None);
+/// Whether a full tile is complete in a tree of `size` entries.
+fn is_whole(tile: &TilePath, size: u64) -> bool {
+    let level = match tile.kind {
+        TileKind::Entries => 0,
+        TileKind::Hashes(level) => u32::from(level),
     };
-    let (_, row) =
-        record::decode_numbered(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
-    Ok(Some(row))
+    let hashes = size.checked_shr(8 * level).unwrap_or(0);
+    (tile.index + 1).saturating_mul(TILE_WIDTH) <= hashes
+}
+
+fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {
+    SignError::Note {
+        shard: shard.name.to_string(),
+        why: why.to_string(),
+    }
+}
+
+fn trouble(error: PublishError) -> Trouble {
+    match error {
+        PublishError::Store(e) | PublishError::Sign(SignError::Store(e)) => Trouble::of(&e),
+        PublishError::Witness(trouble) => trouble,
+        PublishError::Sign(e) => Trouble::new(e.to_string()),
+        PublishError::Halt(why) => Trouble::new(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition: a tile is whole when no part of it is partial, at any size.
+    #[test]
+    fn a_tile_is_whole_from_the_size_on_where_it_is_not_partial_any_more() {
+        for size in (1u64..1_200).chain([65_535, 65_536, 65_537, 70_000, 131_072]) {
+            for tile in partial_tiles(size) {
+                let full = TilePath { width: 256, ..tile };
+                assert!(!is_whole(&full, size), "{tile} at {size}");
+                let before = TilePath {
+                    index: tile.index.wrapping_sub(1),
+                    ..full
+                };
+                assert!(
+                    tile.index == 0 || is_whole(&before, size),
+                    "{tile} at {size}"
+                );
+            }
+        }
+    }
 }

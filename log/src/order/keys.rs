@@ -115,6 +115,26 @@ impl Keys {
     pub fn root(&self, shard: &str, size: u64) -> Key {
         format!("{}root/{shard}/{size:020}", self.prefix)
     }
+    /// Which incarnation of a secondary counts.
+    pub fn secondary(&self, name: &str) -> Key {
+        format!("{}secondary/{name}", self.prefix)
+    }
+    /// What all secondaries have verified.
+    pub fn all_verified(&self) -> Key {
+        format!("{}verified/", self.prefix)
+    }
+    /// What an incarnation of a secondary has verified of a shard.
+    pub fn verified(&self, secondary: &str, incarnation: &str, shard: &str) -> Key {
+        format!("{}verified/{secondary}/{incarnation}/{shard}", self.prefix)
+    }
+    /// What a frontend has of a shard.
+    pub fn dist(&self, frontend: &str, shard: &str) -> Key {
+        format!("{}dist/{frontend}/{shard}", self.prefix)
+    }
+    /// All integrated positions.
+    pub fn all_integrated(&self) -> Key {
+        format!("{}integrated/", self.prefix)
+    }
     /// Integrated position of a shard.
     pub fn integrated(&self, shard: &str) -> Key {
         format!("{}integrated/{shard}", self.prefix)

@@ -52,6 +52,7 @@ impl Rig {
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: 64 << 20,
+            merge: crate::MergeOptions::default(),
         })
         .await
         .unwrap();

@@ -1,0 +1,214 @@
+//! How far each of the four programs is, as rows of the coordination store. They are all that the programs know of each other:
+//! any of them can run in another process, or not at all.
+//!
+//! ```text
+//! integrated/{shard}                          Position   fetch    its tiles are durable
+//! root/{shard}/{size}                         Hash       fetch    of each cut that is not behind the published one
+//! secondary/{name}                            Live       backup   the incarnation whose rows count
+//! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
+//! published/{shard}                           Published  sth      before it is signed
+//! dist/{frontend}/{shard}                     Pushed     dist     tiles and checkpoint are there
+//! ```
+//!
+//! A row carries its size in front, so that a transaction can demand that it never goes back.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+use crate::log::Core;
+use crate::order::keys::Keys;
+use crate::record;
+use crate::shard::Published;
+use crate::store::{Coordination, StoreError};
+
+/// A cut: a size whose tiles and root are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Entries.
+    pub size: u64,
+    /// Root at that size.
+    pub root: Hash,
+    /// Slots of the order that it covers.
+    pub slots: u64,
+}
+
+/// What a secondary said that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verified {
+    /// Entries.
+    pub size: u64,
+    /// Root at that size, computed by the secondary.
+    pub root: Hash,
+    /// The signature line of its cosignature (C2SP tlog-cosignature) over the checkpoint of that size, without line feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosignature: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// The incarnation of a secondary that counts. One that lost its disk comes back as another, and starts from zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    /// What it calls itself; without slashes.
+    pub incarnation: String,
+    /// The key that it cosigns with. Its rows count while this is the one that the configuration names.
+    pub vkey: String,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since: u64,
+}
+
+/// What a frontend has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pushed {
+    /// Entries under the checkpoint that is there.
+    pub size: u64,
+    /// When, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+fn corrupt(key: &str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("{key}: {why}; run `logd fsck`"))
+}
+
+/// A row with its size in front.
+pub(crate) async fn numbered<T: DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    let (_, row) = record::decode_numbered(&bytes).map_err(|e| corrupt(key, &e))?;
+    Ok(Some(row))
+}
+
+async fn plain<T: DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(record::decode(&bytes).map_err(|e| corrupt(key, &e))?))
+}
+
+/// The last cut of a shard. Where there is only what older servers wrote, what is published: it is integrated.
+pub async fn integrated(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+) -> Result<Option<Position>, StoreError> {
+    let key = keys.integrated(shard);
+    if let Some(bytes) = store.get(&key).await?
+        && let Some(at) = decode_integrated(&key, &bytes)?
+    {
+        return Ok(Some(at));
+    }
+    let at = published(store, keys, shard).await?;
+    Ok(at.as_ref().map(of_published))
+}
+
+/// The position in a row; older servers wrote the number alone, together with the published position.
+pub(crate) fn decode_integrated(key: &str, bytes: &[u8]) -> Result<Option<Position>, StoreError> {
+    if bytes.len() == 8 {
+        return Ok(None);
+    }
+    let (_, at) = record::decode_numbered(bytes).map_err(|e| corrupt(key, &e))?;
+    Ok(Some(at))
+}
+
+/// What is published is integrated.
+pub(crate) fn of_published(at: &Published) -> Position {
+    Position {
+        size: at.size,
+        root: at.root,
+        slots: 0,
+    }
+}
+
+/// The root of a cut, as long as it is not behind the published position.
+pub async fn root(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+    size: u64,
+) -> Result<Option<Hash>, StoreError> {
+    plain(store, &keys.root(shard, size)).await
+}
+
+/// The published position of a shard.
+pub async fn published(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+) -> Result<Option<Published>, StoreError> {
+    numbered(store, &keys.published(shard)).await
+}
+
+/// The live incarnation of a secondary.
+pub async fn live(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<Option<Live>, StoreError> {
+    plain(store, &keys.secondary(secondary)).await
+}
+
+/// What an incarnation of a secondary has verified of a shard.
+pub async fn verified(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+    incarnation: &str,
+    shard: &str,
+) -> Result<Option<Verified>, StoreError> {
+    numbered(store, &keys.verified(secondary, incarnation, shard)).await
+}
+
+/// What a frontend has of a shard.
+pub async fn pushed(
+    store: &dyn Coordination,
+    keys: &Keys,
+    frontend: &str,
+    shard: &str,
+) -> Result<Option<Pushed>, StoreError> {
+    numbered(store, &keys.dist(frontend, shard)).await
+}
+
+/// A secondary of the configuration, and what its live incarnation has verified of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub secondary: String,
+    /// Its live incarnation; none while it never answered, or answers with another key than the configured one.
+    pub live: Option<Live>,
+    /// What that has verified.
+    pub verified: Option<Verified>,
+}
+
+/// What the secondaries of the running configuration have verified of a shard. A row counts only for the live incarnation, and
+/// only under the key that the configuration names.
+pub async fn held(core: &Core, shard: &str) -> Result<Vec<Held>, StoreError> {
+    let (store, keys) = (&*core.store, &core.order.keys);
+    let mut all = Vec::new();
+    for secondary in &core.config().merge.secondaries {
+        let name = secondary.name.as_str();
+        let live = live(store, keys, name).await?;
+        let live = live.filter(|live| live.vkey == secondary.vkey);
+        let verified = match &live {
+            Some(live) => verified(store, keys, name, &live.incarnation, shard).await?,
+            None => None,
+        };
+        all.push(Held {
+            secondary: name.to_owned(),
+            live,
+            verified,
+        });
+    }
+    Ok(all)
+}

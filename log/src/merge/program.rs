@@ -1,0 +1,126 @@
+//! The four programs by name: which of them a process runs, what one did, what holds one up.
+
+use std::fmt;
+
+use crate::store::StoreError;
+
+/// One of the four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Program {
+    /// Integrates what is ordered.
+    Fetch,
+    /// Copies to the secondaries.
+    Backup,
+    /// Publishes.
+    Sth,
+    /// Pushes to the frontends.
+    Dist,
+}
+
+impl Program {
+    /// All, in the order of the pipeline.
+    pub const ALL: [Self; 4] = [Self::Fetch, Self::Backup, Self::Sth, Self::Dist];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Backup => "backup",
+            Self::Sth => "sth",
+            Self::Dist => "dist",
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which of the four a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Programs([bool; 4]);
+
+impl Programs {
+    /// All four: what a server does unless it is told otherwise.
+    pub const ALL: Self = Self([true; 4]);
+    /// None: they run elsewhere.
+    pub const NONE: Self = Self([false; 4]);
+
+    /// Whether `program` is among them.
+    pub const fn has(self, program: Program) -> bool {
+        self.0[program as usize]
+    }
+}
+
+impl FromIterator<Program> for Programs {
+    fn from_iter<T: IntoIterator<Item = Program>>(programs: T) -> Self {
+        let mut set = Self::NONE;
+        for program in programs {
+            set.0[program as usize] = true;
+        }
+        set
+    }
+}
+
+/// How a process takes part in the merge.
+#[derive(Clone, Debug)]
+pub struct MergeOptions {
+    /// The programs that it runs.
+    pub programs: Programs,
+    /// Whether it takes writes. A process that only merges commits nothing and releases no promised work.
+    pub writes: bool,
+}
+
+impl Default for MergeOptions {
+    fn default() -> Self {
+        Self {
+            programs: Programs::ALL,
+            writes: true,
+        }
+    }
+}
+
+/// What a program did with a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Entries that its position moved by, over all shards and peers.
+    pub entries: u64,
+    /// Positions that moved.
+    pub positions: u64,
+}
+
+impl Done {
+    /// Counts one step.
+    pub fn add(&mut self, entries: u64, positions: u64) {
+        self.entries += entries;
+        self.positions += positions;
+    }
+}
+
+/// Why a program does not get on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// In words.
+    pub why: String,
+    /// Whether it is for want of space.
+    pub full: bool,
+}
+
+impl Trouble {
+    /// Something that is not a full store.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            full: false,
+        }
+    }
+
+    pub(crate) fn of(error: &StoreError) -> Self {
+        Self {
+            why: error.to_string(),
+            full: matches!(error, StoreError::Full(_)),
+        }
+    }
+}
