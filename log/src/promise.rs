@@ -19,7 +19,7 @@ use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::batch;
 use crate::order::commit::now_ms;
 use crate::order::place::Place;
-use crate::order::queue::Waiting;
+use crate::order::queue::{Refused, Waiting};
 use crate::order::slot::{BatchRef, Promised, Token};
 use crate::qos::admission::Promise as Due;
 use crate::qos::{Advice, Granted, TenantId};
@@ -343,8 +343,10 @@ async fn flush(core: &Core, mut batches: Vec<Batch>) {
 async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
     let (began, mut doubt) = (Instant::now(), false);
     loop {
-        let birth = core.order.state().len;
-        batches.iter_mut().for_each(|b| b.promised.birth = birth);
+        if !doubt {
+            let birth = core.order.state().len;
+            batches.iter_mut().for_each(|b| b.promised.birth = birth);
+        }
         let rows: Vec<(Promised, Bytes)> = batches
             .iter()
             .map(|b| (b.promised.clone(), b.bytes.clone()))
@@ -372,21 +374,21 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
                     Some((first, _)) if doubt => is_somewhere(core, first).await,
                     _ => Ok(false),
                 };
-                if matches!(known, Ok(true)) {
-                    return Ok(());
-                }
                 let refreshed = core.order.refresh().await;
                 let closing = core.store.get(&core.order.keys.closing()).await;
-                match (refreshed, closing) {
-                    (Ok(_), Ok(Some(_))) if doubt => return Err(AppendError::Unknown),
-                    (Ok(_), Ok(Some(_))) => {
-                        return Err(core
-                            .frozen(&core.order.state())
-                            .unwrap_or(AppendError::Closing));
+                match (known, refreshed, closing) {
+                    (Ok(somewhere), Ok(_), Ok(closing)) => {
+                        match Refused::of(doubt, somewhere, closing.is_some()) {
+                            Refused::Promised => return Ok(()),
+                            Refused::Unknown => return Err(AppendError::Unknown),
+                            Refused::Closed => {
+                                let frozen = core.frozen(&core.order.state());
+                                return Err(frozen.unwrap_or(AppendError::Closing));
+                            }
+                            Refused::Again => {}
+                        }
                     }
-                    // Slots since the birth were collected: it is born again.
-                    (Ok(_), Ok(None)) => {}
-                    (Err(e), _) | (_, Err(e)) => {
+                    (Err(e), _, _) | (_, Err(e), _) | (_, _, Err(e)) => {
                         tracing::warn!(error = %e, "the coordination store does not answer");
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// How many failures of file operations are injected
     #[arg(long, default_value_t = 24)]
     faults: u64,
+    /// Search the model of the commit protocol within wide bounds, too (an hour or more, several gigabytes)
+    #[arg(long)]
+    model_long: bool,
 }
 
 /// Runs everything; true when nothing failed.
@@ -65,6 +68,23 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         cargo().args(["test", "--package", "tests", "--lib"]),
         skips.path(),
     )?;
+
+    if options.model_long {
+        let mut model = cargo();
+        model.args([
+            "test",
+            "--release",
+            "--package",
+            "log@0.1.0",
+            "--lib",
+            "order::model",
+        ]);
+        summary.tests(
+            "model, wide bounds",
+            model.env("MODEL_LONG", "1"),
+            skips.path(),
+        )?;
+    }
 
     match fuzz::install() {
         Ok(()) => {

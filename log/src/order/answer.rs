@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::WINDOW;
 use super::slot::{BatchRef, Control, Promised, Slot, Work};
 use super::state::{Gate, Phase, Refusal, View};
 use crate::store::StoreError;
@@ -74,11 +73,6 @@ impl Mine {
     }
 }
 
-/// Whether the filter of a view with `len` slots has every slot from `since` on.
-pub fn covers(len: u64, since: u64) -> bool {
-    len <= since + WINDOW
-}
-
 /// The answer for a work, when the view has one. The token is looked for before anything else. `first`: the first slot after
 /// the call; `looked`: the slots below it were looked into before.
 pub fn settle(
@@ -114,7 +108,7 @@ pub fn settle(
             Err(CommitError::Taken(other.entries))
         });
     }
-    if !covers(view.state.len, looked) {
+    if !view.limits.covers(view.state.len, looked) {
         return Some(Err(CommitError::AskAgain));
     }
     match &mine.work {

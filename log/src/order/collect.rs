@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use super::WINDOW;
+use super::Limits;
 use super::commit::now_ms;
 use super::keys::trailing_number;
 use super::slot::{Token, Work};
 use super::state::State;
+use super::writes;
 use crate::log::Core;
 use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::store::{Outcome, StoreError, Transaction};
 
 /// Rows deleted in one transaction.
 const CHUNK: usize = 512;
@@ -58,32 +59,17 @@ async fn sweep(core: &Core, prefix: &str, dead: impl Fn(&str) -> bool) -> Result
 /// Collects what `published`, the state after the last published slot, allows. Does nothing until it is worth it.
 pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreError> {
     let keys = &core.order.keys;
-    let floor = core
-        .order
-        .state()
-        .len
-        .saturating_sub(WINDOW)
-        .min(published.len);
     let before = match core.store.get(&keys.floor()).await? {
         Some(row) => record::decode_number(&row)
             .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.floor())))?,
         None => 0,
     };
-    if floor < before + WINDOW {
+    let len = core.order.state().len;
+    let raise = writes::raise(keys, Limits::default(), before, len, published);
+    let Some((floor, transaction)) = raise else {
         return Ok(());
-    }
-    let raised = apply(
-        core,
-        Transaction {
-            guards: vec![Guard::AtMost(keys.floor(), floor)],
-            puts: vec![
-                (keys.snapshot(published.len), record::encode(&**published)),
-                (keys.floor(), record::encode_number(floor)),
-            ],
-            ..Transaction::default()
-        },
-    )
-    .await?;
+    };
+    let raised = apply(core, transaction).await?;
     if !raised {
         return Ok(()); // Another replica is further.
     }

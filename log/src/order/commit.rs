@@ -14,20 +14,20 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::WINDOW;
+use super::Limits;
 pub use super::answer::{CommitError, Mine, Placed};
-use super::answer::{covers, settle};
+use super::attempt::{Attempt, Step};
 use super::keys::{Keys, trailing_number};
-use super::place::PlacedRow;
 use super::propose::propose;
 use super::slot::{Announcement, Control, Slot, Token, Work};
 use super::state::{State, View};
+use super::writes;
 use crate::halt::Halt;
 use crate::log::etag;
 use crate::merge::pending::{Ordered, Pending};
 use crate::metrics::LogMetrics;
 use crate::record;
-use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+use crate::store::{Coordination, Objects, Outcome, StoreError};
 
 /// How long a committer goes on when the store does not answer, before it says that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub struct Order {
     objects: Arc<dyn Objects>,
     /// Advances only under this lock; never held over an await.
     view: Mutex<View>,
+    limits: Limits,
     /// The view's state, for everyone who only looks.
     state: ArcSwap<State>,
     /// Its configuration's entity tag: formatted once per generation.
@@ -74,6 +75,7 @@ impl Order {
             keys,
             store,
             objects,
+            limits: view.limits,
             view: Mutex::new(view),
             state,
             etag,
@@ -203,7 +205,7 @@ impl Order {
 
     /// Live announcements, oldest first. Scanned after the view was read up to the next slot.
     async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
-        let from = self.keys.bag_from(next.saturating_sub(WINDOW));
+        let from = self.keys.bag_from(next.saturating_sub(self.limits.window));
         let rows = self.store.scan(&self.keys.bag(), &from, BAG).await?;
         let mut bag = Vec::with_capacity(rows.len());
         for (key, bytes) in rows {
@@ -236,105 +238,48 @@ impl Order {
     }
 
     async fn run(&self, mine: &[Mine]) -> Vec<Result<Placed, CommitError>> {
-        let mut answers: Vec<Option<Result<Placed, CommitError>>> = vec![None; mine.len()];
         if let Err(e) = self.put_objects(mine).await {
             return mine
                 .iter()
                 .map(|_| Err(CommitError::Store(e.clone())))
                 .collect();
         }
-        let first = self.state().len;
         let began = Instant::now();
-        let (mut seen, mut rounds, mut announced_at) = (first, 0, None);
-        let (mut doubt, mut fresh, mut lost) = (false, false, false);
-        // What was decided below this has been looked into, by this call or by whoever gave a work its birth.
-        let mut looked = None;
-        loop {
-            let len = {
-                let view = self.view();
-                for (answer, m) in answers.iter_mut().zip(mine).filter(|(a, _)| a.is_none()) {
-                    let since = looked.or(m.birth).unwrap_or(first);
-                    *answer = settle(&view, m, first, since);
-                }
-                view.state.len
-            };
-            looked = Some(len);
-            // Nobody is refused for what another replica has changed since.
-            let refused =
-                |a: &Option<Result<_, CommitError>>| matches!(a, Some(Err(e)) if e.is_refusal());
-            if !fresh && answers.iter().any(refused) {
-                match self.refresh().await {
-                    Ok(_) => fresh = true,
-                    Err(e) => self.note("read", &Outcome::Failed(e)).await,
-                }
-                answers
-                    .iter_mut()
-                    .filter(|a| refused(a))
-                    .for_each(|a| *a = None);
-                // What may be refused is neither proposed nor announced before that is known.
-                if fresh || !(self.halt.is_halted() || began.elapsed() > PATIENCE) {
-                    continue;
-                }
-            }
-            let open: Vec<&Mine> = answers
-                .iter()
-                .zip(mine)
-                .filter(|(a, _)| a.is_none())
-                .map(|(_, m)| m)
-                .collect();
-            if open.is_empty() {
-                self.metrics.rounds(rounds);
-                break;
-            }
+        let mut attempt = Attempt::new(self.state().len, mine.len());
+        let mut step = attempt.next(&self.view(), mine);
+        while step != Step::Done {
             if self.halt.is_halted() || began.elapsed() > PATIENCE {
-                let why = self
-                    .halt
-                    .reason()
-                    .unwrap_or_else(|| "the store does not answer".into());
-                answers
-                    .iter_mut()
-                    .filter(|a| a.is_none())
-                    .for_each(|a| *a = Some(Err(CommitError::Unknown(why.clone()))));
-                break;
+                let why = self.halt.reason();
+                attempt.give_up(why.as_deref().unwrap_or("the store does not answer"));
+                return attempt.answers().collect();
             }
-            if !covers(len, seen) {
-                seen = len; // The announcement is dead for everybody: announce anew.
-            }
-            if lost && announced_at != Some(seen) {
-                doubt = true;
-                match self.announce(seen, &open).await {
-                    Outcome::Committed => announced_at = Some(seen),
-                    other => self.note("announce", &other).await,
-                }
-            }
-            rounds += 1;
-            match self
-                .decide(&open, announced_at.is_some(), rounds > 1, len)
-                .await
-            {
-                Outcome::Committed => {}
-                Outcome::Failed(e) if !doubt => {
-                    answers
-                        .iter_mut()
-                        .filter(|a| a.is_none())
-                        .for_each(|a| *a = Some(Err(CommitError::Store(e.clone()))));
-                    break;
-                }
-                other => {
-                    doubt |= matches!(other, Outcome::Unknown(_));
-                    self.note("decide", &other).await;
-                    // Refused with no new slot: only the bag was not empty, and the next proposal looks into it.
+            step = match step {
+                Step::Read => {
                     match self.refresh().await {
-                        Ok(new) => lost |= new > 0 || doubt,
-                        Err(e) => tracing::warn!(error = %e, "cannot read the slots"),
+                        Ok(new) => attempt.read(new),
+                        Err(e) => self.note("read", &Outcome::Failed(e)).await,
                     }
+                    attempt.next(&self.view(), mine)
                 }
-            }
+                Step::Announce(seen) => {
+                    let open: Vec<&Mine> = attempt.open(mine).collect();
+                    let announcement = writes::announce(&self.keys, seen, &open);
+                    let outcome = self.store.transact(announcement).await;
+                    self.note("announce", &outcome).await;
+                    attempt.announced(&outcome)
+                }
+                Step::Decide { look, bytes } => {
+                    let open: Vec<&Mine> = attempt.open(mine).collect();
+                    let outcome = self.decide(&open, bytes, look, attempt.looked()).await;
+                    attempt.decided(&outcome);
+                    self.note("decide", &outcome).await;
+                    attempt.next(&self.view(), mine)
+                }
+                Step::Done => break,
+            };
         }
-        answers
-            .into_iter()
-            .map(|a| a.unwrap_or_else(|| Err(CommitError::Unknown("not decided".into()))))
-            .collect()
+        self.metrics.rounds(attempt.rounds());
+        attempt.answers().collect()
     }
 
     /// Batches over the store's value limit become objects, durable before they are announced.
@@ -353,46 +298,20 @@ impl Order {
         }
     }
 
-    fn inline(&self, mine: &[&Mine]) -> Vec<(String, Bytes)> {
-        mine.iter()
-            .filter_map(|m| match m.work.batch() {
-                Some(b) if !b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Puts the works into the bag, each batch's bytes in the same transaction.
-    async fn announce(&self, seen: u64, open: &[&Mine]) -> Outcome {
-        let mut puts = self.inline(open);
-        puts.extend(open.iter().map(|m| {
-            (
-                self.keys.announcement(seen, m.work.token()),
-                record::encode(&m.work),
-            )
-        }));
-        self.store
-            .transact(Transaction {
-                puts,
-                ..Transaction::default()
-            })
-            .await
-    }
-
-    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `looked`: the slots below it
-    /// were looked into for `open`.
-    async fn decide(&self, open: &[&Mine], announced: bool, look: bool, looked: u64) -> Outcome {
+    /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride
+    /// along. `looked`: the slots below it were looked into for `open`.
+    async fn decide(&self, open: &[&Mine], bytes: bool, look: bool, looked: u64) -> Outcome {
         let next = self.state().len;
-        if !covers(next, looked) {
+        if !self.limits.covers(next, looked) {
             return Outcome::Refused; // The caller looks, and says so.
         }
-        let bag = match if look {
-            self.bag(next).await
+        let bag = if look {
+            match self.bag(next).await {
+                Ok(bag) => Some(bag),
+                Err(e) => return Outcome::Failed(e),
+            }
         } else {
-            Ok(Vec::new())
-        } {
-            Ok(bag) => bag,
-            Err(e) => return Outcome::Failed(e),
+            None
         };
         let works: Vec<Work> = open.iter().map(|m| m.work.clone()).collect();
         let slot = {
@@ -400,76 +319,20 @@ impl Order {
             if view.state.len != next {
                 return Outcome::Refused;
             }
-            let announcements: Vec<Announcement> = bag.iter().map(|(_, a)| a.clone()).collect();
+            let announcements: Vec<Announcement> =
+                bag.iter().flatten().map(|(_, a)| a.clone()).collect();
             propose(&view, &announcements, &works, now_ms())
         };
         let Some(slot) = slot else {
             return Outcome::Refused;
         };
-        let bytes = record::encode(&slot);
-        let digest = record::digest(&bytes);
-        let mut transaction = Transaction {
-            guards: vec![
-                Guard::Absent(self.keys.slot(next)),
-                Guard::AtMost(self.keys.floor(), next),
-            ],
-            puts: if announced {
-                Vec::new()
-            } else {
-                self.inline(open)
-            },
-            deletes: Vec::new(),
+        let bytes = if bytes {
+            writes::inline(&self.keys, open)
+        } else {
+            Vec::new()
         };
-        for (key, announced) in bag {
-            if slot.tokens().any(|t| t == announced.work.token()) {
-                transaction.deletes.push(key);
-                // A late copy of the row, from a put whose author could not learn its outcome.
-                if let Work::Promised(promised) = &announced.work {
-                    transaction.deletes.push(self.keys.queued(promised));
-                }
-            }
-        }
-        for (index, batch) in slot.placed() {
-            if let Some(place) = &batch.place {
-                let row = PlacedRow {
-                    slot: next,
-                    index,
-                    entries: batch.entries,
-                    time: slot.time,
-                    digest: batch.digest,
-                };
-                let key = self.keys.placed(place, batch.token);
-                transaction.puts.push((key, record::encode(&row)));
-            }
-        }
-        if !look {
-            let from = self.keys.bag_from(next.saturating_sub(WINDOW));
-            transaction
-                .guards
-                .push(Guard::NoneFrom(self.keys.bag(), from));
-        }
-        if let Some(decision) = &slot.control {
-            transaction
-                .puts
-                .push((self.keys.history_item(next), bytes.clone()));
-            transaction.puts.push((
-                self.keys.operation(decision.operation),
-                record::encode_number(next),
-            ));
-            match &decision.control {
-                Control::Reconfigure { base, .. } => {
-                    let key = self.keys.generation(base + 1);
-                    transaction.puts.push((key, record::encode_number(next)));
-                }
-                Control::Closing | Control::Freeze => {
-                    let key = self.keys.closing();
-                    transaction.puts.push((key, record::encode_number(next)));
-                }
-                Control::Unfreeze => transaction.deletes.push(self.keys.closing()),
-                Control::Delete | Control::Undelete => {}
-            }
-        }
-        transaction.puts.push((self.keys.slot(next), bytes));
+        let (transaction, digest) =
+            writes::decide(&self.keys, self.limits, &slot, bag.as_deref(), bytes);
         let outcome = self.store.transact(transaction).await;
         if matches!(outcome, Outcome::Committed) {
             self.advance(slot, digest);

@@ -6,18 +6,23 @@
 //! - [`slot`] the record that is decided; [`place`] where a batch went, kept for its author; [`state`] the pure transition
 //!   function slots → state;
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
-//! - [`batch`] what a batch's bytes are; [`commit`] the protocol over a store, [`answer`] what it answers; [`batcher`] adaptive
-//!   group commit in front of it, `load` what one commit carries;
+//! - `attempt` a committer's program, step by step, and `writes` the transactions it makes: pure too; [`commit`] runs them over a
+//!   store, [`answer`] says what is answered;
+//! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this, `load` what one commit carries;
 //! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
-//! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies.
+//! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies;
+//! - `model` all of it under a model checker.
 
 pub mod answer;
+pub(crate) mod attempt;
 pub mod batch;
 pub mod batcher;
 pub mod collect;
 pub mod commit;
 pub mod keys;
 pub(crate) mod load;
+#[cfg(test)]
+mod model;
 pub mod place;
 pub mod propose;
 pub mod queue;
@@ -26,9 +31,38 @@ pub mod slot;
 pub mod state;
 #[cfg(test)]
 mod tests;
+pub(crate) mod writes;
 
 /// How many slots an announcement counts for, and the length of the duplicate filter, in slots.
 pub const WINDOW: u64 = 1024;
 
 /// The most batches in one slot.
 pub const MAX_BATCHES: usize = 256;
+
+/// The protocol's bounds. Every server has the default; the model checker takes smaller ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many slots an announcement counts for.
+    pub window: u64,
+    /// Length of the duplicate filter, in slots: not below `window`, or late announcements are ordered twice.
+    pub filter: u64,
+    /// The most batches in a proposal.
+    pub batches: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            window: WINDOW,
+            filter: WINDOW,
+            batches: MAX_BATCHES,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether the filter of a view with `len` slots has every slot from `since` on.
+    pub fn covers(&self, len: u64, since: u64) -> bool {
+        len <= since + self.window
+    }
+}

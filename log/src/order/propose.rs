@@ -4,21 +4,33 @@
 
 use super::slot::{Announcement, BatchRef, Control, Decision, Slot, Work};
 use super::state::{Gate, View};
-use super::{MAX_BATCHES, WINDOW};
 
 /// Whether an announcement still counts for the next slot.
 pub fn alive(view: &View, announcement: &Announcement) -> bool {
     let next = view.state.len;
     announcement.seen <= next
-        && next <= announcement.seen + WINDOW
+        && next <= announcement.seen + view.limits.window
         && view
             .state
             .last_freeze
             .is_none_or(|freeze| announcement.seen > freeze)
+        && !(turns(&announcement.work) && view.state.turned_since(announcement.seen))
         && !ordered(view, &announcement.work)
 }
 
-/// Whether one of the last [`WINDOW`] slots has the work, or another batch with its part of an upload.
+/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and others may do so first and then
+/// take it back. It counts only until then, or what was refused would be decided.
+fn turns(work: &Work) -> bool {
+    matches!(work, Work::Control(d)
+        if matches!(d.control, Control::Unfreeze | Control::Delete | Control::Undelete))
+}
+
+/// Whether an announcement counts as far as a view can tell: one that is ahead of the view is not dead.
+pub fn not_dead(view: &View, announcement: &Announcement) -> bool {
+    announcement.seen > view.state.len || alive(view, announcement)
+}
+
+/// Whether one of the slots in the filter has the work, or another batch with its part of an upload.
 fn ordered(view: &View, work: &Work) -> bool {
     let part = work.batch().and_then(BatchRef::part);
     view.find(work.token()).is_some() || part.is_some_and(|part| view.find_part(part).is_some())
@@ -50,7 +62,7 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
         let twice = |b: &BatchRef| {
             b.token == batch.token || (b.part().is_some() && b.part() == batch.part())
         };
-        if fits && batches.len() < MAX_BATCHES && !batches.iter().any(twice) {
+        if fits && batches.len() < view.limits.batches && !batches.iter().any(twice) {
             batches.push(batch.clone());
         }
     }

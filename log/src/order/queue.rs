@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::commit::Order;
-use super::propose::alive;
+use super::propose::not_dead;
 use super::slot::{Announcement, Promised, Token, Work};
+use super::writes;
 use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::store::{Outcome, StoreError};
 
 /// Rows read at a time.
 const PAGE: usize = 256;
@@ -29,6 +30,32 @@ pub struct Waiting {
     pub deadline: u64,
 }
 
+/// What a refused put into the queue means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// An earlier put of ours was applied: the work is promised.
+    Promised,
+    /// An earlier put of ours was applied, long ago, or may be applied yet. Never born again, or it could be ordered twice.
+    Unknown,
+    /// The log takes no promises.
+    Closed,
+    /// Slots since the birth were collected: the work is born again.
+    Again,
+}
+
+impl Refused {
+    /// From what was read after the refusal. `doubt`: an earlier put's outcome is unknown; `somewhere`: the work is in queue or
+    /// bag, or ordered; `closing`: the log is closing or frozen.
+    pub(crate) fn of(doubt: bool, somewhere: bool, closing: bool) -> Self {
+        match (doubt, somewhere, closing) {
+            (true, true, _) => Self::Promised,
+            (true, false, _) => Self::Unknown,
+            (false, _, true) => Self::Closed,
+            (false, _, false) => Self::Again,
+        }
+    }
+}
+
 /// Promised announcements in the bag.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
@@ -42,55 +69,24 @@ impl Order {
     /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is
     /// closing, or when slots since its birth were collected.
     pub(crate) async fn enqueue(&self, works: &[(Promised, Bytes)]) -> Outcome {
-        let mut transaction = Transaction {
-            guards: vec![Guard::Absent(self.keys.closing())],
-            ..Transaction::default()
-        };
-        let mut objects = Vec::new();
-        for (promised, bytes) in works {
-            let token = promised.batch.token;
-            transaction
-                .guards
-                .push(Guard::AtMost(self.keys.floor(), promised.birth));
-            transaction
-                .guards
-                .push(Guard::Absent(self.keys.placed_promise(token)));
-            let batch = (self.keys.batch(token), bytes.clone());
-            if promised.batch.object {
-                objects.push(batch);
-            } else {
-                transaction.puts.push(batch);
-            }
-            let row = record::encode(promised);
-            transaction.puts.push((self.keys.queued(promised), row));
-        }
+        let objects: Vec<_> = works
+            .iter()
+            .filter(|(promised, _)| promised.batch.object)
+            .map(|(promised, bytes)| (self.keys.batch(promised.batch.token), bytes.clone()))
+            .collect();
         if !objects.is_empty()
             && let Err(e) = self.objects().put(objects).await
         {
             return Outcome::Failed(e);
         }
-        self.store().transact(transaction).await
+        self.store()
+            .transact(writes::enqueue(&self.keys, works))
+            .await
     }
 
     /// Moves work from the queue into the bag. Refused when any of it is no longer there.
     pub(crate) async fn release(&self, works: &[Promised]) -> Outcome {
-        let seen = self.state().len;
-        let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(self.keys.floor(), seen)],
-            ..Transaction::default()
-        };
-        for promised in works {
-            let (queued, token) = (self.keys.queued(promised), promised.batch.token);
-            transaction.guards.push(Guard::Present(queued.clone()));
-            transaction
-                .guards
-                .push(Guard::Absent(self.keys.placed_promise(token)));
-            transaction.deletes.push(queued);
-            let work = record::encode(&Work::Promised(promised.clone()));
-            transaction
-                .puts
-                .push((self.keys.announcement(seen, token), work));
-        }
+        let transaction = writes::release(&self.keys, self.state().len, works);
         self.store().transact(transaction).await
     }
 
@@ -100,21 +96,11 @@ impl Order {
         key: &str,
         promised: &Promised,
     ) -> Result<(), StoreError> {
-        let placed = self.keys.placed_promise(promised.batch.token);
-        let queued = self.keys.queued(promised);
-        let mut transaction = Transaction {
-            guards: vec![Guard::Present(key.to_owned())],
-            puts: Vec::new(),
-            deletes: vec![key.to_owned()],
-        };
-        if self.store().get(&placed).await?.is_some() {
-            transaction.guards.push(Guard::Present(placed));
-        } else if key == queued {
+        let place = self.keys.placed_promise(promised.batch.token);
+        let placed = self.store().get(&place).await?.is_some();
+        let Some(transaction) = writes::settle(&self.keys, key, promised, placed) else {
             return Ok(());
-        } else {
-            transaction.guards.push(Guard::Absent(placed));
-            transaction.puts.push((queued, record::encode(promised)));
-        }
+        };
         match self.store().transact(transaction).await {
             // Refused: somebody else was first.
             Outcome::Committed | Outcome::Refused => Ok(()),
@@ -135,8 +121,7 @@ impl Order {
                 if let (Some(seen), Ok(Work::Promised(promised))) = (seen, record::decode(&bytes)) {
                     let work = Work::Promised(promised.clone());
                     let announcement = Announcement { seen, work };
-                    // One that is ahead of what was read here is not dead.
-                    if seen > self.state().len || self.look(|view| alive(view, &announcement)) {
+                    if self.look(|view| not_dead(view, &announcement)) {
                         found.live.push(promised);
                     } else {
                         found.dead.push((key, promised));

@@ -11,7 +11,7 @@ use tlog::Hash;
 
 use super::place::Part;
 use super::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot, Token};
-use super::{MAX_BATCHES, WINDOW};
+use super::{Limits, MAX_BATCHES};
 
 /// How many of the latest operations the state remembers.
 pub const REMEMBERED_OPERATIONS: usize = 256;
@@ -214,6 +214,23 @@ impl State {
             .iter()
             .rev()
             .find(|o| o.operation == operation)
+    }
+
+    /// Whether the log was opened, closed, hidden or shown in slot `seen` or later; yes, where that is no longer remembered.
+    pub fn turned_since(&self, seen: u64) -> bool {
+        let turns = |o: &Remembered| {
+            let gate = [
+                Action::Freeze,
+                Action::Unfreeze,
+                Action::Delete,
+                Action::Undelete,
+            ];
+            gate.contains(&o.action)
+        };
+        let mut since = self.operations.iter().rev().take_while(|o| o.slot >= seen);
+        let forgotten = self.operations.len() == REMEMBERED_OPERATIONS
+            && self.operations.front().is_some_and(|o| o.slot >= seen);
+        forgotten || since.any(turns)
     }
 
     /// Whether a control may be decided now. The operation id is looked for before the base.
@@ -425,11 +442,14 @@ impl State {
     }
 }
 
-/// The state and what it takes to propose the next slot: the tokens, and the parts of uploads, of the last [`WINDOW`] slots.
+/// The state and what it takes to propose the next slot: the tokens, and the parts of uploads, of the last
+/// [`Limits::filter`] slots.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// The state after the slots so far.
     pub state: State,
+    /// The same for all views of a log.
+    pub limits: Limits,
     recent: VecDeque<Arc<Slot>>,
     tokens: HashMap<Token, u64>,
     parts: HashMap<Part, u64>,
@@ -449,7 +469,7 @@ impl View {
         self.tokens.extend(slot.tokens().map(|t| (t, slot.number)));
         self.parts.extend(slot.parts().map(|p| (p, slot.number)));
         self.recent.push_back(slot);
-        while self.recent.len() as u64 > WINDOW {
+        while self.recent.len() as u64 > self.limits.filter {
             let Some(old) = self.recent.pop_front() else {
                 break;
             };
@@ -490,12 +510,12 @@ impl View {
         Ok(())
     }
 
-    /// The slot that ordered a token, if one of the last [`WINDOW`] did.
+    /// The slot that ordered a token, if one of those in the filter did.
     pub fn find(&self, token: Token) -> Option<&Arc<Slot>> {
         self.recent_slot(*self.tokens.get(&token)?)
     }
 
-    /// The slot that ordered a part of an upload, if one of the last [`WINDOW`] did.
+    /// The slot that ordered a part of an upload, if one of those in the filter did.
     pub fn find_part(&self, part: Part) -> Option<&Arc<Slot>> {
         self.recent_slot(*self.parts.get(&part)?)
     }

@@ -13,7 +13,7 @@ use super::answer::{CommitError, Mine, Placed, settle};
 use super::commit::Order;
 use super::keys::Keys;
 use super::place::{Place, PlacedRow};
-use super::propose::propose;
+use super::propose::{alive, propose};
 use super::slot::{
     Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
 };
@@ -714,6 +714,33 @@ fn an_operation_is_looked_for_before_its_base() {
         view.state,
         "a snapshot is the state"
     );
+}
+
+/// An unfreeze that lost to another one is refused; what its author announced must not open the log when it is closed again.
+#[test]
+fn what_opens_the_log_counts_until_the_log_is_open() {
+    let tokens = Tokens::new().unwrap();
+    let mut view = opened(&tokens);
+    let ask = |control| Work::Control(decision(&tokens, control));
+    let turn = |action, control| {
+        Work::Control(Decision {
+            action,
+            ..decision(&tokens, control)
+        })
+    };
+    let close = || turn(Action::Freeze, Control::Closing);
+    step(&mut view, &[close()], &[]);
+    let late = Announcement {
+        seen: 2,
+        work: ask(Control::Unfreeze),
+    };
+    assert!(alive(&view, &late));
+    step(&mut view, &[turn(Action::Unfreeze, Control::Unfreeze)], &[]);
+    step(&mut view, &[close()], &[]);
+    assert!(!alive(&view, &late));
+    assert_eq!(propose(&view, std::slice::from_ref(&late), &[], 5), None);
+    let fresh = Announcement { seen: 4, ..late };
+    assert!(propose(&view, &[fresh], &[], 5).is_some());
 }
 
 /// Only a frozen log goes, nothing is decided about one that is gone, and it comes back as it went.

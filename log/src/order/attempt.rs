@@ -1,0 +1,188 @@
+//! A committer's program: what it does next, given what the store has said so far. Pure: [`super::commit`] runs it over a store,
+//! the model checker over every store there could be.
+//!
+//! What must never happen: an answer that is not so. A refusal by the state is believed only after the slots were read in this
+//! call; a refusal by the store only while nothing of ours can still land.
+
+use super::answer::{CommitError, Mine, Placed, settle};
+use super::propose::alive;
+use super::slot::Announcement;
+use super::state::View;
+use crate::store::Outcome;
+
+/// What a committer is told about a work.
+pub(crate) type Answer = Result<Placed, CommitError>;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Read the slots, then [`Attempt::read`].
+    Read,
+    /// Put the open works into the bag under this slot number, then [`Attempt::announced`].
+    Announce(u64),
+    /// Propose the next slot, then [`Attempt::decided`].
+    Decide {
+        /// Scan the bag before; else demand that it is empty.
+        look: bool,
+        /// The batches' bytes ride along: they are nowhere yet.
+        bytes: bool,
+    },
+    /// All works have answers.
+    Done,
+}
+
+/// One commit under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    /// The first undecided slot when it began.
+    pub(super) first: u64,
+    /// What its announcements are made under.
+    pub(super) seen: u64,
+    /// Under which its works are in the bag.
+    pub(super) announced_at: Option<u64>,
+    /// Proposals so far.
+    pub(super) rounds: u32,
+    /// Something of ours may be in the store, or land there later.
+    pub(super) doubt: bool,
+    /// The slots were read in this call.
+    pub(super) fresh: bool,
+    /// A proposal was lost: the others are to help.
+    pub(super) lost: bool,
+    /// A proposal was not committed: the slots are to be read.
+    pub(super) behind: bool,
+    /// What was decided below this has been looked into, by this call or by whoever gave a work its birth.
+    pub(super) looked: Option<u64>,
+    pub(super) answers: Vec<Option<Answer>>,
+}
+
+impl Attempt {
+    /// At the commit of so many works, on a view of `len` slots.
+    pub(crate) fn new(len: u64, works: usize) -> Self {
+        Self {
+            first: len,
+            seen: len,
+            announced_at: None,
+            rounds: 0,
+            doubt: false,
+            fresh: false,
+            lost: false,
+            behind: false,
+            looked: None,
+            answers: vec![None; works],
+        }
+    }
+
+    /// Looks for answers, and says what to do next. `mine` is the same in every call.
+    pub(crate) fn next(&mut self, view: &View, mine: &[Mine]) -> Step {
+        if self.behind {
+            return Step::Read;
+        }
+        for (answer, m) in self.answers.iter_mut().zip(mine) {
+            if answer.is_none() {
+                let since = self.looked.or(m.birth).unwrap_or(self.first);
+                *answer = settle(view, m, self.first, since);
+            }
+        }
+        let len = view.state.len;
+        self.looked = Some(len);
+        // Nobody is refused for what another replica has changed since.
+        let refused = |a: &Option<Answer>| matches!(a, Some(Err(e)) if e.is_refusal());
+        if !self.fresh && self.answers.iter().any(refused) {
+            self.answers
+                .iter_mut()
+                .filter(|a| refused(a))
+                .for_each(|a| *a = None);
+            return Step::Read;
+        }
+        if self.open(mine).next().is_none() {
+            return Step::Done;
+        }
+        let dead = |m: &Mine| {
+            !alive(
+                view,
+                &Announcement {
+                    seen: self.seen,
+                    work: m.work.clone(),
+                },
+            )
+        };
+        if self.seen < len && self.open(mine).any(dead) {
+            self.seen = len; // What is in the bag is dead, for everybody: announced anew.
+        }
+        if self.lost && self.announced_at != Some(self.seen) {
+            return Step::Announce(self.seen);
+        }
+        self.decide()
+    }
+
+    fn decide(&mut self) -> Step {
+        self.rounds += 1;
+        Step::Decide {
+            look: self.rounds > 1,
+            bytes: self.announced_at.is_none(),
+        }
+    }
+
+    /// The slots were read, `new` of them.
+    pub(crate) fn read(&mut self, new: u64) {
+        self.fresh = true;
+        // Refused with no new slot: only the bag was not empty, and the next proposal looks into it.
+        self.lost |= self.behind && (new > 0 || self.doubt);
+        self.behind = false;
+    }
+
+    /// What became of the announcement; says what to do next.
+    pub(crate) fn announced(&mut self, outcome: &Outcome) -> Step {
+        self.doubt = true;
+        if matches!(outcome, Outcome::Committed) {
+            self.announced_at = Some(self.seen);
+        }
+        self.decide()
+    }
+
+    /// What became of the proposal.
+    pub(crate) fn decided(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Committed => {}
+            Outcome::Failed(e) if !self.doubt => self.answer(&CommitError::Store(e.clone())),
+            other => {
+                self.doubt |= matches!(other, Outcome::Unknown(_));
+                self.behind = true;
+            }
+        }
+    }
+
+    /// Ends it: what has no answer yet may or may not have been ordered.
+    pub(crate) fn give_up(&mut self, why: &str) {
+        self.answer(&CommitError::Unknown(why.to_owned()));
+    }
+
+    fn answer(&mut self, error: &CommitError) {
+        let open = self.answers.iter_mut().filter(|a| a.is_none());
+        open.for_each(|a| *a = Some(Err(error.clone())));
+    }
+
+    /// The works that have no answer yet.
+    pub(crate) fn open<'a>(&'a self, mine: &'a [Mine]) -> impl Iterator<Item = &'a Mine> {
+        let open = self.answers.iter().zip(mine);
+        open.filter(|(a, _)| a.is_none()).map(|(_, m)| m)
+    }
+
+    /// The slots below this were looked into for the open works.
+    pub(crate) fn looked(&self) -> u64 {
+        self.looked.unwrap_or(self.first)
+    }
+
+    /// Proposals so far.
+    pub(crate) fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// One answer for each work, in their order.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = Answer> {
+        let missing = || Err(CommitError::Unknown("not decided".into()));
+        self.answers
+            .iter()
+            .map(move |a| a.clone().unwrap_or_else(missing))
+    }
+}
