@@ -21,6 +21,7 @@ use crate::merge::cut::Cutter;
 use crate::merge::fetch::Fetch;
 use crate::merge::pending::{Pending, Step};
 use crate::merge::recover::{self, Resumed};
+use crate::merge::replicas::Replicas;
 use crate::merge::sth::Sth;
 use crate::merge::{self, Done, MergeOptions, Program};
 use crate::metrics::LogMetrics;
@@ -366,6 +367,7 @@ impl Engine {
             integrated: watch::Sender::new(0),
             merged: watch::Sender::new(0),
             merge: self.merge.clone(),
+            replicas: Replicas::new(Arc::clone(&self.merge.peers)),
             running: ArcSwap::from_pointee(crate::log::Running {
                 generation: 0,
                 document: Arc::new(placeholder),

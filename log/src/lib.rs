@@ -37,6 +37,8 @@ pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
+pub use merge::peers::{NoPeers, PeerAnswer, PeerError, PeerRequest, Peers};
+pub use merge::replicas::{Replicas, SecondaryState, WitnessCounts};
 pub use merge::{Done, MergeOptions, Program, Programs};
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use order::queue::Waiting;

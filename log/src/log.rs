@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::halt::Halt;
 use crate::merge::pending::Pending;
+use crate::merge::replicas::Replicas;
 use crate::merge::{MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
@@ -73,6 +74,8 @@ pub struct Core {
     /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
     pub(crate) merged: watch::Sender<u64>,
     pub(crate) merge: MergeOptions,
+    /// What is known of secondaries and witnesses.
+    pub(crate) replicas: Replicas,
     pub(crate) running: ArcSwap<Running>,
     /// The rules of that configuration.
     pub(crate) policy: ArcSwap<Policy>,

@@ -46,6 +46,10 @@ impl Histogram {
             sum_micros: AtomicU64::new(0),
         }
     }
+    /// One over durations, in seconds.
+    pub(crate) fn seconds() -> Self {
+        Self::new(SECONDS)
+    }
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
         self.observe_many(value, 1);

@@ -283,6 +283,7 @@ async fn programs_in_processes_of_their_own() {
     let only = |programs: &[Program], writes| MergeOptions {
         programs: programs.iter().copied().collect(),
         writes,
+        ..MergeOptions::default()
     };
     let server = open(dir.path(), only(&[], true)).await;
     let log = create(&server, 1).await;

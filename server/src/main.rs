@@ -13,6 +13,7 @@ mod fsck;
 mod gate;
 mod metrics;
 mod net;
+mod peers;
 mod process;
 mod rfc3339;
 mod run;

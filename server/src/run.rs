@@ -31,6 +31,7 @@ use crate::net::accept::{self, bind};
 use crate::net::limits::Limits;
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Watch};
+use crate::peers::HttpPeers;
 use crate::secondary;
 use crate::settings::{self, Admin, KekSource, Settings};
 use crate::telemetry;
@@ -410,7 +411,10 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
         label: label(),
         min_free: settings.bounds.min_free.0,
         max_pending_bytes: settings.bounds.max_pending.bytes(),
-        merge: log::MergeOptions::default(),
+        merge: log::MergeOptions {
+            peers: HttpPeers::new(settings.peers.ca.as_deref())?,
+            ..log::MergeOptions::default()
+        },
     };
     Engine::open(options)
         .await

@@ -36,6 +36,9 @@ pub(crate) struct Settings {
     pub(crate) admin: Admin,
     /// For Prometheus.
     pub(crate) metrics: Option<Metrics>,
+    /// Secondaries and witnesses.
+    #[serde(default)]
+    pub(crate) peers: Peers,
     /// Where everything is kept.
     pub(crate) stores: Stores,
     /// The key-encryption key.
@@ -73,6 +76,14 @@ pub(crate) struct TlsFiles {
 pub(crate) struct Metrics {
     /// A loopback address.
     pub(crate) listen: SocketAddr,
+}
+
+/// How other machines are asked: secondaries, witnesses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Peers {
+    /// PEM: the authorities behind their HTTPS, instead of the platform's.
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// The two stores.
@@ -335,6 +346,7 @@ impl Settings {
             admin,
             stores,
             kek,
+            peers,
             ..
         } = self;
         let kek = match kek {
@@ -346,6 +358,7 @@ impl Settings {
             .chain(files(&mut data.tls))
             .chain(admin.paths())
             .chain([&mut stores.coordination, &mut stores.objects])
+            .chain(&mut peers.ca)
             .chain(kek)
     }
 }

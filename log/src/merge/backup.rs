@@ -1,11 +1,57 @@
-//! `backup`: cuts → secondaries, each at its own pace.
+//! `backup`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
+//!
+//! One task per secondary, so that one that is slow or dead slows only its own row. What must never happen: a `verified` row
+//! without a cosignature that was checked here, or one of an incarnation that is not the one that answered.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use config::SecondaryConfig;
+use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE};
+use tlog::{CosignerKey, Hash};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::program::Done;
+use super::copy::Tiles;
+use super::peers::{PeerAnswer, PeerError, PeerRequest};
+use super::position::{self, Live, Position, Verified};
+use super::program::{Done, Program, Trouble};
 use crate::log::Core;
+use crate::mirror::Manifest;
+use crate::order::commit::now_ms;
+use crate::order::state::{Phase, State};
+use crate::record;
+use crate::shard::SignError;
+use crate::store::{Guard, Outcome, StoreError, Transaction};
+
+/// How long a secondary may take for a checkpoint, and for entries, which it syncs.
+const SHORT: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
+/// Pauses after a failure: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// The longest answer of a secondary.
+const ANSWER: usize = 64 << 10;
+/// Answers in a row that bring no progress before this is a failure.
+const STUBBORN: u32 = 6;
+/// What a secondary is called that does not say which storage it has.
+const UNNAMED: &str = "0";
+
+/// Why a copy does not get on.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error("ALARM: {0}")]
+    Alarm(String),
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// The copier of one log.
 pub struct Backup {
@@ -16,13 +62,584 @@ pub struct Backup {
     pub closing: watch::Receiver<bool>,
 }
 
+type Worker = (SecondaryConfig, JoinHandle<Done>);
+
 impl Backup {
     /// Runs until the log ends. Answers what it did.
     pub async fn run(mut self) -> Done {
-        tokio::select! {
-            _ = self.core.halt.halted() => {}
-            _ = self.closing.wait_for(|closing| *closing) => {}
+        let mut moved = self.core.merged.subscribe();
+        let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
+        let mut done = Done::default();
+        loop {
+            moved.borrow_and_update();
+            self.match_config(&mut workers);
+            tokio::select! {
+                _ = self.core.halt.halted() => break,
+                _ = self.closing.wait_for(|closing| *closing) => break,
+                _ = moved.changed() => {}
+            }
         }
-        Done::default()
+        for (_, (_, worker)) in std::mem::take(&mut workers) {
+            if let Ok(one) = worker.await {
+                done.add(one.entries, one.positions);
+            }
+        }
+        done
     }
+
+    /// One task for each secondary that the configuration names.
+    fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
+        let config = self.core.config();
+        let named = &config.merge.secondaries;
+        workers.retain(|_, (known, worker)| {
+            let stays = named.contains(known);
+            if !stays {
+                // Whatever it was doing is repeated by the next one, or by nobody.
+                worker.abort();
+            }
+            stays
+        });
+        self.core
+            .replicas
+            .keep(|name| named.iter().any(|s| s.name.as_str() == name));
+        for secondary in named {
+            let name = secondary.name.to_string();
+            if workers.contains_key(&name) {
+                continue;
+            }
+            let key = match secondary.vkey.parse::<CosignerKey>() {
+                Ok(key) => key,
+                Err(e) => {
+                    tracing::error!(secondary = name, error = %e, "its vkey is not usable");
+                    continue;
+                }
+            };
+            let copier = Copier {
+                core: Arc::clone(&self.core),
+                name: name.clone(),
+                url: secondary.url.trim_end_matches('/').to_owned(),
+                vkey: secondary.vkey.clone(),
+                key,
+                incarnation: None,
+                pending: HashMap::new(),
+                whole: HashSet::new(),
+                manifest: None,
+                done: Done::default(),
+            };
+            let worker = tokio::spawn(copier.run(self.closing.clone()));
+            workers.insert(name, (secondary.clone(), worker));
+        }
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.core.set_trouble(Program::Backup, None);
+    }
+}
+
+/// The copier to one secondary.
+struct Copier {
+    core: Arc<Core>,
+    name: String,
+    url: String,
+    vkey: String,
+    key: CosignerKey,
+    /// The storage that answered last.
+    incarnation: Option<String>,
+    /// The size of the pending checkpoint that it is believed to have, by shard.
+    pending: HashMap<String, u64>,
+    /// Shards that it has all of.
+    whole: HashSet<String>,
+    /// What the manifest that it has is of.
+    manifest: Option<(u64, Hash, String)>,
+    done: Done,
+}
+
+impl Copier {
+    async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut moved = core.merged.subscribe();
+        let mut pause = PAUSE.0;
+        loop {
+            moved.borrow_and_update();
+            let ending = *closing.borrow_and_update();
+            let elsewhere = async {
+                if core.merge.programs.has(Program::Fetch) {
+                    std::future::pending::<()>().await;
+                }
+                let prefix = core.order.keys.all_integrated();
+                core.store.changed(&prefix, Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            tokio::pin!(elsewhere);
+            let passed = tokio::select! {
+                passed = self.pass() => passed,
+                _ = core.halt.halted() => return self.done,
+            };
+            let wait = match passed {
+                Ok(true) => continue,
+                Ok(false) => {
+                    pause = PAUSE.0;
+                    self.tell(None);
+                    None
+                }
+                Err(e) => {
+                    self.tell(Some(e));
+                    let this = pause;
+                    pause = (pause * 2).min(PAUSE.1);
+                    Some(this)
+                }
+            };
+            if ending {
+                return self.done;
+            }
+            let moves = async {
+                match wait {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => tokio::select! {
+                        _ = moved.changed() => {}
+                        () = &mut elsewhere => {}
+                    },
+                }
+            };
+            tokio::select! {
+                _ = core.halt.halted() => return self.done,
+                _ = closing.changed() => {}
+                () = moves => {}
+            }
+        }
+    }
+
+    /// Says how it goes: in the log when that changes, in the status always.
+    fn tell(&self, error: Option<CopyError>) {
+        let trouble = error.as_ref().map(ToString::to_string);
+        self.core.replicas.secondary(&self.name, |state| {
+            if state.trouble != trouble {
+                match &trouble {
+                    Some(why)
+                        if error
+                            .as_ref()
+                            .is_some_and(|e| matches!(e, CopyError::Alarm(_))) =>
+                    {
+                        tracing::error!(
+                            log = self.core.name,
+                            secondary = self.name,
+                            why,
+                            "ALARM from a secondary"
+                        );
+                    }
+                    Some(why) => tracing::warn!(
+                        log = self.core.name,
+                        secondary = self.name,
+                        why,
+                        "a secondary does not get on"
+                    ),
+                    None => tracing::info!(
+                        log = self.core.name,
+                        secondary = self.name,
+                        "a secondary gets on again"
+                    ),
+                }
+            }
+            if let Some(CopyError::Alarm(why)) = &error {
+                state.alarm = Some(why.clone());
+            } else if error.is_none() {
+                state.alarm = None;
+            }
+            state.trouble = trouble.clone();
+            state.incarnation = self.incarnation.clone();
+        });
+        let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
+        self.core.set_trouble(Program::Backup, trouble);
+    }
+
+    /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.
+    async fn pass(&mut self) -> Result<bool, CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let state = core.order.state();
+        let mut moved = false;
+        for shard in state.shards.iter() {
+            let name = &shard.identity.name;
+            if shard.start().is_none() {
+                break;
+            }
+            if self.whole.contains(name) {
+                continue;
+            }
+            let Some(cut) = position::integrated(store, keys, name).await? else {
+                break;
+            };
+            let verified = self.verified(name).await?;
+            if verified.is_none_or(|size| size < cut.size) {
+                self.send_manifest(&state).await?;
+                self.copy(name, &shard.identity.origin, &cut, verified.unwrap_or(0))
+                    .await?;
+                moved = true;
+            }
+            let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == cut.size);
+            if !whole {
+                // Older shards first, so that no later one is there without all before it.
+                break;
+            }
+            self.whole.insert(name.clone());
+        }
+        Ok(moved)
+    }
+
+    /// What the storage that answers has verified of a shard, as the row says.
+    async fn verified(&self, shard: &str) -> Result<Option<u64>, StoreError> {
+        let Some(incarnation) = &self.incarnation else {
+            return Ok(None);
+        };
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let live = position::live(store, keys, &self.name).await?;
+        if live.is_none_or(|live| live.incarnation != *incarnation || live.vkey != self.vkey) {
+            return Ok(None);
+        }
+        let row = position::verified(store, keys, &self.name, incarnation, shard).await?;
+        Ok(row.map(|row| row.size))
+    }
+
+    async fn post(
+        &mut self,
+        path: &str,
+        kind: &'static str,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<PeerAnswer, CopyError> {
+        let request = PeerRequest {
+            url: format!("{}/{path}", self.url),
+            body: Some((kind, body)),
+            timeout,
+            most: ANSWER,
+        };
+        let answer = self.core.replicas.peers.send(request).await?;
+        self.heed(&answer)?;
+        Ok(answer)
+    }
+
+    /// What each answer says beside itself: which storage answered, and whether it is alarmed.
+    fn heed(&mut self, answer: &PeerAnswer) -> Result<(), CopyError> {
+        let named = answer.incarnation.as_deref().unwrap_or(UNNAMED);
+        let good = (1..=64).contains(&named.len())
+            && named
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !good {
+            return Err(CopyError::Refused("its incarnation is not a word".into()));
+        }
+        if self.incarnation.as_deref() != Some(named) {
+            if self.incarnation.is_some() {
+                tracing::warn!(
+                    secondary = self.name,
+                    incarnation = named,
+                    "another incarnation answers: it starts from zero"
+                );
+            }
+            self.incarnation = Some(named.to_owned());
+            self.pending.clear();
+            self.whole.clear();
+            self.manifest = None;
+        }
+        match answer.alarm {
+            None => Ok(()),
+            Some(size) => Err(CopyError::Alarm(format!(
+                "it has another root at size {size} and takes nothing any more ({}); see docs/operations.md",
+                answer.words()
+            ))),
+        }
+    }
+
+    /// What a restore needs beside the entries; sent before the first entry of what it describes.
+    async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let shards = record::digest(&record::encode(&*state.shards));
+        let of = (
+            state.generation,
+            shards,
+            self.incarnation.clone().unwrap_or_default(),
+        );
+        if self.manifest.as_ref() == Some(&of) {
+            return Ok(());
+        }
+        let manifest = manifest(&core, state).await?;
+        let signer = core.replication().await?;
+        let bytes = manifest
+            .sign(&core.kek, signer)
+            .map_err(|e| CopyError::Refused(e.to_string()))?;
+        let answer = self
+            .post("manifest", "application/octet-stream", bytes.into(), SHORT)
+            .await?;
+        match answer.status {
+            // A secondary of somebody else keeps no manifests.
+            200 | 404 | 405 if answer.status == 200 || answer.incarnation.is_none() => {}
+            // Another replica of this log was faster.
+            409 if answer.kind.starts_with(SIZE_TYPE) => {}
+            _ => return Err(self.refused("the manifest", &answer)),
+        }
+        self.manifest = Some((of.0, of.1, self.incarnation.clone().unwrap_or_default()));
+        Ok(())
+    }
+
+    fn refused(&self, what: &str, answer: &PeerAnswer) -> CopyError {
+        let hint = match answer.status {
+            403 | 404 => "; is the log's replication key among its logs?",
+            _ => "",
+        };
+        CopyError::Refused(format!("{what} was refused with {}{hint}", answer.words()))
+    }
+
+    /// Copies a shard up to a cut.
+    async fn copy(
+        &mut self,
+        shard: &str,
+        origin: &str,
+        cut: &Position,
+        have: u64,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let folder = format!("{}/{shard}", core.name);
+        let tiles = Tiles {
+            objects: &*core.objects,
+            folder: &folder,
+        };
+        let mut head = EntriesHead {
+            origin: origin.to_owned(),
+            start: have,
+            end: cut.size,
+            ticket: Vec::new(),
+        };
+        self.commit(shard, origin, cut, &tiles).await?;
+        let mut stubborn = 0;
+        let mut ahead: Option<(EntriesHead, Bytes)> = None;
+        loop {
+            let body = match ahead.take() {
+                Some((prepared, body)) if prepared == head => body,
+                _ => tiles.request(&head).await?.0,
+            };
+            let next = sent(&head);
+            // While this one is on its way, the next is made: it is nearly always the right one.
+            let prepare = EntriesHead {
+                start: next,
+                ..head.clone()
+            };
+            let more = next < head.end;
+            let (answer, prepared) = tokio::join!(
+                self.post("add-entries", "application/octet-stream", body, LONG),
+                async {
+                    match more {
+                        true => tiles.request(&prepare).await.ok().map(|(body, _)| body),
+                        false => None,
+                    }
+                }
+            );
+            let answer = answer?;
+            ahead = prepared.map(|body| (prepare, body));
+            let before = head.start;
+            match answer.status {
+                200 => {
+                    let text = self.pending_text(origin, cut);
+                    let body = String::from_utf8_lossy(&answer.body);
+                    let line = self.key.pick(&text, &body).map_err(|e| {
+                        CopyError::Refused(format!("its cosignature does not count: {e}"))
+                    })?;
+                    return self.record(shard, cut, line, have).await;
+                }
+                202 | 409 if answer.kind.starts_with(INFO_TYPE) => {
+                    let info = std::str::from_utf8(&answer.body)
+                        .ok()
+                        .and_then(|body| MirrorInfo::parse(body).ok())
+                        .ok_or_else(|| self.refused("entries", &answer))?;
+                    if info.size != cut.size {
+                        // It has forgotten this checkpoint, or another replica of this log is ahead.
+                        self.pending.insert(shard.to_owned(), info.size);
+                        return Err(CopyError::Refused(format!(
+                            "it wants entries up to size {} instead of {}",
+                            info.size, cut.size
+                        )));
+                    }
+                    head.ticket = info.ticket;
+                    head.start = info.next.min(cut.size);
+                }
+                _ => return Err(self.refused("an upload", &answer)),
+            }
+            stubborn = if head.start > before { 0 } else { stubborn + 1 };
+            if stubborn > STUBBORN {
+                return Err(CopyError::Refused(
+                    "it does not get beyond one entry".into(),
+                ));
+            }
+        }
+    }
+
+    fn pending_text(&self, origin: &str, cut: &Position) -> String {
+        tlog::Checkpoint {
+            origin: origin.to_owned(),
+            size: cut.size,
+            root: cut.root,
+            extensions: Vec::new(),
+        }
+        .to_text()
+    }
+
+    /// Commits this log to a cut: makes it the pending checkpoint.
+    async fn commit(
+        &mut self,
+        shard: &str,
+        origin: &str,
+        cut: &Position,
+        tiles: &Tiles<'_>,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let checkpoint = core.pending_checkpoint(origin, cut.size, cut.root).await?;
+        for _ in 0..STUBBORN {
+            let old = self.pending.get(shard).copied().unwrap_or(0);
+            if old > cut.size {
+                return Err(CopyError::Refused(format!(
+                    "it has size {old} of shard {shard}, this replica is at {}: it waits until the cut is there",
+                    cut.size
+                )));
+            }
+            let message = AddCheckpoint {
+                old,
+                proof: tiles.consistency(old, cut.size).await?,
+                checkpoint: checkpoint.clone(),
+            };
+            let body = Bytes::from(message.to_body());
+            let answer = self
+                .post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+                .await?;
+            match answer.status {
+                200 => {
+                    self.pending.insert(shard.to_owned(), cut.size);
+                    return Ok(());
+                }
+                409 if answer.kind.starts_with(SIZE_TYPE) => {
+                    let size = std::str::from_utf8(&answer.body)
+                        .ok()
+                        .and_then(|body| body.trim_end().parse().ok())
+                        .ok_or_else(|| self.refused("a checkpoint", &answer))?;
+                    self.pending.insert(shard.to_owned(), size);
+                }
+                422 if old > 0 && old < cut.size => {
+                    self.confront(origin, old, tiles).await?;
+                    return Err(self.refused("a checkpoint", &answer));
+                }
+                _ => return Err(self.refused("a checkpoint", &answer)),
+            }
+        }
+        Err(CopyError::Refused("its size keeps changing".into()))
+    }
+
+    /// It does not follow from what it has: shown the root that this log has at that very size, it can tell whether they differ.
+    async fn confront(
+        &mut self,
+        origin: &str,
+        size: u64,
+        tiles: &Tiles<'_>,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let root = tiles.root(size).await?;
+        let message = AddCheckpoint {
+            old: size,
+            proof: Vec::new(),
+            checkpoint: core.pending_checkpoint(origin, size, root).await?,
+        };
+        let body = Bytes::from(message.to_body());
+        self.post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes down what was verified.
+    async fn record(
+        &mut self,
+        shard: &str,
+        cut: &Position,
+        line: String,
+        before: u64,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let incarnation = self.incarnation.clone().unwrap_or_default();
+        let verified = Verified {
+            size: cut.size,
+            root: cut.root,
+            cosignature: Some(line),
+            time: now_ms(),
+        };
+        let key = keys.verified(&self.name, &incarnation, shard);
+        let mut transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), cut.size)],
+            puts: vec![(key, record::encode_numbered(cut.size, &verified))],
+            ..Transaction::default()
+        };
+        let live = position::live(store, keys, &self.name).await?;
+        let same = live
+            .as_ref()
+            .is_some_and(|live| live.incarnation == incarnation && live.vkey == self.vkey);
+        if !same {
+            let now = Live {
+                incarnation,
+                vkey: self.vkey.clone(),
+                since: now_ms(),
+            };
+            transaction
+                .puts
+                .push((keys.secondary(&self.name), record::encode(&now)));
+            if let Some(old) =
+                live.filter(|live| Some(&live.incarnation) != self.incarnation.as_ref())
+            {
+                // What an earlier storage had counts for nothing.
+                let prefix = keys.verified(&self.name, &old.incarnation, "");
+                let rows = store.scan(&prefix, &prefix, 10_000).await?;
+                transaction.deletes = rows.into_iter().map(|(key, _)| key).collect();
+            }
+        }
+        match core.store.transact(transaction).await {
+            Outcome::Committed => {}
+            // Another replica of this log was faster and further.
+            Outcome::Refused => return Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        self.done.add(cut.size.saturating_sub(before), 1);
+        core.merged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+/// The entry after the last one that a request with this head carries, unless its entries are large.
+fn sent(head: &EntriesHead) -> u64 {
+    tlog::mirror::packages(head.start, head.end)
+        .take(tlog::mirror::MAX_PACKAGES as usize)
+        .last()
+        .map_or(head.end, |package| package.end)
+}
+
+/// Everything beside the entries that a restore needs.
+async fn manifest(core: &Core, state: &State) -> Result<Manifest, CopyError> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let (store, keys) = (&*core.store, &core.order.keys);
+    let missing = |key: &str| StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
+    let get = async |key: String| store.get(&key).await?.ok_or_else(|| missing(&key));
+    let document = get(keys.document(&state.document)).await?;
+    let document = String::from_utf8(document.to_vec())
+        .map_err(|e| StoreError::Corrupt(format!("the configuration: {e}")))?;
+    let mut sealed = BTreeMap::new();
+    for shard in state.shards.iter() {
+        let id = shard.identity.tree_id;
+        sealed.insert(id, STANDARD.encode(get(keys.signing_key(id)).await?));
+    }
+    // Made, if it was not there.
+    core.replication().await?;
+    Ok(Manifest {
+        log: core.name.clone(),
+        state: state.clone(),
+        document,
+        keys: sealed,
+        replication: STANDARD.encode(get(keys.replication()).await?),
+    })
 }

@@ -14,6 +14,7 @@
 //! - [`pending`] entries that are ordered but not yet published, readable from the moment they are acknowledged;
 //! - [`follow`] what this process learns of what was published, whoever did it;
 //! - [`copy`] what a secondary is sent;
+//! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
 //! - [`recover`] where a restarted replica takes up the work.
 
 pub mod backup;
@@ -21,11 +22,13 @@ pub mod copy;
 pub mod cut;
 pub mod fetch;
 pub mod follow;
+pub mod peers;
 pub mod pending;
 pub mod position;
 mod program;
 pub mod quorum;
 pub mod recover;
+pub mod replicas;
 pub mod sth;
 pub mod tree;
 mod witness;

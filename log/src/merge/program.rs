@@ -1,7 +1,9 @@
 //! The four programs by name: which of them a process runs, what one did, what holds one up.
 
 use std::fmt;
+use std::sync::Arc;
 
+use super::peers::{NoPeers, Peers};
 use crate::store::StoreError;
 
 /// One of the four.
@@ -71,6 +73,8 @@ pub struct MergeOptions {
     pub programs: Programs,
     /// Whether it takes writes. A process that only merges commits nothing and releases no promised work.
     pub writes: bool,
+    /// How secondaries and witnesses are asked.
+    pub peers: Arc<dyn Peers>,
 }
 
 impl Default for MergeOptions {
@@ -78,6 +82,7 @@ impl Default for MergeOptions {
         Self {
             programs: Programs::ALL,
             writes: true,
+            peers: Arc::new(NoPeers),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, origin_hash};
+use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE, origin_hash};
 use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
 
 use crate::order::commit::now_ms;
@@ -70,6 +70,22 @@ pub enum Refusal {
     /// 503: the storage does not do its work.
     #[error("the storage failed: {0}")]
     Storage(String),
+}
+
+impl Refusal {
+    /// The HTTP status that says so, the media type, and the body.
+    pub fn answer(&self) -> (u16, &'static str, String) {
+        let status = match self {
+            Self::Size(size) => return (409, SIZE_TYPE, format!("{size}\n")),
+            Self::GoOn(info) => return (409, INFO_TYPE, info.to_body()),
+            Self::Unknown => 404,
+            Self::Unsigned(_) => 403,
+            Self::Malformed(_) => 400,
+            Self::Wrong(_) | Self::Alarm(_) => 422,
+            Self::Storage(_) => 503,
+        };
+        (status, "text/plain; charset=utf-8", format!("{self}\n"))
+    }
 }
 
 impl From<StoreError> for Refusal {

@@ -187,6 +187,10 @@ impl Keys {
     pub fn probation_ended(&self, operation: Token) -> Key {
         format!("{}probation-ended/{operation}", self.prefix)
     }
+    /// The sealed replication key.
+    pub fn replication(&self) -> Key {
+        format!("{}replication-key", self.prefix)
+    }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {
         format!("{}key/{tree_id:020}", self.prefix)

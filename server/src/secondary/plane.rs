@@ -15,7 +15,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{Ended, Mirror, Refusal};
 use tlog::TilePath;
-use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT, SIZE_TYPE};
+use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 
 use super::upload::{Source, take};
 use crate::data::{Body, Early};
@@ -57,16 +57,9 @@ fn not_found() -> Response<Bytes> {
 }
 
 fn refused(refusal: &Refusal) -> Response<Bytes> {
-    let status = match refusal {
-        Refusal::Unknown => StatusCode::NOT_FOUND,
-        Refusal::Unsigned(_) => StatusCode::FORBIDDEN,
-        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
-        Refusal::Size(size) => return reply(StatusCode::CONFLICT, SIZE_TYPE, format!("{size}\n")),
-        Refusal::GoOn(info) => return reply(StatusCode::CONFLICT, INFO_TYPE, info.to_body()),
-        Refusal::Wrong(_) | Refusal::Alarm(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Storage(_) => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let mut response = said(status, &refusal.to_string());
+    let (status, kind, body) = refusal.answer();
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = reply(status, kind, body);
     match refusal {
         Refusal::Alarm(alarm) => {
             response

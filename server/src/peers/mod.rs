@@ -1,0 +1,127 @@
+//! The HTTP client that the engine speaks to secondaries and witnesses with.
+//!
+//! What must never happen: an answer that fills the memory, a redirect to somewhere that nobody configured, a connection over
+//! TLS whose certificate was not verified.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use log::{PeerAnswer, PeerError, PeerRequest, Peers};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::redirect::Policy;
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+
+use crate::error::Error;
+use crate::net::tls::provider;
+use crate::secondary::{ALARM, INCARNATION};
+
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept: longer than the pauses of a log that is in use.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A client that keeps its connections.
+#[derive(Debug)]
+pub(crate) struct HttpPeers {
+    client: reqwest::Client,
+}
+
+impl HttpPeers {
+    /// A client that trusts the authorities in `ca`, or else the platform's.
+    pub(crate) fn new(ca: Option<&Path>) -> Result<Arc<Self>, Error> {
+        let failed = |e: &dyn std::fmt::Display| Error::Tls(format!("the client for peers: {e}"));
+        let tls = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|e| failed(&e))?;
+        let tls = match ca {
+            None => tls.with_platform_verifier().map_err(|e| failed(&e))?,
+            Some(path) => {
+                let unusable = |e: &dyn std::fmt::Display| {
+                    Error::Tls(format!("peers.ca: {}: {e}", path.display()))
+                };
+                let mut roots = RootCertStore::empty();
+                for root in CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))? {
+                    let root = root.map_err(|e| unusable(&e))?;
+                    roots.add(root).map_err(|e| unusable(&e))?;
+                }
+                if roots.is_empty() {
+                    return Err(unusable(&"no certificate in it"));
+                }
+                tls.with_root_certificates(roots)
+            }
+        };
+        let tls = tls.with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()
+            .map_err(|e| failed(&e))?;
+        Ok(Arc::new(Self { client }))
+    }
+
+    async fn exchange(&self, request: &PeerRequest) -> Result<PeerAnswer, PeerError> {
+        let unreachable = |e: reqwest::Error| PeerError::Unreachable(causes(&e.without_url()));
+        let builder = match &request.body {
+            Some((kind, body)) => self
+                .client
+                .post(&request.url)
+                .header(CONTENT_TYPE, *kind)
+                .body(body.clone()),
+            None => self.client.get(&request.url),
+        };
+        let mut response = builder.send().await.map_err(unreachable)?;
+        let header = |headers: &HeaderMap, name| {
+            let value = headers.get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let headers = response.headers();
+        let mut answer = PeerAnswer {
+            status: response.status().as_u16(),
+            kind: header(headers, CONTENT_TYPE).unwrap_or_default(),
+            incarnation: header(headers, INCARNATION),
+            alarm: header(headers, ALARM).and_then(|size| size.parse().ok()),
+            body: Bytes::new(),
+        };
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > request.most {
+                return Err(PeerError::TooLong(request.most));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        answer.body = body.freeze();
+        Ok(answer)
+    }
+}
+
+/// An error with its causes, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+impl Peers for HttpPeers {
+    fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
+        Box::pin(async move {
+            let exchange = self.exchange(&request);
+            tokio::time::timeout(request.timeout, exchange)
+                .await
+                .unwrap_or(Err(PeerError::Timeout(request.timeout)))
+        })
+    }
+}
