@@ -18,12 +18,13 @@ use crate::halt::Halt;
 use crate::log::{Core, Log};
 use crate::merge::backup::Backup;
 use crate::merge::cut::Cutter;
+use crate::merge::dist::Dist;
 use crate::merge::fetch::Fetch;
 use crate::merge::pending::{Pending, Step};
 use crate::merge::recover::{self, Resumed};
 use crate::merge::replicas::Replicas;
 use crate::merge::sth::Sth;
-use crate::merge::{self, Done, MergeOptions, Program};
+use crate::merge::{self, Done, Finished, MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{Order, now_ms};
@@ -131,19 +132,35 @@ struct Opened {
 
 impl Opened {
     /// Lets the committer end, then each program do what there is to do, one after the other.
-    async fn finish(self) {
+    async fn finish(self) -> Vec<Finished> {
         for task in [self.promiser, self.batcher].into_iter().flatten() {
             let _ = task.await;
         }
-        for program in self.programs {
-            // A peer that does not answer must not hold up the publication.
-            let patience = match program.program {
-                Program::Backup | Program::Dist => PEERS,
-                Program::Fetch | Program::Sth => Duration::MAX,
+        let core = &self.log.core;
+        let mut finished = Vec::new();
+        for mut running in self.programs {
+            running.closing.send_replace(true);
+            let program = running.program;
+            // A peer that does not answer must not hold up a server's publication.
+            let patience = match program {
+                Program::Backup | Program::Dist if core.merge.writes => PEERS,
+                _ => Duration::MAX,
             };
-            let _ = tokio::time::timeout(patience, program.finish()).await;
+            let ended = tokio::time::timeout(patience, &mut running.task).await;
+            if ended.is_err() {
+                running.task.abort();
+            }
+            let halted = core.halt.reason().map(Trouble::new);
+            finished.push(Finished {
+                log: core.name.clone(),
+                program,
+                done: ended.ok().and_then(Result::ok).unwrap_or_default(),
+                trouble: halted.or_else(|| core.trouble_of(program)),
+                peers: core.unreached(program),
+            });
         }
         self.others.iter().for_each(JoinHandle::abort);
+        finished
     }
 }
 
@@ -166,12 +183,6 @@ impl Running {
             closing,
             task: tokio::spawn(run(closed)),
         }
-    }
-
-    /// Lets it do what there is to do, and waits for its end.
-    async fn finish(self) -> (Program, Done) {
-        self.closing.send_replace(true);
-        (self.program, self.task.await.unwrap_or_default())
     }
 }
 
@@ -215,7 +226,7 @@ impl Engine {
             tasks: std::sync::Mutex::default(),
         });
         engine.open_new_logs().await?;
-        if engine.log(SYSTEM).is_none() {
+        if engine.log(SYSTEM).is_none() && engine.merge.writes {
             let shard =
                 ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
             let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
@@ -377,6 +388,7 @@ impl Engine {
             configured: std::sync::Mutex::default(),
             moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
+            peers: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
             skewed: Arc::clone(&self.skewed),
             max_pending: self.max_pending,
@@ -479,6 +491,12 @@ impl Engine {
                     recovered,
                 }
                 .run()
+            }));
+        }
+        if has(Program::Dist) {
+            let core = Arc::clone(core);
+            programs.push(Running::start(Program::Dist, |closing| {
+                Dist { core, closing }.run()
             }));
         }
         programs
@@ -611,8 +629,9 @@ impl Engine {
             .collect())
     }
 
-    /// Takes no more writes, commits what is queued, publishes what is ordered, and stops.
-    pub async fn shutdown(&self) {
+    /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge
+    /// did, by log and in the order of the pipeline; in a process that takes no writes each has done what there was to do.
+    pub async fn shutdown(&self) -> Vec<Finished> {
         // First the heart: it would find the logs missing and open them again.
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
@@ -625,8 +644,9 @@ impl Engine {
             log.log.core.batcher.close();
             log.log.core.promiser.close();
         }
+        let mut finished = Vec::new();
         for log in logs {
-            log.finish().await;
+            finished.extend(log.finish().await);
         }
         let goodbye = Transaction {
             deletes: vec![format!("{REPLICAS}{}", self.id)],
@@ -635,6 +655,7 @@ impl Engine {
         if let Outcome::Failed(e) | Outcome::Unknown(e) = self.store.transact(goodbye).await {
             tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
         }
+        finished
     }
 }
 

@@ -39,7 +39,9 @@ pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
 pub use merge::peers::{NoPeers, PeerAnswer, PeerError, PeerRequest, Peers};
 pub use merge::replicas::{Replicas, SecondaryState, WitnessCounts};
-pub use merge::{Done, MergeOptions, Program, Programs};
+pub use merge::{
+    Done, Finished, Folders, MergeOptions, Places, Program, Programs, Trouble, TroubleKind,
+};
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use order::queue::Waiting;
 pub use order::slot::Token;

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::halt::Halt;
 use crate::merge::pending::Pending;
-use crate::merge::replicas::Replicas;
-use crate::merge::{MergeOptions, Program, Trouble};
+use crate::merge::replicas::{Replicas, SecondaryState};
+use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::{CommitError, Order};
@@ -85,6 +85,8 @@ pub struct Core {
     pub(crate) moved: Arc<Notify>,
     /// Why which program does not get on.
     pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
+    /// Secondaries, frontends and the like that a program does not reach, by name.
+    pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
     /// Less space is free than the operator keeps in reserve.
     pub(crate) low_space: Arc<AtomicBool>,
     /// This replica's clock is off the store's; it does not propose.
@@ -231,7 +233,38 @@ impl Core {
         let publishing = all.iter().filter(|(program, _)| **program != Program::Dist);
         let mut publishing = publishing.filter(|(program, _)| **program != Program::Backup);
         let (_, trouble) = publishing.next()?;
-        Some((trouble.why.clone(), trouble.full))
+        Some((trouble.why.clone(), trouble.kind == TroubleKind::Full))
+    }
+
+    /// Why a program does not get on.
+    pub(crate) fn trouble_of(&self, program: Program) -> Option<Trouble> {
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&program).cloned()
+    }
+
+    /// Notes why a program does not reach one of its peers, or that it does.
+    pub(crate) fn set_peer(&self, program: Program, name: &str, trouble: Option<String>) {
+        let mut all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (program, name.to_owned());
+        match trouble {
+            Some(why) => drop(all.insert(key, why)),
+            None => drop(all.remove(&key)),
+        }
+    }
+
+    /// The peers that a program does not reach, with the reasons.
+    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
+        if program == Program::Backup {
+            let secondaries = self.replicas.secondaries().into_iter();
+            let why = |(name, state): (String, SecondaryState)| {
+                Some((name, state.alarm.or(state.trouble)?))
+            };
+            return secondaries.filter_map(why).collect();
+        }
+        let all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.iter().filter(|((of, _), _)| *of == program);
+        own.map(|((_, name), why)| (name.clone(), why.clone()))
+            .collect()
     }
 
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {

@@ -27,6 +27,19 @@ pub(crate) enum Command {
         /// How to report.
         output: FsckOutput,
     },
+    /// Run one program of the merge.
+    Merge {
+        /// Which.
+        program: log::Program,
+        /// Do what there is to do, and end.
+        once: bool,
+        /// On which stores.
+        stores: Stores,
+        /// How to log.
+        format: LogFormat,
+    },
+    /// Serve what `dist` pushed.
+    Frontend(FrontendOptions),
     /// Print the commented example of a settings file.
     ConfigExample,
     /// Copy logs and cosign what was verified.
@@ -105,6 +118,8 @@ pub(crate) struct Dev {
     pub(crate) admin: SocketAddr,
     /// Metrics listener, if any.
     pub(crate) metrics: Option<SocketAddr>,
+    /// The programs of the merge that it runs.
+    pub(crate) merge: Vec<log::Program>,
     /// How to log.
     pub(crate) format: LogFormat,
 }
@@ -116,6 +131,19 @@ pub(crate) enum Stores {
     Dir(PathBuf),
     /// Where a settings file says.
     Config(PathBuf),
+}
+
+/// `logd frontend`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FrontendOptions {
+    /// The folder.
+    pub(crate) dir: PathBuf,
+    /// Port 0 for any free one.
+    pub(crate) listen: SocketAddr,
+    /// Certificate chain and key; plain HTTP without.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// How to log.
+    pub(crate) format: LogFormat,
 }
 
 /// How `fsck` reports.
@@ -173,6 +201,20 @@ enum Verb {
         after_help = "Example:\n  logd fsck --dir ./dev\n  logd fsck --config logd.toml -o json"
     )]
     Fsck(FsckArgs),
+    /// Run one program of the merge in a process of its own
+    ///
+    /// `logd serve` runs all four itself, except those that [merge] programs of its settings file leaves out. They know of each
+    /// other only what is in the stores, so each may run alone, one after the other or all at once, and any of them twice.
+    #[command(
+        after_help = "Example:\n  logd merge fetch --once --config logd.toml\n  logd merge sth --config logd.toml"
+    )]
+    Merge(MergeArgs),
+    /// Serve a folder that `dist` pushed to, read-only: checkpoints, tiles, entry bundles, seals
+    ///
+    /// Prints one line on standard output when it serves. It needs no key and no store; a static file server does as well, where
+    /// it sends the same headers.
+    #[command(after_help = "Example:\n  logd frontend --dir /srv/cdn --listen 127.0.0.1:7090")]
+    Frontend(FrontendArgs),
     /// Copy logs: recompute every root from the entries, make them durable, then cosign (C2SP tlog-mirror)
     ///
     /// Prints one line on standard output when it serves, with its public key for the log's `merge.secondaries`. It takes
@@ -188,6 +230,64 @@ enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+}
+
+/// A program of the merge, as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProgramArg {
+    /// Integrate what is ordered
+    Fetch,
+    /// Copy to the secondaries
+    Backup,
+    /// Publish what the backup quorum has verified
+    Sth,
+    /// Push to the frontends
+    Dist,
+}
+
+impl From<ProgramArg> for log::Program {
+    fn from(program: ProgramArg) -> Self {
+        match program {
+            ProgramArg::Fetch => Self::Fetch,
+            ProgramArg::Backup => Self::Backup,
+            ProgramArg::Sth => Self::Sth,
+            ProgramArg::Dist => Self::Dist,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct MergeArgs {
+    /// Which
+    #[arg(value_enum, value_name = "PROGRAM")]
+    program: ProgramArg,
+    /// Do what there is to do, say what that was, and end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    stores: StoresArgs,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct FrontendArgs {
+    /// The folder
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Address for readers (port 0: any free one)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7090")]
+    listen: SocketAddr,
+    /// Certificate chain, PEM; plain HTTP without it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's key, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -210,6 +310,16 @@ struct DevArgs {
     /// Loopback address of the Prometheus metrics; none unless given
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+    /// Programs of the merge that it runs; the others run beside it, see `logd merge`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PROGRAMS",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        default_values = ["fetch", "backup", "sth", "dist"]
+    )]
+    merge: Vec<ProgramArg>,
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -289,6 +399,15 @@ impl From<SecondaryArgs> for Command {
 
 #[derive(Debug, Args)]
 struct FsckArgs {
+    #[command(flatten)]
+    stores: StoresArgs,
+    /// How to report
+    #[arg(short, long, value_enum, default_value_t)]
+    output: FsckOutput,
+}
+
+#[derive(Debug, Args)]
+struct StoresArgs {
     /// A directory of `logd dev`
     #[arg(
         long,
@@ -300,9 +419,26 @@ struct FsckArgs {
     /// A settings file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How to report
-    #[arg(short, long, value_enum, default_value_t)]
-    output: FsckOutput,
+}
+
+impl From<StoresArgs> for Stores {
+    fn from(args: StoresArgs) -> Self {
+        // clap has made sure of one of them.
+        match (args.dir, args.config) {
+            (_, Some(config)) => Self::Config(config),
+            (dir, None) => Self::Dir(dir.unwrap_or_default()),
+        }
+    }
+}
+
+impl Stores {
+    /// The settings file that says where they are.
+    pub(crate) fn settings(&self) -> PathBuf {
+        match self {
+            Self::Dir(dir) => dir.join("logd.toml"),
+            Self::Config(path) => path.clone(),
+        }
+    }
 }
 
 impl From<Cli> for Command {
@@ -313,30 +449,47 @@ impl From<Cli> for Command {
                 listen,
                 admin,
                 metrics,
+                merge,
                 log_format,
             }) => Self::Dev(Dev {
                 dir,
                 listen,
                 admin,
                 metrics,
+                merge: merge.into_iter().map(Into::into).collect(),
                 format: log_format,
             }),
             Verb::Serve(ServeArgs { config, log_format }) => Self::Serve {
                 config,
                 format: log_format,
             },
-            Verb::Fsck(FsckArgs {
-                dir,
-                config,
+            Verb::Fsck(FsckArgs { stores, output }) => Self::Fsck {
+                stores: stores.into(),
                 output,
-            }) => {
-                // clap has made sure of one of them.
-                let stores = match (dir, config) {
-                    (_, Some(config)) => Stores::Config(config),
-                    (dir, None) => Stores::Dir(dir.unwrap_or_default()),
-                };
-                Self::Fsck { stores, output }
-            }
+            },
+            Verb::Merge(MergeArgs {
+                program,
+                once,
+                stores,
+                log_format,
+            }) => Self::Merge {
+                program: program.into(),
+                once,
+                stores: stores.into(),
+                format: log_format,
+            },
+            Verb::Frontend(FrontendArgs {
+                dir,
+                listen,
+                cert,
+                key,
+                log_format,
+            }) => Self::Frontend(FrontendOptions {
+                dir,
+                listen,
+                tls: cert.zip(key),
+                format: log_format,
+            }),
             Verb::Secondary(args) => args.into(),
             Verb::Config {
                 verb: ConfigVerb::Example,
@@ -366,6 +519,14 @@ mod tests {
         assert_eq!(dev.listen.to_string(), "127.0.0.1:7070");
         assert_eq!(dev.admin.to_string(), "127.0.0.1:7071");
         assert_eq!((dev.metrics, dev.format), (None, LogFormat::Text));
+        assert_eq!(dev.merge, log::Program::ALL);
+        let merge = |line: &str| match parse(line).unwrap() {
+            Command::Dev(dev) => dev.merge,
+            other => panic!("{other:?}"),
+        };
+        let some = merge("logd dev --dir d --merge sth,dist");
+        assert_eq!(some, [log::Program::Sth, log::Program::Dist]);
+        assert_eq!(merge("logd dev --dir d --merge"), []);
     }
 
     #[test]
@@ -379,6 +540,12 @@ mod tests {
             "logd devv",
             "logd fsck",
             "logd fsck --dir d --config c",
+            "logd merge --once --dir d",
+            "logd merge fetch",
+            "logd merge integrate --dir d",
+            "logd dev --dir d --merge fetch,integrate",
+            "logd frontend",
+            "logd frontend --dir d --cert c",
             "logd secondary",
             "logd secondary --dir d --config c",
             "logd secondary --config c --log x",

@@ -59,6 +59,14 @@ pub(crate) enum Error {
         /// Why.
         detail: String,
     },
+    /// A program of the merge did not do everything.
+    #[error("merge {program}: {detail}")]
+    Merge {
+        /// Which.
+        program: log::Program,
+        /// What failed, by log.
+        detail: String,
+    },
     /// The admin endpoint did not start.
     #[error("the admin endpoint did not start: {0}")]
     Admin(String),

@@ -33,11 +33,7 @@ struct Document<'a> {
 
 /// Checks the stores and prints the report.
 pub(crate) fn run(which: &Which, output: FsckOutput) -> Result<Ended, Error> {
-    let stores = match which {
-        Which::Dir(dir) => Settings::read(&dir.join("logd.toml"))?,
-        Which::Config(path) => Settings::read(path)?,
-    }
-    .stores;
+    let stores = Settings::read(&which.settings())?.stores;
     let report = check(&stores)?;
     print(&match output {
         FsckOutput::Table => table(&report, &stores),
@@ -216,6 +212,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: None,
+            merge: log::Program::ALL.to_vec(),
             format: LogFormat::Text,
         };
         let stores = crate::dev::prepare(&dev).unwrap().settings.stores;

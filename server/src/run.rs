@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use config::LogConfig;
 use log::store::{Directory, Sqlite};
-use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Kek};
+use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Kek, MergeOptions};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,7 +24,6 @@ use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
 use crate::error::{Error, at};
 use crate::exit::Ended;
-use crate::fsck;
 use crate::gate::Gate;
 use crate::metrics::{Exporter, HttpMetrics};
 use crate::net::accept::{self, bind};
@@ -35,6 +34,7 @@ use crate::peers::HttpPeers;
 use crate::secondary;
 use crate::settings::{self, Admin, KekSource, Settings};
 use crate::telemetry;
+use crate::{frontend, fsck, merge};
 
 /// Connections of the metrics listener.
 const SCRAPERS: usize = 16;
@@ -75,6 +75,19 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
         Command::SecondaryKey { file, name } => {
             secondary::show_key(&file, name.as_deref())?;
             Ok(Ended::Done)
+        }
+        Command::Merge {
+            program,
+            once,
+            stores,
+            format,
+        } => {
+            telemetry::start(format);
+            with_runtime(merge::run(program, once, &stores))
+        }
+        Command::Frontend(options) => {
+            telemetry::start(options.format);
+            with_runtime(frontend::run(&options))
         }
         Command::Serve { config, format } => {
             telemetry::start(format);
@@ -210,7 +223,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     };
 
     let started = async {
-        let engine = open_engine(settings).await?;
+        let engine = open_engine(settings, merge_options(settings)?, "").await?;
         create_logs(&engine, settings, place.is_some()).await?;
         Ok::<_, Error>(engine)
     };
@@ -387,7 +400,23 @@ pub(crate) fn export(
     Ok(stop)
 }
 
-async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
+/// How a server takes part in the merge.
+pub(crate) fn merge_options(settings: &Settings) -> Result<MergeOptions, Error> {
+    let programs = settings.merge.programs.iter().copied();
+    Ok(MergeOptions {
+        programs: programs.map(log::Program::from).collect(),
+        writes: true,
+        peers: HttpPeers::new(settings.peers.ca.as_deref())?,
+        places: Arc::new(settings.places()),
+    })
+}
+
+/// Opens the engine on the stores that the settings name.
+pub(crate) async fn open_engine(
+    settings: &Settings,
+    merge: MergeOptions,
+    role: &str,
+) -> Result<Arc<Engine>, Error> {
     let kek = match &settings.kek {
         KekSource::File(path) => Kek::from_file(path),
         KekSource::Env(name) => Kek::from_env(name),
@@ -408,13 +437,10 @@ async fn open_engine(settings: &Settings) -> Result<Arc<Engine>, Error> {
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
         kek,
-        label: label(),
+        label: label(role),
         min_free: settings.bounds.min_free.0,
         max_pending_bytes: settings.bounds.max_pending.bytes(),
-        merge: log::MergeOptions {
-            peers: HttpPeers::new(settings.peers.ca.as_deref())?,
-            ..log::MergeOptions::default()
-        },
+        merge,
     };
     Engine::open(options)
         .await
@@ -436,14 +462,12 @@ fn files(settings: &Settings) -> Files {
     files
 }
 
-/// Host name and process id.
-fn label() -> String {
+/// Host name and process id, and what the process is where it is no server.
+fn label(role: &str) -> String {
     let host = rustix::system::uname();
-    format!(
-        "{}:{}",
-        host.nodename().to_string_lossy(),
-        std::process::id()
-    )
+    let host = host.nodename().to_string_lossy();
+    let label = format!("{host}:{} {role}", std::process::id());
+    label.trim_end().to_owned()
 }
 
 async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Result<(), Error> {

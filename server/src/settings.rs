@@ -3,12 +3,13 @@
 //!
 //! Reading is strict: an unknown key or a wrong type is an error with its line. Paths are relative to the file's folder.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::Span;
+use config::{NodeName, Span};
 use serde::Deserialize;
 
 use crate::net::limits::Limits;
@@ -43,9 +44,68 @@ pub(crate) struct Settings {
     pub(crate) stores: Stores,
     /// The key-encryption key.
     pub(crate) kek: KekSource,
+    /// Its part in the merge.
+    #[serde(default)]
+    pub(crate) merge: Merge,
+    /// Storage nodes beside the server's own store, by name.
+    #[serde(default)]
+    pub(crate) nodes: BTreeMap<NodeName, Node>,
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
+}
+
+/// A server's part in the merge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Merge {
+    /// The programs that it runs.
+    pub(crate) programs: Vec<ProgramName>,
+    /// Folders below which frontends may be.
+    pub(crate) frontends: Vec<PathBuf>,
+}
+
+impl Default for Merge {
+    fn default() -> Self {
+        use ProgramName::{Backup, Dist, Fetch, Sth};
+        Self {
+            programs: vec![Fetch, Backup, Sth, Dist],
+            frontends: Vec::new(),
+        }
+    }
+}
+
+/// A program of the merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProgramName {
+    /// Integrates what is ordered.
+    Fetch,
+    /// Copies to the secondaries.
+    Backup,
+    /// Publishes.
+    Sth,
+    /// Pushes to the frontends.
+    Dist,
+}
+
+impl From<ProgramName> for log::Program {
+    fn from(name: ProgramName) -> Self {
+        match name {
+            ProgramName::Fetch => Self::Fetch,
+            ProgramName::Backup => Self::Backup,
+            ProgramName::Sth => Self::Sth,
+            ProgramName::Dist => Self::Dist,
+        }
+    }
+}
+
+/// A storage node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Node {
+    /// A folder, on a disk of its own.
+    pub(crate) path: PathBuf,
 }
 
 /// The data plane.
@@ -333,7 +393,20 @@ impl Settings {
                 "limits.header_bytes must be at least 8KiB",
             ));
         }
+        if self.nodes.keys().any(|name| name.as_str() == config::LOCAL) {
+            return Some(Wrong::key(
+                "[nodes.local]",
+                "`local` is the folder of [stores] objects; give this node another name",
+            ));
+        }
         None
+    }
+
+    /// Where storage nodes and frontends lie.
+    pub(crate) fn places(&self) -> log::Folders {
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|(name, node)| (name.to_string(), node.path.clone()));
+        log::Folders::new(nodes.collect(), self.merge.frontends.clone())
     }
 
     fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
@@ -347,6 +420,8 @@ impl Settings {
             stores,
             kek,
             peers,
+            merge,
+            nodes,
             ..
         } = self;
         let kek = match kek {
@@ -360,6 +435,8 @@ impl Settings {
             .chain([&mut stores.coordination, &mut stores.objects])
             .chain(&mut peers.ca)
             .chain(kek)
+            .chain(&mut merge.frontends)
+            .chain(nodes.values_mut().map(|node| &mut node.path))
     }
 }
 
@@ -398,6 +475,10 @@ mod tests {
                 && settings.data.url.is_some()
         );
         assert_eq!(settings.create, [Path::new("/etc/logd/argon.yaml")]);
+        assert_eq!(settings.merge.frontends, [Path::new("/srv")]);
+        assert_eq!(settings.merge.programs, Merge::default().programs);
+        let node = &settings.nodes[&"b".parse().unwrap()];
+        assert_eq!(node.path, Path::new("/mnt/b/logd"));
         let tls = settings.admin.tls.as_ref().unwrap();
         assert_eq!(
             tls.client_ca.as_deref(),

@@ -1,4 +1,4 @@
-//! From the order to readers: programs around four watermarks, `ordered ≥ integrated ≥ published`, and `verified` by each
+//! From the order to readers: four programs around four watermarks, `ordered ≥ integrated ≥ published`, and `verified` by each
 //! secondary. Everything here is a pure function of the slots, so any replica may do it, twice is harmless, and a difference
 //! means HALT.
 //!
@@ -7,12 +7,14 @@
 //! | `fetch` | [`fetch`] slots → trees, [`cut`] trees → durable tiles | `integrated`, `root` |
 //! | `backup` | [`backup`] cuts → secondaries | `verified`, `secondary` |
 //! | `sth` | [`quorum`] which size, [`sth`] persist, sign, seal, `witness` cosignatures | `published` |
+//! | `dist` | [`dist`] tiles, then checkpoints → frontends | `dist` |
 //!
 //! They know of each other only what [`position`] names, so each may run in a process of its own. Beside them:
 //!
 //! - [`tree`] the tree of one shard: leaves in, tiles and roots out; no I/O;
 //! - [`pending`] entries that are ordered but not yet published, readable from the moment they are acknowledged;
 //! - [`follow`] what this process learns of what was published, whoever did it;
+//! - [`places`] where storage nodes and frontends lie;
 //! - [`copy`] what a secondary is sent;
 //! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
 //! - [`recover`] where a restarted replica takes up the work.
@@ -20,10 +22,12 @@
 pub mod backup;
 pub mod copy;
 pub mod cut;
+pub mod dist;
 pub mod fetch;
 pub mod follow;
 pub mod peers;
 pub mod pending;
+pub mod places;
 pub mod position;
 mod program;
 pub mod quorum;
@@ -33,4 +37,5 @@ pub mod sth;
 pub mod tree;
 mod witness;
 
-pub use program::{Done, MergeOptions, Program, Programs, Trouble};
+pub use places::{Folders, Places};
+pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};

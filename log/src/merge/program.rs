@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::peers::{NoPeers, Peers};
+use super::places::{Folders, Places};
 use crate::store::StoreError;
 
 /// One of the four.
@@ -67,7 +68,7 @@ impl FromIterator<Program> for Programs {
 }
 
 /// How a process takes part in the merge.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MergeOptions {
     /// The programs that it runs.
     pub programs: Programs,
@@ -75,6 +76,8 @@ pub struct MergeOptions {
     pub writes: bool,
     /// How secondaries and witnesses are asked.
     pub peers: Arc<dyn Peers>,
+    /// Where storage nodes and frontends lie.
+    pub places: Arc<dyn Places>,
 }
 
 impl Default for MergeOptions {
@@ -83,6 +86,7 @@ impl Default for MergeOptions {
             programs: Programs::ALL,
             writes: true,
             peers: Arc::new(NoPeers),
+            places: Arc::new(Folders::default()),
         }
     }
 }
@@ -109,23 +113,61 @@ impl Done {
 pub struct Trouble {
     /// In words.
     pub why: String,
-    /// Whether it is for want of space.
-    pub full: bool,
+    /// What kind of trouble.
+    pub kind: TroubleKind,
+}
+
+/// What kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// A store has no space.
+    Full,
+    /// Nothing is wrong here; it waits for others.
+    Waits,
+    /// Something failed.
+    Failed,
 }
 
 impl Trouble {
-    /// Something that is not a full store.
+    /// Something failed.
     pub fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
-            full: false,
+            kind: TroubleKind::Failed,
+        }
+    }
+
+    /// It waits for others.
+    pub fn waits(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            kind: TroubleKind::Waits,
         }
     }
 
     pub(crate) fn of(error: &StoreError) -> Self {
+        let kind = match error {
+            StoreError::Full(_) => TroubleKind::Full,
+            _ => TroubleKind::Failed,
+        };
         Self {
             why: error.to_string(),
-            full: matches!(error, StoreError::Full(_)),
+            kind,
         }
     }
+}
+
+/// What a program did with a log, when it was asked to do what there is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The log.
+    pub log: String,
+    /// The program.
+    pub program: Program,
+    /// What it did.
+    pub done: Done,
+    /// Why it did not do everything.
+    pub trouble: Option<Trouble>,
+    /// The peers that it could not reach, with the reasons.
+    pub peers: Vec<(String, String)>,
 }

@@ -4,13 +4,13 @@
 //! before it is signed, and it never goes back. Cosignatures come after the signature, the checkpoint after them. What was
 //! published is then collected.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, select_all};
-use tlog::{Seal, TILE_WIDTH, TileKind, TilePath, partial_tiles};
+use tlog::Seal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::pending::Step;
 use super::position::{self, Held, Position};
 use super::program::{Done, Program, Trouble};
 use super::quorum::publishable;
+use super::tree::completed;
 use super::witness;
 use crate::log::Core;
 use crate::order::collect;
@@ -122,7 +123,8 @@ impl Sth {
                     }
                     waiting = look.lacking.as_ref().and(waiting.or(Some(began)));
                     let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
-                    let trouble = look.lacking.filter(|_| long).map(Trouble::new);
+                    let said = long || closed.is_some();
+                    let trouble = look.lacking.filter(|_| said).map(Trouble::waits);
                     core.set_trouble(Program::Sth, trouble);
                 }
                 Err(PublishError::Halt(why)) => core.halt.halt(why),
@@ -476,12 +478,8 @@ impl Sth {
     /// now. Litter is harmless, so errors only count.
     async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
         let core = &self.core;
-        let partial = behind.iter().flat_map(|size| partial_tiles(*size));
-        let full = partial.map(|tile| TilePath { width: 256, ..tile });
-        let gone = full.filter(|tile| is_whole(tile, size));
-        let folders: BTreeSet<String> = gone.map(|tile| format!("{tile}.p")).collect();
-        for folder in folders {
-            let folder = core.object_path(&shard.name, &folder);
+        for tile in completed(behind, size) {
+            let folder = core.object_path(&shard.name, &format!("{tile}.p"));
             match core.objects.list(&folder).await {
                 Ok(paths) => {
                     let count = paths.len() as u64;
@@ -541,16 +539,6 @@ impl Sth {
     }
 }
 
-/// Whether a full tile is complete in a tree of `size` entries.
-fn is_whole(tile: &TilePath, size: u64) -> bool {
-    let level = match tile.kind {
-        TileKind::Entries => 0,
-        TileKind::Hashes(level) => u32::from(level),
-    };
-    let hashes = size.checked_shr(8 * level).unwrap_or(0);
-    (tile.index + 1).saturating_mul(TILE_WIDTH) <= hashes
-}
-
 fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {
     SignError::Note {
         shard: shard.name.to_string(),
@@ -564,29 +552,5 @@ fn trouble(error: PublishError) -> Trouble {
         PublishError::Witness(trouble) => trouble,
         PublishError::Sign(e) => Trouble::new(e.to_string()),
         PublishError::Halt(why) => Trouble::new(why),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The definition: a tile is whole when no part of it is partial, at any size.
-    #[test]
-    fn a_tile_is_whole_from_the_size_on_where_it_is_not_partial_any_more() {
-        for size in (1u64..1_200).chain([65_535, 65_536, 65_537, 70_000, 131_072]) {
-            for tile in partial_tiles(size) {
-                let full = TilePath { width: 256, ..tile };
-                assert!(!is_whole(&full, size), "{tile} at {size}");
-                let before = TilePath {
-                    index: tile.index.wrapping_sub(1),
-                    ..full
-                };
-                assert!(
-                    tile.index == 0 || is_whole(&before, size),
-                    "{tile} at {size}"
-                );
-            }
-        }
     }
 }

@@ -1,8 +1,10 @@
 //! The right edge of one shard's Merkle tree, in the shape of C2SP tiles: entries in, finished tiles out, partial tiles and the
 //! root at any size on demand. Pure. Each level holds fewer than 256 hashes, so the memory is constant.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash, node_hash};
+use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash, node_hash, partial_tiles};
 
 /// A tile or bundle and its bytes.
 pub type TileBytes = (TilePath, Bytes);
@@ -164,6 +166,44 @@ fn concat(hashes: &[Hash]) -> Bytes {
     Bytes::from(out)
 }
 
+/// Hashes of a level in a tree of `size` entries.
+fn width(level: u8, size: u64) -> u64 {
+    size.checked_shr(8 * u32::from(level)).unwrap_or(0)
+}
+
+/// The tiles and bundles of a tree of `to` entries that one of `from` entries does not have, partial ones too; bundles and lower
+/// levels first.
+pub fn tiles_between(from: u64, to: u64) -> impl Iterator<Item = TilePath> {
+    let grown = move |level: u8| width(level, from)..width(level, to);
+    let levels = (0u8..8).take_while(move |level| !grown(*level).is_empty());
+    levels.flat_map(move |level| {
+        let hashes = grown(level);
+        let tiles = hashes.start / TILE_WIDTH..hashes.end.div_ceil(TILE_WIDTH);
+        tiles.flat_map(move |index| {
+            let width = (hashes.end - index * TILE_WIDTH).min(TILE_WIDTH) as u16;
+            let bundle = (level == 0).then(|| TilePath::entries(index, width));
+            bundle
+                .into_iter()
+                .chain([TilePath::hashes(level, index, width)])
+        })
+    })
+}
+
+/// The full tiles in a tree of `size` entries that were partial in one of `behind`: their partial ones may go (tlog-tiles,
+/// "Partial Tiles").
+pub fn completed(behind: &[u64], size: u64) -> BTreeSet<TilePath> {
+    let partial = behind.iter().flat_map(|size| partial_tiles(*size));
+    let full = partial.map(|tile| TilePath { width: 256, ..tile });
+    let whole = |tile: &TilePath| {
+        let level = match tile.kind {
+            TileKind::Entries => 0,
+            TileKind::Hashes(level) => level,
+        };
+        (tile.index + 1).saturating_mul(TILE_WIDTH) <= width(level, size)
+    };
+    full.filter(whole).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -223,5 +263,38 @@ mod tests {
             .map(|(p, _)| p.width)
             .collect();
         assert_eq!(widths, [112, 17, 1]);
+    }
+
+    /// What is pushed from size to size, each time only what is new, is in the end what a tree makes of all entries at once; and
+    /// the partial tiles that are left are those of the last size.
+    #[test]
+    fn what_is_new_adds_up_to_everything() {
+        let sizes = [
+            0, 1, 2, 255, 256, 257, 300, 511, 513, 1_000, 65_535, 65_536, 65_537, 70_000,
+        ];
+        let (mut tree, mut at) = (ShardTree::default(), 0);
+        let (mut all, mut pushed) = (BTreeSet::new(), BTreeSet::new());
+        for size in sizes {
+            let mut out = Vec::new();
+            (tree.size()..size).for_each(|i| tree.push(&entry(i), &mut out));
+            all.extend(out.into_iter().map(|(path, _)| path));
+            pushed.extend(tiles_between(at, size));
+            for full in completed(&[at], size) {
+                assert!(all.contains(&full), "{full}");
+                pushed.retain(|tile| tile.width == 256 || tile.full() != full);
+            }
+            let mut expected = all.clone();
+            expected.extend(tree.partials().into_iter().map(|(path, _)| path));
+            // Partial tiles of the same tile stay until it is full.
+            let current = |tile: &TilePath| tile.width == 256 || expected.contains(tile);
+            let found: BTreeSet<_> = pushed.iter().copied().filter(current).collect();
+            assert_eq!(found, expected, "size {size}");
+            let old = pushed
+                .difference(&expected)
+                .all(|tile| !all.contains(&tile.full()));
+            assert!(old, "size {size}");
+            at = size;
+        }
+        assert_eq!(tiles_between(7, 7).count(), 0);
     }
 }

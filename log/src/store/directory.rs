@@ -80,6 +80,14 @@ impl Directory {
         })
     }
 
+    /// Whether this is what lies at `root` by now: a folder that was taken away and put back is another one. Blocks for two disk
+    /// accesses.
+    pub fn is_at(&self, root: &Path) -> bool {
+        let here = rustix::fs::fstat(&self.inner.root);
+        let there = rustix::fs::stat(root);
+        matches!((here, there), (Ok(here), Ok(there)) if (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino))
+    }
+
     /// Runs `work` on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,

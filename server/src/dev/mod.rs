@@ -177,14 +177,20 @@ fn settings_text(dev: &Dev, socket: bool) -> String {
         .metrics
         .map(|address| format!("\n[metrics]\nlisten = \"{address}\"\n"))
         .unwrap_or_default();
+    let programs = dev.merge.iter().map(|program| format!("\"{program}\""));
+    let programs: Vec<_> = programs.collect();
     format!(
         "# Written by `logd dev` at each start; `logd config example` explains every key.\n\n\
          [data]\nlisten = \"{}\"\n\n\
          [admin]\n{socket}listen = \"{}\"\n\
          tls = {{ cert = \"admin-cert.pem\", key = \"admin-key.pem\" }}\ntokens = \"tokens.toml\"\n{metrics}\n\
          [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n\
-         [kek]\nfile = \"kek\"\n",
-        dev.listen, dev.admin,
+         [kek]\nfile = \"kek\"\n\n\
+         [merge]\nprograms = [{}]\nfrontends = [\"frontends\"]\n\n\
+         [nodes.b]\npath = \"nodes/b\"\n[nodes.c]\npath = \"nodes/c\"\n",
+        dev.listen,
+        dev.admin,
+        programs.join(", ")
     )
 }
 
@@ -202,6 +208,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: Some(free),
+            merge: log::Program::ALL.to_vec(),
             format: LogFormat::Text,
         }
     }

@@ -1,0 +1,311 @@
+//! `dist`: what is published → the frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
+//! finds everything that its checkpoint promises.
+//!
+//! Each frontend has its own pace: one that is slow or away delays only its own row. It goes on from the checkpoint that it has,
+//! whatever the rows say, so one that was away, or lost its disk, catches up by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::FrontendConfig;
+use futures_util::future::try_join_all;
+use tlog::{Checkpoint, TilePath};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::copy::Tiles;
+use super::position::Pushed;
+use super::program::{Done, Program};
+use super::tree::{completed, tiles_between};
+use crate::log::Core;
+use crate::order::commit::now_ms;
+use crate::order::state::{Phase, State};
+use crate::record;
+use crate::shard::{Shard, Signed};
+use crate::store::{Guard, Objects, Outcome, StoreError, Transaction};
+
+/// Objects that are read and written at a time.
+const AT_ONCE: usize = 64;
+/// Time between looks at checkpoints that were signed again.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pauses before a frontend that fails is tried again: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The distributor of one log.
+pub struct Dist {
+    /// The log.
+    pub core: Arc<Core>,
+    /// Set when the log shuts down: push what there is once more, then end.
+    pub closing: watch::Receiver<bool>,
+}
+
+impl Dist {
+    /// Runs until the log ends. Answers what it did.
+    pub async fn run(mut self) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut merged = core.merged.subscribe();
+        let mut pushers = JoinSet::new();
+        let mut running: BTreeMap<String, (FrontendConfig, AbortHandle)> = BTreeMap::new();
+        loop {
+            let config = core.config();
+            let wanted = &config.merge.frontends;
+            running.retain(|name, (frontend, task)| {
+                let stays = wanted.contains(frontend);
+                if !stays {
+                    task.abort();
+                    core.set_peer(Program::Dist, name, None);
+                }
+                stays
+            });
+            for frontend in wanted {
+                let name = frontend.name.as_str();
+                if !running.contains_key(name) {
+                    let pusher = Pusher::new(&core, frontend.clone(), self.closing.clone());
+                    let task = pushers.spawn(pusher.run());
+                    running.insert(name.to_owned(), (frontend.clone(), task));
+                }
+            }
+            tokio::select! {
+                _ = core.halt.halted() => return Done::default(),
+                _ = merged.changed() => {}
+                _ = self.closing.wait_for(|closing| *closing) => break,
+            }
+        }
+        let mut done = Done::default();
+        while let Some(pushed) = pushers.join_next().await {
+            let pushed = pushed.unwrap_or_default();
+            done.add(pushed.entries, pushed.positions);
+        }
+        done
+    }
+}
+
+/// Pushes to one frontend.
+struct Pusher {
+    core: Arc<Core>,
+    frontend: FrontendConfig,
+    closing: watch::Receiver<bool>,
+    /// What it has of each shard.
+    has: HashMap<String, Has>,
+    done: Done,
+}
+
+/// What a frontend has of a shard.
+#[derive(Default)]
+struct Has {
+    /// Entries under its checkpoint.
+    size: u64,
+    /// That checkpoint, as this process put it.
+    note: Option<Arc<Signed>>,
+    /// It is there whole, with its seal.
+    sealed: bool,
+}
+
+impl Pusher {
+    fn new(core: &Arc<Core>, frontend: FrontendConfig, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            core: Arc::clone(core),
+            frontend,
+            closing,
+            has: HashMap::new(),
+            done: Done::default(),
+        }
+    }
+
+    async fn run(mut self) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut published = core.published.subscribe();
+        let mut pause = PAUSE.0;
+        loop {
+            let closing = *self.closing.borrow_and_update();
+            published.borrow_and_update();
+            let pushed = self.push().await;
+            let failed = pushed.as_ref().err().map(ToString::to_string);
+            if let Some(why) = &failed {
+                tracing::warn!(log = core.name, frontend = %self.frontend.name, error = why, "a frontend waits");
+                // It may come back as another one.
+                self.has.clear();
+            }
+            let wait = if failed.is_some() {
+                pause = (pause * 2).min(PAUSE.1);
+                pause
+            } else {
+                pause = PAUSE.0;
+                LOOK
+            };
+            let fails = failed.is_some();
+            core.set_peer(Program::Dist, self.frontend.name.as_str(), failed);
+            if closing {
+                return self.done;
+            }
+            tokio::select! {
+                _ = core.halt.halted() => return self.done,
+                _ = published.changed(), if !fails => {}
+                _ = self.closing.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Brings every shard there, oldest first.
+    async fn push(&mut self) -> Result<(), StoreError> {
+        let (core, frontend) = (Arc::clone(&self.core), self.frontend.clone());
+        let opened = {
+            let core = Arc::clone(&core);
+            tokio::task::spawn_blocking(move || core.merge.places.frontend(&frontend)).await
+        };
+        let place = opened
+            .map_err(|e| StoreError::Io(e.to_string()))?
+            .map_err(StoreError::Io)?;
+        let state = core.order.state();
+        for at in state.shards.iter().filter(|at| at.start().is_some()) {
+            let name = &at.identity.name;
+            if self.has.get(name).is_some_and(|has| has.sealed) {
+                continue;
+            }
+            let Some(shard) = core.shards.get(&state, name) else {
+                continue;
+            };
+            let Some(signed) = shard.signed.load_full() else {
+                continue;
+            };
+            let known = match self.has.remove(name) {
+                Some(known) => known,
+                None => self.survey(&*place, &shard, &signed).await?,
+            };
+            let has = self.push_shard(&*place, &shard, &signed, known).await?;
+            self.has.insert(name.clone(), has);
+            self.push_seal(&*place, &state, &shard).await?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, shard: &Shard, rest: &str) -> String {
+        self.core.object_path(&shard.name, rest)
+    }
+
+    /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours.
+    async fn survey(
+        &self,
+        place: &dyn Objects,
+        shard: &Shard,
+        signed: &Signed,
+    ) -> Result<Has, StoreError> {
+        let there = place.get(&self.path(shard, "checkpoint")).await?;
+        let key = shard
+            .verifier()
+            .map_err(|e| StoreError::Io(e.to_string()))?;
+        let note = there.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+        let checkpoint = note.and_then(|note| Checkpoint::open(&note, &key).ok());
+        // One that is ahead was written by a process that knows more; that one goes on with it.
+        let size = checkpoint.map_or(0, |checkpoint| checkpoint.size.min(signed.at.size));
+        Ok(Has {
+            size,
+            ..Has::default()
+        })
+    }
+
+    async fn push_shard(
+        &mut self,
+        place: &dyn Objects,
+        shard: &Shard,
+        signed: &Arc<Signed>,
+        known: Has,
+    ) -> Result<Has, StoreError> {
+        let size = signed.at.size;
+        let has = Has {
+            size,
+            note: Some(Arc::clone(signed)),
+            sealed: false,
+        };
+        if known
+            .note
+            .as_ref()
+            .is_some_and(|note| note.note == signed.note)
+        {
+            return Ok(has);
+        }
+        let folder = format!("{}/{}", self.core.name, shard.name);
+        let tiles = Tiles {
+            objects: &*self.core.objects,
+            folder: &folder,
+        };
+        let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
+        for paths in paths.chunks(AT_ONCE) {
+            let (tiles, folder) = (&tiles, &folder);
+            let read = paths.iter().map(|path| async move {
+                let bytes = tiles.get(*path).await?;
+                Ok::<_, StoreError>((format!("{folder}/{path}"), bytes))
+            });
+            place.put(try_join_all(read).await?).await?;
+        }
+        let note = Bytes::from(signed.note.clone());
+        place
+            .put(vec![(self.path(shard, "checkpoint"), note)])
+            .await?;
+        if known.size < size || known.note.is_none() {
+            self.record(shard, size).await?;
+            self.done.add(size - known.size, 1);
+        }
+        // Readers with the checkpoint before find the full tile where the partial one was.
+        for tile in completed(&[known.size], size) {
+            let partials = place.list(&self.path(shard, &format!("{tile}.p"))).await?;
+            place.delete(partials).await?;
+        }
+        Ok(has)
+    }
+
+    /// A position that is further was written by another process, whose checkpoint is newer: then this one is put over it, and
+    /// the next look puts the newest.
+    async fn record(&mut self, shard: &Shard, size: u64) -> Result<(), StoreError> {
+        let core = &self.core;
+        let key = core
+            .order
+            .keys
+            .dist(self.frontend.name.as_str(), &shard.name);
+        let pushed = Pushed {
+            size,
+            time: now_ms(),
+        };
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), size)],
+            puts: vec![(key, record::encode_numbered(size, &pushed))],
+            ..Transaction::default()
+        };
+        match core.store.transact(transaction).await {
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// A shard that is there whole gets its seal, once there is one.
+    async fn push_seal(
+        &mut self,
+        place: &dyn Objects,
+        state: &State,
+        shard: &Shard,
+    ) -> Result<(), StoreError> {
+        let at = state
+            .shards
+            .iter()
+            .find(|at| at.identity.name == *shard.name);
+        let Some(Phase::Frozen { length, .. }) = at.map(|at| at.phase) else {
+            return Ok(());
+        };
+        let Some(has) = self
+            .has
+            .get_mut(&*shard.name)
+            .filter(|has| has.size == length)
+        else {
+            return Ok(());
+        };
+        let path = self.core.object_path(&shard.name, "seal");
+        if let Some(seal) = self.core.objects.get(&path).await? {
+            place.put(vec![(path, seal)]).await?;
+            has.sealed = true;
+        }
+        Ok(())
+    }
+}

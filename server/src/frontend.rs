@@ -1,0 +1,252 @@
+//! `logd frontend`: a folder that `dist` pushed to, served read-only. It knows no key and no store; what it serves was signed.
+//!
+//! What never changes is cacheable for ever and says so; a checkpoint is never cached. A path is a log's name, a shard's name and
+//! one of the few things that a shard has: nothing else in the folder can be asked for.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use config::{LogName, ShardName};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
+use log::merge::copy::Tiles;
+use log::store::{Directory, Objects, StoreError};
+use tlog::TilePath;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::FrontendOptions;
+use crate::data::{Body, Early};
+use crate::dev::reachable;
+use crate::error::{Error, at};
+use crate::net::accept::{self, Plane, bind};
+use crate::net::tls::Pair;
+use crate::net::watch::{Order, Phase, Watch, Watched};
+use crate::run::{self, Stops};
+use crate::settings::Bounds;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const NEVER: &str = "no-cache";
+
+/// Serves a folder until it is asked to stop.
+pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
+    let mut stops = Stops::new()?;
+    let stop = CancellationToken::new();
+    let bounds = Bounds::default();
+    options.dir.metadata().map_err(at("read", &options.dir))?;
+    let (listener, address) = bind(options.listen)?;
+    let (tls, scheme) = match &options.tls {
+        None => (None, "http"),
+        Some((cert, key)) => {
+            let pair = Pair::open(cert.clone(), key.clone())?;
+            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
+            (Some(pair.acceptor()?), "https")
+        }
+    };
+    let objects = Directory::open(&options.dir).map_err(|e| Error::Store {
+        what: "frontend",
+        path: options.dir.clone(),
+        detail: e.to_string(),
+    })?;
+    let watch = Watch::new(bounds.listener());
+    let register = |source| Error::Listen { address, source };
+    let serving = tokio::spawn(accept::serve(
+        TcpListener::from_std(listener).map_err(register)?,
+        tls,
+        Arc::new(Frontend { objects }),
+        Arc::clone(&watch),
+        stop.clone(),
+        bounds.grace(),
+    ));
+    run::print(&format!(
+        "logd ready: {scheme}://{}, frontend {}\n",
+        reachable(address),
+        options.dir.display()
+    ))?;
+    stops.next().await;
+    tracing::info!("stopping: finishing requests in flight");
+    stop.cancel();
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = stops.next() => {
+            watch.ask_all(Order::Close);
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::error!(%error, "the listener ended badly");
+    }
+    Ok(())
+}
+
+/// A folder behind HTTP.
+struct Frontend {
+    objects: Directory,
+}
+
+/// What can be asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Health,
+    Checkpoint(String),
+    Seal(String),
+    Tile(String, TilePath),
+}
+
+/// Reads a path; `None` for what is not served.
+fn asked(path: &str) -> Option<Asked> {
+    if path == "/healthz" {
+        return Some(Asked::Health);
+    }
+    let mut parts = path.strip_prefix('/')?.splitn(3, '/');
+    let log: LogName = parts.next()?.parse().ok()?;
+    let shard: ShardName = parts.next()?.parse().ok()?;
+    let folder = format!("{log}/{shard}");
+    match parts.next()? {
+        "checkpoint" => Some(Asked::Checkpoint(folder)),
+        "seal" => Some(Asked::Seal(folder)),
+        tile => Some(Asked::Tile(folder, tile.parse().ok()?)),
+    }
+}
+
+impl Frontend {
+    async fn read(&self, path: &str) -> Result<Option<Response<Bytes>>, StoreError> {
+        let Some(asked) = asked(path) else {
+            return Ok(None);
+        };
+        let (bytes, kind, cache) = match asked {
+            Asked::Health => (Some(Bytes::from_static(b"ok\n")), TEXT, NEVER),
+            Asked::Checkpoint(folder) => {
+                let note = self.objects.get(&format!("{folder}/checkpoint")).await?;
+                (note, TEXT, NEVER)
+            }
+            Asked::Seal(folder) => {
+                let note = self.objects.get(&format!("{folder}/seal")).await?;
+                (note, TEXT, FOR_EVER)
+            }
+            Asked::Tile(folder, tile) => (self.tile(&folder, tile).await?, BYTES, FOR_EVER),
+        };
+        Ok(bytes.map(|bytes| reply(StatusCode::OK, kind, cache, bytes)))
+    }
+
+    /// A tile; of a partial one that is gone, the beginning of the full one, for readers of an older checkpoint.
+    async fn tile(&self, folder: &str, tile: TilePath) -> Result<Option<Bytes>, StoreError> {
+        if let Some(bytes) = self.objects.get(&format!("{folder}/{tile}")).await? {
+            return Ok(Some(bytes));
+        }
+        let full = format!("{folder}/{}", tile.full());
+        if !tile.is_partial() || self.objects.get(&full).await?.is_none() {
+            return Ok(None);
+        }
+        let tiles = Tiles {
+            objects: &self.objects,
+            folder,
+        };
+        tiles.get(tile).await.map(Some)
+    }
+}
+
+fn reply(
+    status: StatusCode,
+    kind: &'static str,
+    cache: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+}
+
+impl Plane for Frontend {
+    async fn answer(
+        &self,
+        watched: &Watched,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let (head, body) = request.into_parts();
+        if head.version == Version::HTTP_2 {
+            watched.enter(Phase::Multiplexed);
+        }
+        watched.enter(Phase::Working);
+        let response = if matches!(head.method, Method::GET | Method::HEAD) {
+            match self.read(head.uri.path()).await {
+                Ok(Some(response)) => response,
+                Ok(None) => reply(
+                    StatusCode::NOT_FOUND,
+                    TEXT,
+                    NEVER,
+                    "there is nothing here\n",
+                ),
+                Err(error) => {
+                    tracing::error!(%error, path = head.uri.path(), "cannot read");
+                    let text = "the folder cannot be read\n";
+                    reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, NEVER, text)
+                }
+            }
+        } else {
+            let text = "this is read-only\n";
+            let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, NEVER, text);
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            response
+        };
+        watched.enter(Phase::Idle);
+        let unread = !body.is_end_stream() && head.version != Version::HTTP_2;
+        Ok(response.map(|answer| {
+            if unread {
+                Body::Early(Box::new(Early::new(answer, body)))
+            } else {
+                Body::Whole(answer)
+            }
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_shard_has_can_be_asked_for() {
+        let folder = || "dev/2026a".to_owned();
+        assert_eq!(asked("/healthz"), Some(Asked::Health));
+        assert_eq!(
+            asked("/dev/2026a/checkpoint"),
+            Some(Asked::Checkpoint(folder()))
+        );
+        assert_eq!(asked("/dev/2026a/seal"), Some(Asked::Seal(folder())));
+        for tile in ["tile/0/000", "tile/1/x001/002.p/7", "tile/entries/003"] {
+            let path = tile.parse().unwrap();
+            assert_eq!(
+                asked(&format!("/dev/2026a/{tile}")),
+                Some(Asked::Tile(folder(), path))
+            );
+        }
+        for bad in [
+            "",
+            "/",
+            "/dev",
+            "/dev/2026a",
+            "/dev/2026a/",
+            "/dev/2026a/tile",
+            "/dev/2026a/tile/0/../../../x",
+            "/../2026a/checkpoint",
+            "/dev/../checkpoint",
+            "/dev//checkpoint",
+            "/dev/2026a/checkpoint/",
+            "/dev/2026a/.tmp",
+            "dev/2026a/checkpoint",
+            "/dev/%2e%2e/checkpoint",
+        ] {
+            assert_eq!(asked(bad), None, "{bad}");
+        }
+    }
+}

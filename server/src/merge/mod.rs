@@ -1,0 +1,161 @@
+//! `logd merge PROGRAM`: one of the four programs, alone on the stores of a server.
+//!
+//! It takes no writes and serves nothing. It must never make a store that is not there: a mistyped path would look like a log
+//! without work.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use log::{Finished, MergeOptions, Program, Programs, TroubleKind};
+use tokio::time::timeout;
+
+use crate::args::Stores as Which;
+use crate::error::{Error, at};
+use crate::run::{self, Stops};
+use crate::settings::Settings;
+
+/// How long `--once` may take to end after what there is to do is done.
+const END: Duration = Duration::from_secs(10);
+
+/// Runs a program until it is asked to stop, or, once, until it has done what there is to do.
+pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(), Error> {
+    let mut stops = Stops::new()?;
+    let settings = Settings::read(&which.settings())?;
+    for path in [&settings.stores.coordination, &settings.stores.objects] {
+        path.metadata().map_err(at("read", path))?;
+    }
+    let options = MergeOptions {
+        programs: Programs::from_iter([program]),
+        writes: false,
+        ..run::merge_options(&settings)?
+    };
+    let label = format!("merge {program}");
+    let engine = tokio::select! {
+        engine = run::open_engine(&settings, options, &label) => engine?,
+        () = stops.next() => return Ok(()),
+    };
+    if once {
+        let finished = tokio::select! {
+            finished = engine.shutdown() => finished,
+            () = stops.next() => return Ok(()),
+        };
+        return report(program, &finished);
+    }
+    run::print(&format!("logd ready: merge {program}\n"))?;
+    stops.next().await;
+    tracing::info!(%program, "stopping");
+    tokio::select! {
+        finished = timeout(settings.bounds.grace().max(END), engine.shutdown()) => match finished {
+            Ok(finished) => report(program, &finished),
+            Err(_) => {
+                tracing::warn!("it did not finish in time, the next start goes on with it");
+                Ok(())
+            }
+        },
+        () = stops.next() => {
+            tracing::warn!("asked twice: the next start goes on with it");
+            Ok(())
+        }
+    }
+}
+
+/// One line of what was done, and an error where something failed.
+fn report(program: Program, finished: &[Finished]) -> Result<(), Error> {
+    run::print(&line(program, finished))?;
+    let mut failed = Vec::new();
+    for one in finished {
+        if let Some(trouble) = one
+            .trouble
+            .as_ref()
+            .filter(|t| t.kind != TroubleKind::Waits)
+        {
+            failed.push(format!("{}: {}", one.log, trouble.why));
+        }
+        let peers = one.peers.iter();
+        failed.extend(peers.map(|(name, why)| format!("{}: {name}: {why}", one.log)));
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let detail = failed.join("\n  ");
+    Err(Error::Merge { program, detail })
+}
+
+/// `fetch: dev: 1200 entries in 2 steps; system: nothing to do`.
+fn line(program: Program, finished: &[Finished]) -> String {
+    let mut line = format!("{program}:");
+    for (at, one) in finished.iter().enumerate() {
+        let before = if at == 0 { " " } else { "; " };
+        let _ = write!(line, "{before}{}: ", one.log);
+        let done = one.done;
+        let _ = match (done.positions, &one.trouble) {
+            (0, None) => write!(line, "nothing to do"),
+            (0, Some(trouble)) if trouble.kind == TroubleKind::Waits => {
+                write!(line, "waits, {}", trouble.why)
+            }
+            (0, Some(_)) => write!(line, "nothing done"),
+            (steps, _) => {
+                let plural = |n: u64| if n == 1 { "" } else { "s" };
+                let entries = if done.entries == 1 { "y" } else { "ies" };
+                write!(
+                    line,
+                    "{} entr{entries} in {steps} step{}",
+                    done.entries,
+                    plural(steps)
+                )
+            }
+        };
+    }
+    if finished.is_empty() {
+        line.push_str(" there is no log");
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use log::{Done, Trouble};
+
+    use super::*;
+
+    fn finished(log: &str, entries: u64, positions: u64, trouble: Option<Trouble>) -> Finished {
+        Finished {
+            log: log.to_owned(),
+            program: Program::Sth,
+            done: Done { entries, positions },
+            trouble,
+            peers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_was_done() {
+        let waits = Some(Trouble::waits("1 of the 2 secondaries"));
+        let all = [
+            finished("a", 1, 1, None),
+            finished("b", 1200, 3, None),
+            finished("c", 0, 0, None),
+            finished("d", 0, 0, waits),
+        ];
+        assert_eq!(
+            line(Program::Sth, &all),
+            "sth: a: 1 entry in 1 step; b: 1200 entries in 3 steps; c: nothing to do; d: waits, 1 of the 2 secondaries\n"
+        );
+        assert_eq!(line(Program::Dist, &[]), "dist: there is no log\n");
+    }
+
+    #[test]
+    fn what_waits_is_no_failure_and_what_failed_is() {
+        let waits = finished("a", 0, 0, Some(Trouble::waits("x")));
+        assert!(report(Program::Sth, &[waits]).is_ok());
+        let failed = finished("a", 0, 0, Some(Trouble::new("the disk")));
+        let error = report(Program::Sth, &[failed]).unwrap_err();
+        assert!(error.to_string().contains("a: the disk"));
+        let peer = Finished {
+            peers: vec![("cdn".to_owned(), "away".to_owned())],
+            ..finished("a", 5, 1, None)
+        };
+        assert!(report(Program::Dist, &[peer]).is_err());
+    }
+}
