@@ -20,6 +20,7 @@ use crate::merge::backup::Backup;
 use crate::merge::cut::Cutter;
 use crate::merge::dist::Dist;
 use crate::merge::fetch::Fetch;
+use crate::merge::nodes::{self, Nodes};
 use crate::merge::pending::{Pending, Step};
 use crate::merge::recover::{self, Resumed};
 use crate::merge::replicas::Replicas;
@@ -345,7 +346,9 @@ impl Engine {
             }
         };
         let snapshot = Arc::new(view.state.clone());
-        let stores = (Arc::clone(&self.store), Arc::clone(&self.objects));
+        let nodes = Nodes::new(Arc::clone(&self.objects), Arc::clone(&self.merge.places));
+        let batches: Arc<dyn Objects> = Arc::new(nodes.clone());
+        let stores = (Arc::clone(&self.store), batches);
         let order = Order::new(
             keys,
             stores,
@@ -364,6 +367,7 @@ impl Engine {
             name: name.to_owned(),
             store: Arc::clone(&self.store),
             objects: Arc::clone(&self.objects),
+            nodes,
             kek: Arc::clone(&self.kek),
             order,
             batcher,
@@ -409,7 +413,10 @@ impl Engine {
         core.metrics.integrated.set(resumed.integrated);
         core.integrated.send_replace(resumed.integrated);
         core.tell_published();
-        let mut others = vec![tokio::spawn(follow(Arc::clone(&core)))];
+        let mut others = vec![
+            tokio::spawn(follow(Arc::clone(&core))),
+            tokio::spawn(nodes::repair(Arc::clone(&core))),
+        ];
         if !self.merge.programs.has(Program::Sth) {
             others.push(tokio::spawn(merge::follow::follow(Arc::clone(&core))));
         }

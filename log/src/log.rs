@@ -14,6 +14,7 @@ use tlog::{Hash, bundle};
 use tokio::sync::{Notify, watch};
 
 use crate::halt::Halt;
+use crate::merge::nodes::Nodes;
 use crate::merge::pending::Pending;
 use crate::merge::replicas::{Replicas, SecondaryState};
 use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
@@ -58,6 +59,8 @@ pub struct Core {
     pub(crate) name: String,
     pub(crate) store: Arc<dyn Coordination>,
     pub(crate) objects: Arc<dyn Objects>,
+    /// Where large batches are.
+    pub(crate) nodes: Nodes,
     pub(crate) kek: Arc<Kek>,
     pub(crate) order: Order,
     pub(crate) batcher: Batcher,
@@ -345,6 +348,7 @@ impl Core {
                 .unwrap_or_else(PoisonError::into_inner);
             if *configured < running.generation {
                 *configured = running.generation;
+                self.nodes.configure(&running.document.merge.storage);
                 let policy = self.batcher.configure(&running.document);
                 self.policy.store(Arc::new(policy));
             }

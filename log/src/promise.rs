@@ -24,7 +24,7 @@ use crate::order::slot::{BatchRef, Promised, Token};
 use crate::qos::admission::Promise as Due;
 use crate::qos::{Advice, Granted, TenantId};
 use crate::record;
-use crate::store::{Outcome, StoreError};
+use crate::store::{Objects as _, Outcome, StoreError};
 
 /// Bytes of entries that may wait here to become durable; the writer hears at once when there is no room.
 const ROOM: usize = 16 << 20;
@@ -548,7 +548,7 @@ impl Log {
                 match core.placed(Place::Promise, token).await? {
                     Some(row) => row,
                     None => {
-                        let large = core.objects.get(&batch).await?.is_some();
+                        let large = core.nodes.get(&batch).await?.is_some();
                         return Ok(large.then_some(Placement::Queued));
                     }
                 }

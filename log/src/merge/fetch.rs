@@ -215,7 +215,7 @@ pub async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, Store
     }
     let key = core.order.keys.batch(held.batch.token);
     let stored = if held.batch.object {
-        core.objects.get(&key).await?
+        core.nodes.read(&key, &held.batch.digest).await?
     } else {
         core.store.get(&key).await?
     };

@@ -14,6 +14,7 @@
 //! - [`tree`] the tree of one shard: leaves in, tiles and roots out; no I/O;
 //! - [`pending`] entries that are ordered but not yet published, readable from the moment they are acknowledged;
 //! - [`follow`] what this process learns of what was published, whoever did it;
+//! - [`nodes`] large batches on a quorum of storage nodes, and what those that were away missed;
 //! - [`places`] where storage nodes and frontends lie;
 //! - [`copy`] what a secondary is sent;
 //! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
@@ -25,6 +26,7 @@ pub mod cut;
 pub mod dist;
 pub mod fetch;
 pub mod follow;
+pub mod nodes;
 pub mod peers;
 pub mod pending;
 pub mod places;

@@ -28,7 +28,7 @@ use crate::order::keys::trailing_number;
 use crate::order::state::{Phase, State};
 use crate::record;
 use crate::shard::{Published, Shard, SignError, Signed};
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::store::{Guard, Objects as _, Outcome, StoreError, Transaction};
 
 /// Without progress for so long, too few secondaries are worth a word: before, they may just be copying.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -399,7 +399,7 @@ impl Sth {
             }
         }
         if !objects.is_empty() {
-            core.objects.delete(objects).await?;
+            core.nodes.delete(objects).await?;
         }
         Ok(behind)
     }

@@ -1,0 +1,501 @@
+//! Storage nodes: where large batches are kept from before they are announced until they are published.
+//!
+//! A batch is durable on `quorum` of the nodes before anybody may order it; all are asked at once, and the slower ones go on
+//! behind. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or
+//! corrupt costs nothing but its share. What it missed is written again when it is back.
+//!
+//! What must never happen: an answer before the quorum has it, bytes that are not the ones that were ordered.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use config::{LOCAL, StorageConfig};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tlog::Hash;
+use tokio::sync::{Notify, mpsc};
+
+use super::places::Places;
+use crate::log::Core;
+use crate::record;
+use crate::store::{Objects, StoreError};
+
+/// Writes that a node may be behind before it is left out, where there are enough others.
+const BEHIND: usize = 32;
+/// The most that is remembered of what a node missed; more is found by looking at everything.
+const MISSED: usize = 10_000;
+/// Pause between two looks at what nodes missed.
+const REPAIR: Duration = Duration::from_secs(1);
+/// How long a node may take for one object before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missed {
+    Put,
+    Delete,
+}
+
+/// How a node stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// Why it does not answer, or what was wrong with its last answer; none while it is well.
+    pub trouble: Option<String>,
+    /// Objects that it missed and that are not written again yet.
+    pub missed: usize,
+    /// Objects that were written again.
+    pub repaired: u64,
+}
+
+#[derive(Default)]
+struct Node {
+    writing: AtomicUsize,
+    repaired: AtomicU64,
+    trouble: Mutex<Option<String>>,
+    missed: Mutex<BTreeMap<String, Missed>>,
+    /// What it has must be compared with the others: it was added, or missed too much to remember.
+    compare: std::sync::atomic::AtomicBool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Node {
+    fn well(&self, name: &str) {
+        if let Some(why) = locked(&self.trouble).take() {
+            tracing::info!(node = name, was = why, "a storage node is back");
+        }
+    }
+
+    fn fails(&self, name: &str, why: String) {
+        let mut trouble = locked(&self.trouble);
+        if trouble.as_ref() != Some(&why) {
+            tracing::warn!(node = name, why, "a storage node fails");
+        }
+        *trouble = Some(why);
+    }
+
+    fn miss(&self, paths: impl IntoIterator<Item = String>, what: Missed) {
+        let mut missed = locked(&self.missed);
+        for path in paths {
+            if missed.len() < MISSED {
+                missed.insert(path, what);
+            } else {
+                self.compare.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+struct Inner {
+    local: Arc<dyn Objects>,
+    places: Arc<dyn Places>,
+    config: ArcSwap<StorageConfig>,
+    nodes: Mutex<BTreeMap<String, Arc<Node>>>,
+    /// Something was missed.
+    repair: Notify,
+}
+
+/// The storage nodes of one log, as one store of its large batches.
+#[derive(Clone)]
+pub struct Nodes(Arc<Inner>);
+
+/// A node that can be asked.
+#[derive(Clone)]
+struct Reached {
+    name: String,
+    node: Arc<Node>,
+    store: Arc<dyn Objects>,
+}
+
+impl Nodes {
+    /// With the server's own store as the only one.
+    pub fn new(local: Arc<dyn Objects>, places: Arc<dyn Places>) -> Self {
+        Self(Arc::new(Inner {
+            local,
+            places,
+            config: ArcSwap::from_pointee(StorageConfig::default()),
+            nodes: Mutex::default(),
+            repair: Notify::new(),
+        }))
+    }
+
+    /// Which nodes there are, from now on.
+    pub(crate) fn configure(&self, config: &StorageConfig) {
+        if **self.0.config.load() == *config {
+            return;
+        }
+        self.0.config.store(Arc::new(config.clone()));
+        let mut nodes = locked(&self.0.nodes);
+        nodes.retain(|name, _| config.nodes.iter().any(|node| node.name.as_str() == name));
+        for node in &config.nodes {
+            let node = nodes.entry(node.name.to_string()).or_default();
+            node.compare.store(true, Relaxed);
+        }
+        self.0.repair.notify_one();
+    }
+
+    /// The nodes by name, as this process finds them.
+    pub fn states(&self) -> BTreeMap<String, NodeState> {
+        let config = self.0.config.load_full();
+        let names = config.nodes.iter().map(|node| node.name.to_string());
+        let state = |name: String| {
+            let node = self.node(&name);
+            let state = NodeState {
+                trouble: locked(&node.trouble).clone(),
+                missed: locked(&node.missed).len(),
+                repaired: node.repaired.load(Relaxed),
+            };
+            (name, state)
+        };
+        names.map(state).collect()
+    }
+
+    fn node(&self, name: &str) -> Arc<Node> {
+        let mut nodes = locked(&self.0.nodes);
+        Arc::clone(nodes.entry(name.to_owned()).or_default())
+    }
+
+    /// Whether the server's own store is the only one.
+    fn alone(&self) -> bool {
+        let config = self.0.config.load();
+        matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
+    }
+
+    /// Every node that can be found; one that can't is noted.
+    async fn reached(&self) -> Vec<Reached> {
+        let inner = Arc::clone(&self.0);
+        let config = inner.config.load_full();
+        let mut all = Vec::new();
+        for node in &config.nodes {
+            let name = node.name.to_string();
+            let store = if name == LOCAL {
+                Ok(Arc::clone(&inner.local))
+            } else {
+                let (inner, name) = (Arc::clone(&inner), name.clone());
+                let found = tokio::task::spawn_blocking(move || inner.places.node(&name));
+                found.await.unwrap_or_else(|e| Err(e.to_string()))
+            };
+            let node = self.node(&name);
+            match store {
+                Ok(store) => all.push(Reached { name, node, store }),
+                Err(why) => node.fails(&name, why),
+            }
+        }
+        all
+    }
+
+    /// Notes what the nodes that were not asked have missed.
+    fn left_out(&self, asked: &[Reached], paths: &[String], what: Missed) {
+        let config = self.0.config.load();
+        let names = config.nodes.iter().map(|node| node.name.as_str());
+        for name in names.filter(|name| asked.iter().all(|asked| asked.name != **name)) {
+            self.node(name).miss(paths.iter().cloned(), what);
+        }
+        self.0.repair.notify_one();
+    }
+
+    /// The object with this digest, from whichever node has it first; `None` where every node says that it is not there.
+    ///
+    /// # Errors
+    /// No node has it, and at least one did not answer, or answers with other bytes.
+    pub async fn read(&self, path: &str, digest: &Hash) -> Result<Option<Bytes>, StoreError> {
+        if self.alone() {
+            let bytes = self.0.local.get(path).await?;
+            return match bytes {
+                Some(bytes) if record::digest(&bytes) != *digest => Err(other_bytes(path, LOCAL)),
+                bytes => Ok(bytes),
+            };
+        }
+        let reached = self.reached().await;
+        let asked = reached.iter().map(|node| async move {
+            let answer = within(node.store.get(path)).await;
+            (node, answer)
+        });
+        let mut asked: FuturesUnordered<_> = asked.collect();
+        let (mut worst, mut failed) = (None, reached.len() < self.0.config.load().nodes.len());
+        while let Some((node, answer)) = asked.next().await {
+            match answer {
+                Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
+                Ok(Some(_)) => {
+                    let error = other_bytes(path, &node.name);
+                    node.node.fails(&node.name, error.to_string());
+                    node.node.miss([path.to_owned()], Missed::Put);
+                    self.0.repair.notify_one();
+                    worst = Some(error);
+                }
+                Ok(None) => {}
+                Err(e) => {
+                    node.node.fails(&node.name, e.to_string());
+                    failed = true;
+                }
+            }
+        }
+        match worst {
+            // One that does not answer may have it.
+            _ if failed => Err(StoreError::Io(format!(
+                "{path}: no storage node that answers has it"
+            ))),
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {
+        if self.alone() {
+            return self.0.local.put(objects).await;
+        }
+        let quorum = self.0.config.load().quorum as usize;
+        let mut reached = self.reached().await;
+        let busy = |node: &Reached| node.node.writing.load(Relaxed) >= BEHIND;
+        if reached.iter().filter(|node| !busy(node)).count() >= quorum {
+            reached.retain(|node| !busy(node));
+        }
+        let paths: Vec<String> = objects.iter().map(|(path, _)| path.clone()).collect();
+        self.left_out(&reached, &paths, Missed::Put);
+        let asked = reached.len();
+        let (told, mut answers) = mpsc::unbounded_channel();
+        for Reached { name, node, store } in reached {
+            let (nodes, told) = (self.clone(), told.clone());
+            let (objects, paths) = (objects.clone(), paths.clone());
+            node.writing.fetch_add(1, Relaxed);
+            // A task of its own: the slower ones go on when the quorum is met.
+            tokio::spawn(async move {
+                let written = within(store.put(objects)).await;
+                node.writing.fetch_sub(1, Relaxed);
+                match &written {
+                    Ok(()) => node.well(&name),
+                    Err(e) => {
+                        node.fails(&name, e.to_string());
+                        node.miss(paths, Missed::Put);
+                        nodes.0.repair.notify_one();
+                    }
+                }
+                let _ = told.send((name, written));
+            });
+        }
+        drop(told);
+        let (mut have, mut last) = (0, None);
+        while have < quorum {
+            match answers.recv().await {
+                Some((_, Ok(()))) => have += 1,
+                Some((name, Err(e))) => last = Some((name, e)),
+                None => {
+                    return Err(match last {
+                        Some((_, full @ StoreError::Full(_))) => full,
+                        last => {
+                            let last = last.map(|(name, e)| format!("; {name}: {e}"));
+                            StoreError::Io(format!(
+                                "{have} of the {quorum} storage nodes that are needed took a batch, {asked} were asked{}",
+                                last.unwrap_or_default()
+                            ))
+                        }
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete_all(&self, paths: Vec<String>) -> Result<(), StoreError> {
+        if self.alone() {
+            return self.0.local.delete(paths).await;
+        }
+        let reached = self.reached().await;
+        self.left_out(&reached, &paths, Missed::Delete);
+        for Reached { name, node, store } in reached {
+            let paths = paths.clone();
+            // Nobody waits for a deletion.
+            tokio::spawn(async move {
+                if let Err(e) = within(store.delete(paths.clone())).await {
+                    node.fails(&name, e.to_string());
+                    node.miss(paths, Missed::Delete);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn within<T>(work: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::Io(format!(
+            "no answer in {} s",
+            PATIENCE.as_secs()
+        ))),
+    }
+}
+
+fn other_bytes(path: &str, node: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{path}: its bytes on storage node {node} are not those that were ordered; run `logd fsck`"
+    ))
+}
+
+impl Objects for Nodes {
+    fn put(&self, objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.put_all(objects))
+    }
+
+    /// The first that has it; whoever knows the digest reads with [`Nodes::read`].
+    fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
+        let path = path.to_owned();
+        Box::pin(async move {
+            if self.alone() {
+                return self.0.local.get(&path).await;
+            }
+            let reached = self.reached().await;
+            let asked = reached.iter().map(|node| within(node.store.get(&path)));
+            let mut asked: FuturesUnordered<_> = asked.collect();
+            let mut failed = None;
+            while let Some(answer) = asked.next().await {
+                match answer {
+                    Ok(Some(bytes)) => return Ok(Some(bytes)),
+                    Ok(None) => {}
+                    Err(e) => failed = Some(e),
+                }
+            }
+            failed.map_or(Ok(None), Err)
+        })
+    }
+
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move {
+            let mut all = std::collections::BTreeSet::new();
+            for node in self.reached().await {
+                all.extend(within(node.store.list(&prefix)).await?);
+            }
+            Ok(all.into_iter().collect())
+        })
+    }
+
+    fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.delete_all(paths))
+    }
+
+    fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        self.0.local.free()
+    }
+}
+
+/// Writes again what nodes missed, as long as the log lives.
+pub(crate) async fn repair(core: Arc<Core>) {
+    let nodes = core.nodes.clone();
+    let prefix = core.order.keys.batches();
+    loop {
+        if !nodes.alone() {
+            nodes.repair_all(&prefix).await;
+        }
+        let due = nodes
+            .states()
+            .values()
+            .any(|node| node.missed > 0 || node.trouble.is_some());
+        tokio::select! {
+            _ = core.halt.halted() => return,
+            () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
+            () = tokio::time::sleep(REPAIR), if due => {}
+        }
+    }
+}
+
+impl Nodes {
+    async fn repair_all(&self, prefix: &str) {
+        let reached = self.reached().await;
+        for one in &reached {
+            if let Err(e) = self.repair_one(one, &reached, prefix).await {
+                one.node.fails(&one.name, e.to_string());
+            }
+        }
+    }
+
+    async fn repair_one(
+        &self,
+        one: &Reached,
+        all: &[Reached],
+        prefix: &str,
+    ) -> Result<(), StoreError> {
+        if one.node.compare.swap(false, Relaxed) {
+            let compared = self.compare(one, all, prefix).await;
+            if compared.is_err() {
+                one.node.compare.store(true, Relaxed);
+            }
+            compared?;
+        }
+        let missed: Vec<_> = locked(&one.node.missed).clone().into_iter().collect();
+        if missed.is_empty() {
+            // Whether it is back is found out by asking.
+            if locked(&one.node.trouble).is_some() {
+                within(one.store.list(prefix)).await?;
+                one.node.well(&one.name);
+            }
+            return Ok(());
+        }
+        let mut repaired = 0;
+        for (path, what) in missed {
+            match what {
+                Missed::Delete => within(one.store.delete(vec![path.clone()])).await?,
+                Missed::Put => {
+                    // Where nobody has it any more it was published, and let go.
+                    if let Some(bytes) = copy_of(&path, one, all).await? {
+                        within(one.store.put(vec![(path.clone(), bytes)])).await?;
+                        repaired += 1;
+                    }
+                }
+            }
+            locked(&one.node.missed).remove(&path);
+        }
+        one.node.repaired.fetch_add(repaired, Relaxed);
+        one.node.well(&one.name);
+        if repaired > 0 {
+            tracing::info!(
+                node = one.name,
+                repaired,
+                "a storage node has what it missed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Notes what the others have and this one does not.
+    async fn compare(
+        &self,
+        one: &Reached,
+        all: &[Reached],
+        prefix: &str,
+    ) -> Result<(), StoreError> {
+        let own: std::collections::HashSet<String> =
+            within(one.store.list(prefix)).await?.into_iter().collect();
+        for other in all.iter().filter(|other| other.name != one.name) {
+            // One that does not answer is compared when it is back.
+            let Ok(theirs) = within(other.store.list(prefix)).await else {
+                continue;
+            };
+            let lacking = theirs.into_iter().filter(|path| !own.contains(path));
+            one.node.miss(lacking.take(MISSED), Missed::Put);
+        }
+        Ok(())
+    }
+}
+
+async fn copy_of(path: &str, to: &Reached, all: &[Reached]) -> Result<Option<Bytes>, StoreError> {
+    let mut failed = None;
+    for from in all.iter().filter(|from| from.name != to.name) {
+        match within(from.store.get(path)).await {
+            Ok(Some(bytes)) => return Ok(Some(bytes)),
+            Ok(None) => {}
+            Err(e) => failed = Some(e),
+        }
+    }
+    failed.map_or(Ok(None), Err)
+}
+
+#[cfg(test)]
+mod tests;
