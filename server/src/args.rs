@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
+use crate::restore::RestoreArgs;
 use crate::settings::{Bounds, Metrics, SecondarySettings};
 
 /// What to do.
@@ -46,6 +47,13 @@ pub(crate) enum Command {
     Secondary {
         /// How it is set up.
         from: SecondaryFrom,
+        /// How to log.
+        format: LogFormat,
+    },
+    /// Rebuild a lost log.
+    Restore {
+        /// What, from where, to where.
+        args: RestoreArgs,
         /// How to log.
         format: LogFormat,
     },
@@ -225,6 +233,15 @@ enum Verb {
         after_help = "Example:\n  logd secondary key --file ./ams/mirror.key --name ams.example.org\n  logd secondary --dir ./ams --listen 127.0.0.1:7080 --log VKEY"
     )]
     Secondary(SecondaryArgs),
+    /// Rebuild a lost log from its secondaries, into a new folder
+    ///
+    /// Every root is computed anew from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
+    /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log goes on with the same
+    /// origins, keys and start indexes. What was acknowledged and not published yet may be lost.
+    #[command(
+        after_help = "Example:\n  logd restore --log log.example.org/argon --kek ./kek --from https://ams.example.org --from https://fra.example.org --dir ./new\n  logd fsck --dir ./new"
+    )]
+    Restore(RestoreCommand),
     /// About the settings file
     Config {
         #[command(subcommand)]
@@ -359,6 +376,47 @@ struct SecondaryArgs {
     log_format: LogFormat,
 }
 
+#[derive(Debug, Args)]
+struct RestoreCommand {
+    /// The log's origin, without a shard
+    #[arg(long, value_name = "ORIGIN")]
+    log: String,
+    /// Where a secondary is, https://HOST or http://HOST; once for each
+    #[arg(long, value_name = "URL", required = true)]
+    from: Vec<String>,
+    /// The key-encryption key of the lost server, mode 0600
+    #[arg(long, value_name = "FILE")]
+    kek: PathBuf,
+    /// The new folder: coordination.db, objects and kek are made in it
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Go on although entries that were published may be missing; the report says so
+    #[arg(long)]
+    force: bool,
+    /// PEM: the authorities behind the secondaries' HTTPS, instead of the platform's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+impl From<RestoreCommand> for Command {
+    fn from(args: RestoreCommand) -> Self {
+        Self::Restore {
+            format: args.log_format,
+            args: RestoreArgs {
+                origin: args.log,
+                from: args.from,
+                kek: args.kek,
+                dir: args.dir,
+                force: args.force,
+                ca: args.ca,
+            },
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum SecondaryVerb {
     /// Make the secondary's key, or show the public half of the one that is there
@@ -491,6 +549,7 @@ impl From<Cli> for Command {
                 format: log_format,
             }),
             Verb::Secondary(args) => args.into(),
+            Verb::Restore(args) => args.into(),
             Verb::Config {
                 verb: ConfigVerb::Example,
             } => Self::ConfigExample,
@@ -550,6 +609,7 @@ mod tests {
             "logd secondary --dir d --config c",
             "logd secondary --config c --log x",
             "logd secondary key",
+            "logd restore --log x --kek k --dir d",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

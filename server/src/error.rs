@@ -67,6 +67,9 @@ pub(crate) enum Error {
         /// What failed, by log.
         detail: String,
     },
+    /// A log could not be restored.
+    #[error("nothing was restored: {0}")]
+    Restore(String),
     /// The admin endpoint did not start.
     #[error("the admin endpoint did not start: {0}")]
     Admin(String),

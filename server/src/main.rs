@@ -17,6 +17,7 @@ mod metrics;
 mod net;
 mod peers;
 mod process;
+mod restore;
 mod rfc3339;
 mod run;
 mod secondary;

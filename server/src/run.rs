@@ -31,6 +31,7 @@ use crate::net::limits::Limits;
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Watch};
 use crate::peers::HttpPeers;
+use crate::restore;
 use crate::secondary;
 use crate::settings::{self, Admin, KekSource, Settings};
 use crate::telemetry;
@@ -71,6 +72,10 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             telemetry::start(format);
             let settings = from.settings()?;
             with_runtime(secondary::run(&settings))
+        }
+        Command::Restore { args, format } => {
+            telemetry::start(format);
+            with_runtime(restore::run(args))
         }
         Command::SecondaryKey { file, name } => {
             secondary::show_key(&file, name.as_deref())?;
