@@ -3,6 +3,7 @@
 //! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
 
 mod qos;
+mod replicas;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -238,7 +239,8 @@ impl Collector for Source {
         let mut logs = engine.logs();
         logs.extend(engine.system());
         per_log(&mut encoder, &logs)?;
-        qos::encode(&mut encoder, &logs)
+        qos::encode(&mut encoder, &logs)?;
+        replicas::encode(&mut encoder, &logs)
     }
 }
 

@@ -8,9 +8,15 @@ use std::sync::Arc;
 use log::store::{Directory, Sqlite};
 use log::{Kek, Restore, Restored};
 
+use crate::dev;
 use crate::error::{Error, at};
 use crate::peers::HttpPeers;
 use crate::run::print;
+
+/// Enough to serve and to check what was restored.
+const SETTINGS: &str = "# Written by `logd restore`; `logd config example` explains every key.\n\n\
+    [data]\nlisten = \"127.0.0.1:7070\"\n\n[admin]\nsocket = \"admin.sock\"\n\n\
+    [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n[kek]\nfile = \"kek\"\n";
 
 /// What to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +77,10 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     if !kek.exists() {
         restore.kek.write_new(&kek).map_err(secret)?;
     }
+    let settings = dir.join("logd.toml");
+    if !settings.exists() {
+        dev::replace(&settings, SETTINGS, 0o644)?;
+    }
     report(&restored, dir)
 }
 
@@ -86,7 +96,7 @@ fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
         text.push_str(&format!("  warning: {warning}\n"));
     }
     text.push_str(&format!(
-        "next: logd fsck --dir {0}, then serve {0}/coordination.db and {0}/objects with {0}/kek\n",
+        "next: logd fsck --dir {0}, then look through {0}/logd.toml and: logd serve --config {0}/logd.toml\n",
         dir.display()
     ));
     print(&text)

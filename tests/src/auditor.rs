@@ -188,7 +188,8 @@ impl Auditor {
                 "{path}: size {} over the shard's length {length}",
                 head.size
             );
-            self.entries(source, shard, &head, &mut audited, &mut each)?;
+            let key = shard.origin.clone();
+            self.entries(source, shard, &head, &mut audited, &mut each, key)?;
             // A shard that another one follows is final; so is its place in the global index.
             next_index = None;
             if Some(position) != last_opened {
@@ -209,6 +210,31 @@ impl Auditor {
             }
         }
         Ok(audited)
+    }
+
+    /// Audits a secondary's copy of a shard: its checkpoint carries the log's replication key's signature and the secondary's
+    /// cosignature, its entries lead to that root, and both fit every checkpoint that was seen of the log itself. Answers its
+    /// size; nothing where it has no copy.
+    ///
+    /// # Errors
+    /// The first thing that is not as it must be.
+    pub fn copy(
+        &mut self,
+        source: &mut dyn Source,
+        shard: &Shard,
+        replication: &str,
+        cosigner: &str,
+    ) -> Result<Option<u64>> {
+        let Some(note) = source.get(&format!("{}/checkpoint", shard.name))? else {
+            return Ok(None);
+        };
+        let head = notes::checkpoint(&note, &shard.origin, replication)?;
+        notes::cosigned(&note, cosigner)?
+            .with_context(|| format!("{cosigner} has not cosigned its own copy"))?;
+        let key = format!("{} at {cosigner}", shard.origin);
+        let mut audited = Audited::default();
+        self.entries(source, shard, &head, &mut audited, &mut |_| Ok(()), key)?;
+        Ok(Some(head.size))
     }
 
     fn seal(
@@ -244,8 +270,16 @@ impl Auditor {
         head: &Head,
         audited: &mut Audited,
         each: &mut impl FnMut(&Found<'_>) -> Result<()>,
+        key: String,
     ) -> Result<()> {
-        let seen = self.seen.entry(shard.origin.clone()).or_default();
+        // What others have signed of the same shard: the log itself, its copies.
+        let others: Vec<Head> = self
+            .seen
+            .iter()
+            .filter(|(other, _)| **other != key && other.split(' ').next() == key.split(' ').next())
+            .flat_map(|(_, heads)| heads.iter().cloned())
+            .collect();
+        let seen = self.seen.entry(key).or_default();
         if let Some(last) = seen.last() {
             ensure!(
                 last.size <= head.size,
@@ -259,7 +293,8 @@ impl Auditor {
         let mut full = Vec::new();
         let start = shard.start_index.unwrap_or_default();
         let check = |builder: &Builder| {
-            for earlier in seen.iter().filter(|earlier| earlier.size == builder.size()) {
+            let known = seen.iter().chain(&others);
+            for earlier in known.filter(|earlier| earlier.size == builder.size()) {
                 let root = builder.root();
                 ensure!(
                     earlier.root == root,

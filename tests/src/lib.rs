@@ -14,6 +14,7 @@ pub mod merkle;
 pub mod notes;
 pub mod process;
 pub mod proof;
+pub mod secondary;
 pub mod skip;
 pub mod verify;
 pub mod wait;

@@ -1,6 +1,10 @@
 //! Signed notes as an outsider opens them: `signed_note` checks the signatures, `tlog_tiles` reads the checkpoint.
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest as _, Sha256};
 use signed_note::{Note, StandardVerifier, VerifierList};
 use tlog_tiles::{Checkpoint, Hash};
 
@@ -49,6 +53,54 @@ pub fn checkpoint(note: &[u8], origin: &str, vkey: &str) -> Result<Head> {
         size: parsed.size(),
         root: *parsed.hash(),
     })
+}
+
+/// When the cosigner with this key (C2SP tlog-cosignature, type 0x04) signed a checkpoint, seconds since the Unix epoch; nothing
+/// where it has not.
+///
+/// # Errors
+/// A malformed key or note, or a signature of this key that is wrong.
+pub fn cosigned(note: &[u8], vkey: &str) -> Result<Option<u64>> {
+    let mut parts = vkey.splitn(3, '+');
+    let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+        bail!("verifier key {vkey:?}")
+    };
+    let material = STANDARD.decode(material)?;
+    let (Some(4), Ok(key)) = (material.first(), <[u8; 32]>::try_from(&material[1..])) else {
+        bail!("{vkey:?} is not the key of a cosigner")
+    };
+    let digest = Sha256::new()
+        .chain_update(name)
+        .chain_update(b"\n")
+        .chain_update(&material)
+        .finalize();
+    let hex: String = digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    ensure!(hex == id, "{vkey:?} has another id");
+    let key = VerifyingKey::from_bytes(&key)?;
+    let note = std::str::from_utf8(note)?;
+    let (text, lines) = note
+        .rsplit_once("\n\n")
+        .context("a note has a blank line")?;
+    let mut found = None;
+    for line in lines.lines() {
+        let rest = line.strip_prefix("\u{2014} ").context("a signature line")?;
+        let (by, signature) = rest.split_once(' ').context("a signature line")?;
+        let bytes = STANDARD.decode(signature)?;
+        if by != name || bytes.get(..4) != Some(&digest[..4]) {
+            continue;
+        }
+        let (time, signature) = bytes[4..].split_first_chunk::<8>().context("a time")?;
+        let time = u64::from_be_bytes(*time);
+        let message = format!("cosignature/v1\ntime {time}\n{text}\n");
+        let signature = Signature::from_slice(signature)?;
+        key.verify_strict(message.as_bytes(), &signature)
+            .with_context(|| format!("the cosignature of {name}"))?;
+        found = Some(time);
+    }
+    Ok(found)
 }
 
 /// What a seal says: the final tree of a shard and the shard that follows it.

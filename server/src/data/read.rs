@@ -48,6 +48,7 @@ pub(super) fn router(gate: Arc<Gate>) -> Router {
         .route("/{log}/add-batch", get(batch::asked))
         .route("/{log}/shards", get(shards))
         .route("/{log}/watermarks", get(watermarks))
+        .route("/{log}/replication-key", get(replication_key))
         .route("/{log}/entries/{index}", get(entry))
         .route("/{log}/promise/{id}", get(promise::promise))
         .route("/{log}/{shard}/checkpoint", get(checkpoint))
@@ -119,6 +120,23 @@ struct Shard {
     start_index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<u64>,
+}
+
+/// The vkey that secondaries of this log are configured with.
+async fn replication_key(
+    State(gate): App,
+    Path(log): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    answered(&headers, async {
+        let log = find(&gate, &log)?;
+        let key = log.replication_key().await.map_err(|e| {
+            tracing::error!(error = %e, "the replication key can't be had");
+            Refusal::starting()
+        })?;
+        Ok(page(TEXT, NEVER, format!("{key}\n")))
+    })
+    .await
 }
 
 async fn shards(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {

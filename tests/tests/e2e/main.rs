@@ -24,6 +24,7 @@ mod qos_admin;
 mod replicas;
 mod resources;
 mod rotation;
+mod secondaries;
 mod shutdown;
 mod trail;
 mod watching;
