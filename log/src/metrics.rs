@@ -179,6 +179,8 @@ pub struct LogMetrics {
     pub queued: Gauge,
     /// Seconds from the start of a commit to its decision.
     pub commit_seconds: Histogram,
+    /// Seconds from the announcement of what others are to carry, to its decision; of commits that had to announce.
+    pub announced_seconds: Histogram,
     /// Proposals a commit took; more than 2 without paging is a bug.
     pub commit_rounds: Histogram,
     /// Seconds that one publication took, from the cut to the signed checkpoint.
@@ -205,6 +207,7 @@ impl Default for LogMetrics {
             commits_in_flight: Gauge::default(),
             queued: Gauge::default(),
             commit_seconds: Histogram::new(SECONDS),
+            announced_seconds: Histogram::new(SECONDS),
             commit_rounds: Histogram::new(ROUNDS),
             publish_seconds: Histogram::new(SECONDS),
             publications: Gauge::default(),
@@ -232,14 +235,17 @@ impl LogMetrics {
             StoreError::Busy(_) => "busy",
             StoreError::Io(_) => "io",
         };
-        let reason = format!("{step}_{kind}");
+        self.failed(&format!("{step}_{kind}"));
+    }
+    /// Counts something that was not ordered, or a step that failed, by reason.
+    pub(crate) fn failed(&self, reason: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.iter_mut().find(|(r, _)| *r == reason) {
+        match failures.iter_mut().find(|(r, _)| r == reason) {
             Some((_, count)) => *count += 1,
-            None => failures.push((reason, 1)),
+            None => failures.push((reason.to_owned(), 1)),
         }
     }
-    /// Failed steps by reason.
+    /// Failed steps, and works that were not ordered, by reason.
     pub fn failures(&self) -> Vec<(String, u64)> {
         self.failures
             .lock()

@@ -194,6 +194,11 @@ const HISTOGRAMS: &[Spread] = &[
         |m| &m.commit_seconds,
     ),
     (
+        "commit_announced_seconds",
+        "From the announcement of a commit that lost a proposal to its decision",
+        |m| &m.announced_seconds,
+    ),
+    (
         "commit_rounds",
         "Proposals a commit took; more than 2 without paging is a bug",
         |m| &m.commit_rounds,
@@ -281,7 +286,7 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
     }
     let mut failures = encoder.encode_descriptor(
         "commit_failures",
-        "Failed steps of commits by reason",
+        "Failed steps of commits, and works that were not ordered, by reason",
         None,
         MetricType::Counter,
     )?;

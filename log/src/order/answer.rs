@@ -45,6 +45,19 @@ pub enum CommitError {
 }
 
 impl CommitError {
+    /// One word, for the metrics.
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::WrongShard => "wrong_shard",
+            Self::Taken(_) => "taken",
+            Self::AskAgain => "ask_again",
+            Self::Refused(_) => "refused",
+            Self::Store(_) => "store",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     /// Whether it follows from the state, so that a later state may say otherwise before anything was written.
     pub(super) fn is_refusal(&self) -> bool {
         !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))

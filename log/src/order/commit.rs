@@ -232,6 +232,9 @@ impl Order {
             );
         }
         let answers = self.run(&mine).await;
+        for error in answers.iter().filter_map(|a| a.as_ref().err()) {
+            self.metrics.failed(error.reason());
+        }
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         mine.iter().for_each(|m| drop(own.remove(&m.work.token())));
         answers
@@ -244,7 +247,7 @@ impl Order {
                 .map(|_| Err(CommitError::Store(e.clone())))
                 .collect();
         }
-        let began = Instant::now();
+        let (began, mut announced) = (Instant::now(), None);
         let mut attempt = Attempt::new(self.state().len, mine.len());
         let mut step = attempt.next(&self.view(), mine);
         while step != Step::Done {
@@ -265,6 +268,7 @@ impl Order {
                     let open: Vec<&Mine> = attempt.open(mine).collect();
                     let announcement = writes::announce(&self.keys, seen, &open);
                     let outcome = self.store.transact(announcement).await;
+                    announced.get_or_insert_with(Instant::now);
                     self.note("announce", &outcome).await;
                     attempt.announced(&outcome)
                 }
@@ -279,6 +283,10 @@ impl Order {
             };
         }
         self.metrics.rounds(attempt.rounds());
+        if let Some(announced) = announced {
+            let time = announced.elapsed().as_secs_f64();
+            self.metrics.announced_seconds.observe(time);
+        }
         attempt.answers().collect()
     }
 

@@ -519,6 +519,41 @@ async fn a_loser_is_carried_by_the_winner() {
     );
 }
 
+/// Who loses a proposal announces: it is told how long that took, and what was refused is counted by reason.
+#[tokio::test(start_paused = true)]
+async fn a_loser_is_counted() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let winner = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    winner.commit(vec![first]).await.remove(0).unwrap();
+    let metrics: Arc<crate::metrics::LogMetrics> = Arc::default();
+    let (pending, _queue) = Pending::new();
+    // It has read nothing yet.
+    let loser = Order::new(
+        Keys::new("t"),
+        (
+            Arc::clone(&memory) as _,
+            Arc::new(MemoryObjects::new()) as _,
+        ),
+        View::default(),
+        Arc::new(pending),
+        Arc::clone(&metrics),
+        Arc::new(Halt::default()),
+    );
+    loser.refresh().await.unwrap();
+    let more = batch(&tokens, "more");
+    winner.commit(vec![more]).await.remove(0).unwrap();
+    let late = batch(&tokens, "late");
+    loser.commit(vec![late]).await.remove(0).unwrap();
+    let count = |h: &crate::metrics::Histogram| h.counts().iter().sum::<u64>();
+    assert_eq!(count(&metrics.announced_seconds), 1);
+    assert_eq!(count(&metrics.commit_rounds), 1);
+    let thaw = control(decision(&tokens, Control::Unfreeze));
+    loser.commit(vec![thaw]).await.remove(0).unwrap_err();
+    assert_eq!(metrics.failures(), [("refused".to_owned(), 1)]);
+}
+
 fn opened(tokens: &Tokens) -> View {
     let mut view = View::default();
     step(&mut view, &[Work::Control(open(tokens, 0, "a"))], &[]);
