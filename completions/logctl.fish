@@ -960,27 +960,28 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -f -a "import" -d 'Write a file of entries into a log, as fast as it takes them'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run" -f -a "run" -d 'Write like many writers at once, and measure what they see'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "import" -d 'Write a file of entries into a log, as fast as it takes them'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "run" -d 'Write like many writers at once, and measure what they see'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "commits" -d 'Start several servers on one folder, write to all, pause and kill them, and look for a lie'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l format -d 'How they stand in it' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
 ndjson\t'Each line is {"entry":"<base64>"}'
 bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
@@ -1038,6 +1039,32 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subc
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l writers -d 'How many write at a time' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l processes -d 'How many servers' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l duration -d 'How long' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l store-delay -d 'What each operation of the servers\' stores takes at least' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l seed -d 'Repeats the order of what is done to the servers; else another one each time' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l logd -d 'The server\'s program; else the one beside logctl' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l dir -d 'An empty folder for the servers and the history, which is kept; else a temporary one, kept only if something is wrong' -r -f -a "(__fish_complete_directories)"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l interval -d 'How often to look' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F

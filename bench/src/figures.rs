@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{admin, changes, cli, memory, qos, rotation, single, table, writes};
+use crate::{admin, changes, cli, commits, memory, qos, rotation, single, table, writes};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
     /// writes, single, memory, rotation, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import, compare,
-    /// halved; all when none is named
+    /// halved; commits, which is contended, piled, stopped; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -93,7 +93,7 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 15] = [
+const ALL: [(&str, Measure); 18] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
@@ -109,15 +109,21 @@ const ALL: [(&str, Measure); 15] = [
     ("import", qos::import),
     ("compare", qos::compare),
     ("halved", qos::halved),
+    ("contended", commits::contended),
+    ("piled", commits::piled),
+    ("stopped", commits::stopped),
 ];
 
 /// A name for several figures.
-const GROUPS: [(&str, &[&str]); 1] = [(
-    "qos",
-    &[
-        "beside", "overload", "floor", "greedy", "import", "compare", "halved",
-    ],
-)];
+const GROUPS: [(&str, &[&str]); 2] = [
+    (
+        "qos",
+        &[
+            "beside", "overload", "floor", "greedy", "import", "compare", "halved",
+        ],
+    ),
+    ("commits", &["contended", "piled", "stopped"]),
+];
 
 /// Whether a name that was given means this figure.
 fn means(given: &str, figure: &str) -> bool {

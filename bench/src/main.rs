@@ -12,6 +12,7 @@
 mod admin;
 mod changes;
 mod cli;
+mod commits;
 mod demo;
 mod disk;
 mod figures;

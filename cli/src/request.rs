@@ -19,7 +19,7 @@ pub(crate) use api::ApiRequest;
 pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
 pub(crate) use import::LoadImport;
-pub(crate) use load::{LoadRequest, LoadRun, Streams};
+pub(crate) use load::{LoadCommits, LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
 pub(crate) use qos::{AddToken, QosEdit, QosRequest, TenantEdit, TierEdit};
 pub(crate) use receipt::ReceiptRequest;
@@ -471,7 +471,10 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
 impl Request {
     /// Whether Ctrl-C is for the command itself: it ends in good order and shows what it has.
     pub(crate) fn ends_itself(&self) -> bool {
-        matches!(self, Self::Load(LoadRequest::Run(_)) | Self::Top { .. })
+        matches!(
+            self,
+            Self::Load(LoadRequest::Run(_) | LoadRequest::Commits(_)) | Self::Top { .. }
+        )
     }
 
     /// The command, as a person would say it: for progress and hints.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::LogConfig;
-use log::store::{Directory, Sqlite};
+use log::store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite};
 use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Kek, MergeOptions};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use tokio::net::TcpListener;
@@ -416,6 +416,32 @@ pub(crate) fn merge_options(settings: &Settings) -> Result<MergeOptions, Error> 
     })
 }
 
+/// For tests: with the environment variable, every operation of the stores takes at least this long.
+const TEST_STORE_DELAY: &str = "LOGD_TEST_STORE_DELAY";
+
+type Stores = (Arc<dyn Coordination>, Arc<dyn Objects>);
+
+fn slowed(coordination: Arc<dyn Coordination>, objects: Arc<dyn Objects>) -> Result<Stores, Error> {
+    let Some(text) = std::env::var_os(TEST_STORE_DELAY) else {
+        return Ok((coordination, objects));
+    };
+    let delay: Option<config::Span> = text.to_str().and_then(|text| text.parse().ok());
+    let Some(delay) = delay.map(|span| span.duration()) else {
+        let text = text.display();
+        return Err(Error::Engine(format!(
+            "{TEST_STORE_DELAY}: expected a time such as 5ms, found {text:?}"
+        )));
+    };
+    tracing::warn!(
+        ?delay,
+        "{TEST_STORE_DELAY} is set: the stores are slow on purpose"
+    );
+    Ok((
+        Arc::new(DelayedCoordination::new(coordination, delay)),
+        Arc::new(DelayedObjects::new(objects, delay)),
+    ))
+}
+
 /// Opens the engine on the stores that the settings name.
 pub(crate) async fn open_engine(
     settings: &Settings,
@@ -438,9 +464,10 @@ pub(crate) async fn open_engine(
         path: stores.objects.clone(),
         detail: e.to_string(),
     })?;
+    let (coordination, objects) = slowed(Arc::new(coordination), Arc::new(objects))?;
     let options = EngineOptions {
-        coordination: Arc::new(coordination),
-        objects: Arc::new(objects),
+        coordination,
+        objects,
         kek,
         label: label(role),
         min_free: settings.bounds.min_free.0,

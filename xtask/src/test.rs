@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// How many failures of file operations are injected
     #[arg(long, default_value_t = 24)]
     faults: u64,
+    /// How many seconds several servers on one folder are abused (paused, killed, rotated, frozen)
+    #[arg(long, default_value_t = 10)]
+    abuse: u64,
     /// Search the model of the commit protocol within wide bounds, too (an hour or more, several gigabytes)
     #[arg(long)]
     model_long: bool,
@@ -135,7 +138,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             .env("TESTS_SKIP_LIST", skips.path());
         campaign
             .env("TESTS_KILLS", options.kills.to_string())
-            .env("TESTS_FAULTS", options.faults.to_string());
+            .env("TESTS_FAULTS", options.faults.to_string())
+            .env("TESTS_ABUSE", options.abuse.to_string());
         std::fs::write(skips.path(), "")?;
         summary.tests("end-to-end campaign", &mut campaign, skips.path())?;
     }

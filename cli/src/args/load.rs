@@ -40,6 +40,43 @@ A scenario file has the same words:
     - {name: loop, connections: 16, size: 1000, start: 10s, duration: 10s}
     - {name: fill, backfill: true, batch: 16384}")]
     Run(RunArgs),
+    /// Start several servers on one folder, write to all, pause and kill them, and look for a lie
+    ///
+    /// Nothing that runs is touched: the servers (`logd dev`) and their folder are this command's own. While writers write, servers
+    /// are stopped and woken, killed and started again; the log is rotated, frozen and opened, also while one of them sleeps, so
+    /// that its writes come late. Then the whole log is read and compared with what the writers were told: every acknowledged entry
+    /// is there once, at its index; a refused one never; one without an answer once at most. `logd fsck` has the last word.
+    #[command(after_help = "Examples:
+  logctl load commits
+  logctl load commits --writers 64 --processes 5 --store-delay 20ms --duration 10m -o json
+  logctl load commits --dir run --seed 42      keep everything; the same order of faults again")]
+    Commits(CommitsArgs),
+}
+
+/// `load commits`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CommitsArgs {
+    /// How many write at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) writers: u32,
+    /// How many servers
+    #[arg(long, value_name = "M", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub(crate) processes: u8,
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) duration: Duration,
+    /// What each operation of the servers' stores takes at least
+    #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_delay)]
+    pub(crate) store_delay: Duration,
+    /// Repeats the order of what is done to the servers; else another one each time
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// The server's program; else the one beside logctl
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) logd: Option<PathBuf>,
+    /// An empty folder for the servers and the history, which is kept; else a temporary one, kept only if something is wrong
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// `load run`.
@@ -90,6 +127,11 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Up to a day.
 fn parse_pause(text: &str) -> Result<Duration, String> {
     parse_between(text, Duration::ZERO, DAY, "at most 24h")
+}
+
+/// Up to a second.
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    parse_between(text, Duration::ZERO, Duration::from_secs(1), "at most 1s")
 }
 
 /// From a millisecond to ten seconds.

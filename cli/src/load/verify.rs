@@ -113,6 +113,59 @@ pub(crate) async fn verify<S: Source>(
     Ok(verified)
 }
 
+/// All published entries, by global index.
+///
+/// # Errors
+/// [`SourceError`] if a file could not be fetched or does not hold what it should.
+pub(crate) async fn everything<S: Source>(source: &S) -> Result<Vec<Vec<u8>>, SourceError> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    for tree in trees(source).await? {
+        if tree.start != all.len() as u64 {
+            let why = format!("begins at {} where {} entries are", tree.start, all.len());
+            return Err(SourceError::new(&tree.name, why));
+        }
+        let end = all.len() + usize::try_from(tree.size).unwrap_or(usize::MAX);
+        for number in 0..tree.size.div_ceil(TILE_WIDTH) {
+            let bytes = fetch(source, &tree, number).await?;
+            let entries = bundle::entries(&bytes).map_err(|e| SourceError::new(&tree.name, e))?;
+            all.extend(entries.into_iter().map(<[u8]>::to_vec));
+        }
+        // A full bundle may be read where a partial one was meant.
+        all.truncate(end);
+        if all.len() != end {
+            return Err(SourceError::new(
+                &tree.name,
+                "a bundle is shorter than its tree",
+            ));
+        }
+    }
+    Ok(all)
+}
+
+/// Positions, what of them is needed here.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Watermarks {
+    ordered: u64,
+    published: u64,
+}
+
+/// Waits until all that is ordered is published.
+///
+/// # Errors
+/// [`SourceError`] if the server does not tell.
+pub(crate) async fn settled<S: Source>(source: &S) -> Result<(), SourceError> {
+    const PATH: &str = "watermarks";
+    loop {
+        let text = source.get(PATH).await?.unwrap_or_default();
+        let at: Watermarks =
+            serde_json::from_slice(&text).map_err(|error| SourceError::new(PATH, error))?;
+        if at.ordered == at.published {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// The bundle with this number, as wide as the tree makes it; empty when it is not there.
 async fn fetch<S: Source>(source: &S, tree: &Tree, number: u64) -> Result<Vec<u8>, SourceError> {
     let width = (tree.size - number * TILE_WIDTH).min(TILE_WIDTH) as u16;
@@ -228,6 +281,21 @@ mod tests {
             }
         );
         assert!(verified.good());
+    }
+
+    #[tokio::test]
+    async fn everything_is_every_entry_in_order() {
+        let all = everything(&log()).await.unwrap();
+        let maker = Entries::new(9, 0, 60);
+        assert_eq!(all.len(), 310);
+        for (n, entry) in (0..).zip(&all) {
+            let mut expected = Vec::new();
+            maker.write(n, &mut expected);
+            assert_eq!(*entry, expected, "{n}");
+        }
+        let mut torn = log();
+        torn.0.remove("a/tile/entries/001.p/44");
+        assert!(everything(&torn).await.is_err());
     }
 
     #[tokio::test]

@@ -13,6 +13,27 @@ pub(crate) enum LoadRequest {
     Import(LoadImport),
     /// `load run`.
     Run(LoadRun),
+    /// `load commits`.
+    Commits(LoadCommits),
+}
+
+/// `load commits`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LoadCommits {
+    /// How many write at a time.
+    pub(crate) writers: u32,
+    /// How many servers.
+    pub(crate) processes: usize,
+    /// How long.
+    pub(crate) duration: Duration,
+    /// What each operation of the servers' stores takes at least.
+    pub(crate) store_delay: Duration,
+    /// Repeats the order of what is done.
+    pub(crate) seed: Option<u64>,
+    /// The server's program, when it was named.
+    pub(crate) logd: Option<PathBuf>,
+    /// Where everything is kept.
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// `load run`.
@@ -65,6 +86,15 @@ impl From<LoadCommand> for LoadRequest {
                 verify: args.verify,
                 url: args.url,
             }),
+            LoadCommand::Commits(args) => Self::Commits(LoadCommits {
+                writers: args.writers,
+                processes: usize::from(args.processes),
+                duration: args.duration,
+                store_delay: args.store_delay,
+                seed: args.seed,
+                logd: args.logd,
+                dir: args.dir,
+            }),
         }
     }
 }
@@ -75,6 +105,7 @@ impl LoadRequest {
         match self {
             Self::Import(_) => "import",
             Self::Run(_) => "run",
+            Self::Commits(_) => "commits",
         }
     }
 }

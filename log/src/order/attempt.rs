@@ -46,9 +46,9 @@ pub(crate) struct Attempt {
     pub(super) doubt: bool,
     /// The slots were read in this call.
     pub(super) fresh: bool,
-    /// A proposal was lost: the others are to help.
+    /// A proposal was lost, or is likely to be: the others are to help.
     pub(super) lost: bool,
-    /// A proposal was not committed: the slots are to be read.
+    /// Others may have decided something: the slots are to be read.
     pub(super) behind: bool,
     /// What was decided below this has been looked into, by this call or by whoever gave a work its birth.
     pub(super) looked: Option<u64>,
@@ -56,8 +56,9 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// At the commit of so many works, on a view of `len` slots.
-    pub(crate) fn new(len: u64, works: usize) -> Self {
+    /// At the commit of so many works, on a view of `len` slots. `company`: others are likely to commit at the same time, so it
+    /// announces at once instead of losing a proposal first.
+    pub(crate) fn new(len: u64, works: usize, company: bool) -> Self {
         Self {
             first: len,
             seen: len,
@@ -65,7 +66,7 @@ impl Attempt {
             rounds: 0,
             doubt: false,
             fresh: false,
-            lost: false,
+            lost: company,
             behind: false,
             looked: None,
             answers: vec![None; works],
@@ -118,7 +119,7 @@ impl Attempt {
     fn decide(&mut self) -> Step {
         self.rounds += 1;
         Step::Decide {
-            look: self.rounds > 1,
+            look: self.rounds > 1 || self.lost,
             bytes: self.announced_at.is_none(),
         }
     }
@@ -134,10 +135,13 @@ impl Attempt {
     /// What became of the announcement; says what to do next.
     pub(crate) fn announced(&mut self, outcome: &Outcome) -> Step {
         self.doubt = true;
-        if matches!(outcome, Outcome::Committed) {
-            self.announced_at = Some(self.seen);
+        if !matches!(outcome, Outcome::Committed) {
+            return self.decide();
         }
-        self.decide()
+        self.announced_at = Some(self.seen);
+        // Somebody may have carried it by now. If not, the slot that is proposed next, or the one after it, has it.
+        self.behind = true;
+        Step::Read
     }
 
     /// What became of the proposal.
@@ -171,6 +175,15 @@ impl Attempt {
     /// The slots below this were looked into for the open works.
     pub(crate) fn looked(&self) -> u64 {
         self.looked.unwrap_or(self.first)
+    }
+
+    /// Whether others committed at the same time.
+    pub(crate) fn had_company(&self) -> bool {
+        let shared = |a: &Option<Answer>| {
+            let own = self.answers.len();
+            matches!(a, Some(Ok(placed)) if placed.slot.tokens().nth(own).is_some())
+        };
+        self.rounds > 1 || self.answers.iter().any(shared)
     }
 
     /// Proposals so far.

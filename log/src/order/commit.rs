@@ -7,6 +7,7 @@
 //! when no earlier write of ours can still land: proposals hold for one slot number, announcements die at a freeze.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Order {
     own: Mutex<HashMap<Token, Bytes>>,
     metrics: Arc<LogMetrics>,
     halt: Arc<Halt>,
+    /// Others committed at the same time as this replica did last.
+    company: AtomicBool,
 }
 
 impl Order {
@@ -83,7 +86,25 @@ impl Order {
             own: Mutex::default(),
             metrics,
             halt,
+            company: AtomicBool::new(false),
         }
+    }
+
+    /// The order of the log `name` from its first slot on, for those who only commit: nobody integrates what they order.
+    pub fn alone(
+        name: &str,
+        stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
+    ) -> (Self, Arc<LogMetrics>) {
+        let metrics: Arc<LogMetrics> = Arc::default();
+        let order = Self::new(
+            Keys::new(name),
+            stores,
+            View::default(),
+            Arc::new(Pending::new().0),
+            Arc::clone(&metrics),
+            Arc::default(),
+        );
+        (order, metrics)
     }
 
     /// The state after all slots known here.
@@ -247,11 +268,15 @@ impl Order {
                 .map(|_| Err(CommitError::Store(e.clone())))
                 .collect();
         }
-        let (began, mut announced) = (Instant::now(), None);
-        let mut attempt = Attempt::new(self.state().len, mine.len());
+        // A store that is slow is waited for; one that fails, for some time.
+        let (mut failing, mut announced) = (None, None);
+        let company = self.company.load(Relaxed);
+        let mut attempt = Attempt::new(self.state().len, mine.len(), company);
         let mut step = attempt.next(&self.view(), mine);
         while step != Step::Done {
-            if self.halt.is_halted() || began.elapsed() > PATIENCE {
+            if self.halt.is_halted()
+                || failing.is_some_and(|since: Instant| since.elapsed() > PATIENCE)
+            {
                 let why = self.halt.reason();
                 attempt.give_up(why.as_deref().unwrap_or("the store does not answer"));
                 return attempt.answers().collect();
@@ -260,7 +285,7 @@ impl Order {
                 Step::Read => {
                     match self.refresh().await {
                         Ok(new) => attempt.read(new),
-                        Err(e) => self.note("read", &Outcome::Failed(e)).await,
+                        Err(e) => self.note("read", &Outcome::Failed(e), &mut failing).await,
                     }
                     attempt.next(&self.view(), mine)
                 }
@@ -269,19 +294,20 @@ impl Order {
                     let announcement = writes::announce(&self.keys, seen, &open);
                     let outcome = self.store.transact(announcement).await;
                     announced.get_or_insert_with(Instant::now);
-                    self.note("announce", &outcome).await;
+                    self.note("announce", &outcome, &mut failing).await;
                     attempt.announced(&outcome)
                 }
                 Step::Decide { look, bytes } => {
                     let open: Vec<&Mine> = attempt.open(mine).collect();
                     let outcome = self.decide(&open, bytes, look, attempt.looked()).await;
                     attempt.decided(&outcome);
-                    self.note("decide", &outcome).await;
+                    self.note("decide", &outcome, &mut failing).await;
                     attempt.next(&self.view(), mine)
                 }
                 Step::Done => break,
             };
         }
+        self.company.store(attempt.had_company(), Relaxed);
         self.metrics.rounds(attempt.rounds());
         if let Some(announced) = announced {
             let time = announced.elapsed().as_secs_f64();
@@ -348,12 +374,16 @@ impl Order {
         outcome
     }
 
-    async fn note(&self, step: &'static str, outcome: &Outcome) {
-        if let Outcome::Unknown(e) | Outcome::Failed(e) = outcome {
-            self.metrics.failure(step, e);
-            tracing::warn!(step, error = %e, "the coordination store failed; finding out by reading");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    /// Notes a store that fails, and since when.
+    async fn note(&self, step: &'static str, outcome: &Outcome, failing: &mut Option<Instant>) {
+        let (Outcome::Unknown(e) | Outcome::Failed(e)) = outcome else {
+            *failing = None;
+            return;
+        };
+        failing.get_or_insert_with(Instant::now);
+        self.metrics.failure(step, e);
+        tracing::warn!(step, error = %e, "the coordination store failed; finding out by reading");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

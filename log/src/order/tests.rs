@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tlog::Hash;
@@ -19,8 +20,6 @@ use super::slot::{
 };
 use super::state::{Gate, Phase, Refusal, State, View};
 use super::{MAX_BATCHES, WINDOW};
-use crate::halt::Halt;
-use crate::merge::pending::Pending;
 use crate::qos::UploadId;
 use crate::record;
 use crate::store::fault::{Fault, Faults, FaultyCoordination};
@@ -92,17 +91,7 @@ fn control(decision: Decision) -> Mine {
 }
 
 fn committer(store: Arc<dyn Coordination>) -> Order {
-    let (pending, queue) = Pending::new();
-    drop(queue);
-    let stores = (store, Arc::new(MemoryObjects::new()) as _);
-    Order::new(
-        Keys::new("t"),
-        stores,
-        View::default(),
-        Arc::new(pending),
-        Arc::default(),
-        Arc::new(Halt::default()),
-    )
+    Order::alone("t", (store, Arc::new(MemoryObjects::new()))).0
 }
 
 /// The slots of a store, replayed.
@@ -519,6 +508,42 @@ async fn a_loser_is_carried_by_the_winner() {
     );
 }
 
+/// A store that stalls for long and then answers is no reason to give up: what piled up behind it is ordered.
+#[tokio::test(start_paused = true)]
+async fn what_piled_up_behind_a_stall_is_ordered() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let first = control(open(&tokens, 0, "a"));
+    let order = committer(Arc::clone(&memory) as _);
+    order.commit(vec![first]).await.remove(0).unwrap();
+    let faults = Faults::new();
+    faults.plan(|_, _| Some(Fault::Stall));
+    let store = Arc::new(FaultyCoordination::new(
+        Arc::clone(&memory) as _,
+        faults.clone(),
+    ));
+    let mut waiting = Vec::new();
+    for i in 0..20 {
+        let slow = committer(Arc::clone(&store) as _);
+        let work = batch(&tokens, &format!("{i}"));
+        waiting.push(tokio::spawn(async move {
+            // Its read is the first to stall.
+            slow.refresh().await.unwrap();
+            slow.commit(vec![work]).await.remove(0)
+        }));
+    }
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        faults.release().await;
+    }
+    faults.clear();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    faults.release().await;
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+}
+
 /// Who loses a proposal announces: it is told how long that took, and what was refused is counted by reason.
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_counted() {
@@ -527,20 +552,11 @@ async fn a_loser_is_counted() {
     let winner = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     winner.commit(vec![first]).await.remove(0).unwrap();
-    let metrics: Arc<crate::metrics::LogMetrics> = Arc::default();
-    let (pending, _queue) = Pending::new();
-    // It has read nothing yet.
-    let loser = Order::new(
-        Keys::new("t"),
-        (
-            Arc::clone(&memory) as _,
-            Arc::new(MemoryObjects::new()) as _,
-        ),
-        View::default(),
-        Arc::new(pending),
-        Arc::clone(&metrics),
-        Arc::new(Halt::default()),
+    let stores = (
+        Arc::clone(&memory) as _,
+        Arc::new(MemoryObjects::new()) as _,
     );
+    let (loser, metrics) = Order::alone("t", stores);
     loser.refresh().await.unwrap();
     let more = batch(&tokens, "more");
     winner.commit(vec![more]).await.remove(0).unwrap();

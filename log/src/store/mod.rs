@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod delayed;
 mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
@@ -18,6 +19,7 @@ pub mod fault;
 mod memory;
 mod sqlite;
 
+pub use delayed::{DelayedCoordination, DelayedObjects};
 pub use directory::Directory;
 #[cfg(any(test, feature = "testing"))]
 pub use memory::{MemoryCoordination, MemoryObjects};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::process::{Logd, binary};
+use tests::process::{Logd, binary, logctl};
 use tests::{verify, wait};
 
 use crate::{Done, does, folder, run};
@@ -163,5 +163,50 @@ fn a_server_that_is_not_there_is_an_error() -> Done {
         "{report}"
     );
     ensure!(report["streams"][0]["acknowledged"] == 0, "{report}");
+    Ok(())
+}
+
+/// How long the servers are abused, seconds; more by `cargo xtask test --abuse`.
+fn abuse_seconds() -> String {
+    std::env::var("TESTS_ABUSE").unwrap_or_else(|_| "10".into())
+}
+
+#[test]
+fn committers_under_abuse_tell_no_lie() -> Done {
+    let folder = folder()?;
+    let kept = folder.path().join("run");
+    let line = format!(
+        "load commits --writers 12 --processes 3 --duration {}s --store-delay 2ms --logd {} --dir {}",
+        abuse_seconds(),
+        binary("logd")?.display(),
+        kept.display()
+    );
+    let report = does(folder.path(), &line)?;
+    let checked = &report["checked"];
+    for wrong in ["lost", "misplaced", "doubled", "refusedOrdered", "strange"] {
+        ensure!(checked[wrong] == 0, "{wrong}: {report}");
+    }
+    ensure!(number(&checked["acknowledged"]) > 50.0, "{report}");
+    ensure!(
+        report["trouble"].as_object().is_some_and(|t| !t.is_empty()),
+        "{report}"
+    );
+    let done = |what: &str| report["trouble"][what].as_u64().unwrap_or(0);
+    if done("frozen and opened") > 0 && report["operations"] == serde_json::json!({}) {
+        ensure!(number(&checked["refused"]["frozen"]) > 0.0, "{report}");
+    }
+    // What was named is kept: the servers' folder and every write with what its writer was told.
+    let history: Value = serde_json::from_slice(&std::fs::read(kept.join("history.json"))?)?;
+    ensure!(
+        history.as_array().is_some_and(|writes| writes.len() > 50),
+        "the history"
+    );
+    ensure!(kept.join("log").join("logd.toml").is_file(), "the folder");
+    // A folder that holds something is left alone.
+    let again = logctl(
+        folder.path(),
+        &["load", "commits", "--dir", &kept.display().to_string()],
+    )?;
+    ensure!(again.code == 2, "{again:?}");
     Ok(())
 }

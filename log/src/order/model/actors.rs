@@ -44,6 +44,8 @@ pub(super) struct Committer {
     pub(super) items: Arc<[Item]>,
     pub(super) next: usize,
     pub(super) work: Option<Working>,
+    /// It announces before it proposes.
+    pub(super) company: bool,
     /// It knows of a freeze that is a flag.
     pub(super) flagged: bool,
 }

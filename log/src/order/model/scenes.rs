@@ -13,8 +13,18 @@ pub(super) fn committer(items: &[Item]) -> Actor {
         items: items.into(),
         next: 0,
         work: None,
+        company: false,
         flagged: false,
     })
+}
+
+/// One that expects others, so that it announces at once.
+fn companion(items: &[Item]) -> Actor {
+    let mut actor = committer(items);
+    if let Actor::Committer(committer) = &mut actor {
+        committer.company = true;
+    }
+    actor
 }
 
 pub(super) fn promiser(token: u8) -> Actor {
@@ -139,6 +149,17 @@ fn three_committers() {
         Protocol::new(limits(2, 3), three()),
         &[HELPED],
     );
+}
+
+#[test]
+fn committers_that_expect_each_other() {
+    let actors = vec![
+        companion(&[Item::Batch(1)]),
+        companion(&[Item::Batch(2), Item::Batch(3)]),
+        committer(&[Item::Freeze(4), Item::Unfreeze(5)]),
+    ];
+    let protocol = Protocol::new(limits(3, 3), actors);
+    holds("company", [0, 1], protocol, &[HELPED, REFUSED, THAWED]);
 }
 
 #[test]

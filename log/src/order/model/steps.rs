@@ -67,7 +67,7 @@ impl Protocol {
             None => {
                 let view = self.view(world, c.len);
                 let mine = Arc::new(vec![self.mine(&view, c.items[c.next])]);
-                let mut attempt = Attempt::new(c.len, mine.len());
+                let mut attempt = Attempt::new(c.len, mine.len(), c.company);
                 let step = attempt.next(&view, &mine);
                 Working {
                     mine,

@@ -1,0 +1,376 @@
+//! Many committers on one log, over a store in memory whose operations take a set time: what contention costs, how a pile is worked
+//! off, and what a committer that stops in the middle does to the others.
+
+mod rivals;
+mod store;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use log::order::MAX_BATCHES;
+use log::order::commit::{Mine, Order};
+use log::order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
+use log::store::{Coordination, Directory};
+use log::{LogMetrics, record};
+
+use self::store::{Memory, Stopping};
+use crate::figures::{Figure, Options};
+
+/// Committers in the first figures.
+const COMMITTERS: usize = 64;
+/// What one operation of the store takes.
+const OPERATION: Duration = Duration::from_millis(5);
+/// What a commit has to do before it may be decided: its linear work.
+const WORK: Duration = Duration::from_millis(50);
+
+/// One log, and what its committers share.
+struct Bench {
+    memory: Arc<Memory>,
+    objects: Arc<Directory>,
+    tokens: Tokens,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(delay: Duration) -> Result<Arc<Self>> {
+        let folder = tempfile::tempdir()?;
+        let bench = Self {
+            memory: Arc::new(Memory::new(delay)),
+            objects: Arc::new(Directory::open(&folder.path().join("objects"))?),
+            tokens: Tokens::new().map_err(|e| anyhow!("no random numbers: {e}"))?,
+            _folder: folder,
+        };
+        let identity = ShardIdentity {
+            name: "a".into(),
+            origin: "bench/a".into(),
+            tree_id: 1,
+            vkey: "bench".into(),
+        };
+        let first = Decision {
+            operation: bench.token(),
+            request: record::digest(b"first"),
+            action: Action::Create,
+            actor: "bench".into(),
+            control: Control::Reconfigure {
+                base: 0,
+                document: record::digest(b"document"),
+                plan: vec![identity],
+                open: Some("a".into()),
+            },
+            reason: None,
+        };
+        let work = Mine::fresh(Work::Control(first), Bytes::new());
+        let (order, _) = bench.order(Arc::clone(&bench.memory) as _);
+        order.commit(vec![work]).await.remove(0)?;
+        Ok(Arc::new(bench))
+    }
+
+    fn token(&self) -> Token {
+        self.tokens.make(log::order::commit::now_ms())
+    }
+
+    fn order(&self, store: Arc<dyn Coordination>) -> (Order, Arc<LogMetrics>) {
+        Order::alone("bench", (store, Arc::clone(&self.objects) as _))
+    }
+
+    /// A committer that knows the log.
+    async fn committer(&self) -> Result<(Arc<Order>, Arc<LogMetrics>)> {
+        let (order, metrics) = self.order(Arc::clone(&self.memory) as _);
+        order.refresh().await?;
+        Ok((Arc::new(order), metrics))
+    }
+
+    fn batch(&self) -> Mine {
+        let token = self.token();
+        let bytes = Bytes::from([&[0, 16][..], &token.to_bytes()].concat());
+        let batch = BatchRef {
+            token,
+            entries: 1,
+            digest: record::digest(&bytes),
+            object: false,
+            shard: None,
+            place: None,
+        };
+        Mine::fresh(Work::Batch(batch), bytes)
+    }
+
+    /// Commits one batch.
+    async fn commit(&self, order: &Order) -> Result<Duration> {
+        let began = Instant::now();
+        let answer = order.commit(vec![self.batch()]).await.pop();
+        answer.context("no answer")??;
+        Ok(began.elapsed())
+    }
+}
+
+fn block<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
+}
+
+/// Proposals at this quantile: the upper bound of its bucket.
+fn rounds(all: &[Arc<LogMetrics>], quantile: f64) -> f64 {
+    let bounds = all.first().map_or(&[][..], |m| m.commit_rounds.bounds());
+    let mut counts = vec![0; bounds.len() + 1];
+    for metrics in all {
+        let of_one = metrics.commit_rounds.counts();
+        counts.iter_mut().zip(of_one).for_each(|(sum, n)| *sum += n);
+    }
+    let total: u64 = counts.iter().sum();
+    let mut below = 0;
+    for (bound, count) in bounds.iter().zip(&counts) {
+        below += count;
+        if below as f64 >= total as f64 * quantile {
+            return *bound;
+        }
+    }
+    f64::INFINITY
+}
+
+fn ms(micros: u64) -> f64 {
+    micros as f64 / 1e3
+}
+
+/// 64 committers, each with linear work before each commit.
+pub(crate) fn contended(options: &Options) -> Result<Vec<Figure>> {
+    let time = Duration::from_secs(options.seconds.clamp(2, 30));
+    block(async {
+        let bench = Bench::new(OPERATION).await?;
+        let (mut tasks, mut metrics) = (Vec::new(), Vec::new());
+        let end = Instant::now() + time;
+        for _ in 0..COMMITTERS {
+            let (order, counted) = bench.committer().await?;
+            metrics.push(counted);
+            let bench = Arc::clone(&bench);
+            tasks.push(tokio::spawn(async move {
+                let (mut took, mut failed) = (Vec::new(), 0_u64);
+                while Instant::now() < end {
+                    tokio::time::sleep(WORK).await;
+                    match bench.commit(&order).await {
+                        Ok(time) => took.push((WORK + time).as_micros() as u64),
+                        Err(_) => failed += 1,
+                    }
+                }
+                (took, failed)
+            }));
+        }
+        let (mut all, mut failed) = (Histogram::<u64>::new(3)?, 0);
+        for task in tasks {
+            let (took, failures) = task.await?;
+            failed += failures;
+            took.into_iter().try_for_each(|micros| all.record(micros))?;
+        }
+        let rate = all.len() as f64 / time.as_secs_f64();
+        let again = rivals::swapped(true, time).await?;
+        let once = rivals::swapped(false, time).await?;
+        let what = "64 committers, 5 ms per operation, 50 ms linear work";
+        Ok(vec![
+            Figure::most(format!("{what}: failures"), failed as f64, "", 0.0),
+            Figure::plain("commits", rate, "/s"),
+            Figure::most(
+                "proposals of a commit, p99",
+                rounds(&metrics, 0.99),
+                "",
+                2.0,
+            ),
+            Figure::plain("proposals of a commit, most", rounds(&metrics, 1.0), ""),
+            Figure::plain("work and commit p50", ms(all.value_at_quantile(0.5)), "ms"),
+            Figure::most(
+                "work and commit p99",
+                ms(all.value_at_quantile(0.99)),
+                "ms",
+                250.0,
+            ),
+            Figure::least(
+                format!("commits/s over a swapped head that redoes its work ({again:.0}/s)"),
+                rate / again,
+                "×",
+                20.0,
+            ),
+            Figure::least(
+                format!("commits/s over a swapped head, work done once ({once:.0}/s)"),
+                rate / once,
+                "×",
+                3.0,
+            ),
+        ])
+    })
+}
+
+/// How long a pile took, and in how many slots it was decided.
+struct Recovered {
+    slots: u64,
+    time: Duration,
+}
+
+/// So many commits wait behind a stall; others go on arriving.
+async fn pile(waiting: usize, stall: Duration) -> Result<Recovered> {
+    const ARRIVALS: Duration = Duration::from_millis(20);
+    let bench = Bench::new(OPERATION).await?;
+    let mut orders = Vec::new();
+    for _ in 0..COMMITTERS {
+        orders.push(bench.committer().await?.0);
+    }
+    let one = |n: usize| {
+        let (bench, order) = (Arc::clone(&bench), Arc::clone(&orders[n % COMMITTERS]));
+        tokio::spawn(async move {
+            let answer = order.commit(vec![bench.batch()]).await.pop();
+            Ok::<_, anyhow::Error>(answer.context("no answer")??.slot.number)
+        })
+    };
+    bench.memory.stall(true);
+    let before = orders[0].state().len;
+    // What arrives during the stall belongs to the pile.
+    let late = ((stall.as_secs_f64() / ARRIVALS.as_secs_f64()) as usize).min(waiting / 2);
+    let mut piled: Vec<_> = (0..waiting - late).map(one).collect();
+    let began = Instant::now();
+    for n in 0..late {
+        tokio::time::sleep_until((began + stall.mul_f64(n as f64 / late as f64)).into()).await;
+        piled.push(one(n));
+    }
+    tokio::time::sleep_until((began + stall).into()).await;
+    let opened = Instant::now();
+    bench.memory.stall(false);
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let arriving = async {
+        let mut tasks = Vec::new();
+        while stopped.try_recv().is_err() {
+            tasks.push(one(tasks.len()));
+            tokio::time::sleep(ARRIVALS).await;
+        }
+        for task in tasks {
+            task.await??;
+        }
+        anyhow::Ok(())
+    };
+    let recovery = async {
+        let mut last = 0;
+        for task in piled {
+            last = last.max(task.await??);
+        }
+        let time = opened.elapsed();
+        // Who arrives may have gone already.
+        let _ = stop.send(());
+        anyhow::Ok(Recovered {
+            slots: last + 1 - before,
+            time,
+        })
+    };
+    let (arrived, recovered) = tokio::join!(arriving, recovery);
+    arrived?;
+    recovered
+}
+
+/// 1,000 commits behind a stall of 10 s, and piles of other sizes.
+pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
+    block(async {
+        let stall = Duration::from_secs(10);
+        let thousand = pile(1_000, stall).await?;
+        let mut times = Vec::new();
+        for waiting in [500, 2_000] {
+            let recovered = pile(waiting, Duration::from_secs(1)).await?;
+            times.push(recovered.time.as_secs_f64());
+        }
+        let most = 1_000_usize.div_ceil(MAX_BATCHES) + 2;
+        Ok(vec![
+            Figure::most(
+                "1,000 commits behind a stall of 10 s, 50/s arriving: slots",
+                thousand.slots as f64,
+                "",
+                most as f64,
+            ),
+            Figure::plain(
+                "from the end of the stall until all are decided",
+                thousand.time.as_secs_f64() * 1e3,
+                "ms",
+            ),
+            Figure::most(
+                "a pile of 2,000 over one of 500, time",
+                times[1] / times[0],
+                "×",
+                5.0,
+            ),
+        ])
+    })
+}
+
+/// The p99 of eight committers, while another one stops before its operation of this number; `None`: it goes on.
+async fn beside(stop: Option<u64>, time: Duration) -> Result<(u64, bool)> {
+    let bench = Bench::new(OPERATION).await?;
+    let end = Instant::now() + time;
+    let store = Arc::new(Stopping::new(Arc::clone(&bench.memory)));
+    let (victim, _) = bench.order(Arc::clone(&store) as _);
+    victim.refresh().await?;
+    let mut others = Vec::new();
+    for _ in 0..8 {
+        let (order, _) = bench.committer().await?;
+        let bench = Arc::clone(&bench);
+        others.push(tokio::spawn(async move {
+            let mut took = Vec::new();
+            while Instant::now() < end {
+                took.push(bench.commit(&order).await?.as_micros() as u64);
+            }
+            anyhow::Ok(took)
+        }));
+    }
+    let other = Arc::clone(&bench);
+    let stopping = Arc::clone(&store);
+    let stopped = tokio::spawn(async move {
+        // In the middle of the others' work, and of the first commit that loses a proposal.
+        other.commit(&victim).await?;
+        if let Some(operations) = stop {
+            stopping.stop_after(operations);
+        }
+        while Instant::now() < end {
+            other.commit(&victim).await?;
+        }
+        anyhow::Ok(())
+    });
+    let mut all = Histogram::<u64>::new(3)?;
+    for task in others {
+        let took = task.await??;
+        took.into_iter().try_for_each(|micros| all.record(micros))?;
+    }
+    let is_stopped = store.stopped();
+    if stop.is_none() {
+        stopped.await??;
+    } else {
+        stopped.abort();
+    }
+    Ok((all.value_at_quantile(0.99), is_stopped))
+}
+
+/// One committer stopped at each step in turn.
+pub(crate) fn stopped(options: &Options) -> Result<Vec<Figure>> {
+    /// A commit that loses: propose, read, announce, scan, propose, read; and the next one's first.
+    const STEPS: u64 = 7;
+    let time = Duration::from_secs((options.seconds / 4).clamp(2, 5));
+    block(async {
+        let (mut worst, mut usual) = (0, 0);
+        for step in 0..STEPS {
+            let (free, _) = beside(None, time).await?;
+            let (held, is_stopped) = beside(Some(step), time).await?;
+            ensure!(is_stopped, "nobody stopped at step {step}");
+            (worst, usual) = (worst.max(held), usual.max(free));
+        }
+        Ok(vec![
+            Figure::plain("8 committers and one more, commit p99", ms(usual), "ms"),
+            Figure::plain(
+                "the same, one stopped at each step in turn",
+                ms(worst),
+                "ms",
+            ),
+            Figure::most(
+                "one committer stopped: p99 of the others",
+                worst as f64 / usual as f64,
+                "×",
+                1.25,
+            ),
+        ])
+    })
+}
