@@ -48,6 +48,7 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "shard" -d 'Show, rota
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "status" -d 'Show what every log is doing'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "config" -d 'Check, compare and follow configuration documents'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "qos" -d 'List, change and try out tiers and tenants: what writers are promised, and who comes first'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "merge" -d 'How far the merge is: storage nodes, secondaries, frontends, witnesses'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "op" -d 'List changes and wait for them'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "log" -d 'List, create and delete logs'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list and revoke bearer tokens'
@@ -556,6 +557,45 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -f -a "status" -d 'Show how far each program and each peer is: storage nodes, secondaries, frontends, witnesses'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l context -d 'Context to use; else the file\'s `current`' -r

@@ -4,6 +4,7 @@
 //! `logctl` can talk to a newer server. Sizes are entries, times are RFC 3339 UTC strings, hashes are lowercase hex.
 
 pub mod codes;
+mod merge;
 mod openapi;
 mod qos;
 mod query;
@@ -12,6 +13,7 @@ pub mod routes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use merge::{MergeStatus, NodeStatus, PeerStatus, ProgramStatus, WitnessStatus};
 pub use openapi::openapi;
 pub use qos::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,

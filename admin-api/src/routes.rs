@@ -142,6 +142,7 @@ pub enum Name {
     ShowConfig,
     PutConfig,
     ListHistory,
+    ShowMerge,
     ShowQos,
     SimulateQos,
     ListShards,
@@ -412,6 +413,13 @@ pub const ROUTES: &[Route] = &[
         "The decided changes of a log, newest first",
     )
     .needs("history", "read", Scope::Path),
+    read(
+        Name::ShowMerge,
+        "/logs/{log}/merge",
+        Answer::Json(shape::<MergeStatus>),
+        "How far each program of the merge and each of its peers is, and what is lacking",
+    )
+    .needs("merge", "read", Scope::Path),
     read(
         Name::ShowQos,
         "/logs/{log}/qos",

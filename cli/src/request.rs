@@ -26,8 +26,8 @@ pub(crate) use receipt::ReceiptRequest;
 pub(crate) use token::TokenRequest;
 
 use crate::args::{
-    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, OpCommand, Output, OutputForm, ShardArgs,
-    ShardCommand, ShellName,
+    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, MergeCommand, OpCommand, Output,
+    OutputForm, ShardArgs, ShardCommand, ShellName,
 };
 use crate::settings::Overrides;
 
@@ -184,6 +184,8 @@ pub(crate) enum Request {
     ConfigSchema,
     /// `qos`.
     Qos(QosRequest),
+    /// `merge status`.
+    MergeStatus,
     /// `op list`.
     OpList,
     /// `op wait`.
@@ -382,6 +384,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Config(ConfigCommand::History) => Request::ConfigHistory,
         Command::Config(ConfigCommand::Schema) => Request::ConfigSchema,
         Command::Qos(command) => Request::Qos(command.into()),
+        Command::Merge(MergeCommand::Status) => Request::MergeStatus,
         Command::Op(OpCommand::List) => Request::OpList,
         Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
         Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
@@ -499,6 +502,7 @@ impl Request {
             Self::ConfigHistory => "logctl config history".into(),
             Self::ConfigSchema => "logctl config schema".into(),
             Self::Qos(request) => format!("logctl qos {}", request.verb()),
+            Self::MergeStatus => "logctl merge status".into(),
             Self::OpList => "logctl op list".into(),
             Self::OpWait { .. } => "logctl op wait".into(),
             Self::OpWatch { .. } => "logctl op watch".into(),

@@ -382,6 +382,7 @@ impl Engine {
             integrated: watch::Sender::new(0),
             merged: watch::Sender::new(0),
             merge: self.merge.clone(),
+            view: ArcSwap::default(),
             replicas: Replicas::new(Arc::clone(&self.merge.peers)),
             running: ArcSwap::from_pointee(crate::log::Running {
                 generation: 0,
@@ -416,6 +417,7 @@ impl Engine {
         let mut others = vec![
             tokio::spawn(follow(Arc::clone(&core))),
             tokio::spawn(nodes::repair(Arc::clone(&core))),
+            tokio::spawn(merge::view::watch(Arc::clone(&core))),
         ];
         if !self.merge.programs.has(Program::Sth) {
             others.push(tokio::spawn(merge::follow::follow(Arc::clone(&core))));

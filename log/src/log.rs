@@ -17,6 +17,7 @@ use crate::halt::Halt;
 use crate::merge::nodes::Nodes;
 use crate::merge::pending::Pending;
 use crate::merge::replicas::{Replicas, SecondaryState};
+use crate::merge::view::MergeView;
 use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
@@ -77,6 +78,8 @@ pub struct Core {
     /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
     pub(crate) merged: watch::Sender<u64>,
     pub(crate) merge: MergeOptions,
+    /// The merge as it stood lately.
+    pub(crate) view: ArcSwap<MergeView>,
     /// What is known of secondaries and witnesses.
     pub(crate) replicas: Replicas,
     pub(crate) running: ArcSwap<Running>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use admin_api::{
     AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, Difference, Finding, HistoryItem,
-    LogStatus, Operation, QosStatus, Replica, Simulation,
+    LogStatus, MergeStatus, Operation, QosStatus, Replica, Simulation,
 };
 use config::{LogConfig, ShardName};
 use futures_util::future::BoxFuture;
@@ -192,6 +192,12 @@ pub trait Host: Send + Sync + 'static {
     fn config_at<'a>(&'a self, log: &'a str, generation: u64) -> Answer<'a, ConfigAnswer> {
         let _ = (log, generation);
         unsupported("earlier configurations are not kept")
+    }
+
+    /// How far each program of a log's merge and each of its peers is.
+    fn merge<'a>(&'a self, log: &'a str) -> Answer<'a, MergeStatus> {
+        let _ = log;
+        unsupported("this server does not tell how far its merge is")
     }
 
     /// How the writers of a log fare on this replica, by tier and tenant.

@@ -56,6 +56,7 @@
 //! | [`history`](Host::history), [`operations`](Host::operations) | who changed what; waiting for a change and following it |
 //! | [`replicas`](Host::replicas) | whether a change runs everywhere, and who lags behind |
 //! | [`config_at`](Host::config_at) | roll-backs, differences with earlier generations |
+//! | [`merge`](Host::merge) | how far each program of the merge and each of its peers is |
 //! | [`qos`](Host::qos), [`simulate`](Host::simulate) | how writers fare, and what other tiers would do |
 //! | [`confirm`](Host::confirm) | changes that go back by themselves unless they are confirmed |
 //! | [`record`](Host::record), [`audit`](Host::audit), [`audit_object`](Host::audit_object) | an audit trail that clients verify |
@@ -91,6 +92,7 @@
 //! | `logs/{log}/undelete`, `…/freeze`, `…/unfreeze` | POST |
 //! | `logs/{log}/config` | GET: the document, with its `ETag`; that of an earlier generation with `?generation=N`. PUT: replaces it (YAML or JSON); needs `If-Match`; with `?confirmWithin=10m` it goes back by itself unless it is confirmed |
 //! | `logs/{log}/history` | GET: decided changes |
+//! | `logs/{log}/merge` | GET: how far each program of its merge and each peer is |
 //! | `logs/{log}/qos` | GET: how its writers fare, by tier and tenant |
 //! | `logs/{log}/qos/simulate?since=24h` | POST: a document; what it would have done with the recorded writes |
 //! | `logs/{log}/shards` | GET: shards. POST: plans one |

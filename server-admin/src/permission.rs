@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 /// | `shard:read` | `GET /logs/{log}/shards` |
 /// | `shard:plan` | `POST /logs/{log}/shards` |
 /// | `shard:rotate` | `POST /logs/{log}/rotations` |
+/// | `merge:read` | `GET /logs/{log}/merge` |
 /// | `qos:read` | `GET /logs/{log}/qos` |
 /// | `qos:simulate` | `POST /logs/{log}/qos/simulate` |
 /// | `operation:read` | `GET /operations`, `GET /operations/{id}` |

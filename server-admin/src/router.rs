@@ -18,7 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::{Access, Peer, Principal, sessions, tokens};
 use crate::host::{Change, Host, HostError, Mode};
 use crate::problem::{Refusal, panicked};
-use crate::resources::{audit, configs, logs, operations, qos, server, shards};
+use crate::resources::{audit, configs, logs, merge, operations, qos, server, shards};
 use crate::{Limits, body};
 
 /// Mounts the admin endpoint: everything under [`admin_api::BASE`], and nothing else, so that it can be merged into or
@@ -77,6 +77,7 @@ fn method_router(route: &Route) -> MethodRouter<Arc<App>> {
         Name::ShowConfig => on(method, configs::show),
         Name::PutConfig => on(method, configs::put),
         Name::ListHistory => on(method, configs::history),
+        Name::ShowMerge => on(method, merge::show),
         Name::ShowQos => on(method, qos::show),
         Name::SimulateQos => on(method, qos::simulate),
         Name::ListShards => on(method, shards::list),

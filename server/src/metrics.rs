@@ -2,6 +2,7 @@
 //!
 //! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
 
+mod merge;
 mod qos;
 mod replicas;
 
@@ -245,7 +246,8 @@ impl Collector for Source {
         logs.extend(engine.system());
         per_log(&mut encoder, &logs)?;
         qos::encode(&mut encoder, &logs)?;
-        replicas::encode(&mut encoder, &logs)
+        replicas::encode(&mut encoder, &logs)?;
+        merge::encode(&mut encoder, &logs)
     }
 }
 
@@ -356,6 +358,8 @@ mod tests {
             "logd_commit_seconds_count{log=\"dev\",tier=\"interactive\",stage=\"ordered\"} 3",
             "logd_commit_seconds_count{log=\"dev\",tier=\"interactive\",stage=\"published\"} 3",
             "logd_promise_missed_total{log=\"dev\",tier=\"interactive\"} 0",
+            "logd_storage_node_up{log=\"dev\",node=\"local\"} 1",
+            "logd_storage_node_repaired_total{log=\"dev\",node=\"local\"} 0",
         ] {
             assert!(
                 text.lines().any(|l| l == line),

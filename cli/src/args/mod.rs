@@ -11,6 +11,7 @@ mod context;
 mod import;
 mod load;
 mod log;
+mod merge;
 mod op;
 mod output;
 mod qos;
@@ -33,6 +34,7 @@ pub(crate) use context::ContextCommand;
 pub(crate) use import::{EntryFormat, ImportArgs};
 pub(crate) use load::LoadCommand;
 pub(crate) use log::LogCommand;
+pub(crate) use merge::MergeCommand;
 pub(crate) use op::OpCommand;
 pub(crate) use output::{Output, OutputForm};
 pub(crate) use qos::{How, QosCommand, QosSet, TenantArgs, TierArgs};
@@ -169,6 +171,14 @@ pub(crate) enum Command {
   logctl qos set tier interactive --weight 4"
     )]
     Qos(QosCommand),
+    /// How far the merge is: storage nodes, secondaries, frontends, witnesses
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example:
+  logctl merge status"
+    )]
+    Merge(MergeCommand),
     /// List changes and wait for them
     #[command(
         subcommand,

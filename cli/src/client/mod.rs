@@ -16,9 +16,9 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use admin_api::{
-    AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, NewToken, Operation,
-    Operations, PROBLEM_TYPE, Problem, QosStatus, Replica, Replicas, Revoked, Simulation,
-    TokenRequest, Tokens, WhoAmI, codes,
+    AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, MergeStatus, NewToken,
+    Operation, Operations, PROBLEM_TYPE, Problem, QosStatus, Replica, Replicas, Revoked,
+    Simulation, TokenRequest, Tokens, WhoAmI, codes,
 };
 use config::{LogConfig, Span};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
@@ -228,6 +228,11 @@ impl Admin {
     ) -> Result<ConfigAnswer, Error> {
         let path = format!("logs/{log}/config?generation={generation}");
         self.get(&path, deadline).await
+    }
+
+    /// `GET logs/{log}/merge`.
+    pub(crate) async fn merge(&self, log: &str, deadline: Deadline) -> Result<MergeStatus, Error> {
+        self.get(&format!("logs/{log}/merge"), deadline).await
     }
 
     /// `GET logs/{log}/qos`.

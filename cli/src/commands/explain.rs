@@ -217,6 +217,7 @@ fn asks(request: &Request) -> Asks {
             always(&[ShowConfig, PutConfig, ShowOperation]).and(&[ShowLog, ListReplicas])
         }
         Request::Qos(QosRequest::Simulate { .. }) => always(&[SimulateQos]).and(&[ShowLog]),
+        Request::MergeStatus => always(&[ShowMerge]),
         Request::OpList => always(&[ListOperations]),
         Request::OpWait { .. } | Request::OpWatch { .. } => {
             always(&[ShowOperation]).and(&[ListReplicas])

@@ -10,6 +10,7 @@ mod document;
 mod explain;
 mod load;
 mod log;
+mod merge;
 mod op;
 mod pages;
 mod qos;
@@ -117,6 +118,7 @@ pub(crate) async fn run(
         Request::ConfigHistory => config::history::run(&session).await,
         Request::ConfigSchema => config::schema::run(),
         Request::Qos(request) => qos::run(&session, request).await,
+        Request::MergeStatus => merge::status(&session).await,
         Request::OpList => op::list::run(&session).await,
         Request::OpWait { id } => op::wait::run(&session, &id).await,
         Request::OpWatch { id } => op::watch::run(&session, &id).await,

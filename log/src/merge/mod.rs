@@ -18,6 +18,7 @@
 //! - [`places`] where storage nodes and frontends lie;
 //! - [`copy`] what a secondary is sent;
 //! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
+//! - [`view`] how all of it stands;
 //! - [`recover`] where a restarted replica takes up the work.
 
 pub mod backup;
@@ -37,6 +38,7 @@ pub mod recover;
 pub mod replicas;
 pub mod sth;
 pub mod tree;
+pub mod view;
 mod witness;
 
 pub use places::{Folders, Places};

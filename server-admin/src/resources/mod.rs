@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod configs;
 pub(crate) mod events;
 pub(crate) mod logs;
+pub(crate) mod merge;
 pub(crate) mod operations;
 pub(crate) mod qos;
 pub(crate) mod server;

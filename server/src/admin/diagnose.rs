@@ -25,7 +25,7 @@ pub(crate) struct Files {
 }
 
 /// A finding about this process.
-fn found(
+pub(super) fn found(
     check: &str,
     severity: Severity,
     measured: impl Into<String>,
@@ -292,6 +292,7 @@ impl EngineHost {
                 "the coordination store does not answer: look at its disk",
             ),
         });
+        checks.extend(super::merge::checks(&log.merge_seen()));
         checks
     }
 }

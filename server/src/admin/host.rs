@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin_api::{
-    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, Operation,
-    QosStatus, Replica, Simulation,
+    AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, MergeStatus,
+    Operation, QosStatus, Replica, Simulation,
 };
 use config::LogConfig;
 use jiff::Timestamp;
@@ -171,6 +171,10 @@ impl Host for EngineHost {
             let (config, etag) = then.ok_or_else(unknown)?;
             Ok(ConfigAnswer { etag, config })
         })
+    }
+
+    fn merge<'a>(&'a self, log: &'a str) -> Answer<'a, MergeStatus> {
+        Box::pin(self.merging(log))
     }
 
     fn qos<'a>(&'a self, log: &'a str) -> Answer<'a, QosStatus> {

@@ -7,6 +7,7 @@ mod diagnose;
 mod host;
 mod logs;
 mod memory;
+mod merge;
 mod operations;
 mod probation;
 mod qos;

@@ -363,9 +363,11 @@ async fn a_healthy_server_finds_nothing() {
             ("halted", dev),
             ("checkpoint-age", dev),
             ("replicas", dev),
+            ("merge", dev),
             ("halted", system),
             ("checkpoint-age", system),
             ("replicas", system),
+            ("merge", system),
         ]
     );
     // A machine under load may be slow to write; all else is well.

@@ -1,0 +1,234 @@
+//! `logctl merge status`: positions, lags and the quorum.
+
+use admin_api::{MergeStatus, PeerStatus};
+use serde::Serialize;
+
+use super::Session;
+use crate::error::Error;
+use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Merge(MergeStatus);
+
+pub(super) async fn status(session: &Session<'_>) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let log = server.log().await?;
+    let status = server.admin.merge(&log, server.deadline).await?;
+    Outcome::done(&Merge(status))
+}
+
+/// What is wrong, or that nothing is.
+fn state(trouble: Option<&str>) -> Cell {
+    match trouble {
+        None => Cell::toned("ok", Tone::Good),
+        Some(why) => Cell::toned(why, Tone::Bad),
+    }
+}
+
+fn seconds(millis: u64) -> Cell {
+    if millis == 0 {
+        return Cell::maybe(None);
+    }
+    format!("{:.1} s", millis as f64 / 1e3).into()
+}
+
+/// Entries between a position and what it follows.
+fn behind(of: u64, position: Option<u64>) -> Cell {
+    match position {
+        Some(at) if at >= of => "0".into(),
+        Some(at) => Cell::toned((of - at).to_string(), Tone::Next),
+        None => Cell::toned(of.to_string(), Tone::Next),
+    }
+}
+
+fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
+    let rows = peers.iter().map(|peer| {
+        vec![
+            peer.name.as_str().into(),
+            Cell::number(peer.position),
+            behind(of, peer.position),
+            seconds(peer.lag_millis),
+            state(peer.alarm.as_deref().or(peer.trouble.as_deref())),
+            Cell::maybe(peer.incarnation.as_deref()),
+            peer.url.as_str().into(),
+        ]
+    });
+    Block::Table {
+        header: vec![
+            heading,
+            "HAS",
+            "BEHIND",
+            "LAG",
+            "STATE",
+            "INCARNATION",
+            "URL",
+        ],
+        rows: rows.collect(),
+        spare: 2,
+    }
+}
+
+impl Merge {
+    fn overview(&self) -> Block {
+        let Self(status) = self;
+        let quorum = match status.backup_quorum {
+            0 => "none needed".to_owned(),
+            needed => format!(
+                "{needed} of {}, {} hold all that is published",
+                status.secondaries.len(),
+                status.holding
+            ),
+        };
+        let marks = &status.watermarks;
+        Block::Fields(vec![
+            ("log", status.log.as_str().into()),
+            ("ordered", Cell::number(Some(marks.ordered))),
+            ("integrated", Cell::number(Some(marks.integrated))),
+            ("published", Cell::number(Some(marks.published))),
+            ("lag", seconds(status.lag_millis)),
+            ("backup quorum", quorum.into()),
+            (
+                "storage quorum",
+                format!("{} of {}", status.storage_quorum, status.nodes.len()).into(),
+            ),
+            (
+                "replication key",
+                Cell::maybe(status.replication_key.as_deref()),
+            ),
+        ])
+    }
+
+    fn programs(&self) -> Block {
+        let rows = self.0.programs.iter().map(|program| {
+            vec![
+                program.program.as_str().into(),
+                if program.here { "here" } else { "elsewhere" }.into(),
+                state(program.trouble.as_deref()),
+            ]
+        });
+        Block::Table {
+            header: vec!["PROGRAM", "RUNS", "STATE"],
+            rows: rows.collect(),
+            spare: 0,
+        }
+    }
+
+    fn nodes(&self) -> Block {
+        let rows = self.0.nodes.iter().map(|node| {
+            vec![
+                node.name.as_str().into(),
+                Cell::number(Some(node.missed)),
+                Cell::number(Some(node.repaired)),
+                state(node.trouble.as_deref()),
+            ]
+        });
+        Block::Table {
+            header: vec!["STORAGE NODE", "MISSED", "REPAIRED", "STATE"],
+            rows: rows.collect(),
+            spare: 0,
+        }
+    }
+}
+
+impl Present for Merge {
+    const KIND: &'static str = "MergeStatus";
+    const NAME: &'static str = "/log";
+
+    fn page(&self) -> Page {
+        let Self(status) = self;
+        let marks = &status.watermarks;
+        let mut page = Page::new()
+            .with(self.overview())
+            .with(self.programs())
+            .with(self.nodes());
+        if !status.secondaries.is_empty() {
+            page = page.with(peers("SECONDARY", marks.integrated, &status.secondaries));
+        }
+        if !status.frontends.is_empty() {
+            page = page.with(peers("FRONTEND", marks.published, &status.frontends));
+        }
+        if !status.witnesses.is_empty() {
+            let rows = status.witnesses.iter().map(|witness| {
+                vec![
+                    witness.name.as_str().into(),
+                    state(witness.trouble.as_deref()),
+                ]
+            });
+            page = page.with(Block::Table {
+                header: vec!["WITNESS", "STATE"],
+                rows: rows.collect(),
+                spare: 0,
+            });
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use admin_api::{NodeStatus, ProgramStatus, Watermarks, WitnessStatus};
+
+    use super::*;
+
+    fn example() -> Merge {
+        let program = |program: &str, trouble: Option<&str>| ProgramStatus {
+            program: program.to_owned(),
+            here: program != "dist",
+            trouble: trouble.map(str::to_owned),
+        };
+        let peer = |name: &str, position, lag_millis, trouble: Option<&str>| PeerStatus {
+            name: name.to_owned(),
+            url: format!("https://{name}.example.org"),
+            incarnation: Some("6f1e".to_owned()),
+            position,
+            lag_millis,
+            trouble: trouble.map(str::to_owned),
+            alarm: None,
+        };
+        Merge(MergeStatus {
+            log: "argon".to_owned(),
+            generation: 3,
+            time: "2026-11-21T18:00:00.000Z".to_owned(),
+            watermarks: Watermarks {
+                ordered: 120,
+                integrated: 110,
+                published: 90,
+            },
+            lag_millis: 4_200,
+            backup_quorum: 2,
+            holding: 1,
+            storage_quorum: 1,
+            replication_key: None,
+            programs: vec![
+                program("fetch", None),
+                program("sth", Some("1 of the 2 secondaries")),
+                program("dist", None),
+            ],
+            nodes: vec![NodeStatus {
+                name: "local".to_owned(),
+                up: true,
+                ..NodeStatus::default()
+            }],
+            secondaries: vec![
+                peer("ams", Some(110), 0, None),
+                peer("fra", Some(90), 3_000, Some("connection refused")),
+                peer("lon", None, 0, None),
+            ],
+            frontends: vec![peer("cdn", Some(90), 0, None)],
+            witnesses: vec![WitnessStatus {
+                name: "w".to_owned(),
+                trouble: None,
+            }],
+        })
+    }
+
+    #[test]
+    fn everything_is_on_the_page() {
+        let look = crate::render::Look {
+            width: Some(120),
+            color: false,
+        };
+        insta::assert_snapshot!(crate::render::page(&example().page(), look));
+    }
+}

@@ -1,0 +1,231 @@
+//! The merge as it stands, for those who look: positions of every program and peer, lags, what is lacking.
+//!
+//! Looked at once a second by [`watch`] for metrics, and when somebody asks. Shards that are whole everywhere say nothing new, so
+//! only the last few are looked at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::nodes::NodeState;
+use super::position;
+use super::program::{Program, Trouble};
+use crate::log::{Core, Log};
+use crate::order::commit::now_ms;
+use crate::store::StoreError;
+
+/// Shards that are looked at, from the newest on.
+const SHARDS: usize = 3;
+/// Time between looks for the metrics.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The positions of one shard, in entries of that shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardPositions {
+    /// Its name.
+    pub shard: String,
+    /// Global index of its first entry.
+    pub start: u64,
+    /// Decided and durable.
+    pub ordered: u64,
+    /// Cut.
+    pub integrated: u64,
+    /// Under a signed checkpoint.
+    pub published: u64,
+    /// By secondary.
+    pub verified: BTreeMap<String, u64>,
+    /// By frontend.
+    pub pushed: BTreeMap<String, u64>,
+}
+
+/// A secondary or a frontend.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerView {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// Of a secondary: the storage whose rows count.
+    pub incarnation: Option<String>,
+    /// Global index up to which it has everything; none while it has nothing of the shards that are looked at.
+    pub position: Option<u64>,
+    /// Milliseconds since it last moved, while it is behind; 0 when it is not.
+    pub lag_ms: u64,
+    /// Why it is not reached from here.
+    pub trouble: Option<String>,
+    /// Of a secondary: it saw, or showed, another root.
+    pub alarm: Option<String>,
+}
+
+/// The merge as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MergeView {
+    /// The newest shards, oldest first.
+    pub shards: Vec<ShardPositions>,
+    /// Positions as global indexes: ordered, integrated, published.
+    pub positions: [u64; 3],
+    /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
+    pub lag_ms: u64,
+    /// Secondaries that must have verified a size before it is published.
+    pub quorum: u32,
+    /// Storage nodes that must have a batch before it is announced.
+    pub storage_quorum: u32,
+    /// Verifier key of what the log tells its secondaries before it is published; only where somebody asked.
+    pub replication_key: Option<String>,
+    /// The programs that this process runs.
+    pub programs: Vec<Program>,
+    /// What holds up which.
+    pub troubles: Vec<(Program, Trouble)>,
+    /// In the order of the configuration.
+    pub secondaries: Vec<PeerView>,
+    /// In the order of the configuration.
+    pub frontends: Vec<PeerView>,
+    /// Storage nodes, as this process finds them.
+    pub nodes: BTreeMap<String, NodeState>,
+    /// Witnesses that did not cosign the last time they were asked, and why.
+    pub witnesses: Vec<(String, Option<String>)>,
+}
+
+impl MergeView {
+    /// How many secondaries hold everything that is published.
+    pub fn holding(&self) -> usize {
+        let published = self.positions[2];
+        let held = |peer: &&PeerView| peer.position.is_some_and(|at| at >= published);
+        self.secondaries.iter().filter(held).count()
+    }
+}
+
+/// Looks at everything.
+pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
+    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
+    let config = core.config();
+    let merge = &config.merge;
+    let now = now_ms();
+    let opened: Vec<_> = state
+        .shards
+        .iter()
+        .filter(|at| at.start().is_some())
+        .collect();
+    let newest = &opened[opened.len().saturating_sub(SHARDS)..];
+    let mut view = MergeView {
+        quorum: merge.backup_quorum,
+        storage_quorum: merge.storage.quorum,
+        nodes: core.nodes.states(),
+        ..MergeView::default()
+    };
+    let secondaries = core.replicas.secondaries();
+    for secondary in &merge.secondaries {
+        let name = secondary.name.to_string();
+        let known = secondaries.get(&name).cloned().unwrap_or_default();
+        let live = position::live(store, keys, &name).await?;
+        view.secondaries.push(PeerView {
+            name,
+            url: secondary.url.clone(),
+            incarnation: live
+                .filter(|l| l.vkey == secondary.vkey)
+                .map(|l| l.incarnation),
+            trouble: known.trouble,
+            alarm: known.alarm,
+            ..PeerView::default()
+        });
+    }
+    let unreached: BTreeMap<_, _> = core.unreached(Program::Dist).into_iter().collect();
+    for frontend in &merge.frontends {
+        view.frontends.push(PeerView {
+            name: frontend.name.to_string(),
+            url: frontend.url.clone(),
+            trouble: unreached.get(frontend.name.as_str()).cloned(),
+            ..PeerView::default()
+        });
+    }
+    let mut published_time = None;
+    for at in newest {
+        let shard = at.identity.name.clone();
+        let start = at.start().unwrap_or_default();
+        let published = position::published(store, keys, &shard).await?;
+        let mut of = ShardPositions {
+            start,
+            ordered: state.length(at).unwrap_or_default(),
+            published: published.as_ref().map_or(0, |row| row.size),
+            ..ShardPositions::default()
+        };
+        published_time = published.map(|row| row.time).or(published_time);
+        let cut = position::integrated(store, keys, &shard).await?;
+        of.integrated = cut.map_or(0, |cut| cut.size);
+        for peer in &mut view.secondaries {
+            let Some(incarnation) = &peer.incarnation else {
+                continue;
+            };
+            let row = position::verified(store, keys, &peer.name, incarnation, &shard).await?;
+            if let Some(row) = row {
+                of.verified.insert(peer.name.clone(), row.size);
+                let behind = row.size < of.integrated;
+                peer.position = Some(start + row.size);
+                peer.lag_ms = if behind {
+                    now.saturating_sub(row.time)
+                } else {
+                    0
+                };
+            }
+        }
+        for peer in &mut view.frontends {
+            if let Some(row) = position::pushed(store, keys, &peer.name, &shard).await? {
+                of.pushed.insert(peer.name.clone(), row.size);
+                let behind = row.size < of.published;
+                peer.position = Some(start + row.size);
+                peer.lag_ms = if behind {
+                    now.saturating_sub(row.time)
+                } else {
+                    0
+                };
+            }
+        }
+        let reached = |size| start + size;
+        view.positions[0] = state.size;
+        view.positions[1] = view.positions[1].max(reached(of.integrated));
+        view.positions[2] = view.positions[2].max(reached(of.published));
+        of.shard = shard;
+        view.shards.push(of);
+    }
+    if view.positions[2] < view.positions[0] {
+        view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
+    }
+    let has = |program: &Program| core.merge.programs.has(*program);
+    view.programs = Program::ALL.into_iter().filter(has).collect();
+    let trouble = |program| Some((program, core.trouble_of(program)?));
+    view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
+    view.witnesses = core.replicas.witnesses(|all| {
+        let all = all.iter();
+        all.map(|(name, counts)| (name.clone(), counts.trouble.clone()))
+            .collect()
+    });
+    Ok(view)
+}
+
+/// Keeps a view for the metrics, as long as the log lives.
+pub(crate) async fn watch(core: Arc<Core>) {
+    loop {
+        match look(&core).await {
+            Ok(view) => core.view.store(Arc::new(view)),
+            Err(e) => tracing::debug!(log = core.name, error = %e, "cannot look at the merge"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Log {
+    /// The merge as it stands.
+    pub async fn merge(&self) -> Result<MergeView, StoreError> {
+        let mut view = look(&self.core).await?;
+        match self.core.replication().await {
+            Ok(signer) => view.replication_key = Some(signer.verifier().to_string()),
+            Err(e) => tracing::warn!(log = self.core.name, error = %e, "no replication key"),
+        }
+        Ok(view)
+    }
+
+    /// The merge as it stood within the last seconds; no I/O.
+    pub fn merge_seen(&self) -> Arc<MergeView> {
+        self.core.view.load_full()
+    }
+}

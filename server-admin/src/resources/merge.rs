@@ -1,0 +1,21 @@
+//! The merge: how far everybody is.
+
+use admin_api::routes::Name;
+use admin_api::{MergeStatus, NoQuery};
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+
+use super::{Answer, AppState, Segment, query};
+use crate::access::Principal;
+
+pub(crate) async fn show(
+    State(app): AppState,
+    who: Principal,
+    Segment(log): Segment,
+    uri: Uri,
+) -> Answer<MergeStatus> {
+    let host = app.on_log(&who, Name::ShowMerge, &log)?;
+    query::<NoQuery>(&uri)?;
+    Ok(Json(host.merge(&log).await?))
+}

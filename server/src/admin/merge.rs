@@ -1,0 +1,209 @@
+//! The merge of a log, in the words of the wire.
+
+use admin_api::{
+    Diagnosis, MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Severity, WitnessStatus,
+};
+use log::{MergeView, PeerView, Program};
+use server_admin::HostError;
+
+use super::EngineHost;
+use super::diagnose::found;
+
+/// Behind for longer, a peer is worth a look, milliseconds.
+const SLOW: u64 = 60_000;
+
+/// What `logctl doctor` says of the merge: one line for what is as it should be, one for each thing that is not.
+pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
+    let mut checks = Vec::new();
+    for (program, trouble) in &view.troubles {
+        let remedy = match program {
+            Program::Sth => {
+                "bring the missing secondaries back, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full"
+            }
+            _ => "look at the server's log; nothing that is ordered is lost meanwhile",
+        };
+        let measured = format!("{program}: {}", trouble.why);
+        checks.push(found("merge", Severity::Critical, measured, remedy));
+    }
+    let up = view
+        .nodes
+        .values()
+        .filter(|node| node.trouble.is_none())
+        .count();
+    for (name, node) in &view.nodes {
+        let Some(why) = &node.trouble else { continue };
+        let enough = up >= view.storage_quorum as usize;
+        let severity = if enough {
+            Severity::Warning
+        } else {
+            Severity::Critical
+        };
+        let measured = format!("{name}: {why}; {} objects missed", node.missed);
+        let remedy = "bring it back (it is repaired by itself), or take it out of merge.storage.nodes; below the quorum, large batches are refused";
+        checks.push(found("storage-node", severity, measured, remedy));
+    }
+    for peer in &view.secondaries {
+        if let Some(alarm) = &peer.alarm {
+            let measured = format!("{}: {alarm}", peer.name);
+            let remedy = "two roots for one size: keep both copies, run `logd fsck`, and find out which one is not what was ordered";
+            checks.push(found("secondary", Severity::Critical, measured, remedy));
+        } else if let Some(why) = behind(peer) {
+            let remedy =
+                "see that `logd secondary` runs there and is reachable; it catches up by itself";
+            checks.push(found("secondary", Severity::Warning, why, remedy));
+        }
+    }
+    for peer in &view.frontends {
+        if let Some(why) = behind(peer) {
+            let remedy = "see that the folder is there, allowed by logd.toml and not full; it catches up by itself";
+            checks.push(found("frontend", Severity::Warning, why, remedy));
+        }
+    }
+    if checks.is_empty() {
+        let measured = format!(
+            "{} storage nodes, {} secondaries and {} frontends are as they should be",
+            view.nodes.len(),
+            view.secondaries.len(),
+            view.frontends.len()
+        );
+        checks.push(found("merge", Severity::Ok, measured, ""));
+    }
+    checks
+}
+
+fn behind(peer: &PeerView) -> Option<String> {
+    if let Some(why) = &peer.trouble {
+        return Some(format!("{}: {why}", peer.name));
+    }
+    let seconds = peer.lag_ms / 1000;
+    (peer.lag_ms > SLOW).then(|| format!("{}: behind, and did not move for {seconds} s", peer.name))
+}
+
+impl EngineHost {
+    /// The merge of a log as it stands.
+    pub(super) async fn merging(&self, log: &str) -> Result<MergeStatus, HostError> {
+        let log = self.find(log)?;
+        let view = log.merge().await;
+        let view = view.map_err(|e| HostError::Unavailable(e.to_string()))?;
+        let status = self.describe(&log);
+        let (document, _) = log.configuration();
+        let programs = Program::ALL.map(|program| ProgramStatus {
+            program: program.to_string(),
+            here: view.programs.contains(&program),
+            trouble: view
+                .troubles
+                .iter()
+                .find(|(of, _)| *of == program)
+                .map(|(_, trouble)| trouble.why.clone()),
+        });
+        let nodes = document.merge.storage.nodes.iter().map(|node| {
+            let state = view
+                .nodes
+                .get(node.name.as_str())
+                .cloned()
+                .unwrap_or_default();
+            NodeStatus {
+                name: node.name.to_string(),
+                up: state.trouble.is_none(),
+                missed: state.missed as u64,
+                repaired: state.repaired,
+                trouble: state.trouble,
+            }
+        });
+        let now = jiff::Timestamp::now();
+        Ok(MergeStatus {
+            log: status.log,
+            generation: status.generation,
+            time: format!("{now:.3}"),
+            watermarks: status.watermarks,
+            lag_millis: view.lag_ms,
+            backup_quorum: view.quorum,
+            holding: u32::try_from(view.holding()).unwrap_or(u32::MAX),
+            storage_quorum: view.storage_quorum,
+            replication_key: view.replication_key,
+            programs: programs.to_vec(),
+            nodes: nodes.collect(),
+            secondaries: view.secondaries.iter().map(peer).collect(),
+            frontends: view.frontends.iter().map(peer).collect(),
+            witnesses: view
+                .witnesses
+                .into_iter()
+                .map(|(name, trouble)| WitnessStatus { name, trouble })
+                .collect(),
+        })
+    }
+}
+
+fn peer(view: &PeerView) -> PeerStatus {
+    PeerStatus {
+        name: view.name.clone(),
+        url: view.url.clone(),
+        incarnation: view.incarnation.clone(),
+        position: view.position,
+        lag_millis: view.lag_ms,
+        trouble: view.trouble.clone(),
+        alarm: view.alarm.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::{NodeState, Trouble};
+
+    use super::*;
+
+    #[test]
+    fn each_thing_that_is_wrong_has_its_remedy() {
+        let mut view = MergeView {
+            storage_quorum: 2,
+            ..MergeView::default()
+        };
+        for name in ["local", "b", "c"] {
+            view.nodes.insert(name.to_owned(), NodeState::default());
+        }
+        assert_eq!(checks(&view).len(), 1);
+        assert_eq!(checks(&view)[0].severity, Severity::Ok);
+        let peer = |name: &str| PeerView {
+            name: name.to_owned(),
+            ..PeerView::default()
+        };
+        let alarmed = PeerView {
+            alarm: Some("two roots".to_owned()),
+            ..peer("ams")
+        };
+        let away = PeerView {
+            trouble: Some("refused".to_owned()),
+            ..peer("fra")
+        };
+        let slow = PeerView {
+            lag_ms: SLOW + 1,
+            ..peer("lon")
+        };
+        view.secondaries = vec![alarmed, away.clone(), slow, peer("par")];
+        view.frontends = vec![away];
+        view.troubles = vec![(Program::Sth, Trouble::waits("1 of the 2"))];
+        let down = NodeState {
+            trouble: Some("gone".to_owned()),
+            ..NodeState::default()
+        };
+        view.nodes.insert("b".to_owned(), down.clone());
+        let found = checks(&view);
+        let grades: Vec<_> = found
+            .iter()
+            .map(|c| (c.check.as_str(), c.severity))
+            .collect();
+        use Severity::{Critical, Warning};
+        let expected = [
+            ("merge", Critical),
+            ("storage-node", Warning),
+            ("secondary", Critical),
+            ("secondary", Warning),
+            ("secondary", Warning),
+            ("frontend", Warning),
+        ];
+        assert_eq!(grades, expected);
+        assert!(found.iter().all(|check| check.remedy.is_some()));
+        view.nodes.insert("c".to_owned(), down);
+        assert_eq!(checks(&view)[1].severity, Critical, "below the quorum");
+    }
+}

@@ -1,0 +1,106 @@
+//! The merge in numbers: how far each program and each peer is. From what was seen within the last seconds; nothing is asked here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use log::{Log, MergeView, PeerView};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+/// A row of `merge_position`: program, node, shard, entries.
+type Row<'a> = (&'static str, &'a str, &'a str, u64);
+
+fn positions(view: &MergeView) -> Vec<Row<'_>> {
+    let mut rows = Vec::new();
+    for of in &view.shards {
+        let shard = of.shard.as_str();
+        rows.push(("ordered", "", shard, of.ordered));
+        rows.push(("integrated", "", shard, of.integrated));
+        rows.push(("published", "", shard, of.published));
+        let peers = |kind, sizes: &BTreeMap<String, u64>| -> Vec<_> {
+            let names = match kind {
+                "verified" => &view.secondaries,
+                _ => &view.frontends,
+            };
+            let row = |peer: &PeerView| sizes.get(&peer.name).copied().unwrap_or(0);
+            names.iter().map(row).collect()
+        };
+        let verified = peers("verified", &of.verified);
+        let pushed = peers("dist", &of.pushed);
+        let secondaries = view.secondaries.iter().zip(verified);
+        rows.extend(secondaries.map(|(p, size)| ("verified", p.name.as_str(), shard, size)));
+        let frontends = view.frontends.iter().zip(pushed);
+        rows.extend(frontends.map(|(p, size)| ("dist", p.name.as_str(), shard, size)));
+    }
+    rows
+}
+
+/// All families of the merge.
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Result {
+    let views: Vec<(&str, Arc<MergeView>)> = logs
+        .iter()
+        .map(|log| (log.name(), log.merge_seen()))
+        .collect();
+    let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+
+    let help = "Entries of a shard that a program, or its peer, has done";
+    let mut family = encoder.encode_descriptor("merge_position", help, None, MetricType::Gauge)?;
+    for (log, view) in &views {
+        for (program, node, shard, size) in positions(view) {
+            let labels = [
+                ("log", *log),
+                ("program", program),
+                ("node", node),
+                ("shard", shard),
+            ];
+            family.encode_family(&labels)?.encode_gauge(&gauge(size))?;
+        }
+    }
+    let help = "Time since a program, or its peer, last moved, while it is behind";
+    let mut family =
+        encoder.encode_descriptor("merge_lag_seconds", help, None, MetricType::Gauge)?;
+    for (log, view) in &views {
+        let own = std::iter::once(("published", "", view.lag_ms));
+        let peers = |program, peers: &[PeerView]| {
+            let rows = peers
+                .iter()
+                .map(move |p| (program, p.name.clone(), p.lag_ms));
+            rows.collect::<Vec<_>>()
+        };
+        for (program, node, lag) in own {
+            let labels = [("log", *log), ("program", program), ("node", node)];
+            family
+                .encode_family(&labels)?
+                .encode_gauge(&(lag as f64 / 1e3))?;
+        }
+        let all = peers("verified", &view.secondaries).into_iter();
+        for (program, node, lag) in all.chain(peers("dist", &view.frontends)) {
+            let labels = [("log", *log), ("program", program), ("node", node.as_str())];
+            family
+                .encode_family(&labels)?
+                .encode_gauge(&(lag as f64 / 1e3))?;
+        }
+    }
+    let help = "1: the storage node answers as it should";
+    let mut family = encoder.encode_descriptor("storage_node_up", help, None, MetricType::Gauge)?;
+    for (log, view) in &views {
+        for (node, state) in &view.nodes {
+            let labels = [("log", *log), ("node", node.as_str())];
+            let up = i64::from(state.trouble.is_none());
+            family.encode_family(&labels)?.encode_gauge(&up)?;
+        }
+    }
+    let help = "Objects that were written again on a storage node that had missed them";
+    let mut family =
+        encoder.encode_descriptor("storage_node_repaired", help, None, MetricType::Counter)?;
+    for (log, view) in &views {
+        for (node, state) in &view.nodes {
+            let labels = [("log", *log), ("node", node.as_str())];
+            family
+                .encode_family(&labels)?
+                .encode_counter::<NoLabelSet, _, u64>(&state.repaired, None)?;
+        }
+    }
+    Ok(())
+}
