@@ -290,6 +290,27 @@ impl Core {
         }
     }
 
+    /// Why nothing is taken now, whatever it is.
+    pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
+        if let Some(reason) = self.halt.reason() {
+            return Err(AppendError::Halted { reason });
+        }
+        if let Some(refused) = self.frozen(&self.order.state()) {
+            return Err(refused);
+        }
+        if self.low_space.load(Relaxed) {
+            return Err(AppendError::Full {
+                detail: "less space is free than is kept in reserve".into(),
+            });
+        }
+        if self.skewed.load(Relaxed) {
+            return Err(AppendError::overloaded(
+                "this replica's clock is off the store's by more than 5 s",
+            ));
+        }
+        Ok(())
+    }
+
     pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
         match error {
             // A freeze that was lifted since still refused this write.
@@ -555,22 +576,7 @@ impl Log {
     /// The room for more unpublished bytes, or why there is none.
     fn admit(&self) -> Result<usize, AppendError> {
         let core = &self.core;
-        if let Some(reason) = core.halt.reason() {
-            return Err(AppendError::Halted { reason });
-        }
-        if let Some(refused) = core.frozen(&core.order.state()) {
-            return Err(refused);
-        }
-        if core.low_space.load(Relaxed) {
-            return Err(AppendError::Full {
-                detail: "less space is free than is kept in reserve".into(),
-            });
-        }
-        if core.skewed.load(Relaxed) {
-            return Err(AppendError::overloaded(
-                "this replica's clock is off the store's by more than 5 s",
-            ));
-        }
+        core.takes_writes()?;
         let pending = core.pending.bytes();
         if pending >= core.max_pending {
             return Err(match core.trouble() {

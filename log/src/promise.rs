@@ -427,29 +427,6 @@ async fn is_somewhere(core: &Core, promised: &Promised) -> Result<bool, StoreErr
     Ok(false)
 }
 
-impl Core {
-    /// Why no promise is made at all now.
-    fn promises(&self) -> Result<(), AppendError> {
-        if let Some(reason) = self.halt.reason() {
-            return Err(AppendError::Halted { reason });
-        }
-        if let Some(refused) = self.frozen(&self.order.state()) {
-            return Err(refused);
-        }
-        if self.low_space.load(Relaxed) {
-            return Err(AppendError::Full {
-                detail: "less space is free than is kept in reserve".into(),
-            });
-        }
-        if self.skewed.load(Relaxed) {
-            return Err(AppendError::overloaded(
-                "this replica's clock is off the store's by more than 5 s",
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl Log {
     /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
     /// it is published.
@@ -469,7 +446,7 @@ impl Log {
         if entry.len() > bundle::MAX_ENTRY {
             return Err(AppendError::TooLarge);
         }
-        core.promises()?;
+        core.takes_writes()?;
         if advice.shard.is_some() {
             return Err(AppendError::Unpromisable {
                 reason: "which shard will be the active one cannot be promised",

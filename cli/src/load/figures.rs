@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::measure::{Record, Recorder};
 use super::scenario::{Pace, Scenario};
 use super::verify::Verified;
+use crate::import::meter::grouped;
 
 /// The shares of writes whose latency is told.
 const QUANTILES: [f64; 12] = [
@@ -439,15 +440,7 @@ pub(crate) fn thousands(value: f64) -> String {
     if value > 0.0 && value < 10.0 && value.fract() > 0.0 {
         return format!("{value:.1}");
     }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    grouped(value.round() as u64)
 }
 
 #[cfg(test)]

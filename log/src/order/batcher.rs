@@ -50,6 +50,8 @@ struct Queue {
     bytes: usize,
     controls: VecDeque<(Decision, ControlReply)>,
     closed: bool,
+    /// Between two checkpoints, microseconds.
+    interval: u64,
     /// The committer sleeps: nothing waits, or nothing that may go yet. Who brings work wakes it.
     parked: bool,
 }
@@ -89,6 +91,7 @@ impl Batcher {
             bytes: 0,
             controls: VecDeque::new(),
             closed: false,
+            interval: micros(interval),
             parked: false,
         };
         let batcher = Self {
@@ -105,6 +108,7 @@ impl Batcher {
         let interval = config.merge.checkpoint_interval.duration();
         let mut queue = self.queue();
         let policy = Policy::new(&config.qos, interval, &mut queue.names);
+        queue.interval = micros(interval);
         queue.scheduler.configure(&policy);
         policy
     }
@@ -313,7 +317,7 @@ impl Batcher {
                         let entries = core.metrics.ordered.get();
                         let entries = entries.saturating_sub(core.metrics.published.get());
                         let unpublished = cost(entries, core.pending.bytes() as u64);
-                        Pace::window(unpublished, &queue.admission.service())
+                        Pace::window(unpublished, &queue.admission.service(), queue.interval)
                     };
                     let taken = take(&mut queue, self.now(), open);
                     if queue.scheduler.is_empty() {

@@ -66,9 +66,11 @@ impl Pace {
     }
 
     /// Cost that may still be released while `unpublished` is ordered and not published: twice what is published in the time
-    /// that it takes, so that the publication never starves and the backlog waits where it can be overtaken.
-    pub fn window(unpublished: u64, service: &Service) -> u64 {
-        let flow = service.rate * service.latency as f64 / 1e6 * 2.0;
+    /// that it takes, so that the publication never starves and the backlog waits where it can be overtaken. Of that time no
+    /// more than the checkpoint interval counts: what waits behind the order makes publication slow, and would make room for
+    /// still more to wait.
+    pub fn window(unpublished: u64, service: &Service, interval: u64) -> u64 {
+        let flow = service.rate * service.latency.min(interval) as f64 / 1e6 * 2.0;
         WINDOW.max(flow as u64).saturating_sub(unpublished)
     }
 
@@ -128,8 +130,11 @@ mod tests {
             rate,
             latency: 500_000,
         };
-        assert_eq!(Pace::window(0, &service(1e6)), WINDOW);
-        assert_eq!(Pace::window(0, &service(1e8)), 100_000_000);
-        assert_eq!(Pace::window(200_000_000, &service(1e8)), 0);
+        let second = 1_000_000;
+        assert_eq!(Pace::window(0, &service(1e6), second), WINDOW);
+        assert_eq!(Pace::window(0, &service(1e8), second), 100_000_000);
+        assert_eq!(Pace::window(200_000_000, &service(1e8), second), 0);
+        // However slow publication is, the room does not grow with it.
+        assert_eq!(Pace::window(0, &service(1e8), 200_000), 40_000_000);
     }
 }

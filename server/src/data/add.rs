@@ -48,11 +48,7 @@ enum Answer {
 
 /// The log that this request adds to; `None` when it is another request.
 pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
-    if *method != Method::POST {
-        return None;
-    }
-    let log = path.strip_prefix('/')?.strip_suffix("/add")?;
-    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
+    super::posted(method, path, "/add")
 }
 
 /// Adds the body to the log.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response, Version};
+use hyper::{Method, Request, Response, Version};
 use tower::Service as _;
 
 pub(crate) use body::{Body, Early};
@@ -118,6 +118,15 @@ fn stamp(headers: &mut HeaderMap, log: &Log) {
     if let Ok(etag) = HeaderValue::from_maybe_shared(log.etag()) {
         headers.insert(LOG_CONFIG, etag);
     }
+}
+
+/// The log in `POST /{log}` and then `route`.
+fn posted<'a>(method: &Method, path: &'a str, route: &str) -> Option<&'a str> {
+    if *method != Method::POST {
+        return None;
+    }
+    let log = path.strip_prefix('/')?.strip_suffix(route)?;
+    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
 }
 
 /// The log called `name`, once the engine runs.

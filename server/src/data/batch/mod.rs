@@ -91,11 +91,7 @@ impl From<Refusal> for Stopped {
 
 /// The log that this request adds a batch to; `None` when it is another request.
 pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
-    if *method != Method::POST {
-        return None;
-    }
-    let log = path.strip_prefix('/')?.strip_suffix("/add-batch")?;
-    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
+    super::posted(method, path, "/add-batch")
 }
 
 /// Adds the entries in the body to the log.
