@@ -1,14 +1,18 @@
 //! Uploads that resume: which parts of a stream are ordered, from the rows that the slots' own transactions wrote.
 //!
 //! What must never happen: an entry of an upload twice in the log, or one passed over. So a part is ordered only where the
-//! upload stands, one at a time: on this server under a lock, and between servers because a part's offset is ordered once.
+//! upload stands, one at a time: on this server because one task sends them, and between servers because a part's offset is
+//! ordered once. What comes while a part is under way becomes the next one, as a whole, so that the stream is as fast as large
+//! batches are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use futures_util::future::{Either, ready};
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{Notify, oneshot};
 
 use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::WINDOW;
@@ -24,6 +28,12 @@ const REMEMBERED: usize = 1024;
 
 /// Rows read at a time.
 const PAGE: usize = 512;
+
+/// Bytes that wait while a part is under way: of one upload, and of all. A single piece always may.
+const AHEAD: (usize, usize) = (4 << 20, 64 << 20);
+
+/// How long a part waits for room in the queue.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run of an upload's entries with consecutive indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,24 +55,75 @@ pub struct UploadProgress {
     pub ranges: Vec<UploadRange>,
 }
 
-/// Where an upload stands, when that is known here.
-type Standing = Option<u64>;
-
-/// The uploads under way on this server. A part holds its upload's lock until it is answered.
+/// The uploads of this server.
 #[derive(Debug, Default)]
-pub(crate) struct Uploads(Mutex<HashMap<UploadId, Arc<tokio::sync::Mutex<Standing>>>>);
+pub(crate) struct Uploads {
+    by_id: Mutex<HashMap<UploadId, Arc<Upload>>>,
+    /// Bytes that wait to be in the next part of their upload, of all of them.
+    ahead: AtomicUsize,
+}
+
+/// One upload on this server.
+#[derive(Debug, Default)]
+struct Upload {
+    parts: Mutex<Parts>,
+    /// There is room again, or no part is under way any more.
+    moved: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Parts {
+    /// Where it stands, when that is known here.
+    standing: Option<u64>,
+    /// The advice of the part that is under way.
+    under_way: Option<Advice>,
+    /// After everything that was taken.
+    tail: u64,
+    /// What will be the next part.
+    waiting: VecDeque<Piece>,
+    /// Bytes of it.
+    bytes: usize,
+}
+
+/// A chunk as its writer sent it.
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    entries: u64,
+    reply: oneshot::Sender<Result<Appended, AppendError>>,
+}
 
 impl Uploads {
-    async fn lock(&self, id: UploadId) -> OwnedMutexGuard<Standing> {
-        let lock = {
-            let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if uploads.len() >= REMEMBERED && !uploads.contains_key(&id) {
-                // Those that nobody holds; what they say is read again.
-                uploads.retain(|_, lock| Arc::strong_count(lock) > 1);
-            }
-            Arc::clone(uploads.entry(id).or_default())
-        };
-        lock.lock_owned().await
+    fn get(&self, id: UploadId) -> Arc<Upload> {
+        let mut uploads = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if uploads.len() >= REMEMBERED && !uploads.contains_key(&id) {
+            // Those that nobody holds; what they say is read again.
+            uploads.retain(|_, upload| Arc::strong_count(upload) > 1);
+        }
+        Arc::clone(uploads.entry(id).or_default())
+    }
+}
+
+impl Upload {
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        // No code that can panic runs under this lock.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    /// What fits into a part of so many bytes, and at least one piece.
+    fn take(&mut self, most: usize) -> Vec<Piece> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        while let Some(piece) = self
+            .waiting
+            .pop_front_if(|p| pieces.is_empty() || bytes + p.bytes.len() <= most)
+        {
+            bytes += piece.bytes.len();
+            pieces.push(piece);
+        }
+        self.bytes -= bytes;
+        pieces
     }
 }
 
@@ -163,7 +224,7 @@ impl Log {
     }
 
     /// Submits a part. The same part twice has one place; one that is not where the upload stands is refused, saying where that
-    /// is.
+    /// is. Waits while enough of the upload is on its way.
     pub(crate) async fn submit_part(
         &self,
         part: UploadPart,
@@ -174,69 +235,170 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        let core = Arc::clone(&self.core);
         let UploadPart { id, offset } = part;
-        let place = Place::Upload { id, offset };
-        let mut standing = core.uploads.lock(id).await;
-        let (entries, digest) = (chunk.entries, record::digest(&chunk.bytes));
+        let Chunk { bytes, entries, .. } = chunk;
+        let core = &self.core;
+        let upload = core.uploads.get(id);
+        let (reply, answer) = oneshot::channel();
+        let piece = Piece {
+            bytes,
+            entries,
+            reply,
+        };
+        let policy = core.policy.load();
+        let granted = policy.granted(policy.grant(tenant, advice));
+        let answer = async { answer.await.unwrap_or(Err(AppendError::Unknown)) };
+        loop {
+            let moved = upload.moved.notified();
+            {
+                let mut parts = upload.parts();
+                if parts.under_way.is_none() {
+                    parts.under_way = Some(advice.clone());
+                    parts.tail = offset + entries;
+                    // The writer may go away, what it sent is under way all the same.
+                    let sender = Sender {
+                        log: self.clone(),
+                        upload: Arc::clone(&upload),
+                        id,
+                        tenant,
+                        advice: advice.clone(),
+                    };
+                    tokio::spawn(sender.run(offset, piece));
+                    return Ok(Ticket { granted, answer });
+                }
+                let length = piece.bytes.len();
+                let room = parts.waiting.is_empty()
+                    || parts.bytes + length <= AHEAD.0
+                        && core.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
+                if parts.tail == offset && parts.under_way.as_ref() == Some(advice) && room {
+                    parts.tail += entries;
+                    parts.bytes += length;
+                    core.uploads.ahead.fetch_add(length, Relaxed);
+                    parts.waiting.push_back(piece);
+                    return Ok(Ticket { granted, answer });
+                }
+            }
+            moved.await;
+        }
+    }
+}
+
+/// Orders what comes of an upload, part after part, until nothing waits or one fails.
+struct Sender {
+    log: Log,
+    upload: Arc<Upload>,
+    id: UploadId,
+    tenant: TenantId,
+    advice: Advice,
+}
+
+impl Sender {
+    async fn run(self, mut offset: u64, first: Piece) {
+        let mut pieces = vec![first];
+        while !pieces.is_empty() {
+            let entries = pieces.iter().map(|p| p.entries).sum::<u64>();
+            let result = self.order(offset, &pieces, entries).await;
+            let mut before = 0;
+            for piece in pieces {
+                let _ = piece.reply.send(result.clone().map(|first| Appended {
+                    index: first.index + before,
+                    leaf_index: first.leaf_index + before,
+                    shard: first.shard,
+                }));
+                before += piece.entries;
+            }
+            offset += entries;
+            pieces = self.next(offset, result);
+        }
+    }
+
+    /// The next part; none when nothing waits, or when what waits would follow on a part that is not there.
+    fn next(&self, offset: u64, result: Result<Appended, AppendError>) -> Vec<Piece> {
+        let core = &self.log.core;
+        let mut parts = self.upload.parts();
+        let before = parts.bytes;
+        let pieces = match result {
+            Ok(_) => {
+                parts.standing = Some(offset);
+                parts.take(core.batcher.piece().min(AHEAD.0))
+            }
+            Err(error) => {
+                parts.standing = None;
+                for piece in parts.take(usize::MAX) {
+                    let _ = piece.reply.send(Err(error.clone()));
+                }
+                Vec::new()
+            }
+        };
+        core.uploads.ahead.fetch_sub(before - parts.bytes, Relaxed);
+        if pieces.is_empty() {
+            parts.under_way = None;
+        }
+        drop(parts);
+        self.upload.moved.notify_waiters();
+        pieces
+    }
+
+    /// One part: the place of its first entry.
+    async fn order(
+        &self,
+        offset: u64,
+        pieces: &[Piece],
+        entries: u64,
+    ) -> Result<Appended, AppendError> {
+        let core = &self.log.core;
+        let bytes = match pieces {
+            [one] => one.bytes.clone(),
+            many => {
+                let mut all = BytesMut::with_capacity(many.iter().map(|p| p.bytes.len()).sum());
+                many.iter().for_each(|p| all.extend_from_slice(&p.bytes));
+                all.freeze()
+            }
+        };
+        let (id, digest) = (self.id, record::digest(&bytes));
         let failed = |e: StoreError| {
             tracing::warn!(error = %e, "cannot look for a part of an upload");
             AppendError::overloaded("the store does not answer")
         };
+        let answered = |row: PlacedRow| match row.digest == digest {
+            true => core.appended(row.index).ok_or(AppendError::Unknown),
+            false => Err(AppendError::UploadAt {
+                accepted: offset + row.entries,
+            }),
+        };
         // Before the row is looked for: whatever was decided below it has its row.
         let birth = core.order.state().len;
-        let answered = |row: PlacedRow| {
-            if row.digest == digest {
-                core.appended(row.index).ok_or(AppendError::Unknown)
-            } else {
-                Err(AppendError::UploadAt {
-                    accepted: offset + row.entries,
-                })
-            }
-        };
         if let Some(row) = core.part(id, offset).await.map_err(failed)? {
             core.order.refresh().await.map_err(failed)?;
-            let policy = core.policy.load();
-            let granted = policy.granted(policy.grant(tenant, advice));
-            let answer = Either::Left(ready(answered(row)));
-            return Ok(Ticket { granted, answer });
+            return answered(row);
         }
-        let accepted = match *standing {
-            Some(accepted) if accepted == offset => accepted,
-            _ => self.upload(id).await.map_err(failed)?.accepted,
-        };
-        if accepted != offset {
-            return Err(AppendError::UploadAt { accepted });
-        }
-        let ticket = self
-            .enqueue_chunk(chunk, Some((place, birth)), tenant, advice)
-            .await?;
-        let (reply, answer) = oneshot::channel();
-        let log = self.clone();
-        // The writer may go away, the part is under way all the same; the next one waits for it.
-        tokio::spawn(async move {
-            let mut result = ticket.answer.await;
-            *standing = result.as_ref().ok().map(|_| offset + entries);
-            if matches!(result, Err(AppendError::Unknown))
-                && let Ok(Some(row)) = log.core.part(id, offset).await
-                && log.core.order.refresh().await.is_ok()
-            {
-                result = if row.digest == digest {
-                    log.core.appended(row.index).ok_or(AppendError::Unknown)
-                } else {
-                    Err(AppendError::UploadAt {
-                        accepted: offset + row.entries,
-                    })
-                };
+        let standing = self.upload.parts().standing;
+        if standing != Some(offset) {
+            let accepted = self.log.upload(id).await.map_err(failed)?.accepted;
+            if accepted != offset {
+                return Err(AppendError::UploadAt { accepted });
             }
-            drop(standing);
-            let _ = reply.send(result);
-        });
-        let answer = Either::Right(async { answer.await.unwrap_or(Err(AppendError::Unknown)) });
-        Ok(Ticket {
-            granted: ticket.granted,
-            answer,
-        })
+        }
+        let chunk = Chunk {
+            bytes,
+            entries,
+            upload: None,
+        };
+        let place = Place::Upload { id, offset };
+        let queued = self
+            .log
+            .enqueue_chunk(chunk, Some((place, birth)), self.tenant, &self.advice);
+        let Ok(ticket) = tokio::time::timeout(PATIENCE, queued).await else {
+            return Err(AppendError::overloaded("the queue was full for a minute"));
+        };
+        let result = ticket?.answer.await;
+        if matches!(result, Err(AppendError::Unknown))
+            && let Ok(Some(row)) = core.part(id, offset).await
+            && core.order.refresh().await.is_ok()
+        {
+            return answered(row);
+        }
+        result
     }
 }
 

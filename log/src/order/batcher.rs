@@ -293,6 +293,11 @@ impl Batcher {
         self.wake.notify_one();
     }
 
+    /// Bytes of one piece of elastic work that fits into a commit.
+    pub(crate) fn piece(&self) -> usize {
+        usize::try_from(self.queue().pace.elastic() / 2).unwrap_or(usize::MAX)
+    }
+
     /// Everything below a global index is published.
     pub(crate) fn published(&self, core: &Core, below: u64) {
         {
@@ -308,6 +313,7 @@ impl Batcher {
     /// Takes the next commit's worth; `None` when closed and empty.
     async fn next(&self, core: &Core) -> Option<Taken> {
         loop {
+            let mut wait = None;
             {
                 let mut queue = self.queue();
                 if !queue.scheduler.is_empty() || !queue.controls.is_empty() {
@@ -319,7 +325,8 @@ impl Batcher {
                         let unpublished = cost(entries, core.pending.bytes() as u64);
                         Pace::window(unpublished, &queue.admission.service(), queue.interval)
                     };
-                    let taken = take(&mut queue, self.now(), open);
+                    let (taken, later) = take(&mut queue, self.now(), open);
+                    wait = later;
                     if queue.scheduler.is_empty() {
                         // All that waited goes: more could have been done.
                         queue.admission.rate().idle();
@@ -335,7 +342,11 @@ impl Batcher {
                 }
                 queue.parked = true;
             }
-            self.wake.notified().await;
+            let woken = self.wake.notified();
+            match wait {
+                Some(wait) => drop(tokio::time::timeout(wait, woken).await),
+                None => woken.await,
+            }
         }
     }
 
@@ -466,12 +477,19 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
     flight
 }
 
-/// The next commit's worth: little is done under the lock.
-fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
-    let elastic = queue.pace.elastic().min(Pace::share(open));
+/// The next commit's worth, and how long elastic work has to wait that may not go yet. Little is done under the lock.
+fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
+    let along = queue.scheduler.fast_waits() || !queue.controls.is_empty();
+    let service = queue.admission.service();
+    let flow = match queue.closed {
+        true => Ok(queue.pace.elastic()),
+        false => queue.pace.flow(now, &service, queue.interval, along),
+    };
+    let elastic = flow.unwrap_or(0).min(Pace::share(open));
     let mut limits = Limits {
         total: open.min(elastic.max(MAX_COMMIT)),
         elastic,
+        spent: 0,
         urgent_until: queue.admission.pressing(now),
     };
     let mut taken = Taken {
@@ -496,8 +514,9 @@ fn take(queue: &mut Queue, now: u64, open: u64) -> Taken {
             break;
         }
     }
-    taken.elastic = elastic.saturating_sub(limits.elastic);
-    taken
+    taken.elastic = limits.spent;
+    queue.pace.taken(taken.elastic);
+    (taken, flow.err().map(Duration::from_micros))
 }
 
 /// Makes batches of what was taken.

@@ -43,6 +43,8 @@ pub struct Limits {
     pub total: u64,
     /// Cost of elastic work in it: of tiers without a latency target, when no promise presses.
     pub elastic: u64,
+    /// Cost of elastic work that was given out, what passed the limit included.
+    pub spent: u64,
     /// Promises due until then go before everything but critical work.
     pub urgent_until: u64,
 }
@@ -53,6 +55,7 @@ impl Limits {
         Self {
             total: u64::MAX,
             elastic: u64::MAX,
+            spent: 0,
             urgent_until,
         }
     }

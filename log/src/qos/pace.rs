@@ -3,6 +3,9 @@
 //! Everyone in a commit waits for all of it, and whoever comes meanwhile waits for it too. So elastic work gets a budget per
 //! commit, which shrinks when a tier with a latency target waits too long and grows while it doesn't; when no such tier writes,
 //! it grows to everything.
+//!
+//! And it flows: released all at once after a checkpoint it would fill the window, and whoever comes next, in an elastic tier
+//! too, would wait for the next checkpoint behind it.
 
 use super::demand::Service;
 
@@ -17,10 +20,18 @@ const ABSENT: u64 = 1_000_000;
 /// Cost that may always be under way between order and checkpoint.
 const WINDOW: u64 = 8 << 20;
 
+/// How much faster than it is published elastic work may flow into the order, so that the measured rate can grow.
+const FASTER: f64 = 1.5;
+/// Elastic work of so long goes into one commit, microseconds: alone, and beside fast work.
+const SIP: (u64, u64) = (20_000, 4_000);
+
 /// The pace of one log on this replica. Times are microseconds of a monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Pace {
     budget: u64,
+    /// Cost of elastic work that has flowed in and is not taken, and until when that was counted. One job may pass it.
+    credit: f64,
+    counted: u64,
     /// When fast work was last seen, and the shortest latency target there was.
     fast: Option<(u64, u64)>,
 }
@@ -29,15 +40,57 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             budget: MOST / 8,
+            credit: 0.0,
+            counted: 0,
             fast: None,
         }
     }
 }
 
 impl Pace {
-    /// Cost of elastic work that may go into the next commit.
+    /// Cost of elastic work that may go into one commit.
     pub fn elastic(&self) -> u64 {
         self.budget
+    }
+
+    /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it. `along`: a commit is
+    /// made anyway, and as little as there is may go along.
+    pub fn flow(
+        &mut self,
+        now: u64,
+        service: &Service,
+        interval: u64,
+        along: bool,
+    ) -> Result<u64, u64> {
+        let rate = (service.rate * FASTER).max(WINDOW as f64 * 1e6 / interval.max(1) as f64);
+        let sip = if self.hurries(now).is_some() {
+            SIP.1
+        } else {
+            SIP.0
+        };
+        let full = (rate * sip as f64 / 1e6)
+            .min(self.budget as f64)
+            .max(LEAST as f64);
+        let since = now.saturating_sub(self.counted) as f64;
+        self.counted = now;
+        self.credit = (self.credit + rate * since / 1e6).clamp(-full, 2.0 * full);
+        if self.credit >= if along { 1.0 } else { full } {
+            return Ok((self.credit as u64).min(self.budget));
+        }
+        Err(((full - self.credit) / rate * 1e6) as u64 + 1)
+    }
+
+    /// So much elastic work was taken.
+    pub fn taken(&mut self, elastic: u64) {
+        self.credit -= elastic as f64;
+    }
+
+    /// The shortest latency target of fast work that was seen lately.
+    fn hurries(&self, now: u64) -> Option<u64> {
+        let fast = self
+            .fast
+            .filter(|(seen, _)| now.saturating_sub(*seen) < ABSENT);
+        fast.map(|(_, target)| target)
     }
 
     /// A commit took `took`; in it was fast work of this target that had waited `waited` when it was answered.
@@ -45,10 +98,7 @@ impl Pace {
         if let Some((target, _)) = fast {
             self.fast = Some((now, target));
         }
-        let Some((_, target)) = self
-            .fast
-            .filter(|(seen, _)| now.saturating_sub(*seen) < ABSENT)
-        else {
+        let Some(target) = self.hurries(now) else {
             self.budget = self.budget.saturating_mul(2).min(MOST);
             return;
         };
@@ -122,6 +172,36 @@ mod tests {
         let mut pace = Pace::default();
         run(&mut pace, 0, 1_000, Some(100));
         assert_eq!(pace.elastic(), LEAST);
+    }
+
+    #[test]
+    fn elastic_work_flows() {
+        let service = Service {
+            rate: 100e6,
+            latency: 200_000,
+        };
+        let mut pace = Pace::default();
+        let (mut now, mut taken, mut commits) = (0, 0, 0);
+        while now < 1_000_000 {
+            match pace.flow(now, &service, 200_000, false) {
+                Ok(cost) => {
+                    pace.taken(cost);
+                    (taken, commits) = (taken + cost, commits + 1);
+                    now += 1_000;
+                }
+                Err(wait) => now += wait,
+            }
+        }
+        // Half as much again as is published, in even pieces.
+        assert!((140_000_000..=160_000_000).contains(&taken), "{taken}");
+        assert!((40..=150).contains(&commits), "{commits}");
+        // Beside fast work there are more and smaller ones, and what there is goes along.
+        pace.committed(now, 1_000, 0, Some((10_000, 1_000)));
+        assert!(
+            pace.flow(now, &service, 200_000, false)
+                .is_err_and(|wait| wait <= SIP.1)
+        );
+        assert!(pace.flow(now + 10, &service, 200_000, true).is_ok());
     }
 
     #[test]

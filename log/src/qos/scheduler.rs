@@ -171,6 +171,7 @@ impl<P> Scheduler<P> {
         limits.total = limits.total.saturating_sub(cost);
         if self.tiers[usize::from(at)].elastic {
             limits.elastic = limits.elastic.saturating_sub(cost);
+            limits.spent += cost;
         }
     }
 

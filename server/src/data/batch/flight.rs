@@ -11,7 +11,7 @@ use super::turns::Turn;
 use log::{AppendError, Appended};
 
 /// Chunks of one batch that wait for their answers at a time; then the body is not read on.
-const MOST: usize = 32;
+const MOST: usize = 96;
 
 /// Chunks on their way, in the order of the body.
 ///

@@ -51,8 +51,6 @@ pub(crate) use self::turns::Turns;
 
 /// Bytes of a chunk: what a coordination store takes as one value, so that it needs no object of its own.
 const CHUNK: usize = 64 << 10;
-/// Bytes of a part of an upload. Parts are ordered one at a time, each where the upload stands, so they are larger.
-const PART: usize = 512 << 10;
 /// How long a chunk waits for room. The writer is not read meanwhile; if nothing moves for so long, it is told.
 const ROOM: Duration = Duration::from_secs(60);
 /// When to come again where that cannot be computed.
@@ -229,8 +227,7 @@ async fn add(
         )
         .into());
     }
-    let size = if upload.is_some() { PART } else { CHUNK };
-    let mut reader = Reader::new(encoding, Cutter::new(size, accepted - part.offset));
+    let mut reader = Reader::new(encoding, Cutter::new(CHUNK, accepted - part.offset));
     let mut sender = Sender {
         log,
         tenant,
