@@ -461,6 +461,7 @@ impl Engine {
         let mut programs = Vec::new();
         if has(Program::Fetch) {
             let (cuts, requests) = mpsc::channel(1);
+            let cuts_here = Arc::new(AtomicBool::new(false));
             let fetch = Fetch {
                 core: Arc::clone(core),
                 slots: to_fetch,
@@ -468,6 +469,7 @@ impl Engine {
                 growing: resumed.growing,
                 state: Arc::clone(&snapshot),
                 recovered,
+                cuts_here: Arc::clone(&cuts_here),
             };
             others.push(tokio::spawn(fetch.run()));
             let (core, slots) = (Arc::clone(core), snapshot.len);
@@ -477,6 +479,7 @@ impl Engine {
                     cuts,
                     closing,
                     slots,
+                    cuts_here,
                 }
                 .run()
             }));

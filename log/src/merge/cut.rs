@@ -4,10 +4,11 @@
 //! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::Hash;
+use tlog::{Hash, TilePath};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -28,6 +29,8 @@ pub struct Cutter {
     pub closing: watch::Receiver<bool>,
     /// Slots that the last cut covers.
     pub slots: u64,
+    /// Set while the cuts are made here and not by another replica.
+    pub cuts_here: Arc<AtomicBool>,
 }
 
 impl Cutter {
@@ -51,9 +54,12 @@ impl Cutter {
                 () = std::future::ready(()), if closing => {}
             }
             last = Instant::now();
-            let Some(cut) = self.next().await else {
+            let Some(mut cut) = self.next().await else {
                 return done;
             };
+            for shard in &mut cut.shards {
+                shard.settle().await;
+            }
             if cut.state.len == self.slots {
                 // Ordered but not integrated yet: wait for the integrator instead of asking in a loop.
                 tokio::select! {
@@ -119,16 +125,19 @@ impl Cutter {
             match before {
                 Some(at) if at.size > shard.size => {}
                 Some(at) if at.size == shard.size => agree(shard, &at.root)?,
-                _ => todo.push(shard),
+                _ => todo.push((shard, size)),
             }
             entries += shard.size.saturating_sub(size);
         }
+        self.cuts_here.store(!todo.is_empty(), Relaxed);
         if todo.is_empty() {
             return Ok(0);
         }
-        let tiles = todo.iter().flat_map(|shard| {
-            let path = |path: &tlog::TilePath| core.object_path(&shard.name, &path.to_string());
-            let tiles = shard.tiles.iter();
+        let tiles = todo.iter().flat_map(|(shard, before)| {
+            let path = |path: &TilePath| core.object_path(&shard.name, &path.to_string());
+            // What is the same in another replica's cut is there.
+            let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
+            let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
             tiles.map(move |(at, bytes)| (path(at), bytes.clone()))
         });
         let tiles: Vec<(String, Bytes)> = tiles.collect();
@@ -136,7 +145,7 @@ impl Cutter {
             core.objects.put(tiles).await?;
         }
         let mut transaction = Transaction::default();
-        for shard in &todo {
+        for (shard, _) in &todo {
             let at = Position {
                 size: shard.size,
                 root: shard.root,

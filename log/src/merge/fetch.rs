@@ -2,10 +2,12 @@
 //! out cuts: finished tiles, partial tiles and roots at one position of the order. [`super::cut`] makes them durable.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use tlog::Hash;
+use tlog::{Hash, TilePath};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::pending::{Held, Pending, Step};
 use super::tree::{ShardTree, TileBytes};
@@ -15,6 +17,18 @@ use crate::order::slot::Slot;
 use crate::order::state::{Phase, State};
 use crate::record;
 use crate::store::StoreError;
+
+/// Full tiles that go to the store together before their cut: fewer are not worth the sync of their folders.
+const AHEAD: usize = 64;
+/// Such writes at a time, of one shard.
+const WRITES: usize = 2;
+
+/// Full tiles on their way to the store before the cut that they belong to, so that a cut has little left to write.
+#[derive(Debug)]
+pub struct Ahead {
+    tiles: Vec<TileBytes>,
+    write: JoinHandle<Result<(), StoreError>>,
+}
 
 /// One shard in a cut.
 #[derive(Debug)]
@@ -27,6 +41,19 @@ pub struct ShardCut {
     pub root: Hash,
     /// Tiles and bundles finished since the last cut, and those partial at this size.
     pub tiles: Vec<TileBytes>,
+    /// Of those finished since the last cut, what is not in `tiles`.
+    pub ahead: Vec<Ahead>,
+}
+
+impl ShardCut {
+    /// Waits for what was written ahead; what failed is to be written again.
+    pub async fn settle(&mut self) {
+        for Ahead { tiles, write } in std::mem::take(&mut self.ahead) {
+            if !matches!(write.await, Ok(Ok(()))) {
+                self.tiles.extend(tiles);
+            }
+        }
+    }
 }
 
 /// Everything integrated since the last cut, oldest shard first.
@@ -49,6 +76,8 @@ pub struct Growing {
     pub tree: ShardTree,
     /// Tiles finished since the last cut.
     pub full: Vec<TileBytes>,
+    /// More of them, on their way.
+    pub ahead: Vec<Ahead>,
     /// Size at the last cut; `None` when it was never in one.
     pub cut: Option<u64>,
 }
@@ -67,6 +96,24 @@ pub struct Fetch {
     pub state: Arc<State>,
     /// Slots below this were known when `growing` was read back: a shard missing there is integrated whole.
     pub recovered: u64,
+    /// The last cut was made here, so the next one is likely to be.
+    pub cuts_here: Arc<AtomicBool>,
+}
+
+impl Growing {
+    /// Writes full tiles ahead of the cut, when there are enough.
+    fn write_ahead(&mut self, core: &Arc<Core>) {
+        let under_way = self.ahead.iter().filter(|a| !a.write.is_finished());
+        if self.full.len() < AHEAD || under_way.count() >= WRITES {
+            return;
+        }
+        let tiles = std::mem::take(&mut self.full);
+        let path = |at: &TilePath| core.object_path(&self.name, &at.to_string());
+        let objects = tiles.iter().map(|(at, bytes)| (path(at), bytes.clone()));
+        let (core, objects) = (Arc::clone(core), objects.collect());
+        let write = tokio::spawn(async move { core.objects.put(objects).await });
+        self.ahead.push(Ahead { tiles, write });
+    }
 }
 
 impl Fetch {
@@ -138,6 +185,9 @@ impl Fetch {
                 .into_iter()
                 .skip(skip)
                 .for_each(|entry| growing.tree.push(entry, &mut growing.full));
+            if self.cuts_here.load(Relaxed) {
+                growing.write_ahead(&self.core);
+            }
         }
         // Slots that are replayed after a restart are in the trees already.
         let at = state.size.max(*self.core.integrated.borrow());
@@ -157,6 +207,7 @@ impl Fetch {
                 start,
                 tree: ShardTree::default(),
                 full: Vec::new(),
+                ahead: Vec::new(),
                 cut: None,
             });
         }
@@ -181,6 +232,7 @@ impl Fetch {
                     size,
                     root: growing.tree.root(),
                     tiles,
+                    ahead: std::mem::take(&mut growing.ahead),
                 });
                 growing.cut = Some(size);
             }

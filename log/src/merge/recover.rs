@@ -149,6 +149,7 @@ pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
                 start,
                 tree: resume(core, name, cut.as_ref()).await?,
                 full: Vec::new(),
+                ahead: Vec::new(),
                 cut: cut.as_ref().map(|cut| cut.size),
             });
         }
