@@ -22,6 +22,7 @@ use crate::order::place::Place;
 use crate::order::queue::{Refused, Waiting};
 use crate::order::slot::{BatchRef, Promised, Token};
 use crate::qos::admission::Promise as Due;
+use crate::qos::job::cost;
 use crate::qos::{Advice, Granted, TenantId};
 use crate::record;
 use crate::store::{Objects as _, Outcome, StoreError};
@@ -137,15 +138,15 @@ pub(crate) struct Promiser {
 struct Counted {
     core: Arc<Core>,
     due: Option<Due>,
-    bytes: u64,
+    cost: u64,
 }
 
 impl Counted {
-    fn new(core: &Arc<Core>, due: Option<Due>, bytes: u64) -> Self {
+    fn new(core: &Arc<Core>, due: Option<Due>, cost: u64) -> Self {
         Self {
             core: Arc::clone(core),
             due,
-            bytes,
+            cost,
         }
     }
 
@@ -153,7 +154,7 @@ impl Counted {
         if let Some(due) = self.due.take() {
             let mut counted = self.core.promiser.counted();
             let kept = counted.entry(token).or_insert((deadline, Vec::new()));
-            kept.1.push((due, self.bytes));
+            kept.1.push((due, self.cost));
         }
     }
 }
@@ -161,12 +162,12 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(due) = &self.due {
-            self.core.batcher.settled(due, self.bytes);
+            self.core.batcher.settled(due, self.cost);
         }
     }
 }
 
-/// Promises of each batch that this server gave and that are not ordered yet, with the batch's deadline.
+/// Promises of each batch that this server gave or found, and their cost, while the batch is not ordered; with its deadline.
 type AllCounted = HashMap<Token, (u64, Vec<(Due, u64)>)>;
 
 /// A batch of entries that were asked for together, and their writers.
@@ -234,9 +235,26 @@ impl Promiser {
             }
             !done
         });
-        for (due, bytes) in over {
-            core.batcher.settled(&due, bytes);
+        for (due, cost) in over {
+            core.batcher.settled(&due, cost);
         }
+    }
+
+    /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
+    pub(crate) async fn adopt(&self, core: &Core) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let found = core.order.each_promised(|promised| {
+            let left = Duration::from_millis(promised.deadline.saturating_sub(now_ms));
+            let cost = cost(promised.batch.entries, promised.bytes);
+            let mut counted = self.counted();
+            let kept = counted.entry(promised.batch.token);
+            // What was given here meanwhile is counted already.
+            kept.or_insert_with(|| {
+                let due = core.batcher.adopt(left, cost);
+                (promised.deadline, vec![(due, cost)])
+            });
+        });
+        found.await
     }
 
     /// Takes no more; what was asked for is made durable.
@@ -481,7 +499,7 @@ impl Log {
         let bytes = entry.len() as u64;
         let free = core.promiser.free();
         let due = core.batcher.promise(&policy, tenant, grant, bytes, free)?;
-        let counted = Counted::new(core, due, bytes);
+        let counted = Counted::new(core, due, cost(1, bytes));
         let answer = core.promiser.ask(group, entry, now_ms())?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         counted.keep(id.token, deadline_ms);

@@ -19,6 +19,7 @@ use crate::order::WINDOW;
 use crate::order::answer::Mine;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
+use crate::qos::job::cost;
 use crate::qos::{Advice, Chunk, TenantId, Ticket, UploadId, UploadPart};
 use crate::record;
 use crate::store::StoreError;
@@ -112,17 +113,18 @@ impl Upload {
 }
 
 impl Parts {
-    /// What fits into a part of so many bytes, and at least one piece.
-    fn take(&mut self, most: usize) -> Vec<Piece> {
-        let (mut pieces, mut bytes) = (Vec::new(), 0);
+    /// What fits into a part of so much cost, and at least one piece.
+    fn take(&mut self, most: u64) -> Vec<Piece> {
+        let (mut pieces, mut sum) = (Vec::new(), 0);
+        let size = |p: &Piece| cost(p.entries, p.bytes.len() as u64);
         while let Some(piece) = self
             .waiting
-            .pop_front_if(|p| pieces.is_empty() || bytes + p.bytes.len() <= most)
+            .pop_front_if(|p| pieces.is_empty() || sum + size(p) <= most)
         {
-            bytes += piece.bytes.len();
+            sum += size(&piece);
+            self.bytes -= piece.bytes.len();
             pieces.push(piece);
         }
-        self.bytes -= bytes;
         pieces
     }
 }
@@ -320,11 +322,11 @@ impl Sender {
         let pieces = match result {
             Ok(_) => {
                 parts.standing = Some(offset);
-                parts.take(core.batcher.piece().min(AHEAD.0))
+                parts.take(core.batcher.piece())
             }
             Err(error) => {
                 parts.standing = None;
-                for piece in parts.take(usize::MAX) {
+                for piece in parts.take(u64::MAX) {
                     let _ = piece.reply.send(Err(error.clone()));
                 }
                 Vec::new()

@@ -41,6 +41,10 @@ use crate::{frontend, fsck, merge};
 const SCRAPERS: usize = 16;
 /// How long tasks that outlive the server's own stop may take.
 const LEFTOVERS: Duration = Duration::from_secs(2);
+/// Threads for work that blocks: what the stores let run at once, and some for others.
+const BLOCKING: usize = 64;
+/// How long such a thread stays without work.
+const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs a command to its end.
 pub(crate) fn command(command: Command) -> Result<Ended, Error> {
@@ -134,6 +138,9 @@ fn with_runtime(server: impl Future<Output = Result<(), Error>>) -> Result<Ended
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.saturating_sub(1).max(1))
         .thread_name("data")
+        // The allocator keeps a heap for each thread: few that stay, not many that come and go.
+        .max_blocking_threads(BLOCKING)
+        .thread_keep_alive(IDLE)
         .enable_all()
         .build()
         .map_err(failed)?;

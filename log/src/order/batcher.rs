@@ -251,10 +251,22 @@ impl Batcher {
         }
     }
 
+    /// Counts in promised work that admission was not asked for here.
+    pub(crate) fn adopt(&self, left: Duration, cost: u64) -> Promise {
+        let now = self.now();
+        let deadline = now.saturating_add(micros(left));
+        self.queue().admission.adopt(now, deadline, cost)
+    }
+
+    /// Cost of the promised work that is planned for.
+    #[cfg(test)]
+    pub(crate) fn accepted(&self) -> u64 {
+        self.queue().admission.accepted()
+    }
+
     /// Promised work no longer waits.
-    pub(crate) fn settled(&self, promise: &Promise, bytes: u64) {
-        let mut queue = self.queue();
-        queue.admission.release(promise.due, cost(1, bytes));
+    pub(crate) fn settled(&self, promise: &Promise, cost: u64) {
+        self.queue().admission.release(promise.due, cost);
     }
 
     /// Resolves when work was taken from the queue, when it takes no more, or after `at_most`. Ask for it before looking.
@@ -293,9 +305,11 @@ impl Batcher {
         self.wake.notify_one();
     }
 
-    /// Bytes of one piece of elastic work that fits into a commit.
-    pub(crate) fn piece(&self) -> usize {
-        usize::try_from(self.queue().pace.elastic() / 2).unwrap_or(usize::MAX)
+    /// Cost of one piece of elastic work that fits into a commit, and into a promise of a second beside others.
+    pub(crate) fn piece(&self) -> u64 {
+        let queue = self.queue();
+        let quarter = queue.admission.service().rate / 4.0;
+        queue.pace.elastic().min(quarter as u64)
     }
 
     /// Everything below a global index is published.

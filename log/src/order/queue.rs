@@ -5,7 +5,7 @@
 //! is the absence of its placed row, which that transaction writes; the row stays for as long as a late copy of anything here
 //! could still land, so no slot has to be read again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
@@ -181,25 +181,37 @@ impl Order {
     /// All promised work that is not ordered, in the queue and in the bag, by tier and tenant.
     pub(crate) async fn waiting(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
         let mut all: BTreeMap<(String, String), Waiting> = BTreeMap::new();
-        let mut counted = std::collections::HashSet::new();
-        let mut count = |p: &Promised| {
+        self.each_promised(|p| {
+            let sum = all.entry((p.tier.clone(), p.tenant.clone())).or_default();
+            sum.deadline = if sum.entries == 0 {
+                p.deadline
+            } else {
+                sum.deadline.min(p.deadline)
+            };
+            sum.entries += p.batch.entries;
+            sum.bytes += p.bytes;
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Shows each promised work that is not ordered, once.
+    pub(crate) async fn each_promised(
+        &self,
+        mut show: impl FnMut(&Promised),
+    ) -> Result<(), StoreError> {
+        let mut shown = HashSet::new();
+        let mut once = |p: &Promised| {
             // Work may move while this looks, and be seen in both places.
-            if counted.insert(p.batch.token) {
-                let sum = all.entry((p.tier.clone(), p.tenant.clone())).or_default();
-                sum.deadline = if sum.entries == 0 {
-                    p.deadline
-                } else {
-                    sum.deadline.min(p.deadline)
-                };
-                sum.entries += p.batch.entries;
-                sum.bytes += p.bytes;
+            if shown.insert(p.batch.token) {
+                show(p);
             }
         };
         let bag = self.announced().await?;
         bag.live
             .iter()
             .chain(bag.dead.iter().map(|(_, p)| p))
-            .for_each(&mut count);
+            .for_each(&mut once);
         let (prefix, mut from) = (self.keys.queue(), self.keys.queue());
         loop {
             let page = self.store().scan(&prefix, &from, PAGE).await?;
@@ -209,7 +221,7 @@ impl Order {
             }
             page.iter()
                 .filter_map(|(_, bytes)| record::decode::<Promised>(bytes).ok())
-                .for_each(|p| count(&p));
+                .for_each(|p| once(&p));
             if !full {
                 break;
             }
@@ -219,8 +231,8 @@ impl Order {
         bag.live
             .iter()
             .chain(bag.dead.iter().map(|(_, p)| p))
-            .for_each(&mut count);
-        Ok(all)
+            .for_each(&mut once);
+        Ok(())
     }
 
     /// Decides the next slot with what is in the bag, so that released work needs no other writer. Committed or not: the

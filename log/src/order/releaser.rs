@@ -38,6 +38,9 @@ const SWEEP_ROWS: usize = 2048;
 /// Runs until the log ends.
 pub(crate) async fn run(core: Arc<Core>) {
     let prefix = core.order.keys.queue();
+    if let Err(e) = core.promiser.adopt(&core).await {
+        tracing::warn!(error = %e, log = core.name, "cannot count what was promised before");
+    }
     let (mut cursor, mut swept) = (core.order.keys.all_placed(), tokio::time::Instant::now());
     loop {
         match pass(&core).await {

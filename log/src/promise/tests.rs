@@ -319,10 +319,23 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
         let id = promised.as_ref().unwrap().id;
         assert_eq!(log.placement(id).await.unwrap(), Some(Placement::Queued));
     }
+    // A server that starts now plans for them, until they are ordered.
+    let (later, twin) = rig.server(&Faults::new()).await;
+    let size: u64 = ["one", "two", "three"]
+        .map(|t| cost(1, t.len() as u64 + 2))
+        .iter()
+        .sum();
+    while twin.core.batcher.accepted() != size {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     log.change(Request::Unfreeze, caller()).await.unwrap();
     for promised in waiting {
         placed(&log, promised.unwrap().id).await;
     }
+    while twin.core.batcher.accepted() != 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    later.shutdown().await;
     // Closing merges first, however long the queue is held.
     hold_queue(&faults);
     let five = promise(&log, "five").await.unwrap();

@@ -224,6 +224,11 @@ impl Admission {
         promise
     }
 
+    /// Cost of the promised work that waits.
+    pub fn accepted(&self) -> u64 {
+        self.demand.total()
+    }
+
     /// Promises due until then press.
     pub fn pressing(&self, now: u64) -> u64 {
         self.demand.pressing(now, &self.promised())

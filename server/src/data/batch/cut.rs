@@ -1,8 +1,8 @@
 //! Cuts a stream of entries into chunks. Pure: bytes in, chunks out.
 //!
-//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries
-//! that fits into so many bytes, and at least one. So a part of an upload that is sent again is cut as it was the first time,
-//! and is known again. Memory is one chunk, and nothing of it before the first byte came.
+//! Where it cuts depends on the entries alone, never on how the network cut the body: a chunk is the longest run of whole entries,
+//! [`MOST`] at most, that fits into so many bytes, and at least one. Memory is one chunk, and nothing of it before the first byte
+//! came.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
@@ -10,6 +10,9 @@ use super::fault::Fault;
 
 /// Room that a stream gets with its first byte; more comes as it fills.
 const FIRST: usize = 64 << 10;
+
+/// Entries of a chunk: short ones are more work than their bytes tell, and a chunk is promised as a whole.
+const MOST: u64 = 512;
 
 /// Bytes of an entry's length.
 const LENGTH: usize = 2;
@@ -60,7 +63,8 @@ impl Cutter {
         loop {
             // To the end of the chunk, or of an entry that is longer than one.
             let goal = self.scan()?.max(self.size);
-            if self.buffer.len() >= self.size && self.whole > 0 {
+            let full = self.buffer.len() >= self.size || self.entries == MOST;
+            if full && self.whole > 0 {
                 return Ok(Some(self.cut()));
             }
             if piece.is_empty() {
@@ -82,8 +86,8 @@ impl Cutter {
             self.before += 1;
             return None;
         }
-        let full = self.whole > 0 && self.whole + LENGTH + entry.len() > self.size;
-        let cut = full.then(|| self.cut());
+        let full = self.whole + LENGTH + entry.len() > self.size || self.entries == MOST;
+        let cut = (full && self.whole > 0).then(|| self.cut());
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.size.min(FIRST));
         }
@@ -111,6 +115,9 @@ impl Cutter {
     /// Finds the entries that are whole by now. Returns how long the buffer must be for the next one.
     fn scan(&mut self) -> Result<usize, Fault> {
         loop {
+            if self.entries == MOST {
+                return Ok(self.whole);
+            }
             let Some(length) = length(&self.buffer[self.whole..]) else {
                 return Ok(self.whole + LENGTH);
             };
@@ -198,7 +205,7 @@ mod tests {
         let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
         for entry in entries {
             match runs.last_mut() {
-                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK => {
+                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK && run.len() < 512 => {
                     run.push(entry.clone())
                 }
                 _ => runs.push(vec![entry.clone()]),
@@ -274,6 +281,17 @@ mod tests {
                 let bytes: Vec<u8> = cuts.iter().flat_map(|cut| cut.bytes.to_vec()).collect();
                 prop_assert_eq!(bytes, body);
             }
+        }
+    }
+
+    #[test]
+    fn short_entries_are_counted() {
+        let entries: Vec<Vec<u8>> = (0..1_300u32).map(|n| vec![n as u8]).collect();
+        for piece in [7, 10_000] {
+            let cuts = cuts(&encode(&entries), &[piece], 10).unwrap();
+            let counts: Vec<u64> = cuts.iter().map(|c| c.entries).collect();
+            assert_eq!(counts, [512, 512, 266]);
+            assert_eq!(cuts, expected(&entries[10..]));
         }
     }
 
