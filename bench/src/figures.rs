@@ -6,13 +6,15 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use crate::{admin, changes, cli, commits, memory, qos, rotation, single, table, writes};
+use crate::{
+    admin, changes, cli, commits, memory, qos, rotation, secondary, single, table, writes,
+};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import, compare,
-    /// halved; commits, which is contended, piled, stopped; all when none is named
+    /// writes, single, memory, rotation, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
+    /// compare, halved; commits, which is contended, piled, stopped; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -32,6 +34,9 @@ pub(crate) struct Options {
     /// Entries of the import figure
     #[arg(long, default_value_t = 5_000_000)]
     pub(crate) import: u64,
+    /// Entries that each secondary copies
+    #[arg(long, default_value_t = 10_000_000)]
+    pub(crate) copied: u64,
 }
 
 /// One measured value.
@@ -93,11 +98,12 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 18] = [
+const ALL: [(&str, Measure); 19] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
     ("rotation", rotation::measure),
+    ("secondary", secondary::measure),
     ("converge", changes::converge),
     ("storm", changes::storm),
     ("admin", admin::measure),

@@ -20,6 +20,7 @@ mod memory;
 mod proc;
 mod qos;
 mod rotation;
+mod secondary;
 mod single;
 mod table;
 mod writes;

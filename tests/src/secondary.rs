@@ -118,6 +118,11 @@ impl Secondary {
         })
     }
 
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits for the end.
     ///
     /// # Errors

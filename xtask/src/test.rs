@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::run::{cargo, succeeds, target};
+use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
 use crate::{checks, debian, fuzz, generate, licences, schemathesis};
 
@@ -109,6 +109,15 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             println!("{error:#}");
         }
     }
+    for (package, program) in [("iproute2", "ip"), ("openssh-client", "ssh-agent")] {
+        if let Err(error) = debian::need_package(package, || installed(program)) {
+            println!("{error:#}");
+        }
+    }
+    let torchwood = debian::unpacked("torchwood", "litewitness");
+    if let Err(error) = &torchwood {
+        println!("{error:#}");
+    }
     // The binaries as they ship: without the features that tests of other crates switch on.
     let built = succeeds(cargo().args(["build", "--package", "logd", "--package", "logctl"]));
     let built = built.is_ok_and(|built| built);
@@ -140,6 +149,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             .env("TESTS_KILLS", options.kills.to_string())
             .env("TESTS_FAULTS", options.faults.to_string())
             .env("TESTS_ABUSE", options.abuse.to_string());
+        if let Ok(folder) = torchwood {
+            campaign.env("TESTS_TORCHWOOD", folder);
+        }
         std::fs::write(skips.path(), "")?;
         summary.tests("end-to-end campaign", &mut campaign, skips.path())?;
     }

@@ -10,6 +10,7 @@ mod batches;
 mod certificates;
 mod changes;
 mod convergence;
+mod copies;
 mod corruption;
 mod faults;
 mod freeze;
@@ -19,6 +20,7 @@ mod imports;
 mod kill;
 mod load;
 mod logins;
+mod partitions;
 mod promises;
 mod qos_admin;
 mod replicas;
@@ -28,6 +30,7 @@ mod secondaries;
 mod shutdown;
 mod trail;
 mod watching;
+mod witnesses;
 
 use std::path::Path;
 
