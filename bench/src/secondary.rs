@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
 use tests::auditor::Shard;
 use tests::notes;
-use tests::process::{Logd, binary, logctl};
-use tests::secondary::{Secondary, StartSecondary};
+use tests::process::{Logd, binary};
+use tests::secondary::{Secondary, StartSecondary, configure};
 use tests::wait;
 
 use crate::figures::{Figure, Options};
@@ -35,19 +36,20 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Figure>> {
         .expect_status(200)?
         .text();
     let mut figures = vec![Figure::plain("entries", entries as f64, "")];
-    let mut named = String::new();
     for name in ["ams", "fra"] {
         let dir = folder.path().join(name);
         Secondary::key(&dir, &format!("{name}.example.org"))?;
         let keys = [key.trim().to_owned()];
         let secondary = Secondary::start(&dir, &keys, &StartSecondary::default())?;
-        named.push_str(&format!(
-            "    - {{name: {name}, url: \"http://{}\", vkey: \"{}\"}}\n",
-            secondary.address, secondary.vkey
-        ));
+        // One at a time, and without a quorum: only copying is measured.
+        let named = json!([{
+            "name": name,
+            "url": format!("http://{}", secondary.address),
+            "vkey": secondary.vkey,
+        }]);
         let before = (cpu_seconds(logd.pid())?, cpu_seconds(secondary.pid())?);
         let begin = Instant::now();
-        configure(&at, &named)?;
+        configure(&at, |document| document["merge"]["secondaries"] = named)?;
         copied(&secondary, &shard, key.trim(), entries)?;
         let took = begin.elapsed().as_secs_f64();
         let primary = cpu_seconds(logd.pid())? - before.0;
@@ -97,28 +99,6 @@ fn import(at: &Path, folder: &Path, entries: u64) -> Result<()> {
         .context("run logctl load import")?;
     ensure!(status.success(), "the import failed");
     std::fs::remove_file(file)?;
-    Ok(())
-}
-
-/// Names the secondaries; nothing is published by quorum, so that only copying is measured.
-fn configure(at: &Path, named: &str) -> Result<()> {
-    let file = at.join("next.yaml");
-    let path = file.to_str().context("a path is UTF-8")?;
-    logctl(at, &["shard", "--create-config", path, "--force"])?.expect_code(0)?;
-    let text = std::fs::read_to_string(&file)?;
-    let mut skipping = false;
-    let mut kept = String::new();
-    for line in text.lines() {
-        if !line.starts_with([' ', '#']) && !line.is_empty() {
-            skipping = line.starts_with("merge:");
-        }
-        if !skipping {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    std::fs::write(&file, format!("{kept}merge:\n  secondaries:\n{named}"))?;
-    logctl(at, &["shard", "--use-config", path, "--yes"])?.expect_code(0)?;
     Ok(())
 }
 

@@ -349,6 +349,8 @@ impl Log {
         if position::published(&*self.core.store, &self.core.order.keys, &shard.name)
             .await?
             .is_some_and(|row| row.size > 0)
+            // Its first checkpoint waits for witnesses: readers keep the empty one.
+            && !self.core.replicas.unwitnessed(&shard.name)
         {
             let path = self.core.object_path(&shard.name, "checkpoint");
             let why = format!(

@@ -593,6 +593,33 @@ async fn witnesses_decide_what_readers_get() {
         (at.size, cosigned),
         (30, vec!["w".to_owned(), "www".to_owned()])
     );
+    // A shard that no witness has seen yet: its readers keep the empty checkpoint.
+    for host in ["w.example.org", "ww.example.org", "www.example.org"] {
+        world.network.set(host, Way::Dead);
+        let mut witnesses = world.network.witnesses.lock().unwrap();
+        witnesses.get_mut(host).unwrap().size = 0;
+    }
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    append(&log, 5).await;
+    let second = log.status().shards[1].name.clone();
+    until("it is told", || {
+        log.status()
+            .reason
+            .is_some_and(|why| why.contains(&format!("shard {second}")))
+    })
+    .await;
+    let note = log.checkpoint(&second).await.unwrap().unwrap();
+    let empty = Checkpoint::parse(Note::parse(&note).unwrap().text).unwrap();
+    assert_eq!(empty.size, 0);
+    for host in ["w.example.org", "ww.example.org", "www.example.org"] {
+        world.network.set(host, Way::Open);
+    }
+    published(&log, 35).await;
+    assert_eq!(checkpoint(&folder(&world, &second), &names).0.size, 5);
     log.replicas()
         .witnesses(|all| assert!(all["www"].seconds.counts().iter().sum::<u64>() > 0));
     engine.shutdown().await;

@@ -8,10 +8,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::auditor::Source;
 use crate::http::Http;
-use crate::process::{binary, logd};
+use crate::process::{binary, logctl, logd};
 
 /// A process; killed when dropped.
 #[derive(Debug)]
@@ -148,6 +149,23 @@ impl Drop for Secondary {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Changes the running configuration of the log `dev` of the server in `at`.
+///
+/// # Errors
+/// When it is not accepted.
+pub fn configure(at: &Path, edit: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut document = logctl(at, &["api", "GET", "/admin/v1/logs/dev/config"])?
+        .expect_code(0)?
+        .json()?["config"]
+        .take();
+    edit(&mut document);
+    let file = at.join("next.json");
+    std::fs::write(&file, document.to_string())?;
+    let path = file.to_str().context("a path of a test is UTF-8")?;
+    logctl(at, &["shard", "--use-config", path, "--yes"])?.expect_code(0)?;
+    Ok(())
 }
 
 /// The folder of a log (C2SP tlog-mirror): the SHA-256 of its origin.

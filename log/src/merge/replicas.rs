@@ -3,7 +3,7 @@
 //! The **replication key** signs what is not published yet: pending checkpoints and manifests. The shards' keys sign only what
 //! is durable as published, so a secondary must never see their signature before. It is sealed like the shards' keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
@@ -56,6 +56,8 @@ pub struct Replicas {
     witnesses: Mutex<BTreeMap<String, WitnessCounts>>,
     /// The size that a witness (by URL) is believed to have of a shard.
     pub(crate) witnessed: Mutex<BTreeMap<(String, String), u64>>,
+    /// Shards whose first checkpoint lacks cosignatures.
+    unwitnessed: Mutex<BTreeSet<String>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,6 +73,7 @@ impl Replicas {
             secondaries: Mutex::default(),
             witnesses: Mutex::default(),
             witnessed: Mutex::default(),
+            unwitnessed: Mutex::default(),
         }
     }
 
@@ -91,6 +94,16 @@ impl Replicas {
     /// Forgets those that are not configured any more.
     pub(crate) fn keep(&self, named: impl Fn(&str) -> bool) {
         locked(&self.secondaries).retain(|name, _| named(name));
+    }
+
+    /// Whether the first checkpoint of a shard waits for witnesses.
+    pub(crate) fn unwitnessed(&self, shard: &str) -> bool {
+        locked(&self.unwitnessed).contains(shard)
+    }
+
+    /// Notes that it does; once it is there, nobody asks any more.
+    pub(crate) fn wait_for_first(&self, shard: &str) {
+        locked(&self.unwitnessed).insert(shard.to_owned());
     }
 
     /// Looks at the witnesses, by name.

@@ -32,6 +32,14 @@ struct Failure(&'static str, String);
 /// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them; then it is asked for
 /// again. `note` is signed by the shard and carries the cosignatures of its secondaries.
 pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
+    // Until its first checkpoint is there, readers of a shard keep the empty one.
+    if shard.signed.load().is_none() {
+        core.replicas.wait_for_first(&shard.name);
+    }
+    collect(core, shard, note).await
+}
+
+async fn collect(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
     let config = core.config();
     let policy = config
         .witnesses

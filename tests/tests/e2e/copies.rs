@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use serde_json::{Value, json};
 use tests::auditor::{Auditor, Shard};
-use tests::process::{Logd, logctl, logctl_with};
+use tests::process::Logd;
 use tests::secondary::{Secondary, StartSecondary};
 
 use crate::Done;
@@ -15,40 +16,25 @@ pub(crate) fn replication_key(logd: &Logd) -> Result<String> {
     Ok(answer.expect_status(200)?.text().trim().to_owned())
 }
 
-/// Changes the configuration of the log `dev`: secondaries by name, address and key, the quorum, and more lines.
+/// Changes the configuration of the log `dev`: secondaries by name, address and key, the quorum, and the witnesses' policy.
 pub(crate) fn configure(
     logd: &Logd,
     secondaries: &[(&str, String, String)],
     quorum: u32,
-    more: &str,
+    policy: &str,
 ) -> Done {
-    let at = &logd.directory;
-    let file = at.join("next.yaml");
-    let path = file.to_str().context("a path of a test is UTF-8")?;
-    logctl(at, &["shard", "--create-config", path, "--force"])?.expect_code(0)?;
-    let text = std::fs::read_to_string(&file)?;
-    let mut merge =
-        format!("merge:\n  checkpointInterval: 50ms\n  backupQuorum: {quorum}\n  secondaries:\n");
-    for (name, address, vkey) in secondaries {
-        merge.push_str(&format!(
-            "    - {{name: {name}, url: \"http://{address}\", vkey: \"{vkey}\"}}\n"
-        ));
-    }
-    let mut kept = String::new();
-    let mut skipping = false;
-    for line in text.lines() {
-        let top = !line.starts_with([' ', '#']) && !line.is_empty();
-        if top {
-            skipping = line.starts_with("merge:") || line.starts_with("witnesses:");
-        }
-        if !skipping {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    std::fs::write(&file, format!("{kept}{merge}{more}"))?;
-    logctl_with(at, &["shard", "--use-config", path, "--yes"], "", &[])?.expect_code(0)?;
-    Ok(())
+    let named: Vec<Value> = secondaries
+        .iter()
+        .map(|(name, address, vkey)| {
+            json!({"name": name, "url": format!("http://{address}"), "vkey": vkey})
+        })
+        .collect();
+    tests::secondary::configure(&logd.directory, |document| {
+        document["merge"]["checkpointInterval"] = json!("50ms");
+        document["merge"]["backupQuorum"] = json!(quorum);
+        document["merge"]["secondaries"] = json!(named);
+        document["witnesses"] = json!({"policy": policy, "timeout": "5s"});
+    })
 }
 
 /// The copies of all opened shards, audited; answers how many entries they have together.

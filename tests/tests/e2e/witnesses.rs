@@ -193,7 +193,7 @@ fn a_real_witness_cosigns() -> Done {
     }
     logd.settled()?;
     let policy = format!(
-        "witnesses:\n  timeout: 5s\n  policy: |\n    witness one {} {}\n    witness two {} {}\n    group both all one two\n    quorum both\n",
+        "witness one {} {}\nwitness two {} {}\ngroup both all one two\nquorum both\n",
         one.vkey, one.url, two.vkey, two.url
     );
     configure(&logd, &[], 0, &policy)?;
