@@ -7,14 +7,15 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    admin, changes, cli, commits, memory, qos, rotation, secondary, single, table, writes,
+    admin, changes, cli, commits, memory, merge, qos, rotation, secondary, single, table, writes,
 };
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
     /// writes, single, memory, rotation, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
-    /// compare, halved; commits, which is contended, piled, stopped; all when none is named
+    /// compare, halved; commits, which is contended, piled, stopped; merge, which is
+    /// parallel and published; all when none is named
     names: Vec<String>,
     /// Entries of the memory figure
     #[arg(long, default_value_t = 10_000_000)]
@@ -98,7 +99,7 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 19] = [
+const ALL: [(&str, Measure); 21] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
@@ -118,10 +119,12 @@ const ALL: [(&str, Measure); 19] = [
     ("contended", commits::contended),
     ("piled", commits::piled),
     ("stopped", commits::stopped),
+    ("parallel", merge::parallel),
+    ("published", merge::published),
 ];
 
 /// A name for several figures.
-const GROUPS: [(&str, &[&str]); 2] = [
+const GROUPS: [(&str, &[&str]); 3] = [
     (
         "qos",
         &[
@@ -129,6 +132,7 @@ const GROUPS: [(&str, &[&str]); 2] = [
         ],
     ),
     ("commits", &["contended", "piled", "stopped"]),
+    ("merge", &["parallel", "published"]),
 ];
 
 /// Whether a name that was given means this figure.

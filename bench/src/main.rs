@@ -17,6 +17,7 @@ mod demo;
 mod disk;
 mod figures;
 mod memory;
+mod merge;
 mod proc;
 mod qos;
 mod rotation;

@@ -362,6 +362,88 @@ fn address(url: &str) -> Result<SocketAddr> {
         .parse()?)
 }
 
+/// A `logd` that is no server of a log: a program of the merge, a secondary, a frontend. Killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    /// What its ready line says after `logd ready: `.
+    pub ready: String,
+}
+
+impl Worker {
+    /// Starts it and waits for its ready line.
+    ///
+    /// # Errors
+    /// When it ends before it is ready.
+    pub fn start(arguments: &[&str]) -> Result<Self> {
+        let mut child = Command::new(binary("logd")?)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("start logd {arguments:?}"))?;
+        let stdout = child.stdout.take().context("stdout is a pipe")?;
+        let mut lines = BufReader::new(stdout);
+        let mut line = String::new();
+        let read = lines.read_line(&mut line);
+        let ready = line.strip_prefix("logd ready: ").map(str::trim_end);
+        match (read, ready) {
+            (Ok(_), Some(ready)) => {
+                // What it says at its end must find somebody who reads.
+                std::thread::spawn(move || {
+                    lines.lines().map_while(std::result::Result::ok).count()
+                });
+                Ok(Self {
+                    ready: ready.to_owned(),
+                    child,
+                })
+            }
+            _ => {
+                let _ = child.kill();
+                let status = child.wait()?;
+                bail!("logd {arguments:?} was not ready ({status}): {line:?}")
+            }
+        }
+    }
+
+    /// The address that its ready line names.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub fn address(&self) -> Result<SocketAddr> {
+        address(self.ready.split(',').next().unwrap_or_default())
+    }
+
+    /// `kill -9`, and waits for the end.
+    ///
+    /// # Errors
+    /// When the process can't be killed.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM), and waits for the end.
+    ///
+    /// # Errors
+    /// When the process can't be signalled.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        let pid = Pid::from_raw(self.child.id().try_into()?).context("a process id is positive")?;
+        kill_process(pid, Signal::TERM).context("signal logd")?;
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // Gone already is fine.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a command answered.
 #[derive(Clone, Debug)]
 pub struct Ran {

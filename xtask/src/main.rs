@@ -45,7 +45,7 @@ enum Task {
         #[arg(long)]
         entries: Option<u64>,
     },
-    /// Measure: writes, single, memory, rotation, converge, storm, admin, cli, qos, commits (all when none is named); a markdown table and JSON
+    /// Measure: writes, single, memory, rotation, converge, storm, admin, cli, qos, commits, merge (all when none is named); a markdown table and JSON
     Bench {
         /// Which figures, and options: --entries N (memory), --seconds N (writes), --rotations N (rotation)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

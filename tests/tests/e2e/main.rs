@@ -20,6 +20,7 @@ mod imports;
 mod kill;
 mod load;
 mod logins;
+mod merge;
 mod partitions;
 mod promises;
 mod qos_admin;
