@@ -208,62 +208,73 @@ struct Recovered {
     time: Duration,
 }
 
-/// So many commits wait behind a stall; others go on arriving.
+/// A committer as a server has it: what waits goes together, one commit at a time.
+struct Queue {
+    waiting: tokio::sync::mpsc::UnboundedSender<()>,
+    committer: tokio::task::JoinHandle<Result<(u64, Instant)>>,
+}
+
+/// Starts a committer; it ends when nothing waits and nothing more can come. It answers the last slot of its first `piled` commits,
+/// and when that was.
+fn queue(bench: &Arc<Bench>, order: Arc<Order>, piled: usize) -> Queue {
+    let (waiting, mut arrived) = tokio::sync::mpsc::unbounded_channel();
+    let bench = Arc::clone(bench);
+    let committer = tokio::spawn(async move {
+        let (mut taken, mut done, mut last) = (Vec::new(), 0, (0, Instant::now()));
+        while arrived.recv_many(&mut taken, MAX_BATCHES).await > 0 {
+            let load = taken.drain(..).map(|()| bench.batch()).collect();
+            for answer in order.commit(load).await {
+                let slot = answer?.slot.number;
+                if done < piled {
+                    last = (slot, Instant::now());
+                }
+                done += 1;
+            }
+        }
+        Ok(last)
+    });
+    Queue { waiting, committer }
+}
+
+/// So many commits wait behind a stall; others go on arriving, 50 a second.
 async fn pile(waiting: usize, stall: Duration) -> Result<Recovered> {
     const ARRIVALS: Duration = Duration::from_millis(20);
     let bench = Bench::new(OPERATION).await?;
-    let mut orders = Vec::new();
-    for _ in 0..COMMITTERS {
-        orders.push(bench.committer().await?.0);
+    let mut queues = Vec::new();
+    for n in 0..COMMITTERS {
+        let order = bench.committer().await?.0;
+        let piled = (waiting + COMMITTERS - 1 - n) / COMMITTERS;
+        queues.push(queue(&bench, order, piled));
     }
-    let one = |n: usize| {
-        let (bench, order) = (Arc::clone(&bench), Arc::clone(&orders[n % COMMITTERS]));
-        tokio::spawn(async move {
-            let answer = order.commit(vec![bench.batch()]).await.pop();
-            Ok::<_, anyhow::Error>(answer.context("no answer")??.slot.number)
-        })
-    };
+    let before = 1;
     bench.memory.stall(true);
-    let before = orders[0].state().len;
     // What arrives during the stall belongs to the pile.
     let late = ((stall.as_secs_f64() / ARRIVALS.as_secs_f64()) as usize).min(waiting / 2);
-    let mut piled: Vec<_> = (0..waiting - late).map(one).collect();
-    let began = Instant::now();
-    for n in 0..late {
-        tokio::time::sleep_until((began + stall.mul_f64(n as f64 / late as f64)).into()).await;
-        piled.push(one(n));
+    let mut count = 0;
+    let mut arrive = |queues: &[Queue]| {
+        // A committer that has failed says so below.
+        let _ = queues[count % COMMITTERS].waiting.send(());
+        count += 1;
+    };
+    (0..waiting - late).for_each(|_| arrive(&queues));
+    for _ in 0..late {
+        tokio::time::sleep(stall / late as u32).await;
+        arrive(&queues);
     }
-    tokio::time::sleep_until((began + stall).into()).await;
     let opened = Instant::now();
     bench.memory.stall(false);
-    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-    let arriving = async {
-        let mut tasks = Vec::new();
-        while stopped.try_recv().is_err() {
-            tasks.push(one(tasks.len()));
-            tokio::time::sleep(ARRIVALS).await;
-        }
-        for task in tasks {
-            task.await??;
-        }
-        anyhow::Ok(())
-    };
-    let recovery = async {
-        let mut last = 0;
-        for task in piled {
-            last = last.max(task.await??);
-        }
-        let time = opened.elapsed();
-        // Who arrives may have gone already.
-        let _ = stop.send(());
-        anyhow::Ok(Recovered {
-            slots: last + 1 - before,
-            time,
-        })
-    };
-    let (arrived, recovered) = tokio::join!(arriving, recovery);
-    arrived?;
-    recovered
+    for _ in 0..100 {
+        arrive(&queues);
+        tokio::time::sleep(ARRIVALS).await;
+    }
+    let (mut slots, mut end) = (0, opened);
+    for Queue { waiting, committer } in queues {
+        drop(waiting);
+        let (slot, time) = committer.await??;
+        (slots, end) = (slots.max(slot + 1 - before), end.max(time));
+    }
+    let time = end - opened;
+    Ok(Recovered { slots, time })
 }
 
 /// 1,000 commits behind a stall of 10 s, and piles of other sizes.

@@ -6,7 +6,7 @@
 //! What must never happen: an answer that is not so. `Ordered` is given only for a token found in the slots; `Rejected` only
 //! when no earlier write of ours can still land: proposals hold for one slot number, announcements die at a freeze.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::Limits;
 pub use super::answer::{CommitError, Mine, Placed};
 use super::attempt::{Attempt, Step};
 use super::keys::{Keys, trailing_number};
-use super::propose::propose;
+use super::propose::{alive, propose};
 use super::slot::{Announcement, Control, Slot, Token, Work};
 use super::state::{State, View};
 use super::writes;
@@ -34,6 +34,8 @@ use crate::store::{Coordination, Objects, Outcome, StoreError};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Slots read at a time.
 const PAGE: usize = 256;
+/// How the record of an announced control begins.
+const CONTROL: &[u8] = b"{\"control\"";
 /// Announcements looked at in one proposal.
 const BAG: usize = 4096;
 
@@ -224,20 +226,34 @@ impl Order {
         })
     }
 
-    /// Live announcements, oldest first. Scanned after the view was read up to the next slot.
+    /// Announcements, oldest first: as many as fill a slot, and all controls. What is behind them waits in any case, so it is not
+    /// even decoded: the work on a pile must not grow with its square. Scanned after the view was read up to the next slot.
     async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
         let from = self.keys.bag_from(next.saturating_sub(self.limits.window));
         let rows = self.store.scan(&self.keys.bag(), &from, BAG).await?;
-        let mut bag = Vec::with_capacity(rows.len());
+        let (mut bag, mut fill) = (Vec::new(), HashSet::new());
         for (key, bytes) in rows {
+            if fill.len() >= self.limits.batches && !record::begins(&bytes, CONTROL) {
+                continue;
+            }
             let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
-            match (seen, record::decode(&bytes)) {
-                (Some(seen), Ok(work)) => bag.push((key, Announcement { seen, work })),
-                _ => tracing::warn!(
+            let (Some(seen), Ok(work)) = (seen, record::decode::<Work>(&bytes)) else {
+                tracing::warn!(
                     key,
                     "an announcement is not understood; its author will time out"
-                ),
+                );
+                continue;
+            };
+            let announcement = Announcement { seen, work };
+            // One that may not fit takes no place from those that do.
+            let fits = announcement
+                .work
+                .batch()
+                .is_some_and(|b| b.shard.is_none() && b.part().is_none());
+            if fits && self.look(|view| alive(view, &announcement)) {
+                fill.insert(announcement.work.token());
             }
+            bag.push((key, announcement));
         }
         Ok(bag)
     }

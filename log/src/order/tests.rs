@@ -544,6 +544,39 @@ async fn what_piled_up_behind_a_stall_is_ordered() {
     }
 }
 
+/// However many wait, a slot is filled from the oldest on, and a control behind them all is not passed over.
+#[tokio::test(start_paused = true)]
+async fn a_control_behind_a_pile_is_found() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let helper = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    helper.commit(vec![first]).await.remove(0).unwrap();
+    let keys = Keys::new("t");
+    let mut works: Vec<Mine> = (0..MAX_BATCHES + 40)
+        .map(|i| batch(&tokens, &format!("{i}")))
+        .collect();
+    works.push(control(open(&tokens, 1, "b")));
+    let mine: Vec<&Mine> = works.iter().collect();
+    let announcement = super::writes::announce(&keys, 1, &mine);
+    assert!(matches!(
+        memory.transact(announcement).await,
+        crate::store::Outcome::Committed
+    ));
+    for _ in 0..2 {
+        helper.help().await.unwrap();
+    }
+    let (slots, _) = replay(&memory.rows());
+    assert_eq!(slots[1].batches.len(), MAX_BATCHES);
+    assert_eq!(
+        slots[1].control.as_ref().unwrap().operation,
+        works.last().unwrap().work.token()
+    );
+    assert_eq!(slots[2].batches.len(), 40);
+    let oldest = slots[1].batches.iter().map(|b| b.token);
+    assert!(oldest.eq(works[..MAX_BATCHES].iter().map(|m| m.work.token())));
+}
+
 /// Who loses a proposal announces: it is told how long that took, and what was refused is counted by reason.
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_counted() {
