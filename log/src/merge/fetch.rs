@@ -267,18 +267,17 @@ pub async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, Store
     }
     let key = core.order.keys.batch(held.batch.token);
     let stored = if held.batch.object {
-        core.nodes.read(&key, &held.batch.digest).await?
+        core.nodes.read(&key, &held.batch.digest).await
     } else {
-        core.store.get(&key).await?
+        core.store.get(&key).await
     };
     let bytes = match stored {
-        Some(bytes) => bytes,
-        None => {
-            let Some(bytes) = core.published_range(held.start, held.batch.entries).await? else {
-                return Ok(None);
-            };
-            bytes
-        }
+        Ok(Some(bytes)) => bytes,
+        // A storage node that is away must not hide that the batch was published and let go meanwhile.
+        missing => match core.published_range(held.start, held.batch.entries).await? {
+            Some(bytes) => bytes,
+            None => return missing,
+        },
     };
     if record::digest(&bytes) != held.batch.digest {
         return Err(StoreError::Corrupt(format!(
