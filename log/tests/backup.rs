@@ -391,6 +391,23 @@ async fn nothing_is_published_before_the_quorum_has_it() {
         .open(&Kek::from_file(&world.path("kek")).unwrap())
         .unwrap();
     assert_eq!((opened.log.as_str(), opened.state.generation), ("dev", 1));
+    // A change goes there too, without any entry.
+    configure(&log, |config| {
+        config.merge.checkpoint_interval = config::Span::from_millis(11);
+    })
+    .await;
+    let kek = Kek::from_file(&world.path("kek")).unwrap();
+    let newer = async {
+        loop {
+            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
+            let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+            if opened.state.generation == 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, newer).await.unwrap();
     engine.shutdown().await;
 }
 

@@ -260,6 +260,10 @@ impl Copier {
         let (store, keys) = (&*core.store, &core.order.keys);
         let state = core.order.state();
         let mut moved = false;
+        // Also without new entries: a planned shard has a key that must not be lost.
+        if self.incarnation.is_some() {
+            self.send_manifest(&state).await?;
+        }
         for shard in state.shards.iter() {
             let name = &shard.identity.name;
             if shard.start().is_none() {
