@@ -12,7 +12,7 @@ use super::fault::Fault;
 const FIRST: usize = 64 << 10;
 
 /// Entries of a chunk: short ones are more work than their bytes tell, and a chunk is promised as a whole.
-const MOST: u64 = 512;
+const MOST: u64 = 1024;
 
 /// Bytes of an entry's length.
 const LENGTH: usize = 2;
@@ -205,7 +205,7 @@ mod tests {
         let mut runs: Vec<Vec<Vec<u8>>> = Vec::new();
         for entry in entries {
             match runs.last_mut() {
-                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK && run.len() < 512 => {
+                Some(run) if encode(run).len() + 2 + entry.len() <= CHUNK && run.len() < 1024 => {
                     run.push(entry.clone())
                 }
                 _ => runs.push(vec![entry.clone()]),
@@ -286,11 +286,11 @@ mod tests {
 
     #[test]
     fn short_entries_are_counted() {
-        let entries: Vec<Vec<u8>> = (0..1_300u32).map(|n| vec![n as u8]).collect();
+        let entries: Vec<Vec<u8>> = (0..2_600u32).map(|n| vec![n as u8]).collect();
         for piece in [7, 10_000] {
             let cuts = cuts(&encode(&entries), &[piece], 10).unwrap();
             let counts: Vec<u64> = cuts.iter().map(|c| c.entries).collect();
-            assert_eq!(counts, [512, 512, 266]);
+            assert_eq!(counts, [1024, 1024, 542]);
             assert_eq!(cuts, expected(&entries[10..]));
         }
     }
