@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use admin_api::{
     Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
-    LogStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation, Watermarks,
+    LogStatus, MergeStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation,
+    Watermarks,
 };
 use axum::Router;
 use axum::body::Body;
@@ -245,6 +246,17 @@ impl Host for Toy {
                 log: log.to_owned(),
                 generation,
                 ..QosStatus::default()
+            })
+        })
+    }
+
+    fn merge<'a>(&'a self, log: &'a str) -> Answer<'a, MergeStatus> {
+        Box::pin(async move {
+            let (generation, _) = self.get(log)?;
+            Ok(MergeStatus {
+                log: log.to_owned(),
+                generation,
+                ..MergeStatus::default()
             })
         })
     }
