@@ -4,17 +4,23 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tlog::{Hash, TILE_WIDTH, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::log::{Core, Log};
 use crate::merge::fetch::read_batch;
+use crate::merge::follow::AdoptError;
 use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
-use crate::shard::SignError;
+use crate::shard::{Published, Shard, SignError};
 use crate::store::StoreError;
+
+/// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.
+const SIGNING: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why something could not be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -346,22 +352,42 @@ impl Log {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
-        if position::published(&*self.core.store, &self.core.order.keys, &shard.name)
-            .await?
-            .is_some_and(|row| row.size > 0)
+        if let Some(row) =
+            position::published(&*self.core.store, &self.core.order.keys, &shard.name).await?
+            && row.size > 0
             // Its first checkpoint waits for witnesses: readers keep the empty one.
             && !self.core.replicas.unwitnessed(&shard.name)
         {
-            let path = self.core.object_path(&shard.name, "checkpoint");
-            let why = format!(
-                "{path} is missing or not the one that was published; a restart writes it again"
-            );
-            return Err(StoreError::Corrupt(why).into());
+            return self.first_checkpoint(&shard, &row).await.map(Some);
         }
         let signer = shard
             .signer(&self.core.order.keys, &*self.core.store, &self.core.kek)
             .await?;
         Ok(Some(shard.checkpoint(signer, 0, tlog::empty_root())?))
+    }
+
+    /// The first checkpoint of a shard whose position is durable: whoever publishes it is about to sign it, or has and this
+    /// process has not read it yet.
+    async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
+        let path = self.core.object_path(&shard.name, "checkpoint");
+        let began = Instant::now();
+        loop {
+            match self.core.adopt(shard, row).await {
+                Ok(()) => {}
+                Err(AdoptError::Store(e)) => return Err(e.into()),
+                Err(AdoptError::Sign(e)) => return Err(e.into()),
+            }
+            if let Some(signed) = shard.signed.load().as_ref() {
+                return Ok(signed.note.clone());
+            }
+            if began.elapsed() > SIGNING {
+                let why = format!(
+                    "{path} is missing or not the one that was published; a restart writes it again"
+                );
+                return Err(StoreError::Corrupt(why).into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for what is not there.

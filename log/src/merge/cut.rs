@@ -53,6 +53,13 @@ impl Cutter {
                 _ = self.closing.changed(), if !closing => continue,
                 () = std::future::ready(()), if closing => {}
             }
+            // Everything in one cut, however far the integrator is.
+            while closing && *integrated.borrow_and_update() < self.core.order.state().size {
+                tokio::select! {
+                    _ = integrated.changed() => {}
+                    _ = self.core.halt.halted() => return done,
+                }
+            }
             last = Instant::now();
             let Some(mut cut) = self.next().await else {
                 return done;

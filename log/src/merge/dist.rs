@@ -172,8 +172,8 @@ impl Pusher {
                 continue;
             };
             let known = match self.has.remove(name) {
-                Some(known) => known,
-                None => self.survey(&*place, &shard, &signed).await?,
+                Some(known) if self.still_there(&*place, &shard, &known).await? => known,
+                _ => self.survey(&*place, &shard, &signed).await?,
             };
             let has = self.push_shard(&*place, &shard, &signed, known).await?;
             self.has.insert(name.clone(), has);
@@ -184,6 +184,23 @@ impl Pusher {
 
     fn path(&self, shard: &Shard, rest: &str) -> String {
         self.core.object_path(&shard.name, rest)
+    }
+
+    /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
+    async fn still_there(
+        &self,
+        place: &dyn Objects,
+        shard: &Shard,
+        known: &Has,
+    ) -> Result<bool, StoreError> {
+        let Some(signed) = &known.note else {
+            return Ok(false);
+        };
+        match place.get(&self.path(shard, "checkpoint")).await? {
+            Some(there) => Ok(there == signed.note.as_bytes()),
+            // Tiles put beside what it had would be a checkpoint without them.
+            None => Err(StoreError::Io("it lost what it had".into())),
+        }
     }
 
     /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours.

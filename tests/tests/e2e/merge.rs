@@ -87,11 +87,28 @@ fn files(root: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     Ok(all)
 }
 
-/// What readers get: the log's objects, and the frontend.
+/// What readers get: the log's objects, and the frontend. Of a partial tile only the widest: how many cuts there were is a
+/// question of time.
 fn served(at: &Path) -> Result<[BTreeMap<PathBuf, Vec<u8>>; 2]> {
+    let widest = |root: PathBuf| -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let mut all = files(&root)?;
+        let width = |path: &Path| -> Option<(PathBuf, u16)> {
+            let tile = path.parent()?;
+            let partial = tile.extension()?.to_str()? == "p";
+            let width = path.file_name()?.to_str()?.parse().ok()?;
+            partial.then(|| (tile.to_owned(), width))
+        };
+        let mut most = BTreeMap::new();
+        for (tile, at) in all.keys().filter_map(|path| width(path)) {
+            let most = most.entry(tile).or_insert(at);
+            *most = at.max(*most);
+        }
+        all.retain(|path, _| width(path).is_none_or(|(tile, at)| most.get(&tile) == Some(&at)));
+        Ok(all)
+    };
     Ok([
-        files(&at.join("objects/dev"))?,
-        files(&at.join("frontends/cdn/dev"))?,
+        widest(at.join("objects/dev"))?,
+        widest(at.join("frontends/cdn/dev"))?,
     ])
 }
 
