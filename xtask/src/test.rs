@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// How many seconds several servers on one folder are abused (paused, killed, rotated, frozen)
     #[arg(long, default_value_t = 10)]
     abuse: u64,
-    /// Search the model of the commit protocol within wide bounds, too (an hour or more, several gigabytes)
+    /// Search the model of the commit protocol within wide bounds, too: for as long and with as much memory as that takes
     #[arg(long)]
     model_long: bool,
 }

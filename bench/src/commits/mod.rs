@@ -13,10 +13,10 @@ use hdrhistogram::Histogram;
 use log::order::MAX_BATCHES;
 use log::order::commit::{Mine, Order};
 use log::order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
-use log::store::{Coordination, Directory};
+use log::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
 use log::{LogMetrics, record};
 
-use self::store::{Memory, Stopping};
+use self::store::Gate;
 use crate::figures::{Figure, Options};
 
 /// Committers in the first figures.
@@ -28,7 +28,7 @@ const WORK: Duration = Duration::from_millis(50);
 
 /// One log, and what its committers share.
 struct Bench {
-    memory: Arc<Memory>,
+    memory: Arc<Gate>,
     objects: Arc<Directory>,
     tokens: Tokens,
     _folder: tempfile::TempDir,
@@ -37,8 +37,9 @@ struct Bench {
 impl Bench {
     async fn new(delay: Duration) -> Result<Arc<Self>> {
         let folder = tempfile::tempdir()?;
+        let memory = Arc::new(MemoryCoordination::default());
         let bench = Self {
-            memory: Arc::new(Memory::new(delay)),
+            memory: Arc::new(Gate::new(Arc::new(DelayedCoordination::new(memory, delay)))),
             objects: Arc::new(Directory::open(&folder.path().join("objects"))?),
             tokens: Tokens::new().map_err(|e| anyhow!("no random numbers: {e}"))?,
             _folder: folder,
@@ -314,7 +315,7 @@ pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
 async fn beside(stop: Option<u64>, time: Duration) -> Result<(u64, bool)> {
     let bench = Bench::new(OPERATION).await?;
     let end = Instant::now() + time;
-    let store = Arc::new(Stopping::new(Arc::clone(&bench.memory)));
+    let store = Arc::new(Gate::new(Arc::clone(&bench.memory) as _));
     let (victim, _) = bench.order(Arc::clone(&store) as _);
     victim.refresh().await?;
     let mut others = Vec::new();

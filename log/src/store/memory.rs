@@ -1,4 +1,4 @@
-//! Both stores in memory, for tests: the plainest possible reading of the traits, and so the reference for the others.
+//! Both stores in memory, for tests and measurements: the plainest possible reading of the traits, and so the reference for the others.
 //!
 //! What must never happen: a behaviour here that no durable driver can have, because the engine's tests run on this.
 

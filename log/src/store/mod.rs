@@ -15,13 +15,11 @@ mod delayed;
 mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
-#[cfg(any(test, feature = "testing"))]
 mod memory;
 mod sqlite;
 
 pub use delayed::{DelayedCoordination, DelayedObjects};
 pub use directory::Directory;
-#[cfg(any(test, feature = "testing"))]
 pub use memory::{MemoryCoordination, MemoryObjects};
 pub use sqlite::{Sqlite, SqliteStats};
 

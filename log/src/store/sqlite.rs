@@ -33,7 +33,6 @@ use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
 
 pub(in crate::store) use watch::Waiters;
-#[cfg(any(test, feature = "testing"))]
 pub(in crate::store) use writer::at_most;
 
 /// The largest value, bytes.
