@@ -272,6 +272,12 @@ pub(crate) enum Error {
         /// How.
         why: String,
     },
+    /// The log may have kept it, so long ago that it forgot.
+    #[error("whether the promise was kept cannot be told any more: {why}")]
+    PromiseForgotten {
+        /// Why.
+        why: String,
+    },
     /// Ctrl-C.
     #[error("interrupted; {state}")]
     Interrupted {

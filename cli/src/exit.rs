@@ -204,6 +204,9 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::PromiseBroken { .. } => {
             Row::new(UNVERIFIED, "promise-broken", "keep the receipt: it shows what the log promised; ask whoever runs the log")
         }
+        Error::PromiseForgotten { .. } => {
+            Row::new(UNKNOWN, "promise-forgotten", "look for the leaf hash in the log's tiles; verify the next receipt within 7 days")
+        }
         Error::Interrupted { resume, .. } => Row::new(INTERRUPTED, "interrupted", resume),
         Error::Bug(_) => Row::new(BUG, "bug", "please report this, with the command that led to it"),
     }

@@ -16,6 +16,8 @@ use crate::request::{File, ReceiptRequest};
 
 /// The longest receipt read: a signed note is a few hundred bytes.
 const LIMIT: usize = 64 * 1024;
+/// How long a log remembers the place of a promised entry at least, milliseconds.
+const KEPT_MS: u64 = 7 * 86_400_000;
 
 /// What the log says about a promise. Further fields are allowed: servers newer than this program may have them.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +43,8 @@ enum State {
     Kept,
     /// Not there although its time is over, or too late.
     Broken,
+    /// So old that the log may have kept it and forgotten where.
+    Forgotten,
 }
 
 impl State {
@@ -50,6 +54,7 @@ impl State {
             Self::Due => Cell::toned("due", Tone::Next),
             Self::Kept => Cell::toned("kept", Tone::Good),
             Self::Broken => Cell::toned("broken", Tone::Bad),
+            Self::Forgotten => Cell::toned("forgotten", Tone::Plain),
         }
     }
 }
@@ -146,9 +151,12 @@ pub(super) async fn run(session: &Session<'_>, request: ReceiptRequest) -> Resul
             .await
             .map_err(|error| unreachable(error, public.address()))?,
     };
-    let trouble = (checked.state == State::Broken).then(|| Error::PromiseBroken {
-        why: checked.why.clone(),
-    });
+    let why = || checked.why.clone();
+    let trouble = match checked.state {
+        State::Broken => Some(Error::PromiseBroken { why: why() }),
+        State::Forgotten => Some(Error::PromiseForgotten { why: why() }),
+        State::Signed | State::Due | State::Kept => None,
+    };
     Outcome::with_trouble(&checked, trouble)
 }
 
@@ -185,10 +193,15 @@ async fn ask<S: Source>(
     let said = |state, why: &str| Checked::new(receipt, listed_key, state, why.to_owned());
     let Some(bytes) = source.get(&path).await? else {
         // A log that never knew it has broken it at once; one that kept it long ago may have forgotten.
-        return Ok(said(
-            State::Broken,
-            "the log knows no such promise (it forgets them 7 days after they are kept)",
-        ));
+        let old = born(&receipt.promise).is_some_and(|born| now_ms > born.saturating_add(KEPT_MS));
+        return Ok(if old {
+            said(
+                State::Forgotten,
+                "the log remembers for 7 days where a promised entry is, and this one is older",
+            )
+        } else {
+            said(State::Broken, "the log knows no such promise")
+        });
     };
     let placement: Placement = serde_json::from_slice(&bytes).map_err(|error| {
         SourceError::new(&path, format!("not an answer about a promise: {error}"))
@@ -238,6 +251,12 @@ async fn ask<S: Source>(
         Err(_) => checked.why = "it is ordered, and not under a checkpoint yet".into(),
     }
     Ok(checked)
+}
+
+/// When a promise was made, milliseconds since 1970: its name begins with that, 48 bits of which the first marks it as a promise.
+fn born(promise: &str) -> Option<u64> {
+    let digits = u64::from_str_radix(promise.get(..12)?, 16).ok()?;
+    Some(digits & !(1 << 47))
 }
 
 fn time(ms: u64) -> String {

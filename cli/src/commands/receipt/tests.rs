@@ -195,6 +195,25 @@ async fn each_state_is_told_apart() {
 }
 
 #[tokio::test]
+async fn what_a_log_may_have_forgotten_is_not_called_broken() {
+    let born_ms = 1_790_000_000_000_u64;
+    let promise = format!("{:012x}00112233445566778899-0", born_ms | 1 << 47);
+    let receipt = Receipt {
+        promise,
+        deadline: born_ms + 60_000,
+        ..receipt(b"c")
+    };
+    for (now, expected) in [
+        (born_ms + 120_000, State::Broken),
+        (born_ms + KEPT_MS, State::Broken),
+        (born_ms + KEPT_MS + 1, State::Forgotten),
+    ] {
+        let checked = ask(&log(3), &receipt, true, now).await.unwrap();
+        assert_eq!(checked.state, expected, "{}", checked.why);
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_lies_about_its_tree_keeps_no_promise() {
     for path in ["a/checkpoint", "a/tile/0/000.p/3"] {
         let mut log = placed(log(3), at("published", 2, 1));
