@@ -320,6 +320,12 @@ impl Core {
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
             CommitError::Store(e) => {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
+                // Which node said what is for operators.
+                if let StoreError::Quorum { have, quorum, .. } = e {
+                    return AppendError::overloaded(&format!(
+                        "{have} of the {quorum} storage nodes that are needed took it; nothing was written"
+                    ));
+                }
                 AppendError::overloaded("the store failed; nothing was written")
             }
             CommitError::WrongShard => AppendError::WrongShard {

@@ -233,6 +233,7 @@ impl LogMetrics {
             StoreError::Corrupt(_) => "corrupt",
             StoreError::TooLarge { .. } => "too_large",
             StoreError::Busy(_) => "busy",
+            StoreError::Quorum { .. } => "quorum",
             StoreError::Io(_) => "io",
         };
         self.failed(&format!("{step}_{kind}"));

@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a node did not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missed {
-    Put,
+    /// With the digest, where it is known.
+    Put(Option<Hash>),
     Delete,
 }
 
@@ -60,6 +61,8 @@ struct Node {
     missed: Mutex<BTreeMap<String, Missed>>,
     /// What it has must be compared with the others: it was added, or missed too much to remember.
     compare: std::sync::atomic::AtomicBool,
+    /// Where it was found last.
+    found: Mutex<Option<Arc<dyn Objects>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -67,6 +70,19 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Node {
+    /// It is at `store` now. Answers whether that is another one than before, as when its disk was replaced: then it may lack
+    /// everything.
+    fn found(&self, store: &Arc<dyn Objects>) -> bool {
+        let before = locked(&self.found).replace(Arc::clone(store));
+        let other =
+            |before: &Arc<dyn Objects>| !std::ptr::addr_eq(Arc::as_ptr(before), Arc::as_ptr(store));
+        let other = before.as_ref().is_some_and(other);
+        if other {
+            self.compare.store(true, Relaxed);
+        }
+        other
+    }
+
     fn well(&self, name: &str) {
         if let Some(why) = locked(&self.trouble).take() {
             tracing::info!(node = name, was = why, "a storage node is back");
@@ -81,9 +97,9 @@ impl Node {
         *trouble = Some(why);
     }
 
-    fn miss(&self, paths: impl IntoIterator<Item = String>, what: Missed) {
+    fn miss(&self, all: impl IntoIterator<Item = (String, Missed)>) {
         let mut missed = locked(&self.missed);
-        for path in paths {
+        for (path, what) in all {
             if missed.len() < MISSED {
                 missed.insert(path, what);
             } else {
@@ -184,7 +200,13 @@ impl Nodes {
             };
             let node = self.node(&name);
             match store {
-                Ok(store) => all.push(Reached { name, node, store }),
+                Ok(store) => {
+                    if node.found(&store) {
+                        tracing::warn!(node = name, "a storage node is another one than before");
+                        inner.repair.notify_one();
+                    }
+                    all.push(Reached { name, node, store });
+                }
                 Err(why) => node.fails(&name, why),
             }
         }
@@ -192,11 +214,11 @@ impl Nodes {
     }
 
     /// Notes what the nodes that were not asked have missed.
-    fn left_out(&self, asked: &[Reached], paths: &[String], what: Missed) {
+    fn left_out(&self, asked: &[Reached], missed: impl Fn() -> Vec<(String, Missed)>) {
         let config = self.0.config.load();
         let names = config.nodes.iter().map(|node| node.name.as_str());
         for name in names.filter(|name| asked.iter().all(|asked| asked.name != **name)) {
-            self.node(name).miss(paths.iter().cloned(), what);
+            self.node(name).miss(missed());
         }
         self.0.repair.notify_one();
     }
@@ -224,11 +246,7 @@ impl Nodes {
             match answer {
                 Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
                 Ok(Some(_)) => {
-                    let error = other_bytes(path, &node.name);
-                    node.node.fails(&node.name, error.to_string());
-                    node.node.miss([path.to_owned()], Missed::Put);
-                    self.0.repair.notify_one();
-                    worst = Some(error);
+                    worst = Some(self.damaged(node, path, digest));
                 }
                 Ok(None) => {}
                 Err(e) => {
@@ -247,6 +265,16 @@ impl Nodes {
         }
     }
 
+    /// A node has other bytes than were ordered: said, and to be written again.
+    fn damaged(&self, node: &Reached, path: &str, digest: &Hash) -> StoreError {
+        let error = other_bytes(path, &node.name);
+        node.node.fails(&node.name, error.to_string());
+        let missed = Missed::Put(Some(*digest));
+        node.node.miss([(path.to_owned(), missed)]);
+        self.0.repair.notify_one();
+        error
+    }
+
     async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {
         if self.alone() {
             return self.0.local.put(objects).await;
@@ -257,23 +285,22 @@ impl Nodes {
         if reached.iter().filter(|node| !busy(node)).count() >= quorum {
             reached.retain(|node| !busy(node));
         }
-        let paths: Vec<String> = objects.iter().map(|(path, _)| path.clone()).collect();
-        self.left_out(&reached, &paths, Missed::Put);
+        self.left_out(&reached, || puts(&objects));
         let asked = reached.len();
         let (told, mut answers) = mpsc::unbounded_channel();
         for Reached { name, node, store } in reached {
             let (nodes, told) = (self.clone(), told.clone());
-            let (objects, paths) = (objects.clone(), paths.clone());
+            let objects = objects.clone();
             node.writing.fetch_add(1, Relaxed);
             // A task of its own: the slower ones go on when the quorum is met.
             tokio::spawn(async move {
-                let written = within(store.put(objects)).await;
+                let written = within(store.put(objects.clone())).await;
                 node.writing.fetch_sub(1, Relaxed);
                 match &written {
                     Ok(()) => node.well(&name),
                     Err(e) => {
                         node.fails(&name, e.to_string());
-                        node.miss(paths, Missed::Put);
+                        node.miss(puts(&objects));
                         nodes.0.repair.notify_one();
                     }
                 }
@@ -291,10 +318,12 @@ impl Nodes {
                         Some((_, full @ StoreError::Full(_))) => full,
                         last => {
                             let last = last.map(|(name, e)| format!("; {name}: {e}"));
-                            StoreError::Io(format!(
-                                "{have} of the {quorum} storage nodes that are needed took a batch, {asked} were asked{}",
-                                last.unwrap_or_default()
-                            ))
+                            let detail = last.unwrap_or_default();
+                            StoreError::Quorum {
+                                have,
+                                quorum,
+                                detail: format!(", {asked} were asked{detail}"),
+                            }
                         }
                     });
                 }
@@ -308,19 +337,32 @@ impl Nodes {
             return self.0.local.delete(paths).await;
         }
         let reached = self.reached().await;
-        self.left_out(&reached, &paths, Missed::Delete);
+        let deletes = |paths: &[String]| -> Vec<_> {
+            let paths = paths.iter().cloned();
+            paths.map(|path| (path, Missed::Delete)).collect()
+        };
+        self.left_out(&reached, || deletes(&paths));
         for Reached { name, node, store } in reached {
             let paths = paths.clone();
             // Nobody waits for a deletion.
             tokio::spawn(async move {
                 if let Err(e) = within(store.delete(paths.clone())).await {
                     node.fails(&name, e.to_string());
-                    node.miss(paths, Missed::Delete);
+                    node.miss(deletes(&paths));
                 }
             });
         }
         Ok(())
     }
+}
+
+/// What a node misses that did not get these.
+fn puts(objects: &[(String, Bytes)]) -> Vec<(String, Missed)> {
+    let missed = |(path, bytes): &(String, Bytes)| {
+        let digest = record::digest(bytes);
+        (path.clone(), Missed::Put(Some(digest)))
+    };
+    objects.iter().map(missed).collect()
 }
 
 async fn within<T>(work: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -442,9 +484,9 @@ impl Nodes {
         for (path, what) in missed {
             match what {
                 Missed::Delete => within(one.store.delete(vec![path.clone()])).await?,
-                Missed::Put => {
+                Missed::Put(digest) => {
                     // Where nobody has it any more it was published, and let go.
-                    if let Some(bytes) = copy_of(&path, one, all).await? {
+                    if let Some(bytes) = self.copy_of(&path, digest, one, all).await? {
                         within(one.store.put(vec![(path.clone(), bytes)])).await?;
                         repaired += 1;
                     }
@@ -479,22 +521,33 @@ impl Nodes {
                 continue;
             };
             let lacking = theirs.into_iter().filter(|path| !own.contains(path));
-            one.node.miss(lacking.take(MISSED), Missed::Put);
+            let lacking = lacking.take(MISSED).map(|path| (path, Missed::Put(None)));
+            one.node.miss(lacking);
         }
         Ok(())
     }
-}
 
-async fn copy_of(path: &str, to: &Reached, all: &[Reached]) -> Result<Option<Bytes>, StoreError> {
-    let mut failed = None;
-    for from in all.iter().filter(|from| from.name != to.name) {
-        match within(from.store.get(path)).await {
-            Ok(Some(bytes)) => return Ok(Some(bytes)),
-            Ok(None) => {}
-            Err(e) => failed = Some(e),
+    /// What another node has. Bytes that are known to be wrong are never copied.
+    async fn copy_of(
+        &self,
+        path: &str,
+        digest: Option<Hash>,
+        to: &Reached,
+        all: &[Reached],
+    ) -> Result<Option<Bytes>, StoreError> {
+        let mut failed = None;
+        for from in all.iter().filter(|from| from.name != to.name) {
+            match (within(from.store.get(path)).await, &digest) {
+                (Ok(Some(bytes)), Some(digest)) if record::digest(&bytes) != *digest => {
+                    failed = Some(self.damaged(from, path, digest));
+                }
+                (Ok(Some(bytes)), _) => return Ok(Some(bytes)),
+                (Ok(None), _) => {}
+                (Err(e), _) => failed = Some(e),
+            }
         }
+        failed.map_or(Ok(None), Err)
     }
-    failed.map_or(Ok(None), Err)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use self::scratch::Scratch;
 use super::{Objects, StoreError};
 
-pub(in crate::store) use path::valid;
+pub use path::valid;
 
 /// Threads that work on files at once. They wait for the disk most of the time, and syncs that overlap share the file
 /// system's work.

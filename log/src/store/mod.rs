@@ -19,7 +19,7 @@ mod memory;
 mod sqlite;
 
 pub use delayed::{DelayedCoordination, DelayedObjects};
-pub use directory::Directory;
+pub use directory::{Directory, valid};
 pub use memory::{MemoryCoordination, MemoryObjects};
 pub use sqlite::{Sqlite, SqliteStats};
 
@@ -84,6 +84,16 @@ pub enum StoreError {
     /// Somebody else held the store for longer than the driver waits (about ten seconds).
     #[error("store is busy: {0}")]
     Busy(String),
+    /// Too few storage nodes took it. It may be there on some, and is nowhere announced.
+    #[error("{have} of the {quorum} storage nodes that are needed took a batch{detail}")]
+    Quorum {
+        /// That took it.
+        have: usize,
+        /// That are needed.
+        quorum: usize,
+        /// How many were asked, and what the last one said.
+        detail: String,
+    },
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),

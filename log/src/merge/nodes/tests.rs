@@ -93,7 +93,15 @@ async fn too_few_are_an_error_that_says_who() {
     bench.faults[2].every_write(Fault::full());
     let error = bench.put().await.unwrap_err();
     assert!(
-        matches!(error, StoreError::Full(_) | StoreError::Io(_)),
+        matches!(
+            error,
+            StoreError::Full(_)
+                | StoreError::Quorum {
+                    have: 1,
+                    quorum: 2,
+                    ..
+                }
+        ),
         "{error}"
     );
     let states = bench.nodes.states();
@@ -162,6 +170,43 @@ async fn the_first_good_answer_is_taken() {
     // The corrupt ones are written again from one that is right.
     bench.faults[1].clear();
     assert!(bench.nodes.states()["local"].missed > 0);
+}
+
+/// Of two damaged nodes neither gets the other one's bytes.
+#[tokio::test]
+async fn what_is_damaged_is_never_copied() {
+    let bench = bench(2);
+    let digest = record::digest(&Bench::bytes());
+    bench.put().await.unwrap();
+    bench.reaches(3).await;
+    bench.nodes.repair_all(PREFIX).await;
+    for store in &bench.stores[..2] {
+        let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+        store.put(bad).await.unwrap();
+    }
+    // The right answer comes last.
+    bench.faults[2].plan(|_, operation| (!operation.writes()).then_some(Fault::Stall));
+    let nodes = bench.nodes.clone();
+    let reading = tokio::spawn(async move { nodes.read(PATH, &digest).await });
+    let missed = |name: &str| bench.nodes.states()[name].missed;
+    while missed("local") + missed("b") < 2 {
+        tokio::task::yield_now().await;
+    }
+    bench.faults[2].clear();
+    bench.faults[2].release().await;
+    let read = reading.await.unwrap().unwrap();
+    assert_eq!(read, Some(Bench::bytes()));
+    bench.nodes.repair_all(PREFIX).await;
+    for store in &bench.stores {
+        assert_eq!(store.objects().get(PATH), Some(&Bench::bytes()));
+    }
+    let states = bench.nodes.states();
+    assert!(
+        states
+            .values()
+            .all(|s| s.missed == 0 && s.trouble.is_none()),
+        "{states:?}"
+    );
 }
 
 #[tokio::test]

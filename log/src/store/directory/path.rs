@@ -8,7 +8,10 @@ use crate::store::StoreError;
 pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// Refuses what is not a plain relative path: empty segments, `.`, `..`, NUL, and names of temporary files.
-pub(in crate::store) fn valid(path: &str) -> Result<(), StoreError> {
+///
+/// # Errors
+/// [`StoreError::Io`] that names the path.
+pub fn valid(path: &str) -> Result<(), StoreError> {
     let plain = |segment: &str| {
         !matches!(segment, "" | "." | "..")
             && segment.len() <= 255
