@@ -31,8 +31,8 @@ pub use change::{Change, change};
 pub use diff::{Difference, diff};
 pub use finding::Finding;
 pub use merge::{
-    FrontendConfig, LOCAL, MAX_NODES, MAX_PEERS, MergeConfig, SecondaryConfig, StorageConfig,
-    StorageNode, WitnessConfig,
+    BucketKind, BucketUrl, BucketUrlError, FrontendConfig, LOCAL, MAX_NODES, MAX_PEERS,
+    MergeConfig, SecondaryConfig, StorageConfig, StorageNode, WitnessConfig,
 };
 pub use model::{
     Algorithm, ApiVersion, KeySpec, Kind, LogConfig, RotateConfig, ShardConfig, ShardState,

@@ -4,6 +4,7 @@
 //! What is new since a document was stored is left out where it has its default, so that an older document keeps its bytes and
 //! its entity tag.
 
+mod bucket;
 mod validate;
 
 use schemars::JsonSchema;
@@ -13,6 +14,8 @@ use tlog::{Policy, PolicyError};
 use crate::list::{Compare, Field, Named, compare_lists};
 use crate::name::NodeName;
 use crate::span::Span;
+
+pub use bucket::{BucketKind, BucketUrl, BucketUrlError};
 
 /// The storage node that every server has: its own object store.
 pub const LOCAL: &str = "local";
@@ -84,7 +87,7 @@ pub struct SecondaryConfig {
 pub struct FrontendConfig {
     /// Unique among the frontends.
     pub name: NodeName,
-    /// A folder, file:///srv/NAME, below one that logd.toml allows.
+    /// A folder, file:///srv/NAME, or a bucket, s3://BUCKET/PREFIX (gs://, az://); below one that logd.toml allows.
     pub url: String,
 }
 
@@ -168,6 +171,12 @@ impl FrontendConfig {
     #[must_use]
     pub fn folder(&self) -> Option<&str> {
         self.url.strip_prefix("file://")
+    }
+
+    /// The bucket, where the URL names one.
+    #[must_use]
+    pub fn bucket(&self) -> Option<BucketUrl> {
+        self.url.parse().ok()
     }
 }
 

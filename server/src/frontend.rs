@@ -27,10 +27,10 @@ use crate::net::watch::{Order, Phase, Watch, Watched};
 use crate::run::{self, Stops};
 use crate::settings::Bounds;
 
-const TEXT: &str = "text/plain; charset=utf-8";
-const BYTES: &str = "application/octet-stream";
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-const NEVER: &str = "no-cache";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const BYTES: &str = "application/octet-stream";
+pub(crate) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+pub(crate) const NEVER: &str = "no-cache";
 
 /// Serves a folder until it is asked to stop.
 pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 mod admin;
 mod args;
+mod buckets;
 mod data;
 mod dev;
 mod error;

@@ -419,7 +419,7 @@ pub(crate) fn merge_options(settings: &Settings) -> Result<MergeOptions, Error> 
         programs: programs.map(log::Program::from).collect(),
         writes: true,
         peers: HttpPeers::new(settings.peers.ca.as_deref())?,
-        places: Arc::new(settings.places()),
+        places: Arc::new(settings.places()?),
     })
 }
 

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{NodeName, Span};
+use config::{BucketUrl, NodeName, Span};
 use serde::Deserialize;
 
+use crate::buckets::{AllPlaces, BucketSettings};
+use crate::error::Error;
 use crate::net::limits::Limits;
 
 mod admin;
@@ -50,6 +52,9 @@ pub(crate) struct Settings {
     /// Storage nodes beside the server's own store, by name.
     #[serde(default)]
     pub(crate) nodes: BTreeMap<NodeName, Node>,
+    /// How buckets are reached, by their URLs.
+    #[serde(default)]
+    pub(crate) buckets: BTreeMap<BucketName, BucketSettings>,
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
@@ -61,8 +66,8 @@ pub(crate) struct Settings {
 pub(crate) struct Merge {
     /// The programs that it runs.
     pub(crate) programs: Vec<ProgramName>,
-    /// Folders below which frontends may be.
-    pub(crate) frontends: Vec<PathBuf>,
+    /// Folders and buckets below which frontends may be.
+    pub(crate) frontends: Vec<Place>,
 }
 
 impl Default for Merge {
@@ -105,7 +110,47 @@ impl From<ProgramName> for log::Program {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
     /// A folder, on a disk of its own.
-    pub(crate) path: PathBuf,
+    pub(crate) path: Option<PathBuf>,
+    /// Or a bucket: s3://BUCKET/PREFIX.
+    pub(crate) url: Option<BucketName>,
+}
+
+/// A folder or a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Place {
+    /// A path.
+    Folder(PathBuf),
+    /// A URL.
+    Bucket(BucketUrl),
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.contains("://") {
+            return BucketName::try_from(text).map(|name| Self::Bucket(name.0));
+        }
+        Ok(Self::Folder(text.into()))
+    }
+}
+
+/// A bucket's URL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct BucketName(pub(crate) BucketUrl);
+
+impl TryFrom<String> for BucketName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        // The text is not repeated: somebody may have put a credential into it.
+        let parsed = text.parse().map(Self);
+        parsed.map_err(|e| {
+            format!("not the URL of a bucket, such as s3://bucket/logs: {e}; a folder is written as its path")
+        })
+    }
 }
 
 /// The data plane.
@@ -277,11 +322,11 @@ impl fmt::Display for SettingsError {
 
 /// What makes no sense: where it stands, and what to do.
 struct Wrong {
-    place: Place,
+    at: At,
     problem: String,
 }
 
-enum Place {
+enum At {
     /// The first line that begins with it.
     Key(&'static str),
     /// A byte of the file.
@@ -291,14 +336,14 @@ enum Place {
 impl Wrong {
     fn key(key: &'static str, problem: impl Into<String>) -> Self {
         Self {
-            place: Place::Key(key),
+            at: At::Key(key),
             problem: problem.into(),
         }
     }
 
     fn at(offset: usize, problem: String) -> Self {
         Self {
-            place: Place::Offset(offset),
+            at: At::Offset(offset),
             problem,
         }
     }
@@ -350,10 +395,10 @@ impl Settings {
             source: None,
         };
         let mut settings: Self = read_toml(text, path)?;
-        if let Some(Wrong { place, problem }) = settings.wrong() {
-            let line = match place {
-                Place::Key(key) => line_of(text, key),
-                Place::Offset(offset) => Some(line_at(text, offset)),
+        if let Some(Wrong { at, problem }) = settings.wrong() {
+            let line = match at {
+                At::Key(key) => line_of(text, key),
+                At::Offset(offset) => Some(line_at(text, offset)),
             };
             return Err(error(line, problem));
         }
@@ -399,14 +444,41 @@ impl Settings {
                 "`local` is the folder of [stores] objects; give this node another name",
             ));
         }
-        None
+        let unclear = |node: &&Node| node.path.is_some() == node.url.is_some();
+        if self.nodes.values().find(unclear).is_some() {
+            return Some(Wrong::key(
+                "[nodes.",
+                "a storage node has either a path (a folder) or a url (a bucket)",
+            ));
+        }
+        let mut buckets = self.buckets.iter();
+        buckets
+            .find_map(|(name, bucket)| bucket.wrong(&name.0))
+            .map(|problem| Wrong::key("[buckets.", problem))
     }
 
     /// Where storage nodes and frontends lie.
-    pub(crate) fn places(&self) -> log::Folders {
-        let nodes = self.nodes.iter();
-        let nodes = nodes.map(|(name, node)| (name.to_string(), node.path.clone()));
-        log::Folders::new(nodes.collect(), self.merge.frontends.clone())
+    pub(crate) fn places(&self) -> Result<AllPlaces, Error> {
+        let (mut folders, mut buckets) = (BTreeMap::new(), BTreeMap::new());
+        for (name, node) in &self.nodes {
+            let name = name.to_string();
+            if let Some(path) = &node.path {
+                folders.insert(name, path.clone());
+            } else if let Some(url) = &node.url {
+                buckets.insert(name, url.0.clone());
+            }
+        }
+        let (mut below, mut within) = (Vec::new(), Vec::new());
+        for place in &self.merge.frontends {
+            match place {
+                Place::Folder(path) => below.push(path.clone()),
+                Place::Bucket(url) => within.push(url.clone()),
+            }
+        }
+        let reached = self.buckets.iter();
+        let reached = reached.map(|(name, bucket)| (name.0.clone(), bucket.clone()));
+        let folders = log::Folders::new(folders, below);
+        AllPlaces::new(folders, buckets, within, reached.collect())
     }
 
     fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
@@ -422,8 +494,13 @@ impl Settings {
             peers,
             merge,
             nodes,
+            buckets,
             ..
         } = self;
+        let frontends = merge.frontends.iter_mut().filter_map(|place| match place {
+            Place::Folder(path) => Some(path),
+            Place::Bucket(_) => None,
+        });
         let kek = match kek {
             KekSource::File(path) => Some(path),
             KekSource::Env(_) => None,
@@ -435,8 +512,9 @@ impl Settings {
             .chain([&mut stores.coordination, &mut stores.objects])
             .chain(&mut peers.ca)
             .chain(kek)
-            .chain(&mut merge.frontends)
-            .chain(nodes.values_mut().map(|node| &mut node.path))
+            .chain(frontends)
+            .chain(nodes.values_mut().filter_map(|node| node.path.as_mut()))
+            .chain(buckets.values_mut().filter_map(|one| one.ca.as_mut()))
     }
 }
 
@@ -475,10 +553,26 @@ mod tests {
                 && settings.data.url.is_some()
         );
         assert_eq!(settings.create, [Path::new("/etc/logd/argon.yaml")]);
-        assert_eq!(settings.merge.frontends, [Path::new("/srv")]);
+        let url = |text: &str| text.parse::<BucketUrl>().unwrap();
+        assert_eq!(
+            settings.merge.frontends,
+            [
+                Place::Folder("/srv".into()),
+                Place::Bucket(url("s3://cdn.example.org/logs"))
+            ]
+        );
         assert_eq!(settings.merge.programs, Merge::default().programs);
         let node = &settings.nodes[&"b".parse().unwrap()];
-        assert_eq!(node.path, Path::new("/mnt/b/logd"));
+        assert_eq!(node.path.as_deref(), Some(Path::new("/mnt/b/logd")));
+        let node = &settings.nodes[&"c".parse().unwrap()];
+        assert_eq!(node.url, Some(BucketName(url("s3://batches"))));
+        let bucket = &settings.buckets[&BucketName(url("s3://batches"))];
+        assert_eq!(
+            bucket.ca.as_deref(),
+            Some(Path::new("/etc/logd/store-ca.pem"))
+        );
+        assert!(bucket.env.is_some() && !bucket.allow_http);
+        assert!(settings.places().is_err(), "the authorities are not there");
         let tls = settings.admin.tls.as_ref().unwrap();
         assert_eq!(
             tls.client_ca.as_deref(),
@@ -540,6 +634,40 @@ mod tests {
             ),
             ("[limits]\nheader_bytes = '1KiB'", 9, "8KiB"),
             ("[limits]\nconnections = 0", 9, "at least 1"),
+            (
+                "[nodes.b]\npath = '/b'\nurl = 's3://batches'",
+                8,
+                "either a path",
+            ),
+            ("[nodes.b]", 8, "either a path"),
+            (
+                "[nodes.b]\nurl = 's3://me:secret@b'",
+                9,
+                "not the URL of a bucket",
+            ),
+            (
+                "[merge]\nfrontends = ['/srv', 'file:///srv']",
+                9,
+                "written as its path",
+            ),
+            ("[buckets.'/srv']", 8, "not the URL of a bucket"),
+            ("[buckets.'s3://cdn/logs']", 8, "[buckets.\"s3://cdn\"]"),
+            (
+                "[buckets.'s3://cdn']\nendpoint = 'http://127.0.0.1:9'",
+                8,
+                "allow_http",
+            ),
+            (
+                "[buckets.'s3://cdn']\nendpoint = 'https://me:secret@x'",
+                8,
+                "credentials",
+            ),
+            ("[buckets.'gs://cdn']\nregion = 'x'", 8, "s3:// only"),
+            (
+                "[buckets.'s3://cdn']\nenv = 'a-b'",
+                8,
+                "CDN_AWS_ACCESS_KEY_ID",
+            ),
             ("[limits]\nmin_free = '16 MB'", 9, "for example 16MiB"),
             ("[limits]\nidle_timeout = 75", 9, "string"),
             ("[limits]\nidle_timeout = '75'", 9, "for example"),

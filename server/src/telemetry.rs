@@ -6,9 +6,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
 
+/// Without `LOGD_LOG`. What fails for good at an object store is said by ourselves, once; not each request that is made again.
+const FILTER: &str = "info,object_store=warn";
+
 /// Installs the subscriber of this process. `LOGD_LOG` takes the usual filter (`debug`, `log=debug`); `info` without it.
 pub(crate) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("LOGD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("LOGD_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use tlog::CosignerKey;
 
-use super::{FrontendConfig, MAX_NODES, MAX_PEERS, MergeConfig, SecondaryConfig, WitnessConfig};
+use super::{
+    BucketUrl, BucketUrlError, FrontendConfig, MAX_NODES, MAX_PEERS, MergeConfig, SecondaryConfig,
+    WitnessConfig,
+};
 use crate::check::PLACEHOLDER;
 use crate::finding::{Finding, Problem, harmless, quote};
 use crate::span::Span;
@@ -187,6 +190,11 @@ fn of_secondary(secondary: &SecondaryConfig, pointer: &str, report: &mut Vec<Fin
 }
 
 fn of_frontend(frontend: &FrontendConfig, pointer: &str, report: &mut Vec<Finding>) {
+    let fault = match frontend.url.parse::<BucketUrl>() {
+        Ok(_) => return,
+        Err(BucketUrlError::Scheme) => None,
+        Err(other) => Some(other),
+    };
     let folder = frontend.folder().unwrap_or_default();
     let sound = folder.len() <= MAX_URL
         && folder.starts_with('/')
@@ -200,10 +208,18 @@ fn of_frontend(frontend: &FrontendConfig, pointer: &str, report: &mut Vec<Findin
             .skip(1)
             .all(|part| !matches!(part, "" | "." | ".."));
     if !sound {
-        let message = format!("{} is not the URL of a folder", quote(&frontend.url));
+        // What stands before an @ may be a secret.
+        let url = match frontend.url.contains('@') {
+            true => "a URL with an @".to_owned(),
+            false => quote(&frontend.url),
+        };
+        let message = match fault {
+            Some(fault) => format!("{url} is not the URL of a bucket: {fault}"),
+            None => format!("{url} is not the URL of a folder or a bucket"),
+        };
         report.push(
             Problem::new("bad-url", message)
-                .hint("file:// and an absolute path without dots, for example file:///srv/cdn")
+                .hint("a folder, file:///srv/cdn, without dots, or a bucket, s3://cdn/logs (gs://, az://); credentials are not part of it")
                 .at(format!("{pointer}/url")),
         );
     }

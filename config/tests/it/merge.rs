@@ -56,7 +56,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "frontends",
-        "merge: {frontends: [{name: a, url: \"s3://bucket\"}, {name: b, url: \"file:///srv/../etc\"}, {name: c, url: \"file://srv\"}, {name: c, url: \"file:///srv/c\"}, {name: d, url: \"file:///srv/c\"}]}",
+        "merge: {frontends: [{name: a, url: \"s3://key:secret@bucket\"}, {name: s, url: \"s3://bucket/a/../b\"}, {name: h, url: \"https://s3.example.org/bucket\"}, {name: g, url: \"gs://bucket/logs\"}, {name: b, url: \"file:///srv/../etc\"}, {name: c, url: \"file://srv\"}, {name: c, url: \"file:///srv/c\"}, {name: d, url: \"file:///srv/c\"}]}",
     ),
     ("policy", "witnesses: {policy: \"witness a\", timeout: 90s}"),
     (

@@ -12,13 +12,9 @@ use futures_util::future::BoxFuture;
 use log::{PeerAnswer, PeerError, PeerRequest, Peers};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
-use rustls::RootCertStore;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::error::Error;
-use crate::net::tls::provider;
+use crate::net::tls;
 use crate::secondary::{ALARM, INCARNATION};
 
 /// How long a connection may take.
@@ -35,37 +31,15 @@ pub(crate) struct HttpPeers {
 impl HttpPeers {
     /// A client that trusts the authorities in `ca`, or else the platform's.
     pub(crate) fn new(ca: Option<&Path>) -> Result<Arc<Self>, Error> {
-        let failed = |e: &dyn std::fmt::Display| Error::Tls(format!("the client for peers: {e}"));
-        let tls = rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|e| failed(&e))?;
-        let tls = match ca {
-            None => tls.with_platform_verifier().map_err(|e| failed(&e))?,
-            Some(path) => {
-                let unusable = |e: &dyn std::fmt::Display| {
-                    Error::Tls(format!("peers.ca: {}: {e}", path.display()))
-                };
-                let mut roots = RootCertStore::empty();
-                for root in CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))? {
-                    let root = root.map_err(|e| unusable(&e))?;
-                    roots.add(root).map_err(|e| unusable(&e))?;
-                }
-                if roots.is_empty() {
-                    return Err(unusable(&"no certificate in it"));
-                }
-                tls.with_root_certificates(roots)
-            }
-        };
-        let tls = tls.with_no_client_auth();
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(tls::client(ca, "peers.ca")?)
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .no_proxy()
             .build()
-            .map_err(|e| failed(&e))?;
+            .map_err(|e| Error::Tls(format!("the client for peers: {e}")))?;
         Ok(Arc::new(Self { client }))
     }
 

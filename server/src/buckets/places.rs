@@ -1,0 +1,98 @@
+//! Where storage nodes and frontends are: folders as the engine knows them, and buckets.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::log::store::Objects;
+use ::log::{Folders, Places};
+use config::{BucketUrl, FrontendConfig};
+
+use super::{Bucket, BucketSettings, Clients};
+use crate::error::Error;
+
+/// Finds the stores of storage nodes and frontends. Everything that `logd.toml` does not name is refused.
+pub(crate) struct AllPlaces {
+    folders: Folders,
+    /// Storage nodes that are in buckets.
+    nodes: BTreeMap<String, BucketUrl>,
+    /// Frontends are within one of these.
+    allowed: Vec<BucketUrl>,
+    settings: BTreeMap<BucketUrl, BucketSettings>,
+    clients: Clients,
+    open: Mutex<HashMap<BucketUrl, Arc<Bucket>>>,
+}
+
+impl fmt::Debug for AllPlaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllPlaces")
+            .field("folders", &self.folders)
+            .field("nodes", &self.nodes)
+            .field("allowed", &self.allowed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AllPlaces {
+    /// Of the settings: folders, nodes in buckets, the buckets that frontends may be in, and how buckets are reached.
+    ///
+    /// # Errors
+    /// Authorities for HTTPS can't be read.
+    pub(crate) fn new(
+        folders: Folders,
+        nodes: BTreeMap<String, BucketUrl>,
+        allowed: Vec<BucketUrl>,
+        settings: BTreeMap<BucketUrl, BucketSettings>,
+    ) -> Result<Self, Error> {
+        let named = settings.values().map(|settings| settings.ca.as_deref());
+        // Who uses no bucket needs no client, and no authorities of the platform.
+        let used = !nodes.is_empty() || !allowed.is_empty();
+        let clients = match used {
+            true => Clients::new(named.chain([None]))?,
+            false => Clients::new(std::iter::empty())?,
+        };
+        Ok(Self {
+            folders,
+            nodes,
+            allowed,
+            settings,
+            clients,
+            open: Mutex::default(),
+        })
+    }
+
+    fn bucket(&self, url: &BucketUrl) -> Result<Arc<dyn Objects>, String> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.get(url) {
+            return Ok(Arc::clone(known) as Arc<dyn Objects>);
+        }
+        let none = BucketSettings::default();
+        let settings = self.settings.get(&url.whole()).unwrap_or(&none);
+        let opened = self.clients.open(url, settings);
+        let opened = opened.map_err(|why| format!("{url}: {why}"))?;
+        let opened = Arc::new(Bucket::new(opened, url));
+        open.insert(url.clone(), Arc::clone(&opened));
+        Ok(opened)
+    }
+}
+
+impl Places for AllPlaces {
+    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
+        match self.nodes.get(name) {
+            Some(url) => self.bucket(url),
+            None => self.folders.node(name),
+        }
+    }
+
+    fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
+        let Some(url) = frontend.bucket() else {
+            return self.folders.frontend(frontend);
+        };
+        if !self.allowed.iter().any(|allowed| url.within(allowed)) {
+            return Err(format!(
+                "{url} is not within a bucket that logd.toml of this server allows ([merge] frontends)"
+            ));
+        }
+        self.bucket(&url)
+    }
+}
