@@ -6,6 +6,8 @@
 
 pub mod attack;
 pub mod auditor;
+pub mod bucket;
+pub mod cable;
 pub mod dataset;
 pub mod http;
 pub mod ledger;

@@ -35,6 +35,8 @@ pub struct StartSecondary {
     pub wrapper: Vec<String>,
     /// Where it listens; any free port unless given.
     pub listen: Option<String>,
+    /// HTTPS with this certificate and key, PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 impl Secondary {
@@ -71,13 +73,25 @@ impl Secondary {
             .create(true)
             .append(true)
             .open(directory.join("stderr"))?;
-        command
-            .args(["secondary", "--listen"])
-            .arg(how.listen.as_deref().unwrap_or("127.0.0.1:0"))
-            .arg("--dir")
-            .arg(directory);
-        for log in logs {
-            command.args(["--log", log]);
+        let listen = how.listen.as_deref().unwrap_or("127.0.0.1:0");
+        command.arg("secondary");
+        match &how.tls {
+            None => {
+                command.args(["--listen", listen, "--dir"]).arg(directory);
+                for log in logs {
+                    command.args(["--log", log]);
+                }
+            }
+            Some((cert, key)) => {
+                let file = directory.with_extension("toml");
+                std::fs::write(
+                    &file,
+                    format!(
+                        "listen = {listen:?}\ntls = {{ cert = {cert:?}, key = {key:?} }}\ndir = {directory:?}\nlogs = {logs:?}\n"
+                    ),
+                )?;
+                command.arg("--config").arg(file);
+            }
         }
         let mut child = command
             .stdin(Stdio::null())
@@ -99,7 +113,11 @@ impl Secondary {
             bail!("the secondary did not start ({status}): {text}");
         };
         let parse = || {
-            let rest = line.strip_prefix("logd ready: http://")?;
+            let rest = line.strip_prefix("logd ready: ")?;
+            let rest = match how.tls {
+                None => rest.strip_prefix("http://")?,
+                Some(_) => rest.strip_prefix("https://")?,
+            };
             let (address, rest) = rest.split_once(", secondary ")?;
             let (vkey, incarnation) = rest.split_once(", incarnation ")?;
             Some((

@@ -11,6 +11,7 @@ mod debian;
 mod fuzz;
 mod generate;
 mod licences;
+mod python;
 mod release;
 mod run;
 mod schemathesis;

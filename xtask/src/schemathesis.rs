@@ -6,12 +6,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
-use crate::debian;
+use crate::python;
 use crate::run::{cargo, root, succeeds, target};
 
-/// What is installed, into a virtual environment of its own below the target folder.
+/// What is installed.
 const PACKAGE: &str = "schemathesis==4.32.5";
 
 /// How many requests are made up for each operation, unless somebody wants more: for less than a minute.
@@ -22,25 +22,7 @@ pub(crate) const EXAMPLES: u64 = 60;
 /// # Errors
 /// When it can't be installed: no Python, no network.
 pub(crate) fn install() -> Result<PathBuf> {
-    let folder = target().join(PACKAGE.replace("==", "-"));
-    let program = folder.join("bin/schemathesis");
-    let complete = folder.join(".complete");
-    if complete.exists() {
-        return Ok(program);
-    }
-    // `venv` alone is there on Debian without the part that makes one with pip.
-    debian::need_package("python3-venv", || {
-        let check = ["-c", "import ensurepip, venv"];
-        succeeds(Command::new("python3").args(check)).unwrap_or(false)
-    })?;
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"]).arg(&folder);
-    ensure!(succeeds(&mut venv)?, "no virtual environment could be made");
-    let mut pip = Command::new(folder.join("bin/pip"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check", PACKAGE]);
-    ensure!(succeeds(&mut pip)?, "{PACKAGE} could not be installed");
-    File::create(complete)?;
-    Ok(program)
+    Ok(python::install(PACKAGE, &[])?.join("schemathesis"))
 }
 
 /// Builds `logd` and compares its endpoint with the document.

@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, fuzz, generate, licences, schemathesis};
+use crate::{checks, debian, fuzz, generate, licences, python, schemathesis};
 
 /// How much of it.
 #[derive(Args)]
@@ -118,6 +118,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Err(error) = &torchwood {
         println!("{error:#}");
     }
+    // A server that speaks S3, for storage nodes and frontends in buckets.
+    let moto = python::install("moto[s3]==5.2.5", &["flask==3.1.3", "flask-cors==6.0.5"]);
+    if let Err(error) = &moto {
+        println!("{error:#}");
+    }
     // The binaries as they ship: without the features that tests of other crates switch on.
     let built = succeeds(cargo().args(["build", "--package", "logd", "--package", "logctl"]));
     let built = built.is_ok_and(|built| built);
@@ -151,6 +156,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             .env("TESTS_ABUSE", options.abuse.to_string());
         if let Ok(folder) = torchwood {
             campaign.env("TESTS_TORCHWOOD", folder);
+        }
+        if let Ok(folder) = moto {
+            campaign.env("TESTS_MOTO", folder);
         }
         std::fs::write(skips.path(), "")?;
         summary.tests("end-to-end campaign", &mut campaign, skips.path())?;

@@ -175,7 +175,7 @@ fn once_in_sequence_and_all_at_once_make_the_same_bytes() -> Done {
 }
 
 /// A path in a bundle of tiles that a checkpoint of `size` promises: the hash tiles of each level, and the bundles.
-fn promised(size: u64) -> Vec<(String, String)> {
+pub(crate) fn promised(size: u64) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let (mut level, mut count) = (0u8, size);
     while count > 0 {
@@ -208,7 +208,7 @@ fn promised(size: u64) -> Vec<(String, String)> {
 }
 
 /// Size and origin of a checkpoint, unverified.
-fn head(note: &str) -> Result<(String, u64)> {
+pub(crate) fn head(note: &str) -> Result<(String, u64)> {
     let mut lines = note.lines();
     let origin = lines.next().context("an origin")?.to_owned();
     Ok((origin, lines.next().context("a size")?.parse()?))

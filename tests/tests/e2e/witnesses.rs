@@ -2,7 +2,7 @@
 //!
 //! It is looked for in the folder that `TESTS_TORCHWOOD` names and in `PATH`; `cargo xtask test` fetches it where it can.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -51,16 +51,29 @@ fn ran(command: &mut Command) -> Result<String> {
 }
 
 /// A witness with its agent.
-struct Witness {
+pub(crate) struct Witness {
     _processes: Vec<Killed>,
     ctl: PathBuf,
     database: PathBuf,
-    url: String,
-    vkey: String,
+    pub(crate) url: String,
+    pub(crate) vkey: String,
 }
 
 impl Witness {
     fn start(folder: &Path, name: &str, litewitness: &Path, ctl: &Path) -> Result<Self> {
+        let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let programs = (litewitness.to_owned(), ctl.to_owned());
+        Self::start_at(folder, name, &programs, &[], free)
+    }
+
+    /// One that another program runs, and that listens there.
+    pub(crate) fn start_at(
+        folder: &Path,
+        name: &str,
+        (litewitness, ctl): &(PathBuf, PathBuf),
+        wrapper: &[String],
+        listen: SocketAddr,
+    ) -> Result<Self> {
         let at = folder.join(name);
         std::fs::create_dir(&at)?;
         let (key, socket) = (at.join("key"), at.join("agent"));
@@ -96,19 +109,26 @@ impl Witness {
             .map(|byte| format!("{byte:02x}"))
             .collect();
         let vkey = format!("{name}.example.org/w+{id}+{}", STANDARD.encode(&material));
-        let free = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let database = at.join("witness.db");
         let mut witness = Self {
             _processes: vec![agent],
             ctl: ctl.to_owned(),
             database,
-            url: format!("http://{free}"),
+            url: format!("http://{listen}"),
             vkey,
         };
         // The database is made by the first command.
         witness.ctl(&["add-log", "-origin", "example.org/nothing"])?;
+        let mut command = match wrapper.split_first() {
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(litewitness);
+                command
+            }
+            None => Command::new(litewitness),
+        };
         let served = quiet(
-            Command::new(litewitness)
+            command
                 .current_dir(&at)
                 .args([
                     "-name",
@@ -116,7 +136,7 @@ impl Witness {
                     "-key",
                     &fingerprint,
                     "-listen",
-                    &free.to_string(),
+                    &listen.to_string(),
                     "-db",
                 ])
                 .arg(&witness.database)
@@ -125,7 +145,7 @@ impl Witness {
         )?;
         witness._processes.push(served);
         wait::until("the witness listens", || {
-            Ok(std::net::TcpStream::connect(free).is_ok().then_some(()))
+            Ok(std::net::TcpStream::connect(listen).is_ok().then_some(()))
         })?;
         Ok(witness)
     }
@@ -141,13 +161,18 @@ impl Witness {
         Ok(())
     }
 
-    fn knows(&self, shard: &Shard) -> Done {
+    pub(crate) fn knows(&self, shard: &Shard) -> Done {
         self.ctl(&["add-log", "-origin", &shard.origin])?;
         self.ctl(&["add-key", "-origin", &shard.origin, "-key", &shard.vkey])
     }
 }
 
-fn signed_by(logd: &Logd, shard: &Shard, witnesses: &[&Witness], size: u64) -> Result<usize> {
+pub(crate) fn signed_by(
+    logd: &Logd,
+    shard: &Shard,
+    witnesses: &[&Witness],
+    size: u64,
+) -> Result<usize> {
     wait::until("the checkpoint is published", || {
         let note = checkpoint(logd, shard)?;
         let head = notes::checkpoint(&note, &shard.origin, &shard.vkey)?;
@@ -162,25 +187,31 @@ fn signed_by(logd: &Logd, shard: &Shard, witnesses: &[&Witness], size: u64) -> R
     })
 }
 
-#[test]
-fn a_real_witness_cosigns() -> Done {
+/// The programs of a witness; where they are missing, `check` is skipped.
+pub(crate) fn programs(check: &str) -> Option<(PathBuf, PathBuf)> {
     let (Some(litewitness), Some(ctl)) = (program("litewitness"), program("witnessctl")) else {
         skip(
-            "a real witness",
+            check,
             "litewitness (Debian package torchwood) is not installed",
         );
-        return Ok(());
+        return None;
     };
-    if ["ssh-agent", "ssh-add", "ssh-keygen"]
-        .iter()
-        .any(|name| program(name).is_none())
-    {
+    let mut agent = ["ssh-agent", "ssh-add", "ssh-keygen"].iter();
+    if agent.any(|name| program(name).is_none()) {
         skip(
-            "a real witness",
+            check,
             "ssh-agent (Debian package openssh-client) is not installed",
         );
-        return Ok(());
+        return None;
     }
+    Some((litewitness, ctl))
+}
+
+#[test]
+fn a_real_witness_cosigns() -> Done {
+    let Some((litewitness, ctl)) = programs("a real witness") else {
+        return Ok(());
+    };
     let folder = folder()?;
     let logd = Logd::start(&folder.path().join("log"))?;
     let first = logd.shards()?.pop().context("a log has a shard")?;

@@ -1,0 +1,111 @@
+//! Secondaries over HTTPS, with an authority of the operator's own: who has no certificate of it is not talked to.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use serde_json::json;
+use tests::auditor::Auditor;
+use tests::ledger::Ledger;
+use tests::process::{Logd, Start};
+use tests::secondary::{Secondary, StartSecondary};
+use tests::{notes, wait};
+
+use crate::copies::{checkpoint, replication_key};
+use crate::stores::settings;
+use crate::{Done, does, folder};
+
+/// An authority, and what it signs for a host of that name, in `cert.pem` and `key.pem`.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Result<Self> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        Ok(Self(issuer))
+    }
+
+    fn certify(&self, at: &Path, host: &str) -> Done {
+        let params = CertificateParams::new(vec![host.to_owned()])?;
+        let key = KeyPair::generate()?;
+        let cert = params.signed_by(&key, &self.0)?;
+        std::fs::write(at.join("key.pem"), key.serialize_pem())?;
+        std::fs::write(at.join("cert.pem"), cert.pem())?;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
+    let (ours, other) = (Authority::new("ours")?, Authority::new("other")?);
+    let folder = folder()?;
+    let at = &folder.path().join("primary");
+    ensure!(Logd::start(at)?.terminate()?.success());
+    std::fs::write(at.join("peers-ca.pem"), ours.0.pem())?;
+    let peers = "[peers]\nca = \"peers-ca.pem\"\n";
+    let how = Start {
+        settings: Some(settings(at, "peers.toml", &[], peers)?),
+        ..Start::default()
+    };
+    let logd = Logd::start_as(at, &how)?;
+    let key = replication_key(&logd)?;
+    let ams = folder.path().join("ams");
+    Secondary::key(&ams, "ams.example.org")?;
+
+    let start = || {
+        let how = StartSecondary {
+            tls: Some((ams.join("cert.pem"), ams.join("key.pem"))),
+            ..StartSecondary::default()
+        };
+        Secondary::start(&ams, std::slice::from_ref(&key), &how)
+    };
+    let use_it = |one: &Secondary| {
+        tests::secondary::configure(at, |document| {
+            let url = format!("https://{}", one.address);
+            let named = json!([{"name": "ams", "url": url, "vkey": one.vkey}]);
+            document["merge"]["secondaries"] = named;
+            document["merge"]["backupQuorum"] = json!(1);
+        })
+    };
+    let refused = |why: &str| {
+        wait::until(&format!("it is said: {why}"), || {
+            let status = does(at, "merge status")?;
+            let trouble = status["secondaries"][0]["trouble"].as_str();
+            let said = trouble.is_some_and(|t| t.contains("certificate") && t.contains(why));
+            Ok(said.then_some(()))
+        })
+    };
+    // Of another authority; then for another host.
+    other.certify(&ams, "127.0.0.1")?;
+    let one = start()?;
+    use_it(&one)?;
+    logd.add(b"one")?;
+    refused("UnknownIssuer")?;
+    one.kill()?;
+    ours.certify(&ams, "ams.example.org")?;
+    let one = start()?;
+    use_it(&one)?;
+    refused("not valid for name")?;
+    ensure!(
+        logd.watermarks()?.published == 0,
+        "{:?}",
+        logd.watermarks()?
+    );
+    one.kill()?;
+
+    ours.certify(&ams, "127.0.0.1")?;
+    let one = start()?;
+    use_it(&one)?;
+    ensure!(logd.add(b"two")? == 1);
+    ensure!(logd.settled()? == 2);
+    let shard = logd.shards()?.pop().context("a log has a shard")?;
+    let note = checkpoint(&logd, &shard)?;
+    ensure!(
+        notes::cosigned(&note, &one.vkey)?.is_some(),
+        "the secondary has cosigned it"
+    );
+    tests::verify::whole(&logd, &mut Auditor::default(), &mut Ledger::default())?;
+    Ok(())
+}
