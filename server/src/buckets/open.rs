@@ -1,6 +1,7 @@
 //! How a bucket is reached: settings from `logd.toml`, credentials from the environment or the machine's own identity.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,9 +104,9 @@ impl Clients {
         let mut clients = BTreeMap::new();
         for ca in authorities {
             let ca = ca.map(Path::to_owned);
-            if !clients.contains_key(&ca) {
-                let connector = Connector::new(ca.as_deref())?;
-                clients.insert(ca, connector);
+            if let Entry::Vacant(vacant) = clients.entry(ca) {
+                let connector = Connector::new(vacant.key().as_deref())?;
+                vacant.insert(connector);
             }
         }
         Ok(Self(clients))
