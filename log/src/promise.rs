@@ -20,6 +20,7 @@ use crate::order::batch;
 use crate::order::commit::now_ms;
 use crate::order::place::Place;
 use crate::order::queue::{Refused, Waiting};
+use crate::order::releaser::KEEP_PLACES;
 use crate::order::slot::{BatchRef, Promised, Token};
 use crate::qos::admission::Promise as Due;
 use crate::qos::job::cost;
@@ -35,6 +36,8 @@ const QUEUE: u64 = 4 << 30;
 const MAX_COMMIT: usize = 1 << 20;
 /// Rows made durable in one step, at most.
 const MAX_ROWS: usize = 64;
+/// Late promises that are looked for in one step.
+const LATE: usize = 64;
 /// How long to go on when the store does not answer, before saying that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -150,11 +153,18 @@ impl Counted {
         }
     }
 
-    fn keep(mut self, token: Token, deadline: u64) {
+    fn keep(mut self, token: Token, promise: Kept) {
         if let Some(due) = self.due.take() {
             let mut counted = self.core.promiser.counted();
-            let kept = counted.entry(token).or_insert((deadline, Vec::new()));
-            kept.1.push((due, self.cost));
+            let kept = counted.entry(token).or_insert(Kept {
+                entries: 0,
+                bytes: 0,
+                ..promise.clone()
+            });
+            kept.entries += promise.entries;
+            kept.bytes += promise.bytes;
+            kept.arrived = kept.arrived.min(promise.arrived);
+            kept.due.push((due, self.cost));
         }
     }
 }
@@ -167,8 +177,24 @@ impl Drop for Counted {
     }
 }
 
-/// Promises of each batch that this server gave or found, and their cost, while the batch is not ordered; with its deadline.
-type AllCounted = HashMap<Token, (u64, Vec<(Due, u64)>)>;
+/// Promises of one batch that this server gave or found, while it is not ordered.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The tier's name.
+    pub(crate) tier: Arc<str>,
+    /// Entries.
+    pub(crate) entries: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// When the first came, milliseconds since the Unix epoch.
+    pub(crate) arrived: u64,
+    /// When they are to be published.
+    pub(crate) deadline: u64,
+    /// As admission counts them, and their cost.
+    due: Vec<(Due, u64)>,
+}
+
+type AllCounted = HashMap<Token, Kept>;
 
 /// A batch of entries that were asked for together, and their writers.
 struct Batch {
@@ -225,19 +251,38 @@ impl Promiser {
         self.held.store(bytes, Relaxed);
     }
 
-    /// Gives back to admission what is ordered, or late: then it is no longer to be planned for.
-    pub(crate) fn settle(&self, core: &Core, now_ms: u64) {
-        let mut over = Vec::new();
-        self.counted().retain(|token, (deadline, promises)| {
-            let done = core.order.has(*token) || *deadline < now_ms;
-            if done {
-                over.append(promises);
+    /// Looks what became of the promises. What is ordered is on its way; what is late is no longer planned for, and looked for.
+    pub(crate) async fn settle(&self, core: &Core) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let forgotten = u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX);
+        let (mut over, mut placed, mut late) = (Vec::new(), Vec::new(), Vec::new());
+        self.counted().retain(|token, kept| {
+            let index = core.order.index_of(*token);
+            if let Some(index) = index {
+                placed.push((index, kept.clone()));
+            } else if kept.deadline < now_ms && late.len() < LATE {
+                late.push(*token);
             }
-            !done
+            if index.is_some() || kept.deadline < now_ms {
+                over.append(&mut kept.due);
+            }
+            index.is_none() && kept.deadline.saturating_add(forgotten) > now_ms
         });
         for (due, cost) in over {
             core.batcher.settled(&due, cost);
         }
+        for token in late {
+            // Ordered longer ago than the last slots tell?
+            if let Some(row) = core.placed(Place::Promise, token).await?
+                && let Some(kept) = self.counted().remove(&token)
+            {
+                placed.push((row.index, kept));
+            }
+        }
+        for (index, kept) in placed {
+            core.batcher.placed(core, index, &kept);
+        }
+        Ok(())
     }
 
     /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
@@ -251,7 +296,14 @@ impl Promiser {
             // What was given here meanwhile is counted already.
             kept.or_insert_with(|| {
                 let due = core.batcher.adopt(left, cost);
-                (promised.deadline, vec![(due, cost)])
+                Kept {
+                    tier: promised.tier.as_str().into(),
+                    entries: promised.batch.entries,
+                    bytes: promised.bytes,
+                    arrived: promised.batch.token.birth_ms(),
+                    deadline: promised.deadline,
+                    due: vec![(due, cost)],
+                }
             });
         });
         found.await
@@ -500,9 +552,18 @@ impl Log {
         let free = core.promiser.free();
         let due = core.batcher.promise(&policy, tenant, grant, bytes, free)?;
         let counted = Counted::new(core, due, cost(1, bytes));
-        let answer = core.promiser.ask(group, entry, now_ms())?;
+        let arrived = now_ms();
+        let answer = core.promiser.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
-        counted.keep(id.token, deadline_ms);
+        let kept = Kept {
+            tier: Arc::clone(&granted.tier),
+            entries: 1,
+            bytes,
+            arrived,
+            deadline: deadline_ms,
+            due: Vec::new(),
+        };
+        counted.keep(id.token, kept);
         let receipt = Receipt {
             origin: shard.identity.origin.clone(),
             deadline: deadline_ms,

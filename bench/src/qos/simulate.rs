@@ -8,6 +8,7 @@ use config::{QosConfig, TenantConfig};
 use hdrhistogram::Histogram;
 use log::qos::admission::Promise;
 use log::qos::job::cost;
+use log::qos::rate::Publication;
 use log::qos::{
     Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler, TenantId,
 };
@@ -202,7 +203,12 @@ impl World {
                 }
             }
             if entries > 0 {
-                admission.rate().published(now, entries, bytes, PUBLICATION);
+                let published = Publication {
+                    entries,
+                    bytes,
+                    latency: PUBLICATION,
+                };
+                admission.rate().published(now, &published);
             }
         }
         // What is still waiting after ten times the time has missed whatever was promised.

@@ -13,12 +13,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::commit::{CommitError, Placed, now_ms};
 use super::load::{ControlReply, Item, Load, Loader, Parts, Payload};
-use super::slot::Decision;
+use super::slot::{Decision, Promised};
 use super::state::State;
 use crate::log::{AppendError, Appended, Core};
+use crate::promise::Kept;
 use crate::qos::admission::{Promise, Refused};
 use crate::qos::arrivals::Recorder;
-use crate::qos::flight::{Flight, Flights};
+use crate::qos::flight::{Flight, Flights, Run};
 use crate::qos::job::cost;
 use crate::qos::tally::Tally;
 use crate::qos::{
@@ -32,11 +33,13 @@ const MAX_COMMIT: u64 = 2 << 20;
 /// Jobs in one commit, at most: fewer than there may be batches, if each were one.
 const MAX_JOBS: usize = 64 << 10;
 
-/// What waits, and the promise that was given for it.
+/// What waits.
 #[derive(Debug)]
-struct Waiting {
-    item: Item,
-    promise: Option<Promise>,
+enum Waiting {
+    /// A write, and the promise that was given for it.
+    Write(Item, Option<Promise>),
+    /// Promised work in the durable queue: its releaser hears that it is its turn.
+    Turn(oneshot::Sender<()>),
 }
 
 struct Queue {
@@ -69,8 +72,11 @@ pub struct Batcher {
 /// What the scheduler gave out for one commit.
 struct Taken {
     now: u64,
-    jobs: Vec<Job<Waiting>>,
-    elastic: u64,
+    writes: Vec<Job<Item>>,
+    /// Turns that were given.
+    turns: usize,
+    /// Cost of the backlogs in it, and whether there is other work.
+    elastic: (u64, bool),
     control: Option<(Decision, ControlReply)>,
 }
 
@@ -205,7 +211,7 @@ impl Batcher {
                 bytes: bytes as u64,
                 arrived: now,
                 deadline: promise.map(|p| p.deadline),
-                payload: Waiting { item, promise },
+                payload: Waiting::Write(item, promise),
             };
             queue.scheduler.push(now, job);
             std::mem::take(&mut queue.parked)
@@ -256,6 +262,67 @@ impl Batcher {
         let now = self.now();
         let deadline = now.saturating_add(micros(left));
         self.queue().admission.adopt(now, deadline, cost)
+    }
+
+    /// Asks for a turn of promised work, rows of one tier with the earliest deadline first. Resolves when it may go; an error says
+    /// that the queue takes no more.
+    pub(crate) fn turn(&self, rows: &[Promised]) -> oneshot::Receiver<()> {
+        let (go, turn) = oneshot::channel();
+        let Some(first) = rows.first() else {
+            return turn;
+        };
+        let (now, now_ms) = (self.now(), now_ms());
+        let parked = {
+            let mut queue = self.queue();
+            if queue.closed {
+                return turn;
+            }
+            let (tier, tenant) = queue.names.class(&first.tier, &first.tenant);
+            let job = Job {
+                tier,
+                tenant,
+                entries: rows.iter().map(|r| r.batch.entries).sum(),
+                bytes: rows.iter().map(|r| r.bytes).sum(),
+                arrived: now,
+                deadline: Some(at(now, now_ms, first.deadline)),
+                payload: Waiting::Turn(go),
+            };
+            queue.scheduler.push(now, job);
+            std::mem::take(&mut queue.parked)
+        };
+        if parked {
+            self.wake.notify_one();
+        }
+        turn
+    }
+
+    /// Promised work has its place, from `start` on: what remains is to measure when it is published.
+    pub(crate) fn placed(&self, core: &Core, start: u64, kept: &Kept) {
+        let (now, now_ms) = (self.now(), now_ms());
+        {
+            let mut queue = self.queue();
+            let (tier, _) = queue.names.class(&kept.tier, "");
+            let mut flight = Flight {
+                end: start,
+                tier,
+                entries: 0,
+                bytes: kept.bytes,
+                released: now,
+                runs: Vec::new(),
+            };
+            flight.push(Run {
+                entries: kept.entries,
+                arrived: at(now, now_ms, kept.arrived),
+                deadline: Some(at(now, now_ms, kept.deadline)),
+            });
+            flight.end += flight.entries;
+            let run = flight.runs[0];
+            let mut metrics = core.metrics.qos();
+            metrics.tier(tier).ordered(now, now, run.arrived, run.entries);
+            queue.flights.push(flight);
+        }
+        // It may be by now.
+        self.published(core, core.metrics.published.get());
     }
 
     /// Cost of the promised work that is planned for.
@@ -317,9 +384,12 @@ impl Batcher {
         {
             let (now, mut queue) = (self.now(), self.queue());
             let queue = &mut *queue;
-            let rate = queue.admission.rate();
             let mut metrics = core.metrics.qos();
-            queue.flights.published(now, below, rate, &mut metrics);
+            if let Some(published) = queue.flights.published(now, below, &mut metrics) {
+                queue.admission.rate().published(now, &published);
+                let service = queue.admission.service();
+                queue.pace.published(published.latency, &service, queue.interval);
+            }
         }
         self.look_again();
     }
@@ -341,13 +411,16 @@ impl Batcher {
                     };
                     let (taken, later) = take(&mut queue, self.now(), open);
                     wait = later;
-                    if queue.scheduler.is_empty() {
-                        // All that waited goes: more could have been done.
+                    if queue.scheduler.is_empty() || (queue.pace.cruises() && !queue.scheduler.fast_waits()) {
+                        // All that waited goes, or all but what waits for the sake of others: more could have been done.
                         queue.admission.rate().idle();
                     }
-                    if !taken.jobs.is_empty() || taken.control.is_some() {
+                    if !taken.writes.is_empty() || taken.control.is_some() {
                         self.taken.notify_waiters();
                         return Some(taken);
+                    }
+                    if taken.turns > 0 {
+                        continue;
                     }
                 } else if queue.closed {
                     return None;
@@ -418,7 +491,7 @@ impl Batcher {
         &self,
         core: &Core,
         now: u64,
-        (released, elastic, fast): (u64, u64, Option<(u64, u64)>),
+        (released, elastic, fast): (u64, (u64, bool), Option<(u64, u64)>),
         flights: Vec<Flight>,
     ) {
         let mut queue = self.queue();
@@ -432,6 +505,13 @@ impl Batcher {
             queue.flights.push(flight);
         }
     }
+}
+
+/// A time in milliseconds since the Unix epoch on the queue's clock, which shows `now` at `now_ms`.
+fn at(now: u64, now_ms: u64, time: u64) -> u64 {
+    let ahead = time.saturating_sub(now_ms).saturating_mul(1_000);
+    let behind = now_ms.saturating_sub(time).saturating_mul(1_000);
+    now.saturating_add(ahead).saturating_sub(behind)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -508,39 +588,57 @@ fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
     };
     let mut taken = Taken {
         now,
-        jobs: Vec::new(),
-        elastic: 0,
+        writes: Vec::new(),
+        turns: 0,
+        elastic: (0, false),
         control: queue.controls.pop_front(),
     };
-    let mut chunks = 0;
+    let (mut chunks, mut all) = (0, 0);
     while let Some(job) = queue.scheduler.next(now, &mut limits) {
-        queue.bytes -= job.payload.item.bytes();
-        if let Some(promise) = job.payload.promise {
-            queue.admission.release(promise.due, job.cost());
-        }
         let share = &mut queue.tally.of(job.tier, job.tenant).share;
         share.entries += job.entries;
         share.bytes += job.bytes;
+        all += job.cost();
         chunks += usize::from(job.entries > 1);
-        taken.jobs.push(job);
+        match job.payload {
+            Waiting::Turn(go) => {
+                taken.turns += 1;
+                let _ = go.send(());
+            }
+            Waiting::Write(item, promise) => {
+                queue.bytes -= item.bytes();
+                if let Some(promise) = promise {
+                    queue.admission.release(promise.due, cost(job.entries, job.bytes));
+                }
+                taken.writes.push(Job {
+                    tier: job.tier,
+                    tenant: job.tenant,
+                    entries: job.entries,
+                    bytes: job.bytes,
+                    arrived: job.arrived,
+                    deadline: job.deadline,
+                    payload: item,
+                });
+            }
+        }
         // Each chunk may be a batch of its own.
-        if taken.jobs.len() >= MAX_JOBS || chunks + 96 > super::MAX_BATCHES {
+        if taken.writes.len() >= MAX_JOBS || chunks + 96 > super::MAX_BATCHES {
             break;
         }
     }
-    taken.elastic = limits.spent;
-    queue.pace.taken(taken.elastic);
+    taken.elastic = (limits.spent, all > limits.spent);
+    queue.pace.taken(limits.spent);
     (taken, flow.err().map(Duration::from_micros))
 }
 
 /// Makes batches of what was taken.
 fn load(core: &Core, taken: Taken) -> Load {
     let mut loader = Loader::new(&core.tokens, core.store.value_limit());
-    let mut more: u64 = taken.jobs.iter().map(|j| j.bytes).sum();
-    for job in taken.jobs {
+    let mut more: u64 = taken.writes.iter().map(|j| j.bytes).sum();
+    for job in taken.writes {
         more -= job.bytes;
         let more = usize::try_from(more).unwrap_or(usize::MAX);
-        loader.push(job.payload.item, job.arrived, job.deadline, more);
+        loader.push(job.payload, job.arrived, job.deadline, more);
     }
     loader.finish(taken.control)
 }

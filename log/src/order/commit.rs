@@ -13,14 +13,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Limits;
 pub use super::answer::{CommitError, Mine, Placed};
 use super::attempt::{Attempt, Step};
 use super::keys::{Keys, trailing_number};
+use super::place::Place;
 use super::propose::{alive, propose};
-use super::slot::{Announcement, Control, Slot, Token, Work};
+use super::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
 use super::state::{State, View};
 use super::writes;
 use crate::halt::Halt;
@@ -60,6 +62,8 @@ pub struct Order {
     halt: Arc<Halt>,
     /// Others committed at the same time as this replica did last.
     company: AtomicBool,
+    /// A slot ordered promised work.
+    pub(crate) promised: Notify,
 }
 
 impl Order {
@@ -89,6 +93,7 @@ impl Order {
             metrics,
             halt,
             company: AtomicBool::new(false),
+            promised: Notify::new(),
         }
     }
 
@@ -155,6 +160,10 @@ impl Order {
             return false;
         }
         let state = Arc::new(view.state.clone());
+        let promised = |b: &BatchRef| b.place == Some(Place::Promise);
+        if slot.batches.iter().any(promised) {
+            self.promised.notify_one();
+        }
         let bytes = {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             slot.batches.iter().map(|b| own.remove(&b.token)).collect()

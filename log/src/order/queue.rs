@@ -134,44 +134,31 @@ impl Order {
         }
     }
 
-    /// The rows of one tier, earliest deadline first, at most `limit`; and the name of the tier. `after`: the tier before.
-    pub(crate) async fn next_tier(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Option<(String, Vec<Promised>)>, StoreError> {
+    /// The rows of each tier with promised work in the queue, earliest deadline first, at most `limit` of each.
+    pub(crate) async fn queued(&self, limit: usize) -> Result<Vec<Vec<Promised>>, StoreError> {
         let prefix = self.keys.queue();
-        // '0' is the character after '/': what follows all rows of that tier.
-        let from = after.map_or(prefix.clone(), |tier| format!("{prefix}{tier}0"));
-        let first = self.store().scan(&prefix, &from, 1).await?;
-        let Some((key, _)) = first.first() else {
-            return Ok(None);
-        };
-        let tier = key[prefix.len()..].split('/').next().unwrap_or_default();
-        let rows = self
-            .queued_from(&self.keys.queue_tier(tier), None, limit)
-            .await?;
-        Ok(Some((
-            tier.to_owned(),
-            rows.into_iter().map(|(_, p)| p).collect(),
-        )))
+        let (mut tiers, mut from) = (Vec::new(), prefix.clone());
+        while let Some((key, _)) = self.store().scan(&prefix, &from, 1).await?.first() {
+            let tier = key[prefix.len()..].split('/').next().unwrap_or_default();
+            tiers.push(self.queued_in(tier, limit).await?);
+            // '0' is the character after '/': what follows all rows of that tier.
+            from = format!("{prefix}{tier}0");
+        }
+        Ok(tiers)
     }
 
-    /// Rows of the queue under a prefix, from a key on. Damaged ones are passed over, and named by `fsck`.
-    async fn queued_from(
+    /// The rows of one tier, earliest deadline first, at most `limit`. Damaged ones are passed over, and named by `fsck`.
+    pub(crate) async fn queued_in(
         &self,
-        prefix: &str,
-        from: Option<&str>,
+        tier: &str,
         limit: usize,
-    ) -> Result<Vec<(String, Promised)>, StoreError> {
-        let rows = self
-            .store()
-            .scan(prefix, from.unwrap_or(prefix), limit)
-            .await?;
+    ) -> Result<Vec<Promised>, StoreError> {
+        let prefix = self.keys.queue_tier(tier);
+        let rows = self.store().scan(&prefix, &prefix, limit).await?;
         let mut works = Vec::with_capacity(rows.len());
         for (key, bytes) in rows {
             match record::decode::<Promised>(&bytes) {
-                Ok(promised) if self.keys.queued(&promised) == key => works.push((key, promised)),
+                Ok(promised) if self.keys.queued(&promised) == key => works.push(promised),
                 _ => tracing::error!(key, "promised work is not understood; run `logd fsck`"),
             }
         }
@@ -245,8 +232,11 @@ impl Order {
         }
     }
 
-    /// Whether one of the last slots ordered a token.
-    pub(crate) fn has(&self, token: Token) -> bool {
-        self.look(|view| view.find(token).is_some())
+    /// Global index of what a token names, if one of the last slots ordered it.
+    pub(crate) fn index_of(&self, token: Token) -> Option<u64> {
+        self.look(|view| {
+            let mut placed = view.find(token)?.placed();
+            placed.find(|(_, b)| b.token == token).map(|(start, _)| start)
+        })
     }
 }

@@ -1,10 +1,17 @@
-//! The releaser: moves promised work from the queue into the bag while there is room behind the order, and sees to it that it is
-//! decided. Every replica runs one; none is needed in particular.
+//! The releaser: moves promised work from the queue into the bag when it is its turn, and sees to it that it is decided. Every
+//! replica runs one; none is needed in particular.
+//!
+//! Whose turn it is, the scheduler says, as for all other work: the first rows of each tier wait there as one job, by their
+//! earliest deadline. So promised work has its tier's weight and floor and is paced with it.
 //!
 //! It never rejects: while the log is frozen the work waits, and an announcement that died goes back to the queue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::commit::now_ms;
 use super::place::PlacedRow;
@@ -18,9 +25,6 @@ use crate::store::{Outcome, StoreError, Transaction};
 const ROWS: usize = 64;
 /// Bytes released at once (one row may pass it).
 const BYTES: u64 = 1 << 20;
-/// Bytes of ordered entries that may wait for publication before more is released: urgent work can overtake only what is not
-/// ordered yet.
-const WINDOW_BYTES: usize = 4 << 20;
 /// Time between looks for what other replicas put into the queue, and for announcements that died.
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause after a look that another replica's write caused, so that a busy neighbour costs a bounded share.
@@ -35,6 +39,39 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// Rows looked at in one step.
 const SWEEP_ROWS: usize = 2048;
 
+/// The turns that were asked for: of which tier, and the deadline that is waited for.
+#[derive(Default)]
+struct Turns {
+    asked: HashMap<String, u64>,
+    waiting: FuturesUnordered<BoxFuture<'static, (String, bool)>>,
+}
+
+impl Turns {
+    /// Asks for a turn for the first rows of a tier, unless one is asked for that is as urgent.
+    fn ask(&mut self, core: &Core, rows: &[Promised]) {
+        let rows = fill(rows);
+        let Some(first) = rows.first() else { return };
+        let asked = self.asked.get(&first.tier);
+        if asked.is_some_and(|deadline| *deadline <= first.deadline) {
+            return;
+        }
+        self.asked.insert(first.tier.clone(), first.deadline);
+        let tier = first.tier.clone();
+        let turn = core.batcher.turn(rows);
+        self.waiting
+            .push(Box::pin(async move { (tier, turn.await.is_ok()) }));
+    }
+
+    /// The tier whose turn it is; never, while none is waited for.
+    async fn next(&mut self) -> Option<String> {
+        let Some((tier, given)) = self.waiting.next().await else {
+            return std::future::pending().await;
+        };
+        self.asked.remove(&tier);
+        given.then_some(tier)
+    }
+}
+
 /// Runs until the log ends.
 pub(crate) async fn run(core: Arc<Core>) {
     let prefix = core.order.keys.queue();
@@ -42,17 +79,15 @@ pub(crate) async fn run(core: Arc<Core>) {
         tracing::warn!(error = %e, log = core.name, "cannot count what was promised before");
     }
     let (mut cursor, mut swept) = (core.order.keys.all_placed(), tokio::time::Instant::now());
+    let (mut turns, mut turn) = (Turns::default(), None);
     loop {
-        match pass(&core).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(e) => {
-                core.metrics.failure("release", &e);
-                tracing::warn!(error = %e, log = core.name, "cannot release promised work; trying again");
-                tokio::time::sleep(LOOK).await;
-            }
+        // Asked for before the rows are read, so that nothing is missed.
+        let changed = core.store.changed(&prefix, LOOK);
+        if let Err(e) = pass(&core, &mut turns, turn.take()).await {
+            core.metrics.failure("release", &e);
+            tracing::warn!(error = %e, log = core.name, "cannot release promised work; trying again");
+            tokio::time::sleep(LOOK).await;
         }
-        core.promiser.settle(&core, now_ms());
         if swept.elapsed() > SWEEP {
             match core.order.waiting().await {
                 Ok(waiting) => core.promiser.holds(waiting.values().map(|w| w.bytes).sum()),
@@ -67,15 +102,21 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         tokio::select! {
+            given = turns.next() => match given {
+                Some(tier) => turn = Some(tier),
+                // The queue takes no more.
+                None => tokio::time::sleep(PAUSE).await,
+            },
             () = core.promiser.queued.notified() => {}
-            () = core.store.changed(&prefix, LOOK) => tokio::time::sleep(PAUSE).await,
+            () = core.order.promised.notified() => {}
+            () = changed => tokio::time::sleep(PAUSE).await,
             _ = core.halt.halted() => return,
         }
     }
 }
 
-/// One look at bag and queue. Answers whether there may be more to do at once.
-async fn pass(core: &Core) -> Result<bool, StoreError> {
+/// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
+async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
     let order = &core.order;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
@@ -83,61 +124,57 @@ async fn pass(core: &Core) -> Result<bool, StoreError> {
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
-    let mut released = false;
-    let frozen = matches!(order.state().gate, Gate::Frozen { .. });
-    if !frozen
-        && core.pending.bytes() < WINDOW_BYTES.min(core.max_pending / 2)
-        && core.trouble().is_none()
-    {
-        let next = choose(core).await?;
-        if !next.is_empty() {
-            order.refresh().await?;
-            match order.release(&next).await {
-                Outcome::Committed => {
-                    released = true;
-                    live.extend(next);
-                }
-                // Another replica was first, or a late copy of ordered work is in the way.
-                Outcome::Refused => {
-                    for promised in &next {
-                        order
-                            .settle_row(&order.keys.queued(promised), promised)
-                            .await?;
-                    }
-                }
-                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+    if !matches!(order.state().gate, Gate::Frozen { .. }) {
+        if let Some(tier) = turn {
+            live.extend(release(core, &tier).await?);
+        }
+        for _ in 0..ROUNDS {
+            live.retain(|p| order.index_of(p.batch.token).is_none());
+            if live.is_empty() || core.halt.is_halted() {
+                break;
+            }
+            order.help().await?;
+        }
+        if core.trouble().is_none() {
+            for rows in order.queued(ROWS).await? {
+                turns.ask(core, &rows);
             }
         }
     }
-    if frozen {
-        return Ok(false);
-    }
-    for _ in 0..ROUNDS {
-        live.retain(|p| !order.has(p.batch.token));
-        if live.is_empty() || core.halt.is_halted() {
-            break;
-        }
-        order.help().await?;
-    }
-    Ok(released && !core.halt.is_halted())
+    core.promiser.settle(core).await
 }
 
-/// What goes next: of each tier's earliest deadlines the earliest.
-async fn choose(core: &Core) -> Result<Vec<Promised>, StoreError> {
-    let mut heads: Vec<Promised> = Vec::new();
-    let mut tier = None;
-    while let Some((name, rows)) = core.order.next_tier(tier.as_deref(), ROWS).await? {
-        heads.extend(rows);
-        tier = Some(name);
+/// Moves the first rows of a tier into the bag; answers what is there now.
+async fn release(core: &Core, tier: &str) -> Result<Vec<Promised>, StoreError> {
+    let order = &core.order;
+    let rows = order.queued_in(tier, ROWS).await?;
+    let rows = fill(&rows);
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    heads.sort_by_key(|p| (p.deadline, p.batch.token));
+    order.refresh().await?;
+    match order.release(rows).await {
+        Outcome::Committed => return Ok(rows.to_vec()),
+        // Another replica was first, or a late copy of ordered work is in the way.
+        Outcome::Refused => {
+            for promised in rows {
+                let key = order.keys.queued(promised);
+                order.settle_row(&key, promised).await?;
+            }
+        }
+        Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+    }
+    Ok(Vec::new())
+}
+
+/// As many of the rows as are released at once.
+fn fill(rows: &[Promised]) -> &[Promised] {
     let mut bytes = 0;
-    heads.truncate(ROWS);
-    let fits = |p: &Promised| {
+    let fits = |p: &&Promised| {
         bytes += p.bytes;
         bytes == p.bytes || bytes <= BYTES
     };
-    Ok(heads.into_iter().take_while(fits).collect())
+    &rows[..rows.iter().take_while(fits).count()]
 }
 
 /// One step of the sweep: of the next rows those go that are older than [`KEEP_PLACES`] and whose slot is collected, so that no

@@ -181,6 +181,48 @@ async fn what_is_promised_is_published_and_its_receipt_names_it() {
     assert_eq!(promise(&log, "late").await, Err(AppendError::ShuttingDown));
 }
 
+#[tokio::test]
+async fn promises_are_measured_and_a_missed_one_is_counted() {
+    let rig = Rig::new();
+    let faults = Faults::new();
+    let (engine, log) = rig.server(&faults).await;
+    let kept = promise(&log, "kept").await.unwrap();
+    placed(&log, kept.id).await;
+    hold_queue(&faults);
+    let hurry = Advice {
+        merge_by: Some(Duration::ZERO),
+        ..Advice::default()
+    };
+    let tenant = log.policy().own();
+    let late = log.promise(Bytes::from("late"), tenant, &hurry).await;
+    let late = late.unwrap();
+    while now_ms() <= late.deadline_ms + 10 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    faults.clear();
+    // It is kept all the same, and said to have been late.
+    placed(&log, late.id).await;
+    let counted = || {
+        let metrics = log.core.metrics.qos();
+        let tiers = metrics.tiers().iter();
+        tiers.fold((0, 0, 0), |(ordered, published, missed), tier| {
+            let all = |histogram: &crate::metrics::Histogram| histogram.counts().iter().sum::<u64>();
+            (
+                ordered + all(&tier.ordered),
+                published + all(&tier.slack),
+                missed + tier.missed,
+            )
+        })
+    };
+    while counted() != (2, 2, 1) {
+        let (ordered, published, missed) = counted();
+        assert!(ordered <= 2 && published <= 2 && missed <= 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(log.core.promiser.counted().is_empty());
+    engine.shutdown().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_promised_is_refused_before_anything_is_written() {
     let rig = Rig::new();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::TierId;
-use super::rate::Rate;
+use super::rate::Publication;
 use crate::metrics::QosMetrics;
 
 /// Entries that came at about the same time with the same promise, microseconds of the queue's clock.
@@ -57,30 +57,28 @@ pub(crate) struct Flights(VecDeque<Flight>);
 
 impl Flights {
     pub(crate) fn push(&mut self, flight: Flight) {
-        // One committer: in the order of the log.
-        self.0.push_back(flight);
+        // The committer's come in the order of the log; promised work may have been ordered by another one.
+        let at = self.0.iter().rposition(|f| f.end <= flight.end);
+        self.0.insert(at.map_or(0, |at| at + 1), flight);
     }
 
-    /// Everything below a global index is published.
+    /// Everything below a global index is published. Answers what of it was own work.
     pub(crate) fn published(
         &mut self,
         now: u64,
         below: u64,
-        rate: &mut Rate,
         metrics: &mut QosMetrics,
-    ) {
-        let (mut entries, mut bytes, mut released) = (0, 0, now);
+    ) -> Option<Publication> {
+        let mut all = Publication::default();
         while let Some(flight) = self.0.pop_front_if(|f| f.end <= below) {
-            entries += flight.entries;
-            bytes += flight.bytes;
-            released = released.min(flight.released);
+            all.entries += flight.entries;
+            all.bytes += flight.bytes;
+            all.latency = all.latency.max(now.saturating_sub(flight.released));
             let tier = metrics.tier(flight.tier);
             for run in flight.runs {
                 tier.published(now, run.arrived, run.deadline, run.entries);
             }
         }
-        if entries > 0 {
-            rate.published(now, entries, bytes, now - released);
-        }
+        (all.entries > 0).then_some(all)
     }
 }

@@ -5,7 +5,9 @@
 //! it grows to everything.
 //!
 //! And it flows: released all at once after a checkpoint it would fill the window, and whoever comes next, in an elastic tier
-//! too, would wait for the next checkpoint behind it.
+//! too, would wait for the next checkpoint behind it. Alone it flows as fast as the log can; beside others at a *cruise*, which
+//! a publication that takes longer than its interval slows down and one that does not makes faster: what is hashed, written and
+//! synced for the backlog, everyone's checkpoint waits for.
 
 use super::demand::Service;
 
@@ -15,13 +17,19 @@ const LEAST: u64 = 32 << 10;
 pub const MOST: u64 = 8 << 20;
 /// What a commit adds to the budget when there was time left.
 const STEP: u64 = 16 << 10;
-/// Without fast work for so long, microseconds, nobody is there to be delayed.
+/// Without other work for so long, microseconds, nobody is there to be delayed.
 const ABSENT: u64 = 1_000_000;
 /// Cost that may always be under way between order and checkpoint.
 const WINDOW: u64 = 8 << 20;
 
 /// Elastic work of so long goes into one commit, microseconds: alone, and beside fast work.
 const SIP: (u64, u64) = (20_000, 4_000);
+
+/// The part of the measured rate that a backlog flows with when others come.
+const CRUISE: f64 = 0.7;
+/// What a publication changes of it: when it was slow, when it was not, when it was quick.
+const SLOWER: f64 = 0.85;
+const FASTER: (f64, f64) = (1.0 + 1.0 / 256.0, 1.0 + 1.0 / 32.0);
 
 /// The pace of one log on this replica. Times are microseconds of a monotonic clock.
 #[derive(Clone, Debug)]
@@ -32,6 +40,9 @@ pub struct Pace {
     counted: u64,
     /// When fast work was last seen, and the shortest latency target there was.
     fast: Option<(u64, u64)>,
+    /// When other work than backlogs was last seen, and the cost per second of the backlogs beside it.
+    company: Option<u64>,
+    cruise: Option<f64>,
 }
 
 impl Default for Pace {
@@ -41,6 +52,8 @@ impl Default for Pace {
             credit: 0.0,
             counted: 0,
             fast: None,
+            company: None,
+            cruise: None,
         }
     }
 }
@@ -62,11 +75,10 @@ impl Pace {
     ) -> Result<u64, u64> {
         // What fills the window in the time that a publication takes: so it is seldom shut.
         let latency = service.latency.max(interval).max(1);
-        let rate = Self::window(0, service, interval) as f64 * 1e6 / latency as f64;
-        let sip = if self.hurries(now).is_some() {
-            SIP.1
-        } else {
-            SIP.0
+        let most = Self::window(0, service, interval) as f64 * 1e6 / latency as f64;
+        let (rate, sip) = match self.cruise(now, service) {
+            Some(cruise) => (cruise.min(most), SIP.1),
+            None => (most, SIP.0),
         };
         let full = (rate * sip as f64 / 1e6)
             .min(self.budget as f64)
@@ -85,16 +97,53 @@ impl Pace {
         self.credit -= elastic as f64;
     }
 
-    /// The shortest latency target of fast work that was seen lately.
-    fn hurries(&self, now: u64) -> Option<u64> {
-        let fast = self
-            .fast
-            .filter(|(seen, _)| now.saturating_sub(*seen) < ABSENT);
-        fast.map(|(_, target)| target)
+    /// Cost per second of the backlogs, while others are there.
+    pub fn cruise(&mut self, now: u64, service: &Service) -> Option<f64> {
+        if lately(now, self.company) {
+            return Some(*self.cruise.get_or_insert(service.rate * CRUISE));
+        }
+        self.cruise = None;
+        None
     }
 
-    /// A commit took `took`; in it was fast work of this target that had waited `waited` when it was answered.
-    pub fn committed(&mut self, now: u64, took: u64, elastic: u64, fast: Option<(u64, u64)>) {
+    /// Whether backlogs are slowed down for others.
+    pub fn cruises(&self) -> bool {
+        self.cruise.is_some()
+    }
+
+    /// Own work was published, `latency` after the oldest of it was released.
+    pub fn published(&mut self, latency: u64, service: &Service, interval: u64) {
+        let Some(cruise) = &mut self.cruise else {
+            return;
+        };
+        // What it takes beside the wait for the next checkpoint.
+        let took = latency.saturating_sub(interval);
+        *cruise *= match took {
+            _ if took > interval / 5 => SLOWER,
+            _ if took > interval / 16 => FASTER.0,
+            _ => FASTER.1,
+        };
+        *cruise = cruise.clamp(service.rate / 16.0, service.rate * 2.0);
+    }
+
+    /// The shortest latency target of fast work that was seen lately.
+    fn hurries(&self, now: u64) -> Option<u64> {
+        let (seen, target) = self.fast?;
+        lately(now, Some(seen)).then_some(target)
+    }
+
+    /// A commit took `took`; in it was other work than backlogs (`company`), and fast work of this target that had waited
+    /// `waited` when it was answered.
+    pub fn committed(
+        &mut self,
+        now: u64,
+        took: u64,
+        (elastic, company): (u64, bool),
+        fast: Option<(u64, u64)>,
+    ) {
+        if company {
+            self.company = Some(now);
+        }
         if let Some((target, _)) = fast {
             self.fast = Some((now, target));
         }
@@ -131,6 +180,10 @@ impl Pace {
     }
 }
 
+fn lately(now: u64, seen: Option<u64>) -> bool {
+    seen.is_some_and(|seen| now.saturating_sub(seen) < ABSENT)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +200,7 @@ mod tests {
             let time = took(cost);
             now += time;
             // Came just after the commit before began.
-            pace.committed(now, time, cost, target.map(|t| (t, 2 * time)));
+            pace.committed(now, time, (cost, false), target.map(|t| (t, 2 * time)));
             worst = worst.max(2 * time);
         }
         (now, worst)
@@ -196,15 +249,41 @@ mod tests {
         assert!((190_000_000..=210_000_000).contains(&taken), "{taken}");
         assert!((50..=200).contains(&commits), "{commits}");
         // Beside fast work there are more and smaller ones, and what there is goes along.
-        pace.committed(now, 1_000, 0, Some((10_000, 1_000)));
+        pace.committed(now, 1_000, (0, true), Some((10_000, 1_000)));
         let wait = loop {
             match pace.flow(now, &service, 200_000, false) {
                 Ok(cost) => pace.taken(cost),
                 Err(wait) => break wait,
             }
         };
-        assert!(wait <= SIP.1, "{wait}");
+        assert!(wait <= SIP.1 + 1, "{wait}");
         assert!(pace.flow(now + 10, &service, 200_000, true).is_ok());
+    }
+
+    #[test]
+    fn beside_others_a_backlog_goes_as_fast_as_checkpoints_stay_in_time() {
+        // A log that can publish so much, and needs time for a checkpoint that grows as it gets near that.
+        const CAPACITY: f64 = 100e6;
+        const INTERVAL: u64 = 200_000;
+        let took = |rate: f64| (4_000.0 / (1.0 - (rate / CAPACITY).min(0.99))) as u64;
+        let service = Service {
+            rate: CAPACITY,
+            latency: INTERVAL,
+        };
+        let (mut pace, mut slow) = (Pace::default(), 0);
+        assert_eq!(pace.cruise(0, &service), None);
+        for round in 1..=3_000 {
+            let now = round * INTERVAL;
+            pace.committed(now, 1_000, (0, true), None);
+            let rate = pace.cruise(now, &service).unwrap();
+            let took = took(rate);
+            pace.published(INTERVAL + took, &service, INTERVAL);
+            slow += u64::from(round > 500 && took > INTERVAL / 5);
+            assert!(round < 500 || rate > 0.7 * CAPACITY, "{rate}");
+        }
+        assert!(slow < 100, "{slow} of 2,500");
+        // Alone again, it gets everything.
+        assert_eq!(pace.cruise(3_001 * INTERVAL + ABSENT, &service), None);
     }
 
     #[test]

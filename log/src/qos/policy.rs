@@ -155,6 +155,14 @@ fn set<R>(rows: &mut Vec<R>, at: usize, row: R) -> u16 {
 }
 
 impl Names {
+    /// The numbers of a tier and a tenant; the first ones for what this process has never seen.
+    pub(crate) fn class(&self, tier: &str, tenant: &str) -> (TierId, TenantId) {
+        let tier = self.tiers.iter().position(|t| *t.name == *tier);
+        let tenant = self.tenants.iter().position(|t| *t.name == *tenant);
+        let number = |at: Option<usize>| at.and_then(|at| u16::try_from(at).ok()).unwrap_or(0);
+        (TierId(number(tier)), TenantId(number(tenant)))
+    }
+
     fn tier(&mut self, tier: &TierConfig) -> TierId {
         let named = |r: &TierRule| *r.name == *tier.name.as_str();
         let at = number(&self.tiers, MOST_TIERS, named, |r| r.retired);

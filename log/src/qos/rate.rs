@@ -10,6 +10,17 @@ const SPAN: u64 = 100_000;
 /// The longest latency that is believed.
 const LONGEST: u64 = 3_600_000_000;
 
+/// Own work that one checkpoint published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Publication {
+    /// How many entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Since the release of the oldest of them, microseconds.
+    pub latency: u64,
+}
+
 /// The estimator. Times are microseconds of a monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Rate {
@@ -45,8 +56,13 @@ impl Rate {
         self.idle = true;
     }
 
-    /// Own work was published, `latency` after the oldest of it was released.
-    pub fn published(&mut self, now: u64, entries: u64, bytes: u64, latency: u64) {
+    /// Own work was published.
+    pub fn published(&mut self, now: u64, publication: &Publication) {
+        let Publication {
+            entries,
+            bytes,
+            latency,
+        } = *publication;
         self.published += cost(entries, bytes);
         let before = self.service.latency;
         // Half-way up, slowly down: one stall is not a slow log.
@@ -78,22 +94,31 @@ mod tests {
 
     const STEP: u64 = 200_000;
 
+    fn publish(rate: &mut Rate, now: u64, entries: u64, bytes: u64, latency: u64) {
+        let publication = Publication {
+            entries,
+            bytes,
+            latency,
+        };
+        rate.published(now, &publication);
+    }
+
     #[test]
     fn an_idle_log_is_not_a_slow_one_and_a_slow_one_is_noticed() {
         let mut rate = Rate::new(0, STEP);
         for i in 1..=20 {
-            rate.published(i * STEP, 100_000, 10_000_000, STEP);
+            publish(&mut rate, i * STEP, 100_000, 10_000_000, STEP);
         }
         let full = rate.service().rate;
         assert!((full / (cost(500_000, 50_000_000) as f64) - 1.0).abs() < 0.01);
         for i in 21..=40 {
             rate.idle();
-            rate.published(i * STEP, 100, 10_000, STEP);
+            publish(&mut rate, i * STEP, 100, 10_000, STEP);
         }
         assert_eq!(rate.service().rate, full);
         // Now it is busy and does half.
         for i in 41..=46 {
-            rate.published(i * STEP, 50_000, 5_000_000, STEP);
+            publish(&mut rate, i * STEP, 50_000, 5_000_000, STEP);
         }
         assert!((rate.service().rate / full - 0.5).abs() < 0.02);
     }
@@ -101,14 +126,14 @@ mod tests {
     #[test]
     fn latency_rises_fast_and_falls_slowly() {
         let mut rate = Rate::new(0, STEP);
-        rate.published(STEP, 1, 1, 5 * STEP);
+        publish(&mut rate, STEP, 1, 1, 5 * STEP);
         assert_eq!(rate.service().latency, 3 * STEP);
-        rate.published(2 * STEP, 1, 1, 5 * STEP);
+        publish(&mut rate, 2 * STEP, 1, 1, 5 * STEP);
         assert_eq!(rate.service().latency, 4 * STEP);
-        rate.published(3 * STEP, 1, 1, STEP);
+        publish(&mut rate, 3 * STEP, 1, 1, STEP);
         assert!(rate.service().latency > 3 * STEP);
         for i in 3..40 {
-            rate.published(i * STEP, 1, 1, STEP);
+            publish(&mut rate, i * STEP, 1, 1, STEP);
         }
         assert!(rate.service().latency < STEP + 10);
     }

@@ -6,6 +6,9 @@
 //!    in step 4: serving it first would make everything behind it late as well.
 //! 4. **Fair shares** by weight, over the tiers and inside a tier over the tenants; inside these by deadline.
 //!
+//! The pace holds elastic work back, and means backlogs: a tenant of whom little waits, whose turn it is by the shares, is
+//! **sparse** and goes at once, in whatever tier (as new flows do in fair queueing, RFC 8290 section 4.1).
+//!
 //! Whatever the step, what a tier and a tenant get is charged to their share, so nobody is exempt; who did not wait is not
 //! credited for it, so idle capacity goes to whoever has work.
 //!
@@ -29,6 +32,9 @@ const SCALE: u64 = 1 << 10;
 /// How much of its floor a tier may be owed at most, and how far ahead of its share another may get, as cost.
 const MOST_OWED: u64 = 4 << 20;
 const MOST_AHEAD: u64 = 64 << 20;
+
+/// Cost that may wait of a tenant in a tier that is sparse still: a few dozen small entries.
+const SPARSE: u64 = 16 << 10;
 
 /// How many wait, and how much they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,15 +150,15 @@ impl<P> Scheduler<P> {
         })
     }
 
-    /// Whether work waits in a tier with a latency target, or critical work.
-    pub fn fast_waits(&self) -> bool {
-        self.waiting
-            .iter()
-            .any(|t| !self.tiers[usize::from(*t)].elastic)
+    /// Whether work waits that the pace does not hold: in a tier with a latency target, or of a sparse tenant.
+    pub fn fast_waits(&mut self) -> bool {
+        let tiers = &mut self.tiers;
+        let mut waiting = self.waiting.iter();
+        waiting.any(|at| !tiers[usize::from(*at)].is_held())
     }
 
     /// Charges a service to shares and floors, and takes the job's tier off the waiting ones when it was the last.
-    fn charge(&mut self, at: u16, job: &Job<P>, limits: &mut Limits) {
+    fn charge(&mut self, at: u16, job: &Job<P>, held: bool, limits: &mut Limits) {
         let cost = job.cost();
         for other in &self.waiting {
             let tier = &mut self.tiers[usize::from(*other)];
@@ -169,7 +175,7 @@ impl<P> Scheduler<P> {
             self.waiting.retain(|t| *t != at);
         }
         limits.total = limits.total.saturating_sub(cost);
-        if self.tiers[usize::from(at)].elastic {
+        if held {
             limits.elastic = limits.elastic.saturating_sub(cost);
             limits.spent += cost;
         }
@@ -188,13 +194,13 @@ impl<P> Scheduler<P> {
     }
 
     /// The tier whose share is least served, of those that are not held.
-    fn fair(&self, limits: &Limits) -> Option<u16> {
-        let tier = |at: &u16| &self.tiers[usize::from(*at)];
-        self.waiting
-            .iter()
-            .filter(|at| limits.elastic > 0 || !tier(at).elastic)
-            .min_by_key(|at| (tier(at).start, **at))
-            .copied()
+    fn fair(&mut self, limits: &Limits) -> Option<u16> {
+        let Self { tiers, waiting, .. } = self;
+        let may_go = waiting.iter().filter_map(|at| {
+            let tier = &mut tiers[usize::from(*at)];
+            (limits.elastic > 0 || !tier.is_held()).then_some((tier.start, *at))
+        });
+        may_go.min().map(|(_, at)| at)
     }
 
     /// The lane of the first promise that presses.
@@ -220,6 +226,15 @@ impl<P> Scheduler<P> {
 }
 
 impl<P> Tier<P> {
+    /// Whether the pace holds the work whose turn it is.
+    fn is_held(&mut self) -> bool {
+        self.elastic && {
+            let turn = self.turn().map(usize::from);
+            let class = turn.and_then(|at| self.classes[at].as_deref());
+            class.is_some_and(|class| !class.is_sparse())
+        }
+    }
+
     /// Cost of the job whose turn it is: what a floor must have saved up for.
     fn first_cost(&mut self) -> u64 {
         let class = self.turn().map(usize::from);
@@ -235,7 +250,6 @@ impl<P> Tier<P> {
             match class {
                 Some(class) if class.jobs > 0 => {
                     if class.start == bound {
-                        self.virtual_time = self.virtual_time.max(bound);
                         return Some(at);
                     }
                     let start = class.start;
@@ -304,9 +318,14 @@ impl<P> Schedule<P> for Scheduler<P> {
                 }
             },
         };
-        let class = self.tiers[usize::from(at)].classes[usize::from(tenant)].as_deref_mut()?;
+        let tier = &mut self.tiers[usize::from(at)];
+        let class = tier.classes[usize::from(tenant)].as_deref_mut()?;
+        let held = tier.elastic && !class.is_sparse();
+        if lane.is_none() {
+            tier.virtual_time = tier.virtual_time.max(class.start);
+        }
         let job = class.pop(lane)?;
-        self.charge(at, &job, limits);
+        self.charge(at, &job, held, limits);
         Some(job)
     }
 

@@ -8,6 +8,7 @@ use config::QosConfig;
 
 use super::arrivals::Arrival;
 use super::job::cost;
+use super::rate::Publication;
 use super::scheduler::micros;
 use super::{Admission, Ask, Backlog, Grant, Job, Limits, Names, Policy, Schedule, Scheduler};
 use super::{TenantId, TierId};
@@ -343,9 +344,12 @@ impl<R: Fn(u64) -> f64, S: Schedule<Piece>> Run<'_, R, S> {
                 seen.missed += job.entries;
             }
         }
-        self.admission
-            .rate()
-            .published(now, entries, bytes, now - oldest);
+        let published = Publication {
+            entries,
+            bytes,
+            latency: now - oldest,
+        };
+        self.admission.rate().published(now, &published);
     }
 }
 

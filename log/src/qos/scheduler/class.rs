@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Backlog, SCALE};
-use crate::qos::job::Job;
+use super::{Backlog, SCALE, SPARSE};
+use crate::qos::job::{Job, cost};
 
 /// The delay that names a lane, microseconds; the largest is for work without a promise.
 pub(super) type LaneKey = u64;
@@ -150,6 +150,11 @@ impl<P> Class<P> {
             self.late.shrink_to(64);
         }
         Some(job)
+    }
+
+    /// Whether little waits.
+    pub(super) fn is_sparse(&self) -> bool {
+        cost(self.backlog.entries, self.backlog.bytes) <= SPARSE
     }
 
     /// Cost of the job that is next.

@@ -128,7 +128,7 @@ fn floors_hold_against_promises_that_press_and_against_the_pace() {
     let (mut served, mut scavenged, mut id) = (0u64, 0, 0);
     while served < 50 << 20 {
         for (tier, delay) in [(INTERACTIVE, Some(2 * SECOND)), (SCAVENGER, None)] {
-            while scheduler.backlog(TierId(tier), TenantId(0)).entries < 4 {
+            while scheduler.backlog(TierId(tier), TenantId(0)).entries < 16 {
                 id += 1;
                 scheduler.push(0, job(tier, 0, 2_000, 0, delay, id));
             }
@@ -147,6 +147,40 @@ fn floors_hold_against_promises_that_press_and_against_the_pace() {
     }
     let share = scavenged as f64 / served as f64;
     assert!(share > 0.009 && share < 0.02, "{share}");
+}
+
+#[test]
+fn a_sparse_tenant_passes_the_pace_that_holds_a_backlog_of_its_tier() {
+    let mut scheduler = Scheduler::new(&rules());
+    let (mut id, mut waited) = (0, 0);
+    for round in 0..1_000u64 {
+        while scheduler.backlog(TierId(BULK), TenantId(0)).entries < 16 {
+            id += 1;
+            scheduler.push(round, job(BULK, 0, 60_000, round, None, id));
+        }
+        id += 1;
+        scheduler.push(round, job(BULK, 1, 100, round, None, id));
+        // The pace lets a chunk of the backlog through now and then.
+        let mut limits = Limits {
+            elastic: u64::from(round % 10 == 0),
+            ..Limits::none(0)
+        };
+        while let Some(job) = scheduler.next(round, &mut limits) {
+            assert!(job.tenant.0 == 1 || limits.spent > 0);
+        }
+        waited += scheduler.backlog(TierId(BULK), TenantId(1)).entries;
+    }
+    assert_eq!(waited, 0);
+    // What it sends is its share still: a flood of it is a backlog.
+    for _ in 0..1_000 {
+        id += 1;
+        scheduler.push(1_000, job(BULK, 1, 100, 1_000, None, id));
+    }
+    let mut limits = Limits {
+        elastic: 0,
+        ..Limits::none(0)
+    };
+    assert!(scheduler.next(1_000, &mut limits).is_none());
 }
 
 #[test]
@@ -291,11 +325,14 @@ impl Model {
                 && j.deadline
                     .is_some_and(|d| j.arrived + rounded(d - j.arrived) <= limits.urgent_until)
         };
+        let class = |j: &Job<u64>| (j.tier, j.tenant) == (own.tier, own.tenant);
         let cost = own.cost();
+        let waited: u64 = self.jobs.iter().map(|(j, _)| j).filter(|j| class(j)).map(Job::cost).sum();
+        let held = elastic && waited + cost > SPARSE;
         if own.tier.0 == CRITICAL {
             self.critical += cost;
         } else if self.jobs.iter().any(|(j, _)| j.tier.0 == CRITICAL)
-            || (elastic && limits.elastic == 0 && !pressing(&own))
+            || (held && limits.elastic == 0 && !pressing(&own))
         {
             // Only a floor may do that; all of them together are 24 %, and a debt is at most a few jobs.
             self.other += cost;
