@@ -318,7 +318,9 @@ impl Batcher {
             flight.end += flight.entries;
             let run = flight.runs[0];
             let mut metrics = core.metrics.qos();
-            metrics.tier(tier).ordered(now, now, run.arrived, run.entries);
+            metrics
+                .tier(tier)
+                .ordered(now, now, run.arrived, run.entries);
             queue.flights.push(flight);
         }
         // It may be by now.
@@ -388,7 +390,9 @@ impl Batcher {
             if let Some(published) = queue.flights.published(now, below, &mut metrics) {
                 queue.admission.rate().published(now, &published);
                 let service = queue.admission.service();
-                queue.pace.published(published.latency, &service, queue.interval);
+                queue
+                    .pace
+                    .published(published.latency, &service, queue.interval);
             }
         }
         self.look_again();
@@ -411,7 +415,9 @@ impl Batcher {
                     };
                     let (taken, later) = take(&mut queue, self.now(), open);
                     wait = later;
-                    if queue.scheduler.is_empty() || (queue.pace.cruises() && !queue.scheduler.fast_waits()) {
+                    if queue.scheduler.is_empty()
+                        || (queue.pace.cruises() && !queue.scheduler.fast_waits())
+                    {
                         // All that waited goes, or all but what waits for the sake of others: more could have been done.
                         queue.admission.rate().idle();
                     }
@@ -608,7 +614,9 @@ fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
             Waiting::Write(item, promise) => {
                 queue.bytes -= item.bytes();
                 if let Some(promise) = promise {
-                    queue.admission.release(promise.due, cost(job.entries, job.bytes));
+                    queue
+                        .admission
+                        .release(promise.due, cost(job.entries, job.bytes));
                 }
                 taken.writes.push(Job {
                     tier: job.tier,

@@ -236,7 +236,9 @@ impl Order {
     pub(crate) fn index_of(&self, token: Token) -> Option<u64> {
         self.look(|view| {
             let mut placed = view.find(token)?.placed();
-            placed.find(|(_, b)| b.token == token).map(|(start, _)| start)
+            placed
+                .find(|(_, b)| b.token == token)
+                .map(|(start, _)| start)
         })
     }
 }

@@ -206,7 +206,8 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
         let metrics = log.core.metrics.qos();
         let tiers = metrics.tiers().iter();
         tiers.fold((0, 0, 0), |(ordered, published, missed), tier| {
-            let all = |histogram: &crate::metrics::Histogram| histogram.counts().iter().sum::<u64>();
+            let all =
+                |histogram: &crate::metrics::Histogram| histogram.counts().iter().sum::<u64>();
             (
                 ordered + all(&tier.ordered),
                 published + all(&tier.slack),

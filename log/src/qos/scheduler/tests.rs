@@ -327,7 +327,13 @@ impl Model {
         };
         let class = |j: &Job<u64>| (j.tier, j.tenant) == (own.tier, own.tenant);
         let cost = own.cost();
-        let waited: u64 = self.jobs.iter().map(|(j, _)| j).filter(|j| class(j)).map(Job::cost).sum();
+        let waited: u64 = self
+            .jobs
+            .iter()
+            .map(|(j, _)| j)
+            .filter(|j| class(j))
+            .map(Job::cost)
+            .sum();
         let held = elastic && waited + cost > SPARSE;
         if own.tier.0 == CRITICAL {
             self.critical += cost;
