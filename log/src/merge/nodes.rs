@@ -334,7 +334,7 @@ impl Nodes {
 
     async fn delete_all(&self, paths: Vec<String>) -> Result<(), StoreError> {
         if self.alone() {
-            return self.0.local.delete(paths).await;
+            return self.0.local.discard(paths).await;
         }
         let reached = self.reached().await;
         let deletes = |paths: &[String]| -> Vec<_> {
@@ -346,7 +346,7 @@ impl Nodes {
             let paths = paths.clone();
             // Nobody waits for a deletion.
             tokio::spawn(async move {
-                if let Err(e) = within(store.delete(paths.clone())).await {
+                if let Err(e) = within(store.discard(paths.clone())).await {
                     node.fails(&name, e.to_string());
                     node.miss(deletes(&paths));
                 }
@@ -483,7 +483,7 @@ impl Nodes {
         let mut repaired = 0;
         for (path, what) in missed {
             match what {
-                Missed::Delete => within(one.store.delete(vec![path.clone()])).await?,
+                Missed::Delete => within(one.store.discard(vec![path.clone()])).await?,
                 Missed::Put(digest) => {
                     // Where nobody has it any more it was published, and let go.
                     if let Some(bytes) = self.copy_of(&path, digest, one, all).await? {

@@ -4,6 +4,8 @@
 //! files of a process are in one folder of its own, locked while the process lives, so that whoever opens the store next
 //! can tell what a dead one has left behind.
 //!
+//! An object that is discarded leaves its file for another one, after a rest. Who reads it then sees that its times have moved.
+//!
 //! What must never happen: a torn object under its final path; an answer before contents *and* name are on disk; a path
 //! that leads out of the folder; a second sync of a file after a failed one (it would succeed, with the data lost).
 
@@ -23,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
@@ -163,6 +165,20 @@ impl Objects for Directory {
         })
     }
 
+    fn discard(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            paths.iter().try_for_each(|path| valid(path))?;
+            self.run(move |inner| {
+                let mut paths = paths.iter();
+                paths.try_for_each(|path| match inner.keep(path) {
+                    true => Ok(()),
+                    false => inner.delete(path),
+                })
+            })
+            .await
+        })
+    }
+
     fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
         Box::pin(self.run(|inner| {
             let stat = rustix::fs::fstatvfs(&inner.root)
@@ -188,8 +204,8 @@ impl Inner {
     }
 
     fn put_one(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let temporary = self.scratch.name();
-        let written = self.write(&temporary, bytes).and_then(|()| {
+        let (temporary, file) = self.scratch.file()?;
+        let written = write(file, bytes).and_then(|()| {
             let mut attempt = 0;
             loop {
                 let moved = self.make_folder(folder).and_then(|folder| {
@@ -206,20 +222,6 @@ impl Inner {
             // What cannot be removed now goes when this process is dead and somebody opens the store.
             let _ = rustix::fs::unlinkat(self.scratch.folder(), &temporary, AtFlags::empty());
         })
-    }
-
-    fn write(&self, temporary: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(
-            self.scratch.folder(),
-            temporary,
-            flags,
-            Mode::from_raw_mode(0o644),
-        )?;
-        let mut file = File::from(file);
-        file.write_all(bytes).map_err(|error| errno(&error))?;
-        rustix::fs::fsync(&file)
     }
 
     /// Opens the folder, making what is missing of it.
@@ -278,21 +280,27 @@ impl Inner {
         let read = || {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = rustix::fs::openat(self.open_folder(folder)?, name, flags, Mode::empty())?;
-            let stat = rustix::fs::fstat(&file)?;
-            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            let mut file = File::from(file);
+            let before = rustix::fs::fstat(&file)?;
+            if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
                 return Err(Errno::NOENT);
             }
-            let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0));
-            File::from(file)
-                .read_to_end(&mut bytes)
+            let mut bytes = Vec::with_capacity(usize::try_from(before.st_size).unwrap_or(0));
+            file.read_to_end(&mut bytes)
                 .map_err(|error| errno(&error))?;
-            Ok(Bytes::from(bytes))
+            let after = rustix::fs::fstat(&file)?;
+            let same = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec, stat.st_size);
+            // Discarded meanwhile, it may have been written anew.
+            Ok((same(&before) == same(&after)).then(|| Bytes::from(bytes)))
         };
-        match read() {
-            Ok(bytes) => Ok(Some(bytes)),
-            // A folder on the way that is itself an object holds nothing.
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            Err(error) => Err(failure("reading", path, error)),
+        loop {
+            match read() {
+                Ok(Some(bytes)) => return Ok(Some(bytes)),
+                Ok(None) => {}
+                // A folder on the way that is itself an object holds nothing.
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                Err(error) => return Err(failure("reading", path, error)),
+            }
         }
     }
 
@@ -349,6 +357,15 @@ impl Inner {
         Ok(())
     }
 
+    /// Keeps an object's file to be written anew; false when it is to be deleted.
+    fn keep(&self, path: &str) -> bool {
+        let (folder, name) = path::split(path);
+        let kept = self
+            .open_folder(folder)
+            .and_then(|at| self.scratch.keep(&at, name));
+        matches!(kept, Ok(true))
+    }
+
     /// Deletes one object, and the folders that it leaves empty.
     fn delete(&self, path: &str) -> Result<(), StoreError> {
         let (mut folder, mut name) = path::split(path);
@@ -376,6 +393,13 @@ impl Inner {
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes these a file's bytes, durably.
+fn write(mut file: File, bytes: &[u8]) -> Result<(), Errno> {
+    file.write_all(bytes).map_err(|error| errno(&error))?;
+    rustix::fs::ftruncate(&file, bytes.len() as u64)?;
+    rustix::fs::fsync(&file)
 }
 
 fn step(at: BorrowedFd<'_>, segment: &str) -> Result<OwnedFd, Errno> {

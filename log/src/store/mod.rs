@@ -142,6 +142,11 @@ pub trait Objects: Send + Sync + 'static {
     /// Deletes objects; absent ones are no error. Deletion need not be durable.
     fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Deletes objects that nobody reads but through a store, so that their space may be used again at once.
+    fn discard(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.delete(paths)
+    }
+
     /// Bytes free for new objects, where the driver can tell.
     fn free(&self) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
 }

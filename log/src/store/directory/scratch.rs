@@ -1,21 +1,40 @@
-//! A folder for the temporary files of one open store.
+//! A folder for the temporary files of one open store, and for files that are written anew instead of being deleted: a file
+//! system without a journal searches past every inode that was deleted lately when it makes the next file.
 //!
 //! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to somebody else by chance, also not
 //! when two containers share the disk. What must never happen: the removal of a folder that is in use.
 
+use std::collections::VecDeque;
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::path::TEMPORARY;
+
+/// How long a spare file rests: whoever was reading it then can tell by its times that it is another one now.
+const REST: Duration = Duration::from_millis(250);
+/// Bytes that spare files may hold.
+const MOST: u64 = 64 << 20;
+
+/// A file that is to be written anew.
+struct Spare {
+    name: String,
+    bytes: u64,
+    since: Instant,
+}
 
 pub(super) struct Scratch {
     root: OwnedFd,
     name: String,
     folder: OwnedFd,
     next: AtomicU64,
+    /// Oldest first, and their bytes.
+    spare: Mutex<(VecDeque<Spare>, u64)>,
 }
 
 impl Scratch {
@@ -48,6 +67,7 @@ impl Scratch {
                         name,
                         folder,
                         next: AtomicU64::new(0),
+                        spare: Mutex::default(),
                     });
                 }
                 Err(Errno::NOENT | Errno::WOULDBLOCK) if attempt < 63 => {}
@@ -61,8 +81,53 @@ impl Scratch {
         &self.folder
     }
 
+    /// A file to write, and its name here. It may hold bytes of another one still.
+    pub(super) fn file(&self) -> Result<(String, File), Errno> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if let Some(name) = self.spare() {
+            let file = rustix::fs::openat(&self.folder, &name, flags, Mode::empty())?;
+            return Ok((name, File::from(file)));
+        }
+        let name = self.name();
+        let flags = flags | OFlags::CREATE | OFlags::EXCL;
+        let file = rustix::fs::openat(&self.folder, &name, flags, Mode::from_raw_mode(0o644))?;
+        Ok((name, File::from(file)))
+    }
+
+    /// Takes a file out of the store, to be written anew; false, and nothing is done, when it is better deleted.
+    pub(super) fn keep(&self, folder: &OwnedFd, name: &str) -> Result<bool, Errno> {
+        let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        // Under another name somebody else keeps it.
+        if !plain || stat.st_nlink != 1 || bytes > MOST - self.spares().1.min(MOST) {
+            return Ok(false);
+        }
+        let spare = Spare {
+            name: self.name(),
+            bytes,
+            since: Instant::now(),
+        };
+        rustix::fs::renameat(folder, name, &self.folder, &spare.name)?;
+        let mut spares = self.spares();
+        spares.1 += bytes;
+        spares.0.push_back(spare);
+        Ok(true)
+    }
+
+    fn spare(&self) -> Option<String> {
+        let mut spares = self.spares();
+        let spare = spares.0.pop_front_if(|s| s.since.elapsed() >= REST)?;
+        spares.1 -= spare.bytes;
+        Some(spare.name)
+    }
+
+    fn spares(&self) -> std::sync::MutexGuard<'_, (VecDeque<Spare>, u64)> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A name that no file in the folder has had.
-    pub(super) fn name(&self) -> String {
+    fn name(&self) -> String {
         self.next.fetch_add(1, Ordering::Relaxed).to_string()
     }
 }

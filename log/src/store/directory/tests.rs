@@ -56,6 +56,44 @@ async fn symbolic_links_are_not_followed() {
     assert_eq!(store.list("").await.unwrap(), ["file"]);
 }
 
+/// What is discarded becomes the next objects, whole; what somebody else has a link to does not.
+#[tokio::test]
+async fn discarded_files_are_written_anew() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let store = Directory::open(&root).unwrap();
+    let inode = |name: &str| std::fs::metadata(root.join(name)).unwrap().ino();
+    let put = |name: &str, bytes: Vec<u8>| store.put(vec![(name.to_owned(), bytes.into())]);
+    put("batch/linked", vec![1; 5_000]).await.unwrap();
+    put("batch/old", vec![2; 5_000]).await.unwrap();
+    let linked = folder.path().join("linked");
+    std::fs::hard_link(root.join("batch/linked"), &linked).unwrap();
+    let (kept, old) = (inode("batch/linked"), inode("batch/old"));
+    let discarded = ["batch/linked", "batch/old", "batch/absent"];
+    let discarded = discarded.map(str::to_owned).to_vec();
+    store.discard(discarded.clone()).await.unwrap();
+    for path in &discarded {
+        assert_eq!(store.get(path).await.unwrap(), None, "{path}");
+    }
+    let mut names = (0..).map(|n| format!("tile/{n}"));
+    loop {
+        // Shorter and longer ones than before.
+        let name = names.next().unwrap();
+        let bytes = vec![3; name.len() * 700];
+        put(&name, bytes.clone()).await.unwrap();
+        assert_eq!(store.get(&name).await.unwrap().unwrap(), bytes);
+        assert_ne!(inode(&name), kept);
+        if inode(&name) == old {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert_eq!(std::fs::read(&linked).unwrap(), vec![1; 5_000]);
+    let batches = store.list("batch").await.unwrap();
+    assert!(batches.is_empty(), "{batches:?}");
+}
+
 /// Temporary files of a dead process go, those of a living one stay.
 #[tokio::test]
 async fn leftovers_are_removed() {
