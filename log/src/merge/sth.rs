@@ -299,8 +299,11 @@ impl Sth {
                     root,
                     time: now_ms(),
                 };
-                let behind = self.persist(shard, start, &at).await?;
+                let (behind, batches) = self.persist(shard, start, &at).await?;
                 self.sign(shard, at, &held).await?;
+                if !batches.is_empty() {
+                    core.nodes.delete(batches).await?;
+                }
                 self.delete_partials(shard, &behind, size).await;
                 look.done.add(size - published, 1);
             }
@@ -352,13 +355,14 @@ impl Sth {
         size
     }
 
-    /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind.
+    /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind,
+    /// and the batches that may go: nobody waits for that.
     async fn persist(
         &self,
         shard: &Shard,
         start: u64,
         at: &Published,
-    ) -> Result<Vec<u64>, PublishError> {
+    ) -> Result<(Vec<u64>, Vec<String>), PublishError> {
         let core = &self.core;
         let keys = &core.order.keys;
         let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
@@ -398,10 +402,7 @@ impl Sth {
                 );
             }
         }
-        if !objects.is_empty() {
-            core.nodes.delete(objects).await?;
-        }
-        Ok(behind)
+        Ok((behind, objects))
     }
 
     /// Signs a position that is durable, and puts the checkpoint where readers find it.

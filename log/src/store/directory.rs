@@ -204,7 +204,7 @@ impl Inner {
     }
 
     fn put_one(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let (temporary, file) = self.scratch.file()?;
+        let (temporary, file) = self.scratch.file(bytes.len() as u64)?;
         let written = write(file, bytes).and_then(|()| {
             let mut attempt = 0;
             loop {
@@ -398,7 +398,6 @@ impl Inner {
 /// Makes these a file's bytes, durably.
 fn write(mut file: File, bytes: &[u8]) -> Result<(), Errno> {
     file.write_all(bytes).map_err(|error| errno(&error))?;
-    rustix::fs::ftruncate(&file, bytes.len() as u64)?;
     rustix::fs::fsync(&file)
 }
 

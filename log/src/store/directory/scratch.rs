@@ -1,10 +1,10 @@
-//! A folder for the temporary files of one open store, and for files that are written anew instead of being deleted: a file
-//! system without a journal searches past every inode that was deleted lately when it makes the next file.
+//! A folder for the temporary files of one open store, and for large files that are written anew instead of being deleted:
+//! freeing their blocks costs the disk a command where it is told of them (`discard`), and a file system without a journal
+//! searches past every inode that was deleted lately when it makes the next file.
 //!
 //! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to somebody else by chance, also not
 //! when two containers share the disk. What must never happen: the removal of a folder that is in use.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +20,8 @@ use super::path::TEMPORARY;
 const REST: Duration = Duration::from_millis(250);
 /// Bytes that spare files may hold.
 const MOST: u64 = 64 << 20;
+/// Smaller files are not worth it.
+const LEAST: u64 = 32 << 10;
 
 /// A file that is to be written anew.
 struct Spare {
@@ -33,8 +35,7 @@ pub(super) struct Scratch {
     name: String,
     folder: OwnedFd,
     next: AtomicU64,
-    /// Oldest first, and their bytes.
-    spare: Mutex<(VecDeque<Spare>, u64)>,
+    spare: Mutex<Vec<Spare>>,
 }
 
 impl Scratch {
@@ -81,10 +82,10 @@ impl Scratch {
         &self.folder
     }
 
-    /// A file to write, and its name here. It may hold bytes of another one still.
-    pub(super) fn file(&self) -> Result<(String, File), Errno> {
+    /// A file for so many bytes, and its name here. It may hold other ones still, but not more.
+    pub(super) fn file(&self, bytes: u64) -> Result<(String, File), Errno> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Some(name) = self.spare() {
+        if let Some(name) = self.spare(bytes) {
             let file = rustix::fs::openat(&self.folder, &name, flags, Mode::empty())?;
             return Ok((name, File::from(file)));
         }
@@ -99,8 +100,9 @@ impl Scratch {
         let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
         let bytes = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         let plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let held: u64 = self.spares().iter().map(|spare| spare.bytes).sum();
         // Under another name somebody else keeps it.
-        if !plain || stat.st_nlink != 1 || bytes > MOST - self.spares().1.min(MOST) {
+        if !plain || stat.st_nlink != 1 || bytes < LEAST || held.saturating_add(bytes) > MOST {
             return Ok(false);
         }
         let spare = Spare {
@@ -109,20 +111,23 @@ impl Scratch {
             since: Instant::now(),
         };
         rustix::fs::renameat(folder, name, &self.folder, &spare.name)?;
-        let mut spares = self.spares();
-        spares.1 += bytes;
-        spares.0.push_back(spare);
+        self.spares().push(spare);
         Ok(true)
     }
 
-    fn spare(&self) -> Option<String> {
+    /// The largest spare file that has rested and holds no more than so many bytes: none of its blocks becomes free.
+    fn spare(&self, bytes: u64) -> Option<String> {
+        if bytes < LEAST {
+            return None;
+        }
         let mut spares = self.spares();
-        let spare = spares.0.pop_front_if(|s| s.since.elapsed() >= REST)?;
-        spares.1 -= spare.bytes;
-        Some(spare.name)
+        let fits = |spare: &Spare| spare.bytes <= bytes && spare.since.elapsed() >= REST;
+        let found = spares.iter().enumerate().filter(|(_, spare)| fits(spare));
+        let (at, _) = found.max_by_key(|(_, spare)| spare.bytes)?;
+        Some(spares.swap_remove(at).name)
     }
 
-    fn spares(&self) -> std::sync::MutexGuard<'_, (VecDeque<Spare>, u64)> {
+    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<Spare>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

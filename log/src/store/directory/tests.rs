@@ -65,8 +65,8 @@ async fn discarded_files_are_written_anew() {
     let store = Directory::open(&root).unwrap();
     let inode = |name: &str| std::fs::metadata(root.join(name)).unwrap().ino();
     let put = |name: &str, bytes: Vec<u8>| store.put(vec![(name.to_owned(), bytes.into())]);
-    put("batch/linked", vec![1; 5_000]).await.unwrap();
-    put("batch/old", vec![2; 5_000]).await.unwrap();
+    put("batch/linked", vec![1; 50_000]).await.unwrap();
+    put("batch/old", vec![2; 50_000]).await.unwrap();
     let linked = folder.path().join("linked");
     std::fs::hard_link(root.join("batch/linked"), &linked).unwrap();
     let (kept, old) = (inode("batch/linked"), inode("batch/old"));
@@ -78,9 +78,11 @@ async fn discarded_files_are_written_anew() {
     }
     let mut names = (0..).map(|n| format!("tile/{n}"));
     loop {
-        // Shorter and longer ones than before.
+        // Only one that is as long uses no more than it needs.
         let name = names.next().unwrap();
-        let bytes = vec![3; name.len() * 700];
+        put("small", vec![4; 49_999]).await.unwrap();
+        assert_ne!(inode("small"), old);
+        let bytes = vec![3; 50_000 + name.len()];
         put(&name, bytes.clone()).await.unwrap();
         assert_eq!(store.get(&name).await.unwrap().unwrap(), bytes);
         assert_ne!(inode(&name), kept);
@@ -89,7 +91,7 @@ async fn discarded_files_are_written_anew() {
         }
         std::thread::yield_now();
     }
-    assert_eq!(std::fs::read(&linked).unwrap(), vec![1; 5_000]);
+    assert_eq!(std::fs::read(&linked).unwrap(), vec![1; 50_000]);
     let batches = store.list("batch").await.unwrap();
     assert!(batches.is_empty(), "{batches:?}");
 }
