@@ -5260,7 +5260,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__rotate)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --force --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -152,6 +152,9 @@ pub struct RotateRequest {
     /// Name of the shard to open; the oldest planned one, or a new one by the name template, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Open it although too few of the policy's witnesses know it: it is not published until they do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// `POST logs/{log}/shards`: plans a shard. A preview with `?dryRun=true`.
@@ -284,6 +287,10 @@ pub struct Operation {
     /// The last signed checkpoint of a frozen log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// What will not go as its author may expect, although the change can be made; only in the answer to the write itself and to
+    /// its preview.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
 }
 
 /// Proof that an entry is in the audit trail (RFC 9162 inclusion proof against a signed checkpoint). What it proves is checked

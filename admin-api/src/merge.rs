@@ -23,6 +23,10 @@ pub struct MergeStatus {
     pub backup_quorum: u32,
     /// Secondaries that hold everything that is published.
     pub holding: u32,
+    /// Secondaries that count for the quorum now: heard of under their key, reached, without an alarm, and with all that was
+    /// published a moment ago. With fewer than the quorum nothing more is published.
+    #[serde(default)]
+    pub live: u32,
     /// Storage nodes that must have a large batch before it is announced.
     pub storage_quorum: u32,
     /// Verifier key of what the log tells its secondaries before it is published; `logd secondary` is given it.
@@ -92,6 +96,9 @@ pub struct PeerStatus {
     /// Of a secondary: it saw, or showed, another root for the same size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<String>,
+    /// Of a secondary: why it does not count for the quorum now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
 }
 
 /// A witness.

@@ -261,6 +261,8 @@ pub(crate) enum Step {
         name: Option<String>,
         /// Only a preview.
         dry_run: bool,
+        /// Although too few witnesses know it.
+        force: bool,
     },
     /// Freeze the log.
     Freeze {
@@ -454,9 +456,15 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
     match command {
         Some(ShardCommand::Show { name }) => Request::ShardShow { name },
         Some(ShardCommand::Plan { name, dry_run }) => Request::Step(Step::Plan { name, dry_run }),
-        Some(ShardCommand::Rotate { name, dry_run }) => {
-            Request::Step(Step::Rotate { name, dry_run })
-        }
+        Some(ShardCommand::Rotate {
+            name,
+            dry_run,
+            force,
+        }) => Request::Step(Step::Rotate {
+            name,
+            dry_run,
+            force,
+        }),
         Some(ShardCommand::Freeze { now }) => Request::Step(Step::Freeze { now }),
         Some(ShardCommand::Unfreeze) => Request::Step(Step::Unfreeze),
         Some(ShardCommand::Verify(verify)) => Request::ShardVerify {

@@ -3,9 +3,11 @@
 //!
 //! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
 
+mod foresee;
 mod gate;
 mod prepare;
 mod probation;
+mod witnesses;
 
 use config::{Difference, Finding, LogConfig, ShardName, ShardState};
 use serde::Serialize;
@@ -19,6 +21,7 @@ use crate::order::state::{Gate, Refusal};
 use crate::record;
 use crate::store::StoreError;
 
+pub(crate) use self::foresee::barred;
 pub(crate) use self::prepare::prepare;
 pub use self::probation::{Probation, Trial};
 pub use crate::order::slot::Action;
@@ -42,6 +45,9 @@ pub enum Request {
         name: Option<ShardName>,
         /// Refuse when the generation is another.
         base: Option<u64>,
+        /// Open it although too few witnesses know it: it is not published until they do.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// Plan a shard.
     PlanShard {
@@ -183,6 +189,8 @@ pub struct Applied {
     pub differences: Vec<Difference>,
     /// The final checkpoint of a freeze.
     pub checkpoint: Option<String>,
+    /// What will not go as its author may expect, although the change can be made. Of a repeated answer, none.
+    pub warnings: Vec<Finding>,
 }
 
 /// Why a change was not made.
@@ -346,6 +354,7 @@ impl Log {
             at_index: Some(record.at_index),
             differences,
             checkpoint: None,
+            warnings: Vec::new(),
         }))
     }
 
@@ -366,6 +375,7 @@ impl Log {
             at_index: None,
             differences: Vec::new(),
             checkpoint: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -493,6 +503,7 @@ impl Log {
                 at_index: None,
                 differences: planned.differences,
                 checkpoint: None,
+                warnings: Vec::new(),
             };
             let state = core.order.state();
             if state.deleted {
@@ -502,6 +513,19 @@ impl Log {
                 return Err(ChangeError::Conflict(
                     "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
                 ));
+            }
+            applied.warnings = self.foresee(request, &planned.next).await?;
+            let mut reason = request.reason();
+            if let Some(open) = &planned.open {
+                let strangers = self.strangers(&planned.next, open).await?;
+                let forced = matches!(request, Request::Rotate { force: true, .. });
+                if !strangers.enough && !forced {
+                    return Err(ChangeError::Invalid(strangers.findings));
+                }
+                if !strangers.enough {
+                    reason = Some(strangers.forced());
+                }
+                applied.warnings.extend(strangers.findings);
             }
             if dry {
                 return Ok(applied);
@@ -526,7 +550,7 @@ impl Log {
                 action: planned.action,
                 actor: caller.actor.clone(),
                 control,
-                reason: request.reason(),
+                reason,
             };
             match core.batcher.control(decision).await {
                 Ok(placed) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::{Difference, Finding, LogConfig, ShardName, ShardState};
 use tlog::Hash;
 
-use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, prepare};
+use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, prepare};
 use crate::engine::{Engine, SYSTEM};
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::keys::LOGS;
@@ -25,7 +25,11 @@ impl Engine {
         let config = checked(config)?;
         match self.existing(&config, &caller).await? {
             Some(applied) => Ok(applied),
-            None => self.create(config, caller).await,
+            None => {
+                let warnings = self.foreseen(&config).await?;
+                let applied = self.create(config, caller).await?;
+                Ok(Applied { warnings, ..applied })
+            }
         }
     }
 
@@ -41,7 +45,14 @@ impl Engine {
         }
         let mut applied = created(&config, String::new());
         applied.outcome = ChangeOutcome::Planned;
+        applied.warnings = self.foreseen(&config).await?;
         Ok(applied)
+    }
+
+    /// What this process may not use of what the document names.
+    async fn foreseen(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
+        let barred = barred(&self.merge, None, &config.merge).await?;
+        barred.judged(&*self.store).await
     }
 
     /// The answer when there is a log of that name already.
@@ -205,5 +216,6 @@ fn created(config: &LogConfig, operation: String) -> Applied {
         at_index: None,
         differences,
         checkpoint: None,
+        warnings: Vec::new(),
     }
 }

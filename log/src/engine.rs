@@ -196,7 +196,7 @@ pub struct Engine {
     label: String,
     min_free: u64,
     max_pending: usize,
-    merge: MergeOptions,
+    pub(crate) merge: MergeOptions,
     low_space: Arc<AtomicBool>,
     skewed: Arc<AtomicBool>,
     logs: RwLock<BTreeMap<String, Opened>>,
@@ -205,6 +205,29 @@ pub struct Engine {
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The live processes on a store, with what they run of a log.
+pub(crate) async fn replicas(
+    store: &dyn Coordination,
+    log: Option<&str>,
+) -> Result<Vec<ReplicaInfo>, StoreError> {
+    let now = store.now().await?;
+    let rows = store.scan(REPLICAS, REPLICAS, 10_000).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(key, bytes)| {
+            let beat: Heartbeat = record::decode(&bytes).ok()?;
+            let age = Duration::from_millis(now.saturating_sub(beat.time));
+            (age <= SILENCE).then(|| ReplicaInfo {
+                id: key[REPLICAS.len()..].to_owned(),
+                generation: log.and_then(|l| beat.generations.get(l).copied()),
+                label: beat.label,
+                format: beat.format,
+                age,
+            })
+        })
+        .collect())
 }
 
 impl Engine {
@@ -394,6 +417,7 @@ impl Engine {
             moved: Arc::clone(&self.moved),
             trouble: std::sync::Mutex::default(),
             peers: std::sync::Mutex::default(),
+            rotation_held: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
             skewed: Arc::clone(&self.skewed),
             max_pending: self.max_pending,
@@ -623,22 +647,7 @@ impl Engine {
 
     /// Every live replica, with the generation it runs of `log`.
     pub async fn replicas(&self, log: Option<&str>) -> Result<Vec<ReplicaInfo>, StoreError> {
-        let now = self.store.now().await?;
-        let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|(key, bytes)| {
-                let beat: Heartbeat = record::decode(&bytes).ok()?;
-                let age = Duration::from_millis(now.saturating_sub(beat.time));
-                (age <= SILENCE).then(|| ReplicaInfo {
-                    id: key[REPLICAS.len()..].to_owned(),
-                    generation: log.and_then(|l| beat.generations.get(l).copied()),
-                    label: beat.label,
-                    format: beat.format,
-                    age,
-                })
-            })
-            .collect())
+        replicas(&*self.store, log).await
     }
 
     /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge

@@ -93,6 +93,8 @@ pub struct Core {
     pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
     /// Secondaries, frontends and the like that a program does not reach, by name.
     pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
+    /// Why a rotation that is due is not made.
+    pub(crate) rotation_held: Mutex<Option<String>>,
     /// Less space is free than the operator keeps in reserve.
     pub(crate) low_space: Arc<AtomicBool>,
     /// This replica's clock is off the store's; it does not propose.
@@ -234,12 +236,11 @@ impl Core {
     }
 
     /// What holds publication up: the trouble of the first program that has one.
-    pub(crate) fn trouble(&self) -> Option<(String, bool)> {
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
         let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let publishing = all.iter().filter(|(program, _)| **program != Program::Dist);
         let mut publishing = publishing.filter(|(program, _)| **program != Program::Backup);
-        let (_, trouble) = publishing.next()?;
-        Some((trouble.why.clone(), trouble.kind == TroubleKind::Full))
+        publishing.next().map(|(_, trouble)| trouble.clone())
     }
 
     /// Why a program does not get on.
@@ -586,15 +587,19 @@ impl Log {
         let pending = core.pending.bytes();
         if pending >= core.max_pending {
             return Err(match core.trouble() {
-                Some((detail, true)) => AppendError::Full { detail },
-                Some((why, false)) => {
+                Some(trouble) if trouble.kind == TroubleKind::Full => {
+                    AppendError::Full { detail: trouble.why }
+                }
+                Some(Trouble { why, .. }) => {
                     AppendError::overloaded(&format!("publication is held up: {why}"))
                 }
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
             });
         }
-        if let Some((detail, true)) = core.trouble() {
-            return Err(AppendError::Full { detail });
+        if let Some(trouble) = core.trouble()
+            && trouble.kind == TroubleKind::Full
+        {
+            return Err(AppendError::Full { detail: trouble.why });
         }
         Ok(core.max_pending - pending)
     }

@@ -31,6 +31,12 @@ pub enum ReadError {
         /// Why.
         reason: String,
     },
+    /// The first checkpoint of a shard is not there yet: it waits for cosignatures of witnesses.
+    #[error("the first checkpoint of shard {shard} waits for witnesses")]
+    Unwitnessed {
+        /// The shard.
+        shard: String,
+    },
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -381,6 +387,11 @@ impl Log {
                 return Ok(signed.note.clone());
             }
             if began.elapsed() > SIGNING {
+                let policy = self.core.config().witnesses.policy();
+                if policy.is_ok_and(|policy| !policy.is_none()) {
+                    let shard = shard.name.to_string();
+                    return Err(ReadError::Unwitnessed { shard });
+                }
                 let why = format!(
                     "{path} is missing or not the one that was published; a restart writes it again"
                 );

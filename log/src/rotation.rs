@@ -1,5 +1,7 @@
 //! When a shard has had its time: the one rule that the server applies by itself.
 
+use std::sync::PoisonError;
+
 use config::{RotateConfig, ShardName, Span};
 
 use crate::log::Log;
@@ -68,6 +70,18 @@ impl Log {
             shard: ShardName::try_from(name).ok()?,
             why,
         })
+    }
+
+    /// Notes why a rotation that is due is held back, or that none is.
+    pub fn hold_rotation(&self, why: Option<String>) {
+        let held = self.core.rotation_held.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why a rotation that is due is held back on this replica.
+    pub fn rotation_held(&self) -> Option<String> {
+        let held = self.core.rotation_held.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// When a shard opened: the time of the slot that decided it.

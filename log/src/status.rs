@@ -4,7 +4,11 @@ use config::{LogConfig, ShardState};
 use tlog::Hash;
 
 use crate::log::Log;
+use crate::merge::TroubleKind;
 use crate::order::state::{Gate, Phase};
+
+/// What is said of a publication whose quorum is not there.
+const SECONDARIES: &str = "publication waits for secondaries";
 
 /// A log's condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +64,7 @@ pub struct Status {
     pub log: String,
     /// Condition.
     pub condition: Condition,
-    /// Why halted, since when frozen, or what holds publication up.
+    /// Why halted, since when frozen, or what holds publication or a rotation up.
     pub reason: Option<String>,
     /// Running generation.
     pub generation: u64,
@@ -112,7 +116,12 @@ impl Log {
             .collect();
         let (condition, reason) = match (core.halt.reason(), state.gate) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
-            (None, Gate::Open) => (Condition::Open, core.trouble().map(|(why, _)| why)),
+            (None, Gate::Open) => {
+                let lacking = || core.view.load().lacking();
+                let trouble = core.trouble().map(|trouble| trouble.why);
+                let held = || self.rotation_held();
+                (Condition::Open, trouble.or_else(lacking).or_else(held))
+            }
             (None, Gate::Closing) => (Condition::Closing, None),
             (None, Gate::Frozen { slot, .. }) => {
                 (Condition::Frozen, Some(format!("frozen in slot {slot}")))
@@ -139,6 +148,19 @@ impl Log {
             },
             published_at_ms,
             shards,
+        }
+    }
+
+    /// What holds publication up, in words that anybody may read: no names, no addresses.
+    pub fn held_up(&self) -> Option<&'static str> {
+        let core = &self.core;
+        match core.trouble() {
+            Some(trouble) => Some(match trouble.kind {
+                TroubleKind::Full => "a store is full, writes are refused",
+                TroubleKind::Waits => SECONDARIES,
+                TroubleKind::Failed => "publication is held up",
+            }),
+            None => core.view.load().lacking().map(|_| SECONDARIES),
         }
     }
 

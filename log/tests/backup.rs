@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use log::mirror::{Ended, Mirror, MirrorOptions, Refusal, SignedManifest};
 use log::store::{Directory, Sqlite};
 use log::{
-    Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
+    Caller, ChangeError, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
     Peers, Request,
 };
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE, origin_hash};
@@ -34,10 +34,11 @@ enum Way {
     Silent,
 }
 
-/// A witness: knows its log by the origin only, and keeps a size.
+/// A witness: keeps a size, and knows its logs by the origin only; without a list, all of them.
 struct Witness {
     key: Cosigner,
     size: u64,
+    knows: Option<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -82,7 +83,14 @@ impl Network {
         if let Some(witness) = self.witnesses.lock().unwrap().get_mut(host) {
             let message = AddCheckpoint::parse(&text).unwrap();
             let note = Note::parse(&message.checkpoint).unwrap();
-            let size = Checkpoint::parse(note.text).unwrap().size;
+            let Checkpoint { origin, size, .. } = Checkpoint::parse(note.text).unwrap();
+            if witness.knows.as_ref().is_some_and(|all| !all.contains(&origin)) {
+                return PeerAnswer {
+                    status: 404,
+                    body: "unknown log\n".into(),
+                    ..PeerAnswer::default()
+                };
+            }
             if message.old != witness.size {
                 let body = format!("{}\n", witness.size).into();
                 return PeerAnswer {
@@ -271,7 +279,14 @@ impl World {
             .witnesses
             .lock()
             .unwrap()
-            .insert(format!("{name}.example.org"), Witness { key, size: 0 });
+            .insert(
+                format!("{name}.example.org"),
+                Witness {
+                    key,
+                    size: 0,
+                    knows: None,
+                },
+            );
         line
     }
 }
@@ -436,6 +451,7 @@ async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
     let rotate = Request::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     log.change(rotate, caller()).await.unwrap();
     append(&log, 50).await;
@@ -619,6 +635,7 @@ async fn witnesses_decide_what_readers_get() {
     let rotate = Request::Rotate {
         name: None,
         base: None,
+        force: true,
     };
     log.change(rotate, caller()).await.unwrap();
     append(&log, 5).await;
@@ -639,6 +656,89 @@ async fn witnesses_decide_what_readers_get() {
     assert_eq!(checkpoint(&folder(&world, &second), &names).0.size, 5);
     log.replicas()
         .witnesses(|all| assert!(all["www"].seconds.counts().iter().sum::<u64>() > 0));
+    engine.shutdown().await;
+}
+
+/// A shard that too few witnesses know could not be published: it is not opened, unless somebody insists.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &[], 0).await;
+    append(&log, 3).await;
+    let names = ["w", "ww", "www"];
+    let mut policy: String = names.iter().map(|name| world.witness(name)).collect();
+    policy.push_str("group two 2 w ww www\nquorum two\n");
+    configure(&log, |config| config.witnesses.policy.clone_from(&policy)).await;
+    let knows = |name: &str, origins: &[&String]| {
+        let mut all = world.network.witnesses.lock().unwrap();
+        let witness = all.get_mut(&format!("{name}.example.org")).unwrap();
+        witness.knows = Some(origins.iter().map(|origin| (*origin).clone()).collect());
+    };
+    let rotate = |force| Request::Rotate {
+        name: None,
+        base: None,
+        force,
+    };
+    let refused = |request: Request| {
+        let log = &log;
+        async move {
+            match log.preview(request).await {
+                Err(ChangeError::Invalid(findings)) => {
+                    assert!(findings.iter().all(|f| f.code == "witness-does-not-know"));
+                    let all = findings.iter().map(|f| format!("{}\n", f.message));
+                    all.collect::<String>()
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    // One that is not planned has no key that anybody could know.
+    let why = refused(rotate(false)).await;
+    assert!(why.contains("witness ww would") && why.contains("no key yet"), "{why}");
+    let plan = Request::PlanShard {
+        name: None,
+        base: None,
+    };
+    log.change(plan, caller()).await.unwrap();
+    let shards = log.status().shards;
+    let (first, second) = (&shards[0].origin, &shards[1].origin);
+    knows("w", &[first, second]);
+    knows("ww", &[first]);
+    knows("www", &[first]);
+    let why = refused(rotate(false)).await;
+    assert!(!why.contains("witness w would") && why.contains("witness ww would"), "{why}");
+    let by_itself = Request::RotateOut {
+        shard: shards[0].name.parse().unwrap(),
+        why: "full".into(),
+    };
+    refused(by_itself.clone()).await;
+    let document = config::with_rotation(&log.config(), None, 0).unwrap();
+    let whole = Request::Configure {
+        next: Box::new(document),
+        base: None,
+    };
+    refused(whole).await;
+    assert_eq!(log.status().shards[1].state, config::ShardState::Planned);
+    // One that does not answer is as good as one that does not know it.
+    world.network.set("ww.example.org", Way::Dead);
+    knows("ww", &[first, second]);
+    let why = refused(rotate(false)).await;
+    assert!(why.contains("witness ww would not cosign"), "{why}");
+    world.network.set("ww.example.org", Way::Open);
+    let applied = log.preview(rotate(false)).await.unwrap();
+    assert_eq!(applied.warnings.len(), 1, "{:?}", applied.warnings);
+    assert!(applied.warnings[0].message.contains("witness www would"));
+    log.preview(by_itself).await.unwrap();
+    // Nobody was bound by being asked: the shard is published from its beginning.
+    log.change(rotate(false), caller()).await.unwrap();
+    append(&log, 4).await;
+    published(&log, 7).await;
+    // And with force, which stays on record.
+    let applied = log.change(rotate(true), caller()).await.unwrap();
+    assert_eq!(applied.warnings.len(), 3);
+    let history = log.history().await.unwrap();
+    assert!(history[0].summary.contains("forced: witness w, ww, www"), "{history:?}");
     engine.shutdown().await;
 }
 
@@ -675,6 +775,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     let rotate = Request::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     log.change(rotate, caller()).await.unwrap();
     append(&log, 300).await;
@@ -756,6 +857,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     let rotate = Request::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     log.change(rotate, caller()).await.unwrap();
     append(&log, 10).await;
@@ -777,7 +879,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
 async fn fsck(dir: &Path) -> Vec<String> {
     let store = Sqlite::open(&dir.join("coordination.db")).unwrap();
     let objects = Directory::open(&dir.join("objects")).unwrap();
-    let report = log::fsck::fsck(&store, &objects, &mut |_| {})
+    let report = log::fsck::fsck(&store, &objects, &|_| Err("none".into()), &mut |_| {})
         .await
         .unwrap();
     report.findings.iter().map(|f| format!("{f:?}")).collect()

@@ -133,6 +133,7 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
                 Request::Rotate {
                     name: None,
                     base: None,
+                    force: false,
                 },
                 caller(),
             )
@@ -190,6 +191,7 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
             Request::Rotate {
                 name: None,
                 base: None,
+                force: false,
             },
             caller(),
         )
@@ -216,7 +218,7 @@ async fn what_is_asked_for_by_name_is_done_once() {
             name: name.clone(),
             base,
         },
-        Request::Rotate { name, base },
+        Request::Rotate { name, base, force: false },
     ] {
         let first = log.change(request.clone(), caller()).await.unwrap();
         assert_eq!(first.outcome, ChangeOutcome::Decided);
@@ -240,6 +242,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let request = Request::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     let first = log.change(request.clone(), keyed.clone()).await.unwrap();
     let second = log.change(request, keyed.clone()).await.unwrap();
@@ -255,6 +258,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
             Request::Rotate {
                 name: None,
                 base: Some(1),
+                force: false,
             },
             caller(),
         )
@@ -314,6 +318,7 @@ async fn two_engines_on_one_directory_share_one_order() {
         Request::Rotate {
             name: None,
             base: None,
+            force: false,
         },
         caller(),
     )
@@ -410,6 +415,7 @@ async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
             Request::Rotate {
                 name: None,
                 base: None,
+                force: false,
             },
             caller(),
         )

@@ -11,7 +11,10 @@ use config::{LogConfig, LogName, SecondaryConfig, ShardName};
 use log::merge::position::{self, Live, Verified};
 use log::order::keys::Keys;
 use log::store::{Coordination, Directory, Outcome, Sqlite, Transaction};
-use log::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, Program, Request, record};
+use log::{
+    Caller, ChangeError, Engine, EngineOptions, Folders, Kek, Log, MergeOptions, Places as _, Program,
+    Programs, ReadError, Request, record,
+};
 use tlog::{Checkpoint, Hash};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -231,7 +234,7 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
 /// Nothing is wrong with the stores.
 async fn clean(dir: &Path) {
     let objects = Directory::open(&dir.join("objects")).unwrap();
-    let report = log::fsck::fsck(&*store(dir), &objects, &mut |_| {})
+    let report = log::fsck::fsck(&*store(dir), &objects, &|_| Err("none".into()), &mut |_| {})
         .await
         .unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
@@ -299,6 +302,7 @@ async fn programs_in_processes_of_their_own() {
     let rotated = Request::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     log.change(rotated, caller()).await.unwrap();
     set_quorum(&log, 0).await;
@@ -314,4 +318,232 @@ async fn programs_in_processes_of_their_own() {
         engine.shutdown().await;
     }
     clean(dir.path()).await;
+}
+
+/// What this process could never use is refused while it is alone, and a warning where another one may be allowed to.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_server_may_use_is_refused_before_it_is_configured() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), MergeOptions::default()).await;
+    let log = create(&engine, 0).await;
+    let mut next = log.config();
+    next.merge.frontends.push(config::FrontendConfig {
+        name: "cdn".parse().unwrap(),
+        url: format!("file://{}/elsewhere", dir.path().display()),
+    });
+    let mut node = next.merge.storage.nodes[0].clone();
+    node.name = "b".parse().unwrap();
+    next.merge.storage.nodes.push(node);
+    let request = |next: &LogConfig| Request::Configure {
+        base: None,
+        next: Box::new(next.clone()),
+    };
+    for dry in [true, false] {
+        let refused = match dry {
+            true => log.preview(request(&next)).await,
+            false => log.change(request(&next), caller()).await,
+        };
+        let Err(ChangeError::Invalid(findings)) = refused else {
+            panic!("{refused:?}");
+        };
+        let found: Vec<_> = findings.iter().map(|f| (f.code, f.pointer.as_str())).collect();
+        let expected = [
+            ("storage-node-not-allowed", "/merge/storage/nodes/1/name"),
+            ("frontend-not-allowed", "/merge/frontends/0/url"),
+        ];
+        assert_eq!(found, expected);
+    }
+    assert!(!dir.path().join("elsewhere").exists());
+    // Another process may be allowed to.
+    let other = open(dir.path(), MergeOptions::default()).await;
+    let applied = log.change(request(&next), caller()).await.unwrap();
+    assert_eq!(applied.warnings.len(), 2, "{:?}", applied.warnings);
+    other.shutdown().await;
+    // What runs is not refused again: the rest can still be changed, and it can be taken out.
+    let mut later = log.config();
+    later.merge.checkpoint_interval = config::Span::from_millis(20);
+    assert_eq!(log.preview(request(&later)).await.unwrap().warnings, []);
+    engine.shutdown().await;
+}
+
+/// Before the change a warning that names who is missing; after it a state that says so; then, with the missing one back, neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_above_the_live_secondaries_is_a_warning_and_then_a_state() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody copies here but the test.
+    let mine = [Program::Fetch, Program::Sth, Program::Dist];
+    let merge = MergeOptions {
+        programs: mine.into_iter().collect(),
+        ..MergeOptions::default()
+    };
+    let engine = open(dir.path(), merge).await;
+    let log = create(&engine, 0).await;
+    append(&log, 10).await;
+    let backup = Backup::new(dir.path());
+    let root = backup.cut(10).await;
+    for name in ["x", "yy"] {
+        backup.live(name, "1").await;
+        backup.verified(name, "1", 10, root).await;
+    }
+    reaches(&log, 10).await;
+    let request = |quorum| {
+        let mut next = log.config();
+        next.merge.backup_quorum = quorum;
+        Request::Configure {
+            base: None,
+            next: Box::new(next),
+        }
+    };
+    assert_eq!(log.preview(request(2)).await.unwrap().warnings, []);
+    assert_eq!(log.held_up(), None);
+    let applied = log.change(request(3), caller()).await.unwrap();
+    let [warning] = &applied.warnings[..] else {
+        panic!("{:?}", applied.warnings);
+    };
+    assert_eq!(warning.code, "backup-quorum-not-live");
+    let said = &warning.message;
+    assert!(said.contains("zzz") && !said.contains("yy"), "{said}");
+    // Nothing waits to be published, and still it is told.
+    let told = async {
+        while log.held_up() != Some("publication waits for secondaries") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
+    let reason = log.status().reason.unwrap();
+    assert!(reason.contains("2 of the 3") && reason.contains("zzz"), "{reason}");
+    backup.live("zzz", "1").await;
+    backup.verified("zzz", "1", 10, root).await;
+    let well = async {
+        while log.held_up().is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, well).await.unwrap();
+    assert_eq!(log.preview(request(2)).await.unwrap().warnings, []);
+    engine.shutdown().await;
+}
+
+/// Another process publishes and its witnesses are missing: readers hear that it waits, not that something is broken.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let only = |programs: &[Program], writes| MergeOptions {
+        programs: programs.iter().copied().collect(),
+        writes,
+        ..MergeOptions::default()
+    };
+    let server = open(dir.path(), only(&[Program::Fetch], true)).await;
+    let log = create(&server, 0).await;
+    let mut next = log.config();
+    let key = tlog::Cosigner::from_seed("w.example.org", &[7; 32]).unwrap();
+    let witness = format!("witness w {} http://w.example.org", key.verifier());
+    next.witnesses.policy = format!("{witness}\nquorum w\n");
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(request, caller()).await.unwrap();
+    append(&log, 10).await;
+    // It asks nobody: it has no client.
+    let sth = open(dir.path(), only(&[Program::Sth], false)).await;
+    let backup = Backup::new(dir.path());
+    let waits = async {
+        loop {
+            let row = position::published(&*backup.store, &backup.keys, "a").await;
+            if row.unwrap().is_some_and(|row| row.size > 0) {
+                return log.checkpoint("a").await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let answer = tokio::time::timeout(LONG, waits).await.unwrap();
+    let Err(ReadError::Unwitnessed { shard }) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(shard, "a");
+    sth.shutdown().await;
+    server.shutdown().await;
+}
+
+/// A large batch is there when any storage node has it; what a node lacks is counted, what it has wrong is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_on_any_storage_node_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let nodes = ["b", "c"].map(|name| (name.to_owned(), at(name)));
+    let places = || Arc::new(Folders::new(nodes.clone().into(), Vec::new()));
+    let merge = MergeOptions {
+        programs: Programs::NONE,
+        places: places(),
+        ..MergeOptions::default()
+    };
+    let engine = open(dir.path(), merge).await;
+    let log = create(&engine, 0).await;
+    let mut next = log.config();
+    for name in ["b", "c"] {
+        let mut node = next.merge.storage.nodes[0].clone();
+        node.name = name.parse().unwrap();
+        next.merge.storage.nodes.push(node);
+    }
+    next.merge.storage.quorum = 3;
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(request, caller()).await.unwrap();
+    log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
+    engine.shutdown().await;
+
+    let look = async || {
+        let objects = Directory::open(&dir.path().join("objects")).unwrap();
+        let places = places();
+        let node = |name: &str| match at(name).exists() {
+            true => places.node(name),
+            false => Err("gone".to_owned()),
+        };
+        let rows = store(dir.path());
+        let report = log::fsck::fsck(&*rows, &objects, &node, &mut |_| {})
+            .await
+            .unwrap();
+        let dev = report.logs.iter().find(|log| log.name == "dev").unwrap();
+        let nodes: Vec<_> = dev
+            .nodes
+            .iter()
+            .map(|node| (node.intact, node.lacks, node.damaged))
+            .collect();
+        let of = |f: log::fsck::Finding| (f.store, f.place, f.what);
+        (nodes, report.findings.into_iter().map(of).collect::<Vec<_>>())
+    };
+    let (found, findings) = look().await;
+    assert_eq!((found, findings), (vec![(1, 0, 0); 3], vec![]));
+    let batch = |node: &Path| -> std::path::PathBuf {
+        let folder = node.join("log/dev/batch");
+        let mut files = std::fs::read_dir(folder).unwrap();
+        files.next().unwrap().unwrap().path()
+    };
+    std::fs::remove_file(batch(&at("objects"))).unwrap();
+    let (found, findings) = look().await;
+    assert_eq!(found, [(0, 1, 0), (1, 0, 0), (1, 0, 0)]);
+    assert_eq!(findings, []);
+    let file = batch(&at("b"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let (found, findings) = look().await;
+    assert_eq!(found, [(0, 1, 0), (0, 0, 1), (1, 0, 0)]);
+    let [(log::fsck::Place::Node, place, _)] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(place.starts_with("b/log/dev/batch/"), "{place}");
+    // The last good copy is on a node that can't be looked at.
+    std::fs::remove_file(file).unwrap();
+    std::fs::rename(at("c"), at("away")).unwrap();
+    let (_, findings) = look().await;
+    let [(log::fsck::Place::Objects, _, what)] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(what.contains("missing on every storage node") && what.contains("c: gone"), "{what}");
+    std::fs::rename(at("away"), at("c")).unwrap();
+    assert_eq!(look().await.1, []);
 }

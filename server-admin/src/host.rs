@@ -40,6 +40,8 @@ pub enum Change {
         name: Option<ShardName>,
         /// The state that the author saw, where he insists.
         base: Option<Base>,
+        /// Open it although it could not be published now; else that is [`HostError::Invalid`].
+        force: bool,
     },
     /// Plan a shard. `POST logs/{log}/shards`.
     Plan {

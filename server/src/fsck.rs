@@ -7,7 +7,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use log::fsck::{Finding, Place, Progress, Report, fsck};
+use log::Places as _;
+use log::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
 use log::store::{Directory, Sqlite, StoreError};
 use serde::Serialize;
 
@@ -33,10 +34,10 @@ struct Document<'a> {
 
 /// Checks the stores and prints the report.
 pub(crate) fn run(which: &Which, output: FsckOutput) -> Result<Ended, Error> {
-    let stores = Settings::read(&which.settings())?.stores;
-    let report = check(&stores)?;
+    let settings = Settings::read(&which.settings())?;
+    let report = check(&settings)?;
     print(&match output {
-        FsckOutput::Table => table(&report, &stores),
+        FsckOutput::Table => table(&report, &settings.stores),
         FsckOutput::Json => json(&report),
     })?;
     Ok(if report.is_clean() {
@@ -46,7 +47,8 @@ pub(crate) fn run(which: &Which, output: FsckOutput) -> Result<Ended, Error> {
     })
 }
 
-fn check(stores: &Stores) -> Result<Report, Error> {
+fn check(settings: &Settings) -> Result<Report, Error> {
+    let stores = &settings.stores;
     for path in [&stores.coordination, &stores.objects] {
         path.metadata().map_err(at("read", path))?;
     }
@@ -65,8 +67,17 @@ fn check(stores: &Stores) -> Result<Report, Error> {
         };
         let objects = Directory::open(&stores.objects)
             .map_err(|e| store_error("objects", &stores.objects, &e))?;
+        let places = settings.places();
+        let node = |name: &str| {
+            if let Some(node) = settings.nodes.iter().find(|(at, _)| at.as_str() == name) {
+                let path = &node.1.path;
+                path.metadata().map_err(|e| format!("{}: {e}", path.display()))?;
+            }
+            places.node(name)
+        };
         let mut line = Line::default();
-        let outcome = fsck(&coordination, &objects, &mut |progress| line.show(progress)).await;
+        let mut show = |progress: Progress<'_>| line.show(progress);
+        let outcome = fsck(&coordination, &objects, &node, &mut show).await;
         line.clear();
         outcome.or_else(|error| damaged(error, stores))
     })
@@ -129,6 +140,19 @@ fn table(report: &Report, stores: &Stores) -> String {
             log.shards,
             log.objects,
         ));
+        for node in &log.nodes {
+            let NodeReport { name, trouble, .. } = node;
+            match trouble {
+                Some(why) => line(format_args!("  storage node {name}: could not be read: {why}")),
+                None => line(format_args!(
+                    "  storage node {name}: {} large batches intact, {} lacking, {} damaged",
+                    node.intact, node.lacks, node.damaged
+                )),
+            }
+            if node.lacks > 0 {
+                line(format_args!("    a running server writes them here again"));
+            }
+        }
         for unfinished in &log.unfinished {
             line(format_args!("  a restart finishes: {unfinished}"));
         }
@@ -151,6 +175,7 @@ fn table(report: &Report, stores: &Stores) -> String {
         let place = match store {
             Place::Coordination => format!("{}, row {place}", stores.coordination.display()),
             Place::Objects => stores.objects.join(place).display().to_string(),
+            Place::Node => format!("storage node {place}"),
         };
         line(format_args!(
             "WRONG  log {log}: {place}\n       {what}\n       {remedy}"
@@ -215,10 +240,11 @@ mod tests {
             merge: log::Program::ALL.to_vec(),
             format: LogFormat::Text,
         };
-        let stores = crate::dev::prepare(&dev).unwrap().settings.stores;
+        let mut settings = crate::dev::prepare(&dev).unwrap().settings;
+        let stores = settings.stores.clone();
         let missing = tokio::task::spawn_blocking({
-            let stores = stores.clone();
-            move || check(&stores)
+            let settings = settings.clone();
+            move || check(&settings)
         });
         assert!(matches!(missing.await.unwrap(), Err(Error::File { .. })));
         assert!(!stores.coordination.exists() && !stores.objects.exists());
@@ -234,8 +260,12 @@ mod tests {
         }
         log.wait_published(299).await.unwrap();
         engine.shutdown().await;
-        let checked = |stores: Stores| tokio::task::spawn_blocking(move || check(&stores).unwrap());
-        let clean = checked(stores.clone()).await.unwrap();
+        settings.stores = stores.clone();
+        let checked = || {
+            let settings = settings.clone();
+            tokio::task::spawn_blocking(move || check(&settings).unwrap())
+        };
+        let clean = checked().await.unwrap();
         assert!(clean.is_clean(), "{}", table(&clean, &stores));
         assert!(table(&clean, &stores).ends_with("clean\n"));
 
@@ -243,7 +273,7 @@ mod tests {
         let mut bytes = std::fs::read(&tile).unwrap();
         bytes[9] ^= 1;
         std::fs::write(&tile, bytes).unwrap();
-        let found = checked(stores.clone()).await.unwrap();
+        let found = checked().await.unwrap();
         assert!(
             table(&found, &stores).contains(tile.to_str().unwrap()),
             "{}",
@@ -260,7 +290,7 @@ mod tests {
             b"SQLite format 3\0 and then nothing of the kind",
         )
         .unwrap();
-        let found = checked(stores.clone()).await;
+        let found = checked().await;
         assert!(found.is_err() || !found.unwrap().is_clean());
     }
 }

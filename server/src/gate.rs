@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use log::{Condition, Engine};
+use log::{Condition, Engine, Log};
 
 /// The state of this process.
 #[derive(Default)]
@@ -48,8 +48,9 @@ impl Gate {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// What `/readyz` answers.
-    pub(crate) fn ready(&self) -> Result<(), NotReady> {
+    /// What `/readyz` answers: ready, and what is held up in which log all the same. A server whose publication waits still takes
+    /// writes and serves what is signed; the others behind the same balancer wait for the same secondaries.
+    pub(crate) fn ready(&self) -> Result<Vec<(String, &'static str)>, NotReady> {
         if self.is_draining() {
             return Err(NotReady::Draining);
         }
@@ -67,11 +68,12 @@ impl Gate {
                 )
             })
             .collect();
-        if halted.is_empty() {
-            Ok(())
-        } else {
-            Err(NotReady::Halted(halted))
+        if !halted.is_empty() {
+            return Err(NotReady::Halted(halted));
         }
+        let held_up = |log: Arc<Log>| Some((log.name().to_owned(), log.held_up()?));
+        let logs = engine.logs().into_iter().filter(|log| !log.is_deleted());
+        Ok(logs.chain(engine.system()).filter_map(held_up).collect())
     }
 }
 

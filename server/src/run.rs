@@ -547,10 +547,19 @@ async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
             return Ok(());
         }
         Err(error) => {
-            let detail = error.to_string();
+            let detail = match &error {
+                ChangeError::Invalid(findings) => {
+                    let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                    list.join("\n  ")
+                }
+                _ => error.to_string(),
+            };
             return Err(Error::Create { log, detail });
         }
     };
+    for warning in &applied.warnings {
+        tracing::warn!(log, %warning, "created all the same");
+    }
     if applied.outcome == ChangeOutcome::Decided {
         tracing::info!(log, "created");
     }

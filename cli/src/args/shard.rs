@@ -80,8 +80,12 @@ pub(crate) enum ShardCommand {
         dry_run: bool,
     },
     /// Freeze the active shard and open the next one, in one step
-    #[command(after_help = "Example:
-  logctl shard rotate --yes")]
+    ///
+    /// Where the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
+    /// key to their operators, then rotate.
+    #[command(after_help = "Examples:
+  logctl shard rotate --yes
+  logctl shard rotate 2026c --force --yes     # although too few witnesses know its key yet")]
     Rotate {
         /// Shard to open: a planned one or a new name; the oldest planned one when absent
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
@@ -89,6 +93,9 @@ pub(crate) enum ShardCommand {
         /// Show what would be done
         #[arg(long)]
         dry_run: bool,
+        /// Open the shard although too few witnesses know it: nothing of it is published until they do
+        #[arg(long)]
+        force: bool,
     },
     /// Stop taking writes
     #[command(after_help = "Example:

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use admin_api::{Action, Operation, OperationState, Replica, codes};
+use admin_api::{Action, Finding, Operation, OperationState, Replica, codes};
 use serde::Serialize;
 
 use super::{Server, Session, differences, witness};
@@ -60,11 +60,13 @@ pub(super) async fn carry_out(
         preview,
         dry_run,
     } = plan;
+    let mut told = Vec::new();
     if preview {
         let operation = server
             .admin
             .preview(&log, &write, base.as_deref(), server.deadline)
             .await?;
+        warn(session, &operation.warnings, &mut told);
         if operation.state == OperationState::Unchanged || dry_run {
             return report(session, server, server.deadline, operation, dry_run).await;
         }
@@ -94,6 +96,7 @@ pub(super) async fn carry_out(
         .apply(&log, &write, base.as_deref(), deadline)
         .await?;
     drop(phase);
+    warn(session, &operation.warnings, &mut told);
     let mut made = Made {
         operation,
         trouble: None,
@@ -102,6 +105,24 @@ pub(super) async fn carry_out(
     made.converge(session, server, deadline).await?;
     made.ask_to_keep(session).await?;
     made.outcome(false)
+}
+
+/// Says on standard error what will not go as expected, each thing once: numbers in it may have moved since.
+pub(super) fn warn(session: &Session<'_>, warnings: &[Finding], told: &mut Vec<(String, String)>) {
+    for warning in warnings {
+        let key = (warning.code.clone(), warning.pointer.clone());
+        if told.contains(&key) {
+            continue;
+        }
+        told.push(key);
+        let hint = warning.hint.as_ref().map(|hint| format!("; {hint}"));
+        session.ui.warn(&format!(
+            "{}{} [{}]",
+            warning.message,
+            hint.unwrap_or_default(),
+            warning.code
+        ));
+    }
 }
 
 /// A change that was made: how far it is, and what is wrong with it all the same.

@@ -49,7 +49,7 @@ fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
             Cell::number(peer.position),
             behind(of, peer.position),
             seconds(peer.lag_millis),
-            state(peer.alarm.as_deref().or(peer.trouble.as_deref())),
+            state(peer.alarm.as_ref().or(peer.trouble.as_ref()).or(peer.away.as_ref()).map(String::as_str)),
             Cell::maybe(peer.incarnation.as_deref()),
             peer.url.as_str().into(),
         ]
@@ -72,13 +72,22 @@ fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
 impl Merge {
     fn overview(&self) -> Block {
         let Self(status) = self;
-        let quorum = match status.backup_quorum {
-            0 => "none needed".to_owned(),
-            needed => format!(
-                "{needed} of {}, {} hold all that is published",
-                status.secondaries.len(),
-                status.holding
-            ),
+        let quorum: Cell = match status.backup_quorum {
+            0 => "none needed".into(),
+            needed => {
+                let text = format!(
+                    "{needed} of {}, {} hold all that is published",
+                    status.secondaries.len(),
+                    status.holding
+                );
+                if status.live < needed {
+                    let live = status.live;
+                    let text = format!("{text}; only {live} live: publication waits for secondaries");
+                    Cell::toned(text, Tone::Bad)
+                } else {
+                    text.into()
+                }
+            }
         };
         let marks = &status.watermarks;
         Block::Fields(vec![
@@ -87,7 +96,7 @@ impl Merge {
             ("integrated", Cell::number(Some(marks.integrated))),
             ("published", Cell::number(Some(marks.published))),
             ("lag", seconds(status.lag_millis)),
-            ("backup quorum", quorum.into()),
+            ("backup quorum", quorum),
             (
                 "storage quorum",
                 format!("{} of {}", status.storage_quorum, status.nodes.len()).into(),
@@ -185,6 +194,7 @@ mod tests {
             lag_millis,
             trouble: trouble.map(str::to_owned),
             alarm: None,
+            away: None,
         };
         Merge(MergeStatus {
             log: "argon".to_owned(),
@@ -198,6 +208,7 @@ mod tests {
             lag_millis: 4_200,
             backup_quorum: 2,
             holding: 1,
+            live: 1,
             storage_quorum: 1,
             replication_key: None,
             programs: vec![

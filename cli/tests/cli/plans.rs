@@ -387,3 +387,38 @@ fn rolling_back() {
         assert!(matches!(ran.code, Some(2 | 6)), "{}", ran.shown());
     }
 }
+
+/// What the server warns of is on standard error, once, and in the report; it refuses nothing.
+#[test]
+fn warnings_are_told_and_stop_nothing() {
+    let (bench, fake) = willing();
+    let warned = |state: &str| {
+        let mut operation = configured(state);
+        operation["warnings"] = json!([{ "code": "backup-quorum-not-live", "pointer": "/merge/backupQuorum",
+            "message": format!("1 of 2 secondaries are live when {state}"), "hint": "wait" }]);
+        operation
+    };
+    fake.says(
+        "PUT /logs/dev/config?dryRun=true",
+        [Answer::Json(200, warned("planned"))],
+    );
+    fake.says(
+        "PUT /logs/dev/config",
+        [Answer::Json(200, warned("decided"))],
+    );
+    let told = "warning: 1 of 2 secondaries are live when planned; wait [backup-quorum-not-live]";
+    let made = bench.run("config plan next.yaml -o plan.json");
+    assert_eq!(made.code, Some(0), "{}", made.shown());
+    assert!(made.err.contains(told), "{}", made.err);
+    assert!(!made.out.contains("warning"), "{}", made.out);
+    let file: Value = serde_json::from_str(&bench.read("plan.json")).unwrap();
+    assert!(file["plan"].get("warnings").is_none(), "no part of what is approved");
+    let differs = bench.run("config diff next.yaml");
+    assert!(differs.err.contains(told), "{}", differs.err);
+    let applied = bench.run("config apply plan.json --yes -o json");
+    assert_eq!(applied.code, Some(0), "{}", applied.shown());
+    assert_eq!(applied.err.matches("warning: ").count(), 1, "{}", applied.err);
+    assert!(applied.err.contains(told), "{}", applied.err);
+    let warnings = &applied.json()["operation"]["warnings"];
+    assert_eq!(warnings[0]["code"], "backup-quorum-not-live");
+}

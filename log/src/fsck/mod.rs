@@ -4,6 +4,7 @@
 //! meanwhile: what moves is read again before it is called wrong. What must never happen: a clean report over damaged data,
 //! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
 
+mod large;
 mod order;
 mod promises;
 mod rows;
@@ -14,6 +15,8 @@ mod tree;
 mod tests;
 
 use serde::Serialize;
+
+pub use large::{NodeReport, OpenNode};
 
 use crate::order::keys::LOGS;
 use crate::record;
@@ -42,6 +45,8 @@ pub enum Place {
     Coordination,
     /// The object store.
     Objects,
+    /// A storage node: the place begins with its name.
+    Node,
 }
 
 /// What is in the stores and not needed: interrupted work of dead processes. Harmless, and counted so that its growth shows.
@@ -74,6 +79,8 @@ pub struct LogReport {
     pub shards: u64,
     /// Tiles and bundles that were read.
     pub objects: u64,
+    /// What each storage node has of the large batches that are not published; empty where there is only the own store.
+    pub nodes: Vec<NodeReport>,
     /// What a restart of the server finishes: a checkpoint or a seal that is not written yet.
     pub unfinished: Vec<String>,
     /// What nobody needs.
@@ -119,6 +126,9 @@ pub(crate) mod remedy {
         "stop the server and restore the coordination store from a backup; do not edit the row";
     /// Entries.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
+    /// Batches of which another node has a good copy.
+    pub(crate) const COPY: &str =
+        "another storage node has it intact: a running server writes it here again; look at this node's disk";
     /// Hash tiles.
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";
@@ -178,7 +188,7 @@ impl Findings<'_> {
     }
 }
 
-/// Checks every log of a pair of stores.
+/// Checks every log of a pair of stores; `nodes` opens the storage nodes that their configurations name.
 ///
 /// # Errors
 /// [`StoreError`] when the coordination store does not answer. Damage is no error but a finding, as is an object that cannot
@@ -186,6 +196,7 @@ impl Findings<'_> {
 pub async fn fsck(
     coordination: &dyn Coordination,
     objects: &dyn Objects,
+    nodes: OpenNode<'_>,
     watcher: Watcher<'_>,
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
@@ -200,7 +211,7 @@ pub async fn fsck(
             Ok(written) => findings.row(&key, format!("names the log {written}"), remedy::ROW),
             Err(error) => findings.row(&key, error, remedy::ROW),
         }
-        let log = log(coordination, objects, name, &mut findings, watcher).await?;
+        let log = log(coordination, objects, nodes, name, &mut findings, watcher).await?;
         report.logs.push(log);
         report.findings.append(&mut findings.list);
     }
@@ -210,6 +221,7 @@ pub async fn fsck(
 async fn log(
     coordination: &dyn Coordination,
     objects: &dyn Objects,
+    nodes: OpenNode<'_>,
     name: &str,
     findings: &mut Findings<'_>,
     watcher: Watcher<'_>,
@@ -223,7 +235,7 @@ async fn log(
     let order = order::check(coordination, name, findings, &mut report, watcher).await?;
     rows::check(
         coordination,
-        objects,
+        (objects, nodes),
         &order,
         &positions,
         findings,

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 
 use super::order::Order;
+use super::large::{Found, Large};
 use super::rows::{all, batch_fault};
 use super::{Findings, LogReport, remedy};
 use crate::order::WINDOW;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::{BatchRef, Promised, Token, Work};
 use crate::record;
-use crate::store::{Coordination, Objects, StoreError};
+use crate::store::{Coordination, StoreError};
 
 /// Rows read at a time, with values that may be large.
 const PAGE: usize = 64;
@@ -97,7 +98,7 @@ impl Waiting {
 /// Checks what waits and the places of what is ordered.
 pub(super) async fn check(
     store: &dyn Coordination,
-    objects: &dyn Objects,
+    large: &mut Large<'_>,
     order: &Order,
     waiting: &Waiting,
     findings: &mut Findings<'_>,
@@ -110,22 +111,24 @@ pub(super) async fn check(
             continue;
         }
         let key = order.keys.batch(*token);
-        let bytes = if promised.batch.object {
-            objects.get(&key).await
-        } else {
-            store.get(&key).await
-        };
-        let what = match bytes {
+        let why = "its entries are promised";
+        if promised.batch.object {
+            if let Found::Nowhere(unread) = large.find(&key, &promised.batch, findings).await
+                && !is_placed(store, order, *token).await?
+            {
+                findings.object(key, large.missing(&unread, why), remedy::ENTRIES);
+            }
+            continue;
+        }
+        let what = match store.get(&key).await {
             Ok(Some(bytes)) => batch_fault(&promised.batch, &bytes),
             // A running server has ordered, published and let go of it since.
             Ok(None) if is_placed(store, order, *token).await? => None,
-            Ok(None) => Some("missing, although its entries are promised".into()),
+            Ok(None) => Some(format!("missing, although {why}")),
             Err(error) => Some(error.to_string()),
         };
-        match what {
-            Some(what) if promised.batch.object => findings.object(key, what, remedy::ENTRIES),
-            Some(what) => findings.row(key, what, remedy::ENTRIES),
-            None => {}
+        if let Some(what) = what {
+            findings.row(key, what, remedy::ENTRIES);
         }
     }
     nowhere(store, order, waiting, findings).await

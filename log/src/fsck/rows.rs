@@ -1,5 +1,6 @@
 //! Everything beside the slots in the coordination store: history, documents, sealed keys, announcements, batches.
 
+use super::large::{Found, Large, OpenNode};
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ pub(super) async fn all(
 
 pub(super) async fn check(
     store: &dyn Coordination,
-    objects: &dyn Objects,
+    (objects, nodes): (&dyn Objects, OpenNode<'_>),
     order: &Order,
     positions: &Positions,
     findings: &mut Findings<'_>,
@@ -53,8 +54,10 @@ pub(super) async fn check(
     documents(store, order, findings, report).await?;
     signing_keys(store, order, findings, report).await?;
     let waiting = promises::waiting(store, order, findings, report).await?;
-    promises::check(store, objects, order, &waiting, findings).await?;
-    let needed = batches(store, objects, order, positions, findings).await?;
+    let mut large = Large::open(store, order, objects, nodes).await?;
+    promises::check(store, &mut large, order, &waiting, findings).await?;
+    let needed = batches(store, &mut large, order, positions, findings).await?;
+    large.report(report);
     litter(store, objects, order, &waiting.tokens, &needed, report).await
 }
 
@@ -221,7 +224,7 @@ async fn signing_keys(
 /// Every ordered batch whose entries are not published yet is there, and is what its slot says. Answers their tokens.
 async fn batches(
     store: &dyn Coordination,
-    objects: &dyn Objects,
+    large: &mut Large<'_>,
     order: &Order,
     positions: &Positions,
     findings: &mut Findings<'_>,
@@ -238,25 +241,24 @@ async fn batches(
             }
             needed.insert(batch.token);
             let key = order.keys.batch(batch.token);
-            let bytes = if batch.object {
-                objects.get(&key).await
-            } else {
-                store.get(&key).await
-            };
-            let what = match bytes {
+            let why = format!("slot {} orders it and it is not published", slot.number);
+            if batch.object {
+                if let Found::Nowhere(unread) = large.find(&key, batch, findings).await
+                    && positions.now(store, order, &shard.identity.name).await? < end
+                {
+                    findings.object(key, large.missing(&unread, &why), remedy::ENTRIES);
+                }
+                continue;
+            }
+            let what = match store.get(&key).await {
                 Ok(Some(bytes)) => batch_fault(batch, &bytes),
                 // A running server may have published it and let it go since.
                 Ok(None) if positions.now(store, order, &shard.identity.name).await? >= end => None,
-                Ok(None) => Some(format!(
-                    "missing, although slot {} orders it and it is not published",
-                    slot.number
-                )),
+                Ok(None) => Some(format!("missing, although {why}")),
                 Err(error) => Some(error.to_string()),
             };
-            match what {
-                Some(what) if batch.object => findings.object(key, what, remedy::ENTRIES),
-                Some(what) => findings.row(key, what, remedy::ENTRIES),
-                None => {}
+            if let Some(what) = what {
+                findings.row(key, what, remedy::ENTRIES);
             }
         }
     }

@@ -166,12 +166,16 @@ async fn promises_and_places_are_followed() {
     }
 }
 
+fn no_node(name: &str) -> Result<Arc<dyn Objects>, String> {
+    Err(format!("no node {name}"))
+}
+
 async fn check(rows: &BTreeMap<String, Bytes>, objects: &BTreeMap<String, Bytes>) -> Report {
     let (rows, objects) = (
         MemoryCoordination::with(rows.clone()),
         MemoryObjects::with(objects.clone()),
     );
-    fsck(&rows, &objects, &mut |_| {}).await.unwrap()
+    fsck(&rows, &objects, &no_node, &mut |_| {}).await.unwrap()
 }
 
 /// A log with two sealed shards, one growing, and work that is ordered but not published: small and large batches.
@@ -182,6 +186,7 @@ async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
         Request::Rotate {
             name: None,
             base: None,
+            force: false,
         },
         caller(),
     )
@@ -192,6 +197,7 @@ async fn sample() -> (BTreeMap<String, Bytes>, BTreeMap<String, Bytes>) {
         Request::Rotate {
             name: None,
             base: None,
+            force: false,
         },
         caller(),
     )
@@ -367,6 +373,7 @@ async fn a_running_server_raises_no_alarm() {
                     Request::Rotate {
                         name: None,
                         base: None,
+                        force: false,
                     },
                     caller(),
                 )
@@ -380,7 +387,7 @@ async fn a_running_server_raises_no_alarm() {
     });
     let mut rounds = 0;
     while !writer.is_finished() || rounds == 0 {
-        let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {})
+        let report = fsck(&*stores.rows, &*stores.objects, &no_node, &mut |_| {})
             .await
             .unwrap();
         assert_eq!(report.findings, vec![]);
@@ -388,7 +395,7 @@ async fn a_running_server_raises_no_alarm() {
     }
     writer.await.unwrap();
     stores.engine.shutdown().await;
-    let report = fsck(&*stores.rows, &*stores.objects, &mut |_| {})
+    let report = fsck(&*stores.rows, &*stores.objects, &no_node, &mut |_| {})
         .await
         .unwrap();
     assert_eq!(report.findings, vec![]);
@@ -416,6 +423,7 @@ async fn a_crash_is_no_damage() {
                     Request::Rotate {
                         name: None,
                         base: None,
+                        force: false,
                     },
                     caller(),
                 )

@@ -39,7 +39,7 @@ pub mod replicas;
 pub mod sth;
 pub mod tree;
 pub mod view;
-mod witness;
+pub(crate) mod witness;
 
 pub use places::{Folders, Places};
 pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};

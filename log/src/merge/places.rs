@@ -16,6 +16,19 @@ pub trait Places: Send + Sync + 'static {
     fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String>;
     /// The store of a frontend, or why it must not be used. Blocks for some disk accesses.
     fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String>;
+
+    /// Why this process could never use a storage node of that name, whatever the state of its disk. Opens and makes nothing:
+    /// it is asked before a configuration names the node.
+    fn refuses_node(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
+
+    /// The same of a frontend.
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
+        let _ = frontend;
+        None
+    }
 }
 
 /// Local folders.
@@ -44,6 +57,31 @@ impl Folders {
             allowed,
             open: Mutex::default(),
         }
+    }
+
+    /// Where the settings put a storage node.
+    fn node_path(&self, name: &str) -> Result<&Path, String> {
+        let path = self.nodes.get(name);
+        path.map(PathBuf::as_path)
+            .ok_or_else(|| format!("logd.toml of this server has no [nodes.{name}]"))
+    }
+
+    /// The folder of a frontend, if it is below one that the settings allow.
+    fn frontend_path(&self, frontend: &FrontendConfig) -> Result<PathBuf, String> {
+        let Some(folder) = frontend.folder() else {
+            return Err(format!("{} is not a folder", frontend.url));
+        };
+        let path = resolved(Path::new(folder))?;
+        let below = |allowed: &PathBuf| {
+            let allowed = allowed.canonicalize().unwrap_or_else(|_| allowed.clone());
+            path.starts_with(&allowed) && path != allowed
+        };
+        if !self.allowed.iter().any(below) {
+            return Err(format!(
+                "{folder} is not below a folder that logd.toml of this server allows ([merge] frontends)"
+            ));
+        }
+        Ok(path)
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn Objects>, String> {
@@ -90,27 +128,19 @@ fn resolved(path: &Path) -> Result<PathBuf, String> {
 
 impl Places for Folders {
     fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
-        let Some(path) = self.nodes.get(name) else {
-            return Err(format!("logd.toml of this server has no [nodes.{name}]"));
-        };
-        self.open(path)
+        self.open(self.node_path(name)?)
     }
 
     fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
-        let Some(folder) = frontend.folder() else {
-            return Err(format!("{} is not a folder", frontend.url));
-        };
-        let path = resolved(Path::new(folder))?;
-        let below = |allowed: &PathBuf| {
-            let allowed = allowed.canonicalize().unwrap_or_else(|_| allowed.clone());
-            path.starts_with(&allowed) && path != allowed
-        };
-        if !self.allowed.iter().any(below) {
-            return Err(format!(
-                "{folder} is not below a folder that logd.toml of this server allows ([merge] frontends)"
-            ));
-        }
-        self.open(&path)
+        self.open(&self.frontend_path(frontend)?)
+    }
+
+    fn refuses_node(&self, name: &str) -> Option<String> {
+        self.node_path(name).err()
+    }
+
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
+        self.frontend_path(frontend).err()
     }
 }
 
@@ -136,7 +166,10 @@ mod tests {
         let none = Folders::default();
         assert!(none.frontend(&frontend(&srv.join("a"))).is_err());
         let folders = Folders::new(BTreeMap::new(), vec![srv.clone()]);
-        assert!(folders.frontend(&frontend(&srv.join("a/b"))).is_ok());
+        let good = frontend(&srv.join("a/b"));
+        assert_eq!(folders.refuses_frontend(&good), None);
+        assert!(!srv.join("a").exists(), "to ask makes nothing");
+        assert!(folders.frontend(&good).is_ok());
         for bad in [
             srv.clone(),
             etc,
@@ -149,6 +182,7 @@ mod tests {
                 "{}",
                 bad.display()
             );
+            assert!(folders.refuses_frontend(&frontend(&bad)).is_some());
         }
         assert!(
             folders

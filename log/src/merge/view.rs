@@ -18,6 +18,8 @@ use crate::store::StoreError;
 const SHARDS: usize = 3;
 /// Time between looks for the metrics.
 const LOOK: Duration = Duration::from_secs(1);
+/// A secondary that is behind and did not move for longer does not count as live, milliseconds.
+const STALLED: u64 = 60_000;
 
 /// The positions of one shard, in entries of that shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub struct MergeView {
     pub shards: Vec<ShardPositions>,
     /// Positions as global indexes: ordered, integrated, published.
     pub positions: [u64; 3],
+    /// Global index up to which entries were published a second or two before: a live secondary has these.
+    pub settled: u64,
     /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
     pub lag_ms: u64,
     /// Secondaries that must have verified a size before it is published.
@@ -86,7 +90,56 @@ pub struct MergeView {
     pub witnesses: Vec<(String, Option<String>)>,
 }
 
+impl PeerView {
+    /// Why a secondary does not count for the quorum now; `None` when it is live. `settled` is what it must have.
+    pub fn away(&self, settled: u64) -> Option<String> {
+        if let Some(alarm) = &self.alarm {
+            return Some(format!("alarm: {alarm}"));
+        }
+        if let Some(trouble) = &self.trouble {
+            return Some(trouble.clone());
+        }
+        if self.incarnation.is_none() {
+            return Some("has not been heard of under its key yet".to_owned());
+        }
+        let has = self.position.unwrap_or(0);
+        if has < settled {
+            return Some(format!("still copies, {has} of {settled} entries"));
+        }
+        let seconds = self.lag_ms / 1000;
+        (self.lag_ms > STALLED).then(|| format!("behind, and did not move for {seconds} s"))
+    }
+}
+
 impl MergeView {
+    /// The secondaries that do not count for the quorum now, and why.
+    pub fn away(&self) -> Vec<(&str, String)> {
+        let away = |peer| -> Option<(&str, String)> {
+            let peer: &PeerView = peer;
+            Some((&peer.name, peer.away(self.settled)?))
+        };
+        self.secondaries.iter().filter_map(away).collect()
+    }
+
+    /// How many secondaries are live: known by their key, without an alarm, reached, and with all that was published a moment ago.
+    pub fn live(&self) -> usize {
+        self.secondaries.len() - self.away().len()
+    }
+
+    /// What publication waits for where fewer secondaries are live than `merge.backupQuorum` asks for, whether or not there is
+    /// something to publish just now.
+    pub fn lacking(&self) -> Option<String> {
+        let (quorum, away) = (self.quorum as usize, self.away());
+        let live = self.secondaries.len() - away.len();
+        (live < quorum).then(|| {
+            let away: Vec<_> = away.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            format!(
+                "publication waits for secondaries: {live} of the {quorum} that backupQuorum asks for are live ({})",
+                away.join("; ")
+            )
+        })
+    }
+
     /// How many secondaries hold everything that is published.
     pub fn holding(&self) -> usize {
         let published = self.positions[2];
@@ -206,7 +259,10 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
 pub(crate) async fn watch(core: Arc<Core>) {
     loop {
         match look(&core).await {
-            Ok(view) => core.view.store(Arc::new(view)),
+            Ok(mut view) => {
+                view.settled = core.view.load().positions[2];
+                core.view.store(Arc::new(view));
+            }
             Err(e) => tracing::debug!(log = core.name, error = %e, "cannot look at the merge"),
         }
         tokio::time::sleep(LOOK).await;
@@ -216,7 +272,7 @@ pub(crate) async fn watch(core: Arc<Core>) {
 impl Log {
     /// The merge as it stands.
     pub async fn merge(&self) -> Result<MergeView, StoreError> {
-        let mut view = look(&self.core).await?;
+        let mut view = self.merge_now().await?;
         match self.core.replication().await {
             Ok(signer) => view.replication_key = Some(signer.verifier().to_string()),
             Err(e) => tracing::warn!(log = self.core.name, error = %e, "no replication key"),
@@ -224,8 +280,62 @@ impl Log {
         Ok(view)
     }
 
+    /// The merge as it stands, without what only people need.
+    pub(crate) async fn merge_now(&self) -> Result<MergeView, StoreError> {
+        let mut view = look(&self.core).await?;
+        view.settled = self.core.view.load().settled;
+        Ok(view)
+    }
+
     /// The merge as it stood within the last seconds; no I/O.
     pub fn merge_seen(&self) -> Arc<MergeView> {
         self.core.view.load_full()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secondary_counts_while_it_is_known_reached_and_up_to_date() {
+        let live = PeerView {
+            name: "ams".to_owned(),
+            incarnation: Some("6f1e".to_owned()),
+            position: Some(90),
+            ..PeerView::default()
+        };
+        assert_eq!(live.away(90), None);
+        let other = |change: fn(&mut PeerView)| {
+            let mut peer = live.clone();
+            change(&mut peer);
+            peer
+        };
+        let away = [
+            other(|peer| peer.incarnation = None),
+            other(|peer| peer.trouble = Some("connection refused".to_owned())),
+            other(|peer| peer.alarm = Some("two roots at 7".to_owned())),
+            other(|peer| peer.position = Some(89)),
+            other(|peer| peer.position = None),
+            other(|peer| peer.lag_ms = STALLED + 1),
+        ];
+        for peer in &away {
+            assert!(peer.away(90).is_some(), "{peer:?}");
+        }
+        // Behind what was published just now, and on its way.
+        assert_eq!(other(|peer| peer.lag_ms = 500).away(80), None);
+        // A log that is empty.
+        assert_eq!(other(|peer| peer.position = None).away(0), None);
+        let mut view = MergeView {
+            quorum: 1,
+            settled: 90,
+            secondaries: vec![live, away[1].clone()],
+            ..MergeView::default()
+        };
+        assert_eq!((view.live(), view.lacking()), (1, None));
+        view.quorum = 2;
+        let lacking = view.lacking().unwrap();
+        assert!(lacking.contains("1 of the 2"), "{lacking}");
+        assert!(lacking.contains("ams: connection refused"), "{lacking}");
     }
 }

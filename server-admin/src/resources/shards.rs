@@ -47,9 +47,9 @@ pub(crate) async fn rotate(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::RotateShard, &log)?;
     let mut write = Write::of(request)?;
-    let RotateRequest { name } = write.json(&app.limits).await?;
+    let RotateRequest { name, force } = write.json(&app.limits).await?;
     let (name, base) = (shard_name(name)?, write.base.clone());
-    let change = Change::Rotate { name, base };
+    let change = Change::Rotate { name, base, force };
     write
         .apply(&app, &who, Name::RotateShard, log, change)
         .await

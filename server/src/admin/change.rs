@@ -124,6 +124,9 @@ pub(super) fn digest(request: &Request) -> Hash {
 }
 
 pub(super) fn word(request: &Request) -> &'static str {
+    if matches!(request, Request::Rotate { force: true, .. }) {
+        return "rotate-forced";
+    }
     match request.action() {
         log::Action::Configure => "configure",
         log::Action::Rotate => "rotate",
@@ -176,9 +179,14 @@ pub(super) fn request(
             within_ms: u64::try_from(within.as_millis()).unwrap_or(u64::MAX),
             from,
         },
-        Change::Rotate { name, base: seen } => Request::Rotate {
+        Change::Rotate {
+            name,
+            base: seen,
+            force,
+        } => Request::Rotate {
             name,
             base: seen.as_ref().map(base),
+            force,
         },
         Change::Plan { name, base: seen } => Request::PlanShard {
             name,

@@ -82,6 +82,7 @@ pub(super) fn applied(applied: Applied, log: &str, actor: String) -> Operation {
         actor: Some(actor),
         differences: applied.differences.into_iter().map(Into::into).collect(),
         checkpoint: applied.checkpoint,
+        warnings: applied.warnings.into_iter().map(Into::into).collect(),
         ..Operation::default()
     }
 }

@@ -3,7 +3,7 @@
 use admin_api::{
     Diagnosis, MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Severity, WitnessStatus,
 };
-use log::{MergeView, PeerView, Program};
+use log::{MergeView, PeerView, Program, TroubleKind};
 use server_admin::HostError;
 
 use super::EngineHost;
@@ -15,10 +15,17 @@ const SLOW: u64 = 60_000;
 /// What `logctl doctor` says of the merge: one line for what is as it should be, one for each thing that is not.
 pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
+    let lacking = view.lacking();
+    if let Some(why) = &lacking {
+        let remedy = "bring the missing secondaries back, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full";
+        checks.push(found("quorum", Severity::Critical, why.clone(), remedy));
+    }
     for (program, trouble) in &view.troubles {
-        let remedy = match program {
-            Program::Sth => {
-                "bring the missing secondaries back, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full"
+        let remedy = match (program, trouble.kind) {
+            // Said above, in more words.
+            (Program::Sth, TroubleKind::Waits) if lacking.is_some() => continue,
+            (Program::Sth, TroubleKind::Waits) => {
+                "see that the missing secondaries keep up, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full"
             }
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
         };
@@ -119,11 +126,19 @@ impl EngineHost {
             lag_millis: view.lag_ms,
             backup_quorum: view.quorum,
             holding: u32::try_from(view.holding()).unwrap_or(u32::MAX),
+            live: u32::try_from(view.live()).unwrap_or(u32::MAX),
             storage_quorum: view.storage_quorum,
             replication_key: view.replication_key,
             programs: programs.to_vec(),
             nodes: nodes.collect(),
-            secondaries: view.secondaries.iter().map(peer).collect(),
+            secondaries: view
+                .secondaries
+                .iter()
+                .map(|of| PeerStatus {
+                    away: of.away(view.settled),
+                    ..peer(of)
+                })
+                .collect(),
             frontends: view.frontends.iter().map(peer).collect(),
             witnesses: view
                 .witnesses
@@ -143,6 +158,7 @@ fn peer(view: &PeerView) -> PeerStatus {
         lag_millis: view.lag_ms,
         trouble: view.trouble.clone(),
         alarm: view.alarm.clone(),
+        away: None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{Log, Overdue, Request};
+use log::{ChangeError, Log, Overdue, Request};
 
 use super::EngineHost;
 
@@ -27,6 +27,18 @@ struct Watched {
     act: Option<Instant>,
 }
 
+/// Why a rotation that is due is not made, for those who look at the log.
+fn held(error: &ChangeError) -> String {
+    let why = match error {
+        ChangeError::Invalid(findings) => {
+            let list: Vec<_> = findings.iter().map(|f| f.message.as_str()).collect();
+            list.join("; ")
+        }
+        other => other.to_string(),
+    };
+    format!("the rotation that is due is held back: {why}")
+}
+
 impl EngineHost {
     /// Rotates shards out when their time has come, until the process ends.
     pub(crate) async fn watch_shards(self: Arc<Self>) {
@@ -36,6 +48,7 @@ impl EngineHost {
             for log in self.engine.logs().into_iter().chain(self.engine.system()) {
                 let Some((shard, by_age)) = log.rotating() else {
                     watched.remove(log.name());
+                    log.hold_rotation(None);
                     continue;
                 };
                 let known = watched
@@ -64,6 +77,7 @@ impl EngineHost {
         let clock = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
         if log.overdue(known.opened, clock).is_none() {
             known.act = None;
+            log.hold_rotation(None);
             return;
         }
         let act = match known.act {
@@ -82,12 +96,23 @@ impl EngineHost {
         {
             let Overdue { shard, why } = overdue;
             let key = format!("rotate/{shard}");
-            if let Err(error) = self
-                .by_itself(log, Request::RotateOut { shard, why }, key)
-                .await
-            {
-                tracing::warn!(log = log.name(), %error, "cannot rotate a shard out yet");
+            let request = Request::RotateOut { shard, why };
+            // First what it would do: one that is refused must not leave an intent with every try.
+            if let Err(error) = log.preview(request.clone()).await {
+                let why = held(&error);
+                if log.rotation_held().as_ref() != Some(&why) {
+                    tracing::warn!(log = log.name(), why, "a rotation is due");
+                }
+                log.hold_rotation(Some(why));
                 known.act = Some(Instant::now() + RETRY);
+                return;
+            }
+            match self.by_itself(log, request, key).await {
+                Ok(_) => log.hold_rotation(None),
+                Err(error) => {
+                    tracing::warn!(log = log.name(), %error, "cannot rotate a shard out yet");
+                    known.act = Some(Instant::now() + RETRY);
+                }
             }
         }
     }

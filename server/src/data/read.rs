@@ -98,7 +98,11 @@ pub(super) fn lines<T: Serialize>(value: &T) -> Vec<u8> {
 
 async fn ready(State(gate): App) -> Response {
     match gate.ready() {
-        Ok(()) => page(TEXT, NEVER, "ready\n"),
+        Ok(held_up) => {
+            let line = |(log, why)| format!("{log}: {why}\n");
+            let lines: String = held_up.into_iter().map(line).collect();
+            page(TEXT, NEVER, format!("ready\n{lines}"))
+        }
         Err(why) => {
             let mut response = page(TEXT, NEVER, format!("{why}\n"));
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

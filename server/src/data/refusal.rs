@@ -18,6 +18,9 @@ use crate::rfc3339::rfc3339;
 /// The merge delay that could be promised now, where the one asked for could not.
 const MERGE_BY_AVAILABLE: HeaderName = HeaderName::from_static("merge-by-available");
 
+/// When to look again for a checkpoint that waits for witnesses.
+const UNWITNESSED: Duration = Duration::from_secs(5);
+
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -340,6 +343,12 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
 pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
     match error {
         ReadError::Halted { reason } => halted(log, reason),
+        ReadError::Unwitnessed { shard } => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unwitnessed",
+            format!("the first checkpoint of shard {log}/{shard} waits for its witnesses"),
+        )
+        .later(UNWITNESSED),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
             Refusal::new(

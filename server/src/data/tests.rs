@@ -374,7 +374,8 @@ async fn probes_tell_starting_ready_and_draining_apart() {
         (503, Some("1"))
     );
     server.gate.open(Arc::clone(&server.engine));
-    assert_eq!(server.get("/readyz").await.status, 200);
+    let ready = server.get("/readyz").await;
+    assert_eq!((ready.status, ready.text()), (200, "ready\n"));
     server.gate.drain();
     assert_eq!(server.get("/readyz").await.text(), "draining\n");
 }
@@ -416,6 +417,7 @@ async fn every_answer_about_a_log_names_its_configuration() {
         let rotate = log::Request::Rotate {
             name: None,
             base: None,
+            force: false,
         };
         let caller = log::Caller {
             actor: "test".to_owned(),

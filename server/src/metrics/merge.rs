@@ -82,6 +82,28 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
                 .encode_gauge(&(lag as f64 / 1e3))?;
         }
     }
+    let help = "1: the secondary counts for the quorum now";
+    let mut family = encoder.encode_descriptor("secondary_live", help, None, MetricType::Gauge)?;
+    for (log, view) in &views {
+        for peer in &view.secondaries {
+            let labels = [("log", *log), ("secondary", peer.name.as_str())];
+            let live = i64::from(peer.away(view.settled).is_none());
+            family.encode_family(&labels)?.encode_gauge(&live)?;
+        }
+    }
+    let help = "Secondaries that must have verified a size before it is published";
+    let mut family = encoder.encode_descriptor("backup_quorum", help, None, MetricType::Gauge)?;
+    for (log, view) in &views {
+        let quorum = i64::from(view.quorum);
+        family.encode_family(&[("log", *log)])?.encode_gauge(&quorum)?;
+    }
+    let help = "1: a rotation that is due is held back, see logctl status";
+    let mut family = encoder.encode_descriptor("rotation_held", help, None, MetricType::Gauge)?;
+    for log in logs {
+        let held = i64::from(log.rotation_held().is_some());
+        let labels = [("log", log.name())];
+        family.encode_family(&labels)?.encode_gauge(&held)?;
+    }
     let help = "1: the storage node answers as it should";
     let mut family = encoder.encode_descriptor("storage_node_up", help, None, MetricType::Gauge)?;
     for (log, view) in &views {

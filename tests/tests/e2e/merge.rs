@@ -479,22 +479,23 @@ fn a_frontend_elsewhere_is_refused() -> Done {
         "  frontends: [{{name: cdn, url: \"file://{}\"}}]",
         elsewhere.display()
     );
-    configure(at, &[("  frontends: []", url)])?;
-    wait::until("it is said", || {
-        let status = does(at, "merge status")?;
-        let why = status["frontends"][0]["trouble"]
-            .as_str()
-            .unwrap_or_default();
-        Ok(why.contains("logd.toml").then_some(()))
-    })?;
-    ensure!(!elsewhere.exists() && !folder.path().join("elsewhere").exists());
-    let found = run(at, "doctor", 0);
-    let found = found
-        .or_else(|_| run(at, "doctor", 12))
-        .or_else(|_| run(at, "doctor", 13));
-    if let Ok(found) = found {
-        ensure!(found.stdout.contains("frontend"), "{found:?}");
+    let document = run(at, "config show", 0)?.stdout;
+    ensure!(document.contains("  frontends: []"), "{document}");
+    let next = document.replacen("  frontends: []", &url, 1);
+    for more in [&["--dry-run"][..], &["--yes"]] {
+        let words = [&["shard", "--use-config", "-"], more].concat();
+        let refused = logctl_with(at, &words, &next, &[])?.expect_code(6)?;
+        ensure!(refused.stderr.contains("frontend-not-allowed"), "{refused:?}");
+        ensure!(refused.stderr.contains("/merge/frontends/0/url"), "{refused:?}");
     }
+    // A storage node that this server does not know alike.
+    let nodes = document.replacen("- name: local", "- name: local\n      - name: b", 1);
+    ensure!(nodes != document, "{document}");
+    let words = ["shard", "--use-config", "-", "--yes"];
+    let refused = logctl_with(at, &words, &nodes, &[])?.expect_code(6)?;
+    ensure!(refused.stderr.contains("storage-node-not-allowed"), "{refused:?}");
+    ensure!(does(at, "config show")?["merge"]["frontends"].as_array().is_none_or(Vec::is_empty));
+    ensure!(!elsewhere.exists() && !folder.path().join("elsewhere").exists());
     Ok(())
 }
 
@@ -523,7 +524,26 @@ fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
     let secondary =
         format!("  secondaries: [{{name: x, url: \"http://127.0.0.1:9\", vkey: \"{vkey}\"}}]");
     let quorum = ("  backupQuorum: 0", "  backupQuorum: 1".to_owned());
-    configure(at, &[("  secondaries: []", secondary), quorum])?;
+    // Said before, in a preview, with the change; it is no refusal.
+    let document = run(at, "config show", 0)?.stdout;
+    let next = document.replacen("  secondaries: []", &secondary, 1);
+    let next = next.replacen(quorum.0, &quorum.1, 1);
+    let words = ["shard", "--use-config", "-", "--dry-run", "-o", "json"];
+    let preview = logctl_with(at, &words, &next, &[])?.expect_code(0)?;
+    ensure!(preview.stderr.contains("warning: merge.backupQuorum is 1"), "{preview:?}");
+    let warning = &preview.json()?["operation"]["warnings"][0];
+    ensure!(warning["code"] == "backup-quorum-not-live", "{warning}");
+    let words = ["shard", "--use-config", "-", "--yes"];
+    let made = logctl_with(at, &words, &next, &[])?.expect_code(0)?;
+    ensure!(made.stderr.contains("[backup-quorum-not-live]"), "{made:?}");
+    // And after, before anything waits; a balancer must not take out servers that take writes.
+    wait::until("readiness says it", || {
+        let ready = server.http().get("/readyz", &[])?.expect_status(200)?;
+        let said = "ready\ndev: publication waits for secondaries\n";
+        Ok((ready.text() == said).then_some(()))
+    })?;
+    ensure!(does(at, "merge status")?["live"] == 0);
+    ensure!(run(at, "doctor", 13)?.stdout.contains("quorum"));
     ensure!(server.add(b"two")? == 1);
     wait::until("the status says why", || {
         let status = does(at, "merge status")?;
@@ -539,5 +559,9 @@ fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
     ensure!((marks.ordered, marks.published) == (3, 1), "{marks:?}");
     configure(at, &[("  backupQuorum: 1", "  backupQuorum: 0".to_owned())])?;
     ensure!(server.settled()? == 3);
+    wait::until("readiness says nothing more", || {
+        let ready = server.http().get("/readyz", &[])?.expect_status(200)?;
+        Ok((ready.text() == "ready\n").then_some(()))
+    })?;
     Ok(())
 }

@@ -235,7 +235,13 @@ fn a_real_witness_cosigns() -> Done {
         ensure!(signed_by(&logd, &first, &[&one, &two], 300 + 100 * round)? == 2);
     }
     // A shard that a witness does not know yet: readers keep what they have, writers do not notice.
-    logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(0)?;
+    // Not opened by mistake, only by force.
+    let refused = logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(6)?;
+    ensure!(refused.stderr.contains("witness-does-not-know"), "{refused:?}");
+    logctl(&logd.directory, &["shard", "plan", "--yes"])?.expect_code(0)?;
+    let refused = logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(6)?;
+    ensure!(refused.stderr.contains("does not know the log"), "{refused:?}");
+    logctl(&logd.directory, &["shard", "rotate", "--force", "--yes"])?.expect_code(0)?;
     let second = logd
         .shards()?
         .into_iter()
@@ -249,6 +255,16 @@ fn a_real_witness_cosigns() -> Done {
     one.knows(&second)?;
     two.knows(&second)?;
     ensure!(signed_by(&logd, &second, &[&one, &two], 1)? == 2);
+    // One that they know before it opens.
+    logctl(&logd.directory, &["shard", "plan", "--yes"])?.expect_code(0)?;
+    let planned = logd.shards()?.into_iter().find(|shard| shard.state == "planned");
+    let third = planned.context("planned")?;
+    one.knows(&third)?;
+    two.knows(&third)?;
+    logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(0)?;
+    logd.add(b"into the third")?;
+    ensure!(signed_by(&logd, &third, &[&one, &two], 1)? == 2);
+    let second = third;
     // One that is gone.
     let one_policy = policy.replace("both all one two", "both any one two");
     configure(&logd, &[], 0, &one_policy)?;

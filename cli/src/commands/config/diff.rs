@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::client::Write;
 use crate::commands::document::Document;
-use crate::commands::{Session, differences, shard};
+use crate::commands::{Session, change, differences, shard};
 use crate::error::{Error, count};
 use crate::report::{Outcome, Page, Present};
 use crate::request::File;
@@ -37,6 +37,7 @@ pub(in crate::commands) async fn run(
         .preview(&log, &write, Some(&base), server.deadline)
         .await;
     let operation = preview.map_err(|error| document.place(error))?;
+    change::warn(session, &operation.warnings, &mut Vec::new());
     let differences = operation.differences.len();
     let trouble = (exit_code && differences > 0).then_some(Error::Differs { differences });
     let generation = operation.base_generation;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::client::Write;
 use crate::commands::document::Document;
 use crate::commands::shard::create_config;
-use crate::commands::{Session, differences, now, rfc3339, shard, wire_difference};
+use crate::commands::{Session, change, differences, now, rfc3339, shard, wire_difference};
 use crate::error::Error;
 use crate::report::{Outcome, Page, Present, Report};
 use crate::request::File;
@@ -25,6 +25,9 @@ struct Planned {
     generation: u64,
     digest: String,
     differences: Vec<admin_api::Difference>,
+    /// What will not go as expected; it is asked again when the plan is applied, and no part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<admin_api::Finding>,
 }
 
 pub(in crate::commands) async fn run(
@@ -51,6 +54,7 @@ pub(in crate::commands) async fn run(
         .preview(&log, &write, Some(&base), server.deadline)
         .await
         .map_err(|error| document.place(error))?;
+    change::warn(session, &preview.warnings, &mut Vec::new());
     let from = PlanDocument::new(&running.config, preview.base_generation);
     let to = PlanDocument::new(&document.config, preview.generation);
     // A server that means something else by this document, or by the one that it runs, makes a plan that binds nothing.
@@ -75,6 +79,7 @@ pub(in crate::commands) async fn run(
         etag: plan.next.etag,
         generation: plan.next.generation,
         differences: plan.differences.into_iter().map(wire_difference).collect(),
+        warnings: preview.warnings,
     };
     match out {
         Some(path) => {

@@ -26,7 +26,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
     let plan = Plan {
         write: match step {
             Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
-            Step::Rotate { name, .. } => Write::Rotate(RotateRequest { name }),
+            Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
             Step::Freeze { now } => Write::Freeze(FreezeRequest { now }),
             Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
         },

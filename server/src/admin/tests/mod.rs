@@ -81,6 +81,7 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
     let rotate = || Change::Rotate {
         name: None,
         base: None,
+        force: false,
     };
 
     let planned = host

@@ -40,6 +40,7 @@ async fn a_change_is_kept_once_it_is_confirmed_over_another_connection() {
     let rotate = Change::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     let rotated = host.apply("dev", rotate, Mode::Apply, on(2, "r")).await;
     assert_eq!(rotated.unwrap().state, OperationState::Done);
@@ -121,6 +122,7 @@ async fn what_nobody_confirms_is_taken_back_once() {
     let rotate = Change::Rotate {
         name: None,
         base: None,
+        force: false,
     };
     other
         .apply("dev", rotate, Mode::Apply, on(2, "r"))

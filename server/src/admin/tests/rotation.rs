@@ -69,6 +69,50 @@ async fn each_full_shard_is_rotated_out_once_by_two_replicas() {
     watching.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// A shard that no witness could know is not opened by the server itself; that is seen, and leaves no trace in the trail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_witnesses_would_stop_is_held_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let running = host.config("dev").await.unwrap();
+    let mut next = running.config.clone();
+    next.rotate.max_entries = Some(10);
+    let key = tlog::Cosigner::from_seed("w.example.org", &[7; 32]).unwrap();
+    let witness = format!("witness w {} http://127.0.0.1:9", key.verifier());
+    next.witnesses.policy = format!("{witness}\nquorum w\n");
+    let change = Change::Configure {
+        document: Box::new(next),
+        base: running.etag.parse().unwrap(),
+        confirm_within: None,
+    };
+    let made = host.apply("dev", change, Mode::Apply, caller("policy"));
+    made.await.unwrap();
+    let before = host.audit(server_admin::AuditQuery { limit: 100, ..Default::default() });
+    let before = before.await.unwrap().entries.len();
+    let watching = tokio::spawn(host.clone().watch_shards());
+    add(&engine, 10).await;
+    let log = engine.log("dev").unwrap();
+    let why = until("held back", async || log.rotation_held()).await;
+    assert!(why.contains("witness w would not cosign"), "{why}");
+    let found = host.diagnose().await.unwrap();
+    let check = found.checks.iter().find(|check| check.check == "rotation");
+    assert!(check.is_some_and(|check| check.remedy.is_some()), "{found:?}");
+    assert_eq!(log.status().shards.len(), 1);
+    let after = host.audit(server_admin::AuditQuery { limit: 100, ..Default::default() });
+    assert_eq!(after.await.unwrap().entries.len(), before);
+    // By hand it goes with force; then nothing is held back any more.
+    let force = Change::Rotate {
+        name: None,
+        base: None,
+        force: true,
+    };
+    let made = host.apply("dev", force, Mode::Apply, caller("force"));
+    assert_eq!(made.await.unwrap().warnings[0].code, "witness-does-not-know");
+    until("no more", async || log.rotation_held().is_none().then_some(())).await;
+    watching.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
     let folder = tempfile::tempdir().unwrap();
