@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use admin_api::codes;
+use admin_api::{QosStatus, codes};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
@@ -96,7 +96,7 @@ async fn watch(
     }
 }
 
-/// One look: all logs, and the queues of the chosen one.
+/// One look: all logs, the queues and the merge of the chosen one.
 async fn look(
     server: &Server,
     log: Option<&str>,
@@ -105,28 +105,31 @@ async fn look(
 ) -> Result<Sample, Error> {
     let logs = server.admin.logs(deadline).await?;
     let chosen = log.or(logs.first().map(|log| log.log.as_str()));
-    let queues = match chosen {
-        Some(log) => queues(server, log, deadline).await?,
-        None => None,
-    };
+    let (mut queues, mut merge) = (None, None);
+    if let Some(log) = chosen {
+        queues = shown(server.admin.qos(log, deadline).await)?.map(of_log);
+        merge = shown(server.admin.merge(log, deadline).await)?;
+    }
     Ok(Sample {
         at: began.elapsed(),
         logs,
         queues,
+        merge,
     })
 }
 
-/// A log's queues; none where the server has no such thing, or does not show it to this caller.
-async fn queues(server: &Server, log: &str, deadline: Deadline) -> Result<Option<Queues>, Error> {
-    let status = match server.admin.qos(log, deadline).await {
-        Ok(status) => status,
-        Err(Error::Problem(problem))
-            if matches!(problem.code.as_str(), codes::NOT_FOUND | codes::FORBIDDEN) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
+/// None where the server has no such thing, or does not show it to this caller.
+fn shown<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    const HIDDEN: [&str; 3] = [codes::NOT_FOUND, codes::FORBIDDEN, codes::UNSUPPORTED];
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::Problem(problem)) if HIDDEN.contains(&problem.code.as_str()) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A log's queues, tier by tier; a tier in which nobody waits or waited has a row of its own once it missed a promise.
+fn of_log(status: QosStatus) -> Queues {
     let rows = status.queues.into_iter().map(|queue| Queue {
         tier: queue.tier,
         tenant: queue.tenant,
@@ -136,9 +139,56 @@ async fn queues(server: &Server, log: &str, deadline: Deadline) -> Result<Option
         accepted: queue.accepted,
         refused: queue.refused.iter().map(|refused| refused.entries).sum(),
         ordered: queue.ordered,
+        missed: None,
     });
-    Ok(Some(Queues {
+    let mut rows: Vec<Queue> = rows.collect();
+    for tier in status.tiers {
+        match rows.iter_mut().find(|row| row.tier == tier.tier) {
+            Some(row) => row.missed = Some(tier.missed),
+            None if tier.missed > 0 => rows.push(Queue {
+                tier: tier.tier,
+                missed: Some(tier.missed),
+                ..Queue::default()
+            }),
+            None => {}
+        }
+    }
+    Queues {
         log: status.log,
-        rows: rows.collect(),
-    }))
+        rows,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use admin_api::{QueueStatus, TierStatus};
+
+    use super::*;
+
+    #[test]
+    fn missed_promises_stand_once_for_each_tier() {
+        let queue = |tier: &str, tenant: &str| QueueStatus {
+            tier: tier.into(),
+            tenant: tenant.into(),
+            ..QueueStatus::default()
+        };
+        let tier = |tier: &str, missed| TierStatus {
+            tier: tier.into(),
+            missed,
+        };
+        let status = QosStatus {
+            log: "argon".into(),
+            queues: vec![queue("bulk", "a"), queue("bulk", "b")],
+            tiers: vec![tier("bulk", 7), tier("gone", 2), tier("idle", 0)],
+            ..QosStatus::default()
+        };
+        let rows = of_log(status).rows;
+        let missed = rows.iter().map(|row| (row.tier.as_str(), row.tenant.as_str(), row.missed));
+        let expected = [
+            ("bulk", "a", Some(7)),
+            ("bulk", "b", None),
+            ("gone", "", Some(2)),
+        ];
+        assert!(missed.eq(expected), "{rows:?}");
+    }
 }

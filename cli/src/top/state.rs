@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use admin_api::LogStatus;
+use admin_api::{LogStatus, MergeStatus};
 
 /// How many rates are kept for the small graph.
 const HISTORY: usize = 240;
@@ -17,6 +17,8 @@ pub(crate) struct Sample {
     pub(crate) logs: Vec<LogStatus>,
     /// The chosen log's queues; absent where the server does not tell.
     pub(crate) queues: Option<Queues>,
+    /// How far the chosen log's merge is; absent where the server does not tell.
+    pub(crate) merge: Option<MergeStatus>,
 }
 
 /// One log's queues.
@@ -47,6 +49,8 @@ pub(crate) struct Queue {
     pub(crate) refused: u64,
     /// Entries ordered since the server started.
     pub(crate) ordered: u64,
+    /// Promises of the whole tier that were missed since the server started; only in one row of each tier.
+    pub(crate) missed: Option<u64>,
 }
 
 /// Everything on the screen.
@@ -117,6 +121,12 @@ impl State {
     pub(crate) fn queues(&self) -> Option<&[Queue]> {
         let queues = self.now.as_ref()?.queues.as_ref()?;
         (Some(queues.log.as_str()) == self.chosen()).then_some(&queues.rows)
+    }
+
+    /// Its merge, if it is known.
+    pub(crate) fn merge(&self) -> Option<&MergeStatus> {
+        let merge = self.now.as_ref()?.merge.as_ref()?;
+        (Some(merge.log.as_str()) == self.chosen()).then_some(merge)
     }
 
     /// Takes in what was seen, or why nothing was.
@@ -229,6 +239,7 @@ pub(crate) mod tests {
                 .map(|(name, ordered)| log(name, *ordered))
                 .collect(),
             queues: None,
+            merge: None,
         }
     }
 

@@ -7,12 +7,13 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table, Wrap};
 
+use super::merge;
 use super::state::{Queue, State};
 use crate::load::figures::{latency, thousands};
 use crate::render::clean;
 
 /// From this many columns on there is room for everything.
-const WIDE: u16 = 110;
+pub(super) const WIDE: u16 = 110;
 
 const KEYS: &str = "\
 ← → ↑ ↓  another log
@@ -24,7 +25,10 @@ INTEGRATED  in the tree
 PUBLISHED   covered by a signed checkpoint: readers see it
 QUEUED      accepted, waiting before the order
 WAIT        of the oldest that waits
-SHARE       of the entries ordered since the look before";
+SHARE       of the entries ordered since the look before
+MISSED      promises of the tier that were not kept
+MERGE       who copies, publishes or stores: what each has,
+            how far it is behind, since when it stands still";
 
 /// Draws everything.
 pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
@@ -34,11 +38,18 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     let shown = u16::try_from(shards)
         .unwrap_or(u16::MAX)
         .clamp(1, (area.height / 4).max(2));
-    let [title, logs, marks, shards, queues, foot] = Layout::vertical([
+    let peers = state.merge().map(merge::rows).unwrap_or_default();
+    // Those in trouble stand first, so that they are seen where there is no room for all.
+    let merging = match u16::try_from(peers.len()).unwrap_or(u16::MAX) {
+        0 => 0,
+        rows => rows.min((area.height.saturating_sub(16) / 2).max(1)) + 2,
+    };
+    let [title, logs, marks, shards, merge, queues, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(1),
         Constraint::Length(5),
         Constraint::Length(shown + 2),
+        Constraint::Length(merging),
         Constraint::Min(0),
         Constraint::Length(1),
     ])
@@ -47,6 +58,9 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     names(state, frame, logs);
     watermarks(state, frame, marks);
     self::shards(state, frame, shards, usize::from(shown));
+    if let Some(status) = state.merge().filter(|_| merging > 0) {
+        self::merge::draw(status, &peers, frame, merge);
+    }
     self::queues(state, frame, queues);
     self::foot(state, frame, foot);
     if state.help {
@@ -54,7 +68,7 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     }
 }
 
-fn bold() -> Style {
+pub(super) fn bold() -> Style {
     Style::new().add_modifier(Modifier::BOLD)
 }
 
@@ -250,6 +264,14 @@ fn queues(state: &State, frame: &mut Frame<'_>, area: Rect) {
                     Style::new()
                 },
             )),
+            right(Span::styled(
+                queue.missed.map_or_else(String::new, |n| thousands(n as f64)),
+                if queue.missed.unwrap_or(0) > 0 {
+                    Style::new().fg(Color::Red)
+                } else {
+                    Style::new()
+                },
+            )),
         ];
         if wide {
             cells.push(right(thousands(ordered(queue))));
@@ -266,11 +288,12 @@ fn queues(state: &State, frame: &mut Frame<'_>, area: Rect) {
         right("WAIT"),
         right("SHARE"),
         right("REFUSED/S"),
+        right("MISSED"),
     ];
-    let mut widths = [11, 10, 10, 8, 6, 9].map(Constraint::Length).to_vec();
+    let mut widths = [11, 7, 9, 7, 5, 9, 6].map(Constraint::Length).to_vec();
     if wide {
         header.extend(["ORDERED/S", "ACCEPTED/S", "BYTES", "REFUSED"].map(right));
-        widths = [20, 20, 12, 12, 8, 12, 12, 12, 12, 14]
+        widths = [20, 20, 12, 12, 8, 12, 12, 12, 12, 12, 14]
             .map(Constraint::Length)
             .to_vec();
     }
@@ -293,7 +316,7 @@ fn foot(state: &State, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {
-    let (width, height) = (area.width.min(66), area.height.min(13));
+    let (width, height) = (area.width.min(66), area.height.min(16));
     let place = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,
@@ -306,7 +329,7 @@ fn help(frame: &mut Frame<'_>, area: Rect) {
 }
 
 /// A cell whose text ends at its right.
-fn right<'a>(text: impl Into<Span<'a>>) -> Cell<'a> {
+pub(super) fn right<'a>(text: impl Into<Span<'a>>) -> Cell<'a> {
     Cell::new(Line::from(text.into()).right_aligned())
 }
 
@@ -335,7 +358,7 @@ mod tests {
     use super::*;
     use crate::top::state::tests::log;
     use crate::top::state::{Key, Queues, Sample};
-    use admin_api::Shard;
+    use admin_api::{MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Shard};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use std::time::Duration;
@@ -373,8 +396,49 @@ mod tests {
             accepted: ordered + entries,
             refused,
             ordered,
+            missed: (tenant != "archive").then_some(refused / 100),
+        };
+        let peer = |name: &str, position, lag_millis| PeerStatus {
+            name: name.into(),
+            url: format!("https://{name}.example.org"),
+            incarnation: Some("6f1e".into()),
+            position: Some(position),
+            lag_millis,
+            ..PeerStatus::default()
+        };
+        let node = |name: &str, missed, trouble: Option<&str>| NodeStatus {
+            name: name.into(),
+            up: trouble.is_none(),
+            missed,
+            trouble: trouble.map(str::to_owned),
+            ..NodeStatus::default()
+        };
+        let away = Some("unreachable: connection refused".to_owned());
+        let merge = MergeStatus {
+            log: "argon".into(),
+            watermarks: argon.watermarks,
+            backup_quorum: 2,
+            live: 1,
+            programs: vec![ProgramStatus {
+                program: "sth".into(),
+                here: true,
+                trouble: Some("1 of the 2 secondaries that backupQuorum asks for".into()),
+            }],
+            nodes: vec![node("local", 0, None), node("b", 12, Some("no space left"))],
+            secondaries: vec![
+                peer("ams", ordered.saturating_sub(100), 0),
+                PeerStatus {
+                    trouble: away.clone(),
+                    away,
+                    ..peer("fra", ordered.saturating_sub(90_000), 62_500)
+                },
+            ],
+            frontends: vec![peer("cdn", ordered.saturating_sub(900), 1_200)],
+            storage_quorum: 1,
+            ..MergeStatus::default()
         };
         Sample {
+            merge: Some(merge),
             at: Duration::from_secs(seconds),
             logs: vec![argon, log("xenon", 17)],
             queues: Some(Queues {
@@ -413,6 +477,7 @@ mod tests {
     #[test]
     fn narrow_and_wide() {
         insta::assert_snapshot!("top_60x20", screen(&running(), 60, 20));
+        insta::assert_snapshot!("top_60x40", screen(&running(), 60, 40));
         insta::assert_snapshot!("top_200x50", screen(&running(), 200, 50));
     }
 
