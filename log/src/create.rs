@@ -28,7 +28,10 @@ impl Engine {
             None => {
                 let warnings = self.foreseen(&config).await?;
                 let applied = self.create(config, caller).await?;
-                Ok(Applied { warnings, ..applied })
+                Ok(Applied {
+                    warnings,
+                    ..applied
+                })
             }
         }
     }

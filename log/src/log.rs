@@ -587,9 +587,9 @@ impl Log {
         let pending = core.pending.bytes();
         if pending >= core.max_pending {
             return Err(match core.trouble() {
-                Some(trouble) if trouble.kind == TroubleKind::Full => {
-                    AppendError::Full { detail: trouble.why }
-                }
+                Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
+                    detail: trouble.why,
+                },
                 Some(Trouble { why, .. }) => {
                     AppendError::overloaded(&format!("publication is held up: {why}"))
                 }
@@ -599,7 +599,9 @@ impl Log {
         if let Some(trouble) = core.trouble()
             && trouble.kind == TroubleKind::Full
         {
-            return Err(AppendError::Full { detail: trouble.why });
+            return Err(AppendError::Full {
+                detail: trouble.why,
+            });
         }
         Ok(core.max_pending - pending)
     }

@@ -13,8 +13,8 @@ use futures_util::future::BoxFuture;
 use log::mirror::{Ended, Mirror, MirrorOptions, Refusal, SignedManifest};
 use log::store::{Directory, Sqlite};
 use log::{
-    Caller, ChangeError, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
-    Peers, Request,
+    Caller, ChangeError, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError,
+    PeerRequest, Peers, Request,
 };
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE, origin_hash};
 use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
@@ -84,7 +84,11 @@ impl Network {
             let message = AddCheckpoint::parse(&text).unwrap();
             let note = Note::parse(&message.checkpoint).unwrap();
             let Checkpoint { origin, size, .. } = Checkpoint::parse(note.text).unwrap();
-            if witness.knows.as_ref().is_some_and(|all| !all.contains(&origin)) {
+            if witness
+                .knows
+                .as_ref()
+                .is_some_and(|all| !all.contains(&origin))
+            {
                 return PeerAnswer {
                     status: 404,
                     body: "unknown log\n".into(),
@@ -275,18 +279,14 @@ impl World {
             "witness {name} {} http://{name}.example.org\n",
             key.verifier()
         );
-        self.network
-            .witnesses
-            .lock()
-            .unwrap()
-            .insert(
-                format!("{name}.example.org"),
-                Witness {
-                    key,
-                    size: 0,
-                    knows: None,
-                },
-            );
+        self.network.witnesses.lock().unwrap().insert(
+            format!("{name}.example.org"),
+            Witness {
+                key,
+                size: 0,
+                knows: None,
+            },
+        );
         line
     }
 }
@@ -695,7 +695,10 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     };
     // One that is not planned has no key that anybody could know.
     let why = refused(rotate(false)).await;
-    assert!(why.contains("witness ww would") && why.contains("no key yet"), "{why}");
+    assert!(
+        why.contains("witness ww would") && why.contains("no key yet"),
+        "{why}"
+    );
     let plan = Request::PlanShard {
         name: None,
         base: None,
@@ -707,7 +710,10 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     knows("ww", &[first]);
     knows("www", &[first]);
     let why = refused(rotate(false)).await;
-    assert!(!why.contains("witness w would") && why.contains("witness ww would"), "{why}");
+    assert!(
+        !why.contains("witness w would") && why.contains("witness ww would"),
+        "{why}"
+    );
     let by_itself = Request::RotateOut {
         shard: shards[0].name.parse().unwrap(),
         why: "full".into(),
@@ -738,7 +744,10 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     let applied = log.change(rotate(true), caller()).await.unwrap();
     assert_eq!(applied.warnings.len(), 3);
     let history = log.history().await.unwrap();
-    assert!(history[0].summary.contains("forced: witness w, ww, www"), "{history:?}");
+    assert!(
+        history[0].summary.contains("forced: witness w, ww, www"),
+        "{history:?}"
+    );
     engine.shutdown().await;
 }
 

@@ -218,7 +218,11 @@ async fn what_is_asked_for_by_name_is_done_once() {
             name: name.clone(),
             base,
         },
-        Request::Rotate { name, base, force: false },
+        Request::Rotate {
+            name,
+            base,
+            force: false,
+        },
     ] {
         let first = log.change(request.clone(), caller()).await.unwrap();
         assert_eq!(first.outcome, ChangeOutcome::Decided);

@@ -67,11 +67,12 @@ fn check(settings: &Settings) -> Result<Report, Error> {
         };
         let objects = Directory::open(&stores.objects)
             .map_err(|e| store_error("objects", &stores.objects, &e))?;
-        let places = settings.places();
+        let places = settings.places()?;
         let node = |name: &str| {
-            if let Some(node) = settings.nodes.iter().find(|(at, _)| at.as_str() == name) {
-                let path = &node.1.path;
-                path.metadata().map_err(|e| format!("{}: {e}", path.display()))?;
+            let known = settings.nodes.iter().find(|(at, _)| at.as_str() == name);
+            if let Some(path) = known.and_then(|(_, node)| node.path.as_ref()) {
+                path.metadata()
+                    .map_err(|e| format!("{}: {e}", path.display()))?;
             }
             places.node(name)
         };
@@ -143,7 +144,9 @@ fn table(report: &Report, stores: &Stores) -> String {
         for node in &log.nodes {
             let NodeReport { name, trouble, .. } = node;
             match trouble {
-                Some(why) => line(format_args!("  storage node {name}: could not be read: {why}")),
+                Some(why) => line(format_args!(
+                    "  storage node {name}: could not be read: {why}"
+                )),
                 None => line(format_args!(
                     "  storage node {name}: {} large batches intact, {} lacking, {} damaged",
                     node.intact, node.lacks, node.damaged

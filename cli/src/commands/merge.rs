@@ -49,7 +49,13 @@ fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
             Cell::number(peer.position),
             behind(of, peer.position),
             seconds(peer.lag_millis),
-            state(peer.alarm.as_ref().or(peer.trouble.as_ref()).or(peer.away.as_ref()).map(String::as_str)),
+            state(
+                peer.alarm
+                    .as_ref()
+                    .or(peer.trouble.as_ref())
+                    .or(peer.away.as_ref())
+                    .map(String::as_str),
+            ),
             Cell::maybe(peer.incarnation.as_deref()),
             peer.url.as_str().into(),
         ]
@@ -82,7 +88,8 @@ impl Merge {
                 );
                 if status.live < needed {
                     let live = status.live;
-                    let text = format!("{text}; only {live} live: publication waits for secondaries");
+                    let text =
+                        format!("{text}; only {live} live: publication waits for secondaries");
                     Cell::toned(text, Tone::Bad)
                 } else {
                     text.into()

@@ -183,7 +183,9 @@ mod tests {
             ..QosStatus::default()
         };
         let rows = of_log(status).rows;
-        let missed = rows.iter().map(|row| (row.tier.as_str(), row.tenant.as_str(), row.missed));
+        let missed = rows
+            .iter()
+            .map(|row| (row.tier.as_str(), row.tenant.as_str(), row.missed));
         let expected = [
             ("bulk", "a", Some(7)),
             ("bulk", "b", None),

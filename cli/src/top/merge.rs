@@ -95,7 +95,9 @@ fn quorum(status: &MergeStatus) -> String {
 pub(super) fn draw(status: &MergeStatus, peers: &[Peer], frame: &mut Frame<'_>, area: Rect) {
     let wide = area.width >= WIDE;
     let number = |number: Option<u64>| number.map_or_else(|| "-".into(), |n| thousands(n as f64));
-    let hidden = peers.len().saturating_sub(usize::from(area.height).saturating_sub(2));
+    let hidden = peers
+        .len()
+        .saturating_sub(usize::from(area.height).saturating_sub(2));
     let rows = peers.iter().map(|peer| {
         let lag = match peer.lag_millis {
             0 => "-".to_owned(),

@@ -265,7 +265,9 @@ fn queues(state: &State, frame: &mut Frame<'_>, area: Rect) {
                 },
             )),
             right(Span::styled(
-                queue.missed.map_or_else(String::new, |n| thousands(n as f64)),
+                queue
+                    .missed
+                    .map_or_else(String::new, |n| thousands(n as f64)),
                 if queue.missed.unwrap_or(0) > 0 {
                     Style::new().fg(Color::Red)
                 } else {

@@ -412,12 +412,20 @@ fn warnings_are_told_and_stop_nothing() {
     assert!(made.err.contains(told), "{}", made.err);
     assert!(!made.out.contains("warning"), "{}", made.out);
     let file: Value = serde_json::from_str(&bench.read("plan.json")).unwrap();
-    assert!(file["plan"].get("warnings").is_none(), "no part of what is approved");
+    assert!(
+        file["plan"].get("warnings").is_none(),
+        "no part of what is approved"
+    );
     let differs = bench.run("config diff next.yaml");
     assert!(differs.err.contains(told), "{}", differs.err);
     let applied = bench.run("config apply plan.json --yes -o json");
     assert_eq!(applied.code, Some(0), "{}", applied.shown());
-    assert_eq!(applied.err.matches("warning: ").count(), 1, "{}", applied.err);
+    assert_eq!(
+        applied.err.matches("warning: ").count(),
+        1,
+        "{}",
+        applied.err
+    );
     assert!(applied.err.contains(told), "{}", applied.err);
     let warnings = &applied.json()["operation"]["warnings"];
     assert_eq!(warnings[0]["code"], "backup-quorum-not-live");

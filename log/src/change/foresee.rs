@@ -42,7 +42,10 @@ pub(crate) struct Barred {
 
 impl Barred {
     /// Refuses what nobody else could do; of several processes, another may be allowed to.
-    pub(crate) async fn judged(self, store: &dyn Coordination) -> Result<Vec<Finding>, ChangeError> {
+    pub(crate) async fn judged(
+        self,
+        store: &dyn Coordination,
+    ) -> Result<Vec<Finding>, ChangeError> {
         if self.ours && replicas(store, None).await?.len() < 2 {
             return Err(ChangeError::Invalid(self.findings));
         }
@@ -102,7 +105,9 @@ fn node_barred(at: usize, name: &str, why: &str) -> Finding {
         "storage-node-not-allowed",
         format!("storage node {name}: {why}"),
         format!("/merge/storage/nodes/{at}/name"),
-        format!("add [nodes.{name}] to logd.toml of every server of this log and restart it, then make this change"),
+        format!(
+            "add [nodes.{name}] to logd.toml of every server of this log and restart it, then make this change"
+        ),
     )
 }
 
@@ -123,13 +128,18 @@ fn quorums(running: &MergeConfig, next: &MergeConfig, view: &MergeView) -> Vec<F
         let name = secondary.name.as_str();
         let why = if running.secondaries.contains(secondary) {
             let seen = view.secondaries.iter().find(|peer| peer.name == name);
-            seen.map_or(Some("not looked at yet".to_owned()), |peer| peer.away(view.settled))
+            seen.map_or(Some("not looked at yet".to_owned()), |peer| {
+                peer.away(view.settled)
+            })
         } else {
             Some("is new, and has verified nothing yet".to_owned())
         };
         away.extend(why.map(|why| format!("{name}: {why}")));
     }
-    let (quorum, live) = (next.backup_quorum as usize, next.secondaries.len() - away.len());
+    let (quorum, live) = (
+        next.backup_quorum as usize,
+        next.secondaries.len() - away.len(),
+    );
     if live < quorum {
         let message = format!(
             "merge.backupQuorum is {quorum} and {live} of {} secondaries are live: nothing more is published until {} more are ({})",
@@ -141,14 +151,22 @@ fn quorums(running: &MergeConfig, next: &MergeConfig, view: &MergeView) -> Vec<F
             0 => "wait until `logctl merge status` shows that they have everything, then raise the quorum".to_owned(),
             live => format!("wait until `logctl merge status` shows that they have everything, or choose at most {live}"),
         };
-        warnings.push(Finding::new("backup-quorum-not-live", message, "/merge/backupQuorum", hint));
+        warnings.push(Finding::new(
+            "backup-quorum-not-live",
+            message,
+            "/merge/backupQuorum",
+            hint,
+        ));
     }
     let down = |name: &str| {
         let state = view.nodes.get(name)?;
         state.trouble.as_ref().map(|why| format!("{name}: {why}"))
     };
     let nodes = &next.storage.nodes;
-    let down: Vec<_> = nodes.iter().filter_map(|node| down(node.name.as_str())).collect();
+    let down: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| down(node.name.as_str()))
+        .collect();
     let (quorum, up) = (next.storage.quorum as usize, nodes.len() - down.len());
     if up < quorum {
         let message = format!(
@@ -157,7 +175,12 @@ fn quorums(running: &MergeConfig, next: &MergeConfig, view: &MergeView) -> Vec<F
             down.join("; ")
         );
         let hint = "bring them back, or choose a smaller quorum";
-        warnings.push(Finding::new("storage-quorum-not-up", message, "/merge/storage/quorum", hint));
+        warnings.push(Finding::new(
+            "storage-quorum-not-up",
+            message,
+            "/merge/storage/quorum",
+            hint,
+        ));
     }
     warnings
 }
@@ -208,7 +231,11 @@ mod tests {
         assert_eq!((found.len(), found[0].code), (1, "backup-quorum-not-live"));
         assert_eq!(found[0].pointer, "/merge/backupQuorum");
         assert!(found[0].message.contains("1 of 2"), "{}", found[0].message);
-        assert!(found[0].message.contains("frankfurt: refused"), "{}", found[0].message);
+        assert!(
+            found[0].message.contains("frankfurt: refused"),
+            "{}",
+            found[0].message
+        );
         assert!(!found[0].message.contains("ams"), "{}", found[0].message);
         view.secondaries[1].trouble = None;
         assert_eq!(words(&two(2), &view), []);

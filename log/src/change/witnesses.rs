@@ -58,13 +58,23 @@ impl Log {
                 let asked = witness::know(core, &shard, &policy.witnesses, timeout).await;
                 asked.map_err(|e| ChangeError::Conflict(e.to_string()))?
             }
-            None => vec![Some("it has no key yet that a witness could know".to_owned()); policy.witnesses.len()],
+            None => vec![
+                Some("it has no key yet that a witness could know".to_owned());
+                policy.witnesses.len()
+            ],
         };
-        let planned = state.shards.iter().any(|at| at.identity.name == open.as_str());
+        let planned = state
+            .shards
+            .iter()
+            .any(|at| at.identity.name == open.as_str());
         let hint = if planned {
-            format!("give its operator the key (`logctl shard show {open}`); `logctl shard rotate --force` opens the shard all the same, and it is not published until enough witnesses know it")
+            format!(
+                "give its operator the key (`logctl shard show {open}`); `logctl shard rotate --force` opens the shard all the same, and it is not published until enough witnesses know it"
+            )
         } else {
-            format!("plan the shard first (`logctl shard plan {open}`), give its key to the witnesses' operators, then rotate; `logctl shard rotate --force` does not wait for that")
+            format!(
+                "plan the shard first (`logctl shard plan {open}`), give its key to the witnesses' operators, then rotate; `logctl shard rotate --force` does not wait for that"
+            )
         };
         let mut found = Strangers {
             enough: policy.satisfied(|at| answers[at].is_none()),
@@ -74,7 +84,10 @@ impl Log {
             let Some(why) = why else { continue };
             found.findings.push(Finding::new(
                 "witness-does-not-know",
-                format!("witness {} would not cosign shard {open}: {why}", witness.name),
+                format!(
+                    "witness {} would not cosign shard {open}: {why}",
+                    witness.name
+                ),
                 "/witnesses/policy",
                 hint.clone(),
             ));

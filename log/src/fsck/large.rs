@@ -82,7 +82,9 @@ impl<'a> Large<'a> {
         local: &'a dyn Objects,
         open: OpenNode<'_>,
     ) -> Result<Self, StoreError> {
-        let document = store.get(&order.keys.document(&order.state.document)).await?;
+        let document = store
+            .get(&order.keys.document(&order.state.document))
+            .await?;
         let document = document
             .filter(|bytes| record::digest(bytes) == order.state.document)
             .and_then(|bytes| serde_json::from_slice::<LogConfig>(&bytes).ok());
@@ -132,10 +134,19 @@ impl<'a> Large<'a> {
                 Ok(Some(Some(what))) => {
                     damaged = true;
                     report.damaged += 1;
-                    let remedy = if intact { remedy::COPY } else { remedy::ENTRIES };
+                    let remedy = if intact {
+                        remedy::COPY
+                    } else {
+                        remedy::ENTRIES
+                    };
                     match node.store {
                         Store::Local(_) => findings.object(key, what, remedy),
-                        _ => findings.add(format!("{}/{key}", report.name), Place::Node, what, remedy),
+                        _ => findings.add(
+                            format!("{}/{key}", report.name),
+                            Place::Node,
+                            what,
+                            remedy,
+                        ),
                     }
                 }
                 Err(why) => {

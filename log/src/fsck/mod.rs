@@ -127,8 +127,7 @@ pub(crate) mod remedy {
     /// Entries.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Batches of which another node has a good copy.
-    pub(crate) const COPY: &str =
-        "another storage node has it intact: a running server writes it here again; look at this node's disk";
+    pub(crate) const COPY: &str = "another storage node has it intact: a running server writes it here again; look at this node's disk";
     /// Hash tiles.
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";

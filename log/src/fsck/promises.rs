@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-use super::order::Order;
 use super::large::{Found, Large};
+use super::order::Order;
 use super::rows::{all, batch_fault};
 use super::{Findings, LogReport, remedy};
 use crate::order::WINDOW;

@@ -88,11 +88,28 @@ impl Places for AllPlaces {
         let Some(url) = frontend.bucket() else {
             return self.folders.frontend(frontend);
         };
-        if !self.allowed.iter().any(|allowed| url.within(allowed)) {
-            return Err(format!(
-                "{url} is not within a bucket that logd.toml of this server allows ([merge] frontends)"
-            ));
+        match self.refuses_frontend(frontend) {
+            Some(why) => Err(why),
+            None => self.bucket(&url),
         }
-        self.bucket(&url)
+    }
+
+    fn refuses_node(&self, name: &str) -> Option<String> {
+        match self.nodes.get(name) {
+            Some(_) => None,
+            None => self.folders.refuses_node(name),
+        }
+    }
+
+    fn refuses_frontend(&self, frontend: &FrontendConfig) -> Option<String> {
+        let Some(url) = frontend.bucket() else {
+            return self.folders.refuses_frontend(frontend);
+        };
+        let allowed = self.allowed.iter().any(|allowed| url.within(allowed));
+        (!allowed).then(|| {
+            format!(
+                "{url} is not within a bucket that logd.toml of this server allows ([merge] frontends)"
+            )
+        })
     }
 }

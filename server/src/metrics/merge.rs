@@ -95,7 +95,9 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
     let mut family = encoder.encode_descriptor("backup_quorum", help, None, MetricType::Gauge)?;
     for (log, view) in &views {
         let quorum = i64::from(view.quorum);
-        family.encode_family(&[("log", *log)])?.encode_gauge(&quorum)?;
+        family
+            .encode_family(&[("log", *log)])?
+            .encode_gauge(&quorum)?;
     }
     let help = "1: a rotation that is due is held back, see logctl status";
     let mut family = encoder.encode_descriptor("rotation_held", help, None, MetricType::Gauge)?;

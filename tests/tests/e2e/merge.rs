@@ -485,16 +485,29 @@ fn a_frontend_elsewhere_is_refused() -> Done {
     for more in [&["--dry-run"][..], &["--yes"]] {
         let words = [&["shard", "--use-config", "-"], more].concat();
         let refused = logctl_with(at, &words, &next, &[])?.expect_code(6)?;
-        ensure!(refused.stderr.contains("frontend-not-allowed"), "{refused:?}");
-        ensure!(refused.stderr.contains("/merge/frontends/0/url"), "{refused:?}");
+        ensure!(
+            refused.stderr.contains("frontend-not-allowed"),
+            "{refused:?}"
+        );
+        ensure!(
+            refused.stderr.contains("/merge/frontends/0/url"),
+            "{refused:?}"
+        );
     }
     // A storage node that this server does not know alike.
     let nodes = document.replacen("- name: local", "- name: local\n      - name: b", 1);
     ensure!(nodes != document, "{document}");
     let words = ["shard", "--use-config", "-", "--yes"];
     let refused = logctl_with(at, &words, &nodes, &[])?.expect_code(6)?;
-    ensure!(refused.stderr.contains("storage-node-not-allowed"), "{refused:?}");
-    ensure!(does(at, "config show")?["merge"]["frontends"].as_array().is_none_or(Vec::is_empty));
+    ensure!(
+        refused.stderr.contains("storage-node-not-allowed"),
+        "{refused:?}"
+    );
+    ensure!(
+        does(at, "config show")?["merge"]["frontends"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    );
     ensure!(!elsewhere.exists() && !folder.path().join("elsewhere").exists());
     Ok(())
 }
@@ -530,7 +543,10 @@ fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
     let next = next.replacen(quorum.0, &quorum.1, 1);
     let words = ["shard", "--use-config", "-", "--dry-run", "-o", "json"];
     let preview = logctl_with(at, &words, &next, &[])?.expect_code(0)?;
-    ensure!(preview.stderr.contains("warning: merge.backupQuorum is 1"), "{preview:?}");
+    ensure!(
+        preview.stderr.contains("warning: merge.backupQuorum is 1"),
+        "{preview:?}"
+    );
     let warning = &preview.json()?["operation"]["warnings"][0];
     ensure!(warning["code"] == "backup-quorum-not-live", "{warning}");
     let words = ["shard", "--use-config", "-", "--yes"];

@@ -237,10 +237,16 @@ fn a_real_witness_cosigns() -> Done {
     // A shard that a witness does not know yet: readers keep what they have, writers do not notice.
     // Not opened by mistake, only by force.
     let refused = logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(6)?;
-    ensure!(refused.stderr.contains("witness-does-not-know"), "{refused:?}");
+    ensure!(
+        refused.stderr.contains("witness-does-not-know"),
+        "{refused:?}"
+    );
     logctl(&logd.directory, &["shard", "plan", "--yes"])?.expect_code(0)?;
     let refused = logctl(&logd.directory, &["shard", "rotate", "--yes"])?.expect_code(6)?;
-    ensure!(refused.stderr.contains("does not know the log"), "{refused:?}");
+    ensure!(
+        refused.stderr.contains("does not know the log"),
+        "{refused:?}"
+    );
     logctl(&logd.directory, &["shard", "rotate", "--force", "--yes"])?.expect_code(0)?;
     let second = logd
         .shards()?
@@ -257,7 +263,10 @@ fn a_real_witness_cosigns() -> Done {
     ensure!(signed_by(&logd, &second, &[&one, &two], 1)? == 2);
     // One that they know before it opens.
     logctl(&logd.directory, &["shard", "plan", "--yes"])?.expect_code(0)?;
-    let planned = logd.shards()?.into_iter().find(|shard| shard.state == "planned");
+    let planned = logd
+        .shards()?
+        .into_iter()
+        .find(|shard| shard.state == "planned");
     let third = planned.context("planned")?;
     one.knows(&third)?;
     two.knows(&third)?;

@@ -88,7 +88,10 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
     };
     let made = host.apply("dev", change, Mode::Apply, caller("policy"));
     made.await.unwrap();
-    let before = host.audit(server_admin::AuditQuery { limit: 100, ..Default::default() });
+    let before = host.audit(server_admin::AuditQuery {
+        limit: 100,
+        ..Default::default()
+    });
     let before = before.await.unwrap().entries.len();
     let watching = tokio::spawn(host.clone().watch_shards());
     add(&engine, 10).await;
@@ -97,9 +100,15 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
     assert!(why.contains("witness w would not cosign"), "{why}");
     let found = host.diagnose().await.unwrap();
     let check = found.checks.iter().find(|check| check.check == "rotation");
-    assert!(check.is_some_and(|check| check.remedy.is_some()), "{found:?}");
+    assert!(
+        check.is_some_and(|check| check.remedy.is_some()),
+        "{found:?}"
+    );
     assert_eq!(log.status().shards.len(), 1);
-    let after = host.audit(server_admin::AuditQuery { limit: 100, ..Default::default() });
+    let after = host.audit(server_admin::AuditQuery {
+        limit: 100,
+        ..Default::default()
+    });
     assert_eq!(after.await.unwrap().entries.len(), before);
     // By hand it goes with force; then nothing is held back any more.
     let force = Change::Rotate {
@@ -108,8 +117,14 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
         force: true,
     };
     let made = host.apply("dev", force, Mode::Apply, caller("force"));
-    assert_eq!(made.await.unwrap().warnings[0].code, "witness-does-not-know");
-    until("no more", async || log.rotation_held().is_none().then_some(())).await;
+    assert_eq!(
+        made.await.unwrap().warnings[0].code,
+        "witness-does-not-know"
+    );
+    until("no more", async || {
+        log.rotation_held().is_none().then_some(())
+    })
+    .await;
     watching.abort();
 }
 
