@@ -21,6 +21,7 @@ use crate::qos::admission::{Promise, Refused};
 use crate::qos::arrivals::Recorder;
 use crate::qos::flight::{Flight, Flights, Run};
 use crate::qos::job::cost;
+use crate::qos::pace::Classes;
 use crate::qos::tally::Tally;
 use crate::qos::{
     Admission, Ask, Backlog, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule,
@@ -599,12 +600,13 @@ fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
         elastic: (0, false),
         control: queue.controls.pop_front(),
     };
-    let (mut chunks, mut all) = (0, 0);
+    let (mut chunks, mut spent, mut classes) = (0, 0, Classes::default());
     while let Some(job) = queue.scheduler.next(now, &mut limits) {
         let share = &mut queue.tally.of(job.tier, job.tenant).share;
         share.entries += job.entries;
         share.bytes += job.bytes;
-        all += job.cost();
+        classes.note((job.tier, job.tenant), limits.spent > spent);
+        spent = limits.spent;
         chunks += usize::from(job.entries > 1);
         match job.payload {
             Waiting::Turn(go) => {
@@ -634,8 +636,8 @@ fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
             break;
         }
     }
-    taken.elastic = (limits.spent, all > limits.spent);
-    queue.pace.taken(limits.spent);
+    taken.elastic = (spent, classes.company(!queue.scheduler.is_empty()));
+    queue.pace.taken(spent);
     (taken, flow.err().map(Duration::from_micros))
 }
 

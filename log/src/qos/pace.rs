@@ -9,7 +9,10 @@
 //! a publication that takes longer than its interval slows down and one that does not makes faster: what is hashed, written and
 //! synced for the backlog, everyone's checkpoint waits for.
 
+use std::collections::HashSet;
+
 use super::demand::Service;
+use super::{TenantId, TierId};
 
 /// The smallest budget of elastic work in a commit, as cost: a chunk or two.
 const LEAST: u64 = 32 << 10;
@@ -208,6 +211,32 @@ impl Pace {
     }
 }
 
+/// Whose work is in a commit: backlogs, and others.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    backlogs: HashSet<(TierId, TenantId)>,
+    others: HashSet<(TierId, TenantId)>,
+    last: Option<((TierId, TenantId), bool)>,
+}
+
+impl Classes {
+    /// Notes work of a tenant in a tier, and whether it is of a backlog.
+    pub(crate) fn note(&mut self, class: (TierId, TenantId), backlog: bool) {
+        if self.last.replace((class, backlog)) != Some((class, backlog)) {
+            let classes = match backlog {
+                true => &mut self.backlogs,
+                false => &mut self.others,
+            };
+            classes.insert(class);
+        }
+    }
+
+    /// Whether somebody is beside a backlog, in the commit or waiting, who is not the end of it himself.
+    pub(crate) fn company(&self, waits: bool) -> bool {
+        (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
+    }
+}
+
 fn lately(now: u64, seen: Option<u64>) -> bool {
     seen.is_some_and(|seen| now.saturating_sub(seen) < ABSENT)
 }
@@ -323,6 +352,28 @@ mod tests {
             pace.cruise(3_001 * INTERVAL + ABSENT, &service, INTERVAL),
             None
         );
+    }
+
+    #[test]
+    fn the_end_of_a_backlog_is_no_company() {
+        let [a, b] = [0, 1].map(|tenant| (TierId(3), TenantId(tenant)));
+        let company = |noted: &[((TierId, TenantId), bool)], waits| {
+            let mut classes = Classes::default();
+            noted
+                .iter()
+                .for_each(|(class, backlog)| classes.note(*class, *backlog));
+            classes.company(waits)
+        };
+        for (noted, waits, expected) in [
+            (&[(a, true), (a, false)][..], false, false),
+            (&[(a, true), (a, false)], true, false),
+            (&[(a, false)], false, false),
+            (&[(a, false), (b, true)], false, true),
+            (&[(a, false)], true, true),
+            (&[(b, true), (a, false), (b, false)], false, true),
+        ] {
+            assert_eq!(company(noted, waits), expected, "{noted:?} {waits}");
+        }
     }
 
     #[test]
