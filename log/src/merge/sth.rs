@@ -299,6 +299,10 @@ impl Sth {
                     root,
                     time: now_ms(),
                 };
+                // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
+                if published == 0 && shard.signed.load().is_none() {
+                    core.replicas.wait_for_first(&shard.name);
+                }
                 let (behind, batches) = self.persist(shard, start, &at).await?;
                 self.sign(shard, at, &held).await?;
                 if !batches.is_empty() {

@@ -29,16 +29,6 @@ const GRACE: Duration = Duration::from_millis(20);
 /// Why a witness does not cosign: a word for metrics, and the rest.
 struct Failure(&'static str, String);
 
-/// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them; then it is asked for
-/// again. `note` is signed by the shard and carries the cosignatures of its secondaries.
-pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
-    // Until its first checkpoint is there, readers of a shard keep the empty one.
-    if shard.signed.load().is_none() {
-        core.replicas.wait_for_first(&shard.name);
-    }
-    collect(core, shard, note).await
-}
-
 /// Asks each witness whether it knows a shard, by the shard's empty checkpoint: `None` when it does, else why not. Known is also
 /// who has a size of it already, or refuses an empty checkpoint as such: origin and key are looked at first.
 pub(crate) async fn know(
@@ -87,7 +77,9 @@ fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerRequest {
     }
 }
 
-async fn collect(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
+/// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them; then it is asked for
+/// again. `note` is signed by the shard and carries the cosignatures of its secondaries.
+pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
     let config = core.config();
     let policy = config
         .witnesses
