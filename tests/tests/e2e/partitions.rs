@@ -258,6 +258,15 @@ fn a_replica_that_its_clients_cannot_reach() -> Done {
     for load in loads {
         ledger.add(load.stop()?)?;
     }
+    // What one ordered at last, the other hears of a moment later.
+    wait::until("both know everything", || {
+        Ok((here.settled()? == there.settled()?).then_some(()))
+    })?;
+    let most = ledger.acknowledged();
+    wait::until("everything acknowledged is published", || {
+        let published = (here.watermarks()?.published, there.watermarks()?.published);
+        Ok((published.0 >= most && published.1 >= most).then_some(()))
+    })?;
     let mut auditor = Auditor::default();
     tests::verify::whole(&here, &mut auditor, &mut ledger)?;
     tests::verify::whole(&there, &mut auditor, &mut ledger)?;
