@@ -463,6 +463,7 @@ impl Restore {
             ),
             (keys.snapshot(state.len), record::encode(state)),
             (keys.floor(), record::encode_number(state.len)),
+            (keys.restored(), record::encode_number(now_ms())),
         ];
         for (id, sealed) in &manifest.keys {
             puts.push((keys.signing_key(*id), decode("a signing key", sealed)?));

@@ -370,8 +370,13 @@ impl Copier {
         }
         let manifest = manifest(&core, state).await?;
         let signer = core.replication().await?;
+        let restored = match core.store.get(&core.order.keys.restored()).await? {
+            Some(row) => record::decode_number(&row)
+                .map_err(|e| StoreError::Corrupt(format!("when it was restored: {e}")))?,
+            None => 0,
+        };
         let bytes = manifest
-            .sign(&core.kek, signer)
+            .sign(&core.kek, signer, restored)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
         let answer = self
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)

@@ -193,6 +193,24 @@ impl Files {
         })
     }
 
+    /// Where the tree of `size` entries ends, which are durable here: `all` is how far that is so.
+    pub fn position(&self, size: u64, all: Position) -> io::Result<Position> {
+        if size >= all.next {
+            return Ok(all);
+        }
+        let mut bytes = self.bundle_start(size / TILE_WIDTH)?;
+        if let Some(partial) = TilePath::at(TileKind::Entries, size / TILE_WIDTH, size) {
+            let bundle = self.read(partial, all)?;
+            bytes += bundle.map_or(0, |bundle| bundle.len() as u64);
+        }
+        Ok(Position { next: size, bytes })
+    }
+
+    /// The same files without what is behind the position.
+    pub fn cut(&self, position: Position) -> io::Result<(Self, ShardTree)> {
+        Self::open(&self.dir, position)
+    }
+
     /// The hashes of a tile; of a partial one, those that its name says.
     pub fn hashes(&self, path: TilePath) -> io::Result<Vec<Hash>> {
         let bytes = self.tile(path)?;

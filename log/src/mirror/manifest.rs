@@ -40,6 +40,8 @@ pub struct SignedManifest {
     pub origin: String,
     /// Grows with the order.
     pub number: u64,
+    /// When the log was last restored, milliseconds since the Unix epoch; 0 if never.
+    pub restored: u64,
     note: String,
     sealed: Vec<u8>,
 }
@@ -48,21 +50,21 @@ fn context(origin: &str) -> String {
     format!("manifest/{origin}")
 }
 
-fn text(origin: &str, number: u64, sealed: &[u8]) -> String {
+fn text(origin: &str, number: u64, restored: u64, sealed: &[u8]) -> String {
     let digest = record::digest(sealed).to_base64();
-    format!("{TYPE}\n{origin}\n{number}\n{digest}\n")
+    format!("{TYPE}\n{origin}\n{number}\n{restored}\n{digest}\n")
 }
 
 impl Manifest {
-    /// Seals and signs it.
+    /// Seals and signs it. `restored` tells whoever keeps it when the log was last restored, in milliseconds; 0 is never.
     ///
     /// # Errors
     /// [`KeyError`] when sealing fails.
-    pub fn sign(&self, kek: &Kek, signer: &Signer) -> Result<Vec<u8>, KeyError> {
+    pub fn sign(&self, kek: &Kek, signer: &Signer, restored: u64) -> Result<Vec<u8>, KeyError> {
         let origin = signer.verifier().name();
         let plain = record::encode(self);
         let sealed = kek.seal_bytes(&plain, &context(origin))?;
-        let note = tlog::sign(&text(origin, self.state.len, &sealed), &[signer])
+        let note = tlog::sign(&text(origin, self.state.len, restored, &sealed), &[signer])
             .map_err(|_| KeyError::Crypto("signing the manifest"))?;
         let length = u32::try_from(note.len()).map_err(|_| KeyError::Crypto("length"))?;
         let mut bytes = length.to_be_bytes().to_vec();
@@ -85,17 +87,19 @@ impl SignedManifest {
         let note = std::str::from_utf8(note).map_err(|_| malformed.clone())?;
         let parsed = Note::parse(note)?;
         let mut lines = parsed.text.lines().skip(1);
-        let (origin, number) = (lines.next(), lines.next());
-        let number = number.and_then(|number| number.parse::<u64>().ok());
-        let (Some(origin), Some(number)) = (origin, number) else {
+        let origin = lines.next();
+        let mut numbers = lines.map_while(|line| line.parse::<u64>().ok());
+        let (Some(origin), Some(number), Some(restored)) = (origin, numbers.next(), numbers.next())
+        else {
             return Err(malformed);
         };
-        if parsed.text != text(origin, number, sealed) {
+        if parsed.text != text(origin, number, restored, sealed) {
             return Err(malformed);
         }
         Ok(Self {
             origin: origin.to_owned(),
             number,
+            restored,
             note: note.to_owned(),
             sealed: sealed.to_vec(),
         })
@@ -138,11 +142,11 @@ mod tests {
             keys: BTreeMap::from([(7, "a2V5".to_owned())]),
             replication: "cmVw".into(),
         };
-        let bytes = manifest.sign(&kek, &signer).unwrap();
+        let bytes = manifest.sign(&kek, &signer, 5).unwrap();
         let signed = SignedManifest::parse(&bytes).unwrap();
         assert_eq!(
-            (signed.origin.as_str(), signed.number),
-            ("example.org/log", 17)
+            (signed.origin.as_str(), signed.number, signed.restored),
+            ("example.org/log", 17, 5)
         );
         signed.verify(signer.verifier()).unwrap();
         assert_eq!(signed.open(&kek).unwrap(), manifest);

@@ -370,7 +370,22 @@ impl Mirror {
         }
     }
 
-    /// Keeps a log's manifest, when it is newer than the one that is here.
+    /// A log was restored: what its shards had announced and not copied in full is not in it.
+    async fn let_go(&self, log: &VerifierKey) -> Result<(), Refusal> {
+        let origins: Vec<_> = {
+            let all = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+            all.values().map(Arc::clone).collect()
+        };
+        for origin in origins {
+            if self.key(origin.name()).is_some_and(|key| key == log) {
+                origin.let_go().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a log's manifest, when it is newer than the one that is here. The first one after a restore frees this mirror from
+    /// what the lost primary had announced and not copied in full; what was cosigned stays.
     ///
     /// # Errors
     /// [`Refusal::Size`] with the number of a newer one; otherwise as it says.
@@ -395,6 +410,15 @@ impl Mirror {
         if stored > signed.number {
             return Err(Refusal::Size(stored));
         }
+        let before = match self.rows.get(&rows.restored()).await? {
+            Some(row) => {
+                record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string()))?
+            }
+            None => 0,
+        };
+        if before < signed.restored {
+            self.let_go(key).await?;
+        }
         let path = |number: u64| format!("manifest/{}/{number:020}", rows.0);
         self.objects
             .put(vec![(
@@ -404,7 +428,13 @@ impl Mirror {
             .await?;
         let row = Transaction {
             guards: vec![Guard::AtMost(rows.manifest(), signed.number)],
-            puts: vec![(rows.manifest(), record::encode_number(signed.number))],
+            puts: vec![
+                (rows.manifest(), record::encode_number(signed.number)),
+                (
+                    rows.restored(),
+                    record::encode_number(signed.restored.max(before)),
+                ),
+            ],
             ..Transaction::default()
         };
         transact(&*self.rows, row).await?;

@@ -34,6 +34,8 @@ struct Held {
     alarm: Option<Alarm>,
     tree: ShardTree,
     files: Files,
+    /// How often entries were let go: uploads from before are over.
+    cuts: u64,
     /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
     broken: Option<String>,
 }
@@ -262,6 +264,7 @@ impl Origin {
             alarm,
             tree,
             files,
+            cuts: 0,
             broken,
         };
         let loaded = Self {
@@ -289,6 +292,11 @@ impl Origin {
     fn show(&self, held: &Held) {
         self.shown
             .store(Arc::new(Self::shown_of(&self.origin, held)));
+    }
+
+    /// The log's origin.
+    pub fn name(&self) -> &str {
+        &self.origin
     }
 
     /// How it stands.
@@ -368,6 +376,73 @@ impl Origin {
         Ok(())
     }
 
+    /// The log was restored from what its mirrors had cosigned: lets go of what was announced after that, and of its entries. What
+    /// was cosigned here stays, and an alarm too.
+    pub async fn let_go(&self) -> Result<(), Refusal> {
+        let held = Arc::clone(&self.held).lock_owned().await;
+        if held.alarm.is_some() {
+            return Ok(());
+        }
+        held.usable()?;
+        let size = held.mirrored_size();
+        if held.pending_size() <= size && held.tree.size() <= size {
+            return Ok(());
+        }
+        let durable = held.position;
+        let (mut held, position) = blocking(move || {
+            let position = held.files.position(size, durable);
+            (held, position)
+        })
+        .await?;
+        let position = position.map_err(|e| Refusal::Storage(e.to_string()))?;
+        let kept = held.mirrored.as_ref().map(|mirrored| Pending {
+            size,
+            root: mirrored.root,
+            note: mirrored.note.clone(),
+        });
+        let mut transaction = Transaction {
+            puts: vec![
+                (self.rows.position(), record::encode(&position)),
+                (self.rows.pending_size(), record::encode_number(size)),
+            ],
+            ..Transaction::default()
+        };
+        for (&beyond, pending) in held.pendings.range(size + 1..) {
+            tracing::warn!(
+                origin = self.origin,
+                size = beyond,
+                checkpoint = pending.note,
+                "the log was restored: it announced this, and it was never copied"
+            );
+            transaction.deletes.push(self.rows.pending(beyond));
+        }
+        if let Some(kept) = &kept {
+            transaction
+                .puts
+                .push((self.rows.pending(size), record::encode(kept)));
+        }
+        if let Err(e) = transact(&*self.store, transaction).await {
+            // Whether it was written is not known: the next start finds out.
+            held.broken = Some(format!("letting go of entries: {e}"));
+            self.show(&held);
+            return Err(e.into());
+        }
+        held.pendings.retain(|&at, _| at <= size);
+        held.pendings.extend(kept.map(|kept| (size, kept)));
+        held.position = position;
+        held.cuts += 1;
+        let held = blocking(move || {
+            match held.files.cut(position) {
+                Ok((files, tree)) => (held.files, held.tree) = (files, tree),
+                Err(e) => held.broken = Some(format!("letting go of entries: {e}")),
+            }
+            held
+        })
+        .await?;
+        self.show(&held);
+        held.usable()
+    }
+
     /// Writes the alarm down; from now on nothing of this log is accepted.
     async fn raise(&self, held: &mut Held, size: u64, ours: Hash, theirs: &str) -> Refusal {
         let alarm = Alarm {
@@ -398,6 +473,8 @@ struct Progress {
     root: Hash,
     /// A package was taken.
     taken: bool,
+    /// [`Held::cuts`] when it began.
+    cuts: u64,
 }
 
 /// An upload that was welcome.
@@ -434,13 +511,19 @@ impl Upload {
             end: head.end,
             root: pending.root,
             taken: false,
+            cuts: held.cuts,
         };
         drop(held);
         Ok(Self { origin, progress })
     }
 
-    async fn held(&self) -> OwnedMutexGuard<Held> {
-        Arc::clone(&self.origin.held).lock_owned().await
+    async fn held(&self) -> Result<OwnedMutexGuard<Held>, Refusal> {
+        let held = Arc::clone(&self.origin.held).lock_owned().await;
+        held.usable()?;
+        if held.cuts != self.progress.cuts {
+            return Err(Refusal::GoOn(held.info(self.progress.end)));
+        }
+        Ok(held)
     }
 
     /// The most bytes that the package expected next can have; 0 when all have come.
@@ -455,8 +538,7 @@ impl Upload {
     /// # Errors
     /// [`Refusal::Wrong`] for a package that is not under the pending root; those before it are kept.
     pub async fn write(&mut self, bytes: Bytes) -> Result<usize, Refusal> {
-        let mut held = self.held().await;
-        held.usable()?;
+        let mut held = self.held().await?;
         let mut progress = self.progress;
         let (result, progress) = blocking(move || {
             let used = held.take(&mut progress, &bytes);
@@ -476,8 +558,7 @@ impl Upload {
         let Progress {
             end, root, taken, ..
         } = self.progress;
-        let mut held = self.held().await;
-        held.usable()?;
+        let mut held = self.held().await?;
         if held.tree.size() < end && !taken {
             return Err(Refusal::Malformed(
                 "it ends inside its first package".into(),

@@ -91,4 +91,8 @@ impl Rows {
     pub fn manifest(&self) -> String {
         format!("manifest/{}", self.0)
     }
+    /// When the log was last restored, as its manifest says; of a log, not of a shard.
+    pub fn restored(&self) -> String {
+        format!("restored/{}", self.0)
+    }
 }

@@ -20,25 +20,58 @@ struct Primary {
     objects: MemoryObjects,
     tree: ShardTree,
     signer: Signer,
+    entries: Vec<String>,
+    /// Another salt is another history.
     salt: u64,
 }
 
 impl Primary {
-    fn new(salt: u64) -> Self {
+    fn new() -> Self {
         Self {
             objects: MemoryObjects::new(),
             tree: ShardTree::default(),
             signer: Signer::from_seed(LOG, &[1; 32]).unwrap(),
-            salt,
+            entries: Vec::new(),
+            salt: 0,
         }
+    }
+
+    /// Lost, and there again with the first `size` entries: what follows is another history.
+    async fn restored(mut self, size: u64) -> Self {
+        self.entries.truncate(size as usize);
+        let mut restored = Self {
+            salt: self.salt + 1,
+            entries: self.entries,
+            ..Self::new()
+        };
+        restored.grow(size).await;
+        restored
+    }
+
+    /// The manifest after so many slots.
+    fn manifest(&self, len: u64, restored: u64) -> Vec<u8> {
+        let manifest = Manifest {
+            log: "log".into(),
+            state: crate::order::state::State {
+                len,
+                ..Default::default()
+            },
+            document: "{}".into(),
+            keys: BTreeMap::new(),
+            replication: String::new(),
+        };
+        let kek = crate::Kek::generate().unwrap();
+        manifest.sign(&kek, &self.signer, restored).unwrap()
     }
 
     async fn grow(&mut self, to: u64) {
         let mut out = Vec::new();
         for i in self.tree.size()..to {
-            // Another salt is another history, from entry 300 on.
-            let salt = if i < 300 { 0 } else { self.salt };
-            self.tree.push(format!("{salt} {i}").as_bytes(), &mut out);
+            if i == self.entries.len() as u64 {
+                self.entries.push(format!("{} {i}", self.salt));
+            }
+            self.tree
+                .push(self.entries[i as usize].as_bytes(), &mut out);
         }
         out.extend(self.tree.partials());
         let objects = out
@@ -163,7 +196,7 @@ fn checked(mirror: &Mirror, note: &str, size: u64) {
 async fn entries_are_copied_cosigned_and_served() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
-    let mut primary = Primary::new(0);
+    let mut primary = Primary::new();
     let hash = origin_hash(ORIGIN);
     assert!(mirror.checkpoint(&hash).await.is_none());
     let mut old = 0;
@@ -205,7 +238,7 @@ async fn entries_are_copied_cosigned_and_served() {
 async fn who_may_not_and_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
-    let mut primary = Primary::new(0);
+    let mut primary = Primary::new();
     primary.grow(600).await;
     let body = async |old, note: String| {
         let proof = if old == 0 {
@@ -296,11 +329,13 @@ async fn who_may_not_and_what_is_wrong() {
 async fn a_second_root_is_an_alarm_that_stays() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
-    let (mut good, mut bad) = (Primary::new(0), Primary::new(1));
+    let (mut good, mut bad) = (Primary::new(), Primary::new());
     // A size is a checkpoint's only where the primary stopped: partial tiles are made there.
     good.grow(700).await;
     good.grow(900).await;
     good.grow(1000).await;
+    bad.grow(300).await;
+    let mut bad = bad.restored(300).await;
     bad.grow(900).await;
     bad.grow(2000).await;
     good.pending(&mirror, 0, 1000).await.unwrap();
@@ -344,6 +379,72 @@ async fn a_second_root_is_an_alarm_that_stays() {
 }
 
 #[tokio::test]
+async fn a_restored_log_frees_what_was_never_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut lost = Primary::new();
+    let first = lost.manifest(1, 0);
+    mirror.put_manifest(&first).await.unwrap();
+    for size in [700, 900, 1000] {
+        lost.grow(size).await;
+    }
+    lost.pending(&mirror, 0, 700).await.unwrap();
+    lost.copy(&mirror, 700).await;
+    let cosigned = mirror.checkpoint(&origin_hash(ORIGIN)).await;
+    // One is copied in part, one only announced; an upload is under way.
+    lost.pending(&mirror, 700, 900).await.unwrap();
+    let part = lost.send(&mirror, 700, 900, 1_000, 1 << 20).await;
+    assert!(matches!(part, Ok(Ended::Partial(_))), "{part:?}");
+    lost.pending(&mirror, 900, 1000).await.unwrap();
+    let mut late = mirror.begin(&lost.head(768, 1000)).await.unwrap();
+
+    let mut primary = lost.restored(700).await;
+    for size in [750, 980, 1000] {
+        primary.grow(size).await;
+    }
+    let bound = primary.pending(&mirror, 700, 980).await;
+    assert!(matches!(bound, Err(Refusal::Size(1000))), "{bound:?}");
+    // The lost primary's manifest again frees nothing, the restored one's does, once.
+    mirror.put_manifest(&first).await.unwrap();
+    assert_eq!(mirror.status()[0].pending, 1000);
+    mirror.put_manifest(&primary.manifest(9, 77)).await.unwrap();
+    let status = mirror.status().remove(0);
+    assert_eq!(
+        (status.pending, status.next, status.mirrored),
+        (700, 700, 700)
+    );
+    assert_eq!(mirror.checkpoint(&origin_hash(ORIGIN)).await, cosigned);
+    assert!(matches!(
+        late.write(Bytes::from_static(&[0; 9])).await,
+        Err(Refusal::GoOn(_))
+    ));
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    primary.pending(&mirror, 700, 750).await.unwrap();
+    mirror
+        .put_manifest(&primary.manifest(10, 77))
+        .await
+        .unwrap();
+    assert_eq!(mirror.status()[0].pending, 750);
+    primary.copy(&mirror, 750).await;
+    primary.pending(&mirror, 750, 1000).await.unwrap();
+    primary.copy(&mirror, 1000).await;
+    // What was cosigned binds the restored log as any other.
+    let forked = primary.restored(740).await;
+    mirror.put_manifest(&forked.manifest(11, 78)).await.unwrap();
+    let mut forked = forked;
+    forked.grow(750).await;
+    assert!(matches!(
+        forked.pending(&mirror, 1000, 750).await,
+        Err(Refusal::Malformed(_))
+    ));
+    assert!(matches!(
+        forked.pending(&mirror, 0, 750).await,
+        Err(Refusal::Alarm(_))
+    ));
+}
+
+#[tokio::test]
 async fn a_lost_disk_is_another_incarnation() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
@@ -366,20 +467,10 @@ async fn a_lost_disk_is_another_incarnation() {
 async fn manifests_only_get_newer() {
     let dir = tempfile::tempdir().unwrap();
     let mirror = open(dir.path()).await.unwrap();
-    let kek = crate::Kek::generate().unwrap();
     let made = |len, seed| {
-        let signer = Signer::from_seed(LOG, &[seed; 32]).unwrap();
-        let manifest = Manifest {
-            log: "log".into(),
-            state: crate::order::state::State {
-                len,
-                ..Default::default()
-            },
-            document: "{}".into(),
-            keys: BTreeMap::new(),
-            replication: String::new(),
-        };
-        manifest.sign(&kek, &signer).unwrap()
+        let mut primary = Primary::new();
+        primary.signer = Signer::from_seed(LOG, &[seed; 32]).unwrap();
+        primary.manifest(len, 0)
     };
     let hash = origin_hash(LOG);
     assert_eq!(mirror.manifest(&hash).await.unwrap(), None);
@@ -415,6 +506,8 @@ enum Step {
         step: usize,
     },
     Crash,
+    /// The primary is lost, and restored from what was cosigned.
+    Restore,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -424,23 +517,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..300u64, any::<bool>(), prop_oneof![Just(usize::MAX), 0..20_000usize], 1..30_000usize)
             .prop_map(|(below, older, cut, step)| Step::Send { below, older, cut, step }),
         1 => Just(Step::Crash),
+        1 => Just(Step::Restore),
     ];
     prop::collection::vec(step, 1..24)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
-    /// Whatever happens in whatever order: the position never goes back over a crash, a cosignature is over entries that are
-    /// there, and in the end everything can be copied.
+    /// Whatever happens in whatever order: the position never goes back over a crash, what was cosigned not even when the primary is
+    /// restored, a cosignature is over entries that are there, and in the end everything can be copied.
     #[test]
     fn any_course_of_events(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let mut mirror = open(dir.path()).await.unwrap();
-            let mut primary = Primary::new(0);
+            let mut primary = Primary::new();
             let mut pendings = vec![0];
-            let (mut next, mut mirrored) = (0, 0);
+            let (mut next, mut mirrored, mut restored) = (0, 0, 0);
             for step in steps {
                 match step {
                     Step::Grow(more) => primary.grow(primary.tree.size() + more).await,
@@ -468,6 +562,14 @@ proptest! {
                         drop(mirror);
                         mirror = open(dir.path()).await.unwrap();
                     }
+                    Step::Restore => {
+                        primary = primary.restored(mirrored).await;
+                        restored += 1;
+                        mirror.put_manifest(&primary.manifest(restored, restored)).await.unwrap();
+                        pendings.retain(|&size| size <= mirrored);
+                        next = mirrored;
+                        assert!(mirror.status().iter().all(|s| (s.pending, s.next) == (mirrored, mirrored)));
+                    }
                 }
                 if let Some(status) = mirror.status().first() {
                     assert!(status.next >= next && status.mirrored == mirrored && status.mirrored <= status.next);
@@ -479,7 +581,8 @@ proptest! {
                         let path = TilePath::at(TileKind::Entries, package.base / 256, next).unwrap();
                         let here = mirror.tile(&origin_hash(ORIGIN), path).await.unwrap().unwrap();
                         let mut oracle = Vec::new();
-                        (package.base..package.end).for_each(|i| assert!(tlog::bundle::push(&mut oracle, format!("0 {i}").as_bytes())));
+                        let entries = &primary.entries[package.base as usize..package.end as usize];
+                        entries.iter().for_each(|entry| assert!(tlog::bundle::push(&mut oracle, entry.as_bytes())));
                         assert_eq!(here, oracle);
                     }
                 }

@@ -191,6 +191,10 @@ impl Keys {
     pub fn replication(&self) -> Key {
         format!("{}replication-key", self.prefix)
     }
+    /// When the log was restored from its secondaries, milliseconds since the Unix epoch; absent if never.
+    pub fn restored(&self) -> Key {
+        format!("{}restored", self.prefix)
+    }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {
         format!("{}key/{tree_id:020}", self.prefix)
