@@ -1,0 +1,229 @@
+//! What is published when, and what a secondary that is slow, dead, lost or of another history costs.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use log::mirror::SignedManifest;
+use log::{Kek, Request};
+use tlog::mirror::origin_hash;
+
+use crate::network::Way;
+use crate::world::{
+    LONG, ORIGIN, World, append, caller, checkpoint, configure, create, folder, published, until,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_published_before_the_quorum_has_it() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    assert_eq!(key.name(), ORIGIN);
+    let x = world.secondary("x", "x", &key).await;
+    append(&log, 300).await;
+    until("one secondary has it", || {
+        x.status().first().is_some_and(|s| s.mirrored == 300)
+    })
+    .await;
+    assert_eq!(log.status().watermarks.published, 0, "one is not two");
+    until("the dead one is told of", || {
+        log.replicas()
+            .secondaries()
+            .get("yy")
+            .is_some_and(|s| s.trouble.is_some())
+    })
+    .await;
+    let yy = world.secondary("yy", "yy", &key).await;
+    published(&log, 300).await;
+    let (at, names) = checkpoint(&folder(&world, "a"), &["x", "yy", "zzz"]);
+    assert_eq!(
+        (at.size, names),
+        (300, vec!["x".to_owned(), "yy".to_owned()])
+    );
+    // What the secondaries serve is what the primary serves.
+    let hash = origin_hash(&format!("{ORIGIN}/a"));
+    for tile in tlog::partial_tiles(300) {
+        let here = std::fs::read(folder(&world, "a").join(tile.to_string())).unwrap();
+        assert_eq!(yy.tile(&hash, tile).await.unwrap().unwrap(), here);
+    }
+    // Everything a restore needs is there, and nobody without the key-encryption key can read it.
+    let manifest = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
+    let opened = SignedManifest::parse(&manifest).unwrap();
+    opened.verify(&key).unwrap();
+    let opened = opened
+        .open(&Kek::from_file(&world.path("kek")).unwrap())
+        .unwrap();
+    assert_eq!((opened.log.as_str(), opened.state.generation), ("dev", 1));
+    // A change goes there too, without any entry.
+    configure(&log, |config| {
+        config.merge.checkpoint_interval = config::Span::from_millis(11);
+    })
+    .await;
+    let kek = Kek::from_file(&world.path("kek")).unwrap();
+    let newer = async {
+        loop {
+            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
+            let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+            if opened.state.generation == 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, newer).await.unwrap();
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    let yy = world.secondary("yy", "yy", &key).await;
+    for (round, way) in [Way::Silent, Way::Dead, Way::Mute, Way::Open]
+        .into_iter()
+        .enumerate()
+    {
+        world.network.set("yy.example.org", way);
+        append(&log, 100).await;
+        published(&log, 100 * (round as u64 + 1)).await;
+        assert_eq!(x.status()[0].mirrored, 100 * (round as u64 + 1));
+    }
+    until("it has caught up", || {
+        yy.status().first().is_some_and(|s| s.mirrored == 400)
+    })
+    .await;
+    // A rotation: the older shard first.
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    append(&log, 50).await;
+    published(&log, 450).await;
+    until("both shards", || {
+        yy.status().iter().map(|s| s.mirrored).sum::<u64>() == 450
+    })
+    .await;
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let first = world.secondary("x", "x", &key).await;
+    append(&log, 300).await;
+    published(&log, 300).await;
+    let old = first.incarnation().to_owned();
+    drop(first);
+    let second = world.secondary("x", "x-new-disk", &key).await;
+    assert_ne!(second.incarnation(), old);
+    append(&log, 10).await;
+    published(&log, 310).await;
+    assert_eq!(
+        second.status()[0].mirrored,
+        310,
+        "copied from zero, before anything was published"
+    );
+    let known = log.replicas().secondaries();
+    assert_eq!(
+        known["x"].incarnation.as_deref(),
+        Some(second.incarnation())
+    );
+    // The same storage again, after a restart of its process: goes on where it was.
+    drop(second);
+    let third = world.secondary("x", "x-new-disk", &key).await;
+    append(&log, 10).await;
+    published(&log, 320).await;
+    assert_eq!(third.status()[0].mirrored, 320);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_history_is_an_alarm_on_both_sides() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 300).await;
+    published(&log, 300).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let copy = World {
+        dir: tempfile::tempdir().unwrap(),
+        network: Arc::clone(&world.network),
+    };
+    std::fs::copy(world.path("kek"), copy.path("kek")).unwrap();
+    let engine = copy.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    // Another log of that name has another replication key: the secondary does not even listen.
+    append(&log, 5).await;
+    until("refused", || {
+        let all = log.replicas().secondaries();
+        all.get("x")
+            .and_then(|s| s.trouble.clone())
+            .is_some_and(|why| why.contains("403"))
+    })
+    .await;
+    assert!(mirror.status()[0].alarm.is_none());
+    assert_eq!(log.status().watermarks.published, 0);
+    // With the same key, as from a copy of the stores, it is a second history.
+    let key = log.replication_key().await.unwrap();
+    let other = world.secondary("x", "x-other", &key).await;
+    published(&log, 5).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let (from, to) = (copy.path("primary"), copy.path("fork"));
+    copy_folder(&from, &to);
+    for (folder, text) in [("primary", "one"), ("fork", "two")] {
+        let engine = copy.primary(folder).await;
+        let log = engine.log("dev").unwrap();
+        for i in 0..9 {
+            log.append(Bytes::from(format!("{text} {i}")))
+                .await
+                .unwrap();
+        }
+        if folder == "primary" {
+            published(&log, 14).await;
+        } else {
+            until("alarm", || {
+                log.replicas()
+                    .secondaries()
+                    .get("x")
+                    .is_some_and(|s| s.alarm.is_some())
+            })
+            .await;
+            assert_eq!(
+                log.status().watermarks.published,
+                5,
+                "the fork publishes nothing more"
+            );
+            append(&log, 1).await;
+        }
+        engine.shutdown().await;
+    }
+    assert!(other.status()[0].alarm.is_some());
+    assert_eq!(other.status()[0].mirrored, 14);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

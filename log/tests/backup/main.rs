@@ -1,0 +1,9 @@
+//! Copies on secondaries, and witnesses: real mirrors in this process, behind a network that fails as it is told.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod copies;
+mod network;
+mod restores;
+mod witnesses;
+mod world;

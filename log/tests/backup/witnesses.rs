@@ -1,0 +1,182 @@
+//! Witnesses: what readers get, and which shards are opened.
+
+use log::{ChangeError, Request};
+use tlog::{Checkpoint, Note};
+
+use crate::network::Way;
+use crate::world::{
+    World, append, caller, checkpoint, configure, create, folder, published, until,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_decide_what_readers_get() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &[], 0).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    let names = ["w", "ww", "www"];
+    let mut policy: String = names.iter().map(|name| world.witness(name)).collect();
+    policy.push_str("group two 2 w ww www\nquorum two\n");
+    // One is not there, one has cosigned something else before.
+    world.network.set("www.example.org", Way::Dead);
+    configure(&log, |config| config.witnesses.policy.clone_from(&policy)).await;
+    append(&log, 10).await;
+    published(&log, 20).await;
+    let (at, cosigned) = checkpoint(&folder(&world, "a"), &names);
+    assert_eq!(
+        (at.size, cosigned),
+        (20, vec!["w".to_owned(), "ww".to_owned()])
+    );
+    log.replicas()
+        .witnesses(|all| assert!(all["www"].failures.contains_key("unreachable"), "{all:?}"));
+    // Too few: readers keep what they have, the order goes on.
+    world.network.set("ww.example.org", Way::Dead);
+    append(&log, 10).await;
+    until("it is told", || {
+        log.status()
+            .reason
+            .is_some_and(|why| why.contains("too few witnesses"))
+    })
+    .await;
+    assert_eq!(checkpoint(&folder(&world, "a"), &names).0.size, 20);
+    // One that comes back with another size is asked again.
+    world
+        .network
+        .witnesses
+        .lock()
+        .unwrap()
+        .get_mut("www.example.org")
+        .unwrap()
+        .size = 13;
+    world.network.set("www.example.org", Way::Open);
+    published(&log, 30).await;
+    let (at, cosigned) = checkpoint(&folder(&world, "a"), &names);
+    assert_eq!(
+        (at.size, cosigned),
+        (30, vec!["w".to_owned(), "www".to_owned()])
+    );
+    // A shard that no witness has seen yet: its readers keep the empty checkpoint.
+    for host in ["w.example.org", "ww.example.org", "www.example.org"] {
+        world.network.set(host, Way::Dead);
+        let mut witnesses = world.network.witnesses.lock().unwrap();
+        witnesses.get_mut(host).unwrap().size = 0;
+    }
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: true,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    append(&log, 5).await;
+    let second = log.status().shards[1].name.clone();
+    until("it is told", || {
+        log.status()
+            .reason
+            .is_some_and(|why| why.contains(&format!("shard {second}")))
+    })
+    .await;
+    let note = log.checkpoint(&second).await.unwrap().unwrap();
+    let empty = Checkpoint::parse(Note::parse(&note).unwrap().text).unwrap();
+    assert_eq!(empty.size, 0);
+    for host in ["w.example.org", "ww.example.org", "www.example.org"] {
+        world.network.set(host, Way::Open);
+    }
+    published(&log, 35).await;
+    assert_eq!(checkpoint(&folder(&world, &second), &names).0.size, 5);
+    log.replicas()
+        .witnesses(|all| assert!(all["www"].seconds.counts().iter().sum::<u64>() > 0));
+    engine.shutdown().await;
+}
+
+/// A shard that too few witnesses know could not be published: it is not opened, unless somebody insists.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &[], 0).await;
+    append(&log, 3).await;
+    let names = ["w", "ww", "www"];
+    let mut policy: String = names.iter().map(|name| world.witness(name)).collect();
+    policy.push_str("group two 2 w ww www\nquorum two\n");
+    configure(&log, |config| config.witnesses.policy.clone_from(&policy)).await;
+    let knows = |name: &str, origins: &[&String]| {
+        let mut all = world.network.witnesses.lock().unwrap();
+        let witness = all.get_mut(&format!("{name}.example.org")).unwrap();
+        witness.knows = Some(origins.iter().map(|origin| (*origin).clone()).collect());
+    };
+    let rotate = |force| Request::Rotate {
+        name: None,
+        base: None,
+        force,
+    };
+    let refused = |request: Request| {
+        let log = &log;
+        async move {
+            match log.preview(request).await {
+                Err(ChangeError::Invalid(findings)) => {
+                    assert!(findings.iter().all(|f| f.code == "witness-does-not-know"));
+                    let all = findings.iter().map(|f| format!("{}\n", f.message));
+                    all.collect::<String>()
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    // One that is not planned has no key that anybody could know.
+    let why = refused(rotate(false)).await;
+    assert!(
+        why.contains("witness ww would") && why.contains("no key yet"),
+        "{why}"
+    );
+    let plan = Request::PlanShard {
+        name: None,
+        base: None,
+    };
+    log.change(plan, caller()).await.unwrap();
+    let shards = log.status().shards;
+    let (first, second) = (&shards[0].origin, &shards[1].origin);
+    knows("w", &[first, second]);
+    knows("ww", &[first]);
+    knows("www", &[first]);
+    let why = refused(rotate(false)).await;
+    assert!(
+        !why.contains("witness w would") && why.contains("witness ww would"),
+        "{why}"
+    );
+    let by_itself = Request::RotateOut {
+        shard: shards[0].name.parse().unwrap(),
+        why: "full".into(),
+    };
+    refused(by_itself.clone()).await;
+    let document = config::with_rotation(&log.config(), None, 0).unwrap();
+    let whole = Request::Configure {
+        next: Box::new(document),
+        base: None,
+    };
+    refused(whole).await;
+    assert_eq!(log.status().shards[1].state, config::ShardState::Planned);
+    // One that does not answer is as good as one that does not know it.
+    world.network.set("ww.example.org", Way::Dead);
+    knows("ww", &[first, second]);
+    let why = refused(rotate(false)).await;
+    assert!(why.contains("witness ww would not cosign"), "{why}");
+    world.network.set("ww.example.org", Way::Open);
+    let applied = log.preview(rotate(false)).await.unwrap();
+    assert_eq!(applied.warnings.len(), 1, "{:?}", applied.warnings);
+    assert!(applied.warnings[0].message.contains("witness www would"));
+    log.preview(by_itself).await.unwrap();
+    // Nobody was bound by being asked: the shard is published from its beginning.
+    log.change(rotate(false), caller()).await.unwrap();
+    append(&log, 4).await;
+    published(&log, 7).await;
+    // And with force, which stays on record.
+    let applied = log.change(rotate(true), caller()).await.unwrap();
+    assert_eq!(applied.warnings.len(), 3);
+    let history = log.history().await.unwrap();
+    assert!(
+        history[0].summary.contains("forced: witness w, ww, www"),
+        "{history:?}"
+    );
+    engine.shutdown().await;
+}
