@@ -1,51 +1,18 @@
 //! Operators with client certificates: `logctl` and `logd` with an authority between them, which is replaced while both run.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, SanType,
-};
 use tests::process::{Logd, Start};
 use tests::wait;
 
+use crate::authority::Authority;
 use crate::{Done, does, folder, run};
-
-/// Signs the certificates of clients.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        Ok(Self(CertifiedIssuer::self_signed(
-            params,
-            KeyPair::generate()?,
-        )?))
-    }
-
-    /// Writes a certificate for this URI, and its key, to `NAME.pem` and `NAME-key.pem`.
-    fn certify(&self, at: &Path, name: &str, uri: &str) -> Result<()> {
-        let mut params = CertificateParams::default();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.0)?;
-        std::fs::write(at.join(format!("{name}.pem")), certificate.pem())?;
-        let file = at.join(format!("{name}-key.pem"));
-        std::fs::write(&file, key.serialize_pem())?;
-        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?;
-        Ok(())
-    }
-}
 
 /// A server that asks for certificates of the authority in `clients-ca.pem`.
 fn serve(at: &Path, authority: &Authority) -> Result<Logd> {
     ensure!(Logd::start(at)?.terminate()?.success(), "stops");
-    std::fs::write(at.join("clients-ca.pem"), authority.0.pem())?;
+    authority.write(&at.join("clients-ca.pem"))?;
     let settings = at.join("logd.toml");
     let text = std::fs::read_to_string(&settings)?;
     let with = text.replace(
@@ -67,9 +34,9 @@ fn an_operator_rotates_with_a_certificate_and_its_authority_is_replaced() -> Don
     let folder = folder()?;
     let at = folder.path();
     let (first, second) = (Authority::new("first")?, Authority::new("second")?);
-    first.certify(at, "operator", "spiffe://example.org/operator")?;
-    first.certify(at, "guest", "spiffe://example.org/guest")?;
-    second.certify(at, "stranger", "spiffe://example.org/operator")?;
+    first.client(at, "operator", "spiffe://example.org/operator")?;
+    first.client(at, "guest", "spiffe://example.org/guest")?;
+    second.client(at, "stranger", "spiffe://example.org/operator")?;
     let logd = serve(at, &first)?;
     logd.add(b"one")?;
     for name in ["operator", "guest", "stranger"] {
@@ -97,7 +64,7 @@ fn an_operator_rotates_with_a_certificate_and_its_authority_is_replaced() -> Don
     stranger.or_else(|_| run(at, "--context stranger shard list", 11))?;
 
     // The next authority: whoever the old one certified is out, without a restart.
-    std::fs::write(at.join("clients-ca.pem"), second.0.pem())?;
+    second.write(&at.join("clients-ca.pem"))?;
     wait::until("the new authority is known", || {
         Ok(run(at, "--context stranger shard list", 0).ok())
     })?;

@@ -1,9 +1,6 @@
 //! Secondaries over HTTPS, with an authority of the operator's own: who has no certificate of it is not talked to.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result, ensure};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::json;
 use tests::auditor::Auditor;
 use tests::ledger::Ledger;
@@ -11,31 +8,10 @@ use tests::process::{Logd, Start};
 use tests::secondary::{Secondary, StartSecondary};
 use tests::{notes, wait};
 
+use crate::authority::Authority;
 use crate::copies::{checkpoint, replication_key};
 use crate::stores::settings;
 use crate::{Done, does, folder};
-
-/// An authority, and what it signs for a host of that name, in `cert.pem` and `key.pem`.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        Ok(Self(issuer))
-    }
-
-    fn certify(&self, at: &Path, host: &str) -> Done {
-        let params = CertificateParams::new(vec![host.to_owned()])?;
-        let key = KeyPair::generate()?;
-        let cert = params.signed_by(&key, &self.0)?;
-        std::fs::write(at.join("key.pem"), key.serialize_pem())?;
-        std::fs::write(at.join("cert.pem"), cert.pem())?;
-        Ok(())
-    }
-}
 
 #[test]
 fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
@@ -43,7 +19,7 @@ fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
     let folder = folder()?;
     let at = &folder.path().join("primary");
     ensure!(Logd::start(at)?.terminate()?.success());
-    std::fs::write(at.join("peers-ca.pem"), ours.0.pem())?;
+    ours.write(&at.join("peers-ca.pem"))?;
     let peers = "[peers]\nca = \"peers-ca.pem\"\n";
     let how = Start {
         settings: Some(settings(at, "peers.toml", &[], peers)?),
@@ -78,13 +54,13 @@ fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
         })
     };
     // Of another authority; then for another host.
-    other.certify(&ams, "127.0.0.1")?;
+    other.server(&ams, "127.0.0.1")?;
     let one = start()?;
     use_it(&one)?;
     logd.add(b"one")?;
     refused("UnknownIssuer")?;
     one.kill()?;
-    ours.certify(&ams, "ams.example.org")?;
+    ours.server(&ams, "ams.example.org")?;
     let one = start()?;
     use_it(&one)?;
     refused("not valid for name")?;
@@ -95,7 +71,7 @@ fn a_secondary_with_a_wrong_certificate_is_not_talked_to() -> Done {
     );
     one.kill()?;
 
-    ours.certify(&ams, "127.0.0.1")?;
+    ours.server(&ams, "127.0.0.1")?;
     let one = start()?;
     use_it(&one)?;
     ensure!(logd.add(b"two")? == 1);

@@ -3,6 +3,7 @@
 
 mod advice;
 mod attack;
+mod authority;
 mod bad_config;
 mod bad_input;
 mod basic;

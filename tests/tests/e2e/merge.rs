@@ -13,6 +13,7 @@ use tests::http::Http;
 use tests::ledger::Ledger;
 use tests::load::{Load, Plan};
 use tests::process::{Logd, Start, Worker, logctl_with, logd};
+use tests::secondary::Secondary;
 use tests::wait;
 
 use crate::batches::bundle;
@@ -277,20 +278,11 @@ fn killed_at_random_they_lose_and_double_nothing() -> Done {
     let mut list = Vec::new();
     for name in ["x", "y", "z"] {
         let dir = folder.path().join(name);
-        std::fs::create_dir(&dir)?;
-        let key = dir.join("mirror.key").to_string_lossy().into_owned();
-        let host = format!("{name}.example.org");
-        logd(&["secondary", "key", "--file", &key, "--name", &host])?.expect_code(0)?;
+        let vkey = Secondary::key(&dir, &format!("{name}.example.org"))?;
         let worker = start_secondary(&dir, "127.0.0.1:0", &replication)?;
-        let vkey = worker
-            .ready
-            .split("secondary ")
-            .nth(1)
-            .and_then(|rest| rest.split(',').next());
         list.push(format!(
-            "{{name: {name}, url: \"http://{}\", vkey: \"{}\"}}",
-            worker.address()?,
-            vkey.context("a vkey")?
+            "{{name: {name}, url: \"http://{}\", vkey: \"{vkey}\"}}",
+            worker.address()?
         ));
         secondaries.push(worker);
     }
@@ -517,20 +509,7 @@ fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
     let server = Logd::start(at)?;
     server.add(b"one")?;
     server.settled()?;
-    let key = folder
-        .path()
-        .join("mirror.key")
-        .to_string_lossy()
-        .into_owned();
-    let made = logd(&[
-        "secondary",
-        "key",
-        "--file",
-        &key,
-        "--name",
-        "x.example.org",
-    ])?;
-    let vkey = made.expect_code(0)?.stdout.trim().to_owned();
+    let vkey = Secondary::key(folder.path(), "x.example.org")?;
     let secondary =
         format!("  secondaries: [{{name: x, url: \"http://127.0.0.1:9\", vkey: \"{vkey}\"}}]");
     let quorum = ("  backupQuorum: 0", "  backupQuorum: 1".to_owned());

@@ -15,7 +15,7 @@ use tests::http::Answer;
 use tests::ledger::Ledger;
 use tests::load::{Load, Plan};
 use tests::process::{Logd, Start};
-use tests::secondary::configure;
+use tests::secondary::{Secondary, configure};
 use tests::skip::skip;
 use tests::wait;
 
@@ -370,17 +370,8 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
 
     // Two of three have other bytes, and the third is away: nothing wrong is taken. When it is back, the two are put right. Nothing
     // is published for now, so that this can be seen.
-    let key = at.join("mirror.key").to_string_lossy().into_owned();
-    let words = [
-        "secondary",
-        "key",
-        "--file",
-        &key,
-        "--name",
-        "x.example.org",
-    ];
-    let vkey = tests::process::logd(&words)?.expect_code(0)?.stdout;
-    let absent = json!([{"name": "x", "url": "http://127.0.0.1:9", "vkey": vkey.trim()}]);
+    let vkey = Secondary::key(at, "x.example.org")?;
+    let absent = json!([{"name": "x", "url": "http://127.0.0.1:9", "vkey": vkey}]);
     configure(at, |document| {
         document["merge"]["secondaries"] = absent;
         document["merge"]["backupQuorum"] = json!(1);
