@@ -67,7 +67,7 @@ fn syncs_per_entry() -> Result<f64> {
         "-qq",
         "--seccomp-bpf",
         "-e",
-        "trace=fsync,fdatasync",
+        "trace=fsync,fdatasync,syncfs",
         "-o",
         &counted,
     ];

@@ -4,6 +4,9 @@
 //! files of a process are in one folder of its own, locked while the process lives, so that whoever opens the store next
 //! can tell what a dead one has left behind.
 //!
+//! Many objects of one `put` are synced together where the file system can do that ([`together`]): it costs two syncs instead of one
+//! for each file and folder.
+//!
 //! An object that is discarded leaves its file for another one, after a rest. Who reads it then sees that its times have moved.
 //!
 //! What must never happen: a torn object under its final path; an answer before contents *and* name are on disk; a path
@@ -13,6 +16,7 @@ mod path;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -30,6 +34,7 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use self::scratch::Scratch;
+use self::together::Together;
 use super::{Objects, StoreError};
 
 pub use path::valid;
@@ -56,6 +61,8 @@ pub struct Directory {
 struct Inner {
     root: OwnedFd,
     scratch: Scratch,
+    /// How the file system syncs many files at once, if it can.
+    together: Option<Together>,
     /// Folders whose entry in the folder above has been synced.
     known: Mutex<HashSet<String>>,
 }
@@ -72,10 +79,12 @@ impl Directory {
         let at = |error| failure("opening", &root.display().to_string(), error);
         let root = rustix::fs::open(root, flags, Mode::empty()).map_err(at)?;
         let scratch = Scratch::create(&root).map_err(at)?;
+        let together = Together::on(&root);
         Ok(Self {
             inner: Arc::new(Inner {
                 root,
                 scratch,
+                together,
                 known: Mutex::default(),
             }),
             threads: Arc::new(Semaphore::new(THREADS)),
@@ -120,6 +129,11 @@ impl Objects for Directory {
     fn put(&self, objects: Vec<(String, Bytes)>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             objects.iter().try_for_each(|(path, _)| valid(path))?;
+            if let Some(together) = self.inner.together
+                && together.pays(&objects)
+            {
+                return self.run(move |inner| inner.put_together(&objects)).await;
+            }
             let share = objects.len().div_ceil(THREADS_PER_PUT).max(1);
             let mut objects = objects.into_iter();
             let mut parts = Vec::new();
@@ -204,24 +218,59 @@ impl Inner {
     }
 
     fn put_one(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let (temporary, file) = self.scratch.file(bytes.len() as u64)?;
-        let written = write(file, bytes).and_then(|()| {
-            let mut attempt = 0;
-            loop {
-                let moved = self.make_folder(folder).and_then(|folder| {
-                    rustix::fs::renameat(self.scratch.folder(), &temporary, &folder, name)
-                });
-                match moved {
-                    // Another process has pruned the folder, which was empty until now.
-                    Err(Errno::NOENT) if attempt < RETRIES => attempt += 1,
-                    other => return other,
-                }
+        let (temporary, mut file) = self.scratch.file(bytes.len() as u64)?;
+        write(&mut file, bytes)
+            .and_then(|()| rustix::fs::fsync(&file))
+            .and_then(|()| self.name(&temporary, folder, name))
+            .inspect_err(|_| self.scratch.remove(&temporary))
+    }
+
+    /// Writes all, syncs all, names all, and syncs the names.
+    fn put_together(&self, objects: &[(String, Bytes)]) -> Result<(), StoreError> {
+        let mut written = Vec::with_capacity(objects.len());
+        let done = self.write_together(objects, &mut written);
+        if done.is_err() {
+            // Those that have their names already are not here any more.
+            written.iter().for_each(|name| self.scratch.remove(name));
+        }
+        done
+    }
+
+    fn write_together(
+        &self,
+        objects: &[(String, Bytes)],
+        written: &mut Vec<String>,
+    ) -> Result<(), StoreError> {
+        let failed = |path| move |error| failure("writing", path, error);
+        // Before the first byte: it hears of whatever fails from here on.
+        let sync = together::Sync::open(self.scratch.folder()).map_err(failed(""))?;
+        for (path, bytes) in objects {
+            let file = self.scratch.file(bytes.len() as u64);
+            let (temporary, mut file) = file.map_err(failed(path))?;
+            written.push(temporary);
+            write(&mut file, bytes).map_err(failed(path))?;
+        }
+        sync.all().map_err(|e| failure("syncing", "files", e))?;
+        for ((path, _), temporary) in objects.iter().zip(&*written) {
+            let (folder, name) = path::split(path);
+            self.name(temporary, folder, name).map_err(failed(path))?;
+        }
+        sync.all().map_err(|e| failure("syncing", "folders", e))
+    }
+
+    /// Moves a file that is durable to its path.
+    fn name(&self, temporary: &str, folder: &str, name: &str) -> Result<(), Errno> {
+        let mut attempt = 0;
+        loop {
+            let moved = self.make_folder(folder).and_then(|folder| {
+                rustix::fs::renameat(self.scratch.folder(), temporary, &folder, name)
+            });
+            match moved {
+                // Another process has pruned the folder, which was empty until now.
+                Err(Errno::NOENT) if attempt < RETRIES => attempt += 1,
+                other => return other,
             }
-        });
-        written.inspect_err(|_| {
-            // What cannot be removed now goes when this process is dead and somebody opens the store.
-            let _ = rustix::fs::unlinkat(self.scratch.folder(), &temporary, AtFlags::empty());
-        })
+        }
     }
 
     /// Opens the folder, making what is missing of it.
@@ -395,10 +444,9 @@ impl Inner {
     }
 }
 
-/// Makes these a file's bytes, durably.
-fn write(mut file: File, bytes: &[u8]) -> Result<(), Errno> {
-    file.write_all(bytes).map_err(|error| errno(&error))?;
-    rustix::fs::fsync(&file)
+/// Makes these a file's bytes.
+fn write(file: &mut File, bytes: &[u8]) -> Result<(), Errno> {
+    file.write_all(bytes).map_err(|error| errno(&error))
 }
 
 fn step(at: BorrowedFd<'_>, segment: &str) -> Result<OwnedFd, Errno> {

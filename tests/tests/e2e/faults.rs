@@ -14,7 +14,7 @@ use crate::{Done, folder};
 
 /// What fails: the system calls, and the errors that a disk gives.
 const FILE: [&str; 7] = [
-    "fsync,fdatasync",
+    "fsync,fdatasync,syncfs",
     "pwrite64",
     "pread64",
     "openat",

@@ -82,6 +82,12 @@ impl Scratch {
         &self.folder
     }
 
+    /// Removes a file that did not become an object. What cannot be removed now goes when this process is dead and somebody opens
+    /// the store.
+    pub(super) fn remove(&self, name: &str) {
+        let _ = rustix::fs::unlinkat(&self.folder, name, AtFlags::empty());
+    }
+
     /// A file for so many bytes, and its name here. It may hold other ones still, but not more.
     pub(super) fn file(&self, bytes: u64) -> Result<(String, File), Errno> {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

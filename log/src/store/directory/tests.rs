@@ -56,6 +56,40 @@ async fn symbolic_links_are_not_followed() {
     assert_eq!(store.list("").await.unwrap(), ["file"]);
 }
 
+/// Synced together or one by one, the outcome is the same: all are there, or an error and nothing half.
+#[tokio::test]
+async fn many_objects_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for together in [false, true] {
+        let root = folder.path().join(together.to_string());
+        let store = Directory::open(&root).unwrap();
+        let put = async |objects: Vec<(String, Bytes)>| match together {
+            true => store.inner.put_together(&objects),
+            false => store.put(objects).await,
+        };
+        let object = |i: u32| {
+            (
+                format!("a/{}/{i}", i % 7),
+                Bytes::from(vec![i as u8; 9_000]),
+            )
+        };
+        put((0..300).map(object).collect()).await.unwrap();
+        put((200..310).map(object).collect()).await.unwrap();
+        for (path, bytes) in (0..310).map(object) {
+            assert_eq!(store.get(&path).await.unwrap(), Some(bytes), "{path}");
+        }
+        // A folder in the place of an object is never replaced.
+        let bad = [object(400), ("a/3".into(), Bytes::new()), object(401)];
+        put(bad.to_vec()).await.unwrap_err();
+        let left = Dir::read_from(store.inner.scratch.folder()).unwrap();
+        let left = left.filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name().to_bytes().to_vec();
+            !matches!(&*name, b"." | b"..")
+        });
+        assert_eq!(left.count(), 0, "temporary files");
+    }
+}
+
 /// What is discarded becomes the next objects, whole; what somebody else has a link to does not.
 #[tokio::test]
 async fn discarded_files_are_written_anew() {
