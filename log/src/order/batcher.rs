@@ -144,6 +144,7 @@ impl Batcher {
             rate: service.rate,
             latency: Duration::from_micros(service.latency),
             elastic: queue.pace.elastic(),
+            cruise: queue.pace.cruises(),
         }
     }
 
@@ -417,7 +418,7 @@ impl Batcher {
                     let (taken, later) = take(&mut queue, self.now(), open);
                     wait = later;
                     if queue.scheduler.is_empty()
-                        || (queue.pace.cruises() && !queue.scheduler.fast_waits())
+                        || (queue.pace.cruises().is_some() && !queue.scheduler.fast_waits())
                     {
                         // All that waited goes, or all but what waits for the sake of others: more could have been done.
                         queue.admission.rate().idle();

@@ -51,6 +51,8 @@ pub struct QosView {
     pub latency: Duration,
     /// Cost of elastic work that goes into one commit now.
     pub elastic: u64,
+    /// Cost per second that backlogs flow with, while they are slowed down for others.
+    pub cruise: Option<f64>,
 }
 
 /// The table.

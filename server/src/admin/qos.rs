@@ -305,6 +305,7 @@ mod tests {
             rate: 0.0,
             latency: Duration::ZERO,
             elastic: 0,
+            cruise: None,
         };
         let rows = queues(&document, &view);
         let uses: usize = document

@@ -7,8 +7,34 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::spread;
-use log::qos::{ClassView, Policy, REASONS};
+use log::qos::{ClassView, Policy, QosView, REASONS};
 use log::{Histogram, Log, TierMetrics};
+
+/// A number of a log; `None` while there is none.
+type Level = (&'static str, &'static str, fn(&QosView) -> Option<f64>);
+
+const LEVELS: &[Level] = &[
+    (
+        "service_bytes_per_second",
+        "What can be published, as measured; each entry counts for its bytes and 128 more",
+        |view| Some(view.rate),
+    ),
+    (
+        "service_latency_seconds",
+        "From the release of work to its publication, as measured",
+        |view| Some(view.latency.as_secs_f64()),
+    ),
+    (
+        "backlog_commit_bytes",
+        "What may go into one commit of backlogs",
+        |view| Some(view.elastic as f64),
+    ),
+    (
+        "backlog_bytes_per_second",
+        "What backlogs flow with, while they are slowed down for others",
+        |view| view.cruise,
+    ),
+];
 
 /// A number of one tenant in one tier.
 type Number = (&'static str, &'static str, fn(&ClassView) -> u64);
@@ -42,7 +68,21 @@ const STAGES: &[Stage] = &[
 
 /// Encodes it for all logs.
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Result {
-    let views: Vec<_> = logs.iter().map(|log| (log, log.qos().classes)).collect();
+    let views: Vec<_> = logs.iter().map(|log| (log, log.qos())).collect();
+    for (name, help, read) in LEVELS {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (log, view) in &views {
+            if let Some(value) = read(view) {
+                family
+                    .encode_family(&[("log", log.name())])?
+                    .encode_gauge(&value)?;
+            }
+        }
+    }
+    let views: Vec<_> = views
+        .into_iter()
+        .map(|(log, view)| (log, view.classes))
+        .collect();
     for (name, help, read) in GAUGES {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (log, class) in classes(&views) {
