@@ -237,14 +237,14 @@ fn queue(bench: &Arc<Bench>, order: Arc<Order>, piled: usize) -> Queue {
     Queue { waiting, committer }
 }
 
-/// So many commits wait behind a stall; others go on arriving, 50 a second.
-async fn pile(waiting: usize, stall: Duration) -> Result<Recovered> {
+/// So many commits of so many committers wait behind a stall; others go on arriving, 50 a second.
+async fn pile(waiting: usize, committers: usize, stall: Duration) -> Result<Recovered> {
     const ARRIVALS: Duration = Duration::from_millis(20);
     let bench = Bench::new(OPERATION).await?;
     let mut queues = Vec::new();
-    for n in 0..COMMITTERS {
+    for n in 0..committers {
         let order = bench.committer().await?.0;
-        let piled = (waiting + COMMITTERS - 1 - n) / COMMITTERS;
+        let piled = (waiting + committers - 1 - n) / committers;
         queues.push(queue(&bench, order, piled));
     }
     let before = 1;
@@ -254,7 +254,7 @@ async fn pile(waiting: usize, stall: Duration) -> Result<Recovered> {
     let mut count = 0;
     let mut arrive = |queues: &[Queue]| {
         // A committer that has failed says so below.
-        let _ = queues[count % COMMITTERS].waiting.send(());
+        let _ = queues[count % committers].waiting.send(());
         count += 1;
     };
     (0..waiting - late).for_each(|_| arrive(&queues));
@@ -282,24 +282,30 @@ async fn pile(waiting: usize, stall: Duration) -> Result<Recovered> {
 pub(crate) fn piled(_: &Options) -> Result<Vec<Figure>> {
     block(async {
         let stall = Duration::from_secs(10);
-        let thousand = pile(1_000, stall).await?;
+        let begun = pile(1_000, 1_000, stall).await?;
+        let queued = pile(1_000, COMMITTERS, stall).await?;
         let mut times = Vec::new();
         for waiting in [500, 2_000] {
-            let recovered = pile(waiting, Duration::from_secs(1)).await?;
+            let recovered = pile(waiting, COMMITTERS, Duration::from_secs(1)).await?;
             times.push(recovered.time.as_secs_f64());
         }
         let most = 1_000_usize.div_ceil(MAX_BATCHES) + 2;
         Ok(vec![
             Figure::most(
                 "1,000 commits behind a stall of 10 s, 50/s arriving: slots",
-                thousand.slots as f64,
+                begun.slots as f64,
                 "",
                 most as f64,
             ),
             Figure::plain(
                 "from the end of the stall until all are decided",
-                thousand.time.as_secs_f64() * 1e3,
+                begun.time.as_secs_f64() * 1e3,
                 "ms",
+            ),
+            Figure::plain(
+                "the same in the queues of 64 committers, one commit of each begun: slots",
+                queued.slots as f64,
+                "",
             ),
             Figure::most(
                 "a pile of 2,000 over one of 500, time",

@@ -6,23 +6,33 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use hdrhistogram::Histogram;
 use tests::dataset;
 use tests::process::{Logd, binary};
 
 use super::load::{Work, load, tenants};
+use crate::disk::Probe;
 use crate::figures::{Figure, Options};
 use crate::proc::peak_mib;
 
 const LIVE: &str = "name=live,rate=500/s,priority=1";
 const FILL: &str = "name=fill,backfill,priority=6";
 
+fn sync_p99(what: &str, times: &Histogram<u64>) -> Figure {
+    Figure::plain(what, times.value_at_quantile(0.99) as f64 / 1e3, "ms")
+}
+
 /// A live writer beside a backfill that takes all it is given.
 pub(crate) fn beside(_: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let logd = Logd::start(folder.path())?;
+    let probe = Probe::start(folder.path())?;
     let alone = load(folder.path(), &[LIVE], 10, 2)?;
+    let syncs_alone = probe.stop()?;
     let before = Work::until_now(&logd)?;
+    let probe = Probe::start(folder.path())?;
     let both = load(folder.path(), &[LIVE, FILL], 20, 5)?;
+    let syncs_beside = probe.stop()?;
     let [disk, bytes, cpu] = before.since(&logd, "live writer and backfill")?;
     let before = Work::until_now(&logd)?;
     let fill = load(folder.path(), &[FILL], 8, 2)?;
@@ -56,6 +66,8 @@ pub(crate) fn beside(_: &Options) -> Result<Vec<Figure>> {
             "entries/s",
             150_000.0,
         ),
+        sync_p99("live writer alone: a sync of 4 KiB, p99", &syncs_alone),
+        sync_p99("beside a backfill: a sync of 4 KiB, p99", &syncs_beside),
         Figure::plain("backfill alone", fill.stream("fill")?.rate()?, "entries/s"),
         disk,
         bytes,
