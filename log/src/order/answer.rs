@@ -84,6 +84,11 @@ impl Mine {
             birth: None,
         }
     }
+
+    /// A batch whose bytes are an object of their own.
+    pub(crate) fn is_object(&self) -> bool {
+        self.work.batch().is_some_and(|batch| batch.object)
+    }
 }
 
 /// The answer for a work, when the view has one. The token is looked for before anything else. `first`: the first slot after

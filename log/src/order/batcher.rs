@@ -11,54 +11,24 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::commit::{CommitError, Placed, now_ms};
-use super::load::{ControlReply, Item, Load, Loader, Parts, Payload};
+use super::ahead::{Ahead, Ready, prepared, refuse};
+use super::commit::{CommitError, Mine, Placed, now_ms};
+use super::load::{Item, Load, Parts, Payload};
 use super::slot::{Decision, Promised};
 use super::state::State;
+use super::take::{Queue, Taken, Took, Waiting, take};
 use crate::log::{AppendError, Appended, Core};
 use crate::promise::Kept;
 use crate::qos::admission::{Promise, Refused};
 use crate::qos::arrivals::Recorder;
 use crate::qos::flight::{Flight, Flights, Run};
 use crate::qos::job::cost;
-use crate::qos::pace::Classes;
 use crate::qos::tally::Tally;
 use crate::qos::{
-    Admission, Ask, Backlog, Grant, Job, Limits, Names, Pace, Policy, QosView, REASONS, Schedule,
+    Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, REASONS, Schedule,
     Scheduler, TenantId,
 };
 use crate::store::StoreError;
-
-/// Cost of one commit of work that is not elastic, at most (one entry may pass it).
-const MAX_COMMIT: u64 = 2 << 20;
-/// Jobs in one commit, at most: fewer than there may be batches, if each were one.
-const MAX_JOBS: usize = 64 << 10;
-
-/// What waits.
-#[derive(Debug)]
-enum Waiting {
-    /// A write, and the promise that was given for it.
-    Write(Item, Option<Promise>),
-    /// Promised work in the durable queue: its releaser hears that it is its turn.
-    Turn(oneshot::Sender<()>),
-}
-
-struct Queue {
-    scheduler: Scheduler<Waiting>,
-    admission: Admission,
-    pace: Pace,
-    tally: Tally,
-    flights: Flights,
-    arrivals: Recorder,
-    names: Names,
-    bytes: usize,
-    controls: VecDeque<(Decision, ControlReply)>,
-    closed: bool,
-    /// Between two checkpoints, microseconds.
-    interval: u64,
-    /// The committer sleeps: nothing waits, or nothing that may go yet. Who brings work wakes it.
-    parked: bool,
-}
 
 /// The queue in front of the order.
 pub struct Batcher {
@@ -68,17 +38,6 @@ pub struct Batcher {
     wake: Notify,
     /// Something was taken from the queue.
     taken: Notify,
-}
-
-/// What the scheduler gave out for one commit.
-struct Taken {
-    now: u64,
-    writes: Vec<Job<Item>>,
-    /// Turns that were given.
-    turns: usize,
-    /// Cost of the backlogs in it, and whether there is other work.
-    elastic: (u64, bool),
-    control: Option<(Decision, ControlReply)>,
 }
 
 impl Batcher {
@@ -400,43 +359,14 @@ impl Batcher {
         self.look_again();
     }
 
-    /// Takes the next commit's worth; `None` when closed and empty.
-    async fn next(&self, core: &Core) -> Option<Taken> {
+    /// Takes the next commit's worth; `None` when closed and empty. `busy`: no more of a backlog. May be dropped at any time.
+    async fn next(&self, core: &Core, busy: bool) -> Option<Box<Taken>> {
         loop {
-            let mut wait = None;
-            {
-                let mut queue = self.queue();
-                if !queue.scheduler.is_empty() || !queue.controls.is_empty() {
-                    let open = if queue.closed || core.trouble().is_some() {
-                        u64::MAX // Admission bounds it then.
-                    } else {
-                        let entries = core.metrics.ordered.get();
-                        let entries = entries.saturating_sub(core.metrics.published.get());
-                        let unpublished = cost(entries, core.pending.bytes() as u64);
-                        Pace::window(unpublished, &queue.admission.service(), queue.interval)
-                    };
-                    let (taken, later) = take(&mut queue, self.now(), open);
-                    wait = later;
-                    if queue.scheduler.is_empty()
-                        || (queue.pace.cruises().is_some() && !queue.scheduler.fast_waits())
-                    {
-                        // All that waited goes, or all but what waits for the sake of others: more could have been done.
-                        queue.admission.rate().idle();
-                    }
-                    if !taken.writes.is_empty() || taken.control.is_some() {
-                        self.taken.notify_waiters();
-                        return Some(taken);
-                    }
-                    if taken.turns > 0 {
-                        continue;
-                    }
-                } else if queue.closed {
-                    return None;
-                } else {
-                    queue.admission.rate().idle();
-                }
-                queue.parked = true;
-            }
+            let wait = match self.try_next(core, busy) {
+                Took::Some(taken) => return Some(taken),
+                Took::Closed => return None,
+                Took::None(wait) => wait,
+            };
             let woken = self.wake.notified();
             match wait {
                 Some(wait) => drop(tokio::time::timeout(wait, woken).await),
@@ -445,53 +375,144 @@ impl Batcher {
         }
     }
 
+    /// What may go now.
+    fn try_next(&self, core: &Core, busy: bool) -> Took {
+        let mut queue = self.queue();
+        let mut wait = None;
+        while !queue.scheduler.is_empty() || !queue.controls.is_empty() {
+            let open = if queue.closed || core.trouble().is_some() {
+                u64::MAX // Admission bounds it then.
+            } else {
+                let entries = core.metrics.ordered.get();
+                let entries = entries.saturating_sub(core.metrics.published.get());
+                let unpublished = cost(entries, core.pending.bytes() as u64);
+                Pace::window(unpublished, &queue.admission.service(), queue.interval)
+            };
+            let (taken, later) = take(&mut queue, self.now(), open, busy);
+            wait = later;
+            if queue.scheduler.is_empty()
+                || (queue.pace.cruises().is_some() && !queue.scheduler.fast_waits())
+            {
+                // All that waited goes, or all but what waits for the sake of others: more could have been done.
+                queue.admission.rate().idle();
+            }
+            if !taken.jobs.is_empty() || taken.control.is_some() {
+                self.taken.notify_waiters();
+                return Took::Some(Box::new(taken));
+            }
+            if taken.turns == 0 {
+                queue.parked = true;
+                return Took::None(wait);
+            }
+        }
+        if queue.closed {
+            return Took::Closed;
+        }
+        queue.admission.rate().idle();
+        queue.parked = true;
+        Took::None(wait)
+    }
+
     /// Commits what comes, until closed and empty.
+    ///
+    /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
+    /// that: so nobody waits for them but their writer.
     pub async fn run(&self, core: &Arc<Core>) {
-        while let Some(taken) = self.next(core).await {
-            let began = Instant::now();
-            let (released, elastic) = (taken.now, taken.elastic);
-            let mut load = load(core, taken);
-            core.metrics.commits_in_flight.add(1);
-            core.renew_births(&mut load.mine).await;
-            let answers = core.order.commit(load.mine).await;
-            core.metrics.commits_in_flight.sub(1);
-            let done = self.now();
-            let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
-            let mut answers = answers.into_iter();
-            let state = core.order.state();
-            let policy = core.policy.load();
-            for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
-                match answer {
-                    Ok(placed) => {
-                        if let Some(target) = policy.tier(parts.tier).latency_target {
-                            let oldest = parts.parts.iter().map(|p| p.run.arrived).min();
-                            let waited = done.saturating_sub(oldest.unwrap_or(done));
-                            let (before, longest) = fast.unwrap_or((u64::MAX, 0));
-                            fast = Some((before.min(micros(target)), longest.max(waited)));
-                        }
-                        let flight = place(core, &state, &placed, parts, released);
-                        entries += flight.entries;
-                        flights.push(flight);
+        let mut ahead: Option<Ahead> = None;
+        loop {
+            let busy = ahead.is_some();
+            let (mut ready, taken) = tokio::select! {
+                biased;
+                ready = Ahead::end(&mut ahead) => (ready, self.try_next(core, false)),
+                taken = self.next(core, busy) => match taken {
+                    Some(taken) => (Ready::default(), Took::Some(taken)),
+                    None if !busy => return,
+                    None => (Ahead::end(&mut ahead).await, Took::Closed),
+                },
+            };
+            let mut rest = Load::default();
+            if let Took::Some(taken) = taken {
+                let Taken {
+                    now,
+                    jobs,
+                    mut classes,
+                    elastic,
+                    company,
+                    control,
+                    ..
+                } = *taken;
+                ready.company |= company;
+                // What belongs behind a backlog that is being prepared stays behind it.
+                if let Some(ahead) = &ahead {
+                    classes.extend(&ahead.classes);
+                }
+                let (backlog, others): (Vec<_>, _) = jobs
+                    .into_iter()
+                    .partition(|job| classes.contains(&(job.tier, job.tenant)));
+                rest = Load::of(core, others, now, false, control);
+                let backlog = Load::of(core, backlog, now, true, None);
+                match &mut ahead {
+                    Some(ahead) => ahead.behind.append(backlog),
+                    None if backlog.mine.iter().any(Mine::is_object) => {
+                        ahead = Some(Ahead::begin(core, backlog, elastic, classes));
                     }
-                    Err(e) => {
-                        let error = core.append_error(e);
-                        let parts = parts.parts.into_iter();
-                        parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));
+                    None => {
+                        ready.load.append(backlog);
+                        ready.elastic += elastic;
                     }
                 }
             }
-            self.committed(core, done, (released, elastic, fast), flights);
-            // A change that came along, ours or another replica's, runs at once.
-            if state.generation != core.running.load().generation
-                && let Err(e) = core.update_running().await
-            {
-                tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
+            ready.load.append(prepared(core, rest).await);
+            if !ready.load.mine.is_empty() {
+                self.commit(core, ready).await;
             }
-            if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
-                let _ = reply.send(answer);
-            }
-            core.metrics.committed(entries, began.elapsed());
         }
+    }
+
+    /// Commits what is prepared, and answers.
+    async fn commit(&self, core: &Arc<Core>, ready: Ready) {
+        let Ready {
+            mut load,
+            elastic,
+            company,
+        } = ready;
+        let (began, start) = (Instant::now(), self.now());
+        core.metrics.commits_in_flight.add(1);
+        core.renew_births(&mut load.mine).await;
+        let answers = core.order.commit_prepared(load.mine).await;
+        core.metrics.commits_in_flight.sub(1);
+        let done = self.now();
+        let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
+        let mut answers = answers.into_iter();
+        let state = core.order.state();
+        let policy = core.policy.load();
+        for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
+            match answer {
+                Ok(placed) => {
+                    if let Some(target) = policy.tier(parts.tier).latency_target {
+                        let oldest = parts.parts.iter().map(|p| p.run.arrived).min();
+                        let waited = done.saturating_sub(oldest.unwrap_or(done));
+                        let (before, longest) = fast.unwrap_or((u64::MAX, 0));
+                        fast = Some((before.min(micros(target)), longest.max(waited)));
+                    }
+                    let flight = place(core, &state, &placed, parts);
+                    entries += flight.entries;
+                    flights.push(flight);
+                }
+                Err(e) => refuse(core, parts, e),
+            }
+        }
+        self.committed(core, done, (start, (elastic, company), fast), flights);
+        // A change that came along, ours or another replica's, runs at once.
+        if state.generation != core.running.load().generation
+            && let Err(e) = core.update_running().await
+        {
+            tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
+        }
+        if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
+            let _ = reply.send(answer);
+        }
+        core.metrics.committed(entries, began.elapsed());
     }
 
     /// Notes a commit: for the pace, the rate and the metrics.
@@ -550,7 +571,7 @@ impl From<Refused> for AppendError {
 }
 
 /// Answers the writers of a batch; what is to be known of it until it is published.
-fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u64) -> Flight {
+fn place(core: &Core, state: &State, placed: &Placed, batch: Parts) -> Flight {
     let shard = state
         .shard_at(placed.start)
         .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
@@ -559,7 +580,7 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
         tier: batch.tier,
         entries: 0,
         bytes: batch.bytes,
-        released,
+        released: batch.released,
         runs: Vec::new(),
     };
     for part in batch.parts {
@@ -577,79 +598,4 @@ fn place(core: &Core, state: &State, placed: &Placed, batch: Parts, released: u6
     }
     flight.end += flight.entries;
     flight
-}
-
-/// The next commit's worth, and how long elastic work has to wait that may not go yet. Little is done under the lock.
-fn take(queue: &mut Queue, now: u64, open: u64) -> (Taken, Option<Duration>) {
-    let along = queue.scheduler.fast_waits() || !queue.controls.is_empty();
-    let service = queue.admission.service();
-    let flow = match queue.closed {
-        true => Ok(queue.pace.elastic()),
-        false => queue.pace.flow(now, &service, queue.interval, along),
-    };
-    let elastic = flow.unwrap_or(0).min(Pace::share(open));
-    let mut limits = Limits {
-        total: open.min(elastic.max(MAX_COMMIT)),
-        elastic,
-        spent: 0,
-        urgent_until: queue.admission.pressing(now),
-    };
-    let mut taken = Taken {
-        now,
-        writes: Vec::new(),
-        turns: 0,
-        elastic: (0, false),
-        control: queue.controls.pop_front(),
-    };
-    let (mut chunks, mut spent, mut classes) = (0, 0, Classes::default());
-    while let Some(job) = queue.scheduler.next(now, &mut limits) {
-        let share = &mut queue.tally.of(job.tier, job.tenant).share;
-        share.entries += job.entries;
-        share.bytes += job.bytes;
-        classes.note((job.tier, job.tenant), limits.spent > spent);
-        spent = limits.spent;
-        chunks += usize::from(job.entries > 1);
-        match job.payload {
-            Waiting::Turn(go) => {
-                taken.turns += 1;
-                let _ = go.send(());
-            }
-            Waiting::Write(item, promise) => {
-                queue.bytes -= item.bytes();
-                if let Some(promise) = promise {
-                    queue
-                        .admission
-                        .release(promise.due, cost(job.entries, job.bytes));
-                }
-                taken.writes.push(Job {
-                    tier: job.tier,
-                    tenant: job.tenant,
-                    entries: job.entries,
-                    bytes: job.bytes,
-                    arrived: job.arrived,
-                    deadline: job.deadline,
-                    payload: item,
-                });
-            }
-        }
-        // Each chunk may be a batch of its own.
-        if taken.writes.len() >= MAX_JOBS || chunks + 96 > super::MAX_BATCHES {
-            break;
-        }
-    }
-    taken.elastic = (spent, classes.company(!queue.scheduler.is_empty()));
-    queue.pace.taken(spent);
-    (taken, flow.err().map(Duration::from_micros))
-}
-
-/// Makes batches of what was taken.
-fn load(core: &Core, taken: Taken) -> Load {
-    let mut loader = Loader::new(&core.tokens, core.store.value_limit());
-    let mut more: u64 = taken.writes.iter().map(|j| j.bytes).sum();
-    for job in taken.writes {
-        more -= job.bytes;
-        let more = usize::try_from(more).unwrap_or(usize::MAX);
-        loader.push(job.payload, job.arrived, job.deadline, more);
-    }
-    loader.finish(taken.control)
 }

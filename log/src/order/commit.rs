@@ -269,6 +269,38 @@ impl Order {
 
     /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
     pub async fn commit(&self, mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
+        match self.prepare(&mine).await {
+            Ok(()) => self.commit_prepared(mine).await,
+            Err(e) => mine.iter().map(|_| Err(e.clone())).collect(),
+        }
+    }
+
+    /// The linear work of a commit: batches over the store's value limit become objects, durable before they are announced.
+    ///
+    /// # Errors
+    /// [`CommitError::Store`]; then nothing of it is or will be ordered.
+    pub(crate) async fn prepare(&self, mine: &[Mine]) -> Result<(), CommitError> {
+        let large: Vec<_> = mine
+            .iter()
+            .filter(|m| m.is_object())
+            .map(|m| (self.keys.batch(m.work.token()), m.bytes.clone()))
+            .collect();
+        if large.is_empty() {
+            return Ok(());
+        }
+        self.objects.put(large).await.map_err(|e| {
+            let error = CommitError::Store(e);
+            mine.iter()
+                .for_each(|_| self.metrics.failed(error.reason()));
+            error
+        })
+    }
+
+    /// [`Order::commit`] after [`Order::prepare`].
+    pub(crate) async fn commit_prepared(
+        &self,
+        mine: Vec<Mine>,
+    ) -> Vec<Result<Placed, CommitError>> {
         {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             own.extend(
@@ -287,12 +319,6 @@ impl Order {
     }
 
     async fn run(&self, mine: &[Mine]) -> Vec<Result<Placed, CommitError>> {
-        if let Err(e) = self.put_objects(mine).await {
-            return mine
-                .iter()
-                .map(|_| Err(CommitError::Store(e.clone())))
-                .collect();
-        }
         // A store that is slow is waited for; one that fails, for some time.
         let (mut failing, mut announced) = (None, None);
         let company = self.company.load(Relaxed);
@@ -339,22 +365,6 @@ impl Order {
             self.metrics.announced_seconds.observe(time);
         }
         attempt.answers().collect()
-    }
-
-    /// Batches over the store's value limit become objects, durable before they are announced.
-    async fn put_objects(&self, mine: &[Mine]) -> Result<(), StoreError> {
-        let large: Vec<_> = mine
-            .iter()
-            .filter_map(|m| match m.work.batch() {
-                Some(b) if b.object => Some((self.keys.batch(b.token), m.bytes.clone())),
-                _ => None,
-            })
-            .collect();
-        if large.is_empty() {
-            Ok(())
-        } else {
-            self.objects.put(large).await
-        }
     }
 
     /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride

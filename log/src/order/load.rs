@@ -11,10 +11,13 @@ use super::batch;
 use super::commit::{CommitError, Mine, Placed, now_ms};
 use super::place::Place;
 use super::slot::{BatchRef, Decision, Tokens, Work};
-use crate::log::{AppendError, Appended};
-use crate::qos::TierId;
+use crate::log::{AppendError, Appended, Core};
 use crate::qos::flight::Run;
+use crate::qos::{Job, TierId};
 use crate::record;
+
+/// Bytes of one batch that pieces of a backlog share.
+const BATCH: usize = 256 << 10;
 
 pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 pub(super) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
@@ -70,15 +73,48 @@ pub(super) struct Part {
 pub(super) struct Parts {
     pub(super) tier: TierId,
     pub(super) bytes: u64,
+    /// When they left the queue, microseconds of its clock.
+    pub(super) released: u64,
     pub(super) parts: Vec<Part>,
 }
 
 /// What one commit takes from the queue.
+#[derive(Default)]
 pub(super) struct Load {
     pub(super) mine: Vec<Mine>,
     /// Of each batch in `mine`, in its order.
     pub(super) parts: Vec<Parts>,
     pub(super) control: Option<ControlReply>,
+}
+
+impl Load {
+    /// Batches of what was taken from the queue; those of a backlog are large.
+    pub(super) fn of(
+        core: &Core,
+        jobs: Vec<Job<Item>>,
+        released: u64,
+        backlog: bool,
+        control: Option<(Decision, ControlReply)>,
+    ) -> Self {
+        let limit = core.store.value_limit();
+        let shared = if backlog { BATCH.max(limit) } else { limit };
+        let mut loader = Loader::new(&core.tokens, (limit, shared), released);
+        let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
+        for job in jobs {
+            more -= job.bytes;
+            let more = usize::try_from(more).unwrap_or(usize::MAX);
+            loader.push(job.payload, job.arrived, job.deadline, more);
+        }
+        loader.finish(control)
+    }
+
+    /// Another one behind this, which has no control.
+    pub(super) fn append(&mut self, mut behind: Self) {
+        debug_assert!(self.control.is_none(), "a control is last");
+        self.mine.append(&mut behind.mine);
+        self.parts.append(&mut behind.parts);
+        self.control = behind.control;
+    }
 }
 
 /// A batch that is being filled.
@@ -93,23 +129,22 @@ struct Open {
 /// Fills a [`Load`].
 pub(super) struct Loader<'a> {
     tokens: &'a Tokens,
-    /// Bytes of one batch that the coordination store takes.
-    limit: usize,
+    /// Bytes of one batch that the coordination store takes, and of one batch that several items share.
+    limits: (usize, usize),
+    released: u64,
     open: Vec<Open>,
     load: Load,
 }
 
 impl<'a> Loader<'a> {
-    pub(super) fn new(tokens: &'a Tokens, limit: usize) -> Self {
+    /// `limits`: bytes of one batch that the coordination store takes, and of one batch that several items share.
+    pub(super) fn new(tokens: &'a Tokens, limits: (usize, usize), released: u64) -> Self {
         Self {
             tokens,
-            limit,
+            limits,
+            released,
             open: Vec::new(),
-            load: Load {
-                mine: Vec::new(),
-                parts: Vec::new(),
-                control: None,
-            },
+            load: Load::default(),
         }
     }
 
@@ -127,9 +162,9 @@ impl<'a> Loader<'a> {
         let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
         let mut at = self.open.iter().position(same);
         let alone = matches!(&item.payload, Payload::Chunk { upload, .. }
-            if upload.is_some() || 2 * length > self.limit);
+            if upload.is_some() || 2 * length > self.limits.1);
         if let Some(full) = at
-            && (alone || self.open[full].bytes.len() + length > self.limit)
+            && (alone || self.open[full].bytes.len() + length > self.limits.1)
         {
             let open = self.open.remove(full);
             self.close(open);
@@ -150,7 +185,9 @@ impl<'a> Loader<'a> {
                     self.open.push(Open {
                         tier: item.tier,
                         shard: item.shard,
-                        bytes: BytesMut::with_capacity(length.max(self.limit.min(length + more))),
+                        bytes: BytesMut::with_capacity(
+                            length.max(self.limits.1.min(length + more)),
+                        ),
                         entries: 0,
                         parts: Vec::new(),
                     });
@@ -190,7 +227,7 @@ impl<'a> Loader<'a> {
             token: self.tokens.make(now_ms()),
             entries,
             digest: record::digest(&bytes),
-            object: bytes.len() > self.limit,
+            object: bytes.len() > self.limits.0,
             shard: shard.as_deref().map(str::to_owned),
             place: None,
         };
@@ -198,6 +235,7 @@ impl<'a> Loader<'a> {
         self.load.parts.push(Parts {
             tier,
             bytes: length,
+            released: self.released,
             parts,
         });
     }

@@ -8,11 +8,13 @@
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
 //! - `attempt` a committer's program, step by step, and `writes` the transactions it makes: pure too; [`commit`] runs them over a
 //!   store, [`answer`] says what is answered;
-//! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this, `load` what one commit carries;
+//! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this: `take` what goes, `load` what one
+//!   commit carries, `ahead` what is made durable beside the commits;
 //! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
 //! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies;
 //! - `model` all of it under a model checker.
 
+pub(crate) mod ahead;
 pub mod answer;
 pub(crate) mod attempt;
 pub mod batch;
@@ -29,6 +31,7 @@ pub mod queue;
 pub mod releaser;
 pub mod slot;
 pub mod state;
+pub(crate) mod take;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writes;

@@ -11,7 +11,7 @@ use tlog::{Receipt, VerifierKey, leaf_hash};
 
 use super::*;
 use crate::order::keys::Keys;
-use crate::store::fault::{Fault, Faults, FaultyCoordination, Operation};
+use crate::store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use crate::store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Request};
 
@@ -45,9 +45,18 @@ impl Rig {
 
     /// A server whose coordination store has faults.
     pub(crate) async fn server(&self, faults: &Faults) -> (Arc<Engine>, Arc<Log>) {
+        self.faulty_server(faults, &Faults::new()).await
+    }
+
+    /// A server whose stores have faults: of rows, and of objects.
+    pub(crate) async fn faulty_server(
+        &self,
+        rows: &Faults,
+        objects: &Faults,
+    ) -> (Arc<Engine>, Arc<Log>) {
         let engine = Engine::open(EngineOptions {
-            coordination: Arc::new(FaultyCoordination::new(self.rows.clone(), faults.clone())),
-            objects: self.objects.clone(),
+            coordination: Arc::new(FaultyCoordination::new(self.rows.clone(), rows.clone())),
+            objects: Arc::new(FaultyObjects::new(self.objects.clone(), objects.clone())),
             kek: Kek::from_file(&self.kek.path().join("kek")).unwrap(),
             label: "test".into(),
             min_free: 0,

@@ -26,7 +26,7 @@ const ABSENT: u64 = 1_000_000;
 const WINDOW: u64 = 8 << 20;
 
 /// Elastic work of so long goes into one commit, microseconds: alone, and beside fast work.
-const SIP: (u64, u64) = (20_000, 4_000);
+const SIP: (u64, u64) = (20_000, 10_000);
 
 /// What a backlog flows with beside others, as part of the most that it could: at first, and at least.
 const CRUISE: (f64, f64) = (0.35, 0.25);
@@ -84,15 +84,8 @@ impl Pace {
         self.budget
     }
 
-    /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it. `along`: a commit is
-    /// made anyway, and as little as there is may go along.
-    pub fn flow(
-        &mut self,
-        now: u64,
-        service: &Service,
-        interval: u64,
-        along: bool,
-    ) -> Result<u64, u64> {
+    /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it.
+    pub fn flow(&mut self, now: u64, service: &Service, interval: u64) -> Result<u64, u64> {
         let (rate, sip) = match self.cruise(now, service, interval) {
             Some(rate) => (rate, SIP.1),
             None => (Self::most(service, interval), SIP.0),
@@ -103,7 +96,7 @@ impl Pace {
         let since = now.saturating_sub(self.counted) as f64;
         self.counted = now;
         self.credit = (self.credit + rate * since / 1e6).clamp(-full, 2.0 * full);
-        if self.credit >= if along { 1.0 } else { full } {
+        if self.credit >= full {
             return Ok((self.credit as u64).min(self.budget));
         }
         Err(((full - self.credit) / rate * 1e6) as u64 + 1)
@@ -223,17 +216,20 @@ impl Pace {
     }
 }
 
+/// A tenant in a tier.
+pub(crate) type Class = (TierId, TenantId);
+
 /// Whose work is in a commit: backlogs, and others.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
-    backlogs: HashSet<(TierId, TenantId)>,
-    others: HashSet<(TierId, TenantId)>,
-    last: Option<((TierId, TenantId), bool)>,
+    backlogs: HashSet<Class>,
+    others: HashSet<Class>,
+    last: Option<(Class, bool)>,
 }
 
 impl Classes {
     /// Notes work of a tenant in a tier, and whether it is of a backlog.
-    pub(crate) fn note(&mut self, class: (TierId, TenantId), backlog: bool) {
+    pub(crate) fn note(&mut self, class: Class, backlog: bool) {
         if self.last.replace((class, backlog)) != Some((class, backlog)) {
             let classes = match backlog {
                 true => &mut self.backlogs,
@@ -246,6 +242,11 @@ impl Classes {
     /// Whether somebody is beside a backlog, in the commit or waiting, who is not the end of it himself.
     pub(crate) fn company(&self, waits: bool) -> bool {
         (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
+    }
+
+    /// Those that have a backlog in it.
+    pub(crate) fn backlogs(self) -> HashSet<Class> {
+        self.backlogs
     }
 }
 
@@ -305,7 +306,7 @@ mod tests {
         let mut pace = Pace::default();
         let (mut now, mut taken, mut commits) = (0, 0, 0);
         while now < 1_000_000 {
-            match pace.flow(now, &service, 200_000, false) {
+            match pace.flow(now, &service, 200_000) {
                 Ok(cost) => {
                     pace.taken(cost);
                     (taken, commits) = (taken + cost, commits + 1);
@@ -317,16 +318,15 @@ mod tests {
         // Twice as much as is published, so that more can be, in even pieces.
         assert!((190_000_000..=210_000_000).contains(&taken), "{taken}");
         assert!((50..=200).contains(&commits), "{commits}");
-        // Beside fast work there are more and smaller ones, and what there is goes along.
+        // Beside fast work there are more and smaller ones.
         pace.committed(now, 1_000, (0, true), Some((10_000, 1_000)));
         let wait = loop {
-            match pace.flow(now, &service, 200_000, false) {
+            match pace.flow(now, &service, 200_000) {
                 Ok(cost) => pace.taken(cost),
                 Err(wait) => break wait,
             }
         };
         assert!(wait <= SIP.1 + 1, "{wait}");
-        assert!(pace.flow(now + 10, &service, 200_000, true).is_ok());
     }
 
     #[test]

@@ -1,0 +1,142 @@
+//! The queue in front of the order, and what is taken from it for one commit.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::load::{ControlReply, Item};
+use super::slot::Decision;
+use crate::qos::admission::Promise;
+use crate::qos::arrivals::Recorder;
+use crate::qos::flight::Flights;
+use crate::qos::job::cost;
+use crate::qos::pace::{Class, Classes};
+use crate::qos::tally::Tally;
+use crate::qos::{Admission, Job, Limits, Names, Pace, Schedule, Scheduler};
+
+/// Cost of one commit of work that is not elastic, at most (one entry may pass it).
+const MAX_COMMIT: u64 = 2 << 20;
+/// Jobs in one commit, at most: fewer than there may be batches, if each were one.
+const MAX_JOBS: usize = 64 << 10;
+
+/// What waits.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// A write, and the promise that was given for it.
+    Write(Item, Option<Promise>),
+    /// Promised work in the durable queue: its releaser hears that it is its turn.
+    Turn(oneshot::Sender<()>),
+}
+
+/// What waits, and what decides about it.
+pub(super) struct Queue {
+    pub(super) scheduler: Scheduler<Waiting>,
+    pub(super) admission: Admission,
+    pub(super) pace: Pace,
+    pub(super) tally: Tally,
+    pub(super) flights: Flights,
+    pub(super) arrivals: Recorder,
+    pub(super) names: Names,
+    pub(super) bytes: usize,
+    pub(super) controls: VecDeque<(Decision, ControlReply)>,
+    pub(super) closed: bool,
+    /// Between two checkpoints, microseconds.
+    pub(super) interval: u64,
+    /// The committer sleeps: nothing waits, or nothing that may go yet. Who brings work wakes it.
+    pub(super) parked: bool,
+}
+
+/// What the scheduler gave out for one commit.
+pub(super) struct Taken {
+    pub(super) now: u64,
+    pub(super) jobs: Vec<Job<Item>>,
+    /// Whose backlog is in it.
+    pub(super) classes: HashSet<Class>,
+    /// Turns that were given.
+    pub(super) turns: usize,
+    /// Cost of the backlogs in it.
+    pub(super) elastic: u64,
+    /// Whether others are beside them.
+    pub(super) company: bool,
+    pub(super) control: Option<(Decision, ControlReply)>,
+}
+
+/// What may go now, if anything; else how long it has to wait, if that is known.
+pub(super) enum Took {
+    Some(Box<Taken>),
+    None(Option<Duration>),
+    Closed,
+}
+
+/// The next commit's worth, and how long elastic work has to wait that may not go yet. Little is done under the lock.
+pub(super) fn take(
+    queue: &mut Queue,
+    now: u64,
+    open: u64,
+    busy: bool,
+) -> (Taken, Option<Duration>) {
+    let service = queue.admission.service();
+    let flow = match queue.closed {
+        _ if busy => Ok(0),
+        true => Ok(queue.pace.elastic()),
+        false => queue.pace.flow(now, &service, queue.interval),
+    };
+    let elastic = flow.unwrap_or(0).min(Pace::share(open));
+    let mut limits = Limits {
+        total: open.min(elastic.max(MAX_COMMIT)),
+        elastic,
+        spent: 0,
+        urgent_until: queue.admission.pressing(now),
+    };
+    let mut taken = Taken {
+        now,
+        jobs: Vec::new(),
+        classes: HashSet::new(),
+        turns: 0,
+        elastic: 0,
+        company: false,
+        control: queue.controls.pop_front(),
+    };
+    let (mut chunks, mut spent, mut classes) = (0, 0, Classes::default());
+    while let Some(job) = queue.scheduler.next(now, &mut limits) {
+        let share = &mut queue.tally.of(job.tier, job.tenant).share;
+        share.entries += job.entries;
+        share.bytes += job.bytes;
+        classes.note((job.tier, job.tenant), limits.spent > spent);
+        spent = limits.spent;
+        chunks += usize::from(job.entries > 1);
+        match job.payload {
+            Waiting::Turn(go) => {
+                taken.turns += 1;
+                let _ = go.send(());
+            }
+            Waiting::Write(item, promise) => {
+                queue.bytes -= item.bytes();
+                if let Some(promise) = promise {
+                    queue
+                        .admission
+                        .release(promise.due, cost(job.entries, job.bytes));
+                }
+                taken.jobs.push(Job {
+                    tier: job.tier,
+                    tenant: job.tenant,
+                    entries: job.entries,
+                    bytes: job.bytes,
+                    arrived: job.arrived,
+                    deadline: job.deadline,
+                    payload: item,
+                });
+            }
+        }
+        // Each chunk may be a batch of its own.
+        if taken.jobs.len() >= MAX_JOBS || chunks + 96 > super::MAX_BATCHES {
+            break;
+        }
+    }
+    taken.elastic = spent;
+    taken.company = classes.company(!queue.scheduler.is_empty());
+    taken.classes = classes.backlogs();
+    queue.pace.taken(spent);
+    (taken, flow.err().map(Duration::from_micros))
+}
