@@ -1,6 +1,6 @@
 //! Secondaries over HTTPS, with an authority of the operator's own: who has no certificate of it is not talked to.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use tests::auditor::Auditor;
 use tests::ledger::Ledger;
