@@ -11,10 +11,28 @@ use super::load::{Load, Parts};
 use crate::log::Core;
 use crate::qos::pace::Class;
 
-/// A commit's worth, its objects durable.
+/// What may be committed: nothing else makes one but [`prepared`].
+#[derive(Default)]
+pub(super) struct Prepared(Load);
+
+impl Prepared {
+    pub(super) fn append(&mut self, behind: Self) {
+        self.0.append(behind.0);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.mine.is_empty()
+    }
+
+    pub(super) fn into_load(self) -> Load {
+        self.0
+    }
+}
+
+/// A commit's worth.
 #[derive(Default)]
 pub(super) struct Ready {
-    pub(super) load: Load,
+    pub(super) load: Prepared,
     /// Cost of the backlogs in it.
     pub(super) elastic: u64,
     pub(super) company: bool,
@@ -22,7 +40,7 @@ pub(super) struct Ready {
 
 /// A backlog whose objects are being made durable.
 pub(super) struct Ahead {
-    prepared: JoinHandle<Load>,
+    prepared: JoinHandle<Prepared>,
     elastic: u64,
     /// Whose it is.
     pub(super) classes: HashSet<Class>,
@@ -46,17 +64,22 @@ impl Ahead {
         }
     }
 
-    /// Waits for its end, for ever if there is none. May be dropped at any time.
-    pub(super) async fn end(this: &mut Option<Self>) -> Ready {
+    /// Waits for its end, for ever if there is none. What is behind it comes along, or is the next to be made durable. May be
+    /// dropped at any time.
+    pub(super) async fn end(this: &mut Option<Self>, core: &Arc<Core>) -> Ready {
         let Some(ahead) = this else {
             return std::future::pending().await;
         };
         // Where the task is gone, so are the writers' ends of the answers.
         let mut load = (&mut ahead.prepared).await.unwrap_or_default();
-        let behind = std::mem::take(&mut ahead.behind);
-        let elastic = ahead.elastic;
-        *this = None;
-        load.append(behind);
+        let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
+        if behind.has_objects() {
+            let classes = std::mem::take(&mut ahead.classes);
+            *ahead = Self::begin(core, behind, 0, classes);
+        } else {
+            load.append(Prepared(behind));
+            *this = None;
+        }
         Ready {
             load,
             elastic,
@@ -65,17 +88,17 @@ impl Ahead {
     }
 }
 
-/// A load whose objects are durable; empty, and its writers refused, where they can't be made so.
-pub(super) async fn prepared(core: &Core, load: Load) -> Load {
+/// Makes the objects of a load durable; empty, and its writers refused, where that can't be done.
+pub(super) async fn prepared(core: &Core, load: Load) -> Prepared {
     let Err(error) = core.order.prepare(&load.mine).await else {
-        return load;
+        return Prepared(load);
     };
     let parts = load.parts.into_iter();
     parts.for_each(|parts| refuse(core, parts, error.clone()));
     if let Some(reply) = load.control {
         let _ = reply.send(Err(error));
     }
-    Load::default()
+    Prepared::default()
 }
 
 /// Tells the writers of a batch that it is not ordered, and why.
@@ -87,6 +110,8 @@ pub(super) fn refuse(core: &Core, batch: Parts, error: CommitError) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -105,16 +130,18 @@ mod tests {
         shard: None,
     };
 
+    /// Entries of so many bytes each.
     async fn submit(
         log: &Log,
-        entries: u64,
+        entries: &[usize],
     ) -> impl Future<Output = Result<u64, AppendError>> + Unpin {
         let mut bytes = bytes::BytesMut::new();
-        (0..entries)
-            .for_each(|n| batch::push(&mut bytes, format!("entry {n} of {entries}").as_bytes()));
+        for length in entries {
+            batch::push(&mut bytes, &vec![b'x'; *length]);
+        }
         let chunk = Chunk {
             bytes: bytes.freeze(),
-            entries,
+            entries: entries.len() as u64,
             upload: None,
         };
         let ticket = log.submit_chunk(chunk, log.policy().own(), &BULK).await;
@@ -134,14 +161,14 @@ mod tests {
         let (rig, objects) = (Rig::new(), Faults::new());
         let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
         batches(&objects, Fault::Stall);
-        let mut large = submit(&log, 4_000).await;
+        let mut large = submit(&log, &[20; 4_000]).await;
         while objects.operations() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let live = async |text: &'static str| log.append(Bytes::from_static(text.as_bytes())).await;
         assert_eq!(live("one").await.unwrap().index, 0);
         // What the same writer sends after it is not ordered before it, however little it is.
-        let mut small = submit(&log, 2).await;
+        let mut small = submit(&log, &[20; 2]).await;
         assert_eq!(live("two").await.unwrap().index, 1);
         assert!((&mut large).now_or_never().is_none() && (&mut small).now_or_never().is_none());
         objects.clear();
@@ -151,17 +178,51 @@ mod tests {
         engine.shutdown().await;
     }
 
+    /// A tier that is owed its floor passes the pace, with large batches too: they are durable before they are ordered like any other.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_behind_a_backlog_is_durable_before_it_is_ordered() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        let puts = Arc::new(AtomicU64::new(0));
+        let (counted, stalls) = (Arc::clone(&puts), Arc::new(AtomicU64::new(1)));
+        objects.plan(move |_, operation| match operation {
+            Operation::Put(objects) if objects[0].0.contains("batch/") => {
+                counted.fetch_add(objects.len() as u64, SeqCst);
+                (stalls.swap(0, SeqCst) > 0).then_some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let first = submit(&log, &[10; 8_000]).await;
+        while puts.load(SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let second = submit(&log, &[50_000, 50_000]).await;
+        let bulk = || {
+            let classes = log.qos().classes;
+            classes.into_iter().find(|c| &*c.tier == "bulk").unwrap()
+        };
+        while bulk().queue.entries > 0 {
+            log.append(Bytes::from(vec![7; 60_000])).await.unwrap();
+        }
+        assert_eq!(puts.load(SeqCst), 1, "it waits behind the first");
+        objects.release().await;
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert!(first < second);
+        assert_eq!(puts.load(SeqCst), 2);
+        engine.shutdown().await;
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_backlog_that_cannot_be_kept_is_refused_alone() {
         let (rig, objects) = (Rig::new(), Faults::new());
         let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
         batches(&objects, Fault::Fail(StoreError::Io("injected".into())));
-        let lost = submit(&log, 4_000).await;
+        let lost = submit(&log, &[20; 4_000]).await;
         let live = log.append(Bytes::from_static(b"one")).await.unwrap();
         assert!(lost.await.is_err());
         assert_eq!(live.index, 0);
         objects.clear();
-        assert_eq!(submit(&log, 4_000).await.await.unwrap(), 1);
+        assert_eq!(submit(&log, &[20; 4_000]).await.await.unwrap(), 1);
         engine.shutdown().await;
     }
 
@@ -170,7 +231,7 @@ mod tests {
         let (rig, objects) = (Rig::new(), Faults::new());
         let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
         batches(&objects, Fault::Stall);
-        let large = submit(&log, 4_000).await;
+        let large = submit(&log, &[20; 4_000]).await;
         while objects.operations() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::ahead::{Ahead, Ready, prepared, refuse};
-use super::commit::{CommitError, Mine, Placed, now_ms};
+use super::commit::{CommitError, Placed, now_ms};
 use super::load::{Item, Load, Parts, Payload};
 use super::slot::{Decision, Promised};
 use super::state::State;
@@ -423,11 +423,11 @@ impl Batcher {
             let busy = ahead.is_some();
             let (mut ready, taken) = tokio::select! {
                 biased;
-                ready = Ahead::end(&mut ahead) => (ready, self.try_next(core, false)),
+                ready = Ahead::end(&mut ahead, core) => (ready, self.try_next(core, ahead.is_some())),
                 taken = self.next(core, busy) => match taken {
                     Some(taken) => (Ready::default(), Took::Some(taken)),
                     None if !busy => return,
-                    None => (Ahead::end(&mut ahead).await, Took::Closed),
+                    None => (Ahead::end(&mut ahead, core).await, Took::Closed),
                 },
             };
             let mut rest = Load::default();
@@ -453,17 +453,17 @@ impl Batcher {
                 let backlog = Load::of(core, backlog, now, true, None);
                 match &mut ahead {
                     Some(ahead) => ahead.behind.append(backlog),
-                    None if backlog.mine.iter().any(Mine::is_object) => {
+                    None if backlog.has_objects() => {
                         ahead = Some(Ahead::begin(core, backlog, elastic, classes));
                     }
                     None => {
-                        ready.load.append(backlog);
+                        ready.load.append(prepared(core, backlog).await);
                         ready.elastic += elastic;
                     }
                 }
             }
             ready.load.append(prepared(core, rest).await);
-            if !ready.load.mine.is_empty() {
+            if !ready.load.is_empty() {
                 self.commit(core, ready).await;
             }
         }
@@ -472,10 +472,11 @@ impl Batcher {
     /// Commits what is prepared, and answers.
     async fn commit(&self, core: &Arc<Core>, ready: Ready) {
         let Ready {
-            mut load,
+            load,
             elastic,
             company,
         } = ready;
+        let mut load = load.into_load();
         let (began, start) = (Instant::now(), self.now());
         core.metrics.commits_in_flight.add(1);
         core.renew_births(&mut load.mine).await;

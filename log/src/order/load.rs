@@ -108,6 +108,11 @@ impl Load {
         loader.finish(control)
     }
 
+    /// Whether some of its batches are objects of their own.
+    pub(super) fn has_objects(&self) -> bool {
+        self.mine.iter().any(Mine::is_object)
+    }
+
     /// Another one behind this, which has no control.
     pub(super) fn append(&mut self, mut behind: Self) {
         debug_assert!(self.control.is_none(), "a control is last");

@@ -508,6 +508,23 @@ async fn a_loser_is_carried_by_the_winner() {
     );
 }
 
+/// A commit of more batches than fit into a slot takes several, in its order.
+#[tokio::test(start_paused = true)]
+async fn more_than_a_slot_holds_goes_into_several() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let order = committer(Arc::clone(&memory) as _);
+    let first = vec![control(open(&tokens, 0, "a"))];
+    order.commit(first).await.remove(0).unwrap();
+    let count = 2 * MAX_BATCHES + 1;
+    let mine = (0..count).map(|i| batch(&tokens, &format!("{i}")));
+    let answers = order.commit(mine.collect()).await;
+    let starts: Vec<u64> = answers.into_iter().map(|a| a.unwrap().start).collect();
+    assert_eq!(starts, (0..count as u64).collect::<Vec<_>>());
+    let (slots, view) = replay(&memory.rows());
+    assert_eq!((slots.len(), view.state.size), (4, count as u64));
+}
+
 /// A store that stalls for long and then answers is no reason to give up: what piled up behind it is ordered.
 #[tokio::test(start_paused = true)]
 async fn what_piled_up_behind_a_stall_is_ordered() {
