@@ -37,6 +37,12 @@ pub enum ReadError {
         /// The shard.
         shard: String,
     },
+    /// The first checkpoint of a shard is not there yet, or its file is lost: whoever publishes signs it again.
+    #[error("the first checkpoint of shard {shard} is not signed")]
+    Unsigned {
+        /// The shard.
+        shard: String,
+    },
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -375,7 +381,6 @@ impl Log {
     /// The first checkpoint of a shard whose position is durable: whoever publishes it is about to sign it, or has and this
     /// process has not read it yet.
     async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
-        let path = self.core.object_path(&shard.name, "checkpoint");
         let began = Instant::now();
         loop {
             match self.core.adopt(shard, row).await {
@@ -388,14 +393,11 @@ impl Log {
             }
             if began.elapsed() > SIGNING {
                 let policy = self.core.config().witnesses.policy();
-                if policy.is_ok_and(|policy| !policy.is_none()) {
-                    let shard = shard.name.to_string();
-                    return Err(ReadError::Unwitnessed { shard });
-                }
-                let why = format!(
-                    "{path} is missing or not the one that was published; a restart writes it again"
-                );
-                return Err(StoreError::Corrupt(why).into());
+                let shard = shard.name.to_string();
+                return Err(match policy.is_ok_and(|policy| !policy.is_none()) {
+                    true => ReadError::Unwitnessed { shard },
+                    false => ReadError::Unsigned { shard },
+                });
             }
             tokio::time::sleep(LOOK).await;
         }

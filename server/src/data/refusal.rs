@@ -349,6 +349,14 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
             format!("the first checkpoint of shard {log}/{shard} waits for its witnesses"),
         )
         .later(UNWITNESSED),
+        ReadError::Unsigned { shard } => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unsigned",
+            format!(
+                "the first checkpoint of shard {log}/{shard} is not signed yet: does `logd merge sth` run?"
+            ),
+        )
+        .later(UNWITNESSED),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
             Refusal::new(
