@@ -431,7 +431,8 @@ async fn a_quorum_above_the_live_secondaries_is_a_warning_and_then_a_state() {
     engine.shutdown().await;
 }
 
-/// Another process publishes and its witnesses are missing: readers hear that it waits, not that something is broken.
+/// Another process publishes and its witnesses are missing, or it died before it signed: readers hear that it waits, not that
+/// something is broken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
     let dir = tempfile::tempdir().unwrap();
@@ -470,6 +471,19 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
     };
     assert_eq!(shard, "a");
     sth.shutdown().await;
+    // Nobody signs any more, and no witnesses are waited for.
+    let mut next = log.config();
+    next.witnesses.policy = String::new();
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(request, caller()).await.unwrap();
+    let answer = log.checkpoint("a").await;
+    assert!(
+        matches!(&answer, Err(ReadError::Unsigned { shard }) if shard == "a"),
+        "{answer:?}"
+    );
     server.shutdown().await;
 }
 
