@@ -11,7 +11,7 @@ use super::load::{Load, Parts};
 use crate::log::Core;
 use crate::qos::pace::Class;
 
-/// What may be committed: nothing else makes one but [`prepared`].
+/// What may be committed: its objects are durable, or it has none. Only this file makes one.
 #[derive(Default)]
 pub(super) struct Prepared(Load);
 
