@@ -6,7 +6,7 @@
 //!
 //! It never rejects: while the log is frozen the work waits, and an announcement that died goes back to the queue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::commit::now_ms;
 use super::place::PlacedRow;
 use super::slot::Promised;
 use super::state::Gate;
+use super::writes;
 use crate::log::Core;
 use crate::record;
 use crate::store::{Outcome, StoreError, Transaction};
@@ -177,8 +178,8 @@ fn fill(rows: &[Promised]) -> &[Promised] {
     &rows[..rows.iter().take_while(fits).count()]
 }
 
-/// One step of the sweep: of the next rows those go that are older than [`KEEP_PLACES`] and whose slot is collected, so that no
-/// late copy of their work can land any more. Answers where the next step begins.
+/// One step of the sweep: of the next rows those are forgotten that are older than [`KEEP_PLACES`], as far as that is safe
+/// ([`writes::forgotten`]). Answers where the next step begins.
 pub(crate) async fn sweep_places(
     core: &Core,
     from: &str,
@@ -193,14 +194,18 @@ pub(crate) async fn sweep_places(
         Some((last, _)) if rows.len() == SWEEP_ROWS => format!("{last}\0"),
         _ => prefix,
     };
-    let gone = |bytes: &[u8]| {
-        record::decode::<PlacedRow>(bytes).is_ok_and(|row| row.time < old && row.slot < floor)
-    };
-    let deletes: Vec<String> = rows
-        .into_iter()
-        .filter(|(_, bytes)| gone(bytes))
-        .map(|(key, _)| key)
-        .collect();
+    let places = rows.into_iter().filter_map(|(key, bytes)| {
+        let row = record::decode::<PlacedRow>(&bytes).ok()?;
+        (row.time < old).then_some((key, row))
+    });
+    let places: Vec<_> = places.collect();
+    if places.is_empty() {
+        return Ok(next);
+    }
+    let mut left = HashSet::new();
+    let show = |p: &Promised| left.extend([keys.placed_promise(p.batch.token)]);
+    core.order.each_promised(show).await?;
+    let deletes = writes::forgotten(floor, places, &left);
     for chunk in deletes.chunks(512) {
         let transaction = Transaction {
             deletes: chunk.to_vec(),

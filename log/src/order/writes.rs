@@ -2,6 +2,8 @@
 //!
 //! What must never happen: a transaction whose guards do not demand everything that its author relied on.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::Limits;
@@ -168,6 +170,19 @@ pub(super) fn settle(
         transaction.puts.push((queued, record::encode(promised)));
     }
     Some(transaction)
+}
+
+/// The rows of places that may be forgotten: their slot is collected, and of their work nothing is `left` in queue or bag, by the
+/// key of its place, which was looked for after `floor` was read. Nothing of it can come back then: the floor refuses late copies of
+/// a put, and rows move only from where they are.
+pub(super) fn forgotten(
+    floor: u64,
+    places: impl IntoIterator<Item = (Key, PlacedRow)>,
+    left: &HashSet<Key>,
+) -> Vec<Key> {
+    let places = places.into_iter();
+    let gone = places.filter(|(key, row)| row.slot < floor && !left.contains(key));
+    gone.map(|(key, _)| key).collect()
 }
 
 /// Raises the floor, which stood at `before`, as far as the `len` slots and what is published allow; with the snapshot that covers

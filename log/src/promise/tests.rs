@@ -486,7 +486,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     engine.shutdown().await;
 }
 
-/// Promised work outlives the window, the collection of the slots since its birth, and the server.
+/// Promised work outlives the window, the collection of the slots since its birth, and the server; its place outlives all of it.
 #[tokio::test(start_paused = true)]
 async fn a_promise_waits_longer_than_the_slots_are_kept() {
     use crate::order::WINDOW;
@@ -496,6 +496,8 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     hold_queue(&faults);
     let one = promise(&log, "one").await.unwrap();
     let keys = Keys::new("dev");
+    let queued = rig.rows.scan(&keys.queue(), &keys.queue(), 9);
+    let copy = queued.await.unwrap();
     let floor = || {
         let rows = rig.rows.rows();
         rows.get(&keys.floor())
@@ -512,7 +514,8 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
         Some(Placement::Queued)
     );
     engine.shutdown().await;
-    let (engine, log) = rig.server(&Faults::new()).await;
+    faults.clear();
+    let (engine, log) = rig.server(&faults).await;
     placed(&log, one.id).await;
     assert_eq!(census(&log).await.get("one"), Some(&1));
     // The row of its place goes after its time, not before; and only once the slot is collected.
@@ -529,6 +532,19 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
         written += 1;
         let at = log.append(Bytes::from(format!("{written}"))).await.unwrap();
         log.wait_published(at.index).await.unwrap();
+    }
+    // Nor while something is left of the work: it would be ordered once more.
+    hold_queue(&faults);
+    let late = Transaction {
+        puts: copy,
+        ..Transaction::default()
+    };
+    assert!(matches!(rig.rows.transact(late).await, Outcome::Committed));
+    sweep(8).await.unwrap();
+    assert_eq!((rig.with(&all), rig.with(&keys.queue())), (1, 1));
+    faults.clear();
+    while rig.with(&keys.queue()) > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for (days, left) in [(6, 1), (8, 0)] {
         sweep(days).await.unwrap();

@@ -16,7 +16,7 @@
 //! stopped (L1, L3 as far as the bounds reach). Elsewhere: S7, S8, S9 and S12 concern what follows from the order, and are checked by
 //! the engine's tests, `fsck` and the auditor of the end-to-end tests; L4 and L5 by the tests of the merge and of the quality of
 //! service. Left out of the model: parts of uploads and reads that fail (they are repeated; both in the tests with faults), a process that starts anew from a snapshot (`fsck` and the
-//! tests of recovery), the time for which places are kept (here: until nothing older than the floor is announced).
+//! tests of recovery), the time for which places are kept (here: no time).
 //!
 //! `MODEL_LONG=1` widens the bounds and adds random walks through everything at once (`cargo xtask test --model-long`).
 
@@ -48,4 +48,6 @@ enum Mutant {
     QueueRowFirst,
     /// The bag is scanned before the slots are read.
     ScanBeforeRead,
+    /// A place is forgotten whatever is left of its work.
+    ForgetsWhatIsLeft,
 }

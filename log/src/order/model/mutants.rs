@@ -4,7 +4,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use super::Mutant;
 use super::actors::{Actor, Item};
-use super::scenes::{collector, committer, limits, promiser, releaser, story};
+use super::scenes::{collector, committer, companion, limits, promiser, releaser, story};
 use super::world::Protocol;
 
 /// What is found first in a scene, with the shortest way to it.
@@ -122,4 +122,14 @@ fn a_bag_scanned_before_the_slots_are_read() {
         committer(&[Item::Batch(3), Item::Batch(4)]),
     ];
     is_missed(scene(0, 4, actors), leave_out, &["L2"]);
+}
+
+#[test]
+fn a_place_that_is_forgotten_before_its_work() {
+    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::ForgetsWhatIsLeft);
+    let three = companion(&[2, 3, 4].map(Item::Batch));
+    let actors = vec![promiser(1), releaser(), three, collector()];
+    let mut late_copy = scene(1, 1, actors);
+    late_copy.clumsy = Some(0);
+    is_missed(late_copy, leave_out, &["S3"]);
 }

@@ -1,6 +1,6 @@
 //! Everything together: the store, the processes, the writes that are still under way, and what has happened so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -31,6 +31,8 @@ pub(super) struct Protocol {
     pub(super) actors: Vec<Actor>,
     /// Writes that go wrong, at most.
     pub(super) faults: u8,
+    /// Whose writes they are; everybody's when absent.
+    pub(super) clumsy: Option<usize>,
     /// Check in every state that each committer, alone from here on, comes to an end.
     pub(super) alone: bool,
     /// What must happen in some state.
@@ -82,6 +84,13 @@ impl World {
     }
 }
 
+impl World {
+    fn hold(&mut self, write: Held) {
+        self.held.push(write);
+        self.held.sort_by_key(|w| w.digest);
+    }
+}
+
 impl PartialEq for World {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
@@ -114,7 +123,7 @@ pub(super) enum Act {
     Step(usize, Fate),
     /// A write that was held, or doubled, lands.
     Land(usize),
-    /// Places below the floor go.
+    /// Somebody finds places that may be forgotten; they go later.
     SweepPlaces,
 }
 
@@ -151,14 +160,18 @@ impl Model for Protocol {
         for (i, actor) in world.actors.iter().enumerate() {
             if self.can_step(world, actor) {
                 acts.push(Act::Step(i, Fate::Plain));
-                if world.faults > 0 && self.writes(actor) {
+                let clumsy = self.clumsy.is_none_or(|clumsy| clumsy == i);
+                if clumsy && world.faults > 0 && self.writes(actor) {
                     let fates = [Fate::Held, Fate::Doubled, Fate::Failed];
                     acts.extend(fates.map(|fate| Act::Step(i, fate)));
                 }
             }
         }
         acts.extend((0..world.held.len()).map(Act::Land));
-        if self.sweepable(world).next().is_some() {
+        if self
+            .sweep(world)
+            .is_some_and(|sweep| !world.held.contains(&sweep))
+        {
             acts.push(Act::SweepPlaces);
         }
     }
@@ -174,13 +187,7 @@ impl Model for Protocol {
                 let held = next.held.remove(i);
                 self.land(&mut next, &held.write);
             }
-            Act::SweepPlaces => {
-                let deletes = self.sweepable(world).map(str::to_owned).collect();
-                next.rows.apply(&Transaction {
-                    deletes,
-                    ..Transaction::default()
-                });
-            }
+            Act::SweepPlaces => next.hold(self.sweep(world)?),
         }
         (next != *world).then_some(next)
     }
@@ -218,6 +225,7 @@ impl Protocol {
             mutant: None,
             actors,
             faults: 0,
+            clumsy: None,
             alone: false,
             reaches: Vec::new(),
         }
@@ -279,16 +287,27 @@ impl Protocol {
             .map(|(_, row)| record::decode(row).unwrap())
     }
 
-    /// Places whose slot is collected. They are kept for days, so nothing that old is announced any more.
-    fn sweepable<'a>(&self, world: &'a World) -> impl Iterator<Item = &'a str> + use<'a> {
+    /// Forgets what may be forgotten. For how long places are kept does not count here.
+    fn sweep(&self, world: &World) -> Option<Held> {
         let floor = world.rows.number(&self.keys.floor());
         let all = self.keys.all_placed();
-        let rows = world.rows.scan(&all, &all);
-        rows.filter(move |(_, row)| {
-            let row: super::super::place::PlacedRow = record::decode(row).unwrap();
-            row.slot < floor
-        })
-        .map(|(key, _)| key)
+        let places = world.rows.scan(&all, &all);
+        let places = places.map(|(key, row)| (key.to_owned(), record::decode(row).unwrap()));
+        let queued = self.queued(&world.rows).map(|p| p.batch.token);
+        let announced = self.announcements(&world.rows).map(|(_, a)| a.work.token());
+        let mut left: HashSet<Key> = queued
+            .chain(announced)
+            .map(|token| self.keys.placed_promise(token))
+            .collect();
+        if self.is(Mutant::ForgetsWhatIsLeft) {
+            left.clear();
+        }
+        let deletes = writes::forgotten(floor, places, &left);
+        let transaction = Transaction {
+            deletes,
+            ..Transaction::default()
+        };
+        (!transaction.deletes.is_empty()).then(|| Held::new(Write::new(transaction, None)))
     }
 
     /// The transaction that decides a slot.
@@ -318,21 +337,17 @@ impl Protocol {
     /// Makes a write, as fate will have it; what its author is told.
     pub(super) fn write(&self, world: &mut World, write: Write, fate: Fate) -> Outcome {
         let error = || StoreError::Io("model".into());
-        let hold = |world: &mut World, write| {
-            world.held.push(Held::new(write));
-            world.held.sort_by_key(|w| w.digest);
-        };
         match fate {
             Fate::Plain if self.land(world, &write) => Outcome::Committed,
             Fate::Plain => Outcome::Refused,
             Fate::Doubled if self.land(world, &write) => {
-                hold(world, write);
+                world.hold(Held::new(write));
                 Outcome::Committed
             }
             Fate::Doubled => Outcome::Refused,
             Fate::Failed => Outcome::Failed(error()),
             Fate::Held => {
-                hold(world, write);
+                world.hold(Held::new(write));
                 if self.is(Mutant::TimeoutIsRefusal) {
                     Outcome::Failed(error())
                 } else {
