@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -36,11 +37,13 @@ pub(super) struct Ready {
     /// Cost of the backlogs in it.
     pub(super) elastic: u64,
     pub(super) company: bool,
+    /// How long its objects took to become durable beside the commits.
+    pub(super) stored: Duration,
 }
 
 /// A backlog whose objects are being made durable.
 pub(super) struct Ahead {
-    prepared: JoinHandle<Prepared>,
+    prepared: JoinHandle<(Prepared, Duration)>,
     elastic: u64,
     /// Whose it is.
     pub(super) classes: HashSet<Class>,
@@ -55,9 +58,9 @@ impl Ahead {
         elastic: u64,
         classes: HashSet<Class>,
     ) -> Self {
-        let core = Arc::clone(core);
+        let (core, began) = (Arc::clone(core), Instant::now());
         Self {
-            prepared: tokio::spawn(async move { prepared(&core, load).await }),
+            prepared: tokio::spawn(async move { (prepared(&core, load).await, began.elapsed()) }),
             elastic,
             classes,
             behind: Load::default(),
@@ -71,7 +74,7 @@ impl Ahead {
             return std::future::pending().await;
         };
         // Where the task is gone, so are the writers' ends of the answers.
-        let mut load = (&mut ahead.prepared).await.unwrap_or_default();
+        let (mut load, stored) = (&mut ahead.prepared).await.unwrap_or_default();
         let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
         if behind.has_objects() {
             let classes = std::mem::take(&mut ahead.classes);
@@ -84,6 +87,7 @@ impl Ahead {
             load,
             elastic,
             company: false,
+            stored,
         }
     }
 }

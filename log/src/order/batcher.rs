@@ -423,7 +423,10 @@ impl Batcher {
             let busy = ahead.is_some();
             let (mut ready, taken) = tokio::select! {
                 biased;
-                ready = Ahead::end(&mut ahead, core) => (ready, self.try_next(core, ahead.is_some())),
+                ready = Ahead::end(&mut ahead, core) => {
+                    self.queue().pace.stored(micros(ready.stored));
+                    (ready, self.try_next(core, ahead.is_some()))
+                }
                 taken = self.next(core, busy) => match taken {
                     Some(taken) => (Ready::default(), Took::Some(taken)),
                     None if !busy => return,
@@ -475,6 +478,7 @@ impl Batcher {
             load,
             elastic,
             company,
+            ..
         } = ready;
         let mut load = load.into_load();
         let (began, start) = (Instant::now(), self.now());

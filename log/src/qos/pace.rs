@@ -45,6 +45,8 @@ pub struct Pace {
     /// Cost of elastic work that has flowed in and is not taken, and until when that was counted. One job may pass it.
     credit: f64,
     counted: u64,
+    /// How long the last two backlogs took to become durable beside the commits.
+    stored: [u64; 2],
     /// When fast work was last seen, and the shortest latency target there was.
     fast: Option<(u64, u64)>,
     /// When other work than backlogs was last seen, and how the backlogs go beside it.
@@ -71,6 +73,7 @@ impl Default for Pace {
             budget: MOST / 8,
             credit: 0.0,
             counted: 0,
+            stored: [0; 2],
             fast: None,
             company: None,
             cruise: None,
@@ -95,7 +98,10 @@ impl Pace {
             .max(LEAST as f64);
         let since = now.saturating_sub(self.counted) as f64;
         self.counted = now;
-        self.credit = (self.credit + rate * since / 1e6).clamp(-full, 2.0 * full);
+        // What flows in while one is stored is not lost, however slow the storage nodes are; a single hiccup saves nothing up.
+        let [last, before] = self.stored;
+        let most = (rate * last.min(before) as f64 / 1e6).max(2.0 * full);
+        self.credit = (self.credit + rate * since / 1e6).clamp(-full, most);
         if self.credit >= full {
             return Ok((self.credit as u64).min(self.budget));
         }
@@ -108,6 +114,11 @@ impl Pace {
         if let (Some(cruise), true) = (&mut self.cruise, elastic > 0) {
             cruise.used = true;
         }
+    }
+
+    /// A backlog became durable beside the commits in this time; none is taken meanwhile.
+    pub fn stored(&mut self, took: u64) {
+        self.stored = [took, self.stored[0]];
     }
 
     /// Cost per second that fills the window in the time that a publication takes: so it is seldom shut.
@@ -327,6 +338,45 @@ mod tests {
             }
         };
         assert!(wait <= SIP.1 + 1, "{wait}");
+    }
+
+    /// Storage nodes may be far away: with latencies of half a publication a backlog flows as it does without.
+    #[test]
+    fn what_flows_in_while_a_backlog_is_stored_is_not_lost() {
+        const INTERVAL: u64 = 200_000;
+        let service = Service {
+            rate: 30e6,
+            latency: INTERVAL,
+        };
+        let flowed = |latency: u64| {
+            let mut pace = Pace::default();
+            run(&mut pace, 0, 50, None);
+            let (mut now, mut taken) = (0, 0);
+            while now < 20 * INTERVAL {
+                match pace.flow(now, &service, INTERVAL) {
+                    Ok(cost) => {
+                        pace.taken(cost);
+                        pace.stored(latency);
+                        (now, taken) = (now + latency, taken + cost);
+                    }
+                    Err(wait) => now += wait,
+                }
+            }
+            taken
+        };
+        let near = flowed(1_000);
+        assert!(flowed(INTERVAL / 2) > near * 9 / 10, "{near}");
+        // One hiccup is no such latency.
+        let mut pace = Pace::default();
+        let mut after = |took| {
+            pace.stored(1_000);
+            pace.stored(took);
+            let now = pace.counted + 1_000_000;
+            let cost = pace.flow(now, &service, INTERVAL).unwrap();
+            pace.taken(cost);
+            cost
+        };
+        assert_eq!(after(1_000), after(INTERVAL));
     }
 
     #[test]
