@@ -261,7 +261,7 @@ pub(crate) enum Step {
         name: Option<String>,
         /// Only a preview.
         dry_run: bool,
-        /// Although too few witnesses know it.
+        /// Although too few witnesses or secondaries know it.
         force: bool,
     },
     /// Freeze the log.

@@ -7,7 +7,7 @@ mod foresee;
 mod gate;
 mod prepare;
 mod probation;
-mod witnesses;
+mod strangers;
 
 use config::{Difference, Finding, LogConfig, ShardName, ShardState};
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub enum Request {
         name: Option<ShardName>,
         /// Refuse when the generation is another.
         base: Option<u64>,
-        /// Open it although too few witnesses know it: it is not published until they do.
+        /// Open it although too few witnesses or secondaries know it: it is not published until they do.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
@@ -519,13 +519,21 @@ impl Log {
             if let Some(open) = &planned.open {
                 let strangers = self.strangers(&planned.next, open).await?;
                 let forced = matches!(request, Request::Rotate { force: true, .. });
-                if !strangers.enough && !forced {
+                if strangers.stop && !forced {
                     return Err(ChangeError::Invalid(strangers.findings));
                 }
-                if !strangers.enough {
-                    reason = Some(strangers.forced());
+                if strangers.stop {
+                    reason = Some(strangers.forced(open));
                 }
                 applied.warnings.extend(strangers.findings);
+            } else if let Some(active) = state.active()
+                && planned.next.witnesses.policy != self.config().witnesses.policy
+                && !matches!(request, Request::Revert { .. })
+            {
+                let active = ShardName::try_from(active.identity.name.clone());
+                let active = active.map_err(|e| ChangeError::Conflict(e.to_string()))?;
+                let strangers = self.strange_witnesses(&planned.next, &active, &state);
+                applied.warnings.extend(strangers.await?.findings);
             }
             if dry {
                 return Ok(applied);

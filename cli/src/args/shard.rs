@@ -85,7 +85,7 @@ pub(crate) enum ShardCommand {
     /// key to their operators, then rotate.
     #[command(after_help = "Examples:
   logctl shard rotate --yes
-  logctl shard rotate 2026c --force --yes     # although too few witnesses know its key yet")]
+  logctl shard rotate 2026c --force --yes     # although too few witnesses or secondaries know it yet")]
     Rotate {
         /// Shard to open: a planned one or a new name; the oldest planned one when absent
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
@@ -93,7 +93,7 @@ pub(crate) enum ShardCommand {
         /// Show what would be done
         #[arg(long)]
         dry_run: bool,
-        /// Open the shard although too few witnesses know it: nothing of it is published until they do
+        /// Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do
         #[arg(long)]
         force: bool,
     },

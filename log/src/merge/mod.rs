@@ -18,6 +18,7 @@
 //! - [`places`] where storage nodes and frontends lie;
 //! - [`copy`] what a secondary is sent;
 //! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
+//! - `know` whether witnesses and secondaries know a shard that is to open;
 //! - [`view`] how all of it stands;
 //! - [`recover`] where a restarted replica takes up the work.
 
@@ -27,6 +28,7 @@ pub mod cut;
 pub mod dist;
 pub mod fetch;
 pub mod follow;
+pub(crate) mod know;
 pub mod nodes;
 pub mod peers;
 pub mod pending;

@@ -17,7 +17,7 @@ use super::copy::Tiles;
 use super::peers::{PeerError, PeerRequest};
 use super::program::Trouble;
 use crate::log::Core;
-use crate::shard::{Shard, SignError};
+use crate::shard::Shard;
 
 /// How often a witness may say that it has another size before that is a failure.
 const TRIES: usize = 3;
@@ -29,46 +29,8 @@ const GRACE: Duration = Duration::from_millis(20);
 /// Why a witness does not cosign: a word for metrics, and the rest.
 struct Failure(&'static str, String);
 
-/// Asks each witness whether it knows a shard, by the shard's empty checkpoint: `None` when it does, else why not. Known is also
-/// who has a size of it already, or refuses an empty checkpoint as such: origin and key are looked at first.
-pub(crate) async fn know(
-    core: &Core,
-    shard: &Shard,
-    witnesses: &[PolicyWitness],
-    timeout: Duration,
-) -> Result<Vec<Option<String>>, SignError> {
-    let signer = shard
-        .signer(&core.order.keys, &*core.store, &core.kek)
-        .await?;
-    let checkpoint = shard.checkpoint(signer, 0, tlog::empty_root())?;
-    let body = AddCheckpoint {
-        old: 0,
-        proof: Vec::new(),
-        checkpoint,
-    };
-    let body = Bytes::from(body.to_body());
-    let asked = witnesses.iter().map(|witness| {
-        let body = body.clone();
-        async move {
-            let Some(url) = &witness.url else {
-                return Some("the policy names no URL for it".to_owned());
-            };
-            let request = submission(url, body, timeout);
-            match core.replicas.peers.send(request).await {
-                Ok(answer) => match answer.status {
-                    200 | 400 | 409 | 422 => None,
-                    404 => Some(format!("it does not know the log ({})", answer.words())),
-                    403 => Some(format!("it does not know the key ({})", answer.words())),
-                    _ => Some(answer.words()),
-                },
-                Err(e) => Some(e.to_string()),
-            }
-        }
-    });
-    Ok(futures_util::future::join_all(asked).await)
-}
-
-fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerRequest {
+/// `POST add-checkpoint` to a witness or a mirror.
+pub(super) fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerRequest {
     PeerRequest {
         url: format!("{}/add-checkpoint", url.trim_end_matches('/')),
         body: Some(("text/plain; charset=utf-8", body)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::mirror::SignedManifest;
-use log::{Kek, Request};
+use log::{ChangeError, Kek, Request};
 use tlog::mirror::origin_hash;
 
 use crate::network::Way;
@@ -226,4 +226,69 @@ fn copy_folder(from: &Path, to: &Path) {
             std::fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// A shard that fewer than a quorum would copy could not be published: it is not opened, unless somebody insists.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    world.secondary("yy", "yy", &key).await;
+    // Of another log.
+    let stranger = tlog::Signer::from_seed("example.org/other", &[9; 32]).unwrap();
+    let other = world.secondary("zzz", "zzz", stranger.verifier()).await;
+    append(&log, 3).await;
+    published(&log, 3).await;
+    let rotate = |force| Request::Rotate {
+        name: None,
+        base: None,
+        force,
+    };
+    // Enough know it, planned or not: the key that they are shown is the log's. Nobody is bound by being asked.
+    let applied = log.preview(rotate(false)).await.unwrap();
+    let [finding] = &*applied.warnings else {
+        panic!("{:?}", applied.warnings)
+    };
+    assert_eq!(finding.code, "secondary-does-not-know");
+    assert!(finding.message.contains("secondary zzz would not copy"));
+    assert!(finding.message.contains("404"), "{}", finding.message);
+    assert!(other.status().is_empty());
+    let second = log.change(rotate(false), caller()).await.unwrap();
+    assert_eq!(second.warnings.len(), 1);
+    append(&log, 4).await;
+    published(&log, 7).await;
+    // One that does not answer is as good as one that does not know it.
+    world.network.set("yy.example.org", Way::Dead);
+    match log.preview(rotate(false)).await {
+        Err(ChangeError::Invalid(findings)) => {
+            assert_eq!(findings.len(), 2, "{findings:?}");
+            assert!(findings[0].message.contains("secondary yy"));
+            let hint = findings[0].hint.as_deref();
+            assert!(hint.unwrap().contains("2 of 3"), "{hint:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let applied = log.change(rotate(true), caller()).await.unwrap();
+    let strangers = applied.warnings.iter();
+    let strangers = strangers.filter(|f| f.code == "secondary-does-not-know");
+    assert_eq!(strangers.count(), 2);
+    let history = log.history().await.unwrap();
+    assert!(
+        history[0]
+            .summary
+            .contains("forced: secondary yy, secondary zzz did not know"),
+        "{history:?}"
+    );
+    append(&log, 2).await;
+    until("one has it", || {
+        x.status().iter().any(|origin| origin.mirrored == 2)
+    })
+    .await;
+    assert_eq!(log.status().watermarks.published, 7);
+    world.network.set("yy.example.org", Way::Open);
+    published(&log, 9).await;
+    engine.shutdown().await;
 }

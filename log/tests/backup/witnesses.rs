@@ -99,12 +99,26 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     let names = ["w", "ww", "www"];
     let mut policy: String = names.iter().map(|name| world.witness(name)).collect();
     policy.push_str("group two 2 w ww www\nquorum two\n");
-    configure(&log, |config| config.witnesses.policy.clone_from(&policy)).await;
     let knows = |name: &str, origins: &[&String]| {
         let mut all = world.network.witnesses.lock().unwrap();
         let witness = all.get_mut(&format!("{name}.example.org")).unwrap();
         witness.knows = Some(origins.iter().map(|origin| (*origin).clone()).collect());
     };
+    // A policy is worth a warning when its witnesses do not know the shard that is open.
+    knows("w", &[]);
+    let mut document = log.config();
+    document.witnesses.policy.clone_from(&policy);
+    let asked = Request::Configure {
+        next: Box::new(document),
+        base: None,
+    };
+    let warnings = log.preview(asked).await.unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].message.contains("witness w would not cosign"));
+    let hint = warnings[0].hint.as_deref();
+    assert!(hint.unwrap().contains("nothing more is published"));
+    knows("w", &[&log.status().shards[0].origin]);
+    configure(&log, |config| config.witnesses.policy.clone_from(&policy)).await;
     let rotate = |force| Request::Rotate {
         name: None,
         base: None,
@@ -175,7 +189,9 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     assert_eq!(applied.warnings.len(), 3);
     let history = log.history().await.unwrap();
     assert!(
-        history[0].summary.contains("forced: witness w, ww, www"),
+        history[0]
+            .summary
+            .contains("forced: witness w, witness ww, witness www did"),
         "{history:?}"
     );
     engine.shutdown().await;

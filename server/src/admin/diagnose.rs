@@ -294,7 +294,7 @@ impl EngineHost {
         });
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
-            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators, or `logctl shard rotate --force`; it is tried again by itself";
+            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; look after the secondaries (`logctl merge status`); or `logctl shard rotate --force`. It is tried again by itself";
             checks.push(found("rotation", Severity::Warning, why, remedy));
         }
         checks

@@ -1,0 +1,79 @@
+//! Whether others know a shard: those without whom it could not be published are asked before it opens.
+//!
+//! What is asked is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while it is
+//! planned. Whoever is asked looks at origin and key first, so it says whether it knows them; it learns nothing that binds it or the
+//! log. Each answer is `None` for who knows the shard, else why it would not take it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::SecondaryConfig;
+use tlog::mirror::AddCheckpoint;
+use tlog::{PolicyWitness, empty_root};
+
+use super::witness::submission;
+use crate::log::Core;
+use crate::shard::{Shard, SignError};
+
+/// How long a secondary may take.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Asks the witnesses of a policy, by the shard's own key.
+pub(crate) async fn witnesses(
+    core: &Core,
+    shard: &Shard,
+    witnesses: &[PolicyWitness],
+    timeout: Duration,
+) -> Result<Vec<Option<String>>, SignError> {
+    let signer = shard
+        .signer(&core.order.keys, &*core.store, &core.kek)
+        .await?;
+    let checkpoint = shard.checkpoint(signer, 0, empty_root())?;
+    let urls = witnesses.iter().map(|witness| witness.url.as_deref());
+    Ok(ask(core, urls, checkpoint, timeout).await)
+}
+
+/// Asks secondaries, by the log's replication key: the shard needs no key of its own yet.
+pub(crate) async fn secondaries(
+    core: &Core,
+    origin: &str,
+    secondaries: &[SecondaryConfig],
+) -> Result<Vec<Option<String>>, SignError> {
+    let checkpoint = core.pending_checkpoint(origin, 0, empty_root()).await?;
+    let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
+    Ok(ask(core, urls, checkpoint, SHORT).await)
+}
+
+async fn ask(
+    core: &Core,
+    urls: impl Iterator<Item = Option<&str>>,
+    checkpoint: String,
+    timeout: Duration,
+) -> Vec<Option<String>> {
+    let empty = AddCheckpoint {
+        old: 0,
+        proof: Vec::new(),
+        checkpoint,
+    };
+    let body = Bytes::from(empty.to_body());
+    let asked = urls.map(|url| {
+        let request = url.map(|url| submission(url, body.clone(), timeout));
+        async move {
+            let Some(request) = request else {
+                return Some("the policy names no URL for it".to_owned());
+            };
+            match core.replicas.peers.send(request).await {
+                Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
+                Ok(answer) => match answer.status {
+                    // It has a size of it already, or refuses an empty checkpoint as such.
+                    200 | 400 | 409 | 422 => None,
+                    404 => Some(format!("it does not know the log ({})", answer.words())),
+                    403 => Some(format!("it does not know the key ({})", answer.words())),
+                    _ => Some(answer.words()),
+                },
+                Err(e) => Some(e.to_string()),
+            }
+        }
+    });
+    futures_util::future::join_all(asked).await
+}
