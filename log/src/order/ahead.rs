@@ -122,11 +122,11 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::super::batch;
-    use crate::promise::tests::Rig;
+    use crate::promise::tests::{Rig, caller};
     use crate::qos::{Advice, Chunk};
     use crate::store::StoreError;
     use crate::store::fault::{Fault, Faults, Operation};
-    use crate::{AppendError, Log};
+    use crate::{AppendError, Log, Request};
 
     const BULK: Advice = Advice {
         urgency: Some(5),
@@ -227,6 +227,36 @@ mod tests {
         assert_eq!(live.index, 0);
         objects.clear();
         assert_eq!(submit(&log, &[20; 4_000]).await.await.unwrap(), 1);
+        engine.shutdown().await;
+    }
+
+    /// What was made durable for a batch that then is refused does not stay behind.
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_that_comes_too_late_leaves_nothing_behind() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        batches(&objects, Fault::Stall);
+        let late = submit(&log, &[20; 4_000]).await;
+        while objects.operations() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let freeze = Request::Freeze { now: true };
+        log.change(freeze, caller()).await.unwrap();
+        objects.clear();
+        objects.release().await;
+        assert!(matches!(late.await, Err(AppendError::Frozen { .. })));
+        let left = || {
+            let objects = rig.objects.objects();
+            let left = objects.keys().filter(|path| path.contains("batch/"));
+            left.count()
+        };
+        let gone = async {
+            while left() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(60), gone);
+        in_time.await.expect("its object is deleted");
         engine.shutdown().await;
     }
 

@@ -288,12 +288,24 @@ impl Order {
         if large.is_empty() {
             return Ok(());
         }
-        self.objects.put(large).await.map_err(|e| {
-            let error = CommitError::Store(e);
-            mine.iter()
-                .for_each(|_| self.metrics.failed(error.reason()));
-            error
-        })
+        let error = match self.objects.put(large).await {
+            Ok(()) => return Ok(()),
+            Err(e) => CommitError::Store(e),
+        };
+        mine.iter()
+            .for_each(|_| self.metrics.failed(error.reason()));
+        self.forget(mine.iter());
+        Err(error)
+    }
+
+    /// Deletes, soon, the objects of batches that never will be ordered. Where that fails they are litter.
+    fn forget<'a>(&self, mine: impl Iterator<Item = &'a Mine>) {
+        let large = mine.filter(|m| m.is_object());
+        let paths: Vec<_> = large.map(|m| self.keys.batch(m.work.token())).collect();
+        if !paths.is_empty() {
+            let objects = Arc::clone(&self.objects);
+            tokio::spawn(async move { objects.delete(paths).await });
+        }
     }
 
     /// [`Order::commit`] after [`Order::prepare`].
@@ -313,6 +325,9 @@ impl Order {
         for error in answers.iter().filter_map(|a| a.as_ref().err()) {
             self.metrics.failed(error.reason());
         }
+        let never = |answer: &Result<_, CommitError>| matches!(answer, Err(e) if e.is_refusal());
+        let refused = mine.iter().zip(&answers);
+        self.forget(refused.filter(|(_, answer)| never(answer)).map(|(m, _)| m));
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         mine.iter().for_each(|m| drop(own.remove(&m.work.token())));
         answers

@@ -18,7 +18,7 @@ use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Request};
 /// Servers on one pair of stores.
 pub(crate) struct Rig {
     pub(crate) rows: Arc<MemoryCoordination>,
-    objects: Arc<MemoryObjects>,
+    pub(crate) objects: Arc<MemoryObjects>,
     kek: tempfile::TempDir,
 }
 
