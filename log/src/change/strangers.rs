@@ -4,7 +4,7 @@ use config::{Finding, LogConfig, ShardName};
 
 use super::ChangeError;
 use crate::log::Log;
-use crate::merge::know;
+use crate::merge::{Program, know};
 use crate::order::state::State;
 use crate::shard::SignError;
 
@@ -112,7 +112,8 @@ impl Log {
         shard: &ShardName,
     ) -> Result<Strangers, ChangeError> {
         let (merge, mut found) = (&next.merge, Strangers::default());
-        if merge.backup_quorum == 0 {
+        // Who does not copy to them need not reach them.
+        if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Backup) {
             return Ok(found);
         }
         let origin = format!("{}/{shard}", next.origin);
