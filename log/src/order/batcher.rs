@@ -25,8 +25,8 @@ use crate::qos::flight::{Flight, Flights, Run};
 use crate::qos::job::cost;
 use crate::qos::tally::Tally;
 use crate::qos::{
-    Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, REASONS, Schedule,
-    Scheduler, TenantId,
+    Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, Schedule, Scheduler,
+    TenantId,
 };
 use crate::store::StoreError;
 
@@ -155,13 +155,7 @@ impl Batcher {
                 let class = (grant.tier, tenant);
                 queue.arrivals.arrived(second, class, entries, bytes as u64);
                 let counts = queue.tally.of(grant.tier, tenant);
-                match &admitted {
-                    Ok(_) => counts.accepted += entries,
-                    Err(refused) => {
-                        let at = REASONS.iter().position(|r| *r == refused.reason);
-                        at.into_iter().for_each(|at| counts.refused[at] += entries);
-                    }
-                }
+                counts.admitted(entries, &admitted);
             }
             let promise = admitted?;
             queue.bytes += bytes;
@@ -203,19 +197,10 @@ impl Batcher {
         };
         let mut queue = self.queue();
         let queue = &mut *queue;
+        let admitted = queue.admission.admit(self.now(), policy, &ask);
         let counts = queue.tally.of(grant.tier, tenant);
-        match queue.admission.admit(self.now(), policy, &ask) {
-            Ok(promise) => {
-                counts.accepted += 1;
-                Ok(promise)
-            }
-            Err(refused) => {
-                if let Some(at) = REASONS.iter().position(|r| *r == refused.reason) {
-                    counts.refused[at] += 1;
-                }
-                Err(refused.into())
-            }
-        }
+        counts.admitted(1, &admitted);
+        Ok(admitted?)
     }
 
     /// Counts in promised work that admission was not asked for here.

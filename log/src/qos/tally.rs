@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admission::Refused;
 use super::{Backlog, Policy, TenantId, TierId};
 
 /// Reasons of a refusal by admission, as in `admission_total{reason}`.
@@ -23,6 +24,19 @@ pub struct Counts {
     pub refused: [u64; REASONS.len()],
     /// Released to the order.
     pub share: Backlog,
+}
+
+impl Counts {
+    /// Counts what admission said of so many entries.
+    pub(crate) fn admitted<T>(&mut self, entries: u64, answer: &Result<T, Refused>) {
+        match answer {
+            Ok(_) => self.accepted += entries,
+            Err(refused) => {
+                let at = REASONS.iter().position(|r| *r == refused.reason);
+                at.into_iter().for_each(|at| self.refused[at] += entries);
+            }
+        }
+    }
 }
 
 /// One tenant in one tier, for those who look.
