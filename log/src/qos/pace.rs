@@ -89,18 +89,19 @@ impl Pace {
 
     /// Cost of elastic work that may go now; if none, microseconds until there is a commit's worth of it.
     pub fn flow(&mut self, now: u64, service: &Service, interval: u64) -> Result<u64, u64> {
-        let (rate, sip) = match self.cruise(now, service, interval) {
-            Some(rate) => (rate, SIP.1),
-            None => (Self::most(service, interval), SIP.0),
+        let [last, before] = self.stored;
+        let (rate, sip, stored) = match self.cruise(now, service, interval) {
+            Some(rate) => (rate, SIP.1, 0),
+            None => (Self::most(service, interval), SIP.0, last.min(before)),
         };
         let full = (rate * sip as f64 / 1e6)
             .min(self.budget as f64)
             .max(LEAST as f64);
         let since = now.saturating_sub(self.counted) as f64;
         self.counted = now;
-        // What flows in while one is stored is not lost, however slow the storage nodes are; a single hiccup saves nothing up.
-        let [last, before] = self.stored;
-        let most = (rate * last.min(before) as f64 / 1e6).max(2.0 * full);
+        // Alone, what flows in while one is stored is not lost, however slow the storage nodes are; a single hiccup saves nothing
+        // up. Beside others it would come in larger pieces from a disk that is slow for everybody.
+        let most = (rate * stored as f64 / 1e6).max(2.0 * full);
         self.credit = (self.credit + rate * since / 1e6).clamp(-full, most);
         if self.credit >= full {
             return Ok((self.credit as u64).min(self.budget));
