@@ -158,7 +158,8 @@ impl Restore {
         state.shards = Arc::new(rebuilt);
         state.size = start;
         state.len += JUMP;
-        state.time = state.time.max(now_ms());
+        // Later than all of its life before, whatever the clock says: secondaries know its lives apart by this.
+        state.time = now_ms().max(state.time + 1);
         if matches!(state.gate, Gate::Closing) {
             warnings.push("the log was closing; it is open again".to_owned());
             state.gate = Gate::Open;
@@ -199,12 +200,12 @@ impl Restore {
     /// The newest manifest.
     async fn manifest(&self, warnings: &mut Vec<String>) -> Result<Manifest, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<(u64, Manifest)>, Vec::new());
+        let (mut best, mut why) = (None::<((u64, u64), Manifest)>, Vec::new());
         for url in &self.from {
             match self.one_manifest(url, &path).await {
-                Ok((number, manifest)) => {
-                    if best.as_ref().is_none_or(|(best, _)| *best < number) {
-                        best = Some((number, manifest));
+                Ok((age, manifest)) => {
+                    if best.as_ref().is_none_or(|(best, _)| *best < age) {
+                        best = Some((age, manifest));
                     }
                 }
                 Err(e) => why.push(format!("{url}: {e}")),
@@ -222,7 +223,8 @@ impl Restore {
         }
     }
 
-    async fn one_manifest(&self, url: &str, path: &str) -> Result<(u64, Manifest), String> {
+    /// A manifest, and what orders it among others: when its log was last restored, and its slots.
+    async fn one_manifest(&self, url: &str, path: &str) -> Result<((u64, u64), Manifest), String> {
         let bytes = self
             .get(url, path, MAX_MANIFEST)
             .await
@@ -235,7 +237,7 @@ impl Restore {
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok((signed.number, manifest))
+        Ok(((signed.restored, signed.number), manifest))
     }
 
     fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
@@ -463,7 +465,7 @@ impl Restore {
             ),
             (keys.snapshot(state.len), record::encode(state)),
             (keys.floor(), record::encode_number(state.len)),
-            (keys.restored(), record::encode_number(now_ms())),
+            (keys.restored(), record::encode_number(state.time)),
         ];
         for (id, sealed) in &manifest.keys {
             puts.push((keys.signing_key(*id), decode("a signing key", sealed)?));

@@ -401,21 +401,18 @@ impl Mirror {
             .map_err(|e| Refusal::Unsigned(e.to_string()))?;
         let rows = Rows(origin_hash(&signed.origin));
         let _one = self.opening.lock().await;
-        let stored = match self.rows.get(&rows.manifest()).await? {
-            Some(row) => {
-                record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string()))?
-            }
-            None => 0,
+        let number = async |key: String| match self.rows.get(&key).await? {
+            Some(row) => record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string())),
+            None => Ok(0),
         };
-        if stored > signed.number {
+        let (stored, before) = (
+            number(rows.manifest()).await?,
+            number(rows.restored()).await?,
+        );
+        // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
+        if (signed.restored, signed.number) < (before, stored) {
             return Err(Refusal::Size(stored));
         }
-        let before = match self.rows.get(&rows.restored()).await? {
-            Some(row) => {
-                record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string()))?
-            }
-            None => 0,
-        };
         if before < signed.restored {
             self.let_go(key).await?;
         }
@@ -427,18 +424,15 @@ impl Mirror {
             )])
             .await?;
         let row = Transaction {
-            guards: vec![Guard::AtMost(rows.manifest(), signed.number)],
+            guards: vec![Guard::AtMost(rows.restored(), signed.restored)],
             puts: vec![
                 (rows.manifest(), record::encode_number(signed.number)),
-                (
-                    rows.restored(),
-                    record::encode_number(signed.restored.max(before)),
-                ),
+                (rows.restored(), record::encode_number(signed.restored)),
             ],
             ..Transaction::default()
         };
         transact(&*self.rows, row).await?;
-        if stored > 0 && stored < signed.number {
+        if stored > 0 && stored != signed.number {
             // An old one that stays does no harm.
             let _ = self.objects.delete(vec![path(stored)]).await;
         }

@@ -398,6 +398,7 @@ async fn a_restored_log_frees_what_was_never_copied() {
     lost.pending(&mirror, 900, 1000).await.unwrap();
     let mut late = mirror.begin(&lost.head(768, 1000)).await.unwrap();
 
+    let further = lost.manifest(99, 0);
     let mut primary = lost.restored(700).await;
     for size in [750, 980, 1000] {
         primary.grow(size).await;
@@ -429,10 +430,17 @@ async fn a_restored_log_frees_what_was_never_copied() {
     primary.copy(&mirror, 750).await;
     primary.pending(&mirror, 750, 1000).await.unwrap();
     primary.copy(&mirror, 1000).await;
-    // What was cosigned binds the restored log as any other.
-    let forked = primary.restored(740).await;
-    mirror.put_manifest(&forked.manifest(11, 78)).await.unwrap();
-    let mut forked = forked;
+    // The lost one is not heard any more, however far it had come.
+    assert!(matches!(
+        mirror.put_manifest(&further).await,
+        Err(Refusal::Size(10))
+    ));
+    // What was cosigned binds the restored log as any other. It is restored from a manifest that is older than the one here.
+    let mut forked = primary.restored(740).await;
+    mirror.put_manifest(&forked.manifest(8, 78)).await.unwrap();
+    let kept = mirror.manifest(&origin_hash(LOG)).await.unwrap().unwrap();
+    let kept = SignedManifest::parse(&kept).unwrap();
+    assert_eq!((kept.number, kept.restored), (8, 78));
     forked.grow(750).await;
     assert!(matches!(
         forked.pending(&mirror, 1000, 750).await,
@@ -565,7 +573,8 @@ proptest! {
                     Step::Restore => {
                         primary = primary.restored(mirrored).await;
                         restored += 1;
-                        mirror.put_manifest(&primary.manifest(restored, restored)).await.unwrap();
+                        // From an older manifest each time.
+                        mirror.put_manifest(&primary.manifest(100 - restored, restored)).await.unwrap();
                         pendings.retain(|&size| size <= mirrored);
                         next = mirrored;
                         assert!(mirror.status().iter().all(|s| (s.pending, s.next) == (mirrored, mirrored)));
