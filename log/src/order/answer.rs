@@ -58,9 +58,16 @@ impl CommitError {
         }
     }
 
-    /// Whether it follows from the state, so that a later state may say otherwise before anything was written.
+    /// Whether the work never will be ordered, now that its author was told so.
     pub(super) fn is_refusal(&self) -> bool {
         !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
+    }
+
+    /// Whether it follows from the state, so that a later state may say otherwise before anything was written. What a slot says
+    /// no later one takes back, and the filter that tells it forgets.
+    pub(super) fn may_change(&self) -> bool {
+        let decided = matches!(self, Self::Taken(_) | Self::Refused(Refusal::Already(_)));
+        self.is_refusal() && !decided
     }
 }
 

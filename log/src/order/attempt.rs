@@ -87,7 +87,7 @@ impl Attempt {
         let len = view.state.len;
         self.looked = Some(len);
         // Nobody is refused for what another replica has changed since.
-        let refused = |a: &Option<Answer>| matches!(a, Some(Err(e)) if e.is_refusal());
+        let refused = |a: &Option<Answer>| matches!(a, Some(Err(e)) if e.may_change());
         if !self.fresh && self.answers.iter().any(refused) {
             self.answers
                 .iter_mut()

@@ -27,6 +27,8 @@ pub(super) enum Item {
     Batch(u8),
     /// A batch for the shard of this name only.
     BatchFor(u8, &'static str),
+    /// A batch as the part of the upload that has this offset.
+    Part(u8, u64),
     /// Plans and opens the shard of this name, on the generation as its author knows it.
     Rotate(u8, &'static str),
     Closing(u8),
@@ -48,6 +50,21 @@ pub(super) struct Committer {
     pub(super) company: bool,
     /// It knows of a freeze that is a flag.
     pub(super) flagged: bool,
+}
+
+impl Committer {
+    /// Before its next item it looks whether somebody has ordered it: a part of an upload may have been sent before.
+    pub(super) fn asks_first(&self) -> bool {
+        self.work.is_none() && matches!(self.items.get(self.next), Some(Item::Part(..)))
+    }
+
+    /// It stands here now; gone with nothing left to do.
+    pub(super) fn goes_on(self) -> Actor {
+        match self.work.is_none() && self.next == self.items.len() {
+            true => Actor::Gone,
+            false => Actor::Committer(self),
+        }
+    }
 }
 
 /// A commit under way.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::answer::CommitError;
 use super::super::attempt::Answer;
 use super::super::propose::alive;
-use super::super::slot::{Announcement, Control, Slot, Token, Work};
+use super::super::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
 use super::super::state::View;
 use super::actors::{Actor, Proposal, Write};
 use super::rows::Rows;
@@ -87,7 +87,12 @@ impl Protocol {
                 world.breaks("S10", format!("{token} was rejected, and is ordered"));
             }
         }
-        for batch in &slot.batches {
+        for (i, batch) in slot.batches.iter().enumerate() {
+            let same = |other: &BatchRef| other.part().is_some() && other.part() == batch.part();
+            let mut before = world.history.iter().flat_map(|d| &d.slot.batches);
+            if before.any(same) || slot.batches[..i].iter().any(same) {
+                world.breaks("S3", format!("{:?} is ordered twice", batch.part()));
+            }
             let row = world.rows.get(&self.keys.batch(batch.token));
             if row.map(|bytes| record::digest(bytes)) != Some(batch.digest) {
                 world.breaks("S4", format!("{} is not durable", batch.token));
@@ -134,7 +139,15 @@ impl Protocol {
                 Work::Control(decision) => {
                     slot.control.is_none() && view.state.check(decision).is_ok()
                 }
-                Work::Batch(batch) => batch.shard.is_none() && !alone && !full,
+                Work::Batch(batch) => {
+                    let part = batch.part();
+                    let other = slot
+                        .batches
+                        .iter()
+                        .any(|b| part.is_some() && b.part() == part);
+                    let done = other || part.is_some_and(|part| view.find_part(part).is_some());
+                    batch.shard.is_none() && !done && !alone && !full
+                }
                 Work::Promised(_) => !alone && !full,
             };
             if fits {

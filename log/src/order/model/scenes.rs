@@ -246,6 +246,22 @@ fn controls_of_the_gate() {
     );
 }
 
+/// Two authors of one part, who found that nobody had ordered it, and one whose slots they may not have read.
+#[test]
+fn a_part_of_an_upload_by_two() {
+    let actors = vec![
+        companion(&[Item::Part(1, 0)]),
+        companion(&[Item::Part(2, 0)]),
+        committer(&[Item::Batch(4), Item::Batch(5), Item::Batch(6)]),
+    ];
+    holds(
+        "parts",
+        [1, 2],
+        Protocol::new(limits(1, 3), actors),
+        &[REFUSED, HELPED],
+    );
+}
+
 #[test]
 fn promises_by_two_releasers() {
     let actors = vec![

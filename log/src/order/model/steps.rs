@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::answer::{CommitError, Mine};
 use super::super::attempt::{Attempt, Step};
+use super::super::place::Place;
 use super::super::propose::{not_dead, propose};
 use super::super::queue::Refused;
 use super::super::slot::{Action as Asked, Announcement, Control, Promised, Work};
@@ -15,13 +16,14 @@ use super::actors::{
     Releasing, Row, Working, Write, bytes,
 };
 use super::world::{Fate, Protocol, World, batch, is_promised};
+use crate::qos::UploadId;
 use crate::store::{Guard, Key, Outcome, Transaction};
 
 impl Protocol {
     /// Whether the next step of a process writes.
     pub(super) fn writes(&self, actor: &Actor) -> bool {
         match actor {
-            Actor::Committer(c) => c.work.as_ref().is_none_or(|w| match w.step {
+            Actor::Committer(c) => c.work.as_ref().map_or(!c.asks_first(), |w| match w.step {
                 Step::Announce(_) => true,
                 Step::Decide { look, .. } => !look || w.bag.is_some(),
                 Step::Read | Step::Done => false,
@@ -62,22 +64,21 @@ impl Protocol {
     }
 
     fn commit(&self, world: &mut World, mut c: Committer, fate: Fate) -> Actor {
-        let mut w = match c.work.take() {
-            Some(work) => work,
-            None => {
-                let view = self.view(world, c.len);
-                let mine = Arc::new(vec![self.mine(&view, c.items[c.next])]);
-                let mut attempt = Attempt::new(c.len, mine.len(), c.company);
-                let step = attempt.next(&view, &mine);
-                Working {
-                    mine,
-                    attempt,
-                    step,
-                    bag: None,
-                    read: false,
-                }
-            }
+        let (begins, mut w) = match c.work.take() {
+            Some(work) => (false, work),
+            None => (true, self.begin(world, &c)),
         };
+        if begins && c.asks_first() {
+            // Its birth is known before the row is found absent; who finds it is told where the part is.
+            let batch = w.mine[0].work.batch();
+            let place = batch.and_then(|b| Some(self.keys.placed(b.place.as_ref()?, b.token)));
+            if place.is_some_and(|key| world.rows.get(&key).is_some()) {
+                c.next += 1;
+            } else {
+                c.work = Some(w);
+            }
+            return c.goes_on();
+        }
         w.step = match w.step.clone() {
             Step::Read => {
                 let Some(len) = self.read(world, c.len) else {
@@ -130,10 +131,21 @@ impl Protocol {
         } else {
             c.work = Some(w);
         }
-        if c.work.is_none() && c.next == c.items.len() {
-            Actor::Gone
-        } else {
-            Actor::Committer(c)
+        c.goes_on()
+    }
+
+    /// Takes up the next item.
+    fn begin(&self, world: &World, c: &Committer) -> Working {
+        let view = self.view(world, c.len);
+        let mine = Arc::new(vec![self.mine(&view, c.items[c.next])]);
+        let mut attempt = Attempt::new(c.len, mine.len(), c.company);
+        let step = attempt.next(&view, &mine);
+        Working {
+            mine,
+            attempt,
+            step,
+            bag: None,
+            read: false,
         }
     }
 
@@ -218,6 +230,14 @@ impl Protocol {
         match item {
             Item::Batch(n) => Mine::fresh(Work::Batch(batch(n, None)), bytes(n)),
             Item::BatchFor(n, shard) => Mine::fresh(Work::Batch(batch(n, Some(shard))), bytes(n)),
+            Item::Part(n, offset) => {
+                let mut part = batch(n, None);
+                let id = UploadId([1; 16]);
+                part.place = Some(Place::Upload { id, offset });
+                let part = Mine::fresh(Work::Batch(part), bytes(n));
+                let birth = Some(view.state.len);
+                Mine { birth, ..part }
+            }
             Item::Rotate(n, name) => {
                 control(n, Asked::Rotate, self.open(view.state.generation, name))
             }

@@ -287,11 +287,13 @@ impl Protocol {
             .map(|(_, row)| record::decode(row).unwrap())
     }
 
-    /// Forgets what may be forgotten. For how long places are kept does not count here.
+    /// Forgets of promises what may be forgotten. For how long places are kept does not count here.
     fn sweep(&self, world: &World) -> Option<Held> {
         let floor = world.rows.number(&self.keys.floor());
         let all = self.keys.all_placed();
         let places = world.rows.scan(&all, &all);
+        // A part that is sent after the time for which its place is kept is a new one.
+        let places = places.filter(|(key, _)| key.contains("/promise/"));
         let places = places.map(|(key, row)| (key.to_owned(), record::decode(row).unwrap()));
         let queued = self.queued(&world.rows).map(|p| p.batch.token);
         let announced = self.announcements(&world.rows).map(|(_, a)| a.work.token());

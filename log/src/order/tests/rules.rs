@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::answer::{CommitError, settle};
+use super::super::attempt::{Attempt, Step};
 use super::super::propose::alive;
 use super::super::state::{Gate, Phase, Refusal, State};
 use super::super::{MAX_BATCHES, WINDOW};
@@ -84,6 +85,13 @@ fn a_part_of_an_upload_is_ordered_once() {
     }
     assert_eq!(answer(&next).unwrap().start, 1);
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
+    // That is said as soon as it is known: who looks again later may look when the filter has forgotten it.
+    let late = Mine {
+        birth: Some(1),
+        ..other
+    };
+    let mut attempt = Attempt::new(1, 1, false);
+    assert_eq!(attempt.next(&view, &[late]), Step::Done);
     assert_eq!(
         propose(&view, &[], std::slice::from_ref(&same.work), 5),
         None
