@@ -339,7 +339,11 @@ impl Engine {
         if self.opened(name).is_some() {
             return Ok(());
         }
-        let running = self.start(name).await?;
+        let running = loop {
+            if let Some(running) = self.start(name).await? {
+                break running;
+            }
+        };
         self.logs
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -349,7 +353,8 @@ impl Engine {
     }
 
     /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
-    async fn start(self: &Arc<Self>, name: &str) -> Result<Opened, StoreError> {
+    /// `None`: another process has collected what this one was about to read; there is a newer snapshot.
+    async fn start(self: &Arc<Self>, name: &str) -> Result<Option<Opened>, StoreError> {
         let keys = Keys::new(name);
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
         let (pending, [to_fetch, to_sth]) = Pending::new();
@@ -432,6 +437,7 @@ impl Engine {
             };
             match read.await {
                 Ok(read) => resumed = read,
+                Err(_) if core.order.floor().await? > core.order.state().len => return Ok(None),
                 Err(e) => corrupt(e)?,
             }
         }
@@ -462,13 +468,13 @@ impl Engine {
             others.push(tokio::spawn(releaser::run(Arc::clone(&core))));
         }
         let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
-        Ok(Opened {
+        Ok(Some(Opened {
             batcher,
             promiser,
             programs,
             others,
             log: Arc::new(Log { core }),
-        })
+        }))
     }
 
     /// Starts the programs that this process runs.

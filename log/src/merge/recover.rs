@@ -274,3 +274,67 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
     }
     Ok(tree)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use bytes::Bytes;
+
+    use crate::order::keys::Keys;
+    use crate::promise::tests::Rig;
+    use crate::record;
+    use crate::store::fault::{Fault, Faults, Operation};
+
+    /// What a server has not read yet of the slots behind its snapshot may be collected by another one while it starts.
+    #[tokio::test(start_paused = true)]
+    async fn slots_that_are_collected_while_a_server_starts() {
+        let (rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let floor = || {
+            let rows = rig.rows.rows();
+            let row = rows.get(&keys.floor());
+            row.map_or(0, |row| record::decode_number(row).unwrap())
+        };
+        let collect = async |beyond: u64| {
+            while floor() <= beyond {
+                let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+                log.wait_published(at.index).await.unwrap();
+            }
+        };
+        collect(0).await;
+        // It has found that its snapshot is not below the floor, and reads on.
+        let (mut looked, row, slots) = (false, keys.floor(), keys.slots());
+        let reads_on = Arc::new(AtomicBool::new(false));
+        let stalled = Arc::clone(&reads_on);
+        faults.plan(move |_, operation| match operation {
+            Operation::Get(key) if *key == row => {
+                looked = true;
+                None
+            }
+            Operation::Scan(prefix) if *prefix == slots && looked => {
+                stalled.store(true, SeqCst);
+                Some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let mut starting = Box::pin(rig.server(&faults));
+        let meanwhile = async {
+            while !reads_on.load(SeqCst) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            collect(log.core.order.state().len).await;
+            faults.clear();
+            faults.release().await;
+        };
+        let ((other, second), ()) = tokio::join!(&mut starting, meanwhile);
+        let known = log.status().watermarks.ordered;
+        assert_eq!(
+            second.append(Bytes::from_static(b"y")).await.unwrap().index,
+            known
+        );
+        other.shutdown().await;
+        engine.shutdown().await;
+    }
+}

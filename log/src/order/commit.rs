@@ -228,7 +228,7 @@ impl Order {
         Err(StoreError::Corrupt("the slots are not contiguous".into()))
     }
 
-    pub(super) async fn floor(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn floor(&self) -> Result<u64, StoreError> {
         let row = self.store.get(&self.keys.floor()).await?;
         row.map_or(Ok(0), |r| {
             record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string()))
