@@ -448,13 +448,20 @@ impl Mirror {
             return Ok(None);
         }
         let rows = Rows(hash.to_owned());
-        let Some(row) = self.rows.get(&rows.manifest()).await? else {
-            return Ok(None);
-        };
-        let number = record::decode_number(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        self.objects
-            .get(&format!("manifest/{hash}/{number:020}"))
-            .await
+        let mut before = None;
+        loop {
+            let Some(row) = self.rows.get(&rows.manifest()).await? else {
+                return Ok(None);
+            };
+            let number =
+                record::decode_number(&row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let path = format!("manifest/{hash}/{number:020}");
+            let found = self.objects.get(&path).await?;
+            // One that is not there was replaced meanwhile, unless the row still names it.
+            if found.is_some() || before.replace(number) == Some(number) {
+                return Ok(found);
+            }
+        }
     }
 }
 
