@@ -516,24 +516,18 @@ impl Log {
             }
             applied.warnings = self.foresee(request, &planned.next).await?;
             let mut reason = request.reason();
-            if let Some(open) = &planned.open {
+            // Taking a change back waits for nobody.
+            if !matches!(request, Request::Revert { .. }) {
+                let open = planned.open.as_ref();
                 let strangers = self.strangers(&planned.next, open).await?;
                 let forced = matches!(request, Request::Rotate { force: true, .. });
                 if strangers.stop && !forced {
                     return Err(ChangeError::Invalid(strangers.findings));
                 }
-                if strangers.stop {
+                if let Some(open) = open.filter(|_| strangers.stop) {
                     reason = Some(strangers.forced(open));
                 }
                 applied.warnings.extend(strangers.findings);
-            } else if let Some(active) = state.active()
-                && planned.next.witnesses.policy != self.config().witnesses.policy
-                && !matches!(request, Request::Revert { .. })
-            {
-                let active = ShardName::try_from(active.identity.name.clone());
-                let active = active.map_err(|e| ChangeError::Conflict(e.to_string()))?;
-                let strangers = self.strange_witnesses(&planned.next, &active, &state);
-                applied.warnings.extend(strangers.await?.findings);
             }
             if dry {
                 return Ok(applied);

@@ -430,14 +430,16 @@ impl Engine {
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
             let read = async {
-                core.order.refresh().await?;
+                if !core.order.catch_up().await? {
+                    return Ok(None);
+                }
                 core.update_running().await?;
                 let trees = self.merge.programs.has(Program::Fetch);
-                recover::resumed(&core, trees).await
+                recover::resumed(&core, trees).await.map(Some)
             };
             match read.await {
-                Ok(read) => resumed = read,
-                Err(_) if core.order.floor().await? > core.order.state().len => return Ok(None),
+                Ok(Some(read)) => resumed = read,
+                Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,
             }
         }

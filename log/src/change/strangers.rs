@@ -25,21 +25,45 @@ impl Strangers {
         format!("forced: {names} did not know shard {shard}")
     }
 
-    fn push(&mut self, name: String, code: &'static str, what: &str, at: &str, hint: String) {
-        let message = format!("{name} would not {what}");
-        self.findings.push(Finding::new(code, message, at, hint));
-        self.names.push(name);
+    /// Of those who were asked, those who said why not.
+    fn of<'a>(
+        asked: impl Iterator<Item = (&'a str, Option<String>)>,
+        (who, would, shard): (&str, &str, &ShardName),
+        (code, at, hint): (&'static str, &str, &str),
+    ) -> Self {
+        let mut found = Self::default();
+        for (name, why) in asked {
+            let Some(why) = why else { continue };
+            let name = format!("{who} {name}");
+            let message = format!("{name} would not {would} shard {shard}: {why}");
+            found.findings.push(Finding::new(code, message, at, hint));
+            found.names.push(name);
+        }
+        found
     }
 }
 
 impl Log {
-    /// Those of the next configuration that do not know the shard that it opens.
+    /// Those of the next configuration that do not know the shard that it opens; of a new policy, those that do not know the
+    /// active one, which stops nothing.
     pub(super) async fn strangers(
         &self,
         next: &LogConfig,
-        open: &ShardName,
+        open: Option<&ShardName>,
     ) -> Result<Strangers, ChangeError> {
         let state = self.core.order.state();
+        let Some(open) = open else {
+            let active = state.active();
+            let changed = next.witnesses.policy != self.config().witnesses.policy;
+            let Some(active) = active.filter(|_| changed) else {
+                return Ok(Strangers::default());
+            };
+            let name = ShardName::try_from(active.identity.name.clone());
+            let name = name.map_err(|e| ChangeError::Conflict(e.to_string()))?;
+            let found = self.strange_witnesses(next, &name, &state).await?;
+            let stop = false;
+            return Ok(Strangers { stop, ..found });
+        };
         let (by_key, by_origin) = futures_util::future::join(
             self.strange_witnesses(next, open, &state),
             self.strange_secondaries(next, open),
@@ -53,21 +77,18 @@ impl Log {
     }
 
     /// Witnesses know a shard by its own key, so it has to be planned first.
-    pub(super) async fn strange_witnesses(
+    async fn strange_witnesses(
         &self,
         next: &LogConfig,
         shard: &ShardName,
         state: &State,
     ) -> Result<Strangers, ChangeError> {
         let core = &self.core;
-        let mut found = Strangers::default();
         // It was validated.
-        let Ok(policy) = next.witnesses.policy() else {
-            return Ok(found);
+        let policy = next.witnesses.policy().ok();
+        let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
+            return Ok(Strangers::default());
         };
-        if policy.is_none() {
-            return Ok(found);
-        }
         let answers = match core.shards.get(state, shard.as_str()) {
             Some(shard) => {
                 let timeout = next.witnesses.timeout.duration();
@@ -79,7 +100,7 @@ impl Log {
                 policy.witnesses.len()
             ],
         };
-        found.stop = !policy.satisfied(|at| answers[at].is_none());
+        let stop = !policy.satisfied(|at| answers[at].is_none());
         let mut shards = state.shards.iter();
         let hint = match shards.find(|at| at.identity.name == shard.as_str()) {
             Some(at) if at.start().is_some() => format!(
@@ -92,17 +113,13 @@ impl Log {
                 "plan the shard first (`logctl shard plan {shard}`), give its key to the witnesses' operators, then rotate; `logctl shard rotate --force` does not wait for that"
             ),
         };
-        for (witness, why) in policy.witnesses.iter().zip(answers) {
-            let Some(why) = why else { continue };
-            found.push(
-                format!("witness {}", witness.name),
-                "witness-does-not-know",
-                &format!("cosign shard {shard}: {why}"),
-                "/witnesses/policy",
-                hint.clone(),
-            );
-        }
-        Ok(found)
+        let names = policy.witnesses.iter().map(|witness| &*witness.name);
+        let found = Strangers::of(
+            names.zip(answers),
+            ("witness", "cosign", shard),
+            ("witness-does-not-know", "/witnesses/policy", &hint),
+        );
+        Ok(Strangers { stop, ..found })
     }
 
     /// Secondaries know the log by its replication key, and somebody else's mirror perhaps each shard by its origin.
@@ -111,31 +128,27 @@ impl Log {
         next: &LogConfig,
         shard: &ShardName,
     ) -> Result<Strangers, ChangeError> {
-        let (merge, mut found) = (&next.merge, Strangers::default());
+        let merge = &next.merge;
         // Who does not copy to them need not reach them.
         if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Backup) {
-            return Ok(found);
+            return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);
         let asked = know::secondaries(&self.core, &origin, &merge.secondaries).await;
         let answers = asked.map_err(unasked)?;
         let known = answers.iter().filter(|why| why.is_none()).count();
-        found.stop = known < merge.backup_quorum as usize;
-        for (secondary, why) in merge.secondaries.iter().zip(answers) {
-            let Some(why) = why else { continue };
-            found.push(
-                format!("secondary {}", secondary.name),
-                "secondary-does-not-know",
-                &format!("copy shard {shard}: {why}"),
-                "/merge/secondaries",
-                format!(
-                    "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard all the same, and it is not published until {} of {} secondaries have it",
-                    merge.backup_quorum,
-                    merge.secondaries.len()
-                ),
-            );
-        }
-        Ok(found)
+        let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());
+        let hint = format!(
+            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard all the same, and it is not published until {quorum} of {all} secondaries have it"
+        );
+        let names = merge.secondaries.iter().map(|one| one.name.as_str());
+        let found = Strangers::of(
+            names.zip(answers),
+            ("secondary", "copy", shard),
+            ("secondary-does-not-know", "/merge/secondaries", &hint),
+        );
+        let stop = known < quorum as usize;
+        Ok(Strangers { stop, ..found })
     }
 }
 

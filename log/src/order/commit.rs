@@ -182,9 +182,24 @@ impl Order {
         true
     }
 
-    /// Reads the slots that others decided. Answers how many were new.
+    /// Reads the slots that others decided. Answers how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the log is halted when slots are missing.
     pub async fn refresh(&self) -> Result<u64, StoreError> {
         let before = self.state().len;
+        if self.catch_up().await? {
+            return Ok(self.state().len - before);
+        }
+        self.halt.halt(format!(
+            "this process was paused while slots from {} on were collected; restart it (nothing is lost)",
+            self.state().len
+        ));
+        Err(StoreError::Corrupt("the slots are not contiguous".into()))
+    }
+
+    /// Reads on from the last slot known here; `false` when what follows it was collected before it was read.
+    pub(crate) async fn catch_up(&self) -> Result<bool, StoreError> {
         loop {
             let len = self.state().len;
             let page = self
@@ -200,35 +215,28 @@ impl Order {
                         return Err(StoreError::Corrupt(format!("{key}: {e}")));
                     }
                 };
-                if trailing_number(&key) != Some(slot.number)
-                    || !self.advance(slot, record::digest(&bytes))
+                if trailing_number(&key) == Some(slot.number)
+                    && self.advance(slot, record::digest(&bytes))
                 {
-                    return self.fell_behind().await.map(|()| 0);
+                    continue;
                 }
+                let len = self.state().len;
+                if self.floor().await? > len {
+                    return Ok(false);
+                }
+                if !self.halt.is_halted() {
+                    self.halt
+                        .halt(format!("slot {len} is missing; run `logd fsck`"));
+                }
+                return Err(StoreError::Corrupt("the slots are not contiguous".into()));
             }
             if !full {
-                return Ok(self.state().len - before);
+                return Ok(true);
             }
         }
     }
 
-    /// A gap in the slots: either they were collected while this process was paused, or the store is damaged.
-    async fn fell_behind(&self) -> Result<(), StoreError> {
-        let floor = self.floor().await?;
-        if floor > self.state().len {
-            self.halt.halt(format!(
-                "this process was paused while slots below {floor} were collected; restart it (nothing is lost)"
-            ));
-        } else if !self.halt.is_halted() {
-            self.halt.halt(format!(
-                "slot {} is missing; run `logd fsck`",
-                self.state().len
-            ));
-        }
-        Err(StoreError::Corrupt("the slots are not contiguous".into()))
-    }
-
-    pub(crate) async fn floor(&self) -> Result<u64, StoreError> {
+    pub(super) async fn floor(&self) -> Result<u64, StoreError> {
         let row = self.store.get(&self.keys.floor()).await?;
         row.map_or(Ok(0), |r| {
             record::decode_number(&r).map_err(|e| StoreError::Corrupt(e.to_string()))

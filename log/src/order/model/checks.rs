@@ -89,8 +89,8 @@ impl Protocol {
         }
         for (i, batch) in slot.batches.iter().enumerate() {
             let same = |other: &BatchRef| other.part().is_some() && other.part() == batch.part();
-            let mut before = world.history.iter().flat_map(|d| &d.slot.batches);
-            if before.any(same) || slot.batches[..i].iter().any(same) {
+            let mut ordered = world.history.iter().flat_map(|d| &d.slot.batches);
+            if ordered.any(same) || slot.batches[..i].iter().any(same) {
                 world.breaks("S3", format!("{:?} is ordered twice", batch.part()));
             }
             let row = world.rows.get(&self.keys.batch(batch.token));

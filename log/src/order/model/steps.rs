@@ -64,11 +64,9 @@ impl Protocol {
     }
 
     fn commit(&self, world: &mut World, mut c: Committer, fate: Fate) -> Actor {
-        let (begins, mut w) = match c.work.take() {
-            Some(work) => (false, work),
-            None => (true, self.begin(world, &c)),
-        };
-        if begins && c.asks_first() {
+        let asks = c.asks_first();
+        let mut w = c.work.take().unwrap_or_else(|| self.begin(world, &c));
+        if asks {
             // Its birth is known before the row is found absent; who finds it is told where the part is.
             let batch = w.mine[0].work.batch();
             let place = batch.and_then(|b| Some(self.keys.placed(b.place.as_ref()?, b.token)));

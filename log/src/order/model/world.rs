@@ -72,8 +72,8 @@ pub(super) struct World {
     pub(super) broken: Option<(&'static str, String)>,
 }
 
-/// What the slots say is said by the last one's digest; everything else counts.
 impl World {
+    /// What the slots say is said by the last one's digest; everything else counts.
     fn key(&self) -> impl Hash + PartialEq + '_ {
         (
             (self.history.len(), self.history.last().map(|d| d.digest.0)),
@@ -82,9 +82,7 @@ impl World {
             &self.broken,
         )
     }
-}
 
-impl World {
     fn hold(&mut self, write: Held) {
         self.held.push(write);
         self.held.sort_by_key(|w| w.digest);
