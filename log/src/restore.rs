@@ -21,7 +21,7 @@ use crate::merge::peers::{PeerError, PeerRequest, Peers};
 use crate::merge::position::Position;
 use crate::merge::tree::ShardTree;
 use crate::mirror::manifest::MAX_MANIFEST;
-use crate::mirror::{Manifest, SignedManifest};
+use crate::mirror::{COSIGNED, Manifest, SignedManifest};
 use crate::order::commit::now_ms;
 use crate::order::keys::{Keys, LOGS};
 use crate::order::state::{Gate, Phase, State};
@@ -197,6 +197,16 @@ impl Restore {
         Err(failed(last.unwrap_or_default()))
     }
 
+    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one.
+    async fn newest(&self, url: &str, origin: &str) -> Result<Option<Bytes>, RestoreError> {
+        const MOST: usize = 64 << 10;
+        let hash = origin_hash(origin);
+        match self.get(url, &format!("{hash}/{COSIGNED}"), MOST).await? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.get(url, &format!("{hash}/checkpoint"), MOST).await,
+        }
+    }
+
     /// The newest manifest.
     async fn manifest(&self, warnings: &mut Vec<String>) -> Result<Manifest, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
@@ -281,8 +291,7 @@ impl Restore {
             };
             for shard in manifest.state.shards.iter().filter(|s| s.start().is_some()) {
                 let origin = &shard.identity.origin;
-                let path = format!("{}/checkpoint", origin_hash(origin));
-                let bytes = match self.get(url, &path, 64 << 10).await {
+                let bytes = match self.newest(url, origin).await {
                     Ok(Some(bytes)) => bytes,
                     Ok(None) => continue,
                     Err(e) => {

@@ -13,6 +13,7 @@ use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE}
 use tlog::{CosignerKey, Hash};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::copy::Tiles;
 use super::peers::{PeerAnswer, PeerError, PeerRequest};
@@ -35,6 +36,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const ANSWER: usize = 64 << 10;
 /// Answers in a row that bring no progress before this is a failure.
 const STUBBORN: u32 = 6;
+/// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// What a secondary is called that does not say which storage it has.
 const UNNAMED: &str = "0";
 
@@ -123,6 +126,9 @@ impl Backup {
                 incarnation: None,
                 pending: HashMap::new(),
                 whole: HashSet::new(),
+                shown: HashMap::new(),
+                shown_at: None,
+                unshown: false,
                 manifest: None,
                 done: Done::default(),
             };
@@ -151,6 +157,12 @@ struct Copier {
     pending: HashMap<String, u64>,
     /// Shards that it has all of.
     whole: HashSet<String>,
+    /// The published sizes that it was shown, by shard.
+    shown: HashMap<String, u64>,
+    /// When it was shown one last.
+    shown_at: Option<Instant>,
+    /// Something is published that it was not shown yet.
+    unshown: bool,
     /// What the manifest that it has is of.
     manifest: Option<(u64, Hash, String)>,
     done: Done,
@@ -160,9 +172,11 @@ impl Copier {
     async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
         let core = Arc::clone(&self.core);
         let mut moved = core.merged.subscribe();
+        let mut published = core.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             moved.borrow_and_update();
+            published.borrow_and_update();
             let ending = *closing.borrow_and_update();
             let elsewhere = async {
                 if core.merge.programs.has(Program::Fetch) {
@@ -197,10 +211,20 @@ impl Copier {
             let moves = async {
                 match wait {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => tokio::select! {
-                        _ = moved.changed() => {}
-                        () = &mut elsewhere => {}
-                    },
+                    None => {
+                        let since = self.shown_at.map_or(SHOWN_EVERY, |at| at.elapsed());
+                        let show = async {
+                            if !self.unshown {
+                                let _ = published.changed().await;
+                            }
+                            tokio::time::sleep(SHOWN_EVERY.saturating_sub(since)).await;
+                        };
+                        tokio::select! {
+                            _ = moved.changed() => {}
+                            () = &mut elsewhere => {}
+                            () = show => {}
+                        }
+                    }
                 }
             };
             tokio::select! {
@@ -260,6 +284,7 @@ impl Copier {
         let (store, keys) = (&*core.store, &core.order.keys);
         let state = core.order.state();
         let mut moved = false;
+        self.unshown = false;
         // Also without new entries: a planned shard has a key that must not be lost.
         if self.incarnation.is_some() {
             self.send_manifest(&state).await?;
@@ -269,7 +294,12 @@ impl Copier {
             if shard.start().is_none() {
                 break;
             }
-            if self.whole.contains(name) {
+            let whole = self.whole.contains(name);
+            if whole && self.shown.get(name).copied() == state.length(shard) {
+                continue;
+            }
+            self.show(&state, name, &shard.identity.origin).await?;
+            if whole {
                 continue;
             }
             let Some(cut) = position::integrated(store, keys, name).await? else {
@@ -290,6 +320,58 @@ impl Copier {
             self.whole.insert(name.clone());
         }
         Ok(moved)
+    }
+
+    /// Shows it what is published, signed by the shard's own key as well, so that its readers can verify what it serves: the same
+    /// checkpoint again, and no entries. Only while that is its newest pending checkpoint, since no pending one may go back.
+    async fn show(&mut self, state: &State, name: &str, origin: &str) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let Some(signed) = core
+            .shards
+            .get(state, name)
+            .and_then(|s| s.signed.load_full())
+        else {
+            return Ok(());
+        };
+        let (size, root) = (signed.at.size, signed.at.root);
+        let shown = self.shown.get(name).is_some_and(|shown| *shown >= size);
+        if shown || size == 0 || self.pending.get(name) != Some(&size) {
+            return Ok(());
+        }
+        if self.shown_at.is_some_and(|at| at.elapsed() < SHOWN_EVERY) {
+            self.unshown = true;
+            return Ok(());
+        }
+        let own = format!("\u{2014} {origin} ");
+        let lines = signed.note.lines().filter(|line| line.starts_with(&own));
+        let checkpoint = core.pending_checkpoint(origin, size, root).await?;
+        let checkpoint = tlog::attach(&checkpoint, lines)
+            .map_err(|e| CopyError::Refused(format!("the published checkpoint: {e}")))?;
+        let message = AddCheckpoint {
+            old: size,
+            proof: Vec::new(),
+            checkpoint,
+        };
+        let body = Bytes::from(message.to_body());
+        self.shown_at = Some(Instant::now());
+        let answer = self
+            .post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+            .await?;
+        if answer.status == 200 {
+            let head = EntriesHead {
+                origin: origin.to_owned(),
+                start: size,
+                end: size,
+                ticket: Vec::new(),
+            };
+            let mut body = Vec::new();
+            head.write(&mut body);
+            self.post("add-entries", "application/octet-stream", body.into(), LONG)
+                .await?;
+        }
+        // Where another replica was ahead, the next size is shown instead.
+        self.shown.insert(name.to_owned(), size);
+        Ok(())
     }
 
     /// What the storage that answers has verified of a shard, as the row says.
@@ -345,6 +427,7 @@ impl Copier {
             self.incarnation = Some(named.to_owned());
             self.pending.clear();
             self.whole.clear();
+            self.shown.clear();
             self.manifest = None;
         }
         match answer.alarm {

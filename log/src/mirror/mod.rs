@@ -5,6 +5,11 @@
 //! begin ─▶ write… ─▶ end        entries, each package proven to be under that root; then durable; then the cosignature
 //! ```
 //!
+//! The log commits itself with its replication key, because a size that only some secondaries hold may still be lost with the
+//! primary: a restore would then sign another root for it, which the shard's own key must never do. Readers know only the
+//! shard's key. So once a size is published the log shows it again, with both signatures and no new entries, and that
+//! checkpoint is the one that readers get; a restore asks for the newest one ([`COSIGNED`]).
+//!
 //! What must never happen: a cosignature before every entry below it is on disk, or over a root that was not computed here
 //! from the entries alone; a position that goes back; two roots for one size. A second root is kept as an alarm, and
 //! the log that signed it is refused from then on.
@@ -37,6 +42,9 @@ pub use rows::Alarm;
 use origin::Origin;
 use rows::{INCARNATION, Known, ORIGINS, Rows};
 
+/// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such
+/// path; a mirror of somebody else has the same at `checkpoint`.
+pub const COSIGNED: &str = "cosigned-checkpoint";
 /// The most logs (shards) that one mirror keeps.
 const MOST_ORIGINS: usize = 10_000;
 
@@ -340,7 +348,7 @@ impl Mirror {
         self.key(&head.origin).ok_or(Refusal::Unknown)?;
         let origin = self
             .by_hash(&origin_hash(&head.origin))
-            .ok_or(Refusal::Unknown)?;
+            .ok_or_else(|| Refusal::Wrong("there is no pending checkpoint".into()))?;
         if head.start < head.end
             && let Some(free) = self.objects.free().await?
             && free < self.min_free
@@ -350,9 +358,14 @@ impl Mirror {
         Upload::begin(origin, head).await
     }
 
-    /// The mirror checkpoint of the log with this origin hash, cosigned.
+    /// The mirror checkpoint of the log with this origin hash, cosigned; the newest one that readers of the log can verify.
     pub async fn checkpoint(&self, hash: &str) -> Option<String> {
         self.by_hash(hash)?.checkpoint().await
+    }
+
+    /// The newest mirror checkpoint of the log with this origin hash, which may be ahead of what the log has published.
+    pub async fn cosigned_checkpoint(&self, hash: &str) -> Option<String> {
+        self.by_hash(hash)?.cosigned_checkpoint().await
     }
 
     /// A tile or bundle of the log with this origin hash.

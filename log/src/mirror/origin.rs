@@ -31,6 +31,8 @@ struct Held {
     /// What is written down; the tree may be ahead of it.
     position: Position,
     mirrored: Option<Mirrored>,
+    /// The newest mirror checkpoint with a signature of the shard's own key: the one that readers of the log can verify.
+    served: Option<Mirrored>,
     alarm: Option<Alarm>,
     tree: ShardTree,
     files: Files,
@@ -91,7 +93,7 @@ impl Held {
     }
 
     fn info(&self, end: u64) -> MirrorInfo {
-        let known = self.pendings.contains_key(&end) && end >= self.mirrored_size();
+        let known = self.committed(end).is_some() && end >= self.mirrored_size();
         MirrorInfo {
             size: if known { end } else { self.pending_size() },
             next: self.position.next,
@@ -101,6 +103,18 @@ impl Held {
 
     fn mirrored_size(&self) -> u64 {
         self.mirrored.as_ref().map_or(0, |m| m.size)
+    }
+
+    /// What the log has committed itself to at `size`: one of the last pending checkpoints, or the mirror checkpoint, which stays
+    /// a valid end of an upload however many pending ones came after it (C2SP tlog-mirror, "add-entries").
+    fn committed(&self, size: u64) -> Option<Pending> {
+        let mirrored = self.mirrored.as_ref().filter(|at| at.size == size);
+        let cosigned = mirrored.map(|at| Pending {
+            size,
+            root: at.root,
+            note: at.note.clone(),
+        });
+        self.pendings.get(&size).cloned().or(cosigned)
     }
 
     /// The root that is known here for a size, if one is.
@@ -226,6 +240,7 @@ impl Origin {
             .await?
             .unwrap_or_default();
         let mirrored: Option<Mirrored> = row(&*store, &rows.mirrored(), true).await?;
+        let served = row(&*store, &rows.served(), true).await?;
         let alarm = row(&*store, &rows.alarm(), false).await?;
         let mut pendings = BTreeMap::new();
         for (key, bytes) in store
@@ -261,6 +276,7 @@ impl Origin {
             pendings,
             position,
             mirrored,
+            served,
             alarm,
             tree,
             files,
@@ -304,8 +320,16 @@ impl Origin {
         OriginStatus::clone(&self.shown.load())
     }
 
-    /// The mirror checkpoint, cosigned.
+    /// The mirror checkpoint for readers of the log: the newest one that the shard's own key has signed. Until there is one, the
+    /// newest one.
     pub async fn checkpoint(&self) -> Option<String> {
+        let held = self.held.lock().await;
+        let served = held.served.as_ref().or(held.mirrored.as_ref());
+        served.map(|m| m.note.clone())
+    }
+
+    /// The newest mirror checkpoint, whichever key of the log signed it: what a restore asks for.
+    pub async fn cosigned_checkpoint(&self) -> Option<String> {
         let held = self.held.lock().await;
         held.mirrored.as_ref().map(|m| m.note.clone())
     }
@@ -325,18 +349,26 @@ impl Origin {
         checkpoint: &Checkpoint,
     ) -> Result<(), Refusal> {
         let mut held = self.held.lock().await;
-        held.usable()?;
+        if let Some(why) = &held.broken {
+            return Err(Refusal::Storage(why.clone()));
+        }
         let (size, root) = (checkpoint.size, checkpoint.root);
-        // Before everything else: a signed second root is what this mirror is here to notice.
-        if let Some(ours) = held.root(size)?
+        // Before everything else: a signed second root is what this mirror is here to notice, whatever the answer is.
+        let mut raised = None;
+        if held.alarm.is_none()
+            && let Some(ours) = held.root(size)?
             && ours != root
         {
-            return Err(self.raise(&mut held, size, ours, &request.checkpoint).await);
+            raised = Some(self.raise(&mut held, size, ours, &request.checkpoint).await);
         }
         let newest = held.pending_size();
         if request.old != newest {
             return Err(Refusal::Size(newest));
         }
+        if let Some(refusal) = raised {
+            return Err(refusal);
+        }
+        held.usable()?;
         if size == 0 && root != empty_root() {
             return Err(Refusal::Wrong("the empty log has another root".into()));
         }
@@ -469,6 +501,7 @@ impl Origin {
 struct Progress {
     /// The next entry that is expected from the client.
     at: u64,
+    start: u64,
     end: u64,
     root: Hash,
     /// A package was taken.
@@ -497,8 +530,11 @@ impl Upload {
     pub(super) async fn begin(origin: Arc<Origin>, head: &EntriesHead) -> Result<Self, Refusal> {
         let held = origin.held.lock().await;
         held.usable()?;
+        if held.pendings.is_empty() && held.mirrored.is_none() {
+            return Err(Refusal::Wrong("there is no pending checkpoint".into()));
+        }
         let conflict = || Refusal::GoOn(held.info(head.end));
-        let pending = held.pendings.get(&head.end).ok_or_else(conflict)?;
+        let root = held.committed(head.end).ok_or_else(conflict)?.root;
         let far = held.tree.size().saturating_sub(head.start) > SLACK;
         if head.end < held.mirrored_size()
             || head.start > held.tree.size()
@@ -508,8 +544,9 @@ impl Upload {
         }
         let progress = Progress {
             at: head.start,
+            start: head.start,
             end: head.end,
-            root: pending.root,
+            root,
             taken: false,
             cuts: held.cuts,
         };
@@ -556,10 +593,15 @@ impl Upload {
     pub async fn end(self) -> Result<Ended, Refusal> {
         let origin = Arc::clone(&self.origin);
         let Progress {
-            end, root, taken, ..
+            start,
+            end,
+            root,
+            taken,
+            ..
         } = self.progress;
         let mut held = self.held().await?;
-        if held.tree.size() < end && !taken {
+        // Also where the entries are here already: an answer that says "all of it" is for a client that sent something.
+        if start < end && !taken {
             return Err(Refusal::Malformed(
                 "it ends inside its first package".into(),
             ));
@@ -588,14 +630,22 @@ impl Upload {
         if position.next >= end && end >= held.mirrored_size() {
             next = Some(origin.cosigned(&mut held, end, root, position).await?);
         }
-        if let Some((mirrored, _)) = &next
-            && held.mirrored.as_ref().is_none_or(|m| m.size < end)
-        {
-            let key = origin.rows.mirrored();
+        let mut put = |key: String, row: &Mirrored| {
             transaction.guards.push(Guard::AtMost(key.clone(), end));
             transaction
                 .puts
-                .push((key, record::encode_numbered(end, mirrored)));
+                .push((key, record::encode_numbered(end, row)));
+        };
+        let mut served = None;
+        if let Some((mirrored, _)) = &next {
+            if held.mirrored.as_ref().is_none_or(|m| m.size < end) {
+                put(origin.rows.mirrored(), mirrored);
+            }
+            let newer = held.served.as_ref().is_none_or(|m| m.size < end);
+            if newer && origin.verifiable(mirrored) {
+                put(origin.rows.served(), mirrored);
+                served = Some(mirrored.clone());
+            }
         }
         if !transaction.puts.is_empty()
             && let Err(e) = transact(&*origin.store, transaction).await
@@ -606,6 +656,9 @@ impl Upload {
             return Err(e.into());
         }
         held.position = position;
+        if served.is_some() {
+            held.served = served;
+        }
         let answer = match next {
             Some((mirrored, line)) => {
                 if held.mirrored_size() <= end {
@@ -622,6 +675,13 @@ impl Upload {
 }
 
 impl Origin {
+    /// Whether readers of the log can verify it: its note has a line of the shard's own key, whose name is the origin. Who may
+    /// show notes here was checked before, by the replication key's signature over the same text.
+    fn verifiable(&self, mirrored: &Mirrored) -> bool {
+        let note = tlog::Note::parse(&mirrored.note);
+        note.is_ok_and(|note| note.signatures.iter().any(|line| line.name == self.origin))
+    }
+
     /// The mirror checkpoint at `end`, with the line that goes to the client: only if the root computed here is the one that
     /// the log committed itself to.
     async fn cosigned(
@@ -639,7 +699,7 @@ impl Origin {
                 .root(end)
                 .map_err(|e| Refusal::Storage(e.to_string()))?
         };
-        let Some(pending) = held.pendings.get(&end).cloned() else {
+        let Some(pending) = held.committed(end) else {
             return Err(Refusal::GoOn(held.info(end)));
         };
         if ours != root {
@@ -651,7 +711,14 @@ impl Origin {
             .cosigner
             .cosign(note.text, now_seconds())
             .map_err(failed)?;
-        let whole = attach(&pending.note, [line.as_str()]).map_err(failed)?;
+        // Cosigned again, it carries one line of this mirror, the new one.
+        let own = format!("\u{2014} {} ", self.cosigner.verifier().name());
+        let bare: String = pending
+            .note
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with(&own))
+            .collect();
+        let whole = attach(&bare, [line.as_str()]).map_err(failed)?;
         let mirrored = Mirrored {
             size: end,
             root,

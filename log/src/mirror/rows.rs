@@ -83,6 +83,10 @@ impl Rows {
     pub fn mirrored(&self) -> String {
         format!("mirror/{}", self.0)
     }
+    /// The newest mirror checkpoint that readers of the log can verify.
+    pub fn served(&self) -> String {
+        format!("served/{}", self.0)
+    }
     /// The alarm.
     pub fn alarm(&self) -> String {
         format!("alarm/{}", self.0)

@@ -292,3 +292,47 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     published(&log, 9).await;
     engine.shutdown().await;
 }
+
+/// Whoever knows the shard's key can read from a secondary alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_log_can_verify_what_a_secondary_serves() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    let hash = origin_hash(&format!("{ORIGIN}/a"));
+    append(&log, 300).await;
+    published(&log, 300).await;
+    let status = log.status();
+    let shown = status.shards.iter().find(|shard| shard.name == "a");
+    let vkey: tlog::VerifierKey = shown.unwrap().vkey.parse().unwrap();
+    let verified = async || {
+        let note = x.checkpoint(&hash).await?;
+        let note = tlog::Note::parse(&note).unwrap();
+        note.verify(&[&vkey]).ok()?;
+        Some(tlog::Checkpoint::parse(note.text).unwrap().size)
+    };
+    let wait = async {
+        while verified().await != Some(300) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+    // A rotated-out shard's last checkpoint, too, and more entries behind it.
+    let request = Request::Rotate {
+        base: None,
+        name: None,
+        force: false,
+    };
+    append(&log, 7).await;
+    log.change(request, caller()).await.unwrap();
+    append(&log, 5).await;
+    let wait = async {
+        while verified().await != Some(307) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+    engine.shutdown().await;
+}

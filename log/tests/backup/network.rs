@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use log::mirror::{Ended, Mirror, Refusal};
+use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use log::{PeerAnswer, PeerError, PeerRequest, Peers};
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE};
 use tlog::{Checkpoint, Cosigner, Note};
@@ -56,6 +56,7 @@ impl Network {
         let body = match (hash, rest) {
             ("manifest", hash) => mirror.manifest(hash).await.unwrap(),
             (hash, "checkpoint") => mirror.checkpoint(hash).await.map(Bytes::from),
+            (hash, COSIGNED) => mirror.cosigned_checkpoint(hash).await.map(Bytes::from),
             (hash, tile) => mirror.tile(hash, tile.parse().unwrap()).await.unwrap(),
         };
         PeerAnswer {

@@ -13,7 +13,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use log::mirror::manifest::MAX_MANIFEST;
-use log::mirror::{Ended, Mirror, Refusal};
+use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use tlog::TilePath;
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 
@@ -169,8 +169,12 @@ impl MirrorPlane {
         else {
             return not_found();
         };
-        if rest == "checkpoint" {
-            return match self.mirror.checkpoint(hash).await {
+        if rest == "checkpoint" || rest == COSIGNED {
+            let note = match rest {
+                COSIGNED => self.mirror.cosigned_checkpoint(hash).await,
+                _ => self.mirror.checkpoint(hash).await,
+            };
+            return match note {
                 Some(note) => reply(StatusCode::OK, TEXT, note),
                 None => not_found(),
             };
