@@ -16,7 +16,7 @@ use crate::note::{
 };
 
 /// The signature type of an Ed25519 cosignature.
-const COSIGNATURE: u8 = 0x04;
+pub(crate) const COSIGNATURE: u8 = 0x04;
 /// Bytes of the time before the signature itself.
 const TIME: usize = 8;
 

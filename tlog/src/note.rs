@@ -12,7 +12,7 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
 /// The signature type of Ed25519 over the note's text.
-const ED25519: u8 = 0x01;
+pub(crate) const ED25519: u8 = 0x01;
 
 /// The em dash and space before each signature.
 const MARK: &str = "\u{2014} ";
@@ -128,6 +128,19 @@ impl FromStr for VerifierKey {
         let name = name.to_owned();
         Ok(Self { name, id, key })
     }
+}
+
+/// Whether this is a vkey of a signature type other than `kind`: well formed, and a key that is unknown here. A note verifier
+/// ignores those (C2SP signed-note, "Verifying").
+pub(crate) fn is_unknown_vkey(text: &str, kind: u8) -> bool {
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(id), Some(material)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let id = id.len() == 8 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let material = STANDARD.decode(material);
+    let other = material.is_ok_and(|bytes| bytes.len() > 1 && bytes[0] != kind);
+    id && other && check_name(name).is_ok()
 }
 
 /// Takes a vkey apart: name, id and Ed25519 key of signature type `kind`; `other` is what is said of another type.

@@ -1,12 +1,13 @@
 //! Trust policies (C2SP tlog-policy): which logs and witnesses are known, and which of the witnesses together are enough.
 //!
 //! A policy decides what is believed. So one that is not understood to the letter is refused whole, with the line that is
-//! wrong, and a witness can count only once: neither two names for one key nor two memberships are possible.
+//! wrong, and a witness can count only once: neither two names for one key nor two memberships are possible. A key of an
+//! algorithm that is not known here, ML-DSA for one, is no mistake: its witness never counts, and its log never signs.
 
 use std::collections::HashMap;
 
-use crate::cosignature::CosignerKey;
-use crate::note::VerifierKey;
+use crate::cosignature::{COSIGNATURE, CosignerKey};
+use crate::note::{ED25519, VerifierKey, is_unknown_vkey};
 
 /// The most lines of each kind; a checkpoint carries at most 100 signatures.
 const MOST: usize = 64;
@@ -28,6 +29,8 @@ pub struct PolicyWitness {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
     Witness(usize),
+    /// A witness whose key is of an algorithm that is not known here: it never counts.
+    Unknown,
     Group(usize),
 }
 
@@ -44,6 +47,8 @@ pub struct Policy {
     pub logs: Vec<(VerifierKey, Option<String>)>,
     /// The witnesses.
     pub witnesses: Vec<PolicyWitness>,
+    /// Names of the witnesses whose keys are of algorithms that are not known here: they never count.
+    pub unknown: Vec<String>,
     groups: Vec<Group>,
     /// `None` for `quorum none`.
     quorum: Option<Member>,
@@ -65,6 +70,8 @@ struct Reader {
     witnesses: Vec<PolicyWitness>,
     groups: Vec<Group>,
     quorum: Option<Option<Member>>,
+    unknown: Vec<String>,
+    never: Vec<String>,
     names: HashMap<String, (Member, bool)>,
 }
 
@@ -76,7 +83,6 @@ impl Reader {
             .collect();
         match items.as_slice() {
             [] => Ok(()),
-            [first, ..] if first.starts_with('#') => Ok(()),
             ["log", vkey] => self.log(vkey, None),
             ["log", vkey, url] => self.log(vkey, Some(url)),
             ["log", ..] => Err("expected: log VKEY [URL]".into()),
@@ -94,6 +100,9 @@ impl Reader {
     }
 
     fn log(&mut self, vkey: &str, url: Option<&str>) -> Result<(), String> {
+        if is_unknown_vkey(vkey, ED25519) && vkey.parse::<CosignerKey>().is_err() {
+            return self.unknown(vkey);
+        }
         let key: VerifierKey = vkey.parse().map_err(|e| format!("{e}"))?;
         if self.logs.len() == MOST {
             return Err(format!("more than {MOST} logs"));
@@ -119,7 +128,25 @@ impl Reader {
         }
     }
 
+    /// Takes a key of an unknown algorithm, each once.
+    fn unknown(&mut self, vkey: &str) -> Result<(), String> {
+        if self.unknown.len() == MOST {
+            return Err(format!("more than {MOST} keys of unknown algorithms"));
+        }
+        if self.unknown.iter().any(|known| known == vkey) {
+            return Err("this key is listed twice".into());
+        }
+        self.unknown.push(vkey.to_owned());
+        Ok(())
+    }
+
     fn witness(&mut self, name: &str, vkey: &str, url: Option<&str>) -> Result<(), String> {
+        if is_unknown_vkey(vkey, COSIGNATURE) && vkey.parse::<VerifierKey>().is_err() {
+            self.unknown(vkey)?;
+            self.define(name, Member::Unknown)?;
+            self.never.push(name.to_owned());
+            return Ok(());
+        }
         let key: CosignerKey = vkey.parse().map_err(|e| format!("{e}"))?;
         if self.witnesses.len() == MOST {
             return Err(format!("more than {MOST} witnesses"));
@@ -197,6 +224,7 @@ impl Policy {
         Self {
             logs: Vec::new(),
             witnesses: Vec::new(),
+            unknown: Vec::new(),
             groups: Vec::new(),
             quorum: None,
         }
@@ -207,20 +235,34 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] with the first line that is not understood.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// Reads a policy as it is in a file: bytes, of which a comment may have any but control characters (C2SP tlog-policy).
+    ///
+    /// # Errors
+    /// [`PolicyError`] with the first line that is not understood.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
         let error = |line, problem: String| PolicyError { line, problem };
-        if text.len() > LONGEST {
+        if bytes.len() > LONGEST {
             return Err(error(1, format!("longer than {LONGEST} bytes")));
         }
         let mut reader = Reader::default();
         let mut lines = 0;
-        for (at, line) in text.split('\n').enumerate() {
+        for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             lines = at + 1;
             if line
-                .bytes()
-                .any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
+                .iter()
+                .any(|&byte| (byte < b' ' && byte != b'\t') || byte == 0x7f)
             {
                 return Err(error(lines, "a control character".into()));
             }
+            let first = line.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+            if first == Some(&b'#') {
+                continue;
+            }
+            let line = std::str::from_utf8(line)
+                .map_err(|_| error(lines, "outside a comment the text must be UTF-8".into()))?;
             reader.line(line).map_err(|problem| error(lines, problem))?;
         }
         let quorum = reader.quorum.ok_or_else(|| {
@@ -232,6 +274,7 @@ impl Policy {
         Ok(Self {
             logs: reader.logs,
             witnesses: reader.witnesses,
+            unknown: reader.never,
             groups: reader.groups,
             quorum,
         })
@@ -249,6 +292,7 @@ impl Policy {
         let mut groups = Vec::with_capacity(self.groups.len());
         let vote = |groups: &[bool], member: &Member| match *member {
             Member::Witness(at) => cosigned(at),
+            Member::Unknown => false,
             Member::Group(at) => groups.get(at).copied().unwrap_or(false),
         };
         for group in &self.groups {

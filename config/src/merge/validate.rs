@@ -121,10 +121,17 @@ impl WitnessConfig {
             .filter(|w| w.url.is_none())
             .collect();
         let names: Vec<_> = without.iter().map(|w| quote(&w.name)).collect();
-        let message = format!(
-            "the quorum cannot be met: {} without a URL are never asked",
-            names.join(", ")
-        );
+        let unknown: Vec<_> = policy.unknown.iter().map(|name| quote(name)).collect();
+        let mut why = Vec::new();
+        if !names.is_empty() {
+            let names = names.join(", ");
+            why.push(format!("{names} without a URL are never asked"));
+        }
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
+            why.push(format!("the keys of {names} are of an unknown algorithm"));
+        }
+        let message = format!("the quorum cannot be met: {}", why.join("; "));
         let problem = Problem::new("bad-policy", message);
         vec![problem.hint("`witness NAME VKEY URL`").at(at)]
     }

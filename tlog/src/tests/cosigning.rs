@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -149,10 +151,39 @@ fn the_policy_of_the_specification() {
     assert!(one.satisfied(|at| at == 1) && !one.satisfied(|at| at == 0));
 }
 
+/// C2SP signed-note, "Verifying": keys of unknown algorithms are ignored. A witness that has one never counts.
+#[test]
+fn a_key_of_an_unknown_algorithm_never_counts() {
+    // Type 6: ML-DSA-44.
+    let vkey = format!("pq.example+01234567+{}", STANDARD.encode([6; 1313]));
+    let other = format!("pq2.example+01234567+{}", STANDARD.encode([6; 1313]));
+    let text = format!("log {vkey}\n{}witness PQ {other}\n", witnesses(1));
+    let policy = Policy::parse(&format!("{text}group G any W0 PQ\nquorum G")).unwrap();
+    assert_eq!((policy.logs.len(), policy.witnesses.len()), (0, 1));
+    assert_eq!(policy.unknown, ["PQ"]);
+    assert!(policy.satisfied(|_| true) && !policy.satisfied(|_| false));
+    let policy = Policy::parse(&format!("{text}group G all W0 PQ\nquorum G")).unwrap();
+    assert!(!policy.satisfied(|_| true));
+    let twice = format!("{text}witness PQ3 {other}\nquorum none");
+    assert!(Policy::parse(&twice).unwrap_err().problem.contains("twice"));
+}
+
+/// C2SP tlog-policy: a policy is bytes; a comment may have any.
+#[test]
+fn comments_are_bytes() {
+    let policy = Policy::from_bytes(b" # caf\xe9\nquorum none").unwrap();
+    assert!(policy.is_none());
+    let error = Policy::from_bytes(b"\nquorum caf\xe9").unwrap_err();
+    assert_eq!(error.line, 2);
+    assert!(Policy::from_bytes(b"# \x01\nquorum none").is_err());
+}
+
 #[test]
 fn bad_policies_name_the_line() {
     let two = witnesses(2);
     let key = cosigner("w0", 0).verifier().to_string();
+    let log = Signer::from_seed("example.com/log", &[99; 32]).unwrap();
+    let log = log.verifier().to_string();
     for (text, line, needle) in [
         (String::new(), 2, "no quorum"),
         ("quorum none\nquorum none".into(), 2, "second"),
@@ -176,11 +207,7 @@ fn bad_policies_name_the_line() {
         (format!("{two}group G all W0\ngroup H all W0"), 4, "twice"),
         (format!("{two}group G all G"), 3, "not defined"),
         ("quorum none\r\n".into(), 1, "control"),
-        (
-            format!("witness W {}", key.replace("+B", "+C")),
-            1,
-            "type 4",
-        ),
+        (format!("witness W {log}"), 1, "type 4"),
         (format!("log {key}"), 1, "type 1"),
         (format!("{}quorum none", witnesses(65)), 65, "more than 64"),
     ] {
