@@ -297,7 +297,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__api)
-            opts="-y -o -h --body --if-match --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help GET POST PUT DELETE"
+            opts="-y -o -h --body --if-match --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help GET POST PUT DELETE"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -319,6 +319,14 @@ _logctl() {
                     return 0
                     ;;
                 --if-match)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -870,13 +878,21 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__apply)
-            opts="-y -o -h --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --confirm-within --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --confirm-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1238,13 +1254,21 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__config__subcmd__rollback)
-            opts="-y -o -h --dry-run --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --confirm-within --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --confirm-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2380,7 +2404,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__load__subcmd__import)
-            opts="-y -o -h --format --priority --merge-by --shard --writer-token-file --resume --url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --format --raw --priority --merge-by --shard --writer-token-file --resume --url --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2753,12 +2777,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__create)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -2844,12 +2876,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__delete)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3026,12 +3066,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__log__subcmd__undelete)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -3481,12 +3529,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__op__subcmd__confirm)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -4118,7 +4174,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__qos__subcmd__set__subcmd__tenant)
-            opts="-y -o -h --tiers --rate --bytes --weight --anonymous --add-token --expires --out --remove-token --remove --dry-run --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --tiers --rate --bytes --weight --anonymous --add-token --expires --out --remove-token --remove --dry-run --confirm-within --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4172,6 +4228,14 @@ _logctl() {
                     return 0
                     ;;
                 --confirm-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4260,7 +4324,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__qos__subcmd__set__subcmd__tier)
-            opts="-y -o -h --weight --floor --burst --max-merge-delay --latency-target --priority --for --remove --dry-run --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --weight --floor --burst --max-merge-delay --latency-target --priority --for --remove --dry-run --confirm-within --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4295,6 +4359,14 @@ _logctl() {
                     return 0
                     ;;
                 --confirm-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4759,7 +4831,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard)
-            opts="-y -o -h --create-config --use-config --force --origin --dry-run --from --confirm-within --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help list show plan rotate freeze unfreeze verify export"
+            opts="-y -o -h --create-config --use-config --force --origin --dry-run --from --confirm-within --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help list show plan rotate freeze unfreeze verify export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4804,6 +4876,14 @@ _logctl() {
                     return 0
                     ;;
                 --confirm-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4987,12 +5067,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__freeze)
-            opts="-y -o -h --now --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --now --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -5169,12 +5257,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__plan)
-            opts="-y -o -h --dry-run --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -5260,12 +5356,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__rotate)
-            opts="-y -o -h --dry-run --force --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --dry-run --force --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -5442,12 +5546,20 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__shard__subcmd__unfreeze)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -5810,7 +5922,7 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token__subcmd__create)
-            opts="-y -o -h --scope --expires --out --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --scope --expires --out --reason --idempotency-key --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5837,6 +5949,14 @@ _logctl() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idempotency-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --log)
@@ -6015,12 +6135,16 @@ _logctl() {
             return 0
             ;;
         logctl__subcmd__token__subcmd__revoke)
-            opts="-y -o -h --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
+            opts="-y -o -h --reason --log --config --context --admin --ca --token-file --timeout --yes --confirm --no-input --output --color --explain-auth --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -66,6 +66,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l from -d 'With --create-config: make the first configuration of a new log from another system\'s list of shards: rekor:FILE, rekor:URL; needs --log' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l confirm-within -d 'With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -133,6 +135,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -153,6 +157,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -174,6 +180,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -194,6 +202,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -358,6 +368,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -378,6 +390,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -677,6 +691,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -738,6 +754,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -758,6 +776,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -777,6 +797,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -821,6 +843,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l scope -d 'What it may do, as RESOURCE:VERB:LOG with `*` for any; repeat it for more' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l expires -d 'For how long it is good: 12h, 30d; at most 365d' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l out -d 'Write the token\'s text to a new file that only you can read, instead of standard output' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -859,6 +883,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l reason -d 'Why, for the audit trail' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -1047,6 +1072,7 @@ name\t'One name a line: shards, logs, operations; nothing where nothing has one'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l raw -d 'Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1128,6 +1154,8 @@ complete -c logctl -n "__fish_logctl_using_subcommand top" -l explain-auth -d 'S
 complete -c logctl -n "__fish_logctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l body -d 'File to send (`-`: standard input), JSON or YAML' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l if-match -d 'Entity tag that the change was made from' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand api" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l context -d 'Context to use; else the file\'s `current`' -r

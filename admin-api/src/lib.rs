@@ -19,8 +19,8 @@ pub use qos::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
 };
 pub use query::{
-    ConfigQuery, ConfigureQuery, LogQuery, NoQuery, SimulateQuery, TRAIL_LIMIT, TrailQuery,
-    WriteQuery,
+    ConfigQuery, ConfigureQuery, LogQuery, MAX_REASON, NoQuery, ReasonQuery, SimulateQuery,
+    TRAIL_LIMIT, TrailQuery, WriteQuery,
 };
 
 /// Where every resource lives.
@@ -267,6 +267,9 @@ pub struct Operation {
     /// Who asked (`uid:0`, `token:ci`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Why, as far as somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Index of its intent in the system log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit_index: Option<u64>,
@@ -577,6 +580,12 @@ pub struct HistoryItem {
     /// The entity tag after it; its document is `GET logs/{log}/config?generation=N`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
+    /// Why, as far as somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it changed in the configuration; absent for changes of long ago, whose operation tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Vec<Difference>>,
 }
 
 /// `GET logs/{log}/history`: newest first.

@@ -30,16 +30,33 @@ pub struct ConfigQuery {
     pub generation: Option<u64>,
 }
 
-/// `?dryRun=true`.
+/// The longest reason, in characters.
+pub const MAX_REASON: usize = 500;
+
+/// `?reason=TEXT`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonQuery {
+    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: Option<String>,
+}
+
+/// `?dryRun=true&reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct WriteQuery {
     /// Only work out what the change would do.
     #[serde(default)]
     pub dry_run: bool,
+    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: Option<String>,
 }
 
-/// `?dryRun=true&confirmWithin=10m`.
+/// `?dryRun=true&confirmWithin=10m&reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ConfigureQuery {
@@ -49,6 +66,10 @@ pub struct ConfigureQuery {
     /// Take the change back by itself unless it is confirmed within this time: 1s to 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within: Option<Span>,
+    /// Why, in the caller's own words: for the audit trail and the history. At most 500 characters on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    pub reason: Option<String>,
 }
 
 /// `?before=INDEX&limit=N&log=NAME`.

@@ -494,7 +494,7 @@ pub const ROUTES: &[Route] = &[
         "Keep a change that would be taken back, over another connection than it was made over",
     )
     .needs("config", "write", Scope::Operation)
-    .asks(shape::<NoQuery>),
+    .asks(shape::<ReasonQuery>),
     read(
         Name::ListReplicas,
         "/replicas",
@@ -533,7 +533,7 @@ pub const ROUTES: &[Route] = &[
     )
     .needs("token", "read", Scope::All),
     Route {
-        query: shape::<NoQuery>,
+        query: shape::<ReasonQuery>,
         kind: Kind::Keyed,
         answer: Answer::Json(shape::<NewToken>),
         ..change(
@@ -547,7 +547,7 @@ pub const ROUTES: &[Route] = &[
     .example(r#"{"name": "ci", "scopes": ["shard:rotate:argon"], "lifetimeSeconds": 86400}"#),
     Route {
         method: Method::Delete,
-        query: shape::<NoQuery>,
+        query: shape::<ReasonQuery>,
         kind: Kind::Plain,
         answer: Answer::Json(shape::<Revoked>),
         ..change(

@@ -284,6 +284,7 @@ impl World {
         let caller = || Caller {
             actor: "bench".to_owned(),
             idempotency_key: None,
+            reason: None,
         };
         let config = LogConfig::new("dev".parse()?, "example.org/dev".to_owned(), "a".parse()?);
         engine.create_log(config, caller()).await?;

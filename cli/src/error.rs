@@ -149,6 +149,10 @@ pub(crate) enum Error {
         cause: String,
         /// The operation, when the server named it.
         operation: Option<String>,
+        /// The request's idempotency key, where it had one.
+        key: Option<String>,
+        /// Whether running the command again continues the request by itself.
+        kept: bool,
     },
     /// The document was refused here, before anything was sent, or by the server.
     #[error("{subject} was refused: {}", count(findings.len(), "problem"))]
@@ -285,6 +289,8 @@ pub(crate) enum Error {
         state: String,
         /// How to go on.
         resume: String,
+        /// The idempotency key of a request that was sent.
+        key: Option<String>,
     },
     /// A state that this program believed impossible.
     #[error("{0}")]

@@ -58,7 +58,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (TIMEOUT, "Time ran out, still running: logctl op wait ID."),
     (
         UNKNOWN,
-        "The outcome is unknown; running the same command again is safe.",
+        "The outcome is unknown; running the same command again within an hour continues the same request.",
     ),
     (LAGGING, "Applied, but a replica does not run it yet."),
     (
@@ -102,21 +102,43 @@ impl Row {
 pub(crate) fn row(error: &Error) -> Row {
     match error {
         Error::Usage { hint, .. } => Row::new(USAGE, "usage", hint),
-        Error::Read { .. } => Row::new(USAGE, "cannot-read", "check the path and its permissions; nothing was changed"),
-        Error::Write { .. } => Row::new(USAGE, "cannot-write", "check the path, its permissions and the free space"),
-        Error::Exists { .. } => Row::new(USAGE, "file-exists", "add --force to overwrite it, or name another file"),
-        Error::Unconfirmed { .. } => Row::new(USAGE, "confirmation-required", "add --yes to go ahead; nothing was changed"),
+        Error::Read { .. } => Row::new(
+            USAGE,
+            "cannot-read",
+            "check the path and its permissions; nothing was changed",
+        ),
+        Error::Write { .. } => Row::new(
+            USAGE,
+            "cannot-write",
+            "check the path, its permissions and the free space",
+        ),
+        Error::Exists { .. } => Row::new(
+            USAGE,
+            "file-exists",
+            "add --force to overwrite it, or name another file",
+        ),
+        Error::Unconfirmed { .. } => Row::new(
+            USAGE,
+            "confirmation-required",
+            "add --yes to go ahead; nothing was changed",
+        ),
         Error::Protected { context, .. } => Row::new(
             USAGE,
             "confirmation-required",
-            format!("add `--confirm {context}` to go ahead (--yes is not enough); nothing was changed"),
+            format!(
+                "add `--confirm {context}` to go ahead (--yes is not enough); nothing was changed"
+            ),
         ),
         Error::OtherContext { named, .. } => Row::new(
             USAGE,
             "other-context",
             format!("add `--context {named}` if that is where to go; nothing was changed"),
         ),
-        Error::Declined => Row::new(INTERRUPTED, "declined", "run the command again when you are ready"),
+        Error::Declined => Row::new(
+            INTERRUPTED,
+            "declined",
+            "run the command again when you are ready",
+        ),
         Error::ContextFile { hint, .. } => Row::new(USAGE, "context", hint),
         Error::NoEndpoint { .. } => Row::new(
             USAGE,
@@ -124,25 +146,44 @@ pub(crate) fn row(error: &Error) -> Row {
             "set LOGCTL_CONFIG to the logctl.toml that the server wrote, or name the endpoint with --admin",
         ),
         Error::WhichLog { .. } => Row::new(USAGE, "which-log", "name it with --log NAME"),
-        Error::SecretExposed { path, .. } => {
-            Row::new(DENIED, "secret-exposed", format!("run `chmod 600 {}`, and replace the token if others may have read it", path.display()))
+        Error::SecretExposed { path, .. } => Row::new(
+            DENIED,
+            "secret-exposed",
+            format!(
+                "run `chmod 600 {}`, and replace the token if others may have read it",
+                path.display()
+            ),
+        ),
+        Error::SecretEmpty { .. } => {
+            Row::new(DENIED, "secret-empty", "put the token into it, on one line")
         }
-        Error::SecretEmpty { .. } => Row::new(DENIED, "secret-empty", "put the token into it, on one line"),
         Error::Login { hint, .. } => Row::new(DENIED, "login", hint),
-        Error::Tls { .. } => Row::new(USAGE, "tls", "check the certificate files that the context names (`ca`, `client_cert`, `client_key`) or --ca"),
+        Error::Tls { .. } => Row::new(
+            USAGE,
+            "tls",
+            "check the certificate files that the context names (`ca`, `client_cert`, `client_key`) or --ca",
+        ),
         Error::Unreachable { hint, .. } => Row::new(UNREACHABLE, "unreachable", hint),
-        Error::Foreign { .. } => {
-            Row::new(UNREACHABLE, "not-an-admin-endpoint", "check the address: the admin endpoint has its own, it is not the one that writers use")
-        }
-        Error::OutcomeUnknown { operation, .. } => Row::new(
+        Error::Foreign { .. } => Row::new(
+            UNREACHABLE,
+            "not-an-admin-endpoint",
+            "check the address: the admin endpoint has its own, it is not the one that writers use",
+        ),
+        Error::OutcomeUnknown {
+            operation,
+            key,
+            kept,
+            ..
+        } => Row::new(
             UNKNOWN,
             codes::UNKNOWN_OUTCOME,
-            match operation {
-                Some(id) => format!("`logctl op wait {id}` follows it; running the same command again is safe"),
-                None => "look with `logctl status` and `logctl op list`; running the same command again is safe".into(),
-            },
+            again(operation.as_deref(), key.as_deref(), *kept),
         ),
-        Error::Invalid { .. } => Row::new(REFUSED, codes::INVALID, "correct the document and run the command again; nothing was changed"),
+        Error::Invalid { .. } => Row::new(
+            REFUSED,
+            codes::INVALID,
+            "correct the document and run the command again; nothing was changed",
+        ),
         Error::Problem(problem) => problem_row(problem),
         Error::BadEntries { hint, .. } => Row::new(REFUSED, "bad-entries", hint),
         Error::WriteRefused {
@@ -167,13 +208,19 @@ pub(crate) fn row(error: &Error) -> Row {
             "`logctl audit list` says why it was refused; correct that, and ask for it again",
         ),
         Error::Trail { fault, .. } => trail_row(*fault),
-        Error::NotFound { kind, name, known } => Row::new(REFUSED, codes::NOT_FOUND, suggestion(kind, name, known)),
+        Error::NotFound { kind, name, known } => {
+            Row::new(REFUSED, codes::NOT_FOUND, suggestion(kind, name, known))
+        }
         Error::NotConverged { operation, .. } => Row::new(
             LAGGING,
             "not-converged",
             match operation {
-                Some(id) => format!("`logctl op wait {id}` waits on; `logctl status` shows the replicas"),
-                None => "run the command again to wait on; `logctl status` shows the replicas".into(),
+                Some(id) => {
+                    format!("`logctl op wait {id}` waits on; `logctl status` shows the replicas")
+                }
+                None => {
+                    "run the command again to wait on; `logctl status` shows the replicas".into()
+                }
             },
         ),
         Error::TimedOut { operation, .. } => Row::new(
@@ -181,10 +228,16 @@ pub(crate) fn row(error: &Error) -> Row {
             "timeout",
             match operation {
                 Some(id) => format!("it is still running: `logctl op wait {id}` waits on"),
-                None => "it is still running: `logctl op list` shows it; --timeout waits longer".into(),
+                None => {
+                    "it is still running: `logctl op list` shows it; --timeout waits longer".into()
+                }
             },
         ),
-        Error::Differs { .. } => Row::new(DIFFERS, "differs", "`logctl shard --use-config FILE` applies it"),
+        Error::Differs { .. } => Row::new(
+            DIFFERS,
+            "differs",
+            "`logctl shard --use-config FILE` applies it",
+        ),
         Error::Lacking { .. } => Row::new(
             DENIED,
             codes::FORBIDDEN,
@@ -195,20 +248,49 @@ pub(crate) fn row(error: &Error) -> Row {
             "critical-findings",
             "each finding above says what to do; run `logctl doctor` again afterwards",
         ),
-        Error::VerificationFailed { .. } => {
-            Row::new(UNVERIFIED, "verification-failed", "keep the findings, stop writing to this log, and run `logd fsck` on its stores")
-        }
-        Error::ReceiptInvalid { .. } => {
-            Row::new(UNVERIFIED, "receipt-invalid", "check that it is the file that the writer got, and name the shard's key with --vkey")
-        }
-        Error::PromiseBroken { .. } => {
-            Row::new(UNVERIFIED, "promise-broken", "keep the receipt: it shows what the log promised; ask whoever runs the log")
-        }
-        Error::PromiseForgotten { .. } => {
-            Row::new(UNKNOWN, "promise-forgotten", "look for the leaf hash in the log's tiles; verify the next receipt within 7 days")
-        }
+        Error::VerificationFailed { .. } => Row::new(
+            UNVERIFIED,
+            "verification-failed",
+            "keep the findings, stop writing to this log, and run `logd fsck` on its stores",
+        ),
+        Error::ReceiptInvalid { .. } => Row::new(
+            UNVERIFIED,
+            "receipt-invalid",
+            "check that it is the file that the writer got, and name the shard's key with --vkey",
+        ),
+        Error::PromiseBroken { .. } => Row::new(
+            UNVERIFIED,
+            "promise-broken",
+            "keep the receipt: it shows what the log promised; ask whoever runs the log",
+        ),
+        Error::PromiseForgotten { .. } => Row::new(
+            UNKNOWN,
+            "promise-forgotten",
+            "look for the leaf hash in the log's tiles; verify the next receipt within 7 days",
+        ),
         Error::Interrupted { resume, .. } => Row::new(INTERRUPTED, "interrupted", resume),
-        Error::Bug(_) => Row::new(BUG, "bug", "please report this, with the command that led to it"),
+        Error::Bug(_) => Row::new(
+            BUG,
+            "bug",
+            "please report this, with the command that led to it",
+        ),
+    }
+}
+
+/// How to go on with a change whose outcome is not known.
+pub(crate) fn again(operation: Option<&str>, key: Option<&str>, kept: bool) -> String {
+    let look = match operation {
+        Some(id) => format!("`logctl op wait {id}` follows it"),
+        None => "`logctl op list` shows whether it was made".to_owned(),
+    };
+    match key {
+        Some(key) if kept => format!(
+            "{look}; run the same command again within an hour to continue this request (idempotency key {key}): it is not made twice"
+        ),
+        Some(key) => format!(
+            "{look}; run the same command again with `--idempotency-key {key}` to continue this request: it is not made twice"
+        ),
+        None => format!("{look}; look before you run the command again"),
     }
 }
 

@@ -24,6 +24,7 @@ mod request;
 mod settings;
 mod top;
 mod ui;
+mod unfinished;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             &ui,
             &invocation.overrides,
             invocation.timeout,
+            invocation.note,
             invocation.explain,
         );
         tokio::select! {

@@ -98,13 +98,7 @@ impl Seen {
 impl Pins {
     /// Nothing.
     pub(crate) fn empty(address: &Address) -> Self {
-        let endpoint = match address {
-            Address::Unix(path) => {
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                Address::Unix(path).to_string()
-            }
-            url => url.to_string(),
-        };
+        let endpoint = address.absolute();
         Self {
             file: file(&endpoint),
             endpoint,
@@ -128,10 +122,15 @@ impl Pins {
 
     /// Keeps them, wholly or not at all; where another run has come further meanwhile, its pin stays.
     pub(crate) fn save(&mut self) -> Result<(), Error> {
-        if let Some(path) = &self.file {
-            for theirs in read(path).unwrap_or_default() {
-                self.merge(theirs);
-            }
+        let Some(path) = &self.file else {
+            return Ok(());
+        };
+        let _held = private::hold(path).map_err(|source| Error::Write {
+            what: path.display().to_string(),
+            source,
+        })?;
+        for theirs in read(path).unwrap_or_default() {
+            self.merge(theirs);
         }
         self.replace()
     }
@@ -276,20 +275,14 @@ fn read(path: &Path) -> Result<Vec<ShardPins>, Error> {
 
 /// `$XDG_STATE_HOME/logctl/pins/ENDPOINT.json`.
 fn file(endpoint: &str) -> Option<PathBuf> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    let state =
-        set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
     // A name of its own for each endpoint, whatever characters are in it.
     let name: String = leaf_hash(endpoint.as_bytes())
         .to_string()
         .chars()
         .take(32)
         .collect();
-    Some(state.join("logctl/pins").join(format!("{name}.json")))
+    let folder = private::state_folder()?;
+    Some(folder.join("pins").join(format!("{name}.json")))
 }
 
 #[cfg(test)]

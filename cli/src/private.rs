@@ -1,16 +1,34 @@
-//! Files that are their owner's alone: contexts, sessions.
+//! Files that are their owner's alone: contexts, sessions, and what is kept between runs.
 //!
 //! What must never happen: a moment in which others can read one, or in which half of one stands under its name.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Writes a file with mode 0600, wholly or not at all. Folders that are missing are made with mode 0700. Where a symbolic
-/// link stands, the file that it leads to is replaced.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+/// `$XDG_STATE_HOME/logctl`, where what is kept between runs is; none without a home.
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let state =
+        set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("logctl"))
+}
+
+/// Holds the folder of `path` against other runs that ask for it too, until the result is dropped. The folder is made where it is
+/// missing.
+pub(crate) fn hold(path: &Path) -> io::Result<File> {
+    let folder = File::open(folder_of(path)?)?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// The folder of a file, made with mode 0700 where it is missing.
+fn folder_of(path: &Path) -> io::Result<PathBuf> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -19,6 +37,29 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(&folder)?;
+    Ok(folder)
+}
+
+/// An error where `path` is a link to something that is not there: that file is somewhere else, not gone.
+pub(crate) fn refuse_dangling(path: &Path) -> io::Result<()> {
+    match std::fs::read_link(path) {
+        Ok(target) if !path.exists() => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("it is a link to {}, which is not there", target.display()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file with mode 0600, wholly or not at all. Folders that are missing are made with mode 0700. Where a symbolic
+/// link stands, the file that it leads to is replaced.
+///
+/// # Errors
+/// Also for a link to a file that is not there.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    refuse_dangling(path)?;
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&path)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let scratch = folder.join(name);
@@ -32,7 +73,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&scratch);
     }
     written?;
-    std::fs::File::open(&folder)?.sync_all()
+    File::open(&folder)?.sync_all()
 }
 
 fn fill(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -85,5 +126,11 @@ mod tests {
         write(&link, b"two").unwrap();
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read(&real).unwrap(), b"two");
+        // A link that leads nowhere stays, too: what it names may be on a disk that is not mounted.
+        std::fs::remove_file(&real).unwrap();
+        let error = write(&link, b"three").unwrap_err();
+        assert!(error.to_string().contains("real"), "{error}");
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert!(!real.exists());
     }
 }

@@ -322,8 +322,15 @@ fn error_json(error: &Error) -> Value {
             fields.insert("operation".into(), json!(operation));
             fields.insert("lagging".into(), json!(lagging));
         }
-        Error::TimedOut { operation, .. } | Error::OutcomeUnknown { operation, .. } => {
+        Error::TimedOut { operation, .. } => {
             fields.insert("operation".into(), json!(operation));
+        }
+        Error::OutcomeUnknown { operation, key, .. } => {
+            fields.insert("operation".into(), json!(operation));
+            fields.insert("idempotencyKey".into(), json!(key));
+        }
+        Error::Interrupted { key: Some(key), .. } => {
+            fields.insert("idempotencyKey".into(), json!(key));
         }
         _ => {}
     }

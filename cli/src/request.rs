@@ -27,7 +27,7 @@ pub(crate) use token::TokenRequest;
 
 use crate::args::{
     Cli, ColorWhen, Command, ConfigCommand, ExportFormat, MergeCommand, OpCommand, Output,
-    OutputForm, ShardArgs, ShardCommand, ShellName,
+    OutputForm, ShardArgs, ShardCommand, ShellName, TokenCommand,
 };
 use crate::settings::Overrides;
 
@@ -42,8 +42,19 @@ pub(crate) struct Invocation {
     pub(crate) timeout: Duration,
     /// Whether to say what the work needs instead of doing it.
     pub(crate) explain: bool,
+    /// What is said about the change, if it is one.
+    pub(crate) note: Note,
     /// The work.
     pub(crate) request: Request,
+}
+
+/// What is said about a change, whatever it changes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// The idempotency key to use; a fresh one, or that of the same request before, when absent.
+    pub(crate) key: Option<String>,
+    /// Why it is made, for the audit trail and the history.
+    pub(crate) reason: Option<String>,
 }
 
 /// How to talk to the person or the script.
@@ -312,6 +323,22 @@ impl From<PathBuf> for File {
     }
 }
 
+impl Note {
+    fn of(command: &Command) -> Self {
+        if let Command::Token(TokenCommand::Revoke { reason, .. }) = command {
+            return Self {
+                key: None,
+                reason: reason.clone(),
+            };
+        }
+        let args = command.change().cloned().unwrap_or_default();
+        Self {
+            key: args.idempotency_key,
+            reason: args.reason,
+        }
+    }
+}
+
 impl From<Cli> for Invocation {
     fn from(cli: Cli) -> Self {
         let global = cli.global;
@@ -339,6 +366,7 @@ impl From<Cli> for Invocation {
             },
             timeout: global.timeout,
             explain: global.explain_auth,
+            note: Note::of(&cli.command),
             request: request(cli.command, offline_log, file(global.output)),
         }
     }
@@ -369,6 +397,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Config(ConfigCommand::Apply {
             file,
             confirm_within,
+            ..
         }) => Request::ConfigApply {
             file: file.into(),
             confirm_within,
@@ -377,6 +406,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
             generation,
             dry_run,
             confirm_within,
+            ..
         }) => Request::ConfigRollback {
             generation,
             dry_run,
@@ -390,7 +420,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Op(OpCommand::List) => Request::OpList,
         Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
         Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
-        Command::Op(OpCommand::Confirm { id }) => Request::OpConfirm { id },
+        Command::Op(OpCommand::Confirm { id, .. }) => Request::OpConfirm { id },
         Command::Log(command) => Request::Log(command.into()),
         Command::Top { interval } => Request::Top { interval },
         Command::Load(command) => Request::Load(command.into()),
@@ -427,6 +457,7 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
         from,
         confirm_within,
         command,
+        change: _,
     } = args;
     if let Some(file) = create_config {
         if let Some((from, log)) = from.zip(log.clone()) {
@@ -455,18 +486,21 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
     }
     match command {
         Some(ShardCommand::Show { name }) => Request::ShardShow { name },
-        Some(ShardCommand::Plan { name, dry_run }) => Request::Step(Step::Plan { name, dry_run }),
+        Some(ShardCommand::Plan { name, dry_run, .. }) => {
+            Request::Step(Step::Plan { name, dry_run })
+        }
         Some(ShardCommand::Rotate {
             name,
             dry_run,
             force,
+            ..
         }) => Request::Step(Step::Rotate {
             name,
             dry_run,
             force,
         }),
-        Some(ShardCommand::Freeze { now }) => Request::Step(Step::Freeze { now }),
-        Some(ShardCommand::Unfreeze) => Request::Step(Step::Unfreeze),
+        Some(ShardCommand::Freeze { now, .. }) => Request::Step(Step::Freeze { now }),
+        Some(ShardCommand::Unfreeze { .. }) => Request::Step(Step::Unfreeze),
         Some(ShardCommand::Verify(verify)) => Request::ShardVerify {
             names: verify.names,
             url: verify.url,

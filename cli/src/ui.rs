@@ -43,6 +43,7 @@ struct Place {
 struct Standing {
     state: String,
     resume: String,
+    key: Option<String>,
 }
 
 /// A phase of the work that is still going on; over when dropped.
@@ -68,6 +69,7 @@ impl Ui {
             standing: RefCell::new(Standing {
                 state: "nothing was changed".into(),
                 resume: format!("run `{spelled}` again when you are ready"),
+                key: None,
             }),
             place: RefCell::new(None),
             manner,
@@ -107,13 +109,20 @@ impl Ui {
         *self.standing.borrow_mut() = Standing {
             state: state.to_owned(),
             resume: resume.into(),
+            key: None,
         };
+    }
+
+    /// As [`Ui::stand`], while a request with this idempotency key is under way.
+    pub(crate) fn stand_sent(&self, state: &str, resume: impl Into<String>, key: &str) {
+        self.stand(state, resume);
+        self.standing.borrow_mut().key = Some(key.to_owned());
     }
 
     /// The situation after Ctrl-C.
     pub(crate) fn interrupted(&self) -> Error {
-        let Standing { state, resume } = self.standing.borrow().clone();
-        Error::Interrupted { state, resume }
+        let Standing { state, resume, key } = self.standing.borrow().clone();
+        Error::Interrupted { state, resume, key }
     }
 
     /// Shows a page on standard error: context for a question, or for whoever reads the CI log.

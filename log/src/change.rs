@@ -29,7 +29,8 @@ pub use crate::order::slot::Action;
 /// How often a request without a base is tried again when the configuration moves under it.
 const TRIES: usize = 8;
 
-/// What is asked for.
+/// What is asked for. The state that it was made on top of is no part of it: a request that is sent again with its idempotency key
+/// is the same request, whatever runs meanwhile.
 #[derive(Clone, Debug, Serialize)]
 pub enum Request {
     /// Run this document.
@@ -37,6 +38,7 @@ pub enum Request {
         /// The whole document.
         next: Box<LogConfig>,
         /// The generation it was made from.
+        #[serde(skip)]
         base: Option<u64>,
     },
     /// Freeze the active shard and open the next.
@@ -44,6 +46,7 @@ pub enum Request {
         /// The shard to open; the oldest planned one or a new one when absent.
         name: Option<ShardName>,
         /// Refuse when the generation is another.
+        #[serde(skip)]
         base: Option<u64>,
         /// Open it although too few witnesses or secondaries know it: it is not published until they do.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -54,6 +57,7 @@ pub enum Request {
         /// Its name; by the template when absent.
         name: Option<ShardName>,
         /// Refuse when the generation is another.
+        #[serde(skip)]
         base: Option<u64>,
     },
     /// Run this document, and go back to the one before unless somebody confirms it in time.
@@ -61,6 +65,7 @@ pub enum Request {
         /// The whole document. Its shards are those that run: they never go back.
         next: Box<LogConfig>,
         /// The generation it was made from.
+        #[serde(skip)]
         base: Option<u64>,
         /// How long it may wait for its confirmation, milliseconds.
         within_ms: u64,
@@ -138,6 +143,8 @@ pub struct Caller {
     pub actor: String,
     /// The same key with the same request is the same operation.
     pub idempotency_key: Option<String>,
+    /// Why, in the caller's own words, for the history. No part of the request.
+    pub reason: Option<String>,
 }
 
 impl Caller {
@@ -268,6 +275,7 @@ impl Log {
         let caller = Caller {
             actor: String::new(),
             idempotency_key: None,
+            reason: None,
         };
         self.execute(request, caller, true).await
     }
@@ -515,7 +523,7 @@ impl Log {
                 ));
             }
             applied.warnings = self.foresee(request, &planned.next).await?;
-            let mut reason = request.reason();
+            let mut reason = both(caller.reason.clone(), request.reason());
             // Taking a change back waits for nobody.
             if !matches!(request, Request::Revert { .. }) {
                 let open = planned.open.as_ref();
@@ -525,7 +533,7 @@ impl Log {
                     return Err(ChangeError::Invalid(strangers.findings));
                 }
                 if let Some(open) = open.filter(|_| strangers.stop) {
-                    reason = Some(strangers.forced(open));
+                    reason = both(reason, Some(strangers.forced(open)));
                 }
                 applied.warnings.extend(strangers.findings);
             }
@@ -618,6 +626,14 @@ impl Log {
                 }
             }
         })
+    }
+}
+
+/// What the caller says, then what the engine has to say.
+fn both(said: Option<String>, own: Option<String>) -> Option<String> {
+    match (said, own) {
+        (Some(said), Some(own)) => Some(format!("{said}; {own}")),
+        (said, own) => said.or(own),
     }
 }
 

@@ -146,7 +146,7 @@ impl Engine {
             action: Action::Create,
             actor: caller.actor,
             control,
-            reason: None,
+            reason: caller.reason,
         };
         match core.batcher.control(decision).await {
             Ok(placed) => {

@@ -258,6 +258,7 @@ impl Engine {
             let caller = Caller {
                 actor: "server".to_owned(),
                 idempotency_key: None,
+                reason: None,
             };
             engine
                 .create(config, caller)

@@ -36,6 +36,8 @@ pub struct HistoryRecord {
     pub etag: String,
     /// A sentence.
     pub summary: String,
+    /// Why, as far as somebody said so.
+    pub reason: Option<String>,
 }
 
 impl HistoryRecord {
@@ -56,6 +58,7 @@ impl HistoryRecord {
             generation,
             etag: etag(generation, document),
             summary: summary(decision, slot),
+            reason: decision.reason.clone(),
         }
     }
 }

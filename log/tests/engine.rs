@@ -37,6 +37,7 @@ fn caller() -> Caller {
     Caller {
         actor: "test".into(),
         idempotency_key: None,
+        reason: None,
     }
 }
 
@@ -242,6 +243,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
     let keyed = Caller {
         actor: "ci".into(),
         idempotency_key: Some("night".into()),
+        reason: None,
     };
     let request = Request::Rotate {
         name: None,

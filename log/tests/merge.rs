@@ -46,6 +46,7 @@ fn caller() -> Caller {
     Caller {
         actor: "test".into(),
         idempotency_key: None,
+        reason: None,
     }
 }
 

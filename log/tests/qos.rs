@@ -35,6 +35,7 @@ async fn create(engine: &Arc<Engine>, change: impl FnOnce(&mut LogConfig)) -> Ar
     let caller = Caller {
         actor: "test".into(),
         idempotency_key: None,
+        reason: None,
     };
     engine.create_log(config, caller).await.unwrap();
     engine.log("dev").unwrap()

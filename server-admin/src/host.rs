@@ -84,6 +84,8 @@ pub struct Caller {
     pub actor: String,
     /// The request's `Idempotency-Key`: 1 to 128 visible ASCII characters. It belongs to its actor and log.
     pub idempotency_key: Option<String>,
+    /// Why, in the caller's own words, on one line. It belongs to the audit trail and the history.
+    pub reason: Option<String>,
     /// The connection that the request came over: unique among all connections of this process. Absent when the listener
     /// does not tell.
     pub connection: Option<u64>,

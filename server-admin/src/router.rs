@@ -18,7 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::{Access, Peer, Principal, sessions, tokens};
 use crate::host::{Change, Host, HostError, Mode};
 use crate::problem::{Refusal, panicked};
-use crate::resources::{audit, configs, logs, merge, operations, qos, server, shards};
+use crate::resources::{Note, audit, configs, logs, merge, operations, qos, server, shards};
 use crate::{Limits, body};
 
 /// Mounts the admin endpoint: everything under [`admin_api::BASE`], and nothing else, so that it can be merged into or
@@ -216,10 +216,10 @@ impl App {
         log: String,
         change: Change,
         mode: Mode,
-        idempotency_key: Option<String>,
+        note: Note,
     ) -> Result<Operation, Refusal> {
         self.on_log(who, route, &log)?;
-        let (host, caller) = (self.host(), who.caller(idempotency_key));
+        let (host, caller) = (self.host(), who.caller(note));
         let turn = match mode {
             Mode::Apply => Some(self.writes.of(&log).lock_owned().await),
             Mode::Preview => None,
@@ -234,10 +234,10 @@ impl App {
         who: &Principal,
         log: String,
         operation: String,
-        idempotency_key: Option<String>,
+        note: Note,
     ) -> Result<Operation, Refusal> {
         self.on_log(who, Name::ConfirmOperation, &log)?;
-        let (host, caller) = (self.host(), who.caller(idempotency_key));
+        let (host, caller) = (self.host(), who.caller(note));
         let turn = Some(self.writes.of(&log).lock_owned().await);
         let work = async move { host.confirm(&operation, caller).await };
         to_the_end(turn, work).await

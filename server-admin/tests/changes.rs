@@ -444,3 +444,21 @@ async fn a_caller_who_hangs_up_does_not_stop_the_change() {
         "{changes:?}"
     );
 }
+
+#[tokio::test]
+async fn a_reason_reaches_the_host() {
+    let endpoint = Endpoint::new();
+    let ask = |query: &str| {
+        let path = format!("/logs/argon/rotations?{query}");
+        request("POST", &path, &[], "")
+    };
+    endpoint
+        .ask(ask("reason=the%20disk%20is%20f%C3%BCll"))
+        .await;
+    let caller = endpoint.toy.seen.lock().unwrap().last().unwrap().3.clone();
+    assert_eq!(caller.reason.as_deref(), Some("the disk is füll"));
+    let long = format!("reason={}", "x".repeat(501));
+    for bad in ["reason=", "reason=a%0Ab", &long] {
+        endpoint.ask(ask(bad)).await.problem(codes::BAD_REQUEST);
+    }
+}

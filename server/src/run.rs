@@ -537,6 +537,7 @@ async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
     let caller = log::Caller {
         actor: "server".to_owned(),
         idempotency_key: None,
+        reason: None,
     };
     let applied = engine.create_log(config, caller).await;
     let applied = match applied {

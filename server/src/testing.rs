@@ -53,6 +53,7 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
     let caller = log::Caller {
         actor: "test".to_owned(),
         idempotency_key: None,
+        reason: None,
     };
     engine.create_log(config, caller).await.unwrap();
     engine

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::ChangeArgs;
+
 /// One request.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -23,4 +25,6 @@ pub(crate) struct ApiArgs {
     /// Entity tag that the change was made from
     #[arg(long, value_name = "TAG")]
     pub(crate) if_match: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueHint};
 
+use super::ChangeArgs;
+
 /// What to do with configuration documents.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -47,6 +49,8 @@ pub(crate) enum ConfigCommand {
         /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
         #[arg(long, value_name = "TIME", value_parser = super::parse_confirm_within)]
         confirm_within: Option<Duration>,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Bring back the settings of an earlier generation; shards stay as they are
     #[command(after_help = "Examples:
@@ -61,6 +65,8 @@ pub(crate) enum ConfigCommand {
         /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
         #[arg(long, value_name = "TIME", value_parser = super::parse_confirm_within)]
         confirm_within: Option<Duration>,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Print the running document, or that of an earlier generation
     #[command(after_help = "Examples:

@@ -15,6 +15,9 @@ pub(crate) struct ImportArgs {
     /// How they stand in it
     #[arg(long, value_name = "FORM", value_enum, default_value_t = EntryFormat::Lines)]
     pub(crate) format: EntryFormat,
+    /// Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed
+    #[arg(long)]
+    pub(crate) raw: bool,
     /// How urgent they are, 0 (most) to 7; the log's tiers say what that means. Without it a writer gets its first tier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
     pub(crate) priority: Option<u8>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
 
+use super::ChangeArgs;
 use crate::complete;
 
 /// What to do with logs.
@@ -25,6 +26,8 @@ pub(crate) enum LogCommand {
         /// Show what would be done
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Hide a frozen log; its data is kept, and `undelete` shows it again
     #[command(after_help = "Example:
@@ -34,6 +37,8 @@ pub(crate) enum LogCommand {
         /// The log; on a terminal its name is typed once more
         #[arg(add = ArgValueCompleter::new(complete::logs))]
         name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Show a deleted log again, still frozen
     #[command(after_help = "Example:
@@ -41,5 +46,7 @@ pub(crate) enum LogCommand {
     Undelete {
         /// The log
         name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
 }

@@ -6,6 +6,7 @@
 
 mod api;
 mod audit;
+mod change;
 mod config;
 mod context;
 mod import;
@@ -29,6 +30,7 @@ use clap_complete::ArgValueCompleter;
 
 pub(crate) use api::ApiArgs;
 pub(crate) use audit::AuditCommand;
+pub(crate) use change::ChangeArgs;
 pub(crate) use config::ConfigCommand;
 pub(crate) use context::ContextCommand;
 pub(crate) use import::{EntryFormat, ImportArgs};
@@ -298,6 +300,34 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         .map(ToString::to_string)
         .collect();
     Ok(cli)
+}
+
+impl Command {
+    /// How to ask for the change, where it is one.
+    pub(crate) fn change(&self) -> Option<&ChangeArgs> {
+        match self {
+            Self::Shard(args) => match &args.command {
+                Some(command) => command.change(),
+                None => Some(&args.change),
+            },
+            Self::Config(
+                ConfigCommand::Apply { change, .. } | ConfigCommand::Rollback { change, .. },
+            )
+            | Self::Op(OpCommand::Confirm { change, .. })
+            | Self::Log(
+                LogCommand::Create { change, .. }
+                | LogCommand::Delete { change, .. }
+                | LogCommand::Undelete { change, .. },
+            )
+            | Self::Token(TokenCommand::Create { change, .. })
+            | Self::Api(ApiArgs { change, .. })
+            | Self::Qos(
+                QosCommand::Set(QosSet::Tier(TierArgs { change, .. }))
+                | QosCommand::Set(QosSet::Tenant(TenantArgs { change, .. })),
+            ) => Some(change),
+            _ => None,
+        }
+    }
 }
 
 impl Cli {

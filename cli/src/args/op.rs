@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
 
+use super::ChangeArgs;
 use crate::complete;
 
 /// What to do with operations.
@@ -35,5 +36,7 @@ pub(crate) enum OpCommand {
         /// The operation, 32 hexadecimal digits
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
 use config::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
 
+use super::ChangeArgs;
 use crate::complete;
 
 /// What to do with quality of service.
@@ -101,6 +102,8 @@ pub(crate) struct TierArgs {
     pub(crate) remove: bool,
     #[command(flatten)]
     pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
 }
 
 /// `qos set tenant`.
@@ -152,6 +155,8 @@ pub(crate) struct TenantArgs {
     pub(crate) remove: bool,
     #[command(flatten)]
     pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
 }
 
 /// How to make the change.

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Subcommand, ValueEnum, ValueHint};
 use clap_complete::ArgValueCompleter;
 
-use super::{Cli, Global};
+use super::{ChangeArgs, Cli, Global};
 
 use crate::complete;
 
@@ -49,6 +49,8 @@ pub(crate) struct ShardArgs {
     /// With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m
     #[arg(long, value_name = "TIME", value_parser = super::parse_confirm_within)]
     pub(crate) confirm_within: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
     /// One step at a time.
     #[command(subcommand)]
     pub(crate) command: Option<ShardCommand>,
@@ -78,6 +80,8 @@ pub(crate) enum ShardCommand {
         /// Show what would be done
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Freeze the active shard and open the next one, in one step
     ///
@@ -96,6 +100,8 @@ pub(crate) enum ShardCommand {
         /// Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Stop taking writes
     #[command(after_help = "Example:
@@ -104,11 +110,16 @@ pub(crate) enum ShardCommand {
         /// Do not wait for promised work
         #[arg(long)]
         now: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// Take writes again, in the same shard
     #[command(after_help = "Example:
   logctl shard unfreeze --yes")]
-    Unfreeze,
+    Unfreeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
     /// Audit shards from the outside: tiles, roots, checkpoints, seals, global index
     #[command(after_help = "Example:
   logctl shard verify
@@ -166,6 +177,12 @@ impl ShardArgs {
                 "--confirm-within <TIME>",
                 using,
             ),
+            (self.change.reason.is_some(), "--reason <TEXT>", using),
+            (
+                self.change.idempotency_key.is_some(),
+                "--idempotency-key <KEY>",
+                using,
+            ),
         ] {
             match &self.command {
                 Some(command) if given => return Err(conflict(name, command.name())),
@@ -186,6 +203,17 @@ impl ShardArgs {
 }
 
 impl ShardCommand {
+    /// How to ask for the change, where it is one.
+    pub(super) fn change(&self) -> Option<&ChangeArgs> {
+        match self {
+            Self::Plan { change, .. }
+            | Self::Rotate { change, .. }
+            | Self::Freeze { change, .. }
+            | Self::Unfreeze { change } => Some(change),
+            Self::List | Self::Show { .. } | Self::Verify(_) | Self::Export { .. } => None,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::List => "list",
@@ -193,7 +221,7 @@ impl ShardCommand {
             Self::Plan { .. } => "plan",
             Self::Rotate { .. } => "rotate",
             Self::Freeze { .. } => "freeze",
-            Self::Unfreeze => "unfreeze",
+            Self::Unfreeze { .. } => "unfreeze",
             Self::Verify(_) => "verify",
             Self::Export { .. } => "export",
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueHint};
 
+use super::ChangeArgs;
+
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
@@ -29,6 +31,8 @@ pub(crate) enum TokenCommand {
         /// Write the token's text to a new file that only you can read, instead of standard output
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        change: ChangeArgs,
     },
     /// List tokens: what each may do and when it ends
     #[command(after_help = "Example:
@@ -40,6 +44,9 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// The token
         name: String,
+        /// Why, for the audit trail
+        #[arg(long, value_name = "TEXT", value_parser = super::change::parse_reason)]
+        reason: Option<String>,
     },
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::Error;
@@ -24,8 +24,9 @@ pub(crate) fn read_private(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
         source,
     };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(unreadable)?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if is_exposed(mode, metadata.uid()) {
         return Err(Error::SecretExposed {
             path: path.to_owned(),
             mode,
@@ -36,6 +37,13 @@ pub(crate) fn read_private(what: &str, path: &Path) -> Result<Vec<u8>, Error> {
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     Ok(bytes)
+}
+
+/// Whether others than those who are meant can read it. What root owns and a group may read is meant for that group: so a
+/// cluster hands secrets to a process (mode 0440, `fsGroup`).
+fn is_exposed(mode: u32, owner: u32) -> bool {
+    let others = if owner == 0 { 0o037 } else { 0o077 };
+    mode & others != 0
 }
 
 impl Token {
@@ -83,11 +91,27 @@ mod tests {
     fn only_private_files_are_read() {
         assert_eq!(read("s3cret\n", 0o600).unwrap().expose(), "s3cret");
         assert_eq!(read("s3cret", 0o400).unwrap().expose(), "s3cret");
-        for mode in [0o640, 0o604, 0o644, 0o660, 0o610] {
+        for mode in [0o604, 0o644, 0o660, 0o610] {
             assert!(
                 matches!(read("s3cret", mode), Err(Error::SecretExposed { .. })),
                 "{mode:o}"
             );
+        }
+    }
+
+    #[test]
+    fn a_group_may_read_what_root_put_there_for_it() {
+        for (mode, owner, exposed) in [
+            (0o400, 0, false),
+            (0o440, 0, false),
+            (0o640, 0, false),
+            (0o660, 0, true),
+            (0o444, 0, true),
+            (0o600, 1000, false),
+            (0o440, 1000, true),
+            (0o640, 1000, true),
+        ] {
+            assert_eq!(is_exposed(mode, owner), exposed, "{mode:o} {owner}");
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) use public::{Public, fetch};
 pub(crate) use raw::Raw;
 pub(crate) use trail::Trail;
 pub(crate) use transport::transport;
-pub(crate) use write::Write;
+pub(crate) use write::{Asked, Write, with_reason};
 
 use write::{Call, json};
 
@@ -195,28 +195,39 @@ impl Admin {
         base: Option<&str>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        self.write(write.call(log, true)?, base, deadline).await
+        let key = idempotency_key()?;
+        self.write(write.call(log, true)?, base, &key, deadline)
+            .await
     }
 
-    /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs.
+    /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs. A request with the key of an
+    /// earlier one is that one.
     pub(crate) async fn apply(
         &self,
         log: &str,
         write: &Write,
         base: Option<&str>,
+        asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<Operation, Error> {
-        self.write(write.call(log, false)?, base, deadline).await
+        let call = write.call(log, false)?.because(asked.reason);
+        self.write(call, base, asked.key, deadline).await
     }
 
     /// `POST operations/{id}/confirm`.
-    pub(crate) async fn confirm(&self, id: &str, deadline: Deadline) -> Result<Operation, Error> {
+    pub(crate) async fn confirm(
+        &self,
+        id: &str,
+        asked: Asked<'_>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
         let call = Call {
             method: Method::POST,
             path: format!("operations/{id}/confirm"),
             body: json(&admin_api::NoRequest {})?,
         };
-        self.write(call, None, deadline).await
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
     }
 
     /// `GET logs/{log}/config?generation=N`.
@@ -265,6 +276,7 @@ impl Admin {
     pub(crate) async fn create_token(
         &self,
         request: &TokenRequest,
+        asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<NewToken, Error> {
         let call = Call {
@@ -272,13 +284,15 @@ impl Admin {
             path: "tokens".to_owned(),
             body: json(request)?,
         };
-        self.write(call, None, deadline).await
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
     }
 
     /// `DELETE tokens/{name}`.
     pub(crate) async fn revoke_token(
         &self,
         name: &str,
+        asked: Asked<'_>,
         deadline: Deadline,
     ) -> Result<Revoked, Error> {
         let call = Call {
@@ -286,7 +300,8 @@ impl Admin {
             path: format!("tokens/{name}"),
             body: json(&admin_api::NoRequest {})?,
         };
-        self.write(call, None, deadline).await
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
     }
 
     /// `GET audit`.
@@ -345,10 +360,10 @@ impl Admin {
         &self,
         call: Call,
         base: Option<&str>,
+        key: &str,
         deadline: Deadline,
     ) -> Result<T, Error> {
         let Call { method, path, body } = call;
-        let key = idempotency_key()?;
         let mut pause = FIRST_PAUSE;
         let mut broken: Option<(String, Option<String>)> = None;
         loop {
@@ -356,16 +371,16 @@ impl Admin {
                 .http
                 .request(method.clone(), format!("{}/{path}", self.base))
                 .header(CONTENT_TYPE, "application/json")
-                .header("idempotency-key", &key)
+                .header("idempotency-key", key)
                 .body(body.clone());
             if let Some(base) = base {
                 request = request.header(IF_MATCH, format!("\"{base}\""));
             }
             match (self.attempt(request, true, deadline).await, broken.take()) {
                 (Attempt::Answered(answer), _) => return Ok(answer),
-                // Unreachable after an attempt that may have arrived is not "nothing was sent".
-                (Attempt::Refused(Error::Unreachable { .. }), Some(earlier)) => {
-                    broken = Some(earlier)
+                // What says nothing about an attempt that may have arrived is not "nothing was changed".
+                (Attempt::Refused(error), Some((cause, operation))) if !is_answer(&error) => {
+                    broken = Some((cause, operation));
                 }
                 (Attempt::Refused(error), _) => return Err(error),
                 (Attempt::Broken { cause, operation }, earlier) => {
@@ -378,6 +393,8 @@ impl Admin {
                     address: self.address(),
                     cause,
                     operation,
+                    key: Some(key.to_owned()),
+                    kept: false,
                 });
             }
             pause = (pause * 2).min(LAST_PAUSE);
@@ -536,6 +553,24 @@ impl Admin {
             cause,
             hint,
         }
+    }
+}
+
+/// Whether a refusal speaks of the request, not of this one attempt to send it: then no earlier attempt was made either.
+pub(crate) fn is_answer(refusal: &Error) -> bool {
+    const OF_THE_ATTEMPT: [&str; 8] = [
+        codes::UNAUTHENTICATED,
+        codes::FORBIDDEN,
+        codes::BROWSER_REFUSED,
+        codes::TOO_MANY,
+        codes::UNAVAILABLE,
+        codes::HALTED,
+        codes::FULL,
+        codes::INTERNAL,
+    ];
+    match refusal {
+        Error::Problem(problem) => !OF_THE_ATTEMPT.contains(&problem.code.as_str()),
+        _ => false,
     }
 }
 

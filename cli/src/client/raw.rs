@@ -30,15 +30,21 @@ impl Admin {
         path: &str,
         body: Option<Vec<u8>>,
         base: Option<&str>,
+        key: Option<&str>,
         deadline: Deadline,
     ) -> Result<Raw, Error> {
         let reads = method == Method::GET;
+        let key = match key {
+            Some(key) => Some(key.to_owned()),
+            None if method == Method::POST => Some(idempotency_key()?),
+            None => None,
+        };
         let mut request = self
             .http
             .request(method.clone(), format!("{}/{path}", self.base))
             .header(ACCEPT, "*/*");
-        if method == Method::POST {
-            request = request.header("idempotency-key", idempotency_key()?);
+        if let Some(key) = &key {
+            request = request.header("idempotency-key", key);
         }
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -54,6 +60,8 @@ impl Admin {
                     address: self.address(),
                     cause,
                     operation: None,
+                    key: key.clone(),
+                    kept: false,
                 }
             }
         };

@@ -34,6 +34,15 @@ pub(crate) enum Write {
     Undelete,
 }
 
+/// How a change is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// The idempotency key: however often it is sent, it is made once.
+    pub(crate) key: &'a str,
+    /// Why, for the audit trail.
+    pub(crate) reason: Option<&'a str>,
+}
+
 /// A request that changes something.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -43,6 +52,35 @@ pub(super) struct Call {
     pub(super) body: Vec<u8>,
 }
 
+impl Call {
+    /// With the reason that goes into the audit trail.
+    pub(super) fn because(self, reason: Option<&str>) -> Self {
+        Self {
+            path: with_reason(&self.path, reason),
+            ..self
+        }
+    }
+}
+
+/// A path with its query, and why the request is made.
+pub(crate) fn with_reason(path: &str, reason: Option<&str>) -> String {
+    let mut path = path.to_owned();
+    let Some(reason) = reason else {
+        return path;
+    };
+    path.push(if path.contains('?') { '&' } else { '?' });
+    path.push_str("reason=");
+    for byte in reason.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                path.push(char::from(byte));
+            }
+            _ => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
 impl Write {
     /// A document without probation.
     pub(crate) fn configure(document: LogConfig) -> Self {
@@ -50,6 +88,13 @@ impl Write {
             document: Box::new(document),
             confirm_within: None,
         }
+    }
+
+    /// What two runs of one command have in common: the request, without what it was made on top of.
+    pub(crate) fn fingerprint(&self, log: &str) -> Result<Vec<u8>, Error> {
+        let Call { method, path, body } = self.call(log, false)?;
+        let line = format!("{method} {path}\n");
+        Ok([line.as_bytes(), &body].concat())
     }
 
     /// The request that makes this change of `log`, or only works it out.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Session, document};
-use crate::client::Raw;
+use crate::client::{Raw, with_reason};
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Present};
 use crate::request::ApiRequest;
@@ -50,6 +50,8 @@ pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Ou
         }
         None => None,
     };
+    let reason = session.note.reason.as_deref();
+    let resource = with_reason(resource, reason);
     let server = session.server()?;
     let reads = method == "GET" || resource.contains("dryRun=true");
     if !reads {
@@ -65,9 +67,10 @@ pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Ou
         .admin
         .raw(
             method,
-            resource,
+            &resource,
             body,
             if_match.as_deref(),
+            session.note.key.as_deref(),
             session.deadline(),
         )
         .await?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use admin_api::{AuditEntry, AuditPage};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Session, now, rfc3339, witness};
 use crate::auditor::{self, Finding, Options, ShardReport};
@@ -13,9 +13,6 @@ use crate::error::{Error, TrailFault};
 use crate::pins::{Pins, Seen, ShardPins};
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::AuditRequest;
-
-/// A replica that answers may be behind the one that was asked before, for this long.
-const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(super) async fn run(session: &Session<'_>, request: AuditRequest) -> Result<Outcome, Error> {
     match request {
@@ -167,7 +164,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         Some(list) => list,
         None => stand_in(&pins)?,
     };
-    let keys = keys(&list);
+    let keys = witness::keys(&list);
     let trail = server.admin.trail(server.deadline).listed(list);
     caught_up(session, &trail, &pins).await?;
     let report = examine(session, &trail, &pins.endpoint).await?;
@@ -224,7 +221,7 @@ async fn examine(
     let options = Options {
         log: "audit/tree".to_owned(),
         shards: Vec::new(),
-        settle: SETTLE.min(session.timeout),
+        settle: witness::SETTLE.min(session.timeout),
         by_index: false,
     };
     let phase = session
@@ -283,7 +280,7 @@ async fn compare(
 
 /// Waits a little for a replica that is behind the one that was asked before.
 async fn caught_up(session: &Session<'_>, trail: &Trail<'_>, pins: &Pins) -> Result<(), Error> {
-    let deadline = crate::client::Deadline::after(SETTLE.min(session.timeout));
+    let deadline = crate::client::Deadline::after(witness::SETTLE.min(session.timeout));
     for pinned in &pins.shards {
         let least = pinned.all().map(|seen| seen.size).max().unwrap_or(0);
         while let Ok(Some(seen)) = witness::head(trail, &pinned.shard, &pinned.vkey).await {
@@ -301,16 +298,6 @@ fn seen(shard: &ShardReport) -> Option<Seen> {
         root: shard.root?,
         at: rfc3339(now()),
     })
-}
-
-/// The key of each shard in the list.
-fn keys(list: &[u8]) -> HashMap<String, String> {
-    let list: Value = serde_json::from_slice(list).unwrap_or_default();
-    let text = |shard: &Value, field: &str| shard[field].as_str().map(str::to_owned);
-    let shards = list.as_array().into_iter().flatten();
-    shards
-        .filter_map(|shard| Some((text(shard, "name")?, text(shard, "vkey")?)))
-        .collect()
 }
 
 /// For an endpoint that does not list the shards of its trail: the one that it gave proofs of.

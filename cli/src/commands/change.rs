@@ -8,11 +8,13 @@ use std::time::Duration;
 use admin_api::{Action, Finding, Operation, OperationState, Replica, codes};
 use serde::Serialize;
 
-use super::{Server, Session, differences, witness};
-use crate::client::{Deadline, Write};
+use super::{Server, Session, differences, now, rfc3339, witness};
+use crate::client::{self, Asked, Deadline, Write};
 use crate::error::{Error, count};
+use crate::exit;
 use crate::pins::Pins;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
+use crate::unfinished::{Place, Unfinished};
 
 /// A change as it went.
 #[derive(Debug, Serialize)]
@@ -61,7 +63,14 @@ pub(super) async fn carry_out(
         dry_run,
     } = plan;
     let mut told = Vec::new();
-    if preview {
+    let place = place(server, &log, &write)?;
+    let earlier = if dry_run {
+        None
+    } else {
+        earlier(session, &place)
+    };
+    // What an earlier run may have made already can't be previewed: it would be the change after it.
+    if preview && earlier.is_none() {
         let operation = server
             .admin
             .preview(&log, &write, base.as_deref(), server.deadline)
@@ -82,20 +91,45 @@ pub(super) async fn carry_out(
     }
     // The person's time to think is not the server's time to answer.
     let deadline = session.deadline();
-    let resume = format!(
-        "look with `logctl status`; running `{}` again is safe",
-        session.spelled
+    let pins = witness::before(session, server).await?;
+    let mine = Unfinished {
+        key: session.key()?,
+        base,
+        since: now(),
+    };
+    let (sent, kept) = place.begin(mine, session.note.key.is_some());
+    session.ui.stand_sent(
+        "the change may or may not have been made",
+        exit::again(None, Some(&sent.key), kept),
+        &sent.key,
     );
-    session
-        .ui
-        .stand("the change may or may not have been made", resume);
     let phase = session.ui.phase(&format!("deciding the change of {log}"));
-    let pins = witness::before(server)?;
-    let operation = server
+    let answer = server
         .admin
-        .apply(&log, &write, base.as_deref(), deadline)
-        .await?;
+        .apply(
+            &log,
+            &write,
+            sent.base.as_deref(),
+            session.asked(&sent.key),
+            deadline,
+        )
+        .await;
     drop(phase);
+    let operation = match answer {
+        Ok(operation) => {
+            place.end(&sent.key);
+            operation
+        }
+        Err(error) => {
+            return Err(unanswered(
+                error,
+                &place,
+                &sent.key,
+                kept,
+                earlier.is_some(),
+            ));
+        }
+    };
     warn(session, &operation.warnings, &mut told);
     let mut made = Made {
         operation,
@@ -105,6 +139,71 @@ pub(super) async fn carry_out(
     made.converge(session, server, deadline).await?;
     made.ask_to_keep(session).await?;
     made.outcome(false)
+}
+
+/// Where the request of this change is kept until it is answered.
+fn place(server: &Server, log: &str, write: &Write) -> Result<Place, Error> {
+    let Some(endpoint) = &server.settings.admin else {
+        return Err(Error::Bug("an endpoint without an address".into()));
+    };
+    let context = server.settings.context.as_deref();
+    let request = write.fingerprint(log)?;
+    Ok(Place::of(&endpoint.address, context, &request))
+}
+
+/// The request of an earlier run of the same command that was not answered, and that this run continues.
+fn earlier(session: &Session<'_>, place: &Place) -> Option<Unfinished> {
+    let found = place.find()?;
+    if session
+        .note
+        .key
+        .as_ref()
+        .is_some_and(|key| *key != found.key)
+    {
+        return None;
+    }
+    let since = rfc3339(found.since);
+    if found.is_young(now()) {
+        session.ui.note(&format!(
+            "continues the request of {since}, which was not answered (idempotency key {})",
+            found.key
+        ));
+        return Some(found);
+    }
+    session.ui.warn(&format!(
+        "the same command was not answered at {since}; that is too long ago to continue it, so this is a new change; `logctl op list` shows whether that one was made"
+    ));
+    None
+}
+
+/// What became of a request without a good answer; it is forgotten where it was refused for good.
+fn unanswered(error: Error, place: &Place, key: &str, kept: bool, continued: bool) -> Error {
+    match error {
+        Error::OutcomeUnknown {
+            address,
+            cause,
+            operation,
+            key,
+            ..
+        } => Error::OutcomeUnknown {
+            address,
+            cause,
+            operation,
+            key,
+            kept,
+        },
+        error => {
+            let open = match &error {
+                Error::Foreign { .. } => true,
+                Error::Problem(problem) if problem.code == codes::INTERNAL => true,
+                error => continued && !client::is_answer(error),
+            };
+            if !open {
+                place.end(key);
+            }
+            error
+        }
+    }
 }
 
 /// Says on standard error what will not go as expected, each thing once: numbers in it may have moved since.
@@ -185,8 +284,9 @@ impl Made {
         }
         let server = session.server()?;
         let phase = session.ui.phase("confirming over a new connection");
-        let pins = witness::before(&server)?;
-        self.operation = confirm(&server, &id, session.deadline()).await?;
+        let pins = witness::before(session, &server).await?;
+        let key = client::idempotency_key()?;
+        self.operation = confirm(&server, &id, session.asked(&key), session.deadline()).await?;
         drop(phase);
         self.witness(session, &server, pins).await;
         Ok(())
@@ -219,9 +319,10 @@ impl Made {
 pub(super) async fn confirm(
     server: &Server,
     id: &str,
+    asked: Asked<'_>,
     deadline: Deadline,
 ) -> Result<Operation, Error> {
-    match server.admin.confirm(id, deadline).await {
+    match server.admin.confirm(id, asked, deadline).await {
         Err(Error::Problem(problem)) if problem.code == codes::CONFLICT => {
             let now = server.admin.operation(id, deadline).await?;
             match now.state {

@@ -25,10 +25,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use admin_api::{Difference, LogStatus};
 
-use crate::client::{Admin, Deadline};
+use crate::client::{Admin, Asked, Deadline, idempotency_key};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Tone};
-use crate::request::{Export, Request};
+use crate::request::{Export, Note, Request};
 use crate::settings::{self, Overrides, Settings};
 use crate::ui::Ui;
 
@@ -38,7 +38,7 @@ pub(crate) struct Session<'a> {
     ui: &'a Ui,
     overrides: &'a Overrides,
     timeout: std::time::Duration,
-    spelled: String,
+    note: Note,
 }
 
 /// A log's public address.
@@ -66,13 +66,14 @@ pub(crate) async fn run(
     ui: &Ui,
     overrides: &Overrides,
     timeout: std::time::Duration,
+    note: Note,
     explain: bool,
 ) -> Result<Outcome, Error> {
     let session = Session {
         ui,
         overrides,
         timeout,
-        spelled: request.spelled(),
+        note,
     };
     if explain {
         return explain::run(&session, &request).await;
@@ -140,6 +141,22 @@ pub(crate) async fn run(
 impl Session<'_> {
     fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
+    }
+
+    /// The idempotency key of a request that stands alone: as it was named, else a fresh one.
+    fn key(&self) -> Result<String, Error> {
+        match &self.note.key {
+            Some(key) => Ok(key.clone()),
+            None => idempotency_key(),
+        }
+    }
+
+    /// How a change with this key is asked for.
+    fn asked<'a>(&'a self, key: &'a str) -> Asked<'a> {
+        Asked {
+            key,
+            reason: self.note.reason.as_deref(),
+        }
     }
 
     fn settings(&self) -> Result<Settings, Error> {

@@ -72,7 +72,7 @@ async fn create(
         scopes.join(", "),
         config::Span::from_secs(lifetime.as_secs())
     ))?;
-    let pins = witness::before(&server)?;
+    let pins = witness::before(session, &server).await?;
     // The file first: a token whose text has nowhere to go is lost.
     let mut file = out.as_deref().map(reserve).transpose()?;
     let request = admin_api::TokenRequest {
@@ -80,6 +80,7 @@ async fn create(
         scopes,
         lifetime_seconds: lifetime.as_secs(),
     };
+    let key = session.key()?;
     session.ui.stand(
         "the token may or may not have been made",
         format!(
@@ -89,7 +90,7 @@ async fn create(
     );
     let made = server
         .admin
-        .create_token(&request, session.deadline())
+        .create_token(&request, session.asked(&key), session.deadline())
         .await;
     let kept = made.and_then(|made| {
         // What comes from a server and goes to a terminal as it is must be harmless; nothing of it is shown otherwise.
@@ -247,8 +248,11 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
         "the token may or may not have been revoked",
         format!("`logctl token revoke {name}` again is safe"),
     );
-    let pins = witness::before(&server)?;
-    let revoked = server.admin.revoke_token(&name, session.deadline()).await?;
+    let pins = witness::before(session, &server).await?;
+    let revoked = server
+        .admin
+        .revoke_token(&name, session.asked(&session.key()?), session.deadline())
+        .await?;
     let audited = revoked.audit_index.is_some();
     let checked = witness::receipt(
         session,

@@ -1,8 +1,12 @@
-//! After a change: is it in the audit trail, and is that the trail that this user has seen before?
+//! Around a change: is the audit trail the one that this user has seen before, and is the change in it?
+//!
+//! The trail is looked at before the change, so that a server that is not the one that was pinned is not changed, and again with
+//! the proof that comes with the answer.
 //!
 //! What must never happen: a trail that was rewritten passes for the pinned one; or a change that was made is reported as not made
 //! because its proof was bad.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use admin_api::AuditReceipt;
@@ -17,15 +21,85 @@ use crate::pins::{Compared, Pins, Seen};
 /// For the tiles of a proof: a change is not to wait long for them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is pinned before a change. What comes back with the change is later than this, whoever else changes something meanwhile.
+/// A replica that answers may be behind the one that was asked before, for this long.
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
+
+/// What is pinned before a change, once the trail that is served has been found to contain it. What comes back with the change is
+/// later than this, whoever else changes something meanwhile.
 ///
 /// # Errors
-/// When the pins can't be read: nothing is changed then.
-pub(super) fn before(server: &Server) -> Result<Pins, Error> {
+/// When the pins can't be read, or the trail is another one: nothing is changed then.
+pub(super) async fn before(session: &Session<'_>, server: &Server) -> Result<Pins, Error> {
+    let mut pins = load(server)?;
+    match holds(session, server, &mut pins).await {
+        Ok(_) => Ok(pins),
+        Err(Error::Trail {
+            fault,
+            message,
+            evidence,
+        }) => Err(Error::Trail {
+            fault,
+            message: format!("{message}; nothing was changed"),
+            evidence,
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is pinned of the endpoint.
+pub(super) fn load(server: &Server) -> Result<Pins, Error> {
     match &server.settings.admin {
         Some(endpoint) => Pins::load(&endpoint.address),
         None => Err(Error::Bug("an endpoint without an address".into())),
     }
+}
+
+/// Whether the trail that is served is the one that was pinned: `false` when that can't be told now, because nothing is pinned or
+/// the caller may not read the trail.
+///
+/// # Errors
+/// [`Error::Trail`] when it is another one.
+pub(super) async fn holds(
+    session: &Session<'_>,
+    server: &Server,
+    pins: &mut Pins,
+) -> Result<bool, Error> {
+    // Earlier shards of the trail are frozen; `audit verify` looks at them.
+    let Some(pinned) = pins.shards.last().cloned() else {
+        return Ok(false);
+    };
+    let trail = server.admin.trail(Deadline::after(PATIENCE));
+    let listed = match trail.object("shards").await {
+        Ok(Some(list)) => keys(&list).remove(&pinned.shard),
+        _ => None,
+    };
+    let vkey = listed.as_deref().unwrap_or(&pinned.vkey);
+    let least = pinned.all().map(|seen| seen.size).max().unwrap_or(0);
+    if vkey != pinned.vkey {
+        let seen = pinned.pinned.clone();
+        return pins.compare(&pinned.shard, vkey, &seen).map(|_| true);
+    }
+    let settle = Deadline::after(SETTLE.min(session.timeout));
+    loop {
+        let trail = server.admin.trail(Deadline::after(PATIENCE));
+        let Some(seen) = head(&trail, &pinned.shard, vkey).await? else {
+            return Ok(false);
+        };
+        if seen.size >= least || !settle.pause(Duration::from_millis(100)).await {
+            step(&trail, pins, &pinned.shard, vkey, seen).await?;
+            return Ok(true);
+        }
+    }
+}
+
+/// The key of each shard in a trail's list of shards.
+pub(super) fn keys(list: &[u8]) -> HashMap<String, String> {
+    let list: Value = serde_json::from_slice(list).unwrap_or_default();
+    let text = |shard: &Value, field: &str| shard[field].as_str().map(str::to_owned);
+    let shards = list.as_array().into_iter().flatten();
+    shards
+        .filter_map(|shard| Some((text(shard, "name")?, text(shard, "vkey")?)))
+        .collect()
 }
 
 /// Checks the proof that came with a change, and pins its checkpoint. `audited`: whether the server says that it keeps a trail.

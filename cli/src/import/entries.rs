@@ -53,6 +53,14 @@ pub(crate) enum Broken {
         /// What is wrong with it.
         what: String,
     },
+    /// A file that is not what its form says, as its beginning shows. Nothing of it was handed out.
+    #[error("{what}")]
+    Form {
+        /// What it looks like.
+        what: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A bundle that is none.
     #[error("entry {entry} (entries count from 0): {what}")]
     Bundle {
@@ -75,8 +83,19 @@ pub(crate) struct Entries<R> {
     read: u64,
     lines: u64,
     entries: u64,
-    empty: u64,
+    /// What stands in the file is taken as it is, whatever it looks like.
+    raw: bool,
+    notes: Notes,
     decoded: Vec<u8>,
+}
+
+/// What a person may want to know of a file that was read to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    /// Empty lines that were passed over.
+    pub(crate) empty: u64,
+    /// Entries that end with a carriage return.
+    pub(crate) returns: u64,
 }
 
 #[derive(Deserialize)]
@@ -98,14 +117,20 @@ impl<R: Read> Entries<R> {
             read: 0,
             lines: 0,
             entries: 0,
-            empty: 0,
+            raw: false,
+            notes: Notes::default(),
             decoded: Vec::new(),
         }
     }
 
-    /// Empty lines that were passed over so far.
-    pub(crate) fn empty_lines(&self) -> u64 {
-        self.empty
+    /// Takes what stands in the file as it is, whatever it looks like.
+    pub(crate) fn raw(self, raw: bool) -> Self {
+        Self { raw, ..self }
+    }
+
+    /// What is noted so far.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes
     }
 
     /// The next block; `None` at the end. After an error, what came before it has been handed out.
@@ -157,6 +182,9 @@ impl<R: Read> Entries<R> {
                 Some(end) => (&rest[..end], end + 1),
                 None if self.ended && !rest.is_empty() => (rest, rest.len()),
                 None if rest.len() > MAX_LINE => {
+                    if self.lines == 0 && !self.raw {
+                        plain(&rest[..MAX_LINE], self.format)?;
+                    }
                     return Err(Broken::Line {
                         line: self.lines + 1,
                         what: format!("longer than {MAX_LINE} bytes"),
@@ -168,10 +196,14 @@ impl<R: Read> Entries<R> {
                 line: self.lines + 1,
                 what,
             };
+            if self.lines == 0 && !self.raw {
+                plain(line, self.format)?;
+            }
             if line.is_empty() {
-                self.empty += 1;
+                self.notes.empty += 1;
             } else if self.format == Format::Lines {
                 push(block, line).map_err(wrong)?;
+                self.notes.returns += u64::from(line.ends_with(b"\r"));
             } else {
                 decode(line, &mut self.decoded).map_err(wrong)?;
                 push(block, &self.decoded).map_err(wrong)?;
@@ -188,6 +220,9 @@ impl<R: Read> Entries<R> {
 
     fn take_encoded(&mut self, block: &mut Vec<u8>) -> Result<bool, Broken> {
         let rest = &self.buffer[self.at..];
+        if self.read == 0 && !self.raw && (rest.len() > MAGIC || self.ended) {
+            plain(rest, self.format)?;
+        }
         let whole = rest
             .split_first_chunk::<2>()
             .and_then(|(length, _)| rest.get(..2 + usize::from(u16::from_be_bytes(*length))));
@@ -226,6 +261,53 @@ impl<R: Read> Entries<R> {
         self.ended = result? == 0;
         Ok(())
     }
+}
+
+/// The longest beginning of a file that tells what it is.
+const MAGIC: usize = 6;
+
+/// Refuses what nobody wants in a log for ever: entries that no reader expects, because the file is not what it was taken for.
+fn plain(beginning: &[u8], format: Format) -> Result<(), Broken> {
+    const COMPRESSED: [(&[u8], &str); 5] = [
+        (b"\x1f\x8b", "the file is compressed (gzip)"),
+        (b"\x28\xb5\x2f\xfd", "the file is compressed (zstd)"),
+        (b"\xfd7zXZ\0", "the file is compressed (xz)"),
+        (b"BZh", "the file is compressed (bzip2)"),
+        (b"PK\x03\x04", "the file is an archive (zip)"),
+    ];
+    let begins = |magic: &[u8]| beginning.starts_with(magic);
+    // `BZh` can begin a line of text.
+    let magic = COMPRESSED
+        .iter()
+        .find(|(magic, _)| begins(magic) && (*magic != b"BZh" || beginning.contains(&0)));
+    if let Some((_, what)) = magic {
+        return Err(Broken::Form {
+            what,
+            hint: "give the command what is in it, for example `zcat FILE | logctl load import -`; --raw takes the bytes as they are",
+        });
+    }
+    if format == Format::Bundle {
+        return Ok(());
+    }
+    if begins(b"\xff\xfe") || begins(b"\xfe\xff") {
+        return Err(Broken::Form {
+            what: "the file is UTF-16 text",
+            hint: "convert it first: `iconv -f UTF-16 -t UTF-8 FILE`; --raw takes the bytes as they are",
+        });
+    }
+    if begins(b"\xef\xbb\xbf") {
+        return Err(Broken::Form {
+            what: "the file begins with a byte-order mark, which would be part of the first entry",
+            hint: "take it out first: `tail -c +4 FILE`; --raw takes the bytes as they are",
+        });
+    }
+    if format == Format::Lines && beginning.ends_with(b"\r") {
+        return Err(Broken::Form {
+            what: "the lines end with CR LF, so each entry would end with a carriage return",
+            hint: "convert the file first: `tr -d '\\r' < FILE`; --raw takes the bytes as they are",
+        });
+    }
+    Ok(())
 }
 
 fn push(block: &mut Vec<u8>, entry: &[u8]) -> Result<(), String> {
@@ -312,10 +394,10 @@ mod tests {
             }
         };
         if end.is_none() {
-            let empty = reader.empty_lines();
+            let empty = reader.notes().empty;
             assert!(before + empty >= file.len() as u64);
         }
-        (entries, reader.empty_lines(), end)
+        (entries, reader.notes().empty, end)
     }
 
     #[test]
@@ -348,6 +430,45 @@ mod tests {
             let short = &lines[..lines.len() - 1];
             assert!(read(short, Format::Lines, drip) == (entries.clone(), 0, None));
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_it_was_taken_for_is_refused_before_its_first_entry() {
+        let words: [(&[u8], Format, &str); 9] = [
+            (b"one\r\ntwo\r\n", Format::Lines, "CR LF"),
+            (b"\r\ntwo\r\n", Format::Lines, "CR LF"),
+            (b"\xef\xbb\xbfone\n", Format::Lines, "byte-order mark"),
+            (b"\xef\xbb\xbf{}\n", Format::Ndjson, "byte-order mark"),
+            (b"\xff\xfeo\0n\0", Format::Lines, "UTF-16"),
+            (b"\x1f\x8b\x08\0\0\0\0\0", Format::Lines, "gzip"),
+            (b"\x1f\x8b\x08\0\0\0\0\0", Format::Bundle, "gzip"),
+            (b"\x28\xb5\x2f\xfd\0\0\0\0", Format::Ndjson, "zstd"),
+            (b"BZh91AY&SY\0\0", Format::Lines, "bzip2"),
+        ];
+        for (file, format, word) in words {
+            for drip in [1, usize::MAX] {
+                let (entries, _, end) = read(file, format, drip);
+                assert!(entries.is_empty(), "{word}: {entries:?}");
+                assert!(
+                    end.as_ref().is_some_and(|end| end.contains(word)),
+                    "{word}: {end:?}"
+                );
+            }
+            let mut raw = Entries::new(file, format).raw(true);
+            let first = raw.next();
+            assert!(!matches!(first, Err(Broken::Form { .. })), "{word}");
+        }
+        // Later lines are what they are, and are counted; text that only begins like something else is text.
+        let mut mixed = Entries::new(&b"one\ntwo\r\nBZh\n"[..], Format::Lines);
+        while mixed.next().unwrap().is_some() {}
+        assert_eq!(
+            mixed.notes(),
+            Notes {
+                empty: 0,
+                returns: 1
+            }
+        );
+        assert_eq!(read(b"BZh\n", Format::Lines, 1).0, vec![b"BZh".to_vec()]);
     }
 
     #[test]

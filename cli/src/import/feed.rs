@@ -8,7 +8,7 @@ use std::io::Read;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::entries::{Block, Broken, Entries, Format, split};
+use super::entries::{Block, Broken, Entries, Notes, split};
 
 /// Bytes of one request, and so of what is kept.
 const REQUEST: usize = 32 << 20;
@@ -18,8 +18,8 @@ const AHEAD: usize = 8;
 /// From the reading thread.
 enum Message {
     Block(Block),
-    /// The last one: empty lines that were passed over, or why the rest can't be read.
-    End(Result<u64, Broken>),
+    /// The last one: what to know of the file, or why the rest can't be read.
+    End(Result<Notes, Broken>),
 }
 
 /// Blocks between the file and the server.
@@ -37,7 +37,7 @@ pub(crate) struct Feed {
     bytes: usize,
     /// Which request it is; an older one gets nothing more.
     request: u64,
-    end: Option<Result<u64, Broken>>,
+    end: Option<Result<Notes, Broken>>,
     /// Bytes of the file behind what was sent.
     read: u64,
     /// Position behind what was sent.
@@ -45,15 +45,14 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Reads `input` from its beginning; the first `known` entries are dropped.
-    pub(crate) fn new(input: impl Read + Send + 'static, format: Format, known: u64) -> Self {
+    /// Reads `entries` from their beginning; the first `known` are dropped.
+    pub(crate) fn new<R: Read + Send + 'static>(mut entries: Entries<R>, known: u64) -> Self {
         let (sender, blocks) = mpsc::channel(AHEAD);
         std::thread::spawn(move || {
-            let mut entries = Entries::new(input, format);
             loop {
                 let message = match entries.next() {
                     Ok(Some(block)) => Message::Block(block),
-                    Ok(None) => Message::End(Ok(entries.empty_lines())),
+                    Ok(None) => Message::End(Ok(entries.notes())),
                     Err(broken) => Message::End(Err(broken)),
                 };
                 let last = matches!(message, Message::End(_));
@@ -139,8 +138,8 @@ impl Feed {
         self.known
     }
 
-    /// How the file ended: empty lines that were passed over, or why the rest can't be read.
-    pub(crate) fn take_end(&mut self) -> Option<Result<u64, Broken>> {
+    /// How the file ended: what to know of it, or why the rest can't be read.
+    pub(crate) fn take_end(&mut self) -> Option<Result<Notes, Broken>> {
         self.end.take()
     }
 
@@ -174,6 +173,7 @@ impl Feed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entries::Format;
     use super::*;
 
     fn file(lines: u64) -> std::io::Cursor<Vec<u8>> {
@@ -194,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_accepted_comes_again() {
-        let mut feed = Feed::new(file(20_000), Format::Lines, 0);
+        let mut feed = Feed::new(Entries::new(file(20_000), Format::Lines), 0);
         let (request, first) = feed.begin().await.unwrap();
         assert_eq!(
             (first, body(&mut feed, request).await),
@@ -219,13 +219,13 @@ mod tests {
         assert!(feed.accept(20_000));
         assert_eq!(feed.begin().await, None);
         assert_eq!((feed.accepted(), feed.missing()), (20_000, 0));
-        assert!(matches!(feed.take_end(), Some(Ok(0))));
+        assert!(matches!(feed.take_end(), Some(Ok(notes)) if notes.empty == 0));
     }
 
     #[tokio::test]
     async fn what_is_known_is_not_sent() {
         for known in [1, 5000, 19_999] {
-            let mut feed = Feed::new(file(20_000), Format::Lines, known);
+            let mut feed = Feed::new(Entries::new(file(20_000), Format::Lines), known);
             let (request, first) = feed.begin().await.unwrap();
             assert_eq!(first, known);
             assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
             );
         }
         for (known, missing) in [(20_000, 0), (20_007, 7)] {
-            let mut feed = Feed::new(file(20_000), Format::Lines, known);
+            let mut feed = Feed::new(Entries::new(file(20_000), Format::Lines), known);
             assert_eq!(feed.begin().await, None);
             assert_eq!(feed.missing(), missing);
         }
@@ -244,7 +244,7 @@ mod tests {
     async fn memory_is_bounded_by_the_request() {
         let line = [vec![b'x'; 999], b"\n".to_vec()].concat();
         let lines = std::io::Cursor::new(line.repeat(3 * REQUEST / line.len()));
-        let mut feed = Feed::new(lines, Format::Lines, 0);
+        let mut feed = Feed::new(Entries::new(lines, Format::Lines), 0);
         let mut requests = 0;
         while let Some((request, _)) = feed.begin().await {
             let mut size = 0;

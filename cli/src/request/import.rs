@@ -14,6 +14,8 @@ pub(crate) struct LoadImport {
     pub(crate) file: File,
     /// How they stand there.
     pub(crate) format: Format,
+    /// Whether the bytes are taken as they are, whatever they look like.
+    pub(crate) raw: bool,
     /// `Priority`.
     pub(crate) priority: Option<u8>,
     /// `Merge-By`, as typed: the server reads it.
@@ -37,6 +39,7 @@ impl From<ImportArgs> for LoadImport {
                 EntryFormat::Ndjson => Format::Ndjson,
                 EntryFormat::Bundle => Format::Bundle,
             },
+            raw: args.raw,
             priority: args.priority,
             merge_by: args.merge_by,
             shard: args.shard,

@@ -31,12 +31,12 @@ impl From<LogCommand> for LogRequest {
     fn from(command: LogCommand) -> Self {
         match command {
             LogCommand::List => Self::List,
-            LogCommand::Create { file, dry_run } => Self::Create {
+            LogCommand::Create { file, dry_run, .. } => Self::Create {
                 file: file.into(),
                 dry_run,
             },
-            LogCommand::Delete { name } => Self::Delete { name },
-            LogCommand::Undelete { name } => Self::Undelete { name },
+            LogCommand::Delete { name, .. } => Self::Delete { name },
+            LogCommand::Undelete { name, .. } => Self::Undelete { name },
         }
     }
 }

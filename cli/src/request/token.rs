@@ -36,6 +36,7 @@ impl From<TokenCommand> for TokenRequest {
                 scopes,
                 expires,
                 out,
+                ..
             } => Self::Create {
                 name,
                 scopes,
@@ -43,7 +44,7 @@ impl From<TokenCommand> for TokenRequest {
                 out,
             },
             TokenCommand::List => Self::List,
-            TokenCommand::Revoke { name } => Self::Revoke { name },
+            TokenCommand::Revoke { name, .. } => Self::Revoke { name },
         }
     }
 }

@@ -14,6 +14,17 @@ pub(crate) enum Address {
 }
 
 impl Address {
+    /// The address as it names one place, wherever a command is run.
+    pub(crate) fn absolute(&self) -> String {
+        match self {
+            Self::Unix(path) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                Self::Unix(path).to_string()
+            }
+            url => url.to_string(),
+        }
+    }
+
     /// `unix:PATH` (relative to `base`), `https://…`, `http://` on the loopback interface.
     pub(super) fn parse(text: &str, base: &Path) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
@@ -23,7 +34,17 @@ impl Address {
                 Ok(Self::Unix(base.join(path)))
             };
         }
-        let host = |rest: &str| rest.split('/').next().unwrap_or_default().to_owned();
+        let host = |rest: &str| {
+            rest.split(['/', '?', '#'])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+        if host(rest).contains('@') {
+            // The text is not repeated: it may hold a password.
+            return Err("the address holds a user name or a password; name a token's file instead (`token_file` in the context, or --token-file)".into());
+        }
         if let Some(rest) = text.strip_prefix("https://") {
             return if host(rest).is_empty() {
                 Err(format!("`{text}` has no host"))
@@ -91,8 +112,12 @@ mod tests {
             "http://log.example.org",
             "http://127.0.0.1.example.org:80",
             "ftp://127.0.0.1",
+            "https://user:pw@log.example.org",
+            "http://user@127.0.0.1:7071",
         ] {
             assert!(Address::parse(bad, Path::new("")).is_err(), "{bad}");
         }
+        let secret = Address::parse("https://user:pw@log.example.org", Path::new(""));
+        assert!(!secret.unwrap_err().contains("pw@"));
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::private;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -76,15 +77,15 @@ impl Found {
         let Some(path) = named.map(Path::to_owned).or_else(default_path) else {
             return Ok(Self::default());
         };
+        let unreadable = |source| Error::Read {
+            what: format!("the context file {}", path.display()),
+            source,
+        };
+        private::refuse_dangling(&path).map_err(unreadable)?;
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => Some(text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
-            Err(source) => {
-                return Err(Error::Read {
-                    what: format!("the context file {}", path.display()),
-                    source,
-                });
-            }
+            Err(source) => return Err(unreadable(source)),
         };
         Ok(Self {
             path: Some(path),
@@ -198,7 +199,7 @@ pub(super) fn parse(place: &str, text: &str) -> Result<ContextFile, Error> {
     })
 }
 
-fn default_path() -> Option<PathBuf> {
+pub(crate) fn default_path() -> Option<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())

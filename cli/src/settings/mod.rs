@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 pub(crate) use address::{Address, is_loopback};
 pub(crate) use edit::{pair, set, use_context};
-pub(crate) use file::{Context, Found};
+pub(crate) use file::{Context, Found, default_path};
 pub(crate) use resolve::resolve;
 
 use resolve::merge;

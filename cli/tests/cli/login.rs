@@ -307,7 +307,7 @@ fn keys_that_others_can_read_are_refused() {
     );
     let certified = rcgen::generate_simple_self_signed(vec!["op".into()]).unwrap();
     bench.write("cert.pem", &certified.cert.pem());
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let ran = bench.run("status");
     assert_eq!(ran.code, Some(4), "{}", ran.shown());
     assert!(

@@ -168,14 +168,22 @@ fn a_rewritten_trail_is_named() {
         let (bench, fake) = pinned();
         let before = pin(&bench);
         trail.served_by(&fake);
-        let ran = bench.run("shard rotate --yes");
+        let made = fake.asked("POST").len();
+        let ran = bench.run("shard rotate --yes --timeout 1s");
         assert_eq!(ran.code, Some(12), "{what}: {}", ran.shown());
         shown.push_str(&timeless(&format!("{what}\n{}\n=====\n", ran.shown())));
-        // The change itself was made, and says so.
-        let json = bench.run("shard rotate --yes -o json").json();
-        assert_eq!(json["kind"], "Change");
-        assert_eq!(json["operation"]["state"], "done");
+        let json = bench.run("shard rotate --yes --timeout 1s -o json").json();
         assert_eq!(json["error"]["code"], code);
+        assert_eq!(fake.asked("POST").len(), made, "nothing was changed");
+        let doctor = bench.run("doctor --timeout 1s -o json").json();
+        let checks = doctor["checks"].as_array().unwrap().iter();
+        let mut checks = checks.filter(|check| check["result"]["check"] == "audit-trail");
+        let check = &checks.next().unwrap()["result"];
+        assert_eq!(check["severity"], "critical", "{what}: {check}");
+        assert!(
+            check["remedy"].as_str().unwrap().contains("--repin"),
+            "{check}"
+        );
         if code == "audit-rewritten" {
             assert_eq!(json["error"]["pinned"]["size"], 5);
             assert_eq!(json["error"]["served"]["size"], trail.entries.len());
@@ -262,7 +270,10 @@ fn a_wrong_proof() {
     assert_eq!(ran.code, Some(12), "{}", ran.shown());
     shown.push_str(&ran.err);
     insta::assert_snapshot!("wrong_proof", timeless(&shown));
-    assert!(!bench.path("state").exists(), "nothing is pinned");
+    assert!(
+        !bench.path("state/logctl/pins").exists(),
+        "nothing is pinned"
+    );
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Log {
                 action: Action::Freeze,
                 actor: caller.actor.clone(),
                 control: Control::Closing,
-                reason: None,
+                reason: caller.reason.clone(),
             };
             match core.batcher.control(first).await {
                 Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
@@ -157,7 +157,7 @@ impl Log {
             action,
             actor: caller.actor.clone(),
             control,
-            reason: None,
+            reason: caller.reason.clone(),
         };
         match core.batcher.control(decision).await {
             Ok(placed) => {

@@ -209,8 +209,9 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     };
     let file = File::open(path).map_err(failed)?;
     // Asked of the open file, so that what is checked is what is read.
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.mode() & 0o7777;
+    if is_exposed(mode, metadata.uid()) {
         return Err(KeyError::Readable {
             path: path.to_owned(),
             mode,
@@ -222,6 +223,13 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         .read_to_string(&mut text)
         .map_err(failed)?;
     Ok(text)
+}
+
+/// Whether a secret's file can be read by others than those who are meant. What root owns and a group may read is meant for that
+/// group: so a cluster hands secrets to a process (mode 0440, `fsGroup`).
+pub fn is_exposed(mode: u32, owner: u32) -> bool {
+    let others = if owner == 0 { 0o037 } else { 0o077 };
+    mode & others != 0
 }
 
 /// Writes a new file of mode 0600, durably.
@@ -313,7 +321,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kek");
         Kek::generate().unwrap().write_new(&path).unwrap();
-        for mode in [0o640, 0o604, 0o620, 0o601] {
+        for mode in [0o604, 0o620, 0o601, 0o644] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let error = Kek::from_file(&path).unwrap_err().to_string();
             assert!(error.contains("chmod 600"), "{error}");

@@ -116,6 +116,7 @@ pub(crate) fn caller() -> Caller {
     Caller {
         actor: "test".into(),
         idempotency_key: None,
+        reason: None,
     }
 }
 

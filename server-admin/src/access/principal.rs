@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use crate::host::Caller;
 use crate::permission::{Need, Permission};
 use crate::problem::Refusal;
+use crate::resources::Note;
 
 /// An authenticated caller.
 #[derive(Clone, Debug)]
@@ -26,10 +27,11 @@ impl Principal {
     }
 
     /// The host's view of him.
-    pub(crate) fn caller(&self, idempotency_key: Option<String>) -> Caller {
+    pub(crate) fn caller(&self, note: Note) -> Caller {
         Caller {
             actor: self.actor.to_string(),
-            idempotency_key,
+            idempotency_key: note.idempotency_key,
+            reason: note.reason,
             connection: self.connection,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use admin_api::routes::Name;
 use admin_api::{
-    Finding, NewToken, NoQuery, NoRequest, Revoked, Token, TokenRequest, Tokens, codes,
+    Finding, NewToken, NoQuery, NoRequest, ReasonQuery, Revoked, Token, TokenRequest, Tokens, codes,
 };
 use axum::Json;
 use axum::extract::{Request, State};
@@ -25,7 +25,7 @@ use crate::body;
 use crate::host::{Event, Host, HostError};
 use crate::permission::{BadPermission, Permission};
 use crate::problem::Refusal;
-use crate::resources::{Segment, finding, idempotency_key, query};
+use crate::resources::{Segment, finding, idempotency_key, query, reason as said};
 use crate::router::App;
 
 /// Begins the keys of their rows.
@@ -106,7 +106,8 @@ pub(crate) async fn create(
 ) -> Result<Json<NewToken>, Refusal> {
     let host = app.on_all(&who, Name::CreateToken)?;
     let (parts, body) = request.into_parts();
-    query::<NoQuery>(&parts.uri)?;
+    let ReasonQuery { reason } = query(&parts.uri)?;
+    let reason = said(reason)?;
     let key_of_caller = idempotency_key(&parts.headers)?;
     let body = body::read(&parts.headers, body, &app.limits).await?;
     let request: TokenRequest = body::json(&parts.headers, &body)?;
@@ -164,10 +165,13 @@ pub(crate) async fn create(
         .record(Event {
             actor: who.actor().to_owned(),
             action: "token-create",
-            detail: format!(
-                "token {name}{} until {expires}: {}",
-                if repeated { ", a new text," } else { "" },
-                scopes.join(" ")
+            detail: because(
+                format!(
+                    "token {name}{} until {expires}: {}",
+                    if repeated { ", a new text," } else { "" },
+                    scopes.join(" ")
+                ),
+                reason,
             ),
         })
         .await?;
@@ -184,6 +188,14 @@ pub(crate) async fn create(
         audit_index: receipt.as_ref().map(|receipt| receipt.index),
         audit: receipt,
     }))
+}
+
+/// What was done, and why where that was said.
+fn because(what: String, reason: Option<String>) -> String {
+    match reason {
+        Some(reason) => format!("{what}; {reason}"),
+        None => what,
+    }
 }
 
 /// What tells a repeat from another request.
@@ -210,7 +222,8 @@ pub(crate) async fn revoke(
 ) -> Result<Json<Revoked>, Refusal> {
     let host = app.on_all(&who, Name::RevokeToken)?;
     let (parts, body) = request.into_parts();
-    query::<NoQuery>(&parts.uri)?;
+    let ReasonQuery { reason } = query(&parts.uri)?;
+    let reason = said(reason)?;
     let body = body::read(&parts.headers, body, &app.limits).await?;
     let NoRequest {} = body::json(&parts.headers, &body)?;
     let missing = || Refusal::new(codes::NOT_FOUND, format!("no token named {name:?}"));
@@ -229,7 +242,7 @@ pub(crate) async fn revoke(
         .record(Event {
             actor: who.actor().to_owned(),
             action: "token-revoke",
-            detail: format!("token {name}"),
+            detail: because(format!("token {name}"), reason),
         })
         .await?;
     // Another may have been faster; it is revoked all the same.

@@ -12,7 +12,9 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use config::{LogConfig, Span};
 
-use super::{Answer, AppState, Segment, Write, Written, finding, mode, query, tagged};
+use super::{
+    Answer, AppState, Note, Segment, Write, Written, finding, mode, query, reason, tagged,
+};
 use crate::access::Principal;
 use crate::body;
 use crate::etag;
@@ -69,15 +71,12 @@ pub(crate) async fn put(
         confirm_within,
     };
     let mode = mode(write.query.dry_run);
+    let note = Note {
+        idempotency_key: write.idempotency_key,
+        reason: reason(write.query.reason)?,
+    };
     let operation = app
-        .apply(
-            &who,
-            Name::PutConfig,
-            log,
-            change,
-            mode,
-            write.idempotency_key,
-        )
+        .apply(&who, Name::PutConfig, log, change, mode, note)
         .await?;
     Ok(Written { operation, mode })
 }

@@ -16,7 +16,7 @@ pub(crate) mod shards;
 use std::sync::Arc;
 
 use admin_api::routes::Name;
-use admin_api::{Finding, Operation, WriteQuery, codes};
+use admin_api::{Finding, MAX_REASON, Operation, WriteQuery, codes};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
@@ -59,6 +59,26 @@ pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
     parsed
         .map(|Query(query)| query)
         .map_err(|rejection| Refusal::new(codes::BAD_REQUEST, rejection.body_text()))
+}
+
+/// What is said about a write, beside the change itself.
+#[derive(Debug, Default)]
+pub(crate) struct Note {
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) reason: Option<String>,
+}
+
+/// A reason that can stand on a line of the history.
+pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, Refusal> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    let length = text.chars().count();
+    if (1..=MAX_REASON).contains(&length) && !text.chars().any(char::is_control) {
+        return Ok(Some(text));
+    }
+    let detail = format!("reason is not one line of 1 to {MAX_REASON} characters");
+    Err(Refusal::new(codes::BAD_REQUEST, detail))
 }
 
 /// A write, before its body is read: its query, its preconditions and its idempotency key.
@@ -113,9 +133,11 @@ impl Write<WriteQuery> {
         change: Change,
     ) -> Result<Written, Refusal> {
         let mode = mode(self.query.dry_run);
-        let operation = app
-            .apply(who, route, log, change, mode, self.idempotency_key)
-            .await?;
+        let note = Note {
+            idempotency_key: self.idempotency_key,
+            reason: reason(self.query.reason)?,
+        };
+        let operation = app.apply(who, route, log, change, mode, note).await?;
         Ok(Written { operation, mode })
     }
 }

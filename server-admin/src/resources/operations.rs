@@ -1,13 +1,13 @@
 //! Operations: changes as they were asked for and as they go.
 
 use admin_api::routes::Name;
-use admin_api::{LogQuery, NoQuery, NoRequest, Operation, Operations, codes};
+use admin_api::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::{Answer, AppState, Segment, Write, Written, events, query};
+use super::{Answer, AppState, Note, Segment, Write, Written, events, query, reason};
 use crate::access::Principal;
 use crate::host::Mode;
 use crate::problem::Refusal;
@@ -49,10 +49,14 @@ pub(crate) async fn confirm(
     request: Request,
 ) -> Result<Written, Refusal> {
     app.on_some(&who, Name::ConfirmOperation)?;
-    let mut write = Write::<NoQuery>::without_base(request)?;
+    let mut write = Write::<ReasonQuery>::without_base(request)?;
     let NoRequest {} = write.json(&app.limits).await?;
     let Operation { log, id, .. } = find(&app, &who, Name::ConfirmOperation, &id).await?;
-    let operation = app.confirm(&who, log, id, write.idempotency_key).await?;
+    let note = Note {
+        idempotency_key: write.idempotency_key,
+        reason: reason(write.query.reason)?,
+    };
+    let operation = app.confirm(&who, log, id, note).await?;
     let mode = Mode::Apply;
     Ok(Written { operation, mode })
 }

@@ -24,6 +24,8 @@ pub(super) struct Asked<'a> {
     pub(super) actor: &'a str,
     /// SHA-256 of the request.
     pub(super) request: Hash,
+    /// Why, in the caller's words.
+    pub(super) reason: Option<String>,
 }
 
 impl EngineHost {
@@ -42,6 +44,7 @@ impl EngineHost {
                 action: asked.action.to_owned(),
                 actor: asked.actor.to_owned(),
                 request: asked.request,
+                reason: asked.reason,
                 replica: self.engine.replica_id().to_owned(),
                 time: now(),
             })
@@ -84,6 +87,7 @@ impl EngineHost {
             action: word(&request),
             actor: &caller.actor,
             request: digest(&request),
+            reason: caller.reason.clone(),
         };
         self.recorded(asked, log.change(request, as_engine.clone()))
             .await
@@ -99,6 +103,7 @@ pub(super) fn as_engine(caller: &Caller) -> Result<log::Caller, HostError> {
     Ok(log::Caller {
         actor: caller.actor.clone(),
         idempotency_key: Some(key),
+        reason: caller.reason.clone(),
     })
 }
 

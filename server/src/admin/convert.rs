@@ -100,6 +100,7 @@ pub(super) fn operation(record: HistoryRecord, log: &str) -> Operation {
         decided_at: Some(rfc3339(record.time_ms)),
         at_index: Some(record.at_index),
         actor: Some(record.actor),
+        reason: record.reason,
         ..Operation::default()
     }
 }
@@ -115,6 +116,8 @@ pub(super) fn history(record: HistoryRecord) -> HistoryItem {
         actor: Some(record.actor),
         summary: record.summary,
         etag: Some(record.etag),
+        reason: record.reason,
+        differences: None,
     }
 }
 

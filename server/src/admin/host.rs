@@ -114,12 +114,20 @@ impl Host for EngineHost {
 
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
         Box::pin(async {
-            let records = self
-                .find(log)?
-                .history()
-                .await
-                .map_err(|e| HostError::Unavailable(e.to_string()))?;
-            Ok(records.into_iter().map(convert::history).collect())
+            let unavailable = |e: log::store::StoreError| HostError::Unavailable(e.to_string());
+            let log = self.find(log)?;
+            let records = log.history().await.map_err(unavailable)?;
+            let mut items = Vec::with_capacity(records.len());
+            for (at, record) in records.into_iter().enumerate() {
+                let mut item = convert::history(record.clone());
+                // Each costs two documents to read; of older ones the operation tells.
+                if at < OPERATIONS {
+                    let differences = log.changed_by(&record).await.map_err(unavailable)?;
+                    item.differences = Some(differences.into_iter().map(Into::into).collect());
+                }
+                items.push(item);
+            }
+            Ok(items)
         })
     }
 

@@ -51,6 +51,7 @@ impl EngineHost {
             action: "create",
             actor: &caller.actor,
             request: Hash(config.digest()),
+            reason: caller.reason.clone(),
         };
         self.recorded(asked, self.engine.create_log(config, engine.clone()))
             .await

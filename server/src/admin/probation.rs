@@ -77,6 +77,7 @@ impl EngineHost {
             action: CONFIRM.to_owned(),
             actor: caller.actor.clone(),
             request: log::record::digest(id.as_bytes()),
+            reason: caller.reason.clone(),
             replica: self.engine.replica_id().to_owned(),
             time: now(),
         };
@@ -207,6 +208,7 @@ impl EngineHost {
         let caller = log::Caller {
             actor: "auto".to_owned(),
             idempotency_key: Some(key),
+            reason: None,
         };
         let asked = Asked {
             operation: named(&caller, log.name()),
@@ -214,6 +216,7 @@ impl EngineHost {
             action: word(&request),
             actor: "auto",
             request: digest(&request),
+            reason: None,
         };
         self.recorded(asked, log.change(request, caller.clone()))
             .await

@@ -290,6 +290,7 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
     let caller = log::Caller {
         actor: "test".into(),
         idempotency_key: None,
+        reason: None,
     };
     log.change(Request::Freeze { now: false }, caller.clone())
         .await
@@ -422,6 +423,7 @@ async fn every_answer_about_a_log_names_its_configuration() {
         let caller = log::Caller {
             actor: "test".to_owned(),
             idempotency_key: None,
+            reason: None,
         };
         log.change(rotate, caller).await.unwrap();
         // An entry of the new shard was ordered under the new configuration.

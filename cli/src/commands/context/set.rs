@@ -16,7 +16,21 @@ struct ContextChanged {
     changed: bool,
 }
 
+/// Holds the context file against other runs that change it, from before it is read until it is written.
+fn hold(session: &Session<'_>) -> Result<Option<std::fs::File>, Error> {
+    let named = session.overrides.config.clone();
+    let Some(path) = named.or_else(settings::default_path) else {
+        return Ok(None);
+    };
+    let held = private::hold(&path).map_err(|source| Error::Write {
+        what: format!("the context file {}", path.display()),
+        source,
+    });
+    held.map(Some)
+}
+
 pub(super) fn choose(session: &Session<'_>, name: &str) -> Result<Outcome, Error> {
+    let _held = hold(session)?;
     let found = Found::read(session.overrides.config.as_deref())?;
     let text = settings::use_context(&found, name)?;
     store(&found, name, text)
@@ -27,9 +41,10 @@ pub(super) fn run(
     name: &str,
     changes: &[(String, String)],
 ) -> Result<Outcome, Error> {
+    let _held = hold(session)?;
     // A named file may be one that is to be made.
     let found = match session.overrides.config.as_deref() {
-        Some(path) if !path.exists() => Found {
+        Some(path) if !path.exists() && !path.is_symlink() => Found {
             path: Some(path.to_owned()),
             text: None,
         },

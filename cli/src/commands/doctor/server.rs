@@ -6,7 +6,7 @@ use admin_api::{Diagnostics, codes};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Check;
-use crate::commands::Session;
+use crate::commands::{Server, Session, witness};
 use crate::error::Error;
 use crate::exit;
 use crate::settings::Settings;
@@ -53,6 +53,7 @@ pub(super) async fn checks(
     } else {
         Check::fine("endpoint", measured)
     });
+    checks.push(trail(session, &server).await);
     if let Some(end) = admin.certificate_end(deadline).await {
         let remedy = "replace the certificate of the admin endpoint; the server takes a new file without a restart";
         checks.push(ending("endpoint-certificate", end, remedy));
@@ -115,6 +116,34 @@ fn skew(theirs: &str, before: Timestamp, after: Timestamp) -> Option<Check> {
         apart if apart > SKEW[0] => Check::worry("clock-skew", measured, remedy),
         _ => Check::fine("clock-skew", measured),
     })
+}
+
+/// Whether the audit trail is the one that this user has seen before.
+async fn trail(session: &Session<'_>, server: &Server) -> Check {
+    const CHECK: &str = "audit-trail";
+    let harm = |error: Error| Check::harm(CHECK, error.to_string(), exit::row(&error).hint);
+    let mut pins = match witness::load(server) {
+        Ok(pins) => pins,
+        Err(error) => return harm(error),
+    };
+    let Some(seen) = pins.shards.last().map(|shard| shard.pinned.clone()) else {
+        return Check::fine(CHECK, "nothing is pinned yet; the first change pins it");
+    };
+    match witness::holds(session, server, &mut pins).await {
+        Ok(true) => Check::fine(
+            CHECK,
+            format!(
+                "the one that was pinned on {} at size {}",
+                seen.at, seen.size
+            ),
+        ),
+        Ok(false) => Check::worry(
+            CHECK,
+            "the server does not show its audit trail, so it cannot be compared with the one that was pinned",
+            "ask whoever runs the log for audit:read:*",
+        ),
+        Err(error) => harm(error),
+    }
 }
 
 /// When the caller's own token ends. Whoever may not list tokens learns it when it happens.

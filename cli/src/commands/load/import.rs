@@ -15,6 +15,7 @@ use crate::auth::secret::Token;
 use crate::client::transport;
 use crate::commands::{Place, Session};
 use crate::error::Error;
+use crate::import::entries::{Broken, Entries, Notes};
 use crate::import::feed::Feed;
 use crate::import::meter::{Meter, Point, grouped, left};
 use crate::import::send::{Failed, Sent, Target};
@@ -68,7 +69,8 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
         upload.as_str()
     );
     let target = target(&place, headers, upload)?;
-    let refused = |failed| refused(failed, &place, &resume);
+    let refused_at = |failed, resume: &str| refused(failed, &place, resume);
+    let refused = |failed| refused_at(failed, &resume);
     let mut sent = Sent::default();
     let mut known = 0;
     if request.resume.is_some() {
@@ -84,14 +86,19 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
         target.upload.as_str()
     ));
     let began = Instant::now();
-    let feed = Arc::new(Mutex::new(Feed::new(input, request.format, known)));
+    let entries = Entries::new(input, request.format).raw(request.raw);
+    let feed = Arc::new(Mutex::new(Feed::new(entries, known)));
     let result = {
         let work = target.send(&feed, &mut sent, |text| session.ui.note(text));
         shown(work, &feed, session.ui, &phase, began, bytes).await
     };
     drop(phase);
     let took = began.elapsed();
-    result.map_err(refused)?;
+    if let Err(failed) = result {
+        let accepted = feed.lock().await.accepted();
+        let resume = format!("{} entries are in the log; {resume}", grouped(accepted));
+        return Err(refused_at(failed, &resume));
+    }
     let mut feed = feed.lock().await;
     let (entries, missing) = (feed.accepted(), feed.missing());
     if missing > 0 {
@@ -107,11 +114,23 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
     if sent.ranges.iter().map(|range| range.entries).sum::<u64>() != entries {
         sent.ranges = target.progress().await.map_err(refused)?.1;
     }
-    let (empty_lines, broken) = match feed.take_end() {
-        Some(Err(broken)) => (0, Some(broken)),
-        Some(Ok(empty)) => (empty, None),
-        None => (0, None),
+    let (notes, broken) = match feed.take_end() {
+        Some(Err(broken)) => (Notes::default(), Some(broken)),
+        Some(Ok(notes)) => (notes, None),
+        None => (Notes::default(), None),
     };
+    if let Some(Broken::Form { what, hint }) = broken {
+        return Err(Error::BadEntries {
+            message: format!("{}: {what}; nothing was imported", name(&request.file)),
+            hint: hint.to_owned(),
+        });
+    }
+    if notes.returns > 0 && !request.raw {
+        session.ui.warn(&format!(
+            "{} of the entries end with a carriage return: some lines of the file end with CR LF",
+            grouped(notes.returns)
+        ));
+    }
     let imported = Imported {
         log: place.log.clone(),
         url: place.url.clone(),
@@ -119,7 +138,7 @@ pub(super) async fn run(session: &Session<'_>, request: LoadImport) -> Result<Ou
         complete: broken.is_none(),
         entries,
         resumed_at: known,
-        empty_lines,
+        empty_lines: notes.empty,
         seconds: took.as_secs_f64(),
         entries_per_second: ((entries - known) as f64 / took.as_secs_f64().max(1e-9)) as u64,
         tier: sent.tier,
@@ -162,7 +181,10 @@ async fn shown<T>(
             _ = tick.tick() => {}
         }
         // While somebody waits for the file, there is nothing new to tell.
-        let Ok((entries, read)) = feed.try_lock().map(|feed| feed.reached()) else {
+        let Ok((accepted, (entries, read))) = feed
+            .try_lock()
+            .map(|feed| (feed.accepted(), feed.reached()))
+        else {
             continue;
         };
         meter.note(Point {
@@ -171,7 +193,12 @@ async fn shown<T>(
             bytes: read,
         });
         let (rate, time) = meter.pace(bytes);
-        let mut text = format!("{} entries, {}/s", grouped(entries), grouped(rate));
+        let mut text = format!(
+            "{} entries accepted, {} sent, {}/s",
+            grouped(accepted),
+            grouped(entries),
+            grouped(rate)
+        );
         if let Some(time) = time {
             text.push_str(&format!(", {} left", left(time)));
         }

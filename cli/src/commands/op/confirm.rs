@@ -12,9 +12,10 @@ pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<
         "the change may or may not have been confirmed",
         format!("`logctl op confirm {id}` again is safe"),
     );
+    let key = session.key()?;
     let phase = session.ui.phase(&format!("confirming operation {id}"));
-    let pins = witness::before(&server)?;
-    let operation = change::confirm(&server, id, server.deadline).await?;
+    let pins = witness::before(session, &server).await?;
+    let operation = change::confirm(&server, id, session.asked(&key), server.deadline).await?;
     drop(phase);
     let mut made = Made {
         operation,

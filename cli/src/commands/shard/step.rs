@@ -1,12 +1,12 @@
 //! `logctl shard plan|rotate|freeze|unfreeze`: single steps, made on top of what runs now.
 
 use admin_api::{
-    FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest,
+    FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
 
 use crate::client::Write;
-use crate::commands::Session;
 use crate::commands::change::{self, Plan};
+use crate::commands::{Server, Session};
 use crate::error::Error;
 use crate::report::Outcome;
 use crate::request::Step;
@@ -21,15 +21,17 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
         let status = server.admin.log(&log, server.deadline).await?;
         (question(&step, &status), Some(status.etag))
     } else {
-        (format!("{} {log}?", step.verb()), None)
+        let seen = match &step {
+            // A name is good once; "the next one" means another shard after each rotation.
+            Step::Plan { name: None, .. } | Step::Rotate { name: None, .. } if !dry_run => {
+                Some(decided_on(&server, &log, &step).await?)
+            }
+            _ => None,
+        };
+        (format!("{} {log}?", step.verb()), seen)
     };
     let plan = Plan {
-        write: match step {
-            Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
-            Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
-            Step::Freeze { now } => Write::Freeze(FreezeRequest { now }),
-            Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
-        },
+        write: write(step),
         log,
         base: seen.filter(|_| moves_shards),
         preview: dry_run || (moves_shards && session.ui.will_ask()),
@@ -38,6 +40,29 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
         dry_run,
     };
     change::carry_out(session, &server, plan).await
+}
+
+fn write(step: Step) -> Write {
+    match step {
+        Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
+        Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
+        Step::Freeze { now } => Write::Freeze(FreezeRequest { now }),
+        Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
+    }
+}
+
+/// The state that a step without a name is decided on, for a job that nobody asks. A caller who may rotate and not read learns
+/// it from a preview.
+async fn decided_on(server: &Server, log: &str, step: &Step) -> Result<String, Error> {
+    match server.admin.log(log, server.deadline).await {
+        Ok(status) => Ok(status.etag),
+        Err(Error::Problem(problem)) if problem.code == codes::FORBIDDEN => {
+            let write = write(step.clone());
+            let preview = server.admin.preview(log, &write, None, server.deadline);
+            Ok(format!("g{}", preview.await?.base_generation))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn question(step: &Step, status: &LogStatus) -> String {

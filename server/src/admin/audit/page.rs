@@ -107,10 +107,12 @@ fn wire(index: u64, bytes: &[u8]) -> AuditEntry {
             log,
             action,
             actor,
+            reason,
             time,
             ..
         })) => AuditEntry {
             kind: "intent".to_owned(),
+            detail: reason,
             time: Some(time),
             actor: Some(actor),
             action: Some(action),

@@ -29,6 +29,9 @@ pub(crate) struct Intent {
     pub(crate) actor: String,
     /// SHA-256 of the request.
     pub(crate) request: Hash,
+    /// Why, in the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
     /// The server process that was asked.
     pub(crate) replica: String,
     /// When, RFC 3339.
@@ -103,6 +106,7 @@ mod tests {
             action: "rotate".into(),
             actor: "uid:0".into(),
             request: Hash([7; 32]),
+            reason: Some("the disk is full".into()),
             replica: "r".into(),
             time: now(),
         };

@@ -21,6 +21,7 @@ fn caller(key: &str) -> Caller {
     Caller {
         actor: "uid:7".to_owned(),
         idempotency_key: Some(key.to_owned()),
+        reason: None,
         connection: None,
     }
 }
@@ -136,6 +137,18 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         (done.id.clone(), 2, Some(0))
     );
     assert_eq!(host.status("dev").await.unwrap().shards.len(), 2);
+    // The base is what the request was made on top of, not what it asks for.
+    let on_another_base = Change::Rotate {
+        name: None,
+        base: Some("g1".parse().unwrap()),
+        force: false,
+    };
+    let again = host
+        .apply("dev", on_another_base, Mode::Apply, caller("k"))
+        .await
+        .unwrap();
+    assert_eq!(again.id, done.id);
+    assert_eq!(host.status("dev").await.unwrap().shards.len(), 2);
 
     let found = host.operation(&done.id).await.unwrap();
     assert_eq!(
@@ -167,6 +180,70 @@ async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
         matches!(freed, Err(HostError::KeyReused { .. })),
         "{freed:?}"
     );
+}
+
+#[tokio::test]
+async fn the_reason_is_kept_with_the_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let host = host(&engine);
+    let because = |key: &str, why: &str| Caller {
+        reason: Some(why.to_owned()),
+        ..caller(key)
+    };
+    let rotate = Change::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    let rotated = host.apply(
+        "dev",
+        rotate,
+        Mode::Apply,
+        because("a", "TICKET-7: the shard is full"),
+    );
+    let rotated = rotated.await.unwrap();
+    let frozen = host.apply(
+        "dev",
+        Change::Freeze { now: true },
+        Mode::Apply,
+        because("b", "maintenance"),
+    );
+    frozen.await.unwrap();
+    let reasons: Vec<String> = trail(&engine)
+        .await
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Intent(intent) => intent.reason,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons, ["TICKET-7: the shard is full", "maintenance"]);
+    let history = host.history("dev").await.unwrap();
+    assert_eq!(history[0].reason.as_deref(), Some("maintenance"));
+    assert_eq!(
+        history[1].reason.as_deref(),
+        Some("TICKET-7: the shard is full")
+    );
+    assert_eq!(history[1].differences.as_ref(), Some(&rotated.differences));
+    assert!(
+        history[1]
+            .summary
+            .ends_with(": TICKET-7: the shard is full")
+    );
+    let found = host.operation(&rotated.id).await.unwrap();
+    assert_eq!(found.reason.as_deref(), Some("TICKET-7: the shard is full"));
+    let page = host.audit(server_admin::AuditQuery {
+        before: None,
+        limit: 10,
+        log: None,
+    });
+    let page = page.await.unwrap();
+    let intent = page
+        .entries
+        .iter()
+        .find(|entry| entry.action.as_deref() == Some("freeze"));
+    assert_eq!(intent.unwrap().detail.as_deref(), Some("maintenance"));
 }
 
 /// Checks a receipt with other people's code: the signature of the checkpoint, and the proof that leads to it.
@@ -530,6 +607,7 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
             action: "rotate".to_owned(),
             actor: "uid:7".to_owned(),
             request: tlog::Hash([0; 32]),
+            reason: None,
             replica: replica.to_owned(),
             time: crate::rfc3339::now(),
         })

@@ -196,6 +196,7 @@ async fn confirmed_or_taken_back_never_both() {
             let auto = || log::Caller {
                 actor: "auto".to_owned(),
                 idempotency_key: Some(format!("revert/{token}")),
+                reason: None,
             };
             let ask = || Request::Revert {
                 operation: token,
