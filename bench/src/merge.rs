@@ -141,15 +141,15 @@ async fn answer(
     let plain = |()| (200, String::new(), String::new());
     match path {
         "add-checkpoint" => mirror
-            .add_checkpoint(&String::from_utf8_lossy(&body))
+            .add_checkpoint(&String::from_utf8_lossy(&body), 0)
             .await
             .map(plain),
-        "manifest" => mirror.put_manifest(&body).await.map(plain),
+        "manifest" => mirror.put_manifest(&body, None).await.map(|_| plain(())),
         _ => {
             let bad = || Refusal::Malformed("head".to_owned());
             let read = EntriesHead::read(&body).map_err(|_| bad())?;
             let (head, used) = read.ok_or_else(bad)?;
-            let mut upload = mirror.begin(&head).await?;
+            let mut upload = mirror.begin(&head, 0).await?;
             let mut rest = body.slice(used..);
             while !rest.is_empty() {
                 let used = upload.write(rest.clone()).await?;
@@ -188,6 +188,7 @@ impl Peers for Mirrors {
                 kind,
                 incarnation: Some(mirror.incarnation().to_owned()),
                 alarm: None,
+                life: None,
                 body: body.into(),
             })
         })

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use tlog::Hash;
 
 use crate::log::Log;
+use crate::merge::leaving;
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::slot::{Control, Decision, Token};
 use crate::order::state::{Gate, Refusal};
@@ -541,6 +542,8 @@ impl Log {
                 return Ok(applied);
             }
             let identities = prepare(core, &planned.next, &planned.plan).await?;
+            let leaving = leaving(&core.config(), &planned.next);
+            core.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {
                 within_ms, from, ..
             } = request

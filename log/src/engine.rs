@@ -418,6 +418,9 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
+            eras: ArcSwap::default(),
+            life: tokio::sync::OnceCell::new(),
+            announced: AtomicBool::new(false),
             policy: ArcSwap::from_pointee(policy),
             configured: std::sync::Mutex::default(),
             moved: Arc::clone(&self.moved),
@@ -450,6 +453,7 @@ impl Engine {
         let mut others = vec![
             tokio::spawn(follow(Arc::clone(&core))),
             tokio::spawn(nodes::repair(Arc::clone(&core))),
+            tokio::spawn(merge::release(Arc::clone(&core))),
             tokio::spawn(merge::view::watch(Arc::clone(&core))),
         ];
         if !self.merge.programs.has(Program::Sth) {

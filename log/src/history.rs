@@ -174,8 +174,9 @@ impl Log {
             let Some(decision) = &slot.control else {
                 continue;
             };
-            if let Control::Reconfigure { document, .. } = &decision.control {
-                generation += 1;
+            if let Control::Reconfigure { base, document, .. } = &decision.control {
+                // Not counted: of a log that was restored, the generations before that are not there.
+                generation = base + 1;
                 running = *document;
             }
             records.push(HistoryRecord::new(&slot, decision, generation, &running));

@@ -39,7 +39,7 @@ pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
 pub use merge::nodes::NodeState;
-pub use merge::peers::{NoPeers, PeerAnswer, PeerError, PeerRequest, Peers};
+pub use merge::peers::{NoPeers, PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
 pub use merge::replicas::{Replicas, SecondaryState, WitnessCounts};
 pub use merge::view::{MergeView, PeerView, ShardPositions};
 pub use merge::{

@@ -11,9 +11,11 @@ use bytes::Bytes;
 use config::LogConfig;
 use futures_util::future::Either;
 use tlog::{Hash, bundle};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::halt::Halt;
+use crate::merge::eras::Eras;
+use crate::merge::life::Life;
 use crate::merge::nodes::Nodes;
 use crate::merge::pending::Pending;
 use crate::merge::replicas::{Replicas, SecondaryState};
@@ -83,10 +85,16 @@ pub struct Core {
     /// What is known of secondaries and witnesses.
     pub(crate) replicas: Replicas,
     pub(crate) running: ArcSwap<Running>,
+    /// The configurations of what is not published.
+    pub(crate) eras: ArcSwap<Eras>,
     /// The rules of that configuration.
     pub(crate) policy: ArcSwap<Policy>,
     /// The generation that they are of.
     pub(crate) configured: Mutex<u64>,
+    /// What the log was restored with, once it was looked for.
+    pub(crate) life: OnceCell<Option<Life>>,
+    /// It may sign: it was not restored, or is announced.
+    pub(crate) announced: AtomicBool,
     /// Wakes the heart of this process: another generation runs.
     pub(crate) moved: Arc<Notify>,
     /// Why which program does not get on.
@@ -366,6 +374,7 @@ impl Core {
         if state.generation == self.running.load().generation {
             return Ok(());
         }
+        self.update_eras().await?;
         let running = Arc::new(Running {
             generation: state.generation,
             document: Arc::new(self.document(&state.document).await?),
@@ -391,6 +400,7 @@ impl Core {
                 Arc::clone(old)
             }
         });
+        self.update_leaving().await?;
         self.moved.notify_one();
         self.merged.send_modify(|count| *count += 1);
         Ok(())

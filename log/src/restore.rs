@@ -1,8 +1,15 @@
 //! Rebuilds a lost log from its secondaries.
 //!
 //! A secondary is believed in nothing: entries must lead to roots that were cosigned, and the manifest must open with the
-//! key-encryption key. What must never happen: a restored log that is smaller than what its readers have seen. Whatever was
-//! published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all.
+//! key-encryption key. What must never happen: a restored log that is smaller than what its readers have seen.
+//!
+//! Whatever was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all. The
+//! secondaries and q are those that the newest manifest names that was found; where it lists several memberships, N-q+1 of each
+//! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it said which
+//! manifest it has, and for a shard only where it gave what it has of it.
+//!
+//! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
+//! on refuse every earlier life: see [`crate::merge::life`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +24,8 @@ use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Hash, Note, Signer, TILE_WIDTH, TileKind, TilePath, bundle};
 
 use crate::Kek;
+use crate::merge::eras::Membership;
+use crate::merge::life::{self, Life};
 use crate::merge::peers::{PeerError, PeerRequest, Peers};
 use crate::merge::position::Position;
 use crate::merge::tree::ShardTree;
@@ -24,6 +33,7 @@ use crate::mirror::manifest::MAX_MANIFEST;
 use crate::mirror::{COSIGNED, Manifest, SignedManifest};
 use crate::order::commit::now_ms;
 use crate::order::keys::{Keys, LOGS};
+use crate::order::slot::{Action, Control, Decision, Slot, Token};
 use crate::order::state::{Gate, Phase, State};
 use crate::record;
 use crate::shard::Published;
@@ -96,6 +106,10 @@ pub struct Restored {
     pub log: String,
     /// Its generation, which goes on.
     pub generation: u64,
+    /// When the manifest that was believed was made, as the log's own time tells: milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Entries, in all shards.
+    pub entries: u64,
     /// Each opened shard: its name, its entries, and where they came from.
     pub shards: Vec<(String, u64, String)>,
     /// What is not as it was.
@@ -105,40 +119,79 @@ pub struct Restored {
 /// What one secondary has.
 struct Source {
     url: String,
-    /// Which of the configured ones it is.
-    name: Option<String>,
+    /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
+    vkey: Option<String>,
+    /// It said which manifest it has.
+    described: bool,
     /// The mirror checkpoints, by shard.
     has: BTreeMap<String, Checkpoint>,
+    /// Shards for which it does not count.
+    failed: BTreeSet<String>,
+}
+
+/// The manifest that is believed.
+struct Believed {
+    manifest: Manifest,
+    /// The life that it is of.
+    life: u64,
+    /// The secondaries that said which manifest they have, by URL.
+    described: BTreeSet<String>,
 }
 
 impl Restore {
-    /// Restores the log. The stores are written last of all, in one transaction.
+    /// Restores the log. The stores are written last of all, in one transaction: until then it can be begun again.
     ///
     /// # Errors
     /// [`RestoreError`]; then the stores have no log.
     pub async fn run(&self) -> Result<Restored, RestoreError> {
         let mut warnings = Vec::new();
-        let manifest = self.manifest(&mut warnings).await?;
+        let believed = self.manifest(&mut warnings).await?;
+        let manifest = &believed.manifest;
         let row = format!("{LOGS}{}", manifest.log);
         if self.coordination.get(&row).await?.is_some() {
-            return Err(RestoreError::Exists(manifest.log));
+            return Err(RestoreError::Exists(manifest.log.clone()));
         }
         let config: LogConfig = serde_json::from_str(&manifest.document).map_err(|e| {
             RestoreError::Contradiction(format!("the manifest's configuration: {e}"))
         })?;
-        let sources = self.sources(&manifest, &config, &mut warnings).await?;
-        self.enough(&config, &sources, &mut warnings)?;
+        let mut members = manifest.joint.clone();
+        members.push(Membership {
+            generation: manifest.state.generation,
+            start: 0,
+            quorum: config.merge.backup_quorum,
+            secondaries: config.merge.secondaries.clone(),
+        });
+        let mut sources = self.sources(&believed, &members, &mut warnings).await?;
         let mut state = manifest.state.clone();
+        let time_ms = state.time;
         let mut shards = Vec::new();
         let mut positions = Vec::new();
         let mut start = 0;
         let mut rebuilt = Vec::clone(&state.shards);
+        let mut forced = BTreeSet::new();
         for shard in &mut rebuilt {
             if shard.start().is_none() {
                 continue;
             }
             let name = shard.identity.name.clone();
-            let (size, root, url) = self.shard(&manifest.log, &name, &sources).await?;
+            let (size, root, url) = loop {
+                if let Some(problem) = lacking(&members, &sources, &name) {
+                    if !self.force {
+                        return Err(RestoreError::TooFew(problem));
+                    }
+                    forced.insert(problem);
+                }
+                match self.shard(&manifest.log, &name, &sources).await {
+                    // The next one that has it, if there are enough without this one.
+                    Err((Some(at), RestoreError::Peer { url, why })) => {
+                        warnings.push(format!("{url} is left out for shard {name}: {why}"));
+                        sources[at].failed.insert(name.clone());
+                        sources[at].has.remove(&name);
+                    }
+                    Err((_, e)) => return Err(e),
+                    Ok(copied) => break copied,
+                }
+            };
             match &mut shard.phase {
                 Phase::Frozen { start: at, length } => {
                     if *length != size {
@@ -155,19 +208,34 @@ impl Restore {
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
+        warnings.extend(forced.iter().map(|problem| format!("forced: {problem}")));
         state.shards = Arc::new(rebuilt);
         state.size = start;
         state.len += JUMP;
-        // Later than all of its life before, whatever the clock says: secondaries know its lives apart by this.
         state.time = now_ms().max(state.time + 1);
         if matches!(state.gate, Gate::Closing) {
             warnings.push("the log was closing; it is open again".to_owned());
             state.gate = Gate::Open;
         }
-        self.write(&manifest, &state, &positions, row).await?;
-        Ok(Restored {
-            log: manifest.log,
+        let name = |source: &Source| {
+            let all = members.iter().rev().flat_map(|of| &of.secondaries);
+            let mut named = all.filter(|one| Some(&one.vkey) == source.vkey.as_ref());
+            named.next().map(|one| one.name.to_string())
+        };
+        let life = Life {
+            // Later than all of its lives before, whatever the clock says.
+            id: life::new(state.time, believed.life)
+                .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             generation: state.generation,
+            entries: start,
+            forced: (!forced.is_empty()).then(|| sources.iter().filter_map(name).collect()),
+        };
+        self.write(manifest, &state, &positions, &life, row).await?;
+        Ok(Restored {
+            log: manifest.log.clone(),
+            generation: state.generation,
+            time_ms,
+            entries: start,
             shards,
             warnings,
         })
@@ -185,6 +253,7 @@ impl Restore {
                 body: None,
                 timeout: PATIENCE,
                 most,
+                life: None,
             };
             match self.peers.send(request).await {
                 Ok(answer) if answer.status == 200 => return Ok(Some(answer.body)),
@@ -208,23 +277,33 @@ impl Restore {
     }
 
     /// The newest manifest.
-    async fn manifest(&self, warnings: &mut Vec<String>) -> Result<Manifest, RestoreError> {
+    async fn manifest(&self, warnings: &mut Vec<String>) -> Result<Believed, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
         let (mut best, mut why) = (None::<((u64, u64), Manifest)>, Vec::new());
+        let mut described = BTreeSet::new();
         for url in &self.from {
             match self.one_manifest(url, &path).await {
-                Ok((age, manifest)) => {
+                Ok(Some((age, manifest))) => {
+                    described.insert(url.clone());
                     if best.as_ref().is_none_or(|(best, _)| *best < age) {
                         best = Some((age, manifest));
                     }
+                }
+                Ok(None) => {
+                    described.insert(url.clone());
+                    why.push(format!("{url}: it has no manifest of this log"));
                 }
                 Err(e) => why.push(format!("{url}: {e}")),
             }
         }
         match best {
-            Some((_, manifest)) => {
+            Some(((life, _), manifest)) => {
                 warnings.extend(why);
-                Ok(manifest)
+                Ok(Believed {
+                    manifest,
+                    life,
+                    described,
+                })
             }
             None => Err(RestoreError::Manifest {
                 origin: self.origin.clone(),
@@ -233,13 +312,16 @@ impl Restore {
         }
     }
 
-    /// A manifest, and what orders it among others: when its log was last restored, and its slots.
-    async fn one_manifest(&self, url: &str, path: &str) -> Result<((u64, u64), Manifest), String> {
-        let bytes = self
-            .get(url, path, MAX_MANIFEST)
-            .await
-            .map_err(|e| e.to_string())?
-            .ok_or("it has no manifest of this log")?;
+    /// A manifest, and what orders it among others: the life of its log, and its slots. `None`: there is none.
+    async fn one_manifest(
+        &self,
+        url: &str,
+        path: &str,
+    ) -> Result<Option<((u64, u64), Manifest)>, String> {
+        let bytes = self.get(url, path, MAX_MANIFEST).await;
+        let Some(bytes) = bytes.map_err(|e| e.to_string())? else {
+            return Ok(None);
+        };
         let signed = SignedManifest::parse(&bytes).map_err(|e| e.to_string())?;
         let manifest = signed.open(&self.kek).map_err(|e| e.to_string())?;
         let key = self.replication(&manifest)?;
@@ -247,7 +329,7 @@ impl Restore {
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok(((signed.restored, signed.number), manifest))
+        Ok(Some(((signed.restored, signed.number), manifest)))
     }
 
     fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
@@ -261,102 +343,94 @@ impl Restore {
         Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
     }
 
-    /// What each secondary has cosigned.
+    /// What each secondary has cosigned. One that does not give a checkpoint, or gives one that is not right, does not count for
+    /// that shard.
     async fn sources(
         &self,
-        manifest: &Manifest,
-        config: &LogConfig,
+        believed: &Believed,
+        members: &[Membership],
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Source>, RestoreError> {
         let log = self
-            .replication(manifest)
+            .replication(&believed.manifest)
             .map_err(RestoreError::Contradiction)?;
-        let keys: Vec<(String, CosignerKey)> = config
-            .merge
-            .secondaries
+        let known: Vec<_> = members
             .iter()
-            .filter_map(|s| Some((s.name.to_string(), s.vkey.parse().ok()?)))
+            .rev()
+            .flat_map(|of| &of.secondaries)
+            .collect();
+        let keys: Vec<(String, CosignerKey)> = known
+            .iter()
+            .filter_map(|one| Some((one.vkey.clone(), one.vkey.parse().ok()?)))
             .collect();
         let mut sources = Vec::new();
-        'sources: for url in &self.from {
-            let configured = config
-                .merge
-                .secondaries
+        for url in &self.from {
+            let configured = known
                 .iter()
-                .find(|s| s.url.trim_end_matches('/') == url.trim_end_matches('/'));
+                .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
             let mut source = Source {
                 url: url.clone(),
-                name: configured.map(|s| s.name.to_string()),
+                vkey: configured.map(|one| one.vkey.clone()),
+                described: believed.described.contains(url),
                 has: BTreeMap::new(),
+                failed: BTreeSet::new(),
             };
-            for shard in manifest.state.shards.iter().filter(|s| s.start().is_some()) {
-                let origin = &shard.identity.origin;
-                let bytes = match self.newest(url, origin).await {
-                    Ok(Some(bytes)) => bytes,
+            let state = &believed.manifest.state;
+            for shard in state.shards.iter().filter(|s| s.start().is_some()) {
+                let (name, origin) = (&shard.identity.name, &shard.identity.origin);
+                let got = match self.newest(url, origin).await {
                     Ok(None) => continue,
-                    Err(e) => {
-                        warnings.push(e.to_string());
-                        continue 'sources;
-                    }
+                    Ok(Some(bytes)) => opened(&bytes, origin, &log, &keys),
+                    Err(e) => Err(e.to_string()),
                 };
-                let opened = opened(&bytes, origin, &log, &keys);
-                let (checkpoint, name) = opened.map_err(|why| {
-                    RestoreError::Contradiction(format!(
-                        "{url}: the checkpoint of shard {}: {why}",
-                        shard.identity.name
-                    ))
-                })?;
-                source.name = Some(name);
-                source.has.insert(shard.identity.name.clone(), checkpoint);
+                match got {
+                    Ok((checkpoint, vkey)) => {
+                        source.vkey = Some(vkey);
+                        source.has.insert(name.clone(), checkpoint);
+                    }
+                    Err(why) => {
+                        warnings.push(format!(
+                            "{url} is left out for shard {name}: its checkpoint: {why}"
+                        ));
+                        source.failed.insert(name.clone());
+                    }
+                }
             }
             sources.push(source);
         }
         Ok(sources)
     }
 
-    /// Whether those that answered are sure to have everything that was published.
-    fn enough(
-        &self,
-        config: &LogConfig,
-        sources: &[Source],
-        warnings: &mut Vec<String>,
-    ) -> Result<(), RestoreError> {
-        let all = config.merge.secondaries.len();
-        let quorum = config.merge.backup_quorum as usize;
-        let asked: BTreeSet<&str> = sources.iter().filter_map(|s| s.name.as_deref()).collect();
-        let problem = if quorum == 0 {
-            Some("backupQuorum was 0: what was published may be on no secondary".to_owned())
-        } else {
-            let needed = (all + 1).saturating_sub(quorum);
-            (asked.len() < needed).then(|| {
-                format!(
-                    "{} of the {all} secondaries answered, {needed} must (backupQuorum is {quorum}) so that everything published is on one of them",
-                    asked.len()
-                )
-            })
-        };
-        match problem {
-            None => Ok(()),
-            Some(problem) if self.force => {
-                warnings.push(format!("forced: {problem}"));
-                Ok(())
-            }
-            Some(problem) => Err(RestoreError::TooFew(problem)),
-        }
-    }
-
-    /// Copies a shard from the secondary that has most of it, and checks it against what all of them have cosigned.
+    /// Copies a shard from the secondary that has most of it, and checks it against what all of them have cosigned. A failure
+    /// says which source's it is.
     async fn shard(
         &self,
         log: &str,
         shard: &str,
         sources: &[Source],
-    ) -> Result<(u64, Hash, String), RestoreError> {
-        let has = |source: &Source| source.has.get(shard).map_or(0, |c| c.size);
-        let Some(best) = sources.iter().max_by_key(|source| has(source)) else {
+    ) -> Result<(u64, Hash, String), (Option<usize>, RestoreError)> {
+        let has = |source: &Source| source.has.get(shard).map(|c| c.size);
+        let most = sources.iter().enumerate();
+        let most = most.filter_map(|(at, source)| Some((has(source)?, at)));
+        let Some((size, at)) = most.max_by_key(|(size, at)| (*size, std::cmp::Reverse(*at))) else {
             return Ok((0, tlog::empty_root(), String::new()));
         };
-        let size = has(best);
+        let best = &sources[at];
+        let copied = self.copied(log, shard, size, best, sources).await;
+        copied.map_err(|e| match e {
+            e @ RestoreError::Peer { .. } => (Some(at), e),
+            e => (None, e),
+        })
+    }
+
+    async fn copied(
+        &self,
+        log: &str,
+        shard: &str,
+        size: u64,
+        best: &Source,
+        sources: &[Source],
+    ) -> Result<(u64, Hash, String), RestoreError> {
         let origin = best.has.get(shard).map_or("", |c| c.origin.as_str());
         let hash = origin_hash(origin);
         // Roots that were cosigned at smaller sizes must be those of this tree.
@@ -369,23 +443,20 @@ impl Restore {
         }
         tracing::info!(shard, size, from = best.url, "restoring");
         let mut tree = ShardTree::default();
-        let check = |tree: &ShardTree| {
-            match roots.get(&tree.size()) {
-            Some(list) => list.iter().try_for_each(|(url, root)| {
-                if *root == tree.root() {
-                    return Ok(());
-                }
-                Err(RestoreError::Contradiction(format!(
+        let mut differs = None;
+        let mut check = |tree: &ShardTree| {
+            let list = roots.get(&tree.size()).into_iter().flatten();
+            for (url, root) in list.filter(|(_, root)| *root != tree.root()) {
+                let why = format!(
                     "shard {shard} at size {}: the entries of {} lead to the root {}, {url} has cosigned {root}",
                     tree.size(),
                     best.url,
                     tree.root()
-                )))
-            }),
-            None => Ok(()),
-        }
+                );
+                differs.get_or_insert(why);
+            }
         };
-        check(&tree)?;
+        check(&tree);
         let bundles = size.div_ceil(TILE_WIDTH);
         let read = stream::iter(0..bundles)
             .map(|index| {
@@ -418,11 +489,22 @@ impl Restore {
             }
             for entry in entries {
                 tree.push(entry, &mut out);
-                check(&tree)?;
+                check(&tree);
             }
             if out.len() >= BATCH {
                 self.put(log, shard, std::mem::take(&mut out)).await?;
             }
+        }
+        let own = best.has.get(shard).map(|checkpoint| checkpoint.root);
+        if own.is_some_and(|root| root != tree.root()) {
+            // Its storage is damaged; what the others have says nothing against it.
+            return Err(RestoreError::Peer {
+                url: best.url.clone(),
+                why: format!("its entries do not lead to the root that it cosigned at size {size}"),
+            });
+        }
+        if let Some(why) = differs {
+            return Err(RestoreError::Contradiction(why));
         }
         out.extend(tree.partials());
         self.put(log, shard, out).await?;
@@ -451,6 +533,7 @@ impl Restore {
         manifest: &Manifest,
         state: &State,
         positions: &[(String, u64, Hash)],
+        life: &Life,
         log: String,
     ) -> Result<(), RestoreError> {
         let keys = Keys::new(&manifest.log);
@@ -466,7 +549,49 @@ impl Restore {
                 "the manifest's configuration is not the one that its state names".to_owned(),
             ));
         }
+        let base = manifest.joint.first();
+        let base = base.map_or(state.generation, |of| of.generation);
+        // The restored generation is one to go back to, and history goes on from there.
+        let mut operation = [0; 16];
+        getrandom::fill(&mut operation)
+            .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let operation = Token::from_bytes(operation);
+        let slot = Slot {
+            format: 1,
+            number: state.len - 1,
+            start: state.size,
+            time: state.time,
+            previous: Hash([0; 32]),
+            batches: Vec::new(),
+            control: Some(Decision {
+                operation,
+                request: state.document,
+                action: Action::Configure,
+                actor: "restore".to_owned(),
+                control: Control::Reconfigure {
+                    base: state.generation.saturating_sub(1),
+                    document: state.document,
+                    plan: Vec::new(),
+                    open: None,
+                },
+                reason: Some(format!(
+                    "restored from its secondaries with {} entries",
+                    state.size
+                )),
+            }),
+        };
         let mut puts = vec![
+            (keys.history_item(slot.number), record::encode(&slot)),
+            (
+                keys.generation(state.generation),
+                record::encode_number(slot.number),
+            ),
+            (
+                keys.operation(operation),
+                record::encode_number(slot.number),
+            ),
+            (keys.handover(), record::encode_numbered(base, &base)),
+            (keys.life(), record::encode(life)),
             (keys.document(&state.document), document),
             (
                 keys.replication(),
@@ -474,8 +599,11 @@ impl Restore {
             ),
             (keys.snapshot(state.len), record::encode(state)),
             (keys.floor(), record::encode_number(state.len)),
-            (keys.restored(), record::encode_number(state.time)),
+            (keys.restored(), record::encode_number(life.id)),
         ];
+        if !manifest.joint.is_empty() {
+            puts.push((keys.inherited(), record::encode(&manifest.joint)));
+        }
         for (id, sealed) in &manifest.keys {
             puts.push((keys.signing_key(*id), decode("a signing key", sealed)?));
         }
@@ -512,7 +640,43 @@ impl Restore {
     }
 }
 
-/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary.
+/// Why those that answered are not sure to have everything of a shard that was published, if they are not.
+fn lacking(members: &[Membership], sources: &[Source], shard: &str) -> Option<String> {
+    let counts = |source: &&Source| source.described && !source.failed.contains(shard);
+    for (at, of) in members.iter().enumerate() {
+        let joint = if at + 1 < members.len() {
+            format!(
+                " of generation {}, before their change was handed over",
+                of.generation
+            )
+        } else {
+            String::new()
+        };
+        if of.quorum == 0 {
+            return Some(format!(
+                "backupQuorum{joint} was 0: what was published may be on no secondary"
+            ));
+        }
+        let named = |source: &&Source| {
+            let mut all = of.secondaries.iter();
+            all.any(|one| Some(&one.vkey) == source.vkey.as_ref())
+        };
+        let asked = sources.iter().filter(counts).filter(named);
+        let asked: BTreeSet<_> = asked.filter_map(|source| source.vkey.as_ref()).collect();
+        if asked.len() < of.enough() {
+            return Some(format!(
+                "{} of the {} secondaries{joint} answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them",
+                asked.len(),
+                of.secondaries.len(),
+                of.enough(),
+                of.quorum
+            ));
+        }
+    }
+    None
+}
+
+/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; with the key of that.
 fn opened(
     bytes: &[u8],
     origin: &str,
@@ -526,9 +690,9 @@ fn opened(
     if checkpoint.origin != origin {
         return Err(format!("its origin is {}", checkpoint.origin));
     }
-    for (name, key) in keys {
+    for (vkey, key) in keys {
         if key.find(&note).map_err(|e| e.to_string())?.is_some() {
-            return Ok((checkpoint, name.clone()));
+            return Ok((checkpoint, vkey.clone()));
         }
     }
     Err("no configured secondary has cosigned it".to_owned())

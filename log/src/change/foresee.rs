@@ -10,6 +10,8 @@ use config::{Finding, LOCAL, LogConfig, MergeConfig};
 use super::{ChangeError, Request};
 use crate::engine::replicas;
 use crate::log::Log;
+use crate::merge::eras::Membership;
+use crate::merge::leaving;
 use crate::merge::view::MergeView;
 use crate::merge::{MergeOptions, Program};
 use crate::store::{Coordination, StoreError};
@@ -29,7 +31,73 @@ impl Log {
             _ => barred.judged(&*core.store).await?,
         };
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
+        let nodes = leaving(&self.config(), next);
+        warnings.extend(needed(&nodes, core.pending.on_nodes()));
+        warnings.extend(self.joint(next).await?);
         Ok(warnings)
+    }
+}
+
+/// Storage nodes that are taken out while they may have what is not published. Pure.
+fn needed(leaving: &[String], batches: usize) -> Option<Finding> {
+    if leaving.is_empty() {
+        return None;
+    }
+    let names = leaving.join(", ");
+    Some(Finding::new(
+        "storage-node-needed",
+        format!(
+            "storage node {names} may have batches that are not published yet ({batches} now, and promised work) and that no other node has: it is read from until they are"
+        ),
+        "/merge/storage/nodes",
+        format!(
+            "leave {names} running, and in [nodes] of logd.toml, until `logctl merge status` does not list it any more"
+        ),
+    ))
+}
+
+impl Log {
+    /// What a change of the secondaries or of their quorum waits for.
+    async fn joint(&self, next: &LogConfig) -> Result<Option<Finding>, StoreError> {
+        let eras = self.core.eras.load_full();
+        let Some(now) = eras.members().last() else {
+            return Ok(None);
+        };
+        let changed = Membership {
+            quorum: next.merge.backup_quorum,
+            secondaries: next.merge.secondaries.clone(),
+            ..now.clone()
+        };
+        if changed.same(now) || now.quorum == 0 {
+            return Ok(None);
+        }
+        let view = self.merge_now().await?;
+        let mut away = Vec::new();
+        for secondary in &now.secondaries {
+            let name = secondary.name.as_str();
+            let replaced = next.merge.secondaries.iter();
+            let mut replaced = replaced.filter(|one| one.name == secondary.name);
+            let why = if replaced.any(|one| one.vkey != secondary.vkey) {
+                Some("gets another key, so it is another one".to_owned())
+            } else {
+                let seen = view.secondaries.iter().find(|peer| peer.name == name);
+                seen.and_then(|peer| peer.away(view.settled))
+            };
+            away.extend(why.map(|why| format!("{name}: {why}")));
+        }
+        let (quorum, live) = (now.quorum as usize, now.secondaries.len() - away.len());
+        Ok((live < quorum).then(|| {
+            Finding::new(
+                "change-not-handed-over",
+                format!(
+                    "what is ordered after this change is published only when {quorum} of the secondaries of before have taken it too, and {live} of {} are live ({}): until then a restore from them alone would not notice that entries are missing",
+                    now.secondaries.len(),
+                    away.join("; ")
+                ),
+                "/merge/secondaries",
+                "bring them back first (an empty one under the same name and key will do: it copies everything anew), then make this change",
+            )
+        }))
     }
 }
 

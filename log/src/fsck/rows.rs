@@ -10,6 +10,8 @@ use super::order::Order;
 use super::shard::Positions;
 use super::{Findings, LogReport, promises, remedy};
 use crate::change::Probation;
+use crate::merge::eras::Membership;
+use crate::merge::life::Life;
 use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token};
@@ -51,6 +53,7 @@ pub(super) async fn check(
     report: &mut LogReport,
 ) -> Result<(), StoreError> {
     history(store, order, findings).await?;
+    secondaries(store, order, findings).await?;
     documents(store, order, findings, report).await?;
     signing_keys(store, order, findings, report).await?;
     let waiting = promises::waiting(store, order, findings, report).await?;
@@ -137,6 +140,40 @@ async fn history(
         if store.get(&key).await?.is_none() {
             findings.row(key, "missing", remedy::ROW);
         }
+    }
+    Ok(())
+}
+
+/// Who must hold what is published, and which life of the log this is.
+async fn secondaries(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    let keys = &order.keys;
+    for (key, most) in [
+        (keys.handover(), order.state.generation),
+        (keys.announced(), u64::MAX),
+    ] {
+        let Some(row) = store.get(&key).await? else {
+            continue;
+        };
+        match record::decode_numbered::<u64>(&row) {
+            Ok((number, said)) if number == said && (1..=most).contains(&said) => {}
+            Ok((_, said)) => findings.row(key, format!("says {said}"), remedy::ROW),
+            Err(error) => findings.row(key, error, remedy::ROW),
+        }
+    }
+    let (inherited, life) = (keys.inherited(), keys.life());
+    if let Some(row) = store.get(&inherited).await?
+        && let Err(error) = record::decode::<Vec<Membership>>(&row)
+    {
+        findings.row(inherited, error, remedy::ROW);
+    }
+    if let Some(row) = store.get(&life).await?
+        && let Err(error) = record::decode::<Life>(&row)
+    {
+        findings.row(life, error, remedy::ROW);
     }
     Ok(())
 }

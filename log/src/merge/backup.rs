@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +17,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::copy::Tiles;
+use super::eras::Membership;
+use super::life::began_ms;
 use super::peers::{PeerAnswer, PeerError, PeerRequest};
-use super::position::{self, Live, Position, Verified};
+use super::position::{self, Described, Live, Position, Verified};
 use super::program::{Done, Program, Trouble};
 use crate::log::Core;
 use crate::mirror::Manifest;
@@ -52,6 +55,9 @@ enum CopyError {
     Peer(#[from] PeerError),
     #[error("ALARM: {0}")]
     Alarm(String),
+    /// Another copy of this log goes on.
+    #[error("{0}")]
+    Superseded(String),
     #[error("{0}")]
     Refused(String),
 }
@@ -90,10 +96,9 @@ impl Backup {
         done
     }
 
-    /// One task for each secondary that the configuration names.
+    /// One task for each secondary that the configuration names, or named before a change that is not handed over.
     fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
-        let config = self.core.config();
-        let named = &config.merge.secondaries;
+        let named = &self.core.eras.load().secondaries();
         workers.retain(|_, (known, worker)| {
             let stays = named.contains(known);
             if !stays {
@@ -144,6 +149,17 @@ impl Drop for Copier {
     }
 }
 
+/// What a manifest is of. Another is sent when this changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sent {
+    generation: u64,
+    shards: Hash,
+    /// The first generation whose secondaries it lists.
+    base: u64,
+    /// The storage that has it.
+    incarnation: String,
+}
+
 /// The copier to one secondary.
 struct Copier {
     core: Arc<Core>,
@@ -164,7 +180,7 @@ struct Copier {
     /// Something is published that it was not shown yet.
     unshown: bool,
     /// What the manifest that it has is of.
-    manifest: Option<(u64, Hash, String)>,
+    manifest: Option<Sent>,
     done: Done,
 }
 
@@ -197,6 +213,10 @@ impl Copier {
                     pause = PAUSE.0;
                     self.tell(None);
                     None
+                }
+                Err(CopyError::Superseded(why)) => {
+                    core.halt.halt(why);
+                    return self.done;
                 }
                 Err(e) => {
                     self.tell(Some(e));
@@ -285,10 +305,11 @@ impl Copier {
         let state = core.order.state();
         let mut moved = false;
         self.unshown = false;
-        // Also without new entries: a planned shard has a key that must not be lost.
-        if self.incarnation.is_some() {
-            self.send_manifest(&state).await?;
+        if core.eras.load().joint() {
+            core.update_base().await?;
         }
+        // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.
+        self.send_manifest(&state).await?;
         for shard in state.shards.iter() {
             let name = &shard.identity.name;
             if shard.start().is_none() {
@@ -395,14 +416,25 @@ impl Copier {
         body: Bytes,
         timeout: Duration,
     ) -> Result<PeerAnswer, CopyError> {
+        let core = Arc::clone(&self.core);
+        let life = core.peer_life().await?;
         let request = PeerRequest {
             url: format!("{}/{path}", self.url),
             body: Some((kind, body)),
             timeout,
             most: ANSWER,
+            life,
         };
-        let answer = self.core.replicas.peers.send(request).await?;
+        let answer = core.replicas.peers.send(request).await?;
         self.heed(&answer)?;
+        let own = life.map_or(0, |life| life.id);
+        if let Some(later) = answer.life.filter(|heard| heard.id > own) {
+            return Err(CopyError::Superseded(format!(
+                "this log was restored elsewhere at {} (Unix time, seconds), as secondary {} says, which takes nothing of this copy any more: this copy is of an earlier life of the log. Stop this server for good, and send its writers and readers to the restored log; see \"Restore\" in docs/operations.md",
+                began_ms(later.id) / 1000,
+                self.name
+            )));
+        }
         Ok(answer)
     }
 
@@ -443,15 +475,19 @@ impl Copier {
     async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
         let shards = record::digest(&record::encode(&*state.shards));
-        let of = (
-            state.generation,
+        core.update_eras().await?;
+        let eras = core.eras.load_full();
+        let members = eras.members();
+        let mut of = Sent {
+            generation: state.generation,
             shards,
-            self.incarnation.clone().unwrap_or_default(),
-        );
+            base: members.first().map_or(0, |base| base.generation),
+            incarnation: self.incarnation.clone().unwrap_or_default(),
+        };
         if self.manifest.as_ref() == Some(&of) {
             return Ok(());
         }
-        let manifest = manifest(&core, state).await?;
+        let manifest = manifest(&core, state, members).await?;
         let signer = core.replication().await?;
         let restored = match core.store.get(&core.order.keys.restored()).await? {
             Some(row) => record::decode_number(&row)
@@ -465,13 +501,58 @@ impl Copier {
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)
             .await?;
         match answer.status {
+            200 => {
+                let heard = answer.life.map_or(0, |life| life.id);
+                self.took(state.len, state.generation, heard).await?;
+            }
+            // An earlier life of this log went on there.
+            409 if let Some(there) = answer.life => {
+                let entries = core.life().await?.map_or(0, |life| life.entries);
+                let why = format!(
+                    "secondary {} has verified {} entries of this log, which was restored with {entries}",
+                    self.name, there.entries
+                );
+                if core.announced.load(Relaxed) {
+                    return Err(CopyError::Refused(format!(
+                        "{why}: what it has more was never published. Start it with an empty folder"
+                    )));
+                }
+                return Err(CopyError::Superseded(format!(
+                    "{why}: another copy of the log went on, and nothing is signed here. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, with this secondary among those after --from; see \"Restore\" in docs/operations.md"
+                )));
+            }
             // A secondary of somebody else keeps no manifests.
-            200 | 404 | 405 if answer.status == 200 || answer.incarnation.is_none() => {}
+            404 | 405 if answer.incarnation.is_none() => {}
             // Another replica of this log was faster.
             409 if answer.kind.starts_with(SIZE_TYPE) => {}
             _ => return Err(self.refused("the manifest", &answer)),
         }
-        self.manifest = Some((of.0, of.1, self.incarnation.clone().unwrap_or_default()));
+        of.incarnation = self.incarnation.clone().unwrap_or_default();
+        self.manifest = Some(of);
+        Ok(())
+    }
+
+    /// Writes down which manifest the secondary holds; `number` is that of the manifest.
+    async fn took(&self, number: u64, generation: u64, life: u64) -> Result<(), CopyError> {
+        let core = &self.core;
+        let row = Described {
+            incarnation: self.incarnation.clone().unwrap_or_default(),
+            vkey: self.vkey.clone(),
+            generation,
+            life,
+        };
+        let key = core.order.keys.manifest(&self.name);
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), number)],
+            puts: vec![(key, record::encode_numbered(number, &row))],
+            ..Transaction::default()
+        };
+        match core.store.transact(transaction).await {
+            // Refused: another replica of this log was further.
+            Outcome::Committed | Outcome::Refused => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        core.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -711,7 +792,11 @@ fn sent(head: &EntriesHead) -> u64 {
 }
 
 /// Everything beside the entries that a restore needs.
-async fn manifest(core: &Core, state: &State) -> Result<Manifest, CopyError> {
+async fn manifest(
+    core: &Core,
+    state: &State,
+    members: &[Membership],
+) -> Result<Manifest, CopyError> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     let (store, keys) = (&*core.store, &core.order.keys);
@@ -727,9 +812,13 @@ async fn manifest(core: &Core, state: &State) -> Result<Manifest, CopyError> {
     }
     // Made, if it was not there.
     core.replication().await?;
+    let now = members
+        .iter()
+        .rposition(|of| of.generation <= state.generation);
     Ok(Manifest {
         log: core.name.clone(),
         state: state.clone(),
+        joint: members[..now.unwrap_or(0)].to_vec(),
         document,
         keys: sealed,
         replication: STANDARD.encode(get(keys.replication()).await?),

@@ -48,6 +48,7 @@ impl Core {
         } else {
             published
         };
+        self.forget_eras(kept);
         self.metrics.published.set(kept);
         self.pending.release(kept);
         self.batcher.published(self, kept);

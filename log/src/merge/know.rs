@@ -11,6 +11,7 @@ use config::SecondaryConfig;
 use tlog::mirror::AddCheckpoint;
 use tlog::{PolicyWitness, empty_root};
 
+use super::peers::{PeerLife, PeerRequest};
 use super::witness::submission;
 use crate::log::Core;
 use crate::shard::{Shard, SignError};
@@ -30,7 +31,7 @@ pub(crate) async fn witnesses(
         .await?;
     let checkpoint = shard.checkpoint(signer, 0, empty_root())?;
     let urls = witnesses.iter().map(|witness| witness.url.as_deref());
-    Ok(ask(core, urls, checkpoint, timeout).await)
+    Ok(ask(core, urls, checkpoint, timeout, None).await)
 }
 
 /// Asks secondaries, by the log's replication key: the shard needs no key of its own yet.
@@ -41,7 +42,8 @@ pub(crate) async fn secondaries(
 ) -> Result<Vec<Option<String>>, SignError> {
     let checkpoint = core.pending_checkpoint(origin, 0, empty_root()).await?;
     let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
-    Ok(ask(core, urls, checkpoint, SHORT).await)
+    let life = core.peer_life().await?;
+    Ok(ask(core, urls, checkpoint, SHORT, life).await)
 }
 
 async fn ask(
@@ -49,6 +51,7 @@ async fn ask(
     urls: impl Iterator<Item = Option<&str>>,
     checkpoint: String,
     timeout: Duration,
+    life: Option<PeerLife>,
 ) -> Vec<Option<String>> {
     let empty = AddCheckpoint {
         old: 0,
@@ -57,7 +60,10 @@ async fn ask(
     };
     let body = Bytes::from(empty.to_body());
     let asked = urls.map(|url| {
-        let request = url.map(|url| submission(url, body.clone(), timeout));
+        let request = url.map(|url| PeerRequest {
+            life,
+            ..submission(url, body.clone(), timeout)
+        });
         async move {
             let Some(request) = request else {
                 return Some("the policy names no URL for it".to_owned());

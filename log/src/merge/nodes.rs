@@ -51,6 +51,8 @@ pub struct NodeState {
     pub missed: usize,
     /// Objects that were written again.
     pub repaired: u64,
+    /// The configuration does not name it any more; it is asked for what was ordered before.
+    pub leaving: bool,
 }
 
 #[derive(Default)]
@@ -113,6 +115,8 @@ struct Inner {
     local: Arc<dyn Objects>,
     places: Arc<dyn Places>,
     config: ArcSwap<StorageConfig>,
+    /// Nodes that the configuration named before: asked where no other has a batch.
+    leaving: ArcSwap<Vec<String>>,
     nodes: Mutex<BTreeMap<String, Arc<Node>>>,
     /// Something was missed.
     repair: Notify,
@@ -137,6 +141,7 @@ impl Nodes {
             local,
             places,
             config: ArcSwap::from_pointee(StorageConfig::default()),
+            leaving: ArcSwap::default(),
             nodes: Mutex::default(),
             repair: Notify::new(),
         }))
@@ -149,7 +154,10 @@ impl Nodes {
         }
         self.0.config.store(Arc::new(config.clone()));
         let mut nodes = locked(&self.0.nodes);
-        nodes.retain(|name, _| config.nodes.iter().any(|node| node.name.as_str() == name));
+        let leaving = self.0.leaving.load();
+        nodes.retain(|name, _| {
+            leaving.contains(name) || config.nodes.iter().any(|node| node.name.as_str() == name)
+        });
         for node in &config.nodes {
             let node = nodes.entry(node.name.to_string()).or_default();
             node.compare.store(true, Relaxed);
@@ -161,12 +169,15 @@ impl Nodes {
     pub fn states(&self) -> BTreeMap<String, NodeState> {
         let config = self.0.config.load_full();
         let names = config.nodes.iter().map(|node| node.name.to_string());
+        let leaving = self.0.leaving.load_full();
+        let names = names.chain(leaving.iter().cloned());
         let state = |name: String| {
             let node = self.node(&name);
             let state = NodeState {
                 trouble: locked(&node.trouble).clone(),
                 missed: locked(&node.missed).len(),
                 repaired: node.repaired.load(Relaxed),
+                leaving: leaving.contains(&name),
             };
             (name, state)
         };
@@ -184,13 +195,38 @@ impl Nodes {
         matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
     }
 
+    fn names(&self) -> Vec<String> {
+        let config = self.0.config.load();
+        config
+            .nodes
+            .iter()
+            .map(|node| node.name.to_string())
+            .collect()
+    }
+
+    /// Which nodes were taken out of the configuration and may have what is not published yet.
+    pub(crate) fn leave(&self, names: impl IntoIterator<Item = String>) {
+        let now = self.names();
+        let mut leaving: Vec<_> = names
+            .into_iter()
+            .filter(|name| !now.contains(name))
+            .collect();
+        leaving.sort_unstable();
+        leaving.dedup();
+        if **self.0.leaving.load() != leaving {
+            self.0.leaving.store(Arc::new(leaving));
+        }
+    }
+
     /// Every node that can be found; one that can't is noted.
     async fn reached(&self) -> Vec<Reached> {
+        self.reached_of(self.names()).await
+    }
+
+    async fn reached_of(&self, names: Vec<String>) -> Vec<Reached> {
         let inner = Arc::clone(&self.0);
-        let config = inner.config.load_full();
         let mut all = Vec::new();
-        for node in &config.nodes {
-            let name = node.name.to_string();
+        for name in names {
             let store = if name == LOCAL {
                 Ok(Arc::clone(&inner.local))
             } else {
@@ -223,25 +259,48 @@ impl Nodes {
         self.0.repair.notify_one();
     }
 
-    /// The object with this digest, from whichever node has it first; `None` where every node says that it is not there.
+    /// The object with this digest, from whichever node has it first; `None` where every node says that it is not there. Nodes
+    /// that are leaving are asked where no other has it.
     ///
     /// # Errors
     /// No node has it, and at least one did not answer, or answers with other bytes.
     pub async fn read(&self, path: &str, digest: &Hash) -> Result<Option<Bytes>, StoreError> {
-        if self.alone() {
-            let bytes = self.0.local.get(path).await?;
-            return match bytes {
-                Some(bytes) if record::digest(&bytes) != *digest => Err(other_bytes(path, LOCAL)),
-                bytes => Ok(bytes),
-            };
+        let found = if self.alone() {
+            match self.0.local.get(path).await {
+                Ok(Some(bytes)) if record::digest(&bytes) != *digest => {
+                    Err(other_bytes(path, LOCAL))
+                }
+                found => found,
+            }
+        } else {
+            self.read_from(self.names(), path, digest).await
+        };
+        let leaving = self.0.leaving.load_full();
+        if leaving.is_empty() || matches!(found, Ok(Some(_))) {
+            return found;
         }
-        let reached = self.reached().await;
+        match (self.read_from(leaving.to_vec(), path, digest).await, found) {
+            (Ok(None), found) => found,
+            (Err(e), Ok(_)) => Err(e),
+            (Err(_), Err(e)) => Err(e),
+            (found, _) => found,
+        }
+    }
+
+    async fn read_from(
+        &self,
+        names: Vec<String>,
+        path: &str,
+        digest: &Hash,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let all = names.len();
+        let reached = self.reached_of(names).await;
         let asked = reached.iter().map(|node| async move {
             let answer = within(node.store.get(path)).await;
             (node, answer)
         });
         let mut asked: FuturesUnordered<_> = asked.collect();
-        let (mut worst, mut failed) = (None, reached.len() < self.0.config.load().nodes.len());
+        let (mut worst, mut failed) = (None, reached.len() < all);
         while let Some((node, answer)) = asked.next().await {
             match answer {
                 Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
@@ -333,6 +392,16 @@ impl Nodes {
     }
 
     async fn delete_all(&self, paths: Vec<String>) -> Result<(), StoreError> {
+        let leaving = self.0.leaving.load_full();
+        if !leaving.is_empty() {
+            let (nodes, paths) = (self.clone(), paths.clone());
+            // What stays there is the operator's, who takes the node away.
+            tokio::spawn(async move {
+                for node in nodes.reached_of(leaving.to_vec()).await {
+                    let _ = within(node.store.discard(paths.clone())).await;
+                }
+            });
+        }
         if self.alone() {
             return self.0.local.discard(paths).await;
         }
@@ -390,10 +459,12 @@ impl Objects for Nodes {
     fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
         let path = path.to_owned();
         Box::pin(async move {
-            if self.alone() {
+            let leaving = self.0.leaving.load_full();
+            if self.alone() && leaving.is_empty() {
                 return self.0.local.get(&path).await;
             }
-            let reached = self.reached().await;
+            let mut reached = self.reached().await;
+            reached.extend(self.reached_of(leaving.to_vec()).await);
             let asked = reached.iter().map(|node| within(node.store.get(&path)));
             let mut asked: FuturesUnordered<_> = asked.collect();
             let mut failed = None;

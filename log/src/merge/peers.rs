@@ -16,6 +16,37 @@ pub struct PeerRequest {
     pub timeout: Duration,
     /// The longest answer, bytes; a longer one is an error.
     pub most: usize,
+    /// Which life of the log asks (`Log-Life`), where it was restored.
+    pub life: Option<PeerLife>,
+}
+
+/// A life of a log, as it is told to its secondaries and by them: `ID ENTRIES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLife {
+    /// Which: each restore is a later one.
+    pub id: u64,
+    /// Entries: those that it was restored with; from a secondary, those that it has verified.
+    pub entries: u64,
+}
+
+impl std::fmt::Display for PeerLife {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.id, self.entries)
+    }
+}
+
+impl std::str::FromStr for PeerLife {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let two = text.split_once(' ');
+        let (id, entries) = two.ok_or("not two numbers")?;
+        let number = |text: &str| text.parse().map_err(|_| "not a number");
+        Ok(Self {
+            id: number(id)?,
+            entries: number(entries)?,
+        })
+    }
 }
 
 /// What came back, whatever its status.
@@ -29,6 +60,8 @@ pub struct PeerAnswer {
     pub incarnation: Option<String>,
     /// The peer saw two roots at this size (`Mirror-Alarm`).
     pub alarm: Option<u64>,
+    /// The life of the log that the peer takes something of (`Log-Life`); it refuses earlier ones.
+    pub life: Option<PeerLife>,
     /// The body.
     pub body: Bytes,
 }

@@ -112,6 +112,12 @@ impl Pending {
         }
     }
 
+    /// Batches held that are on storage nodes.
+    pub fn on_nodes(&self) -> usize {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.values().filter(|held| held.batch.object).count()
+    }
+
     /// Bytes held, of entries that are not published.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)

@@ -5,8 +5,10 @@
 //! integrated/{shard}                          Position   fetch    its tiles are durable
 //! root/{shard}/{size}                         Hash       fetch    of each cut that is not behind the published one
 //! secondary/{name}                            Live       backup   the incarnation whose rows count
+//! manifest/{name}                             Described  backup   the manifest that the secondary holds
 //! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
 //! published/{shard}                           Published  sth      before it is signed
+//! handover                                    a number   sth      the generation whose quorum holds all that is published
 //! dist/{frontend}/{shard}                     Pushed     dist     tiles and checkpoint are there
 //! ```
 //!
@@ -18,6 +20,7 @@ use tlog::Hash;
 
 use crate::log::Core;
 use crate::order::keys::Keys;
+use crate::order::state::State;
 use crate::record;
 use crate::shard::Published;
 use crate::store::{Coordination, StoreError};
@@ -59,6 +62,21 @@ pub struct Live {
     pub vkey: String,
     /// Since when, milliseconds since the Unix epoch.
     pub since: u64,
+}
+
+/// The manifest that a secondary has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Described {
+    /// The storage that holds it.
+    pub incarnation: String,
+    /// The key that the secondary cosigns with.
+    pub vkey: String,
+    /// The newest generation that it names.
+    pub generation: u64,
+    /// The life of the log that the secondary hears; it refuses earlier ones.
+    #[serde(default)]
+    pub life: u64,
 }
 
 /// What a frontend has.
@@ -180,32 +198,60 @@ pub async fn pushed(
     numbered(store, &keys.dist(frontend, shard)).await
 }
 
-/// A secondary of the configuration, and what its live incarnation has verified of a shard.
+/// How far the log is published, as a global index. Shards are published oldest first.
+pub(crate) async fn published_index(
+    store: &dyn Coordination,
+    keys: &Keys,
+    state: &State,
+) -> Result<u64, StoreError> {
+    for shard in state.shards.iter().rev() {
+        if let Some(start) = shard.start()
+            && let Some(row) = published(store, keys, &shard.identity.name).await?
+        {
+            return Ok(start + row.size);
+        }
+    }
+    Ok(0)
+}
+
+/// The manifest that a secondary holds.
+pub(crate) async fn manifest(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<Option<Described>, StoreError> {
+    numbered(store, &keys.manifest(secondary)).await
+}
+
+/// A secondary that a binding membership names, and what its live incarnation has verified of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its name.
     pub secondary: String,
+    /// Its key.
+    pub vkey: String,
     /// Its live incarnation; none while it never answered, or answers with another key than the configured one.
     pub live: Option<Live>,
     /// What that has verified.
     pub verified: Option<Verified>,
 }
 
-/// What the secondaries of the running configuration have verified of a shard. A row counts only for the live incarnation, and
+/// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
 /// only under the key that the configuration names.
 pub async fn held(core: &Core, shard: &str) -> Result<Vec<Held>, StoreError> {
     let (store, keys) = (&*core.store, &core.order.keys);
     let mut all = Vec::new();
-    for secondary in &core.config().merge.secondaries {
-        let name = secondary.name.as_str();
-        let live = live(store, keys, name).await?;
+    for secondary in core.eras.load().secondaries() {
+        let name = secondary.name.to_string();
+        let live = live(store, keys, &name).await?;
         let live = live.filter(|live| live.vkey == secondary.vkey);
         let verified = match &live {
-            Some(live) => verified(store, keys, name, &live.incarnation, shard).await?,
+            Some(live) => verified(store, keys, &name, &live.incarnation, shard).await?,
             None => None,
         };
         all.push(Held {
-            secondary: name.to_owned(),
+            secondary: name,
+            vkey: secondary.vkey,
             live,
             verified,
         });

@@ -14,11 +14,12 @@ use tlog::Seal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::eras::Membership;
 use super::follow::AdoptError;
 use super::pending::Step;
 use super::position::{self, Held, Position};
 use super::program::{Done, Program, Trouble};
-use super::quorum::publishable;
+use super::quorum::{Quorum, publishable};
 use super::tree::completed;
 use super::witness;
 use crate::log::Core;
@@ -38,6 +39,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The most cuts that one publication leaves behind; what is more goes with the next.
 const CUTS: usize = 4096;
+/// Generations that the base may be behind while nothing changes the secondaries.
+const FAR: u64 = 64;
 /// Pause between looks for what other processes write, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -196,7 +199,15 @@ impl Sth {
         while let Ok(step) = self.steps.try_recv() {
             self.unpublished.push_back(step);
         }
+        core.update_running().await?;
         let state = core.order.state();
+        if let Some(why) = core.unannounced(&state).await? {
+            return Ok(Look {
+                lacking: Some(why),
+                ..Look::default()
+            });
+        }
+        self.hand_over().await?;
         self.open_shards(&state);
         let mut look = Look::default();
         for name in self.open.clone() {
@@ -262,10 +273,15 @@ impl Sth {
         let Some(cut) = position::integrated(store, keys, &shard.name).await? else {
             return Ok(false);
         };
+        // Another process may have cut what it read of the order before this one: the configuration is that of its slots.
+        if core.order.state().len < cut.slots {
+            core.order.refresh().await?;
+        }
+        core.update_running().await?;
         let row = position::published(store, keys, &shard.name).await?;
         let published = row.as_ref().map_or(0, |row| row.size);
         let held = self.held(shard, published).await?;
-        let size = self.reach(&cut, published, &held, look);
+        let size = self.reach(&cut, start, published, &held, look);
         match row {
             Some(row) if row.size >= size => {
                 if row.size == cut.size && row.root != cut.root {
@@ -318,9 +334,6 @@ impl Sth {
     /// What counts for the quorum: rows over the root that was cut here. One that says otherwise is no copy of this shard.
     async fn held(&self, shard: &Shard, published: u64) -> Result<Vec<Held>, PublishError> {
         let core = &self.core;
-        if core.config().merge.secondaries.is_empty() {
-            return Ok(Vec::new());
-        }
         let (store, keys) = (&*core.store, &core.order.keys);
         let mut held = position::held(core, &shard.name).await?;
         for one in &mut held {
@@ -335,28 +348,115 @@ impl Sth {
         Ok(held)
     }
 
-    /// The size that may be published, and what is lacking for more.
-    fn reach(&self, cut: &Position, published: u64, held: &[Held], look: &mut Look) -> u64 {
-        let quorum = self.core.config().merge.backup_quorum as usize;
-        let sizes: Vec<u64> = held
-            .iter()
-            .filter_map(|held| Some(held.verified.as_ref()?.size))
-            .collect();
-        let size = publishable(quorum, cut.size, published, &sizes);
+    /// The size that may be published, and what is lacking for more: by what binds the entries of the shard, which begins at the
+    /// global index `start`.
+    fn reach(
+        &self,
+        cut: &Position,
+        start: u64,
+        published: u64,
+        held: &[Held],
+        look: &mut Look,
+    ) -> u64 {
+        let eras = self.core.eras.load();
+        let mut binding = Vec::new();
+        for (at, of) in eras.members().iter().enumerate() {
+            let sizes = held.iter().filter(|held| of.names(held));
+            let quorum = Quorum {
+                // The base binds everything.
+                above: if at == 0 {
+                    0
+                } else {
+                    of.start.saturating_sub(start)
+                },
+                quorum: of.quorum as usize,
+                verified: sizes
+                    .filter_map(|held| Some(held.verified.as_ref()?.size))
+                    .collect(),
+            };
+            binding.push(quorum);
+        }
+        if binding.is_empty() {
+            return published;
+        }
+        let size = publishable(&binding, cut.size, published);
         if size < cut.size {
-            let have = sizes.iter().filter(|at| **at >= cut.size).count();
-            let behind: Vec<&str> = held
-                .iter()
-                .filter(|held| held.verified.as_ref().is_none_or(|v| v.size < cut.size))
-                .map(|held| held.secondary.as_str())
+            let lacking = eras.members().iter().zip(&binding).enumerate();
+            let lacking = lacking.filter(|(_, (_, of))| cut.size > of.above);
+            let lacking = lacking.filter(|(_, (_, of))| of.holding(cut.size) < of.quorum);
+            let why: Vec<_> = lacking
+                .map(|(at, (of, quorum))| {
+                    let behind = behind(of, held, cut.size).join(", ");
+                    let before = if at + 1 < binding.len() { before(of) } else { String::new() };
+                    format!(
+                        "{} of the {} secondaries that backupQuorum asks for{before} have verified size {} (missing: {behind})",
+                        quorum.holding(cut.size),
+                        quorum.quorum,
+                        cut.size
+                    )
+                })
                 .collect();
-            look.lacking = Some(format!(
-                "{have} of the {quorum} secondaries that backupQuorum asks for have verified size {} (missing: {})",
-                cut.size,
-                behind.join(", ")
-            ));
+            look.lacking = Some(why.join("; and "));
         }
         size
+    }
+
+    /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`super::eras`].
+    async fn hand_over(&self) -> Result<(), PublishError> {
+        let core = &self.core;
+        let eras = core.eras.load_full();
+        let Some(first) = eras.members().first() else {
+            return Ok(());
+        };
+        // An older version wrote no base down: what was published is under the first.
+        if eras.base() == 0 {
+            core.hand_over(first.generation).await?;
+        }
+        if !eras.joint() {
+            // Nothing changes by it, but that the next start looks less far back.
+            if eras.newest() >= eras.base() + FAR {
+                core.hand_over(eras.newest()).await?;
+            }
+            return Ok(());
+        }
+        core.update_base().await?;
+        let (eras, state) = (core.eras.load_full(), core.order.state());
+        let [base, later @ ..] = eras.members() else {
+            return Ok(());
+        };
+        for next in later.iter().rev() {
+            if self.told(base, next.generation).await?
+                && core.holds(next, next.start, &state).await?
+            {
+                tracing::info!(
+                    log = core.name,
+                    generation = next.generation,
+                    "the change of the secondaries is handed over"
+                );
+                return Ok(core.hand_over(next.generation).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a quorum of a membership holds a manifest that names this generation, or a later one.
+    async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let mut told = 0;
+        for secondary in &of.secondaries {
+            let name = secondary.name.as_str();
+            let Some(row) = position::manifest(store, keys, name).await? else {
+                continue;
+            };
+            let live = position::live(store, keys, name).await?;
+            let live = live.is_none_or(|live| {
+                (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
+            });
+            if live && row.vkey == secondary.vkey && row.generation >= generation {
+                told += 1;
+            }
+        }
+        Ok(told >= of.quorum as usize)
     }
 
     /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind,
@@ -542,6 +642,29 @@ impl Sth {
             tracing::warn!(error = %e, "collection waits for the next publication");
         }
     }
+}
+
+/// The secondaries of a membership that have not verified this size.
+fn behind<'a>(of: &'a Membership, held: &[Held], size: u64) -> Vec<&'a str> {
+    let has = |name: &str, vkey: &str| {
+        let one = |held: &&Held| held.secondary == name && held.vkey == vkey;
+        let verified = held
+            .iter()
+            .find(one)
+            .and_then(|held| held.verified.as_ref());
+        verified.is_some_and(|v| v.size >= size)
+    };
+    let all = of.secondaries.iter();
+    let behind = all.filter(|one| !has(one.name.as_str(), &one.vkey));
+    behind.map(|one| one.name.as_str()).collect()
+}
+
+/// What is said of a quorum that was replaced and still binds.
+fn before(of: &Membership) -> String {
+    format!(
+        " in generation {}, before it was changed: both hold until these have taken the change,",
+        of.generation
+    )
 }
 
 fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {

@@ -3,10 +3,11 @@
 //! The position is durable and the checkpoint signed before a witness is asked. Until the policy is satisfied readers keep the
 //! checkpoint that they have: it is replaced only by one with enough cosignatures, and there is never another root for a size.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use config::WitnessConfig;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tlog::mirror::{AddCheckpoint, SIZE_TYPE};
@@ -36,15 +37,17 @@ pub(super) fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerReque
         body: Some(("text/plain; charset=utf-8", body)),
         timeout,
         most: ANSWER,
+        life: None,
     }
 }
 
 /// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them; then it is asked for
 /// again. `note` is signed by the shard and carries the cosignatures of its secondaries.
 pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
-    let config = core.config();
-    let policy = config
-        .witnesses
+    let Some(witnesses) = core.witnesses_of(shard, &note) else {
+        return Ok(note);
+    };
+    let policy = witnesses
         .policy()
         .map_err(|e| Trouble::new(format!("witnesses.policy: {e}")))?;
     if policy.is_none() {
@@ -59,7 +62,7 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<S
         .iter()
         .map(|witness| matches!(witness.key.find(&parsed), Ok(Some(_))))
         .collect();
-    let timeout = config.witnesses.timeout.duration();
+    let timeout = witnesses.timeout.duration();
     let deadline = Instant::now() + timeout;
     let mut until = deadline;
     let mut asked: FuturesUnordered<_> = policy
@@ -108,6 +111,19 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<S
         )));
     }
     tlog::attach(&note, lines.iter().flatten().map(String::as_str)).map_err(bad)
+}
+
+impl Core {
+    /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under.
+    fn witnesses_of(&self, shard: &Shard, note: &str) -> Option<Arc<WitnessConfig>> {
+        let size = Note::parse(note)
+            .and_then(|note| tlog::Checkpoint::parse(note.text))
+            .map_or(0, |checkpoint| checkpoint.size);
+        let state = self.order.state();
+        let mut shards = state.shards.iter();
+        let at = shards.find(|at| at.identity.name == *shard.name)?;
+        self.eras.load().witnesses(at.start()? + size)
+    }
 }
 
 fn fail(core: &Core, witness: &PolicyWitness, Failure(reason, text): &Failure) {

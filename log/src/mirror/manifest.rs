@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tlog::{Note, NoteError, Signer, VerifierKey};
 
+use crate::merge::eras::Membership;
 use crate::order::state::State;
 use crate::record;
 use crate::shard::keys::{Kek, KeyError};
@@ -27,6 +28,9 @@ pub struct Manifest {
     pub state: State,
     /// The config document that the state names, as it is stored.
     pub document: String,
+    /// The secondaries of before, where their change is not handed over yet: they bind beside those of the document.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joint: Vec<Membership>,
     /// The sealed signing keys, by tree id, base64.
     pub keys: BTreeMap<u64, String>,
     /// The sealed replication key, base64.
@@ -139,6 +143,7 @@ mod tests {
                 ..State::default()
             },
             document: "{}".into(),
+            joint: Vec::new(),
             keys: BTreeMap::from([(7, "a2V5".to_owned())]),
             replication: "cmVw".into(),
         };

@@ -14,16 +14,22 @@
 //! from the entries alone; a position that goes back; two roots for one size. A second root is kept as an alarm, and
 //! the log that signed it is refused from then on.
 //!
+//! A log that was restored is another *life* of it. Of two lives only the later one is heard, from the moment when its manifest
+//! is taken: nothing that an earlier life sends after that is cosigned. A life that was restored with less than what is
+//! cosigned here is not taken: an earlier life went on.
+//!
 //! - [`files`] entries and hashes, flat files; [`rows`] positions, in a coordination store of its own;
 //! - [`origin`] one mirrored log; [`manifest`] what else a restore needs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE, origin_hash};
 use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
 
+use crate::merge::peers::PeerLife;
 use crate::order::commit::now_ms;
 use crate::record;
 use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
@@ -69,6 +75,15 @@ pub enum Refusal {
     /// 422: a proof or a root is wrong.
     #[error("{0}")]
     Wrong(String),
+    /// 410: a later life of this log is heard here.
+    #[error("this log was restored, and nothing of an earlier life of it is taken any more")]
+    Superseded(PeerLife),
+    /// 409: more is cosigned here than the life that announces itself was restored with.
+    #[error(
+        "{} entries of this log are cosigned here, more than it was restored with: an earlier life of it went on; restore it again",
+        .0.entries
+    )]
+    Ahead(PeerLife),
     /// 422: two roots were seen for one size.
     #[error(
         "alarm: the root at size {} is another one here ({}); nothing of this log is mirrored any more",
@@ -89,6 +104,8 @@ impl Refusal {
             Self::Unknown => 404,
             Self::Unsigned(_) => 403,
             Self::Malformed(_) => 400,
+            Self::Superseded(_) => 410,
+            Self::Ahead(_) => 409,
             Self::Wrong(_) | Self::Alarm(_) => 422,
             Self::Storage(_) => 503,
         };
@@ -128,6 +145,8 @@ pub struct Mirror {
     data: PathBuf,
     incarnation: String,
     origins: RwLock<BTreeMap<String, Arc<Origin>>>,
+    /// The life that is heard of each log, by its name.
+    lives: BTreeMap<String, Arc<AtomicU64>>,
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -213,7 +232,17 @@ impl Mirror {
                 incarnation
             }
         };
+        let mut lives = BTreeMap::new();
+        for log in &logs {
+            let key = Rows(origin_hash(log.name())).restored();
+            let row = rows.get(&key).await?;
+            let life = row.as_deref().map(record::decode_number).transpose();
+            let life = life.map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            let life = Arc::new(AtomicU64::new(life.unwrap_or(0)));
+            lives.insert(log.name().to_owned(), life);
+        }
         let mirror = Self {
+            lives,
             data: folder(&incarnation),
             logs,
             cosigner: Arc::new(cosigner),
@@ -227,7 +256,12 @@ impl Mirror {
         for (key, row) in mirror.rows.scan(ORIGINS, ORIGINS, MOST_ORIGINS).await? {
             let Known { origin } =
                 record::decode(&row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
-            mirror.load(&origin).await?;
+            let loaded = mirror.load(&origin).await?;
+            // What was to be let go while it was broken.
+            if mirror.rows.get(&loaded.rows().owed()).await?.is_some() {
+                let failed = loaded.let_go().await;
+                failed.map_err(|refusal| StoreError::Io(refusal.to_string()))?;
+            }
         }
         Ok(mirror)
     }
@@ -260,6 +294,26 @@ impl Mirror {
         })
     }
 
+    /// The life of the log that is heard.
+    fn life(&self, key: &VerifierKey) -> Arc<AtomicU64> {
+        self.lives.get(key.name()).cloned().unwrap_or_default()
+    }
+
+    /// The life of the log of an origin that is heard.
+    fn life_of(&self, origin: &str) -> Arc<AtomicU64> {
+        self.key(origin)
+            .map(|key| self.life(key))
+            .unwrap_or_default()
+    }
+
+    /// Entries of a log that are cosigned here, in all its shards.
+    fn cosigned(&self, log: &VerifierKey) -> u64 {
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        let own = origins.values().map(|origin| origin.status());
+        let own = own.filter(|at| self.key(&at.origin).is_some_and(|key| key == log));
+        own.map(|at| at.mirrored).sum()
+    }
+
     fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
         self.origins
             .read()
@@ -275,6 +329,7 @@ impl Mirror {
             &self.data.join(&hash),
             Arc::clone(&self.rows),
             Arc::clone(&self.cosigner),
+            self.life_of(origin),
         )
         .await?;
         let loaded = Arc::new(loaded);
@@ -317,11 +372,11 @@ impl Mirror {
         Ok(self.load(origin).await?)
     }
 
-    /// `POST add-checkpoint`: takes a checkpoint as pending. The mirror does not cosign here.
+    /// `POST add-checkpoint`, of a life of the log: takes a checkpoint as pending. The mirror does not cosign here.
     ///
     /// # Errors
     /// [`Refusal`], in the order of C2SP tlog-witness.
-    pub async fn add_checkpoint(&self, body: &str) -> Result<(), Refusal> {
+    pub async fn add_checkpoint(&self, body: &str, life: u64) -> Result<(), Refusal> {
         let request = AddCheckpoint::parse(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
         let note =
             Note::parse(&request.checkpoint).map_err(|e| Refusal::Malformed(e.to_string()))?;
@@ -337,14 +392,17 @@ impl Mirror {
             )));
         }
         let origin = self.meet(&checkpoint.origin).await?;
-        origin.add_checkpoint(&request, &checkpoint).await
+        // A task of its own: a client that hangs up must not leave rows that the memory does not know.
+        tokio::spawn(async move { origin.add_checkpoint(&request, &checkpoint, life).await })
+            .await
+            .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
     }
 
-    /// `POST add-entries`, its head: whether the entries that follow are welcome.
+    /// `POST add-entries`, its head, of a life of the log: whether the entries that follow are welcome.
     ///
     /// # Errors
     /// [`Refusal::Unknown`], [`Refusal::GoOn`], [`Refusal::Alarm`] or [`Refusal::Storage`].
-    pub async fn begin(&self, head: &EntriesHead) -> Result<Upload, Refusal> {
+    pub async fn begin(&self, head: &EntriesHead, life: u64) -> Result<Upload, Refusal> {
         self.key(&head.origin).ok_or(Refusal::Unknown)?;
         let origin = self
             .by_hash(&origin_hash(&head.origin))
@@ -355,7 +413,7 @@ impl Mirror {
         {
             return Err(Refusal::Storage(format!("only {free} bytes are free")));
         }
-        Upload::begin(origin, head).await
+        Upload::begin(origin, head, life).await
     }
 
     /// The mirror checkpoint of the log with this origin hash, cosigned; the newest one that readers of the log can verify.
@@ -390,8 +448,16 @@ impl Mirror {
             all.values().map(Arc::clone).collect()
         };
         for origin in origins {
-            if self.key(origin.name()).is_some_and(|key| key == log) {
-                origin.let_go().await?;
+            if self.key(origin.name()).is_some_and(|key| key == log)
+                && let Err(refusal) = origin.let_go().await
+            {
+                // It takes nothing before the next start, which makes up for it: no reason to refuse what is said of the others.
+                tracing::error!(origin = origin.name(), why = %refusal, "cannot let go of what was never copied");
+                let owed = Transaction {
+                    puts: vec![(origin.rows().owed(), record::encode_number(1))],
+                    ..Transaction::default()
+                };
+                transact(&*self.rows, owed).await?;
             }
         }
         Ok(())
@@ -400,9 +466,16 @@ impl Mirror {
     /// Keeps a log's manifest, when it is newer than the one that is here. The first one after a restore frees this mirror from
     /// what the lost primary had announced and not copied in full; what was cosigned stays.
     ///
+    /// From then on earlier lives are refused; the answer is the life that is heard, with what is cosigned here. `entries` is what
+    /// the log was restored with, where it says so.
+    ///
     /// # Errors
-    /// [`Refusal::Size`] with the number of a newer one; otherwise as it says.
-    pub async fn put_manifest(&self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; otherwise as it says.
+    pub async fn put_manifest(
+        &self,
+        bytes: &[u8],
+        entries: Option<u64>,
+    ) -> Result<PeerLife, Refusal> {
         let signed = SignedManifest::parse(bytes).map_err(|e| Refusal::Malformed(e.to_string()))?;
         let key = self
             .logs
@@ -423,11 +496,34 @@ impl Mirror {
             number(rows.restored()).await?,
         );
         // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
-        if (signed.restored, signed.number) < (before, stored) {
+        let heard = self.life(key);
+        let cosigned = |id| PeerLife {
+            id,
+            entries: self.cosigned(key),
+        };
+        if signed.restored < heard.load(SeqCst).max(before) {
+            return Err(Refusal::Superseded(cosigned(heard.load(SeqCst))));
+        }
+        if signed.restored == before && signed.number < stored {
             return Err(Refusal::Size(stored));
         }
         if before < signed.restored {
+            let ahead = || {
+                let here = cosigned(before);
+                entries
+                    .is_some_and(|most| here.entries > most)
+                    .then_some(here)
+            };
+            if let Some(here) = ahead() {
+                return Err(Refusal::Ahead(here));
+            }
+            // First deaf to the earlier life, then looked: what it brings to an end meanwhile is seen.
+            heard.store(signed.restored, SeqCst);
             self.let_go(key).await?;
+            if let Some(here) = ahead() {
+                heard.store(before, SeqCst);
+                return Err(Refusal::Ahead(here));
+            }
         }
         let path = |number: u64| format!("manifest/{}/{number:020}", rows.0);
         self.objects
@@ -449,7 +545,7 @@ impl Mirror {
             // An old one that stays does no harm.
             let _ = self.objects.delete(vec![path(stored)]).await;
         }
-        Ok(())
+        Ok(cosigned(signed.restored))
     }
 
     /// The newest manifest of the log with this origin hash.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::files::{Files, Position};
 use super::rows::{Alarm, Mirrored, Pending, Rows};
 use super::{OriginStatus, Refusal, now_seconds, transact};
+use crate::merge::peers::PeerLife;
 use crate::merge::tree::{ShardTree, subtree};
 use crate::order::commit::now_ms;
 use crate::record;
@@ -49,6 +51,8 @@ pub struct Origin {
     store: Arc<dyn Coordination>,
     cosigner: Arc<Cosigner>,
     held: Arc<Mutex<Held>>,
+    /// The life of its log that is heard.
+    life: Arc<AtomicU64>,
     shown: ArcSwap<OriginStatus>,
 }
 
@@ -234,6 +238,7 @@ impl Origin {
         dir: &Path,
         store: Arc<dyn Coordination>,
         cosigner: Arc<Cosigner>,
+        life: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let rows = Rows(tlog::mirror::origin_hash(origin));
         let position: Position = row(&*store, &rows.position(), false)
@@ -290,6 +295,7 @@ impl Origin {
             store,
             cosigner,
             held: Arc::new(Mutex::new(held)),
+            life,
         };
         Ok(loaded)
     }
@@ -313,6 +319,22 @@ impl Origin {
     /// The log's origin.
     pub fn name(&self) -> &str {
         &self.origin
+    }
+
+    pub(super) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Whether a life of the log is heard. Asked under the lock: what an earlier life has begun is not brought to an end.
+    fn hears(&self, held: &Held, life: u64) -> Result<(), Refusal> {
+        let heard = self.life.load(SeqCst);
+        if life < heard {
+            return Err(Refusal::Superseded(PeerLife {
+                id: heard,
+                entries: held.mirrored_size(),
+            }));
+        }
+        Ok(())
     }
 
     /// How it stands.
@@ -347,11 +369,13 @@ impl Origin {
         &self,
         request: &AddCheckpoint,
         checkpoint: &Checkpoint,
+        life: u64,
     ) -> Result<(), Refusal> {
         let mut held = self.held.lock().await;
         if let Some(why) = &held.broken {
             return Err(Refusal::Storage(why.clone()));
         }
+        self.hears(&held, life)?;
         let (size, root) = (checkpoint.size, checkpoint.root);
         // Before everything else: a signed second root is what this mirror is here to notice, whatever the answer is.
         let mut raised = None;
@@ -418,7 +442,11 @@ impl Origin {
         held.usable()?;
         let size = held.mirrored_size();
         if held.pending_size() <= size && held.tree.size() <= size {
-            return Ok(());
+            let paid = Transaction {
+                deletes: vec![self.rows.owed()],
+                ..Transaction::default()
+            };
+            return Ok(transact(&*self.store, paid).await?);
         }
         let durable = held.position;
         let (mut held, position) = blocking(move || {
@@ -437,6 +465,7 @@ impl Origin {
                 (self.rows.position(), record::encode(&position)),
                 (self.rows.pending_size(), record::encode_number(size)),
             ],
+            deletes: vec![self.rows.owed()],
             ..Transaction::default()
         };
         for (&beyond, pending) in held.pendings.range(size + 1..) {
@@ -508,6 +537,8 @@ struct Progress {
     taken: bool,
     /// [`Held::cuts`] when it began.
     cuts: u64,
+    /// The life of the log that sends it.
+    life: u64,
 }
 
 /// An upload that was welcome.
@@ -527,9 +558,14 @@ pub enum Ended {
 
 impl Upload {
     /// Looks at the head of an upload.
-    pub(super) async fn begin(origin: Arc<Origin>, head: &EntriesHead) -> Result<Self, Refusal> {
+    pub(super) async fn begin(
+        origin: Arc<Origin>,
+        head: &EntriesHead,
+        life: u64,
+    ) -> Result<Self, Refusal> {
         let held = origin.held.lock().await;
         held.usable()?;
+        origin.hears(&held, life)?;
         if held.pendings.is_empty() && held.mirrored.is_none() {
             return Err(Refusal::Wrong("there is no pending checkpoint".into()));
         }
@@ -549,6 +585,7 @@ impl Upload {
             root,
             taken: false,
             cuts: held.cuts,
+            life,
         };
         drop(held);
         Ok(Self { origin, progress })
@@ -557,6 +594,7 @@ impl Upload {
     async fn held(&self) -> Result<OwnedMutexGuard<Held>, Refusal> {
         let held = Arc::clone(&self.origin.held).lock_owned().await;
         held.usable()?;
+        self.origin.hears(&held, self.progress.life)?;
         if held.cuts != self.progress.cuts {
             return Err(Refusal::GoOn(held.info(self.progress.end)));
         }
@@ -591,6 +629,13 @@ impl Upload {
     /// # Errors
     /// [`Refusal::Malformed`] when no package had come whole; [`Refusal::GoOn`] when the mirror is further already.
     pub async fn end(self) -> Result<Ended, Refusal> {
+        // A task of its own: a client that hangs up must not leave rows that the memory does not know.
+        tokio::spawn(self.finish())
+            .await
+            .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
+    }
+
+    async fn finish(self) -> Result<Ended, Refusal> {
         let origin = Arc::clone(&self.origin);
         let Progress {
             start,

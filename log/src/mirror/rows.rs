@@ -95,7 +95,11 @@ impl Rows {
     pub fn manifest(&self) -> String {
         format!("manifest/{}", self.0)
     }
-    /// When the log was last restored, as its manifest says; of a log, not of a shard.
+    /// Set where entries are to be let go at the next start.
+    pub fn owed(&self) -> String {
+        format!("owed/{}", self.0)
+    }
+    /// The life of the log that is heard, as its manifest says; of a log, not of a shard.
     pub fn restored(&self) -> String {
         format!("restored/{}", self.0)
     }

@@ -23,6 +23,8 @@ struct Primary {
     entries: Vec<String>,
     /// Another salt is another history.
     salt: u64,
+    /// Which life of the log it is.
+    life: u64,
 }
 
 impl Primary {
@@ -33,6 +35,7 @@ impl Primary {
             signer: Signer::from_seed(LOG, &[1; 32]).unwrap(),
             entries: Vec::new(),
             salt: 0,
+            life: 0,
         }
     }
 
@@ -41,6 +44,7 @@ impl Primary {
         self.entries.truncate(size as usize);
         let mut restored = Self {
             salt: self.salt + 1,
+            life: self.life,
             entries: self.entries,
             ..Self::new()
         };
@@ -57,6 +61,7 @@ impl Primary {
                 ..Default::default()
             },
             document: "{}".into(),
+            joint: Vec::new(),
             keys: BTreeMap::new(),
             replication: String::new(),
         };
@@ -106,7 +111,7 @@ impl Primary {
             proof: self.tiles().consistency(old, size).await.unwrap(),
             checkpoint: self.note(size).await,
         };
-        mirror.add_checkpoint(&body.to_body()).await
+        mirror.add_checkpoint(&body.to_body(), self.life).await
     }
 
     fn head(&self, start: u64, end: u64) -> EntriesHead {
@@ -132,7 +137,14 @@ impl Primary {
         let (read, used) = EntriesHead::read(&body).unwrap().unwrap();
         assert_eq!(read, head);
         let body = body.slice(used..);
-        feed(mirror, &head, body.slice(..cut.min(body.len())), step).await
+        feed(
+            mirror,
+            self.life,
+            &head,
+            body.slice(..cut.min(body.len())),
+            step,
+        )
+        .await
     }
 
     /// All of it, in as many requests as it takes.
@@ -156,11 +168,12 @@ impl Primary {
 
 async fn feed(
     mirror: &Mirror,
+    life: u64,
     head: &EntriesHead,
     body: Bytes,
     step: usize,
 ) -> Result<Ended, Refusal> {
-    let mut upload = mirror.begin(head).await?;
+    let mut upload = mirror.begin(head, life).await?;
     let (mut buffer, mut rest) = (Vec::new(), body);
     while !rest.is_empty() {
         buffer.extend(rest.split_to(step.min(rest.len())));
@@ -254,6 +267,7 @@ async fn who_may_not_and_what_is_wrong() {
                     checkpoint: note,
                 }
                 .to_body(),
+                0,
             )
             .await
     };
@@ -288,12 +302,12 @@ async fn who_may_not_and_what_is_wrong() {
     let mut stranger = primary.head(0, 600);
     stranger.origin = "other/1".into();
     assert!(matches!(
-        mirror.begin(&stranger).await,
+        mirror.begin(&stranger, 0).await,
         Err(Refusal::Unknown)
     ));
     // C2SP tlog-mirror, "add-entries": a log that is known and has no pending checkpoint is a 422.
     assert!(matches!(
-        mirror.begin(&primary.head(0, 600)).await,
+        mirror.begin(&primary.head(0, 600), primary.life).await,
         Err(Refusal::Wrong(_))
     ));
     assert!(mirror.status().is_empty(), "strangers leave nothing behind");
@@ -304,7 +318,8 @@ async fn who_may_not_and_what_is_wrong() {
         Err(Refusal::Size(600))
     ));
     for (start, end) in [(0, 500), (1, 600), (0, 0)] {
-        let Err(Refusal::GoOn(info)) = mirror.begin(&primary.head(start, end)).await else {
+        let Err(Refusal::GoOn(info)) = mirror.begin(&primary.head(start, end), primary.life).await
+        else {
             panic!("{start} {end}")
         };
         assert_eq!((info.size, info.next), (600, 0));
@@ -320,7 +335,7 @@ async fn who_may_not_and_what_is_wrong() {
     for at in (2..packages.len()).step_by(97) {
         let mut bad = packages.to_vec();
         bad[at] ^= 1;
-        let ended = feed(&mirror, &primary.head(0, 600), bad.into(), 1 << 20).await;
+        let ended = feed(&mirror, 0, &primary.head(0, 600), bad.into(), 1 << 20).await;
         assert!(
             ended.is_err() || matches!(ended, Ok(Ended::Partial(_))),
             "byte {at}: {ended:?}"
@@ -379,7 +394,7 @@ async fn a_second_root_is_an_alarm_that_stays() {
         Err(Refusal::Alarm(_))
     ));
     assert!(matches!(
-        mirror.begin(&good.head(1000, 1000)).await,
+        mirror.begin(&good.head(1000, 1000), good.life).await,
         Err(Refusal::Alarm(_))
     ));
     assert_eq!(
@@ -395,7 +410,7 @@ async fn a_restored_log_frees_what_was_never_copied() {
     let mirror = open(dir.path()).await.unwrap();
     let mut lost = Primary::new();
     let first = lost.manifest(1, 0);
-    mirror.put_manifest(&first).await.unwrap();
+    mirror.put_manifest(&first, None).await.unwrap();
     for size in [700, 900, 1000] {
         lost.grow(size).await;
     }
@@ -407,19 +422,26 @@ async fn a_restored_log_frees_what_was_never_copied() {
     let part = lost.send(&mirror, 700, 900, 1_000, 1 << 20).await;
     assert!(matches!(part, Ok(Ended::Partial(_))), "{part:?}");
     lost.pending(&mirror, 900, 1000).await.unwrap();
-    let mut late = mirror.begin(&lost.head(768, 1000)).await.unwrap();
+    let mut late = mirror
+        .begin(&lost.head(768, 1000), lost.life)
+        .await
+        .unwrap();
 
     let further = lost.manifest(99, 0);
     let mut primary = lost.restored(700).await;
+    primary.life = 77;
     for size in [750, 980, 1000] {
         primary.grow(size).await;
     }
     let bound = primary.pending(&mirror, 700, 980).await;
     assert!(matches!(bound, Err(Refusal::Size(1000))), "{bound:?}");
     // The lost primary's manifest again frees nothing, the restored one's does, once.
-    mirror.put_manifest(&first).await.unwrap();
+    mirror.put_manifest(&first, None).await.unwrap();
     assert_eq!(mirror.status()[0].pending, 1000);
-    mirror.put_manifest(&primary.manifest(9, 77)).await.unwrap();
+    mirror
+        .put_manifest(&primary.manifest(9, 77), None)
+        .await
+        .unwrap();
     let status = mirror.status().remove(0);
     assert_eq!(
         (status.pending, status.next, status.mirrored),
@@ -428,13 +450,13 @@ async fn a_restored_log_frees_what_was_never_copied() {
     assert_eq!(mirror.checkpoint(&origin_hash(ORIGIN)).await, cosigned);
     assert!(matches!(
         late.write(Bytes::from_static(&[0; 9])).await,
-        Err(Refusal::GoOn(_))
+        Err(Refusal::Superseded(PeerLife { id: 77, .. }))
     ));
     drop(mirror);
     let mirror = open(dir.path()).await.unwrap();
     primary.pending(&mirror, 700, 750).await.unwrap();
     mirror
-        .put_manifest(&primary.manifest(10, 77))
+        .put_manifest(&primary.manifest(10, 77), None)
         .await
         .unwrap();
     assert_eq!(mirror.status()[0].pending, 750);
@@ -443,12 +465,16 @@ async fn a_restored_log_frees_what_was_never_copied() {
     primary.copy(&mirror, 1000).await;
     // The lost one is not heard any more, however far it had come.
     assert!(matches!(
-        mirror.put_manifest(&further).await,
-        Err(Refusal::Size(10))
+        mirror.put_manifest(&further, None).await,
+        Err(Refusal::Superseded(PeerLife { id: 77, .. }))
     ));
     // What was cosigned binds the restored log as any other. It is restored from a manifest that is older than the one here.
     let mut forked = primary.restored(740).await;
-    mirror.put_manifest(&forked.manifest(8, 78)).await.unwrap();
+    forked.life = 78;
+    mirror
+        .put_manifest(&forked.manifest(8, 78), None)
+        .await
+        .unwrap();
     let kept = mirror.manifest(&origin_hash(LOG)).await.unwrap().unwrap();
     let kept = SignedManifest::parse(&kept).unwrap();
     assert_eq!((kept.number, kept.restored), (8, 78));
@@ -485,7 +511,7 @@ async fn the_mirror_checkpoint_stays_a_valid_end() {
     let again = primary.send(&mirror, 300, 300, 0, 1).await;
     assert!(matches!(again, Ok(Ended::Cosigned(_))), "{again:?}");
     assert!(matches!(
-        mirror.begin(&primary.head(299, 299)).await,
+        mirror.begin(&primary.head(299, 299), 0).await,
         Err(Refusal::GoOn(_))
     ));
     assert_eq!(mirror.status()[0].pending, 340);
@@ -535,7 +561,7 @@ async fn readers_get_what_the_shard_has_signed() {
         proof: Vec::new(),
         checkpoint: tlog::attach(&note, [line]).unwrap(),
     };
-    mirror.add_checkpoint(&body.to_body()).await.unwrap();
+    mirror.add_checkpoint(&body.to_body(), 0).await.unwrap();
     let again = primary.send(&mirror, 300, 300, 0, 1).await;
     assert!(matches!(again, Ok(Ended::Cosigned(_))), "{again:?}");
     assert!(verifies(mirror.checkpoint(&hash).await.unwrap()));
@@ -586,23 +612,118 @@ async fn manifests_only_get_newer() {
     let hash = origin_hash(LOG);
     assert_eq!(mirror.manifest(&hash).await.unwrap(), None);
     assert!(matches!(
-        mirror.put_manifest(&made(5, 9)).await,
+        mirror.put_manifest(&made(5, 9), None).await,
         Err(Refusal::Unsigned(_))
     ));
     assert!(matches!(
-        mirror.put_manifest(b"x").await,
+        mirror.put_manifest(b"x", None).await,
         Err(Refusal::Malformed(_))
     ));
     for number in [5, 5, 7] {
-        mirror.put_manifest(&made(number, 1)).await.unwrap();
+        mirror.put_manifest(&made(number, 1), None).await.unwrap();
     }
     assert!(matches!(
-        mirror.put_manifest(&made(6, 1)).await,
+        mirror.put_manifest(&made(6, 1), None).await,
         Err(Refusal::Size(7))
     ));
     let kept = mirror.manifest(&hash).await.unwrap().unwrap();
     assert_eq!(SignedManifest::parse(&kept).unwrap().number, 7);
     assert_eq!(mirror.manifest("../../etc").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn one_damaged_copy_is_no_reason_to_refuse_a_manifest() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new();
+    for size in [600, 700] {
+        primary.grow(size).await;
+    }
+    primary.pending(&mirror, 0, 600).await.unwrap();
+    primary.copy(&mirror, 600).await;
+    primary.pending(&mirror, 600, 700).await.unwrap();
+    let data = dir.path().join(format!("data-{}", mirror.incarnation()));
+    drop(mirror);
+    // A hash of the first tile changes on the disk.
+    let folder = data.join(origin_hash(ORIGIN));
+    let hashes = std::fs::read_dir(&folder).unwrap();
+    let mut hashes: Vec<_> = hashes.map(|file| file.unwrap().path()).collect();
+    hashes.retain(|path| path.file_name().unwrap().to_str().unwrap().contains('0'));
+    for path in &hashes {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[599 * 32] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let mirror = open(dir.path()).await.unwrap();
+    assert!(mirror.status()[0].broken.is_some(), "{hashes:?}");
+    let other = primary.manifest(9, 77);
+    mirror.put_manifest(&other, None).await.unwrap();
+    assert!(mirror.manifest(&origin_hash(LOG)).await.unwrap().is_some());
+    // It is made up for when the copy is whole again.
+    drop(mirror);
+    for path in &hashes {
+        let mut bytes = std::fs::read(path).unwrap();
+        bytes[599 * 32] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let mirror = open(dir.path()).await.unwrap();
+    assert_eq!(mirror.status()[0].pending, 600);
+}
+
+#[tokio::test]
+async fn of_two_lives_only_the_later_one_is_heard_and_never_with_less_than_is_cosigned() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut first = Primary::new();
+    for size in [500, 700, 800] {
+        first.grow(size).await;
+    }
+    first.pending(&mirror, 0, 700).await.unwrap();
+    first.copy(&mirror, 700).await;
+    first.pending(&mirror, 700, 800).await.unwrap();
+    // Restored with less: it does not know what is cosigned here. The other one goes on.
+    let less = mirror.put_manifest(&first.manifest(9, 5), Some(699)).await;
+    assert!(
+        matches!(
+            less,
+            Err(Refusal::Ahead(PeerLife {
+                id: 0,
+                entries: 700
+            }))
+        ),
+        "{less:?}"
+    );
+    let mut late = mirror.begin(&first.head(700, 800), 0).await.unwrap();
+    let (body, _) = first.tiles().request(&first.head(700, 800)).await.unwrap();
+    let (_, used) = EntriesHead::read(&body).unwrap().unwrap();
+    late.write(body.slice(used..)).await.unwrap();
+    // All has come and nothing is cosigned when the later life is heard: it never is.
+    let heard = mirror.put_manifest(&first.manifest(9, 5), Some(700)).await;
+    assert_eq!(
+        heard.unwrap(),
+        PeerLife {
+            id: 5,
+            entries: 700
+        }
+    );
+    let ended = late.end().await;
+    assert!(matches!(ended, Err(Refusal::Superseded(_))), "{ended:?}");
+    let late = first.pending(&mirror, 700, 800).await;
+    assert!(
+        matches!(late, Err(Refusal::Superseded(PeerLife { id: 5, .. }))),
+        "{late:?}"
+    );
+    assert!(matches!(
+        mirror.begin(&first.head(700, 700), 4).await.err(),
+        Some(Refusal::Superseded(_))
+    ));
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    let again = mirror.put_manifest(&first.manifest(99, 4), Some(700)).await;
+    assert!(matches!(again, Err(Refusal::Superseded(_))), "{again:?}");
+    first.life = 5;
+    first.pending(&mirror, 700, 800).await.unwrap();
+    first.copy(&mirror, 800).await;
 }
 
 #[derive(Clone, Debug)]
@@ -676,8 +797,9 @@ proptest! {
                     Step::Restore => {
                         primary = primary.restored(mirrored).await;
                         restored += 1;
+                        primary.life = restored;
                         // From an older manifest each time.
-                        mirror.put_manifest(&primary.manifest(100 - restored, restored)).await.unwrap();
+                        mirror.put_manifest(&primary.manifest(100 - restored, restored), None).await.unwrap();
                         pendings.retain(|&size| size <= mirrored);
                         next = mirrored;
                         assert!(mirror.status().iter().all(|s| (s.pending, s.next) == (mirrored, mirrored)));

@@ -119,6 +119,18 @@ impl Keys {
     pub fn secondary(&self, name: &str) -> Key {
         format!("{}secondary/{name}", self.prefix)
     }
+    /// The generation whose quorum of secondaries holds everything that was published.
+    pub fn handover(&self) -> Key {
+        format!("{}handover", self.prefix)
+    }
+    /// The memberships before it that a restore found, and that bind as long as it is not handed over.
+    pub fn inherited(&self) -> Key {
+        format!("{}inherited", self.prefix)
+    }
+    /// The manifest that a secondary holds.
+    pub fn manifest(&self, secondary: &str) -> Key {
+        format!("{}manifest/{secondary}", self.prefix)
+    }
     /// What all secondaries have verified.
     pub fn all_verified(&self) -> Key {
         format!("{}verified/", self.prefix)
@@ -191,9 +203,25 @@ impl Keys {
     pub fn replication(&self) -> Key {
         format!("{}replication-key", self.prefix)
     }
-    /// When the log was restored from its secondaries, milliseconds since the Unix epoch; absent if never.
+    /// Which life of the log this is, a number that grows: absent before it was restored from its secondaries.
     pub fn restored(&self) -> Key {
         format!("{}restored", self.prefix)
+    }
+    /// What a restored log was restored with.
+    pub fn life(&self) -> Key {
+        format!("{}life", self.prefix)
+    }
+    /// The life that may sign: it is announced to the secondaries.
+    pub fn announced(&self) -> Key {
+        format!("{}announced", self.prefix)
+    }
+    /// All storage nodes that are leaving.
+    pub fn all_leaving(&self) -> Key {
+        format!("{}leaving/", self.prefix)
+    }
+    /// A storage node that is leaving: the last generation that names it.
+    pub fn leaving(&self, node: &str) -> Key {
+        format!("{}leaving/{node}", self.prefix)
     }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {

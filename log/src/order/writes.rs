@@ -95,7 +95,13 @@ pub(super) fn decide(
         puts.push((keys.history_item(number), record.clone()));
         puts.push((keys.operation(decision.operation), here()));
         match &decision.control {
-            Control::Reconfigure { base, .. } => puts.push((keys.generation(base + 1), here())),
+            Control::Reconfigure { base, .. } => {
+                puts.push((keys.generation(base + 1), here()));
+                if *base == 0 {
+                    // Nothing is published yet: the first quorum holds all of it.
+                    puts.push((keys.handover(), record::encode_numbered(1, &1u64)));
+                }
+            }
             Control::Closing | Control::Freeze => puts.push((keys.closing(), here())),
             Control::Unfreeze => transaction.deletes.push(keys.closing()),
             Control::Delete | Control::Undelete => {}

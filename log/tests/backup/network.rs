@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
-use log::{PeerAnswer, PeerError, PeerRequest, Peers};
+use log::{PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE};
 use tlog::{Checkpoint, Cosigner, Note};
 
@@ -36,6 +36,8 @@ pub(crate) struct Network {
     pub(crate) mirrors: Mutex<BTreeMap<String, Arc<Mirror>>>,
     pub(crate) witnesses: Mutex<BTreeMap<String, Witness>>,
     pub(crate) ways: Mutex<BTreeMap<String, Way>>,
+    /// What a machine answers to readers of a path instead of what it has.
+    spoilt: Mutex<BTreeMap<String, (String, Bytes)>>,
 }
 
 impl std::fmt::Debug for Network {
@@ -49,8 +51,26 @@ impl Network {
         self.ways.lock().unwrap().insert(host.to_owned(), way);
     }
 
+    /// Answers something else to those who read what ends like this.
+    pub(crate) fn spoil(&self, host: &str, end: &str, bytes: Bytes) {
+        let mut spoilt = self.spoilt.lock().unwrap();
+        spoilt.insert(host.to_owned(), (end.to_owned(), bytes));
+    }
+
+    pub(crate) fn unspoil(&self, host: &str) {
+        self.spoilt.lock().unwrap().remove(host);
+    }
+
     /// What readers of a mirror get.
     async fn page(&self, host: &str, path: &str) -> PeerAnswer {
+        let spoilt = self.spoilt.lock().unwrap().get(host).cloned();
+        if let Some((_, body)) = spoilt.filter(|(end, _)| path.ends_with(end)) {
+            return PeerAnswer {
+                status: 200,
+                body,
+                ..PeerAnswer::default()
+            };
+        }
         let mirror = self.mirrors.lock().unwrap().get(host).cloned().unwrap();
         let (hash, rest) = path.split_once('/').unwrap();
         let body = match (hash, rest) {
@@ -66,7 +86,13 @@ impl Network {
         }
     }
 
-    async fn answer(&self, host: &str, path: &str, body: Bytes) -> PeerAnswer {
+    async fn answer(
+        &self,
+        host: &str,
+        path: &str,
+        body: Bytes,
+        life: Option<PeerLife>,
+    ) -> PeerAnswer {
         let text = String::from_utf8_lossy(&body).into_owned();
         if body.is_empty() {
             return self.page(host, path).await;
@@ -113,19 +139,24 @@ impl Network {
                 ..PeerAnswer::default()
             };
         };
+        let id = life.map_or(0, |life| life.id);
+        let mut heard = None;
         let result: Result<(u16, String, String), Refusal> = match path {
             "add-checkpoint" => mirror
-                .add_checkpoint(&text)
+                .add_checkpoint(&text, id)
                 .await
                 .map(|()| (200, String::new(), String::new())),
             "manifest" => mirror
-                .put_manifest(&body)
+                .put_manifest(&body, life.map(|life| life.entries))
                 .await
-                .map(|()| (200, String::new(), String::new())),
+                .map(|life| {
+                    heard = Some(life);
+                    (200, String::new(), String::new())
+                }),
             "add-entries" => {
                 async {
                     let (head, used) = EntriesHead::read(&body).unwrap().unwrap();
-                    let mut upload = mirror.begin(&head).await?;
+                    let mut upload = mirror.begin(&head, id).await?;
                     let mut rest = body.slice(used..);
                     while !rest.is_empty() {
                         let used = upload.write(rest.clone()).await?;
@@ -142,6 +173,9 @@ impl Network {
             }
             _ => unreachable!("{path}"),
         };
+        if let Err(Refusal::Superseded(life) | Refusal::Ahead(life)) = &result {
+            heard = Some(*life);
+        }
         let alarm = match &result {
             Err(Refusal::Alarm(alarm)) => Some(alarm.size),
             _ => None,
@@ -156,6 +190,7 @@ impl Network {
             kind,
             incarnation,
             alarm,
+            life: heard,
             body: body.into(),
         }
     }
@@ -182,9 +217,9 @@ impl Peers for Network {
                     tokio::time::sleep(request.timeout).await;
                     Err(PeerError::Timeout(request.timeout))
                 }
-                Way::Open | Way::Announced => Ok(self.answer(host, path, body).await),
+                Way::Open | Way::Announced => Ok(self.answer(host, path, body, request.life).await),
                 Way::Mute => {
-                    self.answer(host, path, body).await;
+                    self.answer(host, path, body, request.life).await;
                     Err(lost())
                 }
             }

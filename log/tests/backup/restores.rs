@@ -9,7 +9,9 @@ use log::{Kek, Peers, Request};
 use tlog::{Checkpoint, Note};
 
 use crate::network::Way;
-use crate::world::{ORIGIN, World, append, caller, create, folder, published, until};
+use crate::world::{
+    ORIGIN, World, append, caller, configure, cosigner, create, folder, published, until,
+};
 
 impl World {
     fn restore(&self, to: &str, from: &[&str], force: bool) -> log::Restore {
@@ -155,6 +157,295 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
     drop((log, engine));
     let report = fsck(&world.path("restored")).await;
     assert!(report.is_empty(), "{report:?}");
+}
+
+impl World {
+    async fn gone(&self, name: &str) {
+        std::fs::remove_dir_all(self.path(name)).unwrap();
+    }
+
+    fn checkpoint_of(&self, primary: &str) -> Option<Checkpoint> {
+        let path = self.path(primary).join("objects/dev/a/checkpoint");
+        let note = std::fs::read_to_string(path).ok()?;
+        Some(Checkpoint::parse(Note::parse(&note).unwrap().text).unwrap())
+    }
+}
+
+fn secondary(name: &str) -> config::SecondaryConfig {
+    config::SecondaryConfig {
+        name: name.parse().unwrap(),
+        url: format!("http://{name}.example.org"),
+        vkey: cosigner(name).verifier().to_string(),
+    }
+}
+
+/// A secondary that was not told of a change of the secondaries must not be believed when it says that it has everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    world.secondary("yy", "yy", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    world.network.set("x.example.org", Way::Dead);
+    configure(&log, |config| {
+        config.merge.secondaries.push(secondary("yy"));
+    })
+    .await;
+    append(&log, 5).await;
+    until("it is said what is waited for", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("generation 1") && why.contains("missing: x")
+    })
+    .await;
+    assert_eq!(log.status().watermarks.published, 10);
+    // Another checkpoint for 11 to 15 than any that was signed: none was.
+    assert_eq!(world.checkpoint_of("primary").unwrap().size, 10);
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("x.example.org", Way::Open);
+    let restored = world
+        .restore("restored", &["x"], false)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((restored.generation, restored.entries), (1, 10));
+    assert_eq!(restored.warnings, Vec::<String>::new());
+    // The new secondary alone knows that there is another one to ask.
+    let alone = world.restore("alone", &["yy"], false).run().await;
+    assert!(
+        matches!(&alone, Err(log::RestoreError::TooFew(why)) if why.contains("generation 1")),
+        "{alone:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_the_old_secondaries_know_is_handed_over() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 300).await;
+    published(&log, 300).await;
+    configure(&log, |config| {
+        config.merge.secondaries = vec![secondary("yy"), secondary("zzz")];
+        config.merge.backup_quorum = 2;
+    })
+    .await;
+    append(&log, 10).await;
+    until("the new ones are waited for", || {
+        log.status().reason.is_some()
+    })
+    .await;
+    assert_eq!(log.status().watermarks.published, 300);
+    world.secondary("yy", "yy", &key).await;
+    world.secondary("zzz", "zzz", &key).await;
+    published(&log, 310).await;
+    // The old one is not needed any more, for nothing.
+    until("it is let go", || {
+        !log.replicas().secondaries().contains_key("x")
+    })
+    .await;
+    world.network.set("x.example.org", Way::Dead);
+    append(&log, 10).await;
+    published(&log, 320).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let engine = world.primary("primary").await;
+    let log = engine.log("dev").unwrap();
+    append(&log, 10).await;
+    published(&log, 330).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let restored = world
+        .restore("restored", &["yy"], false)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((restored.generation, restored.entries), (2, 330));
+    // What it restored is what it goes back to, and history goes on.
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 330).await;
+    configure(&log, |config| {
+        config.merge.checkpoint_interval = config::Span::from_millis(12);
+    })
+    .await;
+    let history = log.history().await.unwrap();
+    let generations: Vec<_> = history.iter().map(|record| record.generation).collect();
+    assert_eq!(generations, [3, 2]);
+    let (then, _) = log.config_at(2).await.unwrap().unwrap();
+    assert_eq!(then.merge.backup_quorum, 2);
+    assert_eq!(
+        then.merge.checkpoint_interval,
+        config::Span::from_millis(10)
+    );
+    engine.shutdown().await;
+    drop((log, engine));
+    let report = fsck(&world.path("restored")).await;
+    assert!(report.is_empty(), "{report:?}");
+}
+
+/// Two operators restore the same log at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_are_restored_at_once_only_one_publishes() {
+    for order in 0..4 {
+        let world = World::new();
+        let engine = world.primary("primary").await;
+        let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+        let key = log.replication_key().await.unwrap();
+        for name in ["x", "yy", "zzz"] {
+            world.secondary(name, name, &key).await;
+        }
+        append(&log, 100).await;
+        published(&log, 100).await;
+        engine.shutdown().await;
+        drop((log, engine));
+        world.gone("primary").await;
+        let from = ["x", "yy", "zzz"];
+        for name in ["one", "two"] {
+            world.restore(name, &from, false).run().await.unwrap();
+        }
+        let (early, late) = if order % 2 == 0 {
+            ("one", "two")
+        } else {
+            ("two", "one")
+        };
+        let first = world.primary(early).await;
+        let log = first.log("dev").unwrap();
+        if order >= 2 {
+            // It has published more before the other one is there.
+            append(&log, 10).await;
+            published(&log, 110).await;
+        }
+        let second = world.primary(late).await;
+        let other = second.log("dev").unwrap();
+        // One that has nothing to say to its secondaries hears nothing of them.
+        let entry = tokio::spawn(log.append(Bytes::from_static(b"late")));
+        let reason = |log: &log::Log| log.status().reason.unwrap_or_default();
+        let (over, goes_on) = match (order, early) {
+            // The one that went on is not cut off by one that knows less.
+            (2.., _) => (&other, &log),
+            // Of two that know the same, the one that was restored later.
+            (_, "one") => (&log, &other),
+            _ => (&other, &log),
+        };
+        until("one of them stops", || {
+            over.status().condition == log::Condition::Halted
+        })
+        .await;
+        let why = reason(over);
+        assert!(
+            why.contains("restored elsewhere") || why.contains("restore the log again"),
+            "{why}"
+        );
+        // Whatever it did when it was stopped.
+        let before = goes_on.status().watermarks.ordered;
+        append(goes_on, 10).await;
+        published(goes_on, before + 10).await;
+        entry.abort();
+        first.shutdown().await;
+        second.shutdown().await;
+        let sizes = [early, late].map(|name| world.checkpoint_of(name).map_or(0, |at| at.size));
+        assert!(
+            sizes.iter().filter(|size| **size > 100).count() == 1,
+            "{sizes:?}"
+        );
+    }
+}
+
+/// The lost primary was not lost: its disk comes back after the restore.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_primary_that_comes_back_stops() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 100).await;
+    published(&log, 100).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world
+        .restore("restored", &["x"], false)
+        .run()
+        .await
+        .unwrap();
+    let restored = world.primary("restored").await;
+    let log = restored.log("dev").unwrap();
+    published(&log, 100).await;
+    let engine = world.primary("primary").await;
+    let lost = engine.log("dev").unwrap();
+    until("it stops", || {
+        lost.status().condition == log::Condition::Halted
+    })
+    .await;
+    let why = lost.status().reason.unwrap_or_default();
+    assert!(why.contains("restored elsewhere"), "{why}");
+    append(&log, 10).await;
+    published(&log, 110).await;
+    engine.shutdown().await;
+    restored.shutdown().await;
+}
+
+/// Two copies of all, one of them damaged: the other one is taken, and it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_source_is_left_out_where_another_has_the_same() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 600).await;
+    published(&log, 600).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    // The second bundle of one is gone; the checkpoint of the other is of nobody.
+    let paths = |name: &str| format!("{name}.example.org");
+    world.network.spoil(
+        &paths("x"),
+        "tile/entries/001",
+        Bytes::from_static(b"\0\x01x"),
+    );
+    let restored = world
+        .restore("one", &["x", "yy"], false)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(restored.shards[0].1, 600);
+    assert_eq!(restored.shards[0].2, "http://yy.example.org/");
+    assert!(
+        restored.warnings[0].contains("x.example.org"),
+        "{restored:?}"
+    );
+    world
+        .network
+        .spoil(&paths("yy"), "checkpoint", Bytes::from_static(b"nothing"));
+    let both = world.restore("two", &["x", "yy"], false).run().await;
+    assert!(
+        matches!(both, Err(log::RestoreError::TooFew(_))),
+        "{both:?}"
+    );
+    world.network.unspoil(&paths("x"));
+    let restored = world
+        .restore("two", &["x", "yy"], false)
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(restored.shards[0].2, "http://x.example.org/");
+    assert!(
+        restored.warnings[0].contains("yy.example.org"),
+        "{restored:?}"
+    );
 }
 
 async fn fsck(dir: &Path) -> Vec<String> {

@@ -15,7 +15,7 @@ use reqwest::redirect::Policy;
 
 use crate::error::Error;
 use crate::net::tls;
-use crate::secondary::{ALARM, INCARNATION};
+use crate::secondary::{ALARM, INCARNATION, LIFE};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -53,6 +53,10 @@ impl HttpPeers {
                 .body(body.clone()),
             None => self.client.get(&request.url),
         };
+        let builder = match &request.life {
+            Some(life) => builder.header(LIFE, life.to_string()),
+            None => builder,
+        };
         let mut response = builder.send().await.map_err(unreachable)?;
         let header = |headers: &HeaderMap, name| {
             let value = headers.get(name)?;
@@ -64,6 +68,7 @@ impl HttpPeers {
             kind: header(headers, CONTENT_TYPE).unwrap_or_default(),
             incarnation: header(headers, INCARNATION),
             alarm: header(headers, ALARM).and_then(|size| size.parse().ok()),
+            life: header(headers, LIFE).and_then(|life| life.parse().ok()),
             body: Bytes::new(),
         };
         let mut body = BytesMut::new();

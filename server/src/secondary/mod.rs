@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use key::show as show_key;
-pub(crate) use plane::{ALARM, INCARNATION};
+pub(crate) use plane::{ALARM, INCARNATION, LIFE};
 
 use crate::dev::reachable;
 use crate::error::{Error, at};

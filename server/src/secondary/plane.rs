@@ -12,6 +12,7 @@ use hyper::header::{
     HeaderValue, RETRY_AFTER,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
+use log::PeerLife;
 use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use tlog::TilePath;
@@ -26,6 +27,9 @@ use crate::net::watch::{Phase, Watched};
 pub(crate) const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
 /// Set on answers about a log that was seen with two roots: the size.
 pub(crate) const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
+
+/// Which life of a log asks, and which one is heard here.
+pub(crate) const LIFE: HeaderName = HeaderName::from_static("log-life");
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
@@ -66,6 +70,9 @@ fn refused(refusal: &Refusal) -> Response<Bytes> {
                 .headers_mut()
                 .insert(ALARM, HeaderValue::from(alarm.size));
         }
+        Refusal::Superseded(life) | Refusal::Ahead(life) => {
+            response = with_life(response, *life);
+        }
         Refusal::Storage(why) => {
             tracing::error!(why, "a request could not be served");
             response
@@ -75,6 +82,18 @@ fn refused(refusal: &Refusal) -> Response<Bytes> {
         _ => {}
     }
     response
+}
+
+fn with_life(mut response: Response<Bytes>, life: PeerLife) -> Response<Bytes> {
+    if let Ok(value) = HeaderValue::from_str(&life.to_string()) {
+        response.headers_mut().insert(LIFE, value);
+    }
+    response
+}
+
+/// Which life of a log asks.
+fn life(headers: &HeaderMap) -> Option<PeerLife> {
+    headers.get(LIFE)?.to_str().ok()?.parse().ok()
 }
 
 impl MirrorPlane {
@@ -106,7 +125,7 @@ impl MirrorPlane {
         }
     }
 
-    async fn add_checkpoint(&self, body: &mut Incoming) -> Response<Bytes> {
+    async fn add_checkpoint(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
         let body = match self.whole(body, MAX_ADD_CHECKPOINT).await {
             Ok(body) => body,
             Err(response) => return response,
@@ -114,7 +133,8 @@ impl MirrorPlane {
         let Ok(text) = std::str::from_utf8(&body) else {
             return said(StatusCode::BAD_REQUEST, "the body is not UTF-8");
         };
-        match self.mirror.add_checkpoint(text).await {
+        let life = life(headers).map_or(0, |life| life.id);
+        match self.mirror.add_checkpoint(text, life).await {
             // The mirror's key signs nothing here.
             Ok(()) => reply(StatusCode::OK, TEXT, Bytes::new()),
             Err(refusal) => refused(&refusal),
@@ -133,20 +153,22 @@ impl MirrorPlane {
             }
         };
         let source = Source::new(body, gzip, self.body_timeout);
-        match take(&self.mirror, source).await {
+        let life = life(headers).map_or(0, |life| life.id);
+        match take(&self.mirror, source, life).await {
             Ok(Ended::Cosigned(line)) => reply(StatusCode::OK, TEXT, line),
             Ok(Ended::Partial(info)) => reply(StatusCode::ACCEPTED, INFO_TYPE, info.to_body()),
             Err(refusal) => refused(&refusal),
         }
     }
 
-    async fn put_manifest(&self, body: &mut Incoming) -> Response<Bytes> {
+    async fn put_manifest(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
         let body = match self.whole(body, MAX_MANIFEST).await {
             Ok(body) => body,
             Err(response) => return response,
         };
-        match self.mirror.put_manifest(&body).await {
-            Ok(()) => reply(StatusCode::OK, TEXT, Bytes::new()),
+        let entries = life(headers).map(|life| life.entries);
+        match self.mirror.put_manifest(&body, entries).await {
+            Ok(life) => with_life(reply(StatusCode::OK, TEXT, Bytes::new()), life),
             Err(refusal) => refused(&refusal),
         }
     }
@@ -230,7 +252,7 @@ impl Plane for MirrorPlane {
         let mut response = match (&head.method, head.uri.path()) {
             (&Method::POST, "/add-checkpoint") => {
                 watched.enter(Phase::Body);
-                self.add_checkpoint(&mut body).await
+                self.add_checkpoint(&head.headers, &mut body).await
             }
             (&Method::POST, "/add-entries") => {
                 watched.enter(Phase::Streaming);
@@ -238,7 +260,7 @@ impl Plane for MirrorPlane {
             }
             (&Method::POST, "/manifest") => {
                 watched.enter(Phase::Body);
-                self.put_manifest(&mut body).await
+                self.put_manifest(&head.headers, &mut body).await
             }
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);

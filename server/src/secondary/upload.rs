@@ -88,8 +88,12 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Takes an upload.
-pub(super) async fn take(mirror: &Mirror, mut source: Source<'_>) -> Result<Ended, Refusal> {
+/// Takes an upload of this life of a log.
+pub(super) async fn take(
+    mirror: &Mirror,
+    mut source: Source<'_>,
+    life: u64,
+) -> Result<Ended, Refusal> {
     let mut buffer = BytesMut::new();
     let head = loop {
         match EntriesHead::read(&buffer).map_err(|e| Refusal::Malformed(e.to_string()))? {
@@ -101,7 +105,7 @@ pub(super) async fn take(mirror: &Mirror, mut source: Source<'_>) -> Result<Ende
             None => return Err(Refusal::Malformed("it ends inside its head".into())),
         }
     };
-    let mut upload = mirror.begin(&head).await?;
+    let mut upload = mirror.begin(&head, life).await?;
     let mut seen = buffer.len();
     loop {
         let before = buffer.len();
