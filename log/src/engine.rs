@@ -20,6 +20,7 @@ use crate::merge::backup::Backup;
 use crate::merge::cut::Cutter;
 use crate::merge::dist::Dist;
 use crate::merge::fetch::Fetch;
+use crate::merge::mark::{self, Mark};
 use crate::merge::nodes::{self, Nodes};
 use crate::merge::pending::{Pending, Step};
 use crate::merge::recover::{self, Resumed};
@@ -174,15 +175,21 @@ struct Running {
 
 impl Running {
     /// Starts a program; `closed` is set when it shall do what there is to do, and end.
+    /// Nothing is made of the order before the stores were compared with what others hold.
     fn start<F: Future<Output = Done> + Send + 'static>(
         program: Program,
+        core: &Arc<Core>,
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (closing, closed) = watch::channel(false);
+        let (core, run) = (Arc::clone(core), run(closed));
         Self {
             program,
             closing,
-            task: tokio::spawn(run(closed)),
+            task: tokio::spawn(async move {
+                core.marked().await;
+                run.await
+            }),
         }
     }
 }
@@ -405,6 +412,7 @@ impl Engine {
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
             shards: Shards::default(),
+            mark: Mark::default(),
             halt: Arc::clone(&halt),
             metrics,
             published: watch::Sender::new(0),
@@ -450,7 +458,10 @@ impl Engine {
         core.metrics.integrated.set(resumed.integrated);
         core.integrated.send_replace(resumed.integrated);
         core.tell_published();
+        let asking = mark::ask(Arc::clone(&core), resumed.open.clone());
         let mut others = vec![
+            // Nothing is taken or signed before.
+            tokio::spawn(asking),
             tokio::spawn(follow(Arc::clone(&core))),
             tokio::spawn(nodes::repair(Arc::clone(&core))),
             tokio::spawn(merge::release(Arc::clone(&core))),
@@ -463,16 +474,22 @@ impl Engine {
         if self.merge.writes {
             let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
             batcher = Some(tokio::spawn(async move {
+                committer.marked().await;
                 committer.batcher.run(&committer).await;
             }));
             promiser = Some(tokio::spawn(async move {
+                promising.marked().await;
                 promising.promiser.run(&promising).await;
             }));
             others.push(tokio::spawn(arrivals::keep(
                 Arc::clone(&core),
                 self.id.clone(),
             )));
-            others.push(tokio::spawn(releaser::run(Arc::clone(&core))));
+            let releasing = Arc::clone(&core);
+            others.push(tokio::spawn(async move {
+                releasing.marked().await;
+                releaser::run(releasing).await;
+            }));
         }
         let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
         Ok(Some(Opened {
@@ -509,10 +526,10 @@ impl Engine {
                 cuts_here: Arc::clone(&cuts_here),
             };
             others.push(tokio::spawn(fetch.run()));
-            let (core, slots) = (Arc::clone(core), snapshot.len);
-            programs.push(Running::start(Program::Fetch, |closing| {
+            let (own, slots) = (Arc::clone(core), snapshot.len);
+            programs.push(Running::start(Program::Fetch, core, |closing| {
                 Cutter {
-                    core,
+                    core: own,
                     cuts,
                     closing,
                     slots,
@@ -522,16 +539,16 @@ impl Engine {
             }));
         }
         if has(Program::Backup) {
-            let core = Arc::clone(core);
-            programs.push(Running::start(Program::Backup, |closing| {
-                Backup { core, closing }.run()
+            let own = Arc::clone(core);
+            programs.push(Running::start(Program::Backup, core, |closing| {
+                Backup { core: own, closing }.run()
             }));
         }
         if has(Program::Sth) {
-            let (core, open) = (Arc::clone(core), resumed.open);
-            programs.push(Running::start(Program::Sth, |closing| {
+            let (own, open) = (Arc::clone(core), resumed.open);
+            programs.push(Running::start(Program::Sth, core, |closing| {
                 Sth {
-                    core,
+                    core: own,
                     closing,
                     steps: to_sth,
                     unpublished: VecDeque::new(),
@@ -543,9 +560,9 @@ impl Engine {
             }));
         }
         if has(Program::Dist) {
-            let core = Arc::clone(core);
-            programs.push(Running::start(Program::Dist, |closing| {
-                Dist { core, closing }.run()
+            let own = Arc::clone(core);
+            programs.push(Running::start(Program::Dist, core, |closing| {
+                Dist { core: own, closing }.run()
             }));
         }
         programs

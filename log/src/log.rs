@@ -16,6 +16,7 @@ use tokio::sync::{Notify, OnceCell, watch};
 use crate::halt::Halt;
 use crate::merge::eras::Eras;
 use crate::merge::life::Life;
+use crate::merge::mark::Mark;
 use crate::merge::nodes::Nodes;
 use crate::merge::pending::Pending;
 use crate::merge::replicas::{Replicas, SecondaryState};
@@ -72,6 +73,8 @@ pub struct Core {
     pub(crate) tokens: Tokens,
     pub(crate) pending: Arc<Pending>,
     pub(crate) shards: Shards,
+    /// What was compared before anything is signed here.
+    pub(crate) mark: Mark,
     pub(crate) halt: Arc<Halt>,
     pub(crate) metrics: Arc<LogMetrics>,
     pub(crate) published: watch::Sender<u64>,

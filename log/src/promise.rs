@@ -26,6 +26,7 @@ use crate::qos::admission::Promise as Due;
 use crate::qos::job::cost;
 use crate::qos::{Advice, Granted, TenantId};
 use crate::record;
+use crate::shard::SignError;
 use crate::store::{Objects as _, Outcome, StoreError};
 
 /// Bytes of entries that may wait here to become durable; the writer hears at once when there is no room.
@@ -538,13 +539,13 @@ impl Log {
             .active()
             .and_then(|active| core.shards.get(&state, &active.identity.name))
             .ok_or(AppendError::Unknown)?;
-        let signer = shard
-            .signer(&core.order.keys, &*core.store, &core.kek)
-            .await
-            .map_err(|e| {
-                tracing::error!(error = %e, log = core.name, "cannot sign receipts");
-                AppendError::overloaded("this server cannot sign a receipt; see its log")
-            })?;
+        let receipts = core.receipts(&shard).await.map_err(|e| {
+            if let SignError::Halted(reason) = e {
+                return AppendError::Halted { reason };
+            }
+            tracing::error!(error = %e, log = core.name, "cannot sign receipts");
+            AppendError::overloaded("this server cannot sign a receipt; see its log")
+        })?;
         let leaf_hash = leaf_hash(&entry);
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let group = (Arc::clone(&granted.tier), owner, delay);
@@ -570,7 +571,7 @@ impl Log {
             leaf: leaf_hash,
             promise: id.to_string(),
         };
-        let receipt = receipt.sign(signer).map_err(|e| {
+        let receipt = receipts.sign(&receipt).map_err(|e| {
             tracing::error!(error = %e, log = core.name, "cannot sign a receipt");
             AppendError::Unknown
         })?;

@@ -11,7 +11,6 @@ use tlog::{Hash, TILE_WIDTH, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::log::{Core, Log};
 use crate::merge::fetch::read_batch;
-use crate::merge::follow::AdoptError;
 use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
@@ -293,7 +292,7 @@ impl Log {
             return Ok(None);
         };
         for _ in 0..8 {
-            let Some(signed) = shard.signed.load_full().filter(|s| s.at.size > leaf_index) else {
+            let Some(signed) = shard.signed().filter(|s| s.at.size > leaf_index) else {
                 return Ok(None);
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
@@ -360,7 +359,7 @@ impl Log {
         let Some(shard) = self.core.shards.get(&state, shard) else {
             return Ok(None);
         };
-        if let Some(signed) = shard.signed.load().as_ref() {
+        if let Some(signed) = shard.signed().as_ref() {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
@@ -372,10 +371,7 @@ impl Log {
         {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
-        let signer = shard
-            .signer(&self.core.order.keys, &*self.core.store, &self.core.kek)
-            .await?;
-        Ok(Some(shard.checkpoint(signer, 0, tlog::empty_root())?))
+        Ok(Some(self.core.sign_empty(&shard).await?))
     }
 
     /// The first checkpoint of a shard whose position is durable: whoever publishes it is about to sign it, or has and this
@@ -383,12 +379,8 @@ impl Log {
     async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
         let began = Instant::now();
         loop {
-            match self.core.adopt(shard, row).await {
-                Ok(()) => {}
-                Err(AdoptError::Store(e)) => return Err(e.into()),
-                Err(AdoptError::Sign(e)) => return Err(e.into()),
-            }
-            if let Some(signed) = shard.signed.load().as_ref() {
+            self.core.adopt(shard, row).await?;
+            if let Some(signed) = shard.signed().as_ref() {
                 return Ok(signed.note.clone());
             }
             if began.elapsed() > SIGNING {

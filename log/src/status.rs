@@ -92,7 +92,7 @@ impl Log {
                 let signed = core
                     .shards
                     .get(&state, &shard.identity.name)
-                    .and_then(|s| s.signed.load_full());
+                    .and_then(|s| s.signed());
                 ShardView {
                     name: shard.identity.name.clone(),
                     state: match shard.phase {
@@ -130,9 +130,7 @@ impl Log {
         let published_at_ms = state.shards.iter().rev().find_map(|shard| {
             core.shards
                 .get(&state, &shard.identity.name)?
-                .signed
-                .load()
-                .as_ref()
+                .signed()
                 .map(|s| s.at.time)
         });
         Status {
@@ -204,7 +202,7 @@ impl Log {
                     .core
                     .shards
                     .get(&state, &known.identity.name)
-                    .and_then(|s| s.signed.load_full());
+                    .and_then(|s| s.signed());
                 shard.root_hash = signed
                     .filter(|s| s.at.size == length)
                     .map(|s| s.at.root.to_string());

@@ -33,6 +33,25 @@ pub(crate) async fn prepare(
     )];
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
+        // A shard of that name that this store does not know: the store is an older one, or the objects are another log's.
+        let there = core.objects.list(&format!("{}/{name}", core.name)).await?;
+        // Another replica may have planned and opened it at the same moment.
+        let known = async || {
+            core.order.refresh().await?;
+            let state = core.order.state();
+            Ok::<_, StoreError>(
+                state
+                    .shards
+                    .iter()
+                    .any(|s| s.identity.name == name.as_str()),
+            )
+        };
+        if !there.is_empty() && !known().await? {
+            return Err(ChangeError::Conflict(format!(
+                "the object store has objects of a shard {name} already ({}), which the coordination store does not know; choose another name, and run `logd fsck`",
+                there[0]
+            )));
+        }
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(random)?;
         let tree_id = loop {

@@ -122,8 +122,7 @@ pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
 /// What to do about damage.
 pub(crate) mod remedy {
     /// Rows of the order and positions.
-    pub(crate) const ROW: &str =
-        "stop the server and restore the coordination store from a backup; do not edit the row";
+    pub(crate) const ROW: &str = "stop the server and put the newest copy of the coordination store back (a server refuses one that is older than what it signed), or restore the log from its secondaries; do not edit the row";
     /// Entries.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Batches of which another node has a good copy.

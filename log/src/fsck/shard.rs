@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tlog::{Checkpoint, Hash, Seal, TileKind, TilePath, VerifierKey};
+use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TileKind, TilePath, VerifierKey};
 
 use super::order::Order;
 use super::rows::{all, root_size};
 use super::tree::{Tree, Watched};
 use super::{Findings, LogReport, Watcher, remedy};
+use crate::merge::mark::judge::{Found, Known, Verdict, Whence, judge};
+use crate::merge::mark::{Looked, classify};
 use crate::order::keys::Keys;
 use crate::order::state::{Phase, Shard};
 use crate::record;
@@ -268,7 +270,7 @@ impl One<'_> {
             .checkpoint(
                 &folder,
                 vkey.as_ref(),
-                position.map(|position| position.at.size),
+                position.map(|position| (position.at.size, position.at.root)),
                 findings,
                 report,
             )
@@ -281,6 +283,7 @@ impl One<'_> {
                 object: true,
             });
         }
+        self.beyond(&folder, findings).await?;
         let partials = self.listing(&folder, size, findings, report).await;
         let batches = self.batches(size);
         let expected = position.map(|position| position.root.unwrap_or(position.at.root));
@@ -371,12 +374,12 @@ impl One<'_> {
         &self,
         folder: &str,
         key: Option<&VerifierKey>,
-        published: Option<u64>,
+        published: Option<(u64, Hash)>,
         findings: &mut Findings<'_>,
         report: &mut LogReport,
     ) -> Result<Option<Checkpoint>, StoreError> {
         let path = format!("{folder}/checkpoint");
-        let size = published.unwrap_or(0);
+        let size = published.map_or(0, |(size, _)| size);
         let Some(note) = self.read(&path, findings).await else {
             if published.is_some() && !findings.names(&path) {
                 self.unfinished(folder, &path, "missing", findings, report)
@@ -385,41 +388,79 @@ impl One<'_> {
             return Ok(None);
         };
         let Some(key) = key else { return Ok(None) };
-        let checkpoint = match Checkpoint::open(&note, key) {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => {
-                findings.object(path, error, remedy::CHECKPOINT);
-                return Ok(None);
-            }
-        };
-        if checkpoint.origin != self.shard.identity.origin {
-            findings.object(
-                &path,
-                format!("is of {}", checkpoint.origin),
-                remedy::CHECKPOINT,
-            );
+        let (found, looked) = classify(note.as_bytes(), key);
+        if let Found::Damaged { why } = &found {
+            findings.object(path, why, remedy::CHECKPOINT);
+            return Ok(None);
         }
+        let whence = Whence::Objects(path.clone());
+        let mut known = Known {
+            published,
+            ..Known::default()
+        };
+        let mut verdict = judge(self.name(), &whence, &found, &known);
+        if matches!(verdict, Verdict::Halt(_)) {
+            // A running server may have published more since.
+            let row = self
+                .store
+                .get(&self.order.keys.published(self.name()))
+                .await?;
+            let row = row.and_then(|row| record::decode_numbered::<Published>(&row).ok());
+            known.published = row.map(|(_, row)| (row.size, row.root)).or(published);
+            verdict = judge(self.name(), &whence, &found, &known);
+        }
+        if let Verdict::Halt(conflict) = verdict {
+            findings.object(path, conflict.cause(), conflict.remedy());
+            return Ok(None);
+        }
+        let Some(Looked { checkpoint, .. }) = looked else {
+            return Ok(None);
+        };
         if checkpoint.size < size {
             let what = format!("covers {} of {size} published entries", checkpoint.size);
             self.unfinished(folder, &path, &what, findings, report)
                 .await;
         }
-        // A running server may have published more since.
+        // A running server has published more since: what its roots are, nobody has looked up.
         if checkpoint.size > size {
-            let row = self
-                .store
-                .get(&self.order.keys.published(self.name()))
-                .await?;
-            let now = row
-                .and_then(|row| record::decode_number(&row).ok())
-                .unwrap_or(0);
-            if checkpoint.size > now {
-                let what = format!("signs {} entries, but {now} are published", checkpoint.size);
-                findings.object(&path, what, remedy::CONFLICT);
-            }
             return Ok(None);
         }
         Ok(Some(checkpoint))
+    }
+
+    /// A full bundle that what is ordered cannot fill: the coordination store is an older one.
+    async fn beyond(&self, folder: &str, findings: &mut Findings<'_>) -> Result<(), StoreError> {
+        let Some(ordered) = self
+            .order
+            .state
+            .length(self.shard)
+            .filter(|_| self.order.whole)
+        else {
+            return Ok(());
+        };
+        let index = ordered / TILE_WIDTH;
+        let path = format!("{folder}/{}", TilePath::entries(index, 256));
+        // What cannot be read is found out when the tree is.
+        if !matches!(self.objects.get(&path).await, Ok(Some(_))) {
+            return Ok(());
+        }
+        // A running server may have ordered more since.
+        let next = self.order.keys.slot(self.order.state.len);
+        if self.store.get(&next).await?.is_some() {
+            return Ok(());
+        }
+        let found = Found::Bundle {
+            end: (index + 1) * TILE_WIDTH,
+        };
+        let known = Known {
+            ordered,
+            ..Known::default()
+        };
+        let whence = Whence::Objects(path.clone());
+        if let Verdict::Halt(conflict) = judge(self.name(), &whence, &found, &known) {
+            findings.object(path, conflict.cause(), conflict.remedy());
+        }
+        Ok(())
     }
 
     /// A checkpoint that lags behind its position: a crash leaves that, and the next start signs; but the seal comes last.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::copy::Tiles;
 use super::eras::Membership;
 use super::life::began_ms;
+use super::mark;
 use super::peers::{PeerAnswer, PeerError, PeerRequest};
 use super::position::{self, Described, Live, Position, Verified};
 use super::program::{Done, Program, Trouble};
@@ -347,11 +348,7 @@ impl Copier {
     /// checkpoint again, and no entries. Only while that is its newest pending checkpoint, since no pending one may go back.
     async fn show(&mut self, state: &State, name: &str, origin: &str) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
-        let Some(signed) = core
-            .shards
-            .get(state, name)
-            .and_then(|s| s.signed.load_full())
-        else {
+        let Some(signed) = core.shards.get(state, name).and_then(|s| s.signed()) else {
             return Ok(());
         };
         let (size, root) = (signed.at.size, signed.at.root);
@@ -426,7 +423,7 @@ impl Copier {
             life,
         };
         let answer = core.replicas.peers.send(request).await?;
-        self.heed(&answer)?;
+        self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);
         if let Some(later) = answer.life.filter(|heard| heard.id > own) {
             return Err(CopyError::Superseded(format!(
@@ -439,7 +436,7 @@ impl Copier {
     }
 
     /// What each answer says beside itself: which storage answered, and whether it is alarmed.
-    fn heed(&mut self, answer: &PeerAnswer) -> Result<(), CopyError> {
+    async fn heed(&mut self, answer: &PeerAnswer) -> Result<(), CopyError> {
         let named = answer.incarnation.as_deref().unwrap_or(UNNAMED);
         let good = (1..=64).contains(&named.len())
             && named
@@ -448,19 +445,10 @@ impl Copier {
         if !good {
             return Err(CopyError::Refused("its incarnation is not a word".into()));
         }
-        if self.incarnation.as_deref() != Some(named) {
-            if self.incarnation.is_some() {
-                tracing::warn!(
-                    secondary = self.name,
-                    incarnation = named,
-                    "another incarnation answers: it starts from zero"
-                );
-            }
-            self.incarnation = Some(named.to_owned());
-            self.pending.clear();
-            self.whole.clear();
-            self.shown.clear();
-            self.manifest = None;
+        // Something in between says nothing of the storage behind it.
+        let failed = answer.incarnation.is_none() && !matches!(answer.status, 200 | 202 | 409);
+        if self.incarnation.as_deref() != Some(named) && !failed {
+            self.meet(named).await?;
         }
         match answer.alarm {
             None => Ok(()),
@@ -469,6 +457,53 @@ impl Copier {
                 answer.words()
             ))),
         }
+    }
+
+    /// Another storage answers than the one before. What that had counts for nothing from now on, not only when this one has
+    /// verified something.
+    async fn meet(&mut self, named: &str) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let live = position::live(store, keys, &self.name).await?;
+        if let Some(old) = live.filter(|live| live.incarnation != named) {
+            tracing::warn!(
+                log = core.name,
+                secondary = self.name,
+                incarnation = named,
+                before = old.incarnation,
+                "another incarnation answers: it counts when it has verified what is published"
+            );
+            let now = Live {
+                incarnation: named.to_owned(),
+                vkey: self.vkey.clone(),
+                since: now_ms(),
+            };
+            let prefix = keys.verified(&self.name, &old.incarnation, "");
+            let rows = store.scan(&prefix, &prefix, 10_000).await?;
+            let gone = keys.gone(&self.name, &old.incarnation);
+            let mut deletes: Vec<_> = rows.into_iter().map(|(key, _)| key).collect();
+            // One that comes back is heard again.
+            deletes.push(keys.gone(&self.name, named));
+            let transaction = Transaction {
+                puts: vec![
+                    (keys.secondary(&self.name), record::encode(&now)),
+                    (gone, record::encode_number(now.since)),
+                ],
+                deletes,
+                ..Transaction::default()
+            };
+            match core.store.transact(transaction).await {
+                Outcome::Committed => core.merged.send_modify(|count| *count += 1),
+                Outcome::Refused => {}
+                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            }
+        }
+        self.incarnation = Some(named.to_owned());
+        self.pending.clear();
+        self.whole.clear();
+        self.shown.clear();
+        self.manifest = None;
+        Ok(())
     }
 
     /// What a restore needs beside the entries; sent before the first entry of what it describes.
@@ -523,8 +558,10 @@ impl Copier {
             }
             // A secondary of somebody else keeps no manifests.
             404 | 405 if answer.incarnation.is_none() => {}
-            // Another replica of this log was faster.
-            409 if answer.kind.starts_with(SIZE_TYPE) => {}
+            // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
+            409 if answer.kind.starts_with(SIZE_TYPE) => {
+                mark::outdated(&core, &self.name, &self.url).await?;
+            }
             _ => return Err(self.refused("the manifest", &answer)),
         }
         of.incarnation = self.incarnation.clone().unwrap_or_default();
@@ -633,6 +670,9 @@ impl Copier {
                             info.size, cut.size
                         )));
                     }
+                    if info.next < have {
+                        return Err(self.forgot(shard, have, info.next).await?);
+                    }
                     head.ticket = info.ticket;
                     head.start = info.next.min(cut.size);
                 }
@@ -645,6 +685,25 @@ impl Copier {
                 ));
             }
         }
+    }
+
+    /// A storage that has less than it had verified is an older copy of itself: it counts when it has verified all of it again.
+    async fn forgot(&self, shard: &str, had: u64, has: u64) -> Result<CopyError, CopyError> {
+        let core = &self.core;
+        let incarnation = self.incarnation.as_deref().unwrap_or_default();
+        let row = core.order.keys.verified(&self.name, incarnation, shard);
+        let transaction = Transaction {
+            deletes: vec![row],
+            ..Transaction::default()
+        };
+        match core.store.transact(transaction).await {
+            Outcome::Committed | Outcome::Refused => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        core.merged.send_modify(|count| *count += 1);
+        Ok(CopyError::Refused(format!(
+            "it has {has} of the {had} entries of shard {shard} that it had verified: its storage is an older copy, and is filled again"
+        )))
     }
 
     fn pending_text(&self, origin: &str, cut: &Position) -> String {
@@ -737,6 +796,7 @@ impl Copier {
         let core = Arc::clone(&self.core);
         let (store, keys) = (&*core.store, &core.order.keys);
         let incarnation = self.incarnation.clone().unwrap_or_default();
+        let storage = incarnation.clone();
         let verified = Verified {
             size: cut.size,
             root: cut.root,
@@ -745,7 +805,11 @@ impl Copier {
         };
         let key = keys.verified(&self.name, &incarnation, shard);
         let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), cut.size)],
+            guards: vec![
+                Guard::AtMost(key.clone(), cut.size),
+                // Another process has met a newer storage since.
+                Guard::Absent(keys.gone(&self.name, &incarnation)),
+            ],
             puts: vec![(key, record::encode_numbered(cut.size, &verified))],
             ..Transaction::default()
         };
@@ -762,17 +826,16 @@ impl Copier {
             transaction
                 .puts
                 .push((keys.secondary(&self.name), record::encode(&now)));
-            if let Some(old) =
-                live.filter(|live| Some(&live.incarnation) != self.incarnation.as_ref())
-            {
-                // What an earlier storage had counts for nothing.
-                let prefix = keys.verified(&self.name, &old.incarnation, "");
-                let rows = store.scan(&prefix, &prefix, 10_000).await?;
-                transaction.deletes = rows.into_iter().map(|(key, _)| key).collect();
-            }
         }
         match core.store.transact(transaction).await {
             Outcome::Committed => {}
+            Outcome::Refused if store.get(&keys.gone(&self.name, &storage)).await?.is_some() => {
+                // Whichever answers next is met anew.
+                self.incarnation = None;
+                return Err(CopyError::Refused(format!(
+                    "another storage than {storage} answered meanwhile"
+                )));
+            }
             // Another replica of this log was faster and further.
             Outcome::Refused => return Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),

@@ -130,7 +130,13 @@ impl Cutter {
             let before = position::integrated(store, keys, &shard.name).await?;
             let size = before.as_ref().map_or(0, |at| at.size);
             match before {
-                Some(at) if at.size > shard.size => {}
+                // Another one is further; where it cut here as well, it computed the same.
+                Some(at) if at.size > shard.size => {
+                    if let Some(root) = position::root(store, keys, &shard.name, shard.size).await?
+                    {
+                        agree(shard, &root)?;
+                    }
+                }
                 Some(at) if at.size == shard.size => agree(shard, &at.root)?,
                 _ => todo.push((shard, size)),
             }

@@ -11,11 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::FrontendConfig;
 use futures_util::future::try_join_all;
-use tlog::{Checkpoint, TilePath};
+use tlog::TilePath;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::copy::Tiles;
+use super::mark::classify;
+use super::mark::judge::{Found, Whence};
 use super::position::{self, Pushed};
 use super::program::{Done, Program};
 use super::tree::{completed, tiles_between};
@@ -168,14 +170,19 @@ impl Pusher {
             let Some(shard) = core.shards.get(&state, name) else {
                 continue;
             };
-            let Some(signed) = shard.signed.load_full() else {
+            let Some(signed) = shard.signed() else {
                 continue;
             };
             let known = match self.has.remove(name) {
-                Some(known) if self.still_there(&*place, &shard, &known).await? => known,
+                Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                 _ => self.survey(&*place, &shard, &signed).await?,
             };
-            let has = self.push_shard(&*place, &shard, &signed, known).await?;
+            // One that is ahead was written by a process that knows more; this one goes on when it knows as much.
+            let Some(known) = known else { continue };
+            let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? else {
+                self.overtaken(&shard).await?;
+                return Err(StoreError::Io("another process was faster".into()));
+            };
             self.has.insert(name.clone(), has);
             self.push_seal(&*place, &state, &shard).await?;
         }
@@ -203,36 +210,57 @@ impl Pusher {
         }
     }
 
-    /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours.
+    /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours; `None` when that is
+    /// ahead of what this process knows.
     async fn survey(
         &self,
         place: &dyn Objects,
         shard: &Shard,
         signed: &Arc<Signed>,
-    ) -> Result<Has, StoreError> {
+    ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
-        let key = shard
-            .verifier()
-            .map_err(|e| StoreError::Io(e.to_string()))?;
-        let note = there.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-        if note.as_ref() == Some(&signed.note) {
+        if there.as_deref() == Some(signed.note.as_bytes()) {
             let (store, keys) = (&*self.core.store, &self.core.order.keys);
             let name = self.frontend.name.as_str();
             let row = position::pushed(store, keys, name, &shard.name).await?;
             let told = row.is_some_and(|row| row.size >= signed.at.size);
-            return Ok(Has {
+            return Ok(Some(Has {
                 size: signed.at.size,
                 note: told.then(|| Arc::clone(signed)),
                 sealed: false,
-            });
+            }));
         }
-        let checkpoint = note.and_then(|note| Checkpoint::open(&note, &key).ok());
-        // One that is ahead was written by a process that knows more; that one goes on with it.
-        let size = checkpoint.map_or(0, |checkpoint| checkpoint.size.min(signed.at.size));
-        Ok(Has {
+        let Some(there) = there else {
+            return Ok(Some(Has::default()));
+        };
+        let (found, _) = classify(&there, &shard.verifier()?);
+        let size = match &found {
+            Found::Signed { size, .. } => *size,
+            // What is damaged is put again. Of somebody else nothing is touched.
+            Found::Foreign { why } => {
+                return Err(StoreError::Io(format!(
+                    "its checkpoint of shard {} is not of this log: {why}",
+                    shard.name
+                )));
+            }
+            _ => 0,
+        };
+        let whence = Whence::Frontend(self.frontend.name.to_string());
+        self.core.fits(shard, &whence, &found).await?;
+        Ok((size <= signed.at.size).then(|| Has {
             size,
             ..Has::default()
-        })
+        }))
+    }
+
+    /// A newer checkpoint than the one that this process put there was there, or is: the newest that is published goes there next.
+    async fn overtaken(&mut self, shard: &Shard) -> Result<(), StoreError> {
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        if let Some(row) = position::published(store, keys, &shard.name).await? {
+            self.core.adopt(shard, &row).await?;
+        }
+        self.has.clear();
+        Ok(())
     }
 
     async fn push_shard(
@@ -241,7 +269,7 @@ impl Pusher {
         shard: &Shard,
         signed: &Arc<Signed>,
         known: Has,
-    ) -> Result<Has, StoreError> {
+    ) -> Result<Option<Has>, StoreError> {
         let size = signed.at.size;
         let has = Has {
             size,
@@ -253,7 +281,7 @@ impl Pusher {
             .as_ref()
             .is_some_and(|note| note.note == signed.note)
         {
-            return Ok(has);
+            return Ok(Some(has));
         }
         let folder = format!("{}/{}", self.core.name, shard.name);
         let tiles = Tiles {
@@ -269,12 +297,19 @@ impl Pusher {
             });
             place.put(try_join_all(read).await?).await?;
         }
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let row = position::pushed(store, keys, self.frontend.name.as_str(), &shard.name).await?;
+        if row.is_some_and(|row| row.size > size) {
+            return Ok(None);
+        }
         let note = Bytes::from(signed.note.clone());
         place
             .put(vec![(self.path(shard, "checkpoint"), note)])
             .await?;
+        if !self.record(shard, size).await? {
+            return Ok(None);
+        }
         if known.size < size || known.note.is_none() {
-            self.record(shard, size).await?;
             self.done.add(size - known.size, 1);
         }
         // Readers with the checkpoint before find the full tile where the partial one was.
@@ -282,12 +317,11 @@ impl Pusher {
             let partials = place.list(&self.path(shard, &format!("{tile}.p"))).await?;
             place.delete(partials).await?;
         }
-        Ok(has)
+        Ok(Some(has))
     }
 
-    /// A position that is further was written by another process, whose checkpoint is newer: then this one is put over it, and
-    /// the next look puts the newest.
-    async fn record(&mut self, shard: &Shard, size: u64) -> Result<(), StoreError> {
+    /// False when another process has put a newer checkpoint meanwhile.
+    async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
         let core = &self.core;
         let key = core
             .order
@@ -303,7 +337,8 @@ impl Pusher {
             ..Transaction::default()
         };
         match core.store.transact(transaction).await {
-            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }

@@ -5,28 +5,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tlog::Checkpoint;
-
+use super::mark::Looked;
+use super::mark::judge::{Found, Known, Whence, judge};
 use super::position;
 use super::program::Program;
 use crate::log::Core;
 use crate::shard::{Published, Shard, SignError, Signed};
-use crate::store::StoreError;
 
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);
 
 impl Core {
     /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
-    /// the position stays what it was here.
-    pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), AdoptError> {
-        if shard.published() >= row.size && shard.signed.load().is_some() {
+    /// the position stays what it was here. One that contradicts the row halts the log.
+    pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
+        if shard.published() >= row.size && shard.signed().is_some() {
             return Ok(());
         }
-        let path = self.object_path(&shard.name, "checkpoint");
-        if let Some(bytes) = self.objects.get(&path).await?
-            && let Ok(note) = String::from_utf8(bytes.to_vec())
-            && let Ok(checkpoint) = Checkpoint::open(&note, &shard.verifier()?)
+        if let Some(Looked { note, checkpoint }) = self.look(shard).await?
             && checkpoint.size >= row.size
         {
             let at = Published {
@@ -34,8 +30,31 @@ impl Core {
                 root: checkpoint.root,
                 time: row.time,
             };
-            shard.signed.store(Some(Arc::new(Signed { at, note })));
+            shard.advance(Signed { at, note });
         }
+        Ok(())
+    }
+
+    /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
+    /// halts the log.
+    pub(crate) fn recall(
+        &self,
+        shard: &Shard,
+        signed: Option<&Signed>,
+        row: Option<&Published>,
+    ) -> Result<(), SignError> {
+        let Some(signed) = signed else {
+            return Ok(());
+        };
+        let found = Found::Signed {
+            size: signed.at.size,
+            root: signed.at.root,
+        };
+        let known = Known {
+            published: row.map(|row| (row.size, row.root)),
+            ..Known::default()
+        };
+        self.heed(judge(&shard.name, &Whence::Process, &found, &known))?;
         Ok(())
     }
 
@@ -57,17 +76,6 @@ impl Core {
     }
 }
 
-/// Why a position could not be taken over.
-#[derive(Debug, thiserror::Error)]
-pub enum AdoptError {
-    /// The store does not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The shard's key is not understood.
-    #[error(transparent)]
-    Sign(#[from] SignError),
-}
-
 /// Follows what other processes integrate and publish, where this one does not.
 pub(crate) async fn follow(core: Arc<Core>) {
     let prefix = core.order.keys.all_published();
@@ -83,7 +91,7 @@ pub(crate) async fn follow(core: Arc<Core>) {
     }
 }
 
-async fn look(core: &Core) -> Result<(), AdoptError> {
+async fn look(core: &Core) -> Result<(), SignError> {
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
     let own = core.merge.programs;
     for at in state.shards.iter() {
@@ -93,8 +101,9 @@ async fn look(core: &Core) -> Result<(), AdoptError> {
         let Some(shard) = core.shards.get(&state, &at.identity.name) else {
             continue;
         };
-        let known = shard.signed.load().as_ref().map(|s| s.at.time);
-        let whole = known.is_some() && shard.published() == length;
+        // Taken before the row is read: a row that is read later covers it.
+        let known = shard.signed();
+        let whole = known.as_ref().is_some_and(|s| s.at.size == length);
         let open = matches!(at.phase, crate::order::state::Phase::Active { .. });
         if whole && !open {
             continue;
@@ -107,7 +116,9 @@ async fn look(core: &Core) -> Result<(), AdoptError> {
                 .integrated
                 .set(reached.max(core.metrics.integrated.get()));
         }
-        if let Some(row) = position::published(store, keys, &shard.name).await?
+        let row = position::published(store, keys, &shard.name).await?;
+        core.recall(&shard, known.as_deref(), row.as_ref())?;
+        if let Some(row) = row
             && (known.is_none() || row.size > shard.published())
         {
             core.adopt(&shard, &row).await?;

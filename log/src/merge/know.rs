@@ -26,10 +26,7 @@ pub(crate) async fn witnesses(
     witnesses: &[PolicyWitness],
     timeout: Duration,
 ) -> Result<Vec<Option<String>>, SignError> {
-    let signer = shard
-        .signer(&core.order.keys, &*core.store, &core.kek)
-        .await?;
-    let checkpoint = shard.checkpoint(signer, 0, empty_root())?;
+    let checkpoint = core.sign_empty(shard).await?;
     let urls = witnesses.iter().map(|witness| witness.url.as_deref());
     Ok(ask(core, urls, checkpoint, timeout, None).await)
 }

@@ -23,6 +23,7 @@
 //! - [`peers`] how other machines are asked; [`replicas`] what is known of them, and the key that they are spoken to with;
 //! - `know` whether witnesses and secondaries know a shard that is to open;
 //! - [`view`] how all of it stands;
+//! - [`mark`] the high-water mark: what is compared before a shard signs, and the one place where it does;
 //! - [`recover`] where a restarted replica takes up the work.
 
 pub mod backup;
@@ -35,6 +36,7 @@ pub mod follow;
 pub(crate) mod know;
 mod leaving;
 pub mod life;
+pub mod mark;
 pub mod nodes;
 pub mod peers;
 pub mod pending;

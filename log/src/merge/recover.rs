@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
 use super::fetch::Growing;
+use super::mark::judge::{self, Found};
+use super::mark::{Looked, classify};
 use super::position::{self, Position};
 use super::tree::ShardTree;
 use crate::log::Core;
@@ -15,7 +17,7 @@ use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
 use crate::order::state::{Phase, State, View};
 use crate::record;
-use crate::shard::{Published, Signed};
+use crate::shard::{Published, Shard, Signed};
 use crate::store::{Coordination, StoreError};
 
 fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
@@ -116,21 +118,24 @@ pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
     // The first shard that is not integrated whole ends the run of those that are.
     let mut whole = true;
     for shard in state.shards.iter() {
+        let name = &shard.identity.name;
         let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
+            look_at_planned(core, &state, name).await?;
             continue;
         };
-        let name = &shard.identity.name;
         let row = published_rows.get(name);
-        if let Some(row) = row {
-            load_signed(core, &state, name, row).await?;
-        }
+        let Some(known) = core.shards.get(&state, name) else {
+            continue;
+        };
+        load_signed(core, &known, row).await?;
         let cut = integrated_rows.get(name).cloned().flatten();
         let cut = cut.or_else(|| row.map(position::of_published));
         let published = row.map_or(0, |r| r.size);
         let integrated = cut.as_ref().map_or(0, |cut| cut.size);
         if integrated.max(published) > length {
             return Err(StoreError::Corrupt(format!(
-                "shard {name}: {published} entries are published and {integrated} integrated but only {length} are ordered: the coordination store is older than the objects; restore a newer one"
+                "the coordination store is damaged: {published} entries of shard {name} are published and {integrated} integrated, but only {length} are ordered; {}",
+                judge::OLDER
             )));
         }
         if integrated < published {
@@ -153,51 +158,46 @@ pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
                 cut: cut.as_ref().map(|cut| cut.size),
             });
         }
-        let signed = core
-            .shards
-            .get(&state, name)
-            .is_some_and(|s| s.signed.load().is_some());
         let path = core.object_path(name, "seal");
-        let sealed = signed && published == length && core.objects.get(&path).await?.is_some();
+        let sealed = known.signed().is_some()
+            && published == length
+            && core.objects.get(&path).await?.is_some();
         if active || !sealed {
+            core.look_beyond(&known).await?;
             resumed.open.push(name.clone());
         }
     }
     Ok(resumed)
 }
 
-/// The checkpoint of a published position: the object where it is current, else signed again (Ed25519 is deterministic).
+/// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
+async fn look_at_planned(core: &Core, state: &State, name: &str) -> Result<(), StoreError> {
+    let path = core.object_path(name, "checkpoint");
+    if let Some(shard) = core.shards.get(state, name)
+        && let Some(bytes) = core.objects.get(&path).await?
+        && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifier()?)
+    {
+        core.look(&shard).await?;
+    }
+    Ok(())
+}
+
+/// The checkpoint of a shard: the object where it is current; else it is signed again. One that contradicts the row halts the log.
 async fn load_signed(
     core: &Core,
-    state: &State,
-    name: &str,
-    row: &Published,
+    shard: &Shard,
+    row: Option<&Published>,
 ) -> Result<(), StoreError> {
-    let Some(shard) = core.shards.get(state, name) else {
-        return Ok(());
-    };
-    let path = core.object_path(name, "checkpoint");
-    let key = shard.verifier().map_err(|e| corrupt(name, &e))?;
-    let object = core
-        .objects
-        .get(&path)
-        .await?
-        .and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-    if let Some(note) = object
-        && let Ok(checkpoint) = tlog::Checkpoint::open(&note, &key)
+    let looked = core.look_at(shard, row.cloned(), true).await?;
+    if let (Some(Looked { note, checkpoint }), Some(row)) = (looked, row)
+        && checkpoint.size >= row.size
     {
-        if checkpoint.size == row.size && checkpoint.root != row.root {
-            return Err(corrupt(
-                &path,
-                &"its root is not the one that was published",
-            ));
-        }
-        if checkpoint.size == row.size {
-            shard.signed.store(Some(Arc::new(Signed {
-                at: row.clone(),
-                note,
-            })));
-        }
+        let at = Published {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            time: row.time,
+        };
+        shard.advance(Signed { at, note });
     }
     Ok(())
 }
@@ -219,7 +219,12 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
                 .objects
                 .get(&full)
                 .await?
-                .ok_or_else(|| corrupt(&object, &"missing"))?,
+                .ok_or_else(|| {
+                    StoreError::Corrupt(format!(
+                        "the objects are older than the coordination store, or not whole: {object} is missing; {}",
+                        judge::BEHIND
+                    ))
+                })?,
         };
         let width = usize::from(path.width);
         if path.kind == tlog::TileKind::Entries {

@@ -4,6 +4,7 @@
 //! before it is signed, and it never goes back. Cosignatures come after the signature, the checkpoint after them. What was
 //! published is then collected.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::eras::Membership;
-use super::follow::AdoptError;
 use super::pending::Step;
 use super::position::{self, Held, Position};
 use super::program::{Done, Program, Trouble};
@@ -50,18 +50,19 @@ enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Sign(#[from] SignError),
+    Sign(SignError),
     #[error("{}", .0.why)]
     Witness(Trouble),
     #[error("{0}")]
     Halt(String),
 }
 
-impl From<AdoptError> for PublishError {
-    fn from(error: AdoptError) -> Self {
+impl From<SignError> for PublishError {
+    fn from(error: SignError) -> Self {
         match error {
-            AdoptError::Store(e) => e.into(),
-            AdoptError::Sign(e) => e.into(),
+            SignError::Store(e) => e.into(),
+            SignError::Halted(why) => Self::Halt(why),
+            other => Self::Sign(other),
         }
     }
 }
@@ -253,7 +254,7 @@ impl Sth {
             let name = &shard.identity.name;
             let done = self.core.shards.get(state, name).is_some_and(|known| {
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == known.published());
-                known.signed.load().is_some() && whole
+                known.signed().is_some() && whole
             });
             if shard.start().is_some() && !done {
                 self.open.push(name.clone());
@@ -278,7 +279,10 @@ impl Sth {
             core.order.refresh().await?;
         }
         core.update_running().await?;
+        // Taken before the row is read: a row that is read later covers it.
+        let signed = shard.signed();
         let row = position::published(store, keys, &shard.name).await?;
+        core.recall(shard, signed.as_deref(), row.as_ref())?;
         let published = row.as_ref().map_or(0, |row| row.size);
         let held = self.held(shard, published).await?;
         let size = self.reach(&cut, start, published, &held, look);
@@ -290,11 +294,11 @@ impl Sth {
                         shard.name, cut.size, cut.root, row.root
                     )));
                 }
-                if shard.published() != row.size || shard.signed.load().is_none() {
+                if shard.published() != row.size || shard.signed().is_none() {
                     core.adopt(shard, &row).await?;
                 }
                 // Published, but its author died before its checkpoint was there.
-                if shard.published() < row.size || shard.signed.load().is_none() {
+                if shard.published() < row.size || shard.signed().is_none() {
                     self.sign(shard, row, &held).await?;
                     look.done.add(0, 1);
                 }
@@ -316,7 +320,7 @@ impl Sth {
                     time: now_ms(),
                 };
                 // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
-                if published == 0 && shard.signed.load().is_none() {
+                if published == 0 && shard.signed().is_none() {
                     core.replicas.wait_for_first(&shard.name);
                 }
                 let (behind, batches) = self.persist(shard, start, &at).await?;
@@ -509,38 +513,44 @@ impl Sth {
         Ok((behind, objects))
     }
 
-    /// Signs a position that is durable, and puts the checkpoint where readers find it.
+    /// Signs a position that is durable, and puts the checkpoint where readers find it. Another replica may be further by then: what
+    /// it put must not be behind what this one puts, so its position is signed here as well, until the object is not older than the row.
     async fn sign(
         &self,
         shard: &Arc<Shard>,
-        at: Published,
+        mut at: Published,
         held: &[Held],
     ) -> Result<(), PublishError> {
         let core = &self.core;
-        let signer = shard
-            .signer(&core.order.keys, &*core.store, &core.kek)
-            .await?;
-        let note = shard.checkpoint(signer, at.size, at.root)?;
-        // What a secondary signed covers the body, which is the same.
-        let verified = held.iter().filter_map(|held| held.verified.as_ref());
-        let lines = verified
-            .filter(|v| (v.size, v.root) == (at.size, at.root))
-            .filter_map(|v| v.cosignature.as_deref());
-        let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
-        let note = witness::cosign(core, shard, note)
-            .await
-            .map_err(PublishError::Witness)?;
+        let (store, keys) = (&*core.store, &core.order.keys);
         let path = core.object_path(&shard.name, "checkpoint");
-        core.objects
-            .put(vec![(path, Bytes::from(note.clone()))])
-            .await?;
-        let size = at.size;
-        shard.signed.store(Some(Arc::new(Signed { at, note })));
-        // A slower replica may have put an older checkpoint over a newer one: the position tells.
-        let row = position::published(&*core.store, &core.order.keys, &shard.name).await?;
-        match row {
-            Some(row) if row.size > size => Ok(core.adopt(shard, &row).await?),
-            _ => Ok(()),
+        let mut held = Cow::Borrowed(held);
+        loop {
+            let note = core.sign_checkpoint(shard, &at).await?;
+            // What a secondary signed covers the body, which is the same.
+            let verified = held.iter().filter_map(|held| held.verified.as_ref());
+            let lines = verified
+                .filter(|v| (v.size, v.root) == (at.size, at.root))
+                .filter_map(|v| v.cosignature.as_deref());
+            let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
+            let note = witness::cosign(core, shard, note)
+                .await
+                .map_err(PublishError::Witness)?;
+            // Witnesses take their time. What is older by now need not be put at all.
+            let mut row = position::published(store, keys, &shard.name).await?;
+            if row.as_ref().is_none_or(|row| row.size <= at.size) {
+                let object = (path.clone(), Bytes::from(note.clone()));
+                core.objects.put(vec![object]).await?;
+                let size = at.size;
+                shard.advance(Signed { at, note });
+                row = position::published(store, keys, &shard.name).await?;
+                if row.as_ref().is_none_or(|row| row.size <= size) {
+                    return Ok(());
+                }
+            }
+            let Some(row) = row else { return Ok(()) };
+            at = row;
+            held = Cow::Owned(position::held(core, &shard.name).await?);
         }
     }
 
@@ -554,7 +564,7 @@ impl Sth {
         else {
             return;
         };
-        let Some(signed) = shard.signed.load_full() else {
+        let Some(signed) = shard.signed() else {
             return;
         };
         let at = Published {
@@ -606,7 +616,7 @@ impl Sth {
             .position(|s| s.identity.name == *shard.name);
         let next = at.and_then(|at| state.shards.get(at + 1));
         let successor = next.and_then(|next| core.shards.get(state, &next.identity.name));
-        let (Some(successor), Some(signed)) = (successor, shard.signed.load_full()) else {
+        let (Some(successor), Some(signed)) = (successor, shard.signed()) else {
             return Ok(());
         };
         let seal = Seal {
@@ -616,10 +626,7 @@ impl Sth {
             successor_origin: successor.identity.origin.clone(),
             successor_key: successor.verifier()?,
         };
-        let (keys, store) = (&core.order.keys, &*core.store);
-        let own = shard.signer(keys, store, &core.kek).await?;
-        let other = successor.signer(keys, store, &core.kek).await?;
-        let note = seal.sign(own, other).map_err(|e| note_error(shard, &e))?;
+        let note = core.sign_seal(shard, &successor, &seal).await?;
         let path = core.object_path(&shard.name, "seal");
         core.objects.put(vec![(path, Bytes::from(note))]).await?;
         Ok(())
@@ -676,7 +683,7 @@ fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {
 
 fn trouble(error: PublishError) -> Trouble {
     match error {
-        PublishError::Store(e) | PublishError::Sign(SignError::Store(e)) => Trouble::of(&e),
+        PublishError::Store(e) => Trouble::of(&e),
         PublishError::Witness(trouble) => trouble,
         PublishError::Sign(e) => Trouble::new(e.to_string()),
         PublishError::Halt(why) => Trouble::new(why),

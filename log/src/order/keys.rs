@@ -131,6 +131,10 @@ impl Keys {
     pub fn manifest(&self, secondary: &str) -> Key {
         format!("{}manifest/{secondary}", self.prefix)
     }
+    /// Present while an incarnation of a secondary counts for nothing, because another one answered after it.
+    pub fn gone(&self, secondary: &str, incarnation: &str) -> Key {
+        format!("{}gone/{secondary}/{incarnation}", self.prefix)
+    }
     /// What all secondaries have verified.
     pub fn all_verified(&self) -> Key {
         format!("{}verified/", self.prefix)

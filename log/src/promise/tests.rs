@@ -15,11 +15,14 @@ use crate::store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Oper
 use crate::store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Request};
 
+/// What is in a store in memory.
+pub(crate) type Rows = BTreeMap<String, Bytes>;
+
 /// Servers on one pair of stores.
 pub(crate) struct Rig {
     pub(crate) rows: Arc<MemoryCoordination>,
     pub(crate) objects: Arc<MemoryObjects>,
-    kek: tempfile::TempDir,
+    kek: Arc<tempfile::TempDir>,
 }
 
 pub(crate) fn caller() -> Caller {
@@ -40,7 +43,16 @@ impl Rig {
         Self {
             rows: Arc::new(MemoryCoordination::new()),
             objects: Arc::new(MemoryObjects::new()),
-            kek,
+            kek: Arc::new(kek),
+        }
+    }
+
+    /// The same key over other stores.
+    pub(crate) fn on(&self, rows: Rows, objects: Rows) -> Self {
+        Self {
+            rows: Arc::new(MemoryCoordination::with(rows)),
+            objects: Arc::new(MemoryObjects::with(objects)),
+            kek: Arc::clone(&self.kek),
         }
     }
 
@@ -55,6 +67,17 @@ impl Rig {
         rows: &Faults,
         objects: &Faults,
     ) -> (Arc<Engine>, Arc<Log>) {
+        self.process(rows, objects, crate::MergeOptions::default())
+            .await
+    }
+
+    /// A process that takes part in the merge in this way.
+    pub(crate) async fn process(
+        &self,
+        rows: &Faults,
+        objects: &Faults,
+        merge: crate::MergeOptions,
+    ) -> (Arc<Engine>, Arc<Log>) {
         let engine = Engine::open(EngineOptions {
             coordination: Arc::new(FaultyCoordination::new(self.rows.clone(), rows.clone())),
             objects: Arc::new(FaultyObjects::new(self.objects.clone(), objects.clone())),
@@ -62,7 +85,7 @@ impl Rig {
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: 64 << 20,
-            merge: crate::MergeOptions::default(),
+            merge,
         })
         .await
         .unwrap();

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
 
+use crate::merge::mark::Cleared;
 use crate::order::keys::Keys;
 use crate::order::slot::ShardIdentity;
 use crate::order::state::State;
@@ -45,8 +46,8 @@ pub struct Shard {
     /// The name, shared with every answer that carries it.
     pub name: Arc<str>,
     signer: OnceLock<ShardSigner>,
-    /// The last checkpoint.
-    pub signed: ArcSwapOption<Signed>,
+    /// The last checkpoint; [`Shard::advance`] replaces it.
+    signed: ArcSwapOption<Signed>,
 }
 
 struct ShardSigner(Signer);
@@ -79,6 +80,9 @@ pub enum SignError {
         /// What is wrong.
         why: String,
     },
+    /// The log is halted: nothing is signed.
+    #[error("{0}")]
+    Halted(String),
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,8 +112,9 @@ impl Shard {
     }
 
     /// The signer; its key is read from the store and opened at the first use.
-    pub async fn signer(
+    pub(crate) async fn signer(
         &self,
+        _: Cleared,
         keys: &Keys,
         store: &dyn Coordination,
         kek: &keys::Kek,
@@ -141,7 +146,12 @@ impl Shard {
     }
 
     /// The checkpoint for a size and root. Ed25519 is deterministic: every replica makes the same bytes.
-    pub fn checkpoint(&self, signer: &Signer, size: u64, root: Hash) -> Result<String, SignError> {
+    pub(crate) fn checkpoint(
+        &self,
+        signer: &Signer,
+        size: u64,
+        root: Hash,
+    ) -> Result<String, SignError> {
         let checkpoint = Checkpoint {
             origin: self.identity.origin.clone(),
             size,
@@ -149,6 +159,20 @@ impl Shard {
             extensions: Vec::new(),
         };
         checkpoint.sign(signer).map_err(|e| self.note_error(&e))
+    }
+
+    /// The last checkpoint.
+    pub fn signed(&self) -> Option<Arc<Signed>> {
+        self.signed.load_full()
+    }
+
+    /// Takes over a checkpoint, unless the one that is here is of a larger size: what readers see never goes back.
+    pub(crate) fn advance(&self, new: Signed) {
+        let new = Arc::new(new);
+        self.signed.rcu(|old| match old {
+            Some(old) if old.at.size > new.at.size => Some(Arc::clone(old)),
+            _ => Some(Arc::clone(&new)),
+        });
     }
 
     /// Entries covered by its checkpoint.

@@ -147,6 +147,50 @@ async fn a_lost_disk_does_not_count_until_it_has_verified_again() {
     engine.shutdown().await;
 }
 
+/// What a wiped secondary had verified counts for nothing as soon as its new storage answers, not only when that has verified something.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    let first = world.secondary("x", "x", &key).await;
+    world.secondary("yy", "yy", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    world.network.set("yy.example.org", Way::Dead);
+    append(&log, 10).await;
+    let has = async |name: &str| {
+        let view = log.merge().await.unwrap();
+        let of = view.secondaries.into_iter().find(|s| s.name == name);
+        of.and_then(|of| of.position)
+    };
+    while has("x").await != Some(20) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Its disk is lost, and entries do not reach the new one.
+    drop(first);
+    world.network.set("x.example.org", Way::Announced);
+    let second = world.secondary("x", "x-new-disk", &key).await;
+    append(&log, 1).await;
+    until("the new storage answers", || {
+        let known = log.replicas().secondaries();
+        known["x"].incarnation.as_deref() == Some(second.incarnation())
+    })
+    .await;
+    world.network.set("yy.example.org", Way::Open);
+    while has("yy").await != Some(21) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // One disk has 20 entries: two were asked for.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(log.status().watermarks.published, 10);
+    assert_eq!(has("x").await, None);
+    world.network.set("x.example.org", Way::Open);
+    published(&log, 21).await;
+    engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_history_is_an_alarm_on_both_sides() {
     let world = World::new();
@@ -185,6 +229,20 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
     let (from, to) = (copy.path("primary"), copy.path("fork"));
     copy_folder(&from, &to);
     for (folder, text) in [("primary", "one"), ("fork", "two")] {
+        if folder == "fork" {
+            // A secondary that answers at start says it before anything is taken.
+            let engine = copy.primary(folder).await;
+            let log = engine.log("dev").unwrap();
+            let halted = log.append(Bytes::from_static(b"no")).await.unwrap_err();
+            let why = halted.to_string();
+            assert!(
+                why.contains("secondary x has cosigned shard a at size 14")
+                    && why.contains("logd restore"),
+                "{why}"
+            );
+            engine.shutdown().await;
+            copy.network.set("x.example.org", Way::Dead);
+        }
         let engine = copy.primary(folder).await;
         let log = engine.log("dev").unwrap();
         for i in 0..9 {
@@ -195,6 +253,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
         if folder == "primary" {
             published(&log, 14).await;
         } else {
+            copy.network.set("x.example.org", Way::Open);
             until("alarm", || {
                 log.replicas()
                     .secondaries()

@@ -23,6 +23,7 @@ mod kill;
 mod load;
 mod logins;
 mod merge;
+mod older;
 mod partitions;
 mod promises;
 mod qos_admin;

@@ -1,0 +1,359 @@
+//! What others hold of the shards that may still be signed: frontends, secondaries, witnesses. All are asked at once, and one that does not
+//! answer in time holds nothing up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use config::{FrontendConfig, SecondaryConfig};
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
+use tlog::mirror::{AddCheckpoint, SIZE_TYPE, origin_hash};
+use tlog::{Checkpoint, CosignerKey, Note, PolicyWitness};
+use tokio::time::Instant;
+
+use super::judge::{Found, Known, Verdict, Whence, judge, judge_order};
+use super::look::classify;
+use crate::log::Core;
+use crate::merge::life::began_ms;
+use crate::merge::peers::{PeerAnswer, PeerRequest};
+use crate::merge::position;
+use crate::merge::witness::submission;
+use crate::mirror::manifest::MAX_MANIFEST;
+use crate::mirror::{COSIGNED, SignedManifest};
+use crate::order::state::Phase;
+use crate::shard::{Shard, SignError};
+
+/// How long all of them together may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest checkpoint.
+const NOTE: usize = 64 << 10;
+/// How often the stores are asked again for what the answers are compared with, and the pause between.
+const TRIES: (u32, Duration) = (50, Duration::from_millis(200));
+
+/// What one of them said.
+enum Said {
+    /// Of a shard.
+    Shard(Arc<Shard>, Found),
+    /// Of the order: the life of the log, and its slots.
+    Order(u64, u64),
+}
+
+type Answer = (Whence, Result<Vec<Said>, String>);
+
+/// Asks everybody about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
+pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
+    let answers = gather(&core, &open).await;
+    let mut tries = 0;
+    while let Err(e) = compare(&core, &answers).await {
+        tries += 1;
+        if core.halt.is_halted() {
+            return;
+        }
+        if tries == TRIES.0 {
+            core.halt.halt(format!(
+                "what others hold cannot be compared with the coordination store: {e}; restart the server when the store answers"
+            ));
+            return;
+        }
+        tracing::warn!(log = core.name, error = %e, "cannot compare what others hold; trying again");
+        tokio::time::sleep(TRIES.1).await;
+    }
+    core.mark.pass();
+}
+
+/// The answers that came in time.
+async fn gather(core: &Arc<Core>, open: &[String]) -> Vec<Answer> {
+    let (state, config) = (core.order.state(), core.config());
+    let planned = state.shards.iter().find(|at| at.phase == Phase::Planned);
+    let names = open
+        .iter()
+        .map(String::as_str)
+        .chain(planned.map(|at| &*at.identity.name));
+    let shards: Vec<Arc<Shard>> = names
+        .filter_map(|name| core.shards.get(&state, name))
+        .collect();
+    if shards.is_empty() {
+        return Vec::new();
+    }
+    let shards: Arc<[Arc<Shard>]> = shards.into();
+    // Of a change that is not handed over, those of before as well.
+    let binding = core.eras.load().secondaries();
+    // It was validated.
+    let policy = config.witnesses.policy().ok();
+    let mut asked: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
+    let mut silent = BTreeMap::new();
+    for one in &config.merge.frontends {
+        let whence = Whence::Frontend(one.name.to_string());
+        silent.insert(whence.to_string(), ());
+        let answer = frontend(core, one.clone(), Arc::clone(&shards));
+        asked.push(Box::pin(async move { (whence, answer.await) }));
+    }
+    for one in &binding {
+        let whence = Whence::Secondary(one.name.to_string());
+        silent.insert(whence.to_string(), ());
+        let answer = secondary(core, one, Arc::clone(&shards));
+        asked.push(Box::pin(async move { (whence, answer.await) }));
+    }
+    for one in policy.iter().flat_map(|policy| &policy.witnesses) {
+        let whence = Whence::Witness(one.name.clone());
+        silent.insert(whence.to_string(), ());
+        let answer = witness(core, one, Arc::clone(&shards));
+        asked.push(Box::pin(async move { (whence, answer.await) }));
+    }
+    let until = Instant::now() + PATIENCE;
+    let mut answers = Vec::new();
+    while let Ok(Some(answer)) = tokio::time::timeout_at(until, asked.next()).await {
+        silent.remove(&answer.0.to_string());
+        if let Err(why) = &answer.1 {
+            tracing::warn!(log = core.name, whence = %answer.0, why, "cannot be asked what it holds; starting without");
+        }
+        answers.push(answer);
+    }
+    for (whence, ()) in silent {
+        tracing::warn!(
+            log = core.name,
+            whence,
+            "did not say in time what it holds; starting without"
+        );
+    }
+    answers
+}
+
+/// Compares the answers with what the coordination store knows by now.
+async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
+    if answers
+        .iter()
+        .all(|(_, said)| said.as_ref().is_ok_and(Vec::is_empty))
+    {
+        return Ok(());
+    }
+    core.order.refresh().await?;
+    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
+    let life = core.life().await?.map_or(0, |life| life.id);
+    let restored = began_ms(life);
+    let mut later = Vec::new();
+    for (whence, said) in answers {
+        for said in said.iter().flatten() {
+            let (shard, found) = match said {
+                Said::Order(lived, slots) => {
+                    core.heed(judge_order(whence, (*lived, *slots), (life, state.len)))?;
+                    continue;
+                }
+                Said::Shard(shard, found) => (shard, found),
+            };
+            let at = state.shards.iter().find(|s| s.identity.name == *shard.name);
+            let published = position::published(store, keys, &shard.name).await?;
+            let cut = position::integrated(store, keys, &shard.name).await?;
+            let integrated = cut.map_or(0, |cut| cut.size);
+            let size = match found {
+                Found::Signed { size, .. } | Found::Copied { size, .. } => *size,
+                _ => 0,
+            };
+            let compared = published.as_ref().is_some_and(|row| row.size == size);
+            let here = match size {
+                1.. if size <= integrated && !compared => core.root_here(shard, size).await,
+                _ => None,
+            };
+            let known = Known {
+                ordered: at.and_then(|at| state.length(at)).unwrap_or(0),
+                published: published.map(|row| (row.size, row.root)),
+                here,
+                restored,
+                whole: false,
+            };
+            let verdict = core.heed(judge(&shard.name, whence, found, &known))?;
+            if verdict == Verdict::Later {
+                later.push((shard, whence, found));
+            }
+        }
+    }
+    for (shard, whence, found) in later {
+        core.mark.keep(&shard.name, whence.clone(), found.clone());
+    }
+    Ok(())
+}
+
+/// What a frontend has: checkpoints under the shards' own keys.
+async fn frontend(
+    core: &Core,
+    frontend: FrontendConfig,
+    shards: Arc<[Arc<Shard>]>,
+) -> Result<Vec<Said>, String> {
+    let places = Arc::clone(&core.merge.places);
+    if let Some(why) = places.refuses_frontend(&frontend) {
+        // Another process pushes there.
+        tracing::debug!(log = core.name, frontend = %frontend.name, why, "not looked at");
+        return Ok(Vec::new());
+    }
+    let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend)).await;
+    let place = opened.map_err(|e| e.to_string())??;
+    let mut all = Vec::new();
+    for shard in &*shards {
+        let path = core.object_path(&shard.name, "checkpoint");
+        let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
+            continue;
+        };
+        let key = shard.verifier().map_err(|e| e.to_string())?;
+        // What it has of somebody else, or damaged, is for whoever pushes there.
+        if let (found @ Found::Signed { .. }, _) = classify(&bytes, &key) {
+            all.push(Said::Shard(Arc::clone(shard), found));
+        }
+    }
+    Ok(all)
+}
+
+async fn get(core: &Core, url: String, most: usize) -> Result<Option<PeerAnswer>, String> {
+    let request = PeerRequest {
+        url,
+        body: None,
+        timeout: PATIENCE,
+        most,
+        life: None,
+    };
+    match core.replicas.peers.send(request).await {
+        Ok(answer) if answer.status == 200 => Ok(Some(answer)),
+        // It has nothing of it, or keeps nothing of the kind.
+        Ok(answer) if matches!(answer.status, 404 | 405) => Ok(None),
+        Ok(answer) => Err(answer.words()),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+/// What a secondary has: cosigned checkpoints, and the manifest that it was given last.
+async fn secondary(
+    core: &Core,
+    secondary: &SecondaryConfig,
+    shards: Arc<[Arc<Shard>]>,
+) -> Result<Vec<Said>, String> {
+    let url = secondary.url.trim_end_matches('/');
+    let cosigner: CosignerKey = secondary
+        .vkey
+        .parse()
+        .map_err(|e: tlog::NoteError| e.to_string())?;
+    let copies = shards.iter().map(|shard| {
+        let cosigner = &cosigner;
+        async move {
+            let hash = origin_hash(&shard.identity.origin);
+            let newest = get(core, format!("{url}/{hash}/{COSIGNED}"), NOTE).await?;
+            let newest = match newest {
+                Some(answer) => Some(answer),
+                // Somebody else's mirror serves it as its only one.
+                None => get(core, format!("{url}/{hash}/checkpoint"), NOTE).await?,
+            };
+            let Some(answer) = newest else {
+                return Ok(None);
+            };
+            let found = copied(core, shard, cosigner, &answer.body).await;
+            if let Err(why) = &found {
+                tracing::warn!(
+                    log = core.name,
+                    shard = &*shard.name,
+                    url,
+                    why,
+                    "its checkpoint is not looked at"
+                );
+            }
+            Ok(found
+                .ok()
+                .map(|found| Said::Shard(Arc::clone(shard), found)))
+        }
+    });
+    let (copies, order) = futures_util::join!(join_all(copies), manifest(core, url));
+    let mut all: Vec<Said> = order?.into_iter().collect();
+    for copy in copies {
+        all.extend(copy.map_err(|why: String| why)?);
+    }
+    Ok(all)
+}
+
+/// A mirror's checkpoint: signed by the replication key, or by the shard's own, and cosigned by the secondary.
+async fn copied(
+    core: &Core,
+    shard: &Shard,
+    cosigner: &CosignerKey,
+    body: &Bytes,
+) -> Result<Found, String> {
+    let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
+    let note = Note::parse(text).map_err(|e| e.to_string())?;
+    let replication = core.replication().await.map_err(|e| e.to_string())?;
+    let own = shard.verifier().map_err(|e| e.to_string())?;
+    note.verify(&[replication.verifier(), &own])
+        .map_err(|e| e.to_string())?;
+    let cosigned = cosigner.find(&note).map_err(|e| e.to_string())?;
+    let cosigned = cosigned.ok_or("it is not cosigned under the configured key")?;
+    let checkpoint = Checkpoint::parse(note.text).map_err(|e| e.to_string())?;
+    if checkpoint.origin != shard.identity.origin {
+        return Err(format!("its origin is {}", checkpoint.origin));
+    }
+    Ok(Found::Copied {
+        size: checkpoint.size,
+        root: checkpoint.root,
+        // To the end of that second.
+        time: cosigned.time.saturating_mul(1000).saturating_add(999),
+    })
+}
+
+/// What a secondary's manifest says of the order.
+async fn manifest(core: &Core, url: &str) -> Result<Option<Said>, String> {
+    let hash = origin_hash(&core.config().origin);
+    let Some(answer) = get(core, format!("{url}/manifest/{hash}"), MAX_MANIFEST).await? else {
+        return Ok(None);
+    };
+    let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
+    let replication = core.replication().await.map_err(|e| e.to_string())?;
+    signed
+        .verify(replication.verifier())
+        .map_err(|e| e.to_string())?;
+    Ok(Some(Said::Order(signed.restored, signed.number)))
+}
+
+/// Compares the manifest of a secondary that takes none from here any more with the order.
+pub(crate) async fn outdated(core: &Core, name: &str, url: &str) -> Result<(), SignError> {
+    let said = manifest(core, url).await;
+    let said = said.inspect_err(|why| {
+        tracing::warn!(
+            log = core.name,
+            secondary = name,
+            why,
+            "its manifest is not looked at"
+        );
+    });
+    let order = said.ok().flatten().map(|order| vec![order]);
+    let whence = Whence::Secondary(name.to_owned());
+    compare(core, &[(whence, Ok(order.unwrap_or_default()))]).await
+}
+
+/// The sizes that a witness has cosigned: it names them where they are not the one that it is asked to go on from.
+async fn witness(
+    core: &Core,
+    witness: &PolicyWitness,
+    shards: Arc<[Arc<Shard>]>,
+) -> Result<Vec<Said>, String> {
+    let Some(url) = &witness.url else {
+        return Ok(Vec::new());
+    };
+    let asked = shards.iter().map(|shard| async move {
+        let empty = AddCheckpoint {
+            old: 0,
+            proof: Vec::new(),
+            checkpoint: core.sign_empty(shard).await.map_err(|e| e.to_string())?,
+        };
+        let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
+        let answer = core.replicas.peers.send(request).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {
+            return Ok(None);
+        }
+        let size = std::str::from_utf8(&answer.body).ok();
+        let size = size.and_then(|body| body.trim_end().parse().ok());
+        Ok::<_, String>(size.map(|size| Said::Shard(Arc::clone(shard), Found::Witnessed { size })))
+    });
+    let mut all = Vec::new();
+    for said in join_all(asked).await {
+        all.extend(said?);
+    }
+    Ok(all)
+}

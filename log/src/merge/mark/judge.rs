@@ -1,0 +1,395 @@
+//! Whether what was found of a shard fits what the coordination store knows of it. Pure; the server and `fsck` share it.
+//!
+//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So whatever is
+//! found elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older one, or the
+//! objects are another log's, and a signature could be the second one for its size.
+
+use std::fmt;
+
+use tlog::{Hash, empty_root};
+
+use crate::merge::life::began_ms;
+
+/// Where something was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whence {
+    /// The object store, under this path.
+    Objects(String),
+    /// A frontend.
+    Frontend(String),
+    /// A secondary.
+    Secondary(String),
+    /// A witness.
+    Witness(String),
+    /// This process signed it, or took it over.
+    Process,
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Objects(path) => write!(f, "the object store ({path})"),
+            Self::Frontend(name) => write!(f, "frontend {name}"),
+            Self::Secondary(name) => write!(f, "secondary {name}"),
+            Self::Witness(name) => write!(f, "witness {name}"),
+            Self::Process => f.write_str("this server"),
+        }
+    }
+}
+
+/// What was found of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A checkpoint that verifies under the shard's own key.
+    Signed {
+        /// Its size.
+        size: u64,
+        /// Its root.
+        root: Hash,
+    },
+    /// A checkpoint that a secondary has cosigned, under the log's replication key. It may be ahead of what is published.
+    Copied {
+        /// Its size.
+        size: u64,
+        /// Its root.
+        root: Hash,
+        /// When it was cosigned, milliseconds since the Unix epoch.
+        time: u64,
+    },
+    /// A witness says that it has cosigned this size.
+    Witnessed {
+        /// The size.
+        size: u64,
+    },
+    /// A full entry bundle.
+    Bundle {
+        /// The entries that it and the bundles before it hold.
+        end: u64,
+    },
+    /// A checkpoint of another log, or under another key.
+    Foreign {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Bytes that are no checkpoint, or whose signature is broken.
+    Damaged {
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+/// What the coordination store knows of the shard, read after the finding was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Entries ordered.
+    pub ordered: u64,
+    /// Size and root of the published position.
+    pub published: Option<(u64, Hash)>,
+    /// The root that the tiles here lead to at the size that was found; none where they are not that far, or were not looked at.
+    pub here: Option<Hash>,
+    /// When the log was last restored from its secondaries, milliseconds since the Unix epoch; 0 if never.
+    pub restored: u64,
+    /// It is closed and published whole: only a checkpoint that is lost is signed again.
+    pub whole: bool,
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It fits.
+    Fits,
+    /// It can be compared only when the trees here are that far: not before that may anything of this size or more be signed.
+    Later,
+    /// There is nothing worth keeping: it may be written over.
+    Worthless,
+    /// Nothing may be signed.
+    Halt(Conflict),
+}
+
+/// Why nothing may be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// The coordination store is older than what was signed, copied or written.
+    Older(String),
+    /// The log lives on elsewhere.
+    Superseded(String),
+    /// There are two histories.
+    Differs(String),
+    /// The objects are another log's.
+    Foreign(String),
+    /// The checkpoint is damaged.
+    Damaged(String),
+}
+
+/// What to do about a coordination store that went back.
+pub(crate) const OLDER: &str = "stop every server of the log, then put the newest copy of the coordination store back, or restore the log from its secondaries into new folders (`logd restore`); docs/operations.md, \"The coordination store went back\"";
+/// What to do with a lost primary that came back.
+const SUPERSEDED: &str = "stop this server for good, and send its writers and readers to the restored log; docs/operations.md, \"Restore a lost primary\"";
+/// What to do about objects that went back.
+pub(crate) const BEHIND: &str = "put the newest copy of the objects back, or this file from a frontend or a mirror (`logd fsck` names all that are missing); docs/operations.md, \"The objects went back\"";
+/// What to do about two histories.
+const DIFFERS: &str = "stop every server of the log and keep its stores as they are; run `logd fsck`, and see docs/operations.md, \"The coordination store went back\"";
+/// What to do about another log's objects.
+const FOREIGN: &str = "give the server the object store of this log, or this object store its own coordination store; docs/operations.md, \"The coordination store went back\"";
+/// What to do about a damaged checkpoint.
+const DAMAGED: &str = "run `logd fsck`; restore this file from a backup or a mirror, or, where everything else is clean, remove it and restart the server, which signs again";
+
+impl Conflict {
+    /// What to do.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Older(_) => OLDER,
+            Self::Superseded(_) => SUPERSEDED,
+            Self::Differs(_) => DIFFERS,
+            Self::Foreign(_) => FOREIGN,
+            Self::Damaged(_) => DAMAGED,
+        }
+    }
+
+    /// What was found, without the remedy.
+    pub fn cause(&self) -> &str {
+        match self {
+            Self::Older(why)
+            | Self::Superseded(why)
+            | Self::Differs(why)
+            | Self::Foreign(why)
+            | Self::Damaged(why) => why,
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause(), self.remedy())
+    }
+}
+
+/// Judges one finding of a shard.
+pub fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verdict {
+    let published = known.published.map_or(0, |(size, _)| size);
+    let older = |has: String, only: String| {
+        Verdict::Halt(Conflict::Older(format!(
+            "the coordination store is older than what was made from it: {whence} has {has}, the coordination store has {only} of shard {shard}"
+        )))
+    };
+    let differs = |what: &str, size: u64, root: Hash, here: Hash| {
+        Verdict::Halt(Conflict::Differs(format!(
+            "shard {shard} has two histories: {whence} has {what} at size {size} with the root {root}, here its root is {here}"
+        )))
+    };
+    match found {
+        Found::Signed { size, root } => {
+            let (size, root) = (*size, *root);
+            if size > published {
+                return older(
+                    format!("a signed checkpoint of shard {shard} at size {size}"),
+                    format!("published {published} entries"),
+                );
+            }
+            let here = match known.published {
+                _ if size == 0 => Some(empty_root()),
+                Some((at, root)) if at == size => Some(root),
+                _ => known.here,
+            };
+            match here {
+                Some(here) if here != root => differs("a signed checkpoint", size, root, here),
+                _ => Verdict::Fits,
+            }
+        }
+        Found::Copied { size, root, time } => {
+            let (size, root) = (*size, *root);
+            // A restore may leave behind what it could not reach; whoever holds that has said so, and raises its alarm.
+            if known.restored > 0 && *time <= known.restored {
+                return Verdict::Fits;
+            }
+            if size > known.ordered {
+                return older(
+                    format!("cosigned shard {shard} at size {size}"),
+                    format!("ordered {} entries", known.ordered),
+                );
+            }
+            let here = match known.published {
+                _ if size == 0 => Some(empty_root()),
+                Some((at, root)) if at == size => Some(root),
+                _ => known.here,
+            };
+            match here {
+                Some(here) if here != root => differs("a cosigned checkpoint", size, root, here),
+                Some(_) => Verdict::Fits,
+                None if size <= published => Verdict::Fits,
+                None => Verdict::Later,
+            }
+        }
+        Found::Witnessed { size } if *size > known.ordered => older(
+            format!("cosigned shard {shard} at size {size}"),
+            format!("ordered {} entries", known.ordered),
+        ),
+        Found::Bundle { end } if *end > known.ordered => older(
+            format!("a full bundle of the entries of shard {shard} up to {end}"),
+            format!("ordered {} entries", known.ordered),
+        ),
+        Found::Witnessed { .. } | Found::Bundle { .. } => Verdict::Fits,
+        Found::Foreign { why } => Verdict::Halt(Conflict::Foreign(format!(
+            "{whence} has a checkpoint that is not of shard {shard}: {why}"
+        ))),
+        Found::Damaged { .. } if known.whole => Verdict::Worthless,
+        Found::Damaged { why } => Verdict::Halt(Conflict::Damaged(format!(
+            "{whence} has a damaged checkpoint of shard {shard}: {why}"
+        ))),
+    }
+}
+
+/// What a secondary's manifest says of the order itself: the life of the log, and its slots.
+pub fn judge_order(whence: &Whence, found: (u64, u64), known: (u64, u64)) -> Verdict {
+    let ((restored, slots), (here_restored, here)) = (found, known);
+    if restored > here_restored {
+        let began = began_ms(restored) / 1000;
+        return Verdict::Halt(Conflict::Superseded(format!(
+            "the log was restored elsewhere at {began} (Unix time, seconds), as {whence} says: this copy is of an earlier life of the log"
+        )));
+    }
+    if restored == here_restored && slots > here {
+        return Verdict::Halt(Conflict::Older(format!(
+            "the coordination store is older than what was made from it: {whence} has a manifest of {slots} slots, the coordination store has {here}"
+        )));
+    }
+    Verdict::Fits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WHENCE: Whence = Whence::Process;
+
+    /// The root of a history at a size: two histories are the same up to `fork`.
+    fn root(history: u8, fork: u64, size: u64) -> Hash {
+        if size == 0 {
+            return empty_root();
+        }
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&size.to_be_bytes());
+        bytes[8] = if size > fork { history } else { 0 };
+        Hash(bytes)
+    }
+
+    prop_compose! {
+        /// `published ≤ integrated ≤ ordered` of one moment of history 1.
+        fn moment()(mut sizes in proptest::array::uniform3(0u64..50)) -> [u64; 3] {
+            sizes.sort_unstable();
+            sizes
+        }
+    }
+
+    fn known([published, integrated, ordered]: [u64; 3], fork: u64, found: u64) -> Known {
+        Known {
+            ordered,
+            published: (published > 0).then(|| (published, root(1, fork, published))),
+            here: (found <= integrated).then(|| root(1, fork, found)),
+            ..Known::default()
+        }
+    }
+
+    proptest! {
+        /// Whatever was made of the order before the store was read fits, wherever it is found.
+        #[test]
+        fn nothing_of_its_own_past_stops_a_log(past in moment(), grown in proptest::array::uniform3(0u64..9)) {
+            let mut now = past;
+            for (at, more) in grown.iter().enumerate() {
+                now[at] += grown[at..].iter().min().unwrap_or(more);
+            }
+            now.sort_unstable();
+            let [published, integrated, ordered] = past;
+            let signed = Found::Signed { size: published, root: root(1, 0, published) };
+            prop_assert_eq!(judge("a", &WHENCE, &signed, &known(now, 0, published)), Verdict::Fits);
+            let copied = Found::Copied { size: integrated, root: root(1, 0, integrated), time: 1 };
+            prop_assert_eq!(judge("a", &WHENCE, &copied, &known(now, 0, integrated)), Verdict::Fits);
+            for found in [Found::Witnessed { size: published }, Found::Bundle { end: ordered }] {
+                prop_assert_eq!(judge("a", &WHENCE, &found, &known(now, 0, published)), Verdict::Fits);
+            }
+        }
+
+        /// A signed position that the store does not know, or knows otherwise, is never passed over.
+        #[test]
+        fn nothing_signed_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
+            let found = Found::Signed { size, root: root(history, fork, size) };
+            let same = root(history, fork, size) == root(1, fork, size);
+            let verdict = judge("a", &WHENCE, &found, &known(now, fork, size));
+            prop_assert_eq!(verdict == Verdict::Fits, same && size <= now[0]);
+            prop_assert_eq!(matches!(verdict, Verdict::Halt(_)), !same || size > now[0]);
+        }
+
+        /// A copy may be ahead of what is published, never of what is ordered; what cannot be compared yet is not let go.
+        #[test]
+        fn nothing_copied_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
+            let found = Found::Copied { size, root: root(history, fork, size), time: 1 };
+            let same = root(history, fork, size) == root(1, fork, size);
+            let expected = match judge("a", &WHENCE, &found, &known(now, fork, size)) {
+                Verdict::Fits => same && size <= now[1].max(now[0]),
+                Verdict::Later => size > now[1] && size <= now[2],
+                Verdict::Halt(Conflict::Older(_)) => size > now[2],
+                Verdict::Halt(_) => !same,
+                Verdict::Worthless => false,
+            };
+            prop_assert!(expected);
+            // What a restore could not reach was given up by whoever restored.
+            let restored = Known { restored: 1, ..known(now, fork, size) };
+            prop_assert_eq!(judge("a", &WHENCE, &found, &restored), Verdict::Fits);
+            let restored = Known { restored: 1, ..known(now, fork, size) };
+            let since = Found::Copied { size, root: root(history, fork, size), time: 2 };
+            prop_assert_eq!(judge("a", &WHENCE, &since, &restored), judge("a", &WHENCE, &found, &known(now, fork, size)));
+        }
+
+        #[test]
+        fn the_order_never_goes_back(restored in 0u64..3, slots in 0u64..9, here_restored in 0u64..3, here in 0u64..9) {
+            let verdict = judge_order(&WHENCE, (restored, slots), (here_restored, here));
+            let behind = (restored, slots) > (here_restored, here);
+            prop_assert_eq!(verdict == Verdict::Fits, !behind);
+        }
+    }
+
+    #[test]
+    fn the_sentences() {
+        let halts = |whence: Whence, found: Found| match judge(
+            "a",
+            &whence,
+            &found,
+            &known([3, 3, 4], 0, 3),
+        ) {
+            Verdict::Halt(conflict) => conflict.to_string(),
+            other => panic!("{found:?}: {other:?}"),
+        };
+        let signed = |size, history| Found::Signed {
+            size,
+            root: root(history, 0, size),
+        };
+        let object = || Whence::Objects("dev/a/checkpoint".into());
+        assert_eq!(
+            halts(object(), signed(9, 1)),
+            format!(
+                "the coordination store is older than what was made from it: the object store (dev/a/checkpoint) has a signed checkpoint of shard a at size 9, the coordination store has published 3 entries of shard a; {OLDER}"
+            )
+        );
+        assert!(
+            halts(Whence::Witness("w".into()), Found::Witnessed { size: 9 }).starts_with(
+                "the coordination store is older than what was made from it: witness w has cosigned shard a at size 9, the coordination store has ordered 4 entries of shard a; "
+            )
+        );
+        let (here, there) = (root(1, 0, 3), root(2, 0, 3));
+        assert_eq!(
+            halts(Whence::Frontend("cdn".into()), signed(3, 2)),
+            format!(
+                "shard a has two histories: frontend cdn has a signed checkpoint at size 3 with the root {there}, here its root is {here}; {DIFFERS}"
+            )
+        );
+        let why = "it is of example.org/other".to_owned();
+        assert_eq!(
+            halts(object(), Found::Foreign { why }),
+            format!(
+                "the object store (dev/a/checkpoint) has a checkpoint that is not of shard a: it is of example.org/other; {FOREIGN}"
+            )
+        );
+    }
+}

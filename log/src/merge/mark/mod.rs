@@ -1,0 +1,253 @@
+//! The high-water mark: the newest that anybody holds of a shard's history, and the one place through which a shard signs.
+//!
+//! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So nothing is signed, and
+//! no write is taken, before what this process can see of the shards that may still be signed was compared with what the store knows:
+//! the checkpoint and the next full bundle in the object store, and what frontends, secondaries and witnesses answer. What contradicts it is a
+//! HALT that names its remedy ([`judge`]).
+//!
+//! What must never happen: two roots signed for one size, or a signature over a history that somebody holds and the store has lost.
+
+mod ask;
+pub mod judge;
+mod look;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tlog::{Hash, Receipt, Seal, Signer, empty_root};
+use tokio::sync::watch;
+
+pub(crate) use ask::{ask, outdated};
+pub(crate) use look::{Looked, classify};
+
+use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
+use super::copy::Tiles;
+use crate::log::Core;
+use crate::shard::{Published, Shard, SignError};
+
+/// Leave to use a shard's key. Only this module gives it.
+pub(crate) struct Cleared(());
+
+/// What one log remembers of what it compared and signed.
+pub(crate) struct Mark {
+    /// Everything that answers was asked.
+    passed: watch::Sender<bool>,
+    shards: Mutex<HashMap<String, Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Its checkpoint object was compared.
+    looked: bool,
+    /// What this process signed last.
+    last: Option<(u64, Hash)>,
+    /// Found ahead of the trees here: to be compared before anything of that size is signed.
+    later: Vec<(Whence, Found)>,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self {
+            passed: watch::Sender::new(false),
+            shards: Mutex::default(),
+        }
+    }
+}
+
+impl Mark {
+    fn shards(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that answers was compared.
+    fn pass(&self) {
+        self.passed.send_replace(true);
+    }
+
+    /// Something that can only be compared when the trees are further.
+    fn keep(&self, shard: &str, whence: Whence, found: Found) {
+        let mut shards = self.shards();
+        shards
+            .entry(shard.to_owned())
+            .or_default()
+            .later
+            .push((whence, found));
+    }
+}
+
+/// The receipts of one shard.
+pub(crate) struct Receipts<'a>(&'a Signer);
+
+impl Receipts<'_> {
+    /// Signs a receipt.
+    pub(crate) fn sign(&self, receipt: &Receipt) -> Result<String, tlog::NoteError> {
+        receipt.sign(self.0)
+    }
+}
+
+impl Core {
+    /// Resolves when what this process can see was compared, or the log is halted.
+    pub(crate) async fn marked(&self) {
+        let mut passed = self.mark.passed.subscribe();
+        tokio::select! {
+            _ = passed.wait_for(|passed| *passed) => {}
+            _ = self.halt.halted() => {}
+        }
+    }
+
+    /// Stops the log where a verdict says so.
+    pub(crate) fn heed(&self, verdict: Verdict) -> Result<Verdict, SignError> {
+        match verdict {
+            Verdict::Halt(conflict) => Err(self.stop(&conflict)),
+            other => Ok(other),
+        }
+    }
+
+    fn stop(&self, conflict: &Conflict) -> SignError {
+        let why = conflict.to_string();
+        if !self.halt.is_halted() {
+            self.halt.halt(why.clone());
+        }
+        SignError::Halted(why)
+    }
+
+    /// The checkpoint of a position whose row is durable.
+    pub(crate) async fn sign_checkpoint(
+        &self,
+        shard: &Shard,
+        at: &Published,
+    ) -> Result<String, SignError> {
+        let cleared = self.clear(shard, Some((at.size, at.root))).await?;
+        let signer = self.unsealed(shard, cleared).await?;
+        shard.checkpoint(signer, at.size, at.root)
+    }
+
+    /// The checkpoint of a shard without entries: there is only one, whatever the history.
+    pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<String, SignError> {
+        let signer = self.unsealed(shard, Cleared(())).await?;
+        shard.checkpoint(signer, 0, empty_root())
+    }
+
+    /// Signs receipts of promised work.
+    pub(crate) async fn receipts<'a>(&self, shard: &'a Shard) -> Result<Receipts<'a>, SignError> {
+        let cleared = self.clear(shard, None).await?;
+        Ok(Receipts(self.unsealed(shard, cleared).await?))
+    }
+
+    /// The seal of a shard, by its own key and its successor's.
+    pub(crate) async fn sign_seal(
+        &self,
+        shard: &Shard,
+        successor: &Shard,
+        seal: &Seal,
+    ) -> Result<String, SignError> {
+        let own = self.clear(shard, Some((seal.size, seal.root))).await?;
+        let own = self.unsealed(shard, own).await?;
+        let other = self.clear(successor, None).await?;
+        let other = self.unsealed(successor, other).await?;
+        seal.sign(own, other).map_err(|e| SignError::Note {
+            shard: shard.name.to_string(),
+            why: e.to_string(),
+        })
+    }
+
+    async fn unsealed<'a>(
+        &self,
+        shard: &'a Shard,
+        cleared: Cleared,
+    ) -> Result<&'a Signer, SignError> {
+        let (keys, store) = (&self.order.keys, &*self.store);
+        shard.signer(cleared, keys, store, &self.kek).await
+    }
+
+    /// Whether a shard may sign, and that position where there is one.
+    async fn clear(&self, shard: &Shard, at: Option<(u64, Hash)>) -> Result<Cleared, SignError> {
+        self.marked().await;
+        if let Some(why) = self.halt.reason() {
+            return Err(SignError::Halted(why));
+        }
+        let looked = self
+            .mark
+            .shards()
+            .get(&*shard.name)
+            .is_some_and(|s| s.looked);
+        if !looked {
+            self.look(shard).await?;
+        }
+        let Some((size, root)) = at else {
+            return Ok(Cleared(()));
+        };
+        for (whence, found) in self.due(shard, size) {
+            self.compare(shard, whence, found, size).await?;
+        }
+        let verdict = {
+            let mut shards = self.mark.shards();
+            let seen = shards.entry(shard.name.to_string()).or_default();
+            let verdict = match seen.last {
+                Some((last, of)) => {
+                    let known = Known {
+                        published: Some((size, root)),
+                        ..Known::default()
+                    };
+                    let last = Found::Signed {
+                        size: last,
+                        root: of,
+                    };
+                    judge(&shard.name, &Whence::Process, &last, &known)
+                }
+                None => Verdict::Fits,
+            };
+            if verdict == Verdict::Fits {
+                seen.last = Some((size, root));
+            }
+            verdict
+        };
+        self.heed(verdict)?;
+        Ok(Cleared(()))
+    }
+
+    /// What was found earlier and can be compared when this size is signed.
+    fn due(&self, shard: &Shard, size: u64) -> Vec<(Whence, Found)> {
+        let mut shards = self.mark.shards();
+        let Some(seen) = shards.get_mut(&*shard.name) else {
+            return Vec::new();
+        };
+        let is_due = |(_, found): &mut (Whence, Found)| matches!(found, Found::Copied { size: at, .. } if *at <= size);
+        seen.later.extract_if(.., is_due).collect()
+    }
+
+    /// Compares what was found with the trees here, which are that far by now.
+    async fn compare(
+        &self,
+        shard: &Shard,
+        whence: Whence,
+        found: Found,
+        size: u64,
+    ) -> Result<(), SignError> {
+        let Found::Copied { size: at, .. } = found else {
+            return Ok(());
+        };
+        let known = Known {
+            ordered: size,
+            here: self.root_here(shard, at).await,
+            ..Known::default()
+        };
+        let verdict = judge(&shard.name, &whence, &found, &known);
+        self.heed(verdict)?;
+        Ok(())
+    }
+
+    /// The root that the tiles of a shard lead to; `None` where they cannot be read at that size.
+    async fn root_here(&self, shard: &Shard, size: u64) -> Option<Hash> {
+        let folder = format!("{}/{}", self.name, shard.name);
+        let tiles = Tiles {
+            objects: &*self.objects,
+            folder: &folder,
+        };
+        let root = tiles.root(size).await;
+        root.inspect_err(|e| tracing::debug!(log = self.name, shard = &*shard.name, size, error = %e, "no root to compare"))
+            .ok()
+    }
+}

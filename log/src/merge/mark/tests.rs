@@ -1,0 +1,351 @@
+//! Servers on copies of their stores of an earlier moment, and on stores of another log: nothing is signed twice, and each is told apart
+//! from what a crash or a second server leaves behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tlog::{Checkpoint, Note};
+
+use crate::promise::tests::{Rig, Rows, caller};
+use crate::qos::Advice;
+use crate::store::fault::{Fault, Faults, Operation};
+use crate::store::{MemoryCoordination, MemoryObjects};
+use crate::{AppendError, Condition, Engine, Log, MergeOptions, Program, Request};
+
+const CHECKPOINT: &str = "dev/a/checkpoint";
+
+async fn write(log: &Log, entries: std::ops::Range<u32>) {
+    let all = entries.map(|n| log.append(Bytes::from(format!("entry {n}"))));
+    for appended in futures_util::future::join_all(all).await {
+        let at = appended.unwrap();
+        log.wait_published(at.index).await.unwrap();
+    }
+}
+
+/// What both stores held at a moment of rest.
+type Moment = (Rows, Rows);
+
+fn moment(rig: &Rig) -> Moment {
+    (rig.rows.rows(), rig.objects.objects())
+}
+
+/// A log with `first` entries, then with more; both moments are at rest.
+async fn two_moments(rig: &Rig, first: u32, then: u32) -> (Moment, Moment) {
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log, 0..first).await;
+    engine.shutdown().await;
+    let early = moment(rig);
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log, first..then).await;
+    engine.shutdown().await;
+    (early, moment(rig))
+}
+
+fn at(objects: &Rows, path: &str) -> Checkpoint {
+    let note = std::str::from_utf8(&objects[path]).unwrap();
+    Checkpoint::parse(Note::parse(note).unwrap().text).unwrap()
+}
+
+/// The findings of `fsck`: what, and the remedy.
+async fn fsck(rig: &Rig) -> Vec<String> {
+    let (rows, objects) = moment(rig);
+    let (rows, objects) = (MemoryCoordination::with(rows), MemoryObjects::with(objects));
+    let none = |_: &str| Err("none".to_owned());
+    let report = crate::fsck::fsck(&rows, &objects, &none, &mut |_| {})
+        .await
+        .unwrap();
+    let text = |f: crate::fsck::Finding| format!("{}; {}", f.what, f.remedy);
+    report.findings.into_iter().map(text).collect()
+}
+
+/// The log is halted, says why, takes nothing and has signed nothing; `fsck` says the same.
+async fn refuses(rig: &Rig, before: &Rows, words: &[&str]) -> String {
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let status = log.status();
+    assert_eq!(status.condition, Condition::Halted, "{status:?}");
+    let why = status.reason.unwrap();
+    for word in words {
+        assert!(why.contains(word), "{word}: {why}");
+    }
+    let halted = AppendError::Halted {
+        reason: why.clone(),
+    };
+    let refused = log.append(Bytes::from_static(b"no")).await;
+    assert_eq!(refused, Err(halted.clone()));
+    let tenant = log.policy().own();
+    let advice = Advice::default();
+    let promised = log.promise(Bytes::from_static(b"no"), tenant, &advice);
+    assert_eq!(promised.await, Err(halted));
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    assert!(log.change(rotate, caller()).await.is_err());
+    engine.shutdown().await;
+    let own = |objects: &Rows| -> Rows {
+        let own = objects.iter().filter(|(path, _)| path.starts_with("dev/"));
+        own.map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect()
+    };
+    assert_eq!(
+        own(&rig.objects.objects()),
+        own(before),
+        "nothing is written"
+    );
+    let found = fsck(rig).await;
+    assert!(found.contains(&why), "{why}: {found:#?}");
+    why
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_coordination_store_halts_before_anything_is_taken() {
+    let rig = Rig::new();
+    let (early, late) = two_moments(&rig, 10, 20).await;
+    let older = rig.on(early.0.clone(), late.1.clone());
+    let why = refuses(
+        &older,
+        &late.1,
+        &["older", "size 20", "published 10 entries", "logd restore"],
+    )
+    .await;
+    assert!(why.contains("docs/operations.md"), "{why}");
+    // The newer copy is put back: it goes on.
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log, 20..30).await;
+    engine.shutdown().await;
+    assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 30);
+    assert_eq!(fsck(&rig).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bundles_beyond_the_order_halt_without_a_checkpoint() {
+    let rig = Rig::new();
+    let (early, mut late) = two_moments(&rig, 100, 300).await;
+    late.1.remove(CHECKPOINT);
+    let older = rig.on(early.0, late.1.clone());
+    refuses(
+        &older,
+        &late.1,
+        &[
+            "older",
+            "a full bundle of the entries of shard a up to 256",
+            "ordered 100 entries",
+        ],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_older_and_went_on_halts() {
+    let rig = Rig::new();
+    let (early, late) = two_moments(&rig, 10, 20).await;
+    // It went on without the objects: another history of the same size.
+    let fork = rig.on(early.0, early.1);
+    let (engine, log) = fork.server(&Faults::new()).await;
+    write(&log, 500..510).await;
+    engine.shutdown().await;
+    let both = rig.on(fork.rows.rows(), late.1.clone());
+    let (engine, log) = both.server(&Faults::new()).await;
+    let why = log.status().reason.unwrap();
+    assert!(
+        why.contains("two histories") && why.contains("size 20"),
+        "{why}"
+    );
+    engine.shutdown().await;
+    assert_eq!(both.objects.objects()[CHECKPOINT], late.1[CHECKPOINT]);
+    let found = fsck(&both).await;
+    assert!(found.contains(&why), "{why}: {found:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_an_earlier_moment_halt_or_serve() {
+    let rig = Rig::new();
+    let (early, late) = two_moments(&rig, 10, 20).await;
+    let behind = rig.on(late.0.clone(), early.1.clone());
+    let (engine, log) = behind.server(&Faults::new()).await;
+    let why = log.status().reason.unwrap();
+    assert!(
+        why.contains("missing") && why.contains("newest copy of the objects"),
+        "{why}"
+    );
+    engine.shutdown().await;
+    assert_eq!(behind.objects.objects()[CHECKPOINT], early.1[CHECKPOINT]);
+    assert!(!fsck(&behind).await.is_empty());
+    // The checkpoint alone is behind its row after a crash between the two: it is signed again.
+    let mut crash = late.1.clone();
+    crash.insert(CHECKPOINT.to_owned(), early.1[CHECKPOINT].clone());
+    let crash = rig.on(late.0, crash);
+    let (engine, log) = crash.server(&Faults::new()).await;
+    write(&log, 20..21).await;
+    engine.shutdown().await;
+    assert_eq!(at(&crash.objects.objects(), CHECKPOINT).size, 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_another_log_halt_and_stay() {
+    let (rig, other) = (Rig::new(), Rig::new());
+    let (_, late) = two_moments(&rig, 10, 20).await;
+    let (_, others) = two_moments(&other, 5, 7).await;
+    let mixed = rig.on(late.0, others.1.clone());
+    refuses(
+        &mixed,
+        &others.1,
+        &["not of shard a", "object store of this log"],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_checkpoint_is_not_signed_over() {
+    let rig = Rig::new();
+    let (_, mut late) = two_moments(&rig, 10, 20).await;
+    let mut bytes = late.1[CHECKPOINT].to_vec();
+    let end = bytes.len() - 8;
+    bytes[end] ^= 4;
+    late.1.insert(CHECKPOINT.to_owned(), bytes.into());
+    let damaged = rig.on(late.0.clone(), late.1.clone());
+    let (engine, log) = damaged.server(&Faults::new()).await;
+    let why = log.status().reason.unwrap();
+    assert!(why.contains("damaged checkpoint of shard a"), "{why}");
+    engine.shutdown().await;
+    // The remedy.
+    late.1.remove(CHECKPOINT);
+    let removed = rig.on(late.0, late.1);
+    let (engine, log) = removed.server(&Faults::new()).await;
+    write(&log, 20..21).await;
+    engine.shutdown().await;
+    assert_eq!(fsck(&removed).await, Vec::<String>::new());
+}
+
+/// A rotation is lost with the copy; the shard that it opened was planned.
+#[tokio::test(start_paused = true)]
+async fn a_lost_rotation_shows_in_the_planned_shard() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let mut next = log.config();
+    let name = config::ShardName::try_from("b".to_owned()).unwrap();
+    let planned = config::ShardConfig::new(name, config::ShardState::Planned);
+    next.shards.push(planned);
+    let plan = Request::Configure {
+        base: Some(1),
+        next: Box::new(next),
+    };
+    log.change(plan, caller()).await.unwrap();
+    write(&log, 0..3).await;
+    engine.shutdown().await;
+    let early = moment(&rig);
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    write(&log, 3..5).await;
+    engine.shutdown().await;
+    let late = moment(&rig);
+    let older = rig.on(early.0, late.1.clone());
+    refuses(
+        &older,
+        &late.1,
+        &["shard b at size 2", "published 0 entries"],
+    )
+    .await;
+}
+
+/// Waits for a condition, in the time of the test.
+async fn until(what: &str, mut check: impl FnMut() -> bool) -> Duration {
+    let began = tokio::time::Instant::now();
+    while !check() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    began.elapsed()
+}
+
+/// A replica is slow to put its checkpoint, and another one publishes more meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
+    let rig = Rig::new();
+    let (fast, log) = rig.server(&Faults::new()).await;
+    write(&log, 0..5).await;
+    fast.shutdown().await;
+    // It integrates nothing, so nothing wakes it when the other one goes on.
+    let slow = Faults::new();
+    let merge = MergeOptions {
+        programs: [Program::Sth].into_iter().collect(),
+        writes: false,
+        ..MergeOptions::default()
+    };
+    let (publisher, second) = rig.process(&Faults::new(), &slow, merge.clone()).await;
+    let cutting = MergeOptions {
+        programs: [Program::Fetch].into_iter().collect(),
+        ..MergeOptions::default()
+    };
+    let mut held = false;
+    slow.plan(move |_, operation| match operation {
+        Operation::Put(objects) if !held && objects.iter().any(|(path, _)| path == CHECKPOINT) => {
+            held = true;
+            Some(Fault::Stall)
+        }
+        _ => None,
+    });
+    let (writer, log) = rig.process(&Faults::new(), &Faults::new(), cutting).await;
+    log.append(Bytes::from_static(b"one more")).await.unwrap();
+    let row = || {
+        let keys = crate::order::keys::Keys::new("dev");
+        let rows = rig.rows.rows();
+        crate::record::decode_number(&rows[&keys.published("a")]).unwrap()
+    };
+    until("the slow one stalls behind its row", || row() == 6).await;
+    let (fast, log) = rig.server(&Faults::new()).await;
+    write(&log, 6..30).await;
+    fast.shutdown().await;
+    assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 30);
+    slow.release().await;
+    let took = until("the newer one is there again", || {
+        at(&rig.objects.objects(), CHECKPOINT).size == 30
+            && second
+                .core
+                .shards
+                .get(&second.core.order.state(), "a")
+                .unwrap()
+                .published()
+                == 30
+    });
+    assert!(took.await < Duration::from_millis(50));
+    publisher.shutdown().await;
+    writer.shutdown().await;
+}
+
+/// Many replicas on one pair of stores: none takes the others' newer checkpoints for an older store, and none is behind at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_race_raise_no_alarm() {
+    let rig = Rig::new();
+    let mut servers: Vec<(Arc<Engine>, Arc<Log>)> = Vec::new();
+    for _ in 0..3 {
+        servers.push(rig.server(&Faults::new()).await);
+    }
+    for round in 0..4 {
+        let writers = servers.iter().enumerate().map(|(n, (_, log))| {
+            let from = (round * 3 + n as u32) * 20;
+            write(log, from..from + 20)
+        });
+        futures_util::future::join_all(writers).await;
+        // One starts in the midst of it.
+        let (engine, log) = rig.server(&Faults::new()).await;
+        assert_eq!(log.status().condition, Condition::Open);
+        engine.shutdown().await;
+        let (engine, _) = servers.remove(0);
+        engine.shutdown().await;
+        servers.push(rig.server(&Faults::new()).await);
+    }
+    for (engine, log) in &servers {
+        assert_eq!(log.status().condition, Condition::Open);
+        engine.shutdown().await;
+    }
+    assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 240);
+    assert_eq!(fsck(&rig).await, Vec::<String>::new());
+}

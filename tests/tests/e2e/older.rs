@@ -1,0 +1,192 @@
+//! A server that is started on stores of different moments, or of different logs: it serves, or halts and names cause and remedy, and `fsck`
+//! says the same. No index is given out twice, and no size is signed twice.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use tests::process::{Logd, fsck, logctl};
+
+use crate::{Done, does, folder};
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The files that are the coordination database.
+fn database(at: &Path) -> Result<Vec<PathBuf>> {
+    let all = std::fs::read_dir(at)?.map(|entry| Ok(entry?.path()));
+    let all: Vec<PathBuf> = all.collect::<Result<_>>()?;
+    let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(all
+        .into_iter()
+        .filter(|path| name(path).is_some_and(|n| n.starts_with("coordination.db")))
+        .collect())
+}
+
+/// Replaces the coordination database of one folder by that of another.
+fn replace_database(at: &Path, by: &Path) -> Done {
+    for path in database(at)? {
+        std::fs::remove_file(path)?;
+    }
+    for path in database(by)? {
+        let name = path.file_name().context("a name")?;
+        std::fs::copy(&path, at.join(name))?;
+    }
+    Ok(())
+}
+
+/// All signed checkpoints below a folder.
+fn checkpoints(at: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+    let (mut found, mut open) = (Vec::new(), vec![at.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.ends_with("checkpoint") {
+                found.push((path.clone(), std::fs::read(path)?));
+            }
+        }
+    }
+    found.sort();
+    ensure!(!found.is_empty(), "no checkpoints below {}", at.display());
+    Ok(found)
+}
+
+fn write(logd: &Logd, range: std::ops::Range<u32>) -> Done {
+    for n in range {
+        logd.add(format!("entry {n}").as_bytes())?;
+    }
+    logd.settled()?;
+    Ok(())
+}
+
+/// A log at rest with ten entries in `early`, and with twenty in `late`.
+fn two_moments(early: &Path, late: &Path) -> Done {
+    let logd = Logd::start(late)?;
+    write(&logd, 0..10)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    copy(late, early)?;
+    let logd = Logd::start(late)?;
+    write(&logd, 10..20)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    Ok(())
+}
+
+/// The server does not serve, or halts: it says one of these words, everywhere, and has signed nothing.
+fn refuses(at: &Path, words: &[&str]) -> Done {
+    let before = checkpoints(at)?;
+    let says = |text: &str| words.iter().any(|word| text.contains(word));
+    match Logd::start(at) {
+        // Not to start at all is stricter than to halt.
+        Err(error) => {
+            let text = format!("{error:#}");
+            ensure!(says(&text) && !text.contains("panicked"), "{text}");
+        }
+        Ok(logd) => {
+            let answer = logd.http().post("/dev/add", &[], b"one more")?;
+            ensure!(
+                answer.status == 503 && says(&answer.text()),
+                "{}: {}",
+                answer.status,
+                answer.text()
+            );
+            let ready = logd.http().get("/readyz", &[])?;
+            ensure!(
+                ready.status == 503 && says(&ready.text()),
+                "{}",
+                ready.text()
+            );
+            let status = does(at, "status")?;
+            let dev = &status["logs"][0];
+            ensure!(dev["condition"] == "halted", "{status}");
+            ensure!(dev["reason"].as_str().is_some_and(says), "{status}");
+            let doctor = logctl(at, &["doctor"])?;
+            ensure!(doctor.code != 0 && says(&doctor.stdout), "{doctor:?}");
+            ensure!(logd.terminate()?.success(), "stops");
+        }
+    }
+    ensure!(checkpoints(at)? == before, "signed over what was there");
+    let ran = fsck(at)?.expect_code(12)?;
+    let text = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(says(&text), "fsck says {words:?}: {text}");
+    Ok(())
+}
+
+const OLDER: &str = "the coordination store is older than what was made from it";
+
+#[test]
+fn an_older_copy_of_the_database() -> Done {
+    let (early, late) = (folder()?, folder()?);
+    two_moments(early.path(), late.path())?;
+    let good = folder()?;
+    copy(late.path(), good.path())?;
+    replace_database(late.path(), early.path())?;
+    refuses(late.path(), &[OLDER])?;
+    // The remedy: the newest copy is put back. Nothing is lost, nothing moved.
+    replace_database(late.path(), good.path())?;
+    let logd = Logd::start(late.path())?;
+    ensure!(logd.add(b"the next")? == 20, "the next index");
+    crate::audit(&logd, [])?;
+    Ok(())
+}
+
+#[test]
+fn a_database_without_its_write_ahead_log() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = Logd::start(at)?;
+    write(&logd, 0..20)?;
+    logd.kill()?;
+    for path in database(at)? {
+        if !path.ends_with("coordination.db") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    refuses(
+        at,
+        &[
+            OLDER,
+            "which the coordination store does not know",
+            "already",
+        ],
+    )
+}
+
+#[test]
+fn objects_of_an_earlier_moment() -> Done {
+    let (early, late) = (folder()?, folder()?);
+    two_moments(early.path(), late.path())?;
+    replace_database(early.path(), late.path())?;
+    refuses(
+        early.path(),
+        &[
+            "the objects are older than the coordination store",
+            "missing",
+        ],
+    )
+}
+
+#[test]
+fn objects_of_another_log() -> Done {
+    let (one, other) = (folder()?, folder()?);
+    for at in [one.path(), other.path()] {
+        let logd = Logd::start(at)?;
+        write(&logd, 0..10)?;
+        ensure!(logd.terminate()?.success(), "stops");
+    }
+    let objects = one.path().join("objects");
+    std::fs::remove_dir_all(&objects)?;
+    copy(&other.path().join("objects"), &objects)?;
+    refuses(one.path(), &["a checkpoint that is not of shard"])
+}
