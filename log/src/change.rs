@@ -619,6 +619,7 @@ impl Log {
             e @ (CommitError::Unknown(_)
             | CommitError::AskAgain
             | CommitError::WrongShard
+            | CommitError::Overtaken
             | CommitError::Taken(_)) => {
                 tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
                 match self.core.halt.reason() {

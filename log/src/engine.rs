@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::change::{Caller, ChangeError};
+use crate::clock::{Clock, ClockFault};
 use crate::halt::Halt;
 use crate::log::{Core, Log};
 use crate::merge::backup::Backup;
@@ -29,8 +30,8 @@ use crate::merge::sth::Sth;
 use crate::merge::{self, Done, Finished, MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
-use crate::order::commit::{Order, now_ms};
-use crate::order::keys::{Keys, LOGS, REPLICAS};
+use crate::order::commit::Order;
+use crate::order::keys::{CLOCK, Keys, LOGS, REPLICAS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
@@ -38,7 +39,7 @@ use crate::qos::arrivals;
 use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
-use crate::store::{Coordination, Objects, Outcome, StoreError, Transaction};
+use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 
 /// The log that orders what belongs to no single log.
 pub const SYSTEM: &str = config::SYSTEM;
@@ -46,8 +47,6 @@ pub const SYSTEM: &str = config::SYSTEM;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A replica that was silent for longer is not live.
 const SILENCE: Duration = Duration::from_secs(10);
-/// The most a replica's clock may be off the store's.
-const SKEW_MS: u64 = 5_000;
 /// Time between looks at the free space.
 const SPACE: Duration = Duration::from_millis(250);
 /// Pause between looks for new logs, at least.
@@ -56,6 +55,8 @@ const DISCOVER: Duration = Duration::from_millis(100);
 const PEERS: Duration = Duration::from_secs(2);
 /// Time between sweeps of what is remembered no longer.
 const SWEEP: Duration = Duration::from_secs(60);
+/// The most that the age of a store grows in one such step, milliseconds.
+const GROWTH_MS: u64 = 120_000;
 /// Time between two checkpoints of a new system log: its readers wait for proofs.
 const SYSTEM_INTERVAL: Span = Span::from_millis(10);
 /// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
@@ -205,7 +206,9 @@ pub struct Engine {
     max_pending: usize,
     pub(crate) merge: MergeOptions,
     low_space: Arc<AtomicBool>,
-    skewed: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    /// The age of the store as it was last known here, and the steady time then; milliseconds.
+    age: std::sync::Mutex<Option<(u64, u64)>>,
     logs: RwLock<BTreeMap<String, Opened>>,
     /// A log runs another generation, or there is another log.
     moved: Arc<Notify>,
@@ -240,6 +243,14 @@ pub(crate) async fn replicas(
 impl Engine {
     /// Opens every log of the stores; creates the system log when it is not there.
     pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        Self::open_by(options, Clock::system()).await
+    }
+
+    /// [`Engine::open`], by this clock.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_by(options: EngineOptions, clock: Clock) -> Result<Arc<Self>, EngineError> {
         let engine = Arc::new(Self {
             store: options.coordination,
             objects: options.objects,
@@ -250,7 +261,8 @@ impl Engine {
             max_pending: options.max_pending_bytes,
             merge: options.merge,
             low_space: Arc::default(),
-            skewed: Arc::default(),
+            clock,
+            age: std::sync::Mutex::default(),
             logs: RwLock::default(),
             moved: Arc::default(),
             opening: tokio::sync::Mutex::default(),
@@ -392,7 +404,8 @@ impl Engine {
             Arc::clone(&pending),
             Arc::clone(&metrics),
             Arc::clone(&halt),
-        );
+        )
+        .with_clock(self.clock.clone());
         let placeholder = LogConfig::new(
             LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
             name.to_owned(),
@@ -435,8 +448,9 @@ impl Engine {
             trouble: std::sync::Mutex::default(),
             peers: std::sync::Mutex::default(),
             rotation_held: std::sync::Mutex::default(),
+            opened_early: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
-            skewed: Arc::clone(&self.skewed),
+            clock: self.clock.clone(),
             max_pending: self.max_pending,
         });
         let mut resumed = Resumed::default();
@@ -592,12 +606,46 @@ impl Engine {
 
     /// How far this replica's clock is off the store's, milliseconds: what the time of asking does not explain.
     pub async fn clock_off(&self) -> Result<u64, StoreError> {
-        let before = now_ms();
+        let before = self.clock.now_ms();
         let time = self.store.now().await?;
-        let after = now_ms();
+        let after = self.clock.now_ms();
         Ok(before
             .saturating_sub(time)
             .max(time.saturating_sub(after.max(before))))
+    }
+
+    /// Why nothing is proposed here: the clock is not to be believed.
+    pub fn clock_fault(&self) -> Option<ClockFault> {
+        self.clock.fault()
+    }
+
+    /// Adds the time that passed to the age of the store: steady time that some process has spent on it. It never counts more than
+    /// has passed, however many processes add to it, and no clock that is set moves it.
+    async fn grow_older(&self) -> Result<(), StoreError> {
+        let row = match self.store.get(CLOCK).await? {
+            Some(row) => record::decode_counted(&row)
+                .map_err(|e| StoreError::Corrupt(format!("{CLOCK}: {e}; run `logd fsck`")))?,
+            None => 0,
+        };
+        let steady = self.clock.steady_ms();
+        let known = {
+            let mut age = self.age.lock().unwrap_or_else(PoisonError::into_inner);
+            // One that was stopped for days knows nothing of what others noted meanwhile.
+            let passed = |since| steady.saturating_sub(since).min(GROWTH_MS);
+            let own = age.map_or(0, |(age, since)| age + passed(since));
+            let known = own.max(row);
+            *age = Some((known, steady));
+            known
+        };
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(CLOCK.to_owned(), known)],
+            puts: vec![(CLOCK.to_owned(), record::encode_counted(known))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+            Outcome::Committed | Outcome::Refused => Ok(()),
+        }
     }
 
     /// Bytes free for new objects, where the store can tell.
@@ -624,13 +672,10 @@ impl Engine {
 
     /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
     async fn beat(&self) -> Result<(), StoreError> {
-        let before = now_ms();
+        let before = self.clock.now_ms();
         let time = self.store.now().await?;
-        let after = now_ms();
-        let skewed = time + SKEW_MS < before || time > after + SKEW_MS;
-        if skewed != self.skewed.swap(skewed, Relaxed) {
-            tracing::warn!(skewed, "this replica's clock against the store's");
-        }
+        self.clock.compare(before, time, self.clock.now_ms());
+        let _ = self.clock.sound();
         let beat = Heartbeat {
             label: self.label.clone(),
             format: FORMAT,
@@ -668,8 +713,14 @@ impl Engine {
 
     async fn sweep(self: Arc<Self>) {
         loop {
+            if let Err(e) = self.grow_older().await {
+                tracing::warn!(error = %e, "cannot note the age of the store");
+            }
             tokio::time::sleep(SWEEP).await;
-            if let Err(e) = self.sweep_memory().await {
+            // By a clock that is wrong, what is still wanted would be over.
+            if self.clock.fault().is_none()
+                && let Err(e) = self.sweep_memory().await
+            {
                 tracing::warn!(error = %e, "cannot sweep the memory");
             }
         }

@@ -10,6 +10,7 @@
 //! pure function of it, so any replica may do any of the work.
 
 pub mod change;
+pub mod clock;
 mod create;
 mod engine;
 pub mod fsck;
@@ -34,6 +35,7 @@ pub mod store;
 mod upload;
 
 pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
+pub use clock::{Clock, ClockFault};
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
 pub use log::{AppendError, Appended, Log};

@@ -13,6 +13,7 @@ use futures_util::future::Either;
 use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
+use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::merge::eras::Eras;
 use crate::merge::life::Life;
@@ -106,10 +107,12 @@ pub struct Core {
     pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
     /// Why a rotation that is due is not made.
     pub(crate) rotation_held: Mutex<Option<String>>,
+    /// A shard that was opened later than now, and the steady time when that was first seen.
+    pub(crate) opened_early: Mutex<Option<(String, u64)>>,
     /// Less space is free than the operator keeps in reserve.
     pub(crate) low_space: Arc<AtomicBool>,
-    /// This replica's clock is off the store's; it does not propose.
-    pub(crate) skewed: Arc<AtomicBool>,
+    /// While it is not to be believed, nothing is proposed here.
+    pub(crate) clock: Clock,
     pub(crate) max_pending: usize,
 }
 
@@ -315,10 +318,8 @@ impl Core {
                 detail: "less space is free than is kept in reserve".into(),
             });
         }
-        if self.skewed.load(Relaxed) {
-            return Err(AppendError::overloaded(
-                "this replica's clock is off the store's by more than 5 s",
-            ));
+        if let Some(fault) = self.clock.fault() {
+            return Err(AppendError::overloaded(&fault.to_string()));
         }
         Ok(())
     }
@@ -330,6 +331,9 @@ impl Core {
                 .frozen(&self.order.state())
                 .unwrap_or(AppendError::Closing),
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
+            CommitError::Store(StoreError::Clock(fault)) => {
+                AppendError::overloaded(&fault.to_string())
+            }
             CommitError::Store(e) => {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
                 // Which node said what is for operators.
@@ -339,6 +343,9 @@ impl Core {
                     ));
                 }
                 AppendError::overloaded("the store failed; nothing was written")
+            }
+            CommitError::Overtaken => {
+                AppendError::overloaded("other batches filled every slot; nothing was written")
             }
             CommitError::WrongShard => AppendError::WrongShard {
                 active: self

@@ -234,6 +234,7 @@ impl LogMetrics {
             StoreError::TooLarge { .. } => "too_large",
             StoreError::Busy(_) => "busy",
             StoreError::Quorum { .. } => "quorum",
+            StoreError::Clock(_) => "clock",
             StoreError::Io(_) => "io",
         };
         self.failed(&format!("{step}_{kind}"));

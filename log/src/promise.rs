@@ -553,7 +553,9 @@ impl Log {
         let free = core.promiser.free();
         let due = core.batcher.promise(&policy, tenant, grant, bytes, free)?;
         let counted = Counted::new(core, due, cost(1, bytes));
-        let arrived = now_ms();
+        // A receipt names a time: not one by a clock that is wrong.
+        let arrived = core.clock.sound();
+        let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
         let answer = core.promiser.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         let kept = Kept {

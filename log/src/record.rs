@@ -85,6 +85,19 @@ pub fn decode_numbered<T: DeserializeOwned>(bytes: &[u8]) -> Result<(u64, T), Re
     Ok((number, decode(&bytes[8..])?))
 }
 
+/// A number with its record behind it, so that a flipped byte is noticed.
+pub fn encode_counted(number: u64) -> Bytes {
+    encode_numbered(number, &number)
+}
+
+/// The number, as long as its record agrees.
+pub fn decode_counted(bytes: &[u8]) -> Result<u64, RecordError> {
+    match decode_numbered::<u64>(bytes)? {
+        (number, behind) if number == behind => Ok(number),
+        _ => Err(RecordError::Checksum),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

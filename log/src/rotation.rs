@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use config::{RotateConfig, ShardName, Span};
 
+use crate::clock::LIMIT_MS;
 use crate::log::Log;
 use crate::order::slot::Control;
 use crate::order::state::{Gate, Phase};
@@ -64,12 +65,31 @@ impl Log {
             return None;
         };
         let rotate = &self.core.running.load().document.rotate;
-        let open = opened.map(|at| now.saturating_sub(at));
+        let open = opened.map(|at| self.open_for(&name, at, now));
         let why = overdue(rotate, &name, state.size - start, open)?;
         Some(Overdue {
             shard: ShardName::try_from(name).ok()?,
             why,
         })
+    }
+
+    /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from when this process first
+    /// looked, by the steady clock: else it would be open for ever.
+    fn open_for(&self, shard: &str, opened: u64, now: u64) -> u64 {
+        let steady = self.core.clock.steady_ms();
+        let early = self.core.opened_early.lock();
+        let mut early = early.unwrap_or_else(PoisonError::into_inner);
+        if opened <= now.saturating_add(LIMIT_MS) {
+            *early = None;
+            return now.saturating_sub(opened);
+        }
+        match &*early {
+            Some((of, since)) if of == shard => steady.saturating_sub(*since),
+            _ => {
+                *early = Some((shard.to_owned(), steady));
+                0
+            }
+        }
     }
 
     /// Notes why a rotation that is due is held back, or that none is.

@@ -120,7 +120,9 @@ impl Log {
                 let lacking = || core.view.load().lacking();
                 let trouble = core.trouble().map(|trouble| trouble.why);
                 let held = || self.rotation_held();
-                (Condition::Open, trouble.or_else(lacking).or_else(held))
+                let clock = core.clock.fault().map(|fault| fault.to_string());
+                let reason = clock.or(trouble).or_else(lacking).or_else(held);
+                (Condition::Open, reason)
             }
             (None, Gate::Closing) => (Condition::Closing, None),
             (None, Gate::Frozen { slot, .. }) => {

@@ -104,7 +104,7 @@ impl Log {
                 keys.probation_ended(operation),
                 record::encode(&Verdict::Kept),
             )],
-            deletes: vec![row],
+            deletes: vec![row, keys.probation_base(operation)],
         };
         self.moved(transaction).await
     }
@@ -138,16 +138,26 @@ impl Log {
         let transaction = Transaction {
             guards: vec![Guard::Present(keys.probation(operation))],
             puts: vec![(keys.probation_ended(operation), record::encode(&verdict))],
-            deletes: vec![keys.probation(operation)],
+            deletes: vec![keys.probation(operation), keys.probation_base(operation)],
         };
         // Refused: another replica did the same.
         self.moved(transaction).await.map(drop)
     }
 
-    /// Deletes the row of a change that was not decided and can't be any more.
-    pub async fn forget_probation(&self, operation: Token) -> Result<(), StoreError> {
+    /// Deletes the row of a change that was not decided and can't be any more: its base does not run. Not one that its author has
+    /// put again meanwhile, on a later base: that one may be decided.
+    pub async fn forget_probation(&self, probation: &Probation) -> Result<(), StoreError> {
+        let keys = &self.core.order.keys;
+        let (row, base) = (
+            keys.probation(probation.operation),
+            keys.probation_base(probation.operation),
+        );
         let transaction = Transaction {
-            deletes: vec![self.core.order.keys.probation(operation)],
+            guards: vec![
+                Guard::AtMost(row.clone(), OPEN),
+                Guard::AtMost(base.clone(), probation.base),
+            ],
+            deletes: vec![row, base],
             ..Transaction::default()
         };
         self.moved(transaction).await.map(drop)
@@ -212,7 +222,8 @@ impl Log {
         within_ms: u64,
         (replica, connection): &(String, Option<u64>),
     ) -> Result<(), ChangeError> {
-        let row = self.core.order.keys.probation(operation);
+        let keys = &self.core.order.keys;
+        let (row, based) = (keys.probation(operation), keys.probation_base(operation));
         let probation = Probation {
             operation,
             base,
@@ -222,13 +233,26 @@ impl Log {
             reverting: None,
         };
         let transaction = Transaction {
-            guards: vec![Guard::AtMost(row.clone(), OPEN)],
-            puts: vec![(row, record::encode_numbered(OPEN, &probation))],
+            guards: vec![
+                Guard::AtMost(row.clone(), OPEN),
+                // A late copy neither comes back after the end nor replaces a later one.
+                Guard::AtMost(based.clone(), base),
+                Guard::Absent(keys.probation_ended(operation)),
+            ],
+            puts: vec![
+                (row, record::encode_numbered(OPEN, &probation)),
+                (based, record::encode_counted(base)),
+            ],
             ..Transaction::default()
         };
         // An error leaves a row at most, and nothing that it would take back.
-        self.moved(transaction).await?;
-        Ok(())
+        match self.moved(transaction).await? {
+            true => Ok(()),
+            // Without its row the change would never be taken back.
+            false => Err(ChangeError::Conflict(format!(
+                "operation {operation} was asked for elsewhere at the same time; look at it (`logctl op list`) before you ask again"
+            ))),
+        }
     }
 }
 
@@ -236,4 +260,61 @@ fn decode(key: &str, row: &[u8]) -> Result<Probation, StoreError> {
     let (_, probation) =
         record::decode_numbered(row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
     Ok(probation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promise::tests::Rig;
+    use crate::store::fault::{Fault, Faults, Operation};
+
+    const FROM: (String, Option<u64>) = (String::new(), None);
+
+    fn token(number: u8) -> Token {
+        Token::from_bytes([number; 16])
+    }
+
+    /// The author of a change puts its row again on a later base, while somebody is about to forget the row of the earlier one.
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_was_put_again_is_not_forgotten() {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.server(&faults).await;
+        let one = token(1);
+        log.put_on_probation(one, 1, 60_000, &FROM).await.unwrap();
+        let seen = log.probations().await.unwrap().pop().unwrap();
+        log.put_on_probation(one, 2, 60_000, &FROM).await.unwrap();
+        log.forget_probation(&seen).await.unwrap();
+        let left = log.probations().await.unwrap();
+        assert_eq!(left.iter().map(|p| p.base).collect::<Vec<_>>(), [2]);
+        // A copy that lands late does not bring the earlier base back, and its author does not go on without its row.
+        let late = log.put_on_probation(one, 1, 60_000, &FROM).await;
+        assert!(matches!(late, Err(ChangeError::Conflict(_))), "{late:?}");
+        assert_eq!(log.probations().await.unwrap(), left);
+        log.forget_probation(&left[0]).await.unwrap();
+        assert_eq!(log.probations().await.unwrap(), []);
+        engine.shutdown().await;
+    }
+
+    /// What was confirmed stays confirmed, whatever lands later.
+    #[tokio::test(start_paused = true)]
+    async fn a_late_copy_does_not_put_a_confirmed_change_on_probation() {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.server(&faults).await;
+        faults.plan(|_, operation| match operation {
+            Operation::Transact(t) if t.puts.iter().any(|(key, _)| key.contains("/probation/")) => {
+                Some(Fault::Hold)
+            }
+            _ => None,
+        });
+        let two = token(2);
+        let held = log.put_on_probation(two, 1, 60_000, &FROM).await;
+        assert!(held.is_err());
+        faults.clear();
+        log.put_on_probation(two, 1, 60_000, &FROM).await.unwrap();
+        assert!(log.keep(two).await.unwrap());
+        faults.release().await;
+        assert_eq!(log.probations().await.unwrap(), []);
+        assert_eq!(log.trial(two).await.unwrap(), Some(Trial::Kept));
+        engine.shutdown().await;
+    }
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 pub use large::{NodeReport, OpenNode};
 
-use crate::order::keys::LOGS;
+use crate::order::keys::{CLOCK, LOGS};
 use crate::record;
 use crate::store::{Coordination, Objects, StoreError};
 
@@ -143,6 +143,8 @@ pub(crate) mod remedy {
     /// Sealed keys.
     pub(crate) const KEY: &str =
         "restore this row from a backup: without it nothing more can be signed for the shard";
+    /// The age of the store, and what is measured by it.
+    pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
     /// Announcements.
     pub(crate) const BAG: &str =
         "remove the row: its author has been told that the outcome is unknown";
@@ -198,6 +200,16 @@ pub async fn fsck(
     watcher: Watcher<'_>,
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
+    if let Some(row) = coordination.get(CLOCK).await?
+        && let Err(error) = record::decode_counted(&row)
+    {
+        let mut findings = Findings {
+            log: "",
+            list: Vec::new(),
+        };
+        findings.row(CLOCK, error, remedy::AGE);
+        report.findings.append(&mut findings.list);
+    }
     for (key, bytes) in rows::all(coordination, LOGS).await? {
         let name = &key[LOGS.len()..];
         let mut findings = Findings {

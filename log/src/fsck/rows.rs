@@ -54,6 +54,7 @@ pub(super) async fn check(
 ) -> Result<(), StoreError> {
     history(store, order, findings).await?;
     secondaries(store, order, findings).await?;
+    ages(store, order, findings).await?;
     documents(store, order, findings, report).await?;
     signing_keys(store, order, findings, report).await?;
     let waiting = promises::waiting(store, order, findings, report).await?;
@@ -62,6 +63,28 @@ pub(super) async fn check(
     let needed = batches(store, &mut large, order, positions, findings).await?;
     large.report(report);
     litter(store, objects, order, &waiting.tokens, &needed, report).await
+}
+
+/// Numbers that are counted beside the rest: of the age of slots and places, of batches, of changes on probation.
+async fn ages(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    let keys = &order.keys;
+    let mut rows = all(store, &keys.marks()).await?;
+    rows.extend(all(store, &keys.all_noted()).await?);
+    rows.extend(all(store, &keys.probation_bases()).await?);
+    let forgotten = keys.forgotten();
+    if let Some(row) = store.get(&forgotten).await? {
+        rows.push((forgotten, row));
+    }
+    for (key, row) in rows {
+        if let Err(error) = record::decode_counted(&row) {
+            findings.row(key, error, remedy::AGE);
+        }
+    }
+    Ok(())
 }
 
 /// Decided controls outlive their slots.

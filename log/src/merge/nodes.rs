@@ -2,11 +2,13 @@
 //!
 //! A batch is durable on `quorum` of the nodes before anybody may order it; all are asked at once, and the slower ones go on
 //! behind. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or
-//! corrupt costs nothing but its share. What it missed is written again when it is back.
+//! corrupt costs nothing but its share. What it missed is written again when it is back, if it is still needed.
 //!
-//! What must never happen: an answer before the quorum has it, bytes that are not the ones that were ordered.
+//! What must never happen: an answer before the quorum has it, bytes that are not the ones that were ordered, a batch that was
+//! deleted and comes back from a node that was away. What comes back all the same, because a write landed late, is noted and goes
+//! like everything that nothing points at ([`crate::order::litter`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +23,9 @@ use tlog::Hash;
 use tokio::sync::{Notify, mpsc};
 
 use super::places::Places;
+use super::position;
 use crate::log::Core;
+use crate::order::slot::BatchRef;
 use crate::record;
 use crate::store::{Objects, StoreError};
 
@@ -37,9 +41,45 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a node did not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missed {
-    /// With the digest, where it is known.
-    Put(Option<Hash>),
+    /// With its digest.
+    Put(Hash),
     Delete,
+}
+
+/// Which large batches are needed, with their digests: what is ordered and not published, and what is promised. What a node lacks
+/// is judged by this, never by what another node has: one that was away has what was deleted meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needed {
+    paths: BTreeMap<String, Hash>,
+    /// Ordered lately and published.
+    over: BTreeSet<String>,
+}
+
+impl Needed {
+    /// As the slots, the positions and the queue say.
+    async fn of(core: &Core) -> Result<Self, StoreError> {
+        let keys = &core.order.keys;
+        let mut needed = Self::default();
+        core.order
+            .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
+            .await?;
+        let published = position::whole(&*core.store, keys, &core.order.state()).await?;
+        for (end, batch) in core.order.recent_objects() {
+            if end <= published {
+                needed.over.insert(keys.batch(batch.token));
+            }
+        }
+        for held in core.pending.objects(published) {
+            needed.add(keys.batch(held.batch.token), &held.batch);
+        }
+        Ok(needed)
+    }
+
+    fn add(&mut self, path: String, batch: &BatchRef) {
+        if batch.object {
+            self.paths.insert(path, batch.digest);
+        }
+    }
 }
 
 /// How a node stands.
@@ -328,10 +368,22 @@ impl Nodes {
     fn damaged(&self, node: &Reached, path: &str, digest: &Hash) -> StoreError {
         let error = other_bytes(path, &node.name);
         node.node.fails(&node.name, error.to_string());
-        let missed = Missed::Put(Some(*digest));
+        let missed = Missed::Put(*digest);
         node.node.miss([(path.to_owned(), missed)]);
         self.0.repair.notify_one();
         error
+    }
+
+    /// What is below a folder on any node that answers.
+    pub(crate) async fn listed(&self, prefix: &str) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for node in self.reached().await {
+            match within(node.store.list(prefix)).await {
+                Ok(paths) => all.extend(paths),
+                Err(e) => node.node.fails(&node.name, e.to_string()),
+            }
+        }
+        all
     }
 
     async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {
@@ -429,7 +481,7 @@ impl Nodes {
 fn puts(objects: &[(String, Bytes)]) -> Vec<(String, Missed)> {
     let missed = |(path, bytes): &(String, Bytes)| {
         let digest = record::digest(bytes);
-        (path.clone(), Missed::Put(Some(digest)))
+        (path.clone(), Missed::Put(digest))
     };
     objects.iter().map(missed).collect()
 }
@@ -482,7 +534,7 @@ impl Objects for Nodes {
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
         let prefix = prefix.to_owned();
         Box::pin(async move {
-            let mut all = std::collections::BTreeSet::new();
+            let mut all = BTreeSet::new();
             for node in self.reached().await {
                 all.extend(within(node.store.list(&prefix)).await?);
             }
@@ -505,7 +557,12 @@ pub(crate) async fn repair(core: Arc<Core>) {
     let prefix = core.order.keys.batches();
     loop {
         if !nodes.alone() {
-            nodes.repair_all(&prefix).await;
+            match Needed::of(&core).await {
+                Ok(needed) => nodes.repair_all(&prefix, &needed).await,
+                Err(e) => {
+                    tracing::warn!(log = core.name, error = %e, "cannot look which batches are needed");
+                }
+            }
         }
         let due = nodes
             .states()
@@ -520,10 +577,10 @@ pub(crate) async fn repair(core: Arc<Core>) {
 }
 
 impl Nodes {
-    async fn repair_all(&self, prefix: &str) {
+    async fn repair_all(&self, prefix: &str, needed: &Needed) {
         let reached = self.reached().await;
         for one in &reached {
-            if let Err(e) = self.repair_one(one, &reached, prefix).await {
+            if let Err(e) = self.repair_one(one, &reached, (prefix, needed)).await {
                 one.node.fails(&one.name, e.to_string());
             }
         }
@@ -533,14 +590,13 @@ impl Nodes {
         &self,
         one: &Reached,
         all: &[Reached],
-        prefix: &str,
+        (prefix, needed): (&str, &Needed),
     ) -> Result<(), StoreError> {
-        if one.node.compare.swap(false, Relaxed) {
-            let compared = self.compare(one, all, prefix).await;
-            if compared.is_err() {
-                one.node.compare.store(true, Relaxed);
-            }
-            compared?;
+        if one.node.compare.swap(false, Relaxed)
+            && let Err(e) = self.compare(one, prefix, needed).await
+        {
+            one.node.compare.store(true, Relaxed);
+            return Err(e);
         }
         let missed: Vec<_> = locked(&one.node.missed).clone().into_iter().collect();
         if missed.is_empty() {
@@ -555,15 +611,20 @@ impl Nodes {
         for (path, what) in missed {
             match what {
                 Missed::Delete => within(one.store.discard(vec![path.clone()])).await?,
+                Missed::Put(_) if needed.over.contains(&path) => {}
                 Missed::Put(digest) => {
                     // Where nobody has it any more it was published, and let go.
-                    if let Some(bytes) = self.copy_of(&path, digest, one, all).await? {
+                    if let Some(bytes) = self.copy_of(&path, &digest, one, all).await? {
                         within(one.store.put(vec![(path.clone(), bytes)])).await?;
                         repaired += 1;
                     }
                 }
             }
-            locked(&one.node.missed).remove(&path);
+            let mut missed = locked(&one.node.missed);
+            // It may have been deleted meanwhile.
+            if missed.get(&path) == Some(&what) {
+                missed.remove(&path);
+            }
         }
         one.node.repaired.fetch_add(repaired, Relaxed);
         one.node.well(&one.name);
@@ -577,44 +638,35 @@ impl Nodes {
         Ok(())
     }
 
-    /// Notes what the others have and this one does not.
+    /// Notes what is needed and this one does not have.
     async fn compare(
         &self,
         one: &Reached,
-        all: &[Reached],
         prefix: &str,
+        needed: &Needed,
     ) -> Result<(), StoreError> {
-        let own: std::collections::HashSet<String> =
-            within(one.store.list(prefix)).await?.into_iter().collect();
-        for other in all.iter().filter(|other| other.name != one.name) {
-            // One that does not answer is compared when it is back.
-            let Ok(theirs) = within(other.store.list(prefix)).await else {
-                continue;
-            };
-            let lacking = theirs.into_iter().filter(|path| !own.contains(path));
-            let lacking = lacking.take(MISSED).map(|path| (path, Missed::Put(None)));
-            one.node.miss(lacking);
-        }
+        let own: BTreeSet<String> = within(one.store.list(prefix)).await?.into_iter().collect();
+        let lacking = needed.paths.iter().filter(|(path, _)| !own.contains(*path));
+        let lacking = lacking.map(|(path, digest)| (path.clone(), Missed::Put(*digest)));
+        one.node.miss(lacking.take(MISSED));
         Ok(())
     }
 
-    /// What another node has. Bytes that are known to be wrong are never copied.
+    /// The batch with this digest, as another node has it. Other bytes are never copied.
     async fn copy_of(
         &self,
         path: &str,
-        digest: Option<Hash>,
+        digest: &Hash,
         to: &Reached,
         all: &[Reached],
     ) -> Result<Option<Bytes>, StoreError> {
         let mut failed = None;
         for from in all.iter().filter(|from| from.name != to.name) {
-            match (within(from.store.get(path)).await, &digest) {
-                (Ok(Some(bytes)), Some(digest)) if record::digest(&bytes) != *digest => {
-                    failed = Some(self.damaged(from, path, digest));
-                }
-                (Ok(Some(bytes)), _) => return Ok(Some(bytes)),
-                (Ok(None), _) => {}
-                (Err(e), _) => failed = Some(e),
+            match within(from.store.get(path)).await {
+                Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
+                Ok(Some(_)) => failed = Some(self.damaged(from, path, digest)),
+                Ok(None) => {}
+                Err(e) => failed = Some(e),
             }
         }
         failed.map_or(Ok(None), Err)

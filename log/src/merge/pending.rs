@@ -93,6 +93,14 @@ impl Pending {
         (index < batch.start + batch.batch.entries).then(|| Arc::clone(batch))
     }
 
+    /// The large batches from a global index on.
+    pub fn objects(&self, from: u64) -> Vec<Arc<Held>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        let end = |one: &Arc<Held>| one.start + one.batch.entries;
+        let all = held.values().filter(|one| one.batch.object);
+        all.filter(|one| end(one) > from).cloned().collect()
+    }
+
     /// Notes bytes that were read from the store.
     pub fn fill(&self, held: &Held, bytes: &Bytes) {
         if held.bytes.set(bytes.clone()).is_ok() {

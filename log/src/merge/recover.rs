@@ -20,6 +20,9 @@ use crate::record;
 use crate::shard::{Published, Shard, Signed};
 use crate::store::{Coordination, StoreError};
 
+/// Snapshots read at a time; a handful is what there should be.
+const SNAPSHOTS: usize = 64;
+
 fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}; run `logd fsck`"))
 }
@@ -27,10 +30,16 @@ fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
 /// The view at the newest snapshot, with the duplicate filter filled from the slots before it.
 pub async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreError> {
     loop {
-        let newest = store
-            .scan(&keys.snapshots(), &keys.snapshots(), 64)
-            .await?
-            .pop();
+        let (mut newest, mut after) = (None, keys.snapshots());
+        loop {
+            let page = store.scan(&keys.snapshots(), &after, SNAPSHOTS).await?;
+            let full = page.len() == SNAPSHOTS;
+            newest = page.into_iter().last().or(newest);
+            match &newest {
+                Some((last, _)) if full => after = format!("{last}\0"),
+                _ => break,
+            }
+        }
         let mut state = State::default();
         if let Some((key, bytes)) = newest {
             state = record::decode(&bytes).map_err(|e| corrupt(&key, &e))?;

@@ -23,10 +23,10 @@ use super::quorum::{Quorum, publishable};
 use super::tree::completed;
 use super::witness;
 use crate::log::Core;
-use crate::order::collect;
 use crate::order::commit::now_ms;
 use crate::order::keys::trailing_number;
 use crate::order::state::{Phase, State};
+use crate::order::{collect, litter};
 use crate::record;
 use crate::shard::{Published, Shard, SignError, Signed};
 use crate::store::{Guard, Objects as _, Outcome, StoreError, Transaction};
@@ -325,8 +325,10 @@ impl Sth {
                 }
                 let (behind, batches) = self.persist(shard, start, &at).await?;
                 self.sign(shard, at, &held).await?;
-                if !batches.is_empty() {
-                    core.nodes.delete(batches).await?;
+                if !batches.is_empty()
+                    && let Err(e) = core.nodes.delete(batches).await
+                {
+                    tracing::warn!(log = core.name, error = %e, "published batches go when their slots are collected");
                 }
                 self.delete_partials(shard, &behind, size).await;
                 look.done.add(size - published, 1);
@@ -481,15 +483,15 @@ impl Sth {
                 deletes.push(key);
             }
         }
-        let covered = self.unpublished.iter();
-        for (slot, _) in covered.take_while(|(_, state)| state.size <= start + at.size) {
-            for (_, batch) in slot.placed() {
-                let key = keys.batch(batch.token);
-                if batch.object {
-                    objects.push(key)
-                } else {
-                    deletes.push(key)
-                }
+        // What this process has not read of the slots goes when they are collected.
+        let steps = self.unpublished.iter();
+        let steps = steps.map(|(slot, state)| (&**slot, &**state));
+        for batch in litter::covered(steps, start + at.size) {
+            let key = keys.batch(batch.token);
+            if batch.object {
+                objects.push(key)
+            } else {
+                deletes.push(key)
             }
         }
         let key = keys.published(&shard.name);
@@ -632,6 +634,11 @@ impl Sth {
         Ok(())
     }
 
+    async fn collect_published(&self) -> Result<(), StoreError> {
+        let slots = self.unpublished.iter().map(|(slot, _)| &**slot);
+        collect::collect(&self.core, &self.published, slots).await
+    }
+
     /// Lets go of what is published whole.
     async fn collect(&mut self, state: &State) {
         let published = self.core.shards.published(state);
@@ -644,7 +651,7 @@ impl Sth {
             self.unpublished.pop_front();
         }
         if self.published.len > before
-            && let Err(e) = collect::collect(&self.core, &self.published).await
+            && let Err(e) = self.collect_published().await
         {
             tracing::warn!(error = %e, "collection waits for the next publication");
         }

@@ -93,8 +93,8 @@ impl Ahead {
 }
 
 /// Makes the objects of a load durable; empty, and its writers refused, where that can't be done.
-pub(super) async fn prepared(core: &Core, load: Load) -> Prepared {
-    let Err(error) = core.order.prepare(&load.mine).await else {
+pub(super) async fn prepared(core: &Core, mut load: Load) -> Prepared {
+    let Err(error) = core.order.prepare(&mut load.mine).await else {
         return Prepared(load);
     };
     let parts = load.parts.into_iter();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::litter::STORED;
 use super::slot::{BatchRef, Control, Promised, Slot, Work};
 use super::state::{Gate, Phase, Refusal, View};
 use crate::store::StoreError;
@@ -29,6 +30,9 @@ pub enum CommitError {
     /// Another batch was ordered as this part of the upload, with this many entries; this one never will be.
     #[error("this part of the upload was ordered with other entries ({0} of them)")]
     Taken(u64),
+    /// So many slots were decided since the call that its announcement counts no more: it never will be ordered. May be sent again.
+    #[error("too many slots passed it over; it never will be ordered")]
+    Overtaken,
     /// Slots were decided that nobody here has looked into, so the work is not proposed: its author reads the placed row and
     /// starts anew.
     #[error("slots passed unread; ask where the work is and start anew")]
@@ -51,6 +55,7 @@ impl CommitError {
             Self::Frozen => "frozen",
             Self::WrongShard => "wrong_shard",
             Self::Taken(_) => "taken",
+            Self::Overtaken => "overtaken",
             Self::AskAgain => "ask_again",
             Self::Refused(_) => "refused",
             Self::Store(_) => "store",
@@ -63,10 +68,18 @@ impl CommitError {
         !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
     }
 
+    /// Whether the work never will be ordered: refused, or never written.
+    pub(super) fn is_final(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Store(_))
+    }
+
     /// Whether it follows from the state, so that a later state may say otherwise before anything was written. What a slot says
     /// no later one takes back, and the filter that tells it forgets.
     pub(super) fn may_change(&self) -> bool {
-        let decided = matches!(self, Self::Taken(_) | Self::Refused(Refusal::Already(_)));
+        let decided = matches!(
+            self,
+            Self::Taken(_) | Self::Overtaken | Self::Refused(Refusal::Already(_))
+        );
         self.is_refusal() && !decided
     }
 }
@@ -80,6 +93,8 @@ pub struct Mine {
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
     pub birth: Option<u64>,
+    /// Of a large batch, the number of slots that were known before its object was written.
+    pub(crate) stored: Option<u64>,
 }
 
 impl Mine {
@@ -89,6 +104,7 @@ impl Mine {
             work,
             bytes,
             birth: None,
+            stored: None,
         }
     }
 
@@ -135,6 +151,11 @@ pub fn settle(
     }
     if !view.limits.covers(view.state.len, looked) {
         return Some(Err(CommitError::AskAgain));
+    }
+    // A batch is announced under one number only, so that everybody knows when it counts no more (`super::litter`).
+    let late = mine.stored.is_some_and(|at| first > at + STORED);
+    if mine.work.batch().is_some() && (late || !view.limits.covers(view.state.len, first)) {
+        return Some(Err(CommitError::Overtaken));
     }
     match &mine.work {
         Work::Control(decision) => view

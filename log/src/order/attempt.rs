@@ -108,7 +108,8 @@ impl Attempt {
             )
         };
         if self.seen < len && self.open(mine).any(dead) {
-            self.seen = len; // What is in the bag is dead, for everybody: announced anew.
+            // What is in the bag is dead, for everybody. Only a control gets here, and is announced anew.
+            self.seen = len;
         }
         if self.lost && self.announced_at != Some(self.seen) {
             return Step::Announce(self.seen);

@@ -1,24 +1,27 @@
-//! The floor: what is published may go, in just this order: snapshot, floor, announcements below the floor, slots below it.
+//! The floor: what is published may go, in just this order: snapshot, floor, announcements below the floor, slots below it. Each
+//! takes along the batches that nothing else points at; what may go, [`super::litter`] says.
 //!
 //! What must never happen: a slot that goes before a snapshot covers it, a decision below the floor. The floor is raised before
 //! anything is deleted, and every decision is guarded by it in its own transaction.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::Limits;
-use super::commit::now_ms;
 use super::keys::trailing_number;
-use super::slot::{Token, Work};
+use super::litter::{Announced, Evidence, Unnamed};
+use super::slot::{Slot, Token, Work};
 use super::state::State;
 use super::writes;
 use crate::log::Core;
 use crate::record;
-use crate::store::{Outcome, StoreError, Transaction};
+use crate::store::{Key, Objects as _, Outcome, StoreError, Transaction};
 
-/// Rows deleted in one transaction.
+/// Rows read, and about as many deleted, at a time.
 const CHUNK: usize = 512;
-/// Age after which a batch that nothing refers to is litter, milliseconds.
-const LITTER_AGE_MS: u64 = 3_600_000;
+/// Slots read at a time: each may take many batches along.
+const SLOTS: usize = 128;
+/// Batches that nothing points at: rows looked at in one collection, with values that may be large.
+const UNNAMED: usize = 64;
 
 async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError> {
     match core.store.transact(transaction).await {
@@ -28,44 +31,29 @@ async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError
     }
 }
 
-/// Deletes every key below `prefix` for which `dead` holds, from the lowest on, until one lives.
-async fn sweep(core: &Core, prefix: &str, dead: impl Fn(&str) -> bool) -> Result<u64, StoreError> {
-    let mut count = 0;
-    loop {
-        let rows = core.store.scan(prefix, prefix, CHUNK).await?;
-        let deletes: Vec<String> = rows
-            .into_iter()
-            .map(|(key, _)| key)
-            .take_while(|key| dead(key))
-            .collect();
-        let n = deletes.len();
-        if n > 0 {
-            apply(
-                core,
-                Transaction {
-                    deletes,
-                    ..Transaction::default()
-                },
-            )
-            .await?;
-            count += n as u64;
-        }
-        if n < CHUNK {
-            return Ok(count);
-        }
+async fn delete(core: &Core, deletes: Vec<Key>) -> Result<(), StoreError> {
+    if deletes.is_empty() {
+        return Ok(());
     }
+    let transaction = Transaction {
+        deletes,
+        ..Transaction::default()
+    };
+    apply(core, transaction).await.map(drop)
 }
 
-/// Collects what `published`, the state after the last published slot, allows. Does nothing until it is worth it.
-pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreError> {
+/// Collects what `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does nothing
+/// until it is worth it.
+pub async fn collect<'a>(
+    core: &Core,
+    published: &State,
+    unpublished: impl Iterator<Item = &'a Slot>,
+) -> Result<(), StoreError> {
     let keys = &core.order.keys;
-    let before = match core.store.get(&keys.floor()).await? {
-        Some(row) => record::decode_number(&row)
-            .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.floor())))?,
-        None => 0,
-    };
-    let len = core.order.state().len;
-    let raise = writes::raise(keys, Limits::default(), before, len, published);
+    let limits = Limits::default();
+    let before = core.order.floor().await?;
+    let evidence = Evidence::new(limits, published.len, unpublished);
+    let raise = writes::raise(keys, limits, before, evidence.len(), published);
     let Some((floor, transaction)) = raise else {
         return Ok(());
     };
@@ -73,71 +61,246 @@ pub async fn collect(core: &Core, published: &Arc<State>) -> Result<(), StoreErr
     if !raised {
         return Ok(()); // Another replica is further.
     }
-    let number_below = |key: &str, limit: u64| trailing_number(key).is_some_and(|n| n < limit);
-    sweep_bag(core, floor).await?;
-    sweep(core, &keys.slots(), |key| number_below(key, floor)).await?;
-    sweep(core, &keys.snapshots(), |key| {
-        number_below(key, published.len)
-    })
-    .await?;
-    litter(core).await
+    let evidence = evidence.with_floor(floor);
+    sweep_bag(core, evidence.clone()).await?;
+    sweep_slots(core, &evidence).await?;
+    sweep_snapshots(core, &evidence).await?;
+    sweep_unnamed(core, evidence).await
 }
 
 /// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
 /// that is not understood here may be a newer version's promise, and stays.
-async fn sweep_bag(core: &Core, floor: u64) -> Result<(), StoreError> {
+async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
     let keys = &core.order.keys;
-    let (prefix, end) = (keys.bag(), keys.bag_from(floor));
+    let (prefix, end) = (keys.bag(), keys.bag_from(evidence.floor()));
+    // What is announced above the floor as well, as older versions may do, keeps its bytes.
+    tokens(core, &prefix, &end, |token| evidence.need(token)).await?;
     let mut from = prefix.clone();
     loop {
         let mut page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let full = page.len() == CHUNK;
         page.retain(|(key, _)| *key < end);
-        let Some((last, _)) = page.last() else {
-            return Ok(());
-        };
-        from = format!("{last}\0");
-        let mut deletes = Vec::new();
+        let (mut deletes, mut objects) = (Vec::new(), Vec::new());
         for (key, bytes) in &page {
-            match record::decode::<Work>(bytes) {
-                Ok(Work::Promised(promised)) => core.order.settle_row(key, &promised).await?,
-                Ok(_) => deletes.push(key.clone()),
-                Err(e) => tracing::warn!(key, error = %e, "an announcement is not understood"),
+            let work = match record::decode::<Work>(bytes) {
+                Ok(work) => work,
+                Err(e) => {
+                    tracing::warn!(key, error = %e, "an announcement is not understood");
+                    continue;
+                }
+            };
+            let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
+            match evidence.announced(seen.unwrap_or(u64::MAX), &work) {
+                Announced::Stays => {}
+                Announced::Goes => deletes.push(key.clone()),
+                Announced::GoesWithBatch => {
+                    deletes.push(key.clone());
+                    if let Some(batch) = work.batch() {
+                        let place = if batch.object {
+                            &mut objects
+                        } else {
+                            &mut deletes
+                        };
+                        place.push(keys.batch(batch.token));
+                    }
+                }
+                Announced::Settles => {
+                    if let Work::Promised(promised) = &work {
+                        core.order.settle_row(key, promised).await?;
+                    }
+                }
             }
         }
+        forget_objects(core, objects).await?;
+        delete(core, deletes).await?;
+        match page.last() {
+            Some((last, _)) if full => from = format!("{last}\0"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Shows the tokens at the end of the keys below `prefix`, from a key on.
+async fn tokens(
+    core: &Core,
+    prefix: &str,
+    from: &str,
+    mut show: impl FnMut(Token),
+) -> Result<(), StoreError> {
+    let mut from = from.to_owned();
+    loop {
+        let page = core.store.scan(prefix, &from, CHUNK).await?;
+        let keys = page.iter().map(|(key, _)| key);
+        keys.filter_map(|key| token_of(key)).for_each(&mut show);
+        match page.last() {
+            Some((last, _)) if page.len() == CHUNK => from = format!("{last}\0"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Slots below the floor, each with what is left of its batches: a publication takes them along where its author has read the slot.
+async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    loop {
+        let page = core.store.scan(&keys.slots(), &keys.slots(), SLOTS).await?;
+        let full = page.len() == SLOTS;
+        let (mut deletes, mut objects, mut last) = (Vec::new(), Vec::new(), !full);
+        for (key, bytes) in page {
+            if !trailing_number(&key).is_some_and(|number| evidence.slot_goes(number)) {
+                last = true;
+                break;
+            }
+            match record::decode::<Slot>(&bytes) {
+                Ok(slot) => slot.batches.iter().for_each(|batch| {
+                    let key = keys.batch(batch.token);
+                    let place = if batch.object {
+                        &mut objects
+                    } else {
+                        &mut deletes
+                    };
+                    place.push(key);
+                }),
+                // It was applied once, or a newer version's: its batches are litter.
+                Err(e) => {
+                    tracing::warn!(key, error = %e, "a slot below the floor is not understood")
+                }
+            }
+            deletes.push(key);
+            if deletes.len() >= CHUNK {
+                last = false;
+                break;
+            }
+        }
+        // First the objects: while the slot is there, they are known.
+        forget_objects(core, objects).await?;
+        delete(core, deletes).await?;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
+    let prefix = core.order.keys.snapshots();
+    loop {
+        let page = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+        let full = page.len() == UNNAMED;
+        let keys = page.into_iter().map(|(key, _)| key);
+        let goes = |key: &Key| trailing_number(key).is_some_and(|n| evidence.snapshot_goes(n));
+        let deletes: Vec<Key> = keys.take_while(goes).collect();
+        let all = deletes.len() == UNNAMED;
+        delete(core, deletes).await?;
+        if !(full && all) {
+            return Ok(());
+        }
+    }
+}
+
+/// Large batches go from every storage node that answers; the others are told when they are back.
+async fn forget_objects(core: &Core, paths: Vec<Key>) -> Result<(), StoreError> {
+    match paths.is_empty() {
+        true => Ok(()),
+        false => core.nodes.delete(paths).await,
+    }
+}
+
+fn token_of(key: &str) -> Option<Token> {
+    key.rsplit('/').next()?.parse().ok()
+}
+
+/// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
+/// object. A promised batch that is a row never is litter: it is put with its promise, and goes with its slot.
+async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool>, StoreError> {
+    let prefix = core.order.keys.batches();
+    let rows = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+    let rows = rows.iter().filter_map(|(key, _)| token_of(key));
+    let rows = rows.filter(|token| !token.is_kept());
+    let objects = core.nodes.listed(&prefix).await;
+    let objects = objects.iter().filter_map(|path| token_of(path));
+    let all = rows
+        .map(|token| (token, false))
+        .chain(objects.map(|token| (token, true)));
+    Ok(all.filter(|(token, _)| !evidence.needs(*token)).collect())
+}
+
+/// What nothing points at is noted first, and goes once nobody can order it any more. Notes of what is gone, or needed, go too.
+pub(super) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let mut notes = notes(core).await?;
+    let found = unnamed(core, &evidence).await?;
+    if !found.is_empty() {
+        // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
+        let (bag, queue) = (keys.bag(), keys.queue());
+        for prefix in [&bag, &queue, &bag] {
+            tokens(core, prefix, prefix, |token| evidence.need(token)).await?;
+        }
+        read_on(core, &mut evidence).await?;
+    }
+    let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+    for (token, is_object) in found {
+        let noted = notes.get(&token).copied();
+        let fate = evidence.unnamed(token, noted);
+        if fate == Unnamed::IsWatched {
+            notes.remove(&token);
+        } else if let Unnamed::IsNoted(len) = fate {
+            puts.push((keys.noted(token), record::encode_counted(len)));
+        } else if fate == Unnamed::Goes {
+            let place = if is_object {
+                &mut objects
+            } else {
+                &mut deletes
+            };
+            place.push(keys.batch(token));
+        }
+    }
+    puts.truncate(CHUNK);
+    forget_objects(core, objects).await?;
+    deletes.extend(notes.into_keys().map(|token| keys.noted(token)));
+    if !puts.is_empty() {
         let transaction = Transaction {
-            deletes,
+            puts,
             ..Transaction::default()
         };
         apply(core, transaction).await?;
     }
-}
-
-/// Batches that nothing refers to: their author died between writing and announcing.
-async fn litter(core: &Core) -> Result<(), StoreError> {
-    let old = now_ms().saturating_sub(LITTER_AGE_MS);
-    let born = |key: &str| {
-        key.rsplit('/')
-            .next()
-            .and_then(|t| t.parse::<Token>().ok())
-            // A promised batch is in queue or bag until it is published: it never is litter.
-            .filter(|t| !t.is_kept())
-            .map(|t| t.birth_ms())
-    };
-    // Tokens sort by birth, so the old ones come first. One that is ordered but unpublished, or announced, is not litter; with
-    // publication alive there is none that old, and without it nothing may go.
-    if core.pending.bytes() > 0 {
-        return Ok(());
-    }
-    if core
-        .store
-        .scan(&core.order.keys.bag(), &core.order.keys.bag(), 1)
-        .await?
-        .is_empty()
-    {
-        sweep(core, &core.order.keys.batches(), |key| {
-            born(key).is_some_and(|ms| ms < old)
-        })
-        .await?;
+    for chunk in deletes.chunks(CHUNK) {
+        delete(core, chunk.to_vec()).await?;
     }
     Ok(())
+}
+
+/// Reads the slots that were decided meanwhile.
+async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    loop {
+        let from = keys.slot(evidence.len());
+        let page = core.store.scan(&keys.slots(), &from, SLOTS).await?;
+        for (key, bytes) in &page {
+            let slot = record::decode(bytes)
+                .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
+            evidence.read(&slot);
+        }
+        if page.len() < SLOTS {
+            return Ok(());
+        }
+    }
+}
+
+async fn notes(core: &Core) -> Result<HashMap<Token, u64>, StoreError> {
+    let prefix = core.order.keys.all_noted();
+    let (mut notes, mut from) = (HashMap::new(), prefix.clone());
+    loop {
+        let page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let full = page.len() == CHUNK;
+        for (key, bytes) in page {
+            if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {
+                notes.insert(token, len);
+            }
+            from = format!("{key}\0");
+        }
+        if !full {
+            return Ok(notes);
+        }
+    }
 }

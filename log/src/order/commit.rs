@@ -25,6 +25,7 @@ use super::propose::{alive, propose};
 use super::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
 use super::state::{State, View};
 use super::writes;
+use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::log::etag;
 use crate::merge::pending::{Ordered, Pending};
@@ -38,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: usize = 256;
 /// How the record of an announced control begins.
 const CONTROL: &[u8] = b"{\"control\"";
-/// Announcements looked at in one proposal.
+/// Announcements read at a time.
 const BAG: usize = 4096;
 
 /// One log's order, as this replica sees it.
@@ -60,6 +61,8 @@ pub struct Order {
     own: Mutex<HashMap<Token, Bytes>>,
     metrics: Arc<LogMetrics>,
     halt: Arc<Halt>,
+    /// Asked before a slot is proposed.
+    clock: Clock,
     /// Others committed at the same time as this replica did last.
     company: AtomicBool,
     /// A slot ordered promised work.
@@ -92,9 +95,17 @@ impl Order {
             own: Mutex::default(),
             metrics,
             halt,
+            clock: Clock::system(),
             company: AtomicBool::new(false),
             promised: Notify::new(),
         }
+    }
+
+    /// By this clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// The order of the log `name` from its first slot on, for those who only commit: nobody integrates what they order.
@@ -244,11 +255,32 @@ impl Order {
     }
 
     /// Announcements, oldest first: as many as fill a slot, and all controls. What is behind them waits in any case, so it is not
-    /// even decoded: the work on a pile must not grow with its square. Scanned after the view was read up to the next slot.
+    /// even decoded. Scanned after the view was read up to the next slot.
     async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
-        let from = self.keys.bag_from(next.saturating_sub(self.limits.window));
-        let rows = self.store.scan(&self.keys.bag(), &from, BAG).await?;
+        let (prefix, mut from) = (
+            self.keys.bag(),
+            self.keys.bag_from(next.saturating_sub(self.limits.window)),
+        );
         let (mut bag, mut fill) = (Vec::new(), HashSet::new());
+        loop {
+            let rows = self.store.scan(&prefix, &from, BAG).await?;
+            let full = rows.len() == BAG;
+            if let Some((last, _)) = rows.last() {
+                from = format!("{last}\0");
+            }
+            self.announcements(rows, &mut bag, &mut fill);
+            if !full {
+                return Ok(bag);
+            }
+        }
+    }
+
+    fn announcements(
+        &self,
+        rows: Vec<(String, Bytes)>,
+        bag: &mut Vec<(String, Announcement)>,
+        fill: &mut HashSet<Token>,
+    ) {
         for (key, bytes) in rows {
             if fill.len() >= self.limits.batches && !record::begins(&bytes, CONTROL) {
                 continue;
@@ -272,12 +304,11 @@ impl Order {
             }
             bag.push((key, announcement));
         }
-        Ok(bag)
     }
 
     /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
-    pub async fn commit(&self, mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
-        match self.prepare(&mine).await {
+    pub async fn commit(&self, mut mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
+        match self.prepare(&mut mine).await {
             Ok(()) => self.commit_prepared(mine).await,
             Err(e) => mine.iter().map(|_| Err(e.clone())).collect(),
         }
@@ -287,7 +318,11 @@ impl Order {
     ///
     /// # Errors
     /// [`CommitError::Store`]; then nothing of it is or will be ordered.
-    pub(crate) async fn prepare(&self, mine: &[Mine]) -> Result<(), CommitError> {
+    pub(crate) async fn prepare(&self, mine: &mut [Mine]) -> Result<(), CommitError> {
+        let known = self.state().len;
+        for m in mine.iter_mut().filter(|m| m.is_object()) {
+            m.stored = Some(known);
+        }
         let large: Vec<_> = mine
             .iter()
             .filter(|m| m.is_object())
@@ -333,9 +368,13 @@ impl Order {
         for error in answers.iter().filter_map(|a| a.as_ref().err()) {
             self.metrics.failed(error.reason());
         }
-        let never = |answer: &Result<_, CommitError>| matches!(answer, Err(e) if e.is_refusal());
-        let refused = mine.iter().zip(&answers);
-        self.forget(refused.filter(|(_, answer)| never(answer)).map(|(m, _)| m));
+        // Another batch with the same part of an upload may have its place; then this one never will be ordered.
+        let never = |m: &Mine, answer: &Result<Placed, CommitError>| match answer {
+            Ok(placed) => placed.slot.tokens().all(|token| token != m.work.token()),
+            Err(e) => e.is_final(),
+        };
+        let answered = mine.iter().zip(&answers);
+        self.forget(answered.filter(|(m, a)| never(m, a)).map(|(m, _)| m));
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         mine.iter().for_each(|m| drop(own.remove(&m.work.token())));
         answers
@@ -397,6 +436,11 @@ impl Order {
         if !self.limits.covers(next, looked) {
             return Outcome::Refused; // The caller looks, and says so.
         }
+        // A slot's time never goes back: one bad clock must not carry it away.
+        let now = match self.clock.sound() {
+            Ok(now) => now,
+            Err(fault) => return Outcome::Failed(StoreError::Clock(fault)),
+        };
         let bag = if look {
             match self.bag(next).await {
                 Ok(bag) => Some(bag),
@@ -413,13 +457,13 @@ impl Order {
             }
             let announcements: Vec<Announcement> =
                 bag.iter().flatten().map(|(_, a)| a.clone()).collect();
-            propose(&view, &announcements, &works, now_ms())
+            propose(&view, &announcements, &works, now)
         };
         let Some(slot) = slot else {
             return Outcome::Refused;
         };
         let bytes = if bytes {
-            writes::inline(&self.keys, open)
+            writes::ordered(&self.keys, &slot, open)
         } else {
             Vec::new()
         };

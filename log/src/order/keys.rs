@@ -9,6 +9,8 @@ use crate::store::Key;
 pub const LOGS: &str = "logs/";
 /// Heartbeats of the server processes: `replica/{id}`.
 pub const REPLICAS: &str = "replica/";
+/// The age of the store, milliseconds: see [`crate::clock`].
+pub const CLOCK: &str = "clock";
 /// What all replicas remember for a time: `memory/{key}`.
 pub const MEMORY: &str = "memory/";
 
@@ -52,6 +54,14 @@ impl Keys {
     /// One batch's bytes.
     pub fn batch(&self, token: Token) -> Key {
         format!("{}batch/{token}", self.prefix)
+    }
+    /// All notes of batches that nothing points at.
+    pub fn all_noted(&self) -> Key {
+        format!("{}unnamed/", self.prefix)
+    }
+    /// How many slots there were when a batch was found that nothing points at.
+    pub fn noted(&self, token: Token) -> Key {
+        format!("{}unnamed/{token}", self.prefix)
     }
     /// All announcements.
     pub fn bag(&self) -> Key {
@@ -102,6 +112,18 @@ impl Keys {
     /// Where the parts of an upload went.
     pub fn placed_parts(&self, id: UploadId) -> Key {
         format!("{}placed/upload/{id}/", self.prefix)
+    }
+    /// How far places were forgotten: counts the sweeps.
+    pub fn forgotten(&self) -> Key {
+        format!("{}forgotten", self.prefix)
+    }
+    /// All marks of age.
+    pub fn marks(&self) -> Key {
+        format!("{}mark/", self.prefix)
+    }
+    /// The age of the store, when all slots below `number` were decided.
+    pub fn mark(&self, number: u64) -> Key {
+        format!("{}mark/{number:020}", self.prefix)
     }
     /// A config document, by digest.
     pub fn document(&self, digest: &tlog::Hash) -> Key {
@@ -198,6 +220,14 @@ impl Keys {
     /// A change on probation.
     pub fn probation(&self, operation: Token) -> Key {
         format!("{}probation/{operation}", self.prefix)
+    }
+    /// The generation that a change on probation was last based on: a number that never goes back.
+    pub fn probation_base(&self, operation: Token) -> Key {
+        format!("{}probation-base/{operation}", self.prefix)
+    }
+    /// All of these.
+    pub fn probation_bases(&self) -> Key {
+        format!("{}probation-base/", self.prefix)
     }
     /// How the probation of a change ended.
     pub fn probation_ended(&self, operation: Token) -> Key {

@@ -11,7 +11,7 @@
 //! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this: `take` what goes, `load` what one
 //!   commit carries, `ahead` what is made durable beside the commits;
 //! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
-//! - [`collect`] the floor: what may go, in which order; [`keys`] where everything lies;
+//! - [`collect`] the floor: what goes, in which order; [`litter`] the rule that says what may go; [`keys`] where everything lies;
 //! - `model` all of it under a model checker.
 
 pub(crate) mod ahead;
@@ -22,6 +22,7 @@ pub mod batcher;
 pub mod collect;
 pub mod commit;
 pub mod keys;
+pub mod litter;
 pub(crate) mod load;
 #[cfg(test)]
 mod model;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::commit::Order;
 use super::propose::not_dead;
-use super::slot::{Announcement, Promised, Token, Work};
+use super::slot::{Announcement, BatchRef, Promised, Token, Work};
 use super::writes;
 use crate::record;
 use crate::store::{Outcome, StoreError};
@@ -230,6 +230,16 @@ impl Order {
             Outcome::Committed | Outcome::Refused => self.refresh().await.map(drop),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
+    }
+
+    /// The large batches of the slots in the filter, each with the global index after it.
+    pub(crate) fn recent_objects(&self) -> Vec<(u64, BatchRef)> {
+        self.look(|view| {
+            let placed = view.recent().flat_map(|slot| slot.placed());
+            let large = placed.filter(|(_, batch)| batch.object);
+            let end = |(start, batch): (u64, &BatchRef)| (start + batch.entries, batch.clone());
+            large.map(end).collect()
+        })
     }
 
     /// Global index of what a token names, if one of the last slots ordered it.

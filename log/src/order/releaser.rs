@@ -13,14 +13,15 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::commit::now_ms;
+use super::keys::{CLOCK, trailing_number};
+use super::litter::{self, Mark};
 use super::place::PlacedRow;
 use super::slot::Promised;
 use super::state::Gate;
 use super::writes;
 use crate::log::Core;
 use crate::record;
-use crate::store::{Outcome, StoreError, Transaction};
+use crate::store::{Guard, Outcome, StoreError, Transaction};
 
 /// Rows released at once.
 const ROWS: usize = 64;
@@ -39,6 +40,10 @@ pub const KEEP_PLACES: Duration = Duration::from_secs(7 * 86_400);
 const SWEEP: Duration = Duration::from_secs(30);
 /// Rows looked at in one step.
 const SWEEP_ROWS: usize = 2048;
+/// Time between two marks of the age of slots.
+const MARK: Duration = Duration::from_secs(3_600);
+/// More marks than that time makes.
+const MARKS: usize = 1024;
 
 /// The turns that were asked for: of which tier, and the deadline that is waited for.
 #[derive(Default)]
@@ -97,7 +102,7 @@ pub(crate) async fn run(core: Arc<Core>) {
                 }
             }
             swept = tokio::time::Instant::now();
-            match sweep_places(&core, &cursor, now_ms()).await {
+            match sweep_places(&core, &cursor).await {
                 Ok(next) => cursor = next,
                 Err(e) => tracing::warn!(error = %e, log = core.name, "cannot sweep old places"),
             }
@@ -125,6 +130,9 @@ async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<()
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
+    if core.clock.fault().is_some() {
+        return Ok(()); // Nothing is proposed until it is right.
+    }
     if !matches!(order.state().gate, Gate::Frozen { .. }) {
         if let Some(tier) = turn {
             live.extend(release(core, &tier).await?);
@@ -179,24 +187,25 @@ fn fill(rows: &[Promised]) -> &[Promised] {
 }
 
 /// One step of the sweep: of the next rows those are forgotten that are older than [`KEEP_PLACES`], as far as that is safe
-/// ([`writes::forgotten`]). Answers where the next step begins.
-pub(crate) async fn sweep_places(
-    core: &Core,
-    from: &str,
-    now_ms: u64,
-) -> Result<String, StoreError> {
+/// ([`writes::forgotten`]). Their age is that of the store: no clock that is set makes a row older. Answers where the next step
+/// begins.
+pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, StoreError> {
     let keys = &core.order.keys;
     let prefix = keys.all_placed();
+    let swept = number(core, &keys.forgotten()).await?;
     let floor = core.order.floor().await?;
-    let old = now_ms.saturating_sub(u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX));
     let rows = core.store.scan(&prefix, from, SWEEP_ROWS).await?;
     let next = match rows.last() {
         Some((last, _)) if rows.len() == SWEEP_ROWS => format!("{last}\0"),
         _ => prefix,
     };
+    if rows.is_empty() {
+        return Ok(next);
+    }
+    let old = mark(core).await?;
     let places = rows.into_iter().filter_map(|(key, bytes)| {
         let row = record::decode::<PlacedRow>(&bytes).ok()?;
-        (row.time < old).then_some((key, row))
+        (row.slot < old).then_some((key, row))
     });
     let places: Vec<_> = places.collect();
     if places.is_empty() {
@@ -206,14 +215,60 @@ pub(crate) async fn sweep_places(
     let show = |p: &Promised| left.extend([keys.placed_promise(p.batch.token)]);
     core.order.each_promised(show).await?;
     let deletes = writes::forgotten(floor, places, &left);
-    for chunk in deletes.chunks(512) {
+    for (swept, chunk) in (swept..).zip(deletes.chunks(512)) {
+        // The part of an upload may be ordered again once its place is forgotten: a deletion that lands late must not meet that.
         let transaction = Transaction {
+            guards: vec![Guard::AtMost(keys.forgotten(), swept)],
+            puts: vec![(keys.forgotten(), record::encode_counted(swept + 1))],
             deletes: chunk.to_vec(),
-            ..Transaction::default()
         };
-        if let Outcome::Failed(e) | Outcome::Unknown(e) = core.store.transact(transaction).await {
-            return Err(e);
+        match core.store.transact(transaction).await {
+            Outcome::Committed => {}
+            Outcome::Refused => break, // Another replica sweeps.
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }
     }
     Ok(next)
+}
+
+async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
+    let row = core.store.get(key).await?;
+    row.map_or(Ok(0), |row| {
+        record::decode_counted(&row)
+            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
+    })
+}
+
+/// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
+/// store; marks that say no more than a later one go.
+async fn mark(core: &Core) -> Result<u64, StoreError> {
+    let keys = &core.order.keys;
+    let age = number(core, CLOCK).await?;
+    let rows = core.store.scan(&keys.marks(), &keys.marks(), MARKS).await?;
+    let marks = rows
+        .iter()
+        .filter_map(|(key, row)| Some((trailing_number(key)?, record::decode_counted(row).ok()?)));
+    let marks: Vec<Mark> = marks.collect();
+    let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
+    let len = core.order.state().len;
+    let mut transaction = Transaction::default();
+    let last = marks.last();
+    if last.is_none_or(|(slots, at)| *slots < len && age >= at.saturating_add(millis(MARK))) {
+        let key = keys.mark(len);
+        transaction.guards.push(Guard::Absent(key.clone()));
+        transaction.puts.push((key, record::encode_counted(age)));
+    }
+    let idle = marks.iter().filter(|(slots, _)| *slots < aged);
+    transaction.deletes = idle.map(|(slots, _)| keys.mark(*slots)).collect();
+    if !transaction.puts.is_empty() || !transaction.deletes.is_empty() {
+        match core.store.transact(transaction).await {
+            Outcome::Committed | Outcome::Refused => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+        }
+    }
+    Ok(aged)
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -510,6 +510,11 @@ impl View {
         Ok(())
     }
 
+    /// The slots in the filter, oldest first.
+    pub fn recent(&self) -> impl Iterator<Item = &Arc<Slot>> {
+        self.recent.iter()
+    }
+
     /// The slot that ordered a token, if one of those in the filter did.
     pub fn find(&self, token: Token) -> Option<&Arc<Slot>> {
         self.recent_slot(*self.tokens.get(&token)?)

@@ -10,14 +10,17 @@ use super::Limits;
 use super::answer::Mine;
 use super::keys::Keys;
 use super::place::PlacedRow;
-use super::slot::{Announcement, Control, Promised, Slot, Work};
+use super::slot::{Announcement, Control, Promised, Slot, Token, Work};
 use super::state::State;
 use crate::record;
 use crate::store::{Guard, Key, Transaction};
 
 /// The bytes of those batches that the coordination store holds.
-pub(super) fn inline(keys: &Keys, mine: &[&Mine]) -> Vec<(Key, Bytes)> {
-    mine.iter()
+pub(super) fn inline<'a>(
+    keys: &Keys,
+    mine: impl IntoIterator<Item = &'a Mine>,
+) -> Vec<(Key, Bytes)> {
+    mine.into_iter()
         .filter_map(|m| match m.work.batch() {
             Some(b) if !b.object => Some((keys.batch(b.token), m.bytes.clone())),
             _ => None,
@@ -25,16 +28,24 @@ pub(super) fn inline(keys: &Keys, mine: &[&Mine]) -> Vec<(Key, Bytes)> {
         .collect()
 }
 
-/// Puts works into the bag, each batch's bytes beside it.
+/// The same of those that a slot orders: bytes never lie where nothing points at them.
+pub(super) fn ordered(keys: &Keys, slot: &Slot, mine: &[&Mine]) -> Vec<(Key, Bytes)> {
+    let named: HashSet<Token> = slot.batches.iter().map(|b| b.token).collect();
+    let mine = mine.iter().copied();
+    inline(keys, mine.filter(|m| named.contains(&m.work.token())))
+}
+
+/// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen.
 pub(super) fn announce(keys: &Keys, seen: u64, mine: &[&Mine]) -> Transaction {
-    let mut puts = inline(keys, mine);
+    let mut puts = inline(keys, mine.iter().copied());
     puts.extend(mine.iter().map(|m| {
         let key = keys.announcement(seen, m.work.token());
         (key, record::encode(&m.work))
     }));
     Transaction {
+        guards: vec![Guard::AtMost(keys.floor(), seen)],
         puts,
-        ..Transaction::default()
+        deletes: Vec::new(),
     }
 }
 

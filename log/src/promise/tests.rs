@@ -10,10 +10,10 @@ use futures_util::future::join_all;
 use tlog::{Receipt, VerifierKey, leaf_hash};
 
 use super::*;
-use crate::order::keys::Keys;
+use crate::order::keys::{CLOCK, Keys};
 use crate::store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use crate::store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
-use crate::{Caller, ChangeOutcome, Engine, EngineOptions, Kek, Request};
+use crate::{Caller, ChangeOutcome, Clock, Engine, EngineOptions, Kek, Program, Request};
 
 /// What is in a store in memory.
 pub(crate) type Rows = BTreeMap<String, Bytes>;
@@ -78,7 +78,36 @@ impl Rig {
         objects: &Faults,
         merge: crate::MergeOptions,
     ) -> (Arc<Engine>, Arc<Log>) {
-        let engine = Engine::open(EngineOptions {
+        let engine = self.open(merge, &Clock::system(), rows, objects).await;
+        let log = engine.log("dev").unwrap();
+        (engine, log)
+    }
+
+    /// A process that runs some programs, by this clock, and takes writes or not.
+    pub(crate) async fn alone(
+        &self,
+        programs: &[Program],
+        writes: bool,
+        clock: &Clock,
+    ) -> Arc<Engine> {
+        let merge = crate::MergeOptions {
+            programs: programs.iter().copied().collect(),
+            writes,
+            ..crate::MergeOptions::default()
+        };
+        let none = Faults::new();
+        self.open(merge, clock, &none, &none).await
+    }
+
+    async fn open(
+        &self,
+        merge: crate::MergeOptions,
+        clock: &Clock,
+        rows: &Faults,
+        objects: &Faults,
+    ) -> Arc<Engine> {
+        let writes = merge.writes;
+        let options = EngineOptions {
             coordination: Arc::new(FaultyCoordination::new(self.rows.clone(), rows.clone())),
             objects: Arc::new(FaultyObjects::new(self.objects.clone(), objects.clone())),
             kek: Kek::from_file(&self.kek.path().join("kek")).unwrap(),
@@ -86,18 +115,16 @@ impl Rig {
             min_free: 0,
             max_pending_bytes: 64 << 20,
             merge,
-        })
-        .await
-        .unwrap();
-        if engine.log("dev").is_none() {
+        };
+        let engine = Engine::open_by(options, clock.clone()).await.unwrap();
+        if engine.log("dev").is_none() && writes {
             let name = LogName::try_from("dev".to_owned()).unwrap();
             let shard = ShardName::try_from("a".to_owned()).unwrap();
             let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
             config.merge.checkpoint_interval = config::Span::from_millis(10);
             engine.create_log(config, caller()).await.unwrap();
         }
-        let log = engine.log("dev").unwrap();
-        (engine, log)
+        engine
     }
 
     pub(crate) fn with(&self, prefix: &str) -> usize {
@@ -544,12 +571,23 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     assert_eq!(census(&log).await.get("one"), Some(&1));
     // The row of its place goes after its time, not before; and only once the slot is collected.
     let all = keys.all_placed();
-    let sweep = |days: u64| {
-        crate::order::releaser::sweep_places(&log.core, &all, now_ms() + days * 86_400_000)
+    let sweep = || crate::order::releaser::sweep_places(&log.core, &all);
+    // Time is what the store has lived through, and no clock.
+    let age = async |days: u64| {
+        let row = rig.rows.get(CLOCK).await.unwrap();
+        let age = row.map_or(0, |row| record::decode_counted(&row).unwrap());
+        let older = record::encode_counted(age + days * 86_400_000);
+        let transaction = Transaction {
+            puts: vec![(CLOCK.to_owned(), older)],
+            ..Transaction::default()
+        };
+        let aged = rig.rows.transact(transaction).await;
+        assert!(matches!(aged, Outcome::Committed));
     };
-    for (days, left) in [(6, 1), (8, 1)] {
-        assert_eq!(sweep(days).await.unwrap(), keys.all_placed());
-        assert_eq!(rig.with(&all), left, "{days} days");
+    for days in [0, 6, 2] {
+        age(days).await;
+        assert_eq!(sweep().await.unwrap(), keys.all_placed());
+        assert_eq!(rig.with(&all), 1, "{days} days");
     }
     let until = log.core.order.state().len;
     while floor() < until {
@@ -564,16 +602,14 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
         ..Transaction::default()
     };
     assert!(matches!(rig.rows.transact(late).await, Outcome::Committed));
-    sweep(8).await.unwrap();
+    sweep().await.unwrap();
     assert_eq!((rig.with(&all), rig.with(&keys.queue())), (1, 1));
     faults.clear();
     while rig.with(&keys.queue()) > 0 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for (days, left) in [(6, 1), (8, 0)] {
-        sweep(days).await.unwrap();
-        assert_eq!(rig.with(&all), left, "{days} days");
-    }
+    sweep().await.unwrap();
+    assert_eq!(rig.with(&all), 0);
     assert_eq!(log.placement(one.id).await.unwrap(), None);
     engine.shutdown().await;
 }

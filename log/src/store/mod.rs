@@ -94,6 +94,9 @@ pub enum StoreError {
         /// How many were asked, and what the last one said.
         detail: String,
     },
+    /// Nothing was written: the clock of this server is not to be believed.
+    #[error(transparent)]
+    Clock(crate::clock::ClockFault),
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),

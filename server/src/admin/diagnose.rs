@@ -212,7 +212,15 @@ impl EngineHost {
     pub(super) async fn diagnostics(&self) -> Diagnostics {
         let now = Timestamp::now();
         let mut checks = vec![match self.engine.clock_off().await {
-            Ok(off) => clock(off),
+            Ok(off) => match self.engine.clock_fault() {
+                Some(fault) => found(
+                    "clock",
+                    Severity::Critical,
+                    fault.to_string(),
+                    "nothing is ordered here until the clock is right: set it (NTP), or restart logd if it is right now",
+                ),
+                None => clock(off),
+            },
             Err(error) => found(
                 "clock",
                 Severity::Critical,

@@ -161,7 +161,7 @@ impl EngineHost {
         if decided.map_err(unavailable)?.is_none() {
             // While its base runs it may still be decided: then its row is needed.
             if log.status().generation > base {
-                log.forget_probation(operation).await.map_err(unavailable)?;
+                log.forget_probation(probation).await.map_err(unavailable)?;
             }
             return Ok(());
         }

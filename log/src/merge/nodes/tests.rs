@@ -62,6 +62,14 @@ impl Bench {
         self.nodes.put(vec![(PATH.to_owned(), Self::bytes())]).await
     }
 
+    /// With the batch ordered and not published.
+    async fn repair(&self) {
+        let mut needed = Needed::default();
+        let digest = record::digest(&Self::bytes());
+        needed.paths.insert(PATH.to_owned(), digest);
+        self.nodes.repair_all(PREFIX, &needed).await;
+    }
+
     fn have(&self) -> usize {
         let has = |store: &&Arc<MemoryObjects>| store.objects().contains_key(PATH);
         self.stores.iter().filter(has).count()
@@ -112,16 +120,16 @@ async fn too_few_are_an_error_that_says_who() {
 #[tokio::test]
 async fn a_node_that_comes_back_gets_what_it_missed() {
     let bench = bench(2);
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     bench.faults[2].every_write(Fault::Lose);
     bench.put().await.unwrap();
     while bench.nodes.states()["c"].missed == 0 {
         tokio::task::yield_now().await;
     }
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     assert_eq!(bench.nodes.states()["c"].missed, 1, "it is still away");
     bench.faults[2].clear();
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     let state = &bench.nodes.states()["c"];
     assert_eq!(
         (state.missed, state.repaired, &state.trouble),
@@ -136,7 +144,7 @@ async fn a_node_that_comes_back_gets_what_it_missed() {
         tokio::task::yield_now().await;
     }
     bench.faults[2].clear();
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     bench.reaches(0).await;
 }
 
@@ -146,8 +154,44 @@ async fn a_new_node_is_brought_up_to_date() {
     let bench = bench(1);
     let object = vec![(PATH.to_owned(), Bench::bytes())];
     bench.stores[0].put(object).await.unwrap();
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     bench.reaches(3).await;
+}
+
+/// What was deleted while a node was away does not come back from it, however little is remembered of that.
+#[tokio::test]
+async fn what_was_deleted_does_not_come_back() {
+    let bench = bench(1);
+    // Nobody here knows that the third node missed the deletion.
+    let object = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[2].put(object).await.unwrap();
+    bench.nodes.repair_all(PREFIX, &Needed::default()).await;
+    assert_eq!(bench.have(), 1);
+    // Nor where a node is remembered to have missed the batch itself.
+    bench.nodes.node("b").miss([(
+        PATH.to_owned(),
+        Missed::Put(record::digest(&Bench::bytes())),
+    )]);
+    let mut over = Needed::default();
+    over.over.insert(PATH.to_owned());
+    bench.nodes.repair_all(PREFIX, &over).await;
+    assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (1, 0));
+}
+
+/// A node with other bytes is no source: the right ones are copied from where they are, or nothing is.
+#[tokio::test]
+async fn a_new_node_gets_nothing_but_what_was_ordered() {
+    let bench = bench(1);
+    let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+    bench.stores[0].put(bad).await.unwrap();
+    bench.repair().await;
+    assert_eq!(bench.have(), 1);
+    let good = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[1].put(good).await.unwrap();
+    bench.repair().await;
+    for store in &bench.stores {
+        assert_eq!(store.objects().get(PATH), Some(&Bench::bytes()));
+    }
 }
 
 #[tokio::test]
@@ -179,7 +223,7 @@ async fn what_is_damaged_is_never_copied() {
     let digest = record::digest(&Bench::bytes());
     bench.put().await.unwrap();
     bench.reaches(3).await;
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     for store in &bench.stores[..2] {
         let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
         store.put(bad).await.unwrap();
@@ -196,7 +240,7 @@ async fn what_is_damaged_is_never_copied() {
     bench.faults[2].release().await;
     let read = reading.await.unwrap().unwrap();
     assert_eq!(read, Some(Bench::bytes()));
-    bench.nodes.repair_all(PREFIX).await;
+    bench.repair().await;
     for store in &bench.stores {
         assert_eq!(store.objects().get(PATH), Some(&Bench::bytes()));
     }

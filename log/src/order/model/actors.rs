@@ -174,6 +174,8 @@ pub(super) enum Collecting {
     Raise(u64),
     /// Looks into the bag below the floor.
     Bag(u64),
+    /// Deletes these; then settles the rows of promised work.
+    Sweep(u64, Vec<Key>, Vec<Row>),
     Settle(u64, Vec<Row>, Option<bool>),
     Slots(u64),
 }

@@ -214,8 +214,15 @@ impl Protocol {
         }
     }
 
-    /// S11: what is not below the floor is there, and a snapshot covers what is.
-    pub(super) fn collected(&self, world: &mut World) {
+    /// S11: what is not below the floor is there, and a snapshot covers what is. S4: so is what is not published.
+    pub(super) fn collected(&self, world: &mut World, published: u64) {
+        let unpublished = world.history.iter().map(|d| &d.slot);
+        let unpublished = unpublished.filter(|slot| slot.number >= published);
+        let mut batches = unpublished.flat_map(|slot| &slot.batches);
+        let gone = batches.find(|b| world.rows.get(&self.keys.batch(b.token)).is_none());
+        if let Some(gone) = gone.map(|b| b.token) {
+            world.breaks("S4", format!("{gone} is ordered, not published, and gone"));
+        }
         let floor = world.rows.number(&self.keys.floor());
         let all = floor..world.history.len() as u64;
         if let Some(gone) = all

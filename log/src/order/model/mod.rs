@@ -50,4 +50,8 @@ enum Mutant {
     ScanBeforeRead,
     /// A place is forgotten whatever is left of its work.
     ForgetsWhatIsLeft,
+    /// A dead announcement takes its batch along, whatever the slots say of it.
+    LitterWithoutSlots,
+    /// A batch whose announcement is dead is announced anew.
+    AnnouncesAnew,
 }

@@ -89,7 +89,10 @@ fn announcements_without_a_window() {
 #[test]
 fn a_duplicate_filter_shorter_than_the_window() {
     let leave_out = |p: &mut Protocol| p.limits.filter -= 1;
-    is_missed(scene(1, 2, late()), leave_out, &["S3"]);
+    let many = [2, 3, 4].map(Item::Batch);
+    // Announced at once, so ordered as early as may be, with a copy that lands as late as may be.
+    let actors = vec![companion(&[Item::Batch(1)]), committer(&many)];
+    is_missed(scene(1, 2, actors), leave_out, &["S3"]);
 }
 
 #[test]
@@ -132,4 +135,27 @@ fn a_place_that_is_forgotten_before_its_work() {
     let mut late_copy = scene(1, 1, actors);
     late_copy.clumsy = Some(0);
     is_missed(late_copy, leave_out, &["S3"]);
+}
+
+#[test]
+fn litter_that_is_judged_without_the_slots() {
+    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::LitterWithoutSlots);
+    let actors = vec![
+        companion(&[Item::Batch(1)]),
+        committer(&[Item::Batch(2), Item::Batch(3)]),
+        collector(),
+    ];
+    let mut late_copy = scene(1, 2, actors);
+    (late_copy.lag, late_copy.clumsy) = (2, Some(0));
+    is_missed(late_copy, leave_out, &["S4"]);
+}
+
+#[test]
+fn a_batch_that_is_announced_anew() {
+    let leave_out = |p: &mut Protocol| p.mutant = Some(Mutant::AnnouncesAnew);
+    let mut actors: Vec<Actor> = [2, 3, 4].map(|n| companion(&[Item::Batch(n)])).into();
+    actors.push(collector());
+    let mut passed_over = scene(0, 1, actors);
+    passed_over.limits.batches = 1;
+    is_missed(passed_over, leave_out, &["S4"]);
 }

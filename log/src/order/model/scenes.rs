@@ -298,6 +298,16 @@ fn collection() {
     );
 }
 
+/// What is not published yet is kept whole, and a slot that is full passes over what is announced.
+#[test]
+fn collection_behind_a_slow_publication() {
+    let two = committer(&[Item::Batch(1), Item::Batch(2)]);
+    let actors = vec![two, companion(&[Item::Batch(3)]), collector()];
+    let mut protocol = Protocol::new(limits(1, 1), actors);
+    protocol.lag = 1;
+    holds("slow publication", [1, 2], protocol, &[COLLECTED]);
+}
+
 #[test]
 fn collection_of_promises() {
     let two = committer(&[Item::Batch(1), Item::Batch(2)]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::answer::{CommitError, Mine};
 use super::super::attempt::{Attempt, Step};
+use super::super::litter::{Announced, Evidence};
 use super::super::place::Place;
 use super::super::propose::{not_dead, propose};
 use super::super::queue::Refused;
@@ -39,7 +40,9 @@ impl Protocol {
             Actor::Collector(c) => {
                 matches!(
                     c.at,
-                    Collecting::Raise(_) | Collecting::Settle(_, _, Some(_))
+                    Collecting::Raise(_)
+                        | Collecting::Sweep(..)
+                        | Collecting::Settle(_, _, Some(_))
                 )
             }
             Actor::Gone => false,
@@ -114,6 +117,12 @@ impl Protocol {
             }
             Step::Done => Step::Done,
         };
+        if self.is(Mutant::AnnouncesAnew)
+            && matches!(w.attempt.answers[..], [Some(Err(CommitError::Overtaken))])
+        {
+            w.attempt = Attempt::new(c.len, 1, true);
+            w.step = w.attempt.next(&self.view(world, c.len), &w.mine);
+        }
         if c.flagged && self.is(Mutant::FreezeIsAFlag) && w.mine[0].work.batch().is_some() {
             for answer in w.attempt.answers.iter_mut().filter(|a| a.is_none()) {
                 *answer = Some(Err(CommitError::Frozen));
@@ -176,12 +185,8 @@ impl Protocol {
         }
         let works: Vec<Work> = open.iter().map(|m| m.work.clone()).collect();
         let bag = w.bag.as_ref().map(|bag| bag.0.as_slice());
-        let bytes = if bytes {
-            writes::inline(&self.keys, &open)
-        } else {
-            Vec::new()
-        };
-        let (outcome, len) = self.propose_with(world, c.len, bag, &works, bytes, fate);
+        let open = if bytes { open } else { Vec::new() };
+        let (outcome, len) = self.propose_with(world, c.len, bag, &works, &open, fate);
         c.len = len;
         outcome
     }
@@ -193,7 +198,7 @@ impl Protocol {
         len: u64,
         bag: Option<&[(Key, Announcement)]>,
         works: &[Work],
-        bytes: Vec<(Key, bytes::Bytes)>,
+        bytes: &[&Mine],
         fate: Fate,
     ) -> (Outcome, u64) {
         let mut view = self.view(world, len);
@@ -206,6 +211,7 @@ impl Protocol {
         let Some(slot) = propose(&view, &announced, works, 0) else {
             return (Outcome::Refused, len);
         };
+        let bytes = writes::ordered(&self.keys, &slot, bytes);
         let write = self.decide(slot, bag, bytes);
         let outcome = self.write(world, write, fate);
         let committed = matches!(outcome, Outcome::Committed);
@@ -377,7 +383,7 @@ impl Protocol {
             Releasing::Scan => Releasing::Decide(self.scan(world, r.len)),
             Releasing::Decide(bag) => {
                 let bag = Some(bag.0.as_slice());
-                (_, r.len) = self.propose_with(world, r.len, bag, &[], Vec::new(), fate);
+                (_, r.len) = self.propose_with(world, r.len, bag, &[], &[], fate);
                 Releasing::Idle
             }
         };
@@ -431,8 +437,9 @@ impl Protocol {
             },
             Collecting::Floor => Collecting::Raise(world.rows.number(&self.keys.floor())),
             Collecting::Raise(before) => {
-                let view = self.view(world, c.len);
-                match writes::raise(&self.keys, self.limits, before, c.len, &view.state) {
+                let published = self.view(world, self.published(c.len));
+                let len = self.evidence(world, c.len).len();
+                match writes::raise(&self.keys, self.limits, before, len, &published.state) {
                     Some((floor, transaction)) => {
                         match self.write(world, Write::new(transaction, None), fate) {
                             Outcome::Committed => Collecting::Bag(floor),
@@ -443,20 +450,36 @@ impl Protocol {
                 }
             }
             Collecting::Bag(floor) => {
-                let below = self
-                    .announcements(&world.rows)
-                    .filter(|(_, a)| a.seen < floor);
-                let (kept, litter): (Vec<_>, Vec<_>) = below.partition(|(_, a)| is_promised(a));
-                let rows: Vec<Row> = kept
-                    .into_iter()
-                    .filter_map(|(key, a)| row(key, a.work))
-                    .collect();
-                let deletes = litter.iter().map(|(key, _)| (*key).to_owned()).collect();
-                self.delete(world, deletes);
-                if rows.is_empty() {
-                    Collecting::Slots(floor)
-                } else {
-                    Collecting::Settle(floor, rows, None)
+                let evidence = self.evidence(world, c.len).with_floor(floor);
+                let (mut deletes, mut rows) = (Vec::new(), Vec::new());
+                for (key, a) in self.announcements(&world.rows) {
+                    let fate = match evidence.announced(a.seen, &a.work) {
+                        Announced::Goes if self.is(Mutant::LitterWithoutSlots) => {
+                            Announced::GoesWithBatch
+                        }
+                        fate => fate,
+                    };
+                    match fate {
+                        Announced::Stays => {}
+                        Announced::Goes => deletes.push(key.to_owned()),
+                        Announced::GoesWithBatch => {
+                            deletes.push(key.to_owned());
+                            deletes.push(self.keys.batch(a.work.token()));
+                        }
+                        Announced::Settles => rows.extend(row(key, a.work)),
+                    }
+                }
+                Collecting::Sweep(floor, deletes, rows)
+            }
+            Collecting::Sweep(floor, deletes, rows) => {
+                let transaction = Transaction {
+                    deletes,
+                    ..Transaction::default()
+                };
+                match self.write(world, Write::new(transaction, None), fate) {
+                    Outcome::Committed if rows.is_empty() => Collecting::Slots(floor),
+                    Outcome::Committed => Collecting::Settle(floor, rows, None),
+                    _ => Collecting::Idle,
                 }
             }
             Collecting::Settle(floor, mut rows, placed) => {
@@ -467,15 +490,34 @@ impl Protocol {
                 }
             }
             Collecting::Slots(floor) => {
-                let slots = (0..floor).map(|n| self.keys.slot(n));
-                let snapshots = (0..c.len).map(|n| self.keys.snapshot(n));
-                let deletes = slots.chain(snapshots).collect();
+                let evidence = self.evidence(world, c.len).with_floor(floor);
+                let going = world.history.iter().map(|d| &d.slot);
+                let going = going.filter(|slot| evidence.slot_goes(slot.number));
+                let rows = going.flat_map(|slot| {
+                    let batches = slot.batches.iter().map(|b| self.keys.batch(b.token));
+                    batches.chain([self.keys.slot(slot.number)])
+                });
+                let snapshots = (0..c.len).filter(|n| evidence.snapshot_goes(*n));
+                let snapshots = snapshots.map(|n| self.keys.snapshot(n));
+                let deletes = rows.chain(snapshots).collect();
                 self.delete(world, deletes);
-                self.collected(world);
+                self.collected(world, self.published(c.len));
                 Collecting::Idle
             }
         };
         c
+    }
+
+    /// Slots that are published, as one knows who has read so many: what follows from the order may be behind it.
+    fn published(&self, len: u64) -> u64 {
+        len.saturating_sub(self.lag).max(1)
+    }
+
+    fn evidence(&self, world: &World, len: u64) -> Evidence {
+        let published = self.published(len);
+        let slots = world.history.iter().map(|d| &*d.slot);
+        let read = slots.filter(|slot| (published..len).contains(&slot.number));
+        Evidence::new(self.limits, published, read)
     }
 
     fn delete(&self, world: &mut World, deletes: Vec<Key>) {

@@ -29,6 +29,8 @@ pub(super) struct Protocol {
     pub(super) window: u64,
     pub(super) mutant: Option<Mutant>,
     pub(super) actors: Vec<Actor>,
+    /// How many slots the publication is behind.
+    pub(super) lag: u64,
     /// Writes that go wrong, at most.
     pub(super) faults: u8,
     /// Whose writes they are; everybody's when absent.
@@ -222,6 +224,7 @@ impl Protocol {
             window: limits.window,
             mutant: None,
             actors,
+            lag: 0,
             faults: 0,
             clumsy: None,
             alone: false,

@@ -156,6 +156,7 @@ async fn run(seed: u64) {
                 CommitError::Frozen
                 | CommitError::WrongShard
                 | CommitError::Taken(_)
+                | CommitError::Overtaken
                 | CommitError::Refused(_)
                 | CommitError::Store(_),
             ) => {
@@ -233,9 +234,11 @@ async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
     assert_eq!(placed.slot.number, WINDOW + 1);
     // So does one that slept through the window in the middle of a commit: its announcement may have been ordered unseen.
     let (_, view) = replay(&memory.rows());
-    let asleep = |looked| settle(&view, &batch(&tokens, "z"), 0, looked);
-    assert!(matches!(asleep(1), Some(Err(CommitError::AskAgain))));
-    assert!(asleep(2).is_none());
+    let asleep = |first, looked| settle(&view, &batch(&tokens, "z"), first, looked);
+    assert!(matches!(asleep(0, 1), Some(Err(CommitError::AskAgain))));
+    // One that was awake knows that it was passed over: its announcement counts no more, and it makes no other.
+    assert!(matches!(asleep(1, 2), Some(Err(CommitError::Overtaken))));
+    assert!(asleep(2, 2).is_none());
 }
 
 #[tokio::test(start_paused = true)]
