@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Caller, ChangeError};
 use crate::clock::{Clock, ClockFault};
+use crate::formats::Formats;
 use crate::halt::Halt;
 use crate::log::{Core, Log};
 use crate::merge::backup::Backup;
@@ -209,6 +210,7 @@ pub struct Engine {
     pub(crate) clock: Clock,
     /// The age of the store as it was last known here, and the steady time then; milliseconds.
     age: std::sync::Mutex<Option<(u64, u64)>>,
+    formats: Arc<Formats>,
     logs: RwLock<BTreeMap<String, Opened>>,
     /// A log runs another generation, or there is another log.
     moved: Arc<Notify>,
@@ -263,6 +265,7 @@ impl Engine {
             low_space: Arc::default(),
             clock,
             age: std::sync::Mutex::default(),
+            formats: Arc::default(),
             logs: RwLock::default(),
             moved: Arc::default(),
             opening: tokio::sync::Mutex::default(),
@@ -451,6 +454,7 @@ impl Engine {
             opened_early: std::sync::Mutex::default(),
             low_space: Arc::clone(&self.low_space),
             clock: self.clock.clone(),
+            formats: Arc::clone(&self.formats),
             max_pending: self.max_pending,
         });
         let mut resumed = Resumed::default();
@@ -683,6 +687,12 @@ impl Engine {
             time,
         };
         let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
+        let live = rows.iter().filter_map(|(_, bytes)| {
+            let beat = record::decode::<Heartbeat>(bytes).ok()?;
+            let age = Duration::from_millis(time.saturating_sub(beat.time));
+            (age <= SILENCE).then_some((beat.format, beat.label))
+        });
+        self.formats.heard(FORMAT, live);
         let old = Duration::from_secs(60);
         let gone = rows.into_iter().filter(|(_, bytes)| {
             record::decode::<Heartbeat>(bytes)

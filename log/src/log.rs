@@ -14,6 +14,7 @@ use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::clock::Clock;
+use crate::formats::Formats;
 use crate::halt::Halt;
 use crate::merge::eras::Eras;
 use crate::merge::life::Life;
@@ -113,6 +114,8 @@ pub struct Core {
     pub(crate) low_space: Arc<AtomicBool>,
     /// While it is not to be believed, nothing is proposed here.
     pub(crate) clock: Clock,
+    /// What the servers on the stores understand.
+    pub(crate) formats: Arc<Formats>,
     pub(crate) max_pending: usize,
 }
 
@@ -571,6 +574,9 @@ impl Log {
     > {
         let core = &self.core;
         let room = self.admit()?;
+        if advice.shard.is_some() || payload.has_place() {
+            core.knows_places()?;
+        }
         let shard = match &advice.shard {
             None => None,
             Some(wanted) => {

@@ -518,6 +518,7 @@ impl Log {
             return Err(AppendError::TooLarge);
         }
         core.takes_writes()?;
+        core.knows_places()?;
         if advice.shard.is_some() {
             return Err(AppendError::Unpromisable {
                 reason: "which shard will be the active one cannot be promised",

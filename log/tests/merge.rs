@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::{LogConfig, LogName, SecondaryConfig, ShardName};
-use log::merge::position::{self, Live, Verified};
+use log::merge::position::{self, Described, Live, Verified};
 use log::order::keys::Keys;
 use log::store::{Coordination, Directory, Outcome, Sqlite, Transaction};
 use log::{
@@ -125,6 +125,19 @@ impl Backup {
         self.put(key, record::encode_numbered(size, &row)).await;
     }
 
+    /// It has taken the manifest of a generation.
+    async fn told(&self, name: &str, incarnation: &str, generation: u64) {
+        let row = Described {
+            incarnation: incarnation.to_owned(),
+            vkey: secondary(name).vkey,
+            generation,
+            life: 0,
+        };
+        let key = self.keys.manifest(name);
+        self.put(key, record::encode_numbered(generation, &row))
+            .await;
+    }
+
     /// Waits for a cut of that size.
     async fn cut(&self, size: u64) -> Hash {
         let wait = async {
@@ -222,13 +235,28 @@ async fn a_size_is_published_when_the_quorum_holds_it() {
     backup.verified("yy", "3", 5, five).await;
     set_quorum(&log, 3).await;
     append(&log, 1).await;
-    backup.cut(12).await;
+    let twelve = backup.cut(12).await;
     assert_eq!(backup.published().await, 10);
-    // Hot: one copy is enough from now on.
+    // Hot: one copy is enough, once as many as before know it, and have what was ordered before.
     set_quorum(&log, 1).await;
-    reaches(&log, 11).await;
-    set_quorum(&log, 0).await;
+    append(&log, 1).await;
+    let thirteen = backup.cut(13).await;
+    backup.verified("x", "1", 12, twelve).await;
+    backup.told("x", "1", 3).await;
+    // That storage is gone.
+    backup.told("yy", "2", 3).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(backup.published().await, 10);
+    let reason = log.status().reason.unwrap();
+    assert!(reason.contains("generation 1"), "{reason}");
+    backup.told("yy", "3", 3).await;
     reaches(&log, 12).await;
+    backup.verified("x", "1", 13, thirteen).await;
+    reaches(&log, 13).await;
+    set_quorum(&log, 0).await;
+    append(&log, 1).await;
+    backup.told("zzz", "1", 4).await;
+    reaches(&log, 14).await;
     engine.shutdown().await;
     clean(dir.path()).await;
 }
@@ -309,6 +337,7 @@ async fn programs_in_processes_of_their_own() {
     log.change(rotated, caller()).await.unwrap();
     set_quorum(&log, 0).await;
     append(&log, 600).await;
+    backup.told("x", "1", log.status().generation).await;
     reaches(&log, 610).await;
     let sealed = async {
         while log.object("a", "seal").await.unwrap().is_none() {
@@ -575,4 +604,63 @@ async fn a_batch_on_any_storage_node_is_there() {
     );
     away.store(false, Ordering::Relaxed);
     assert_eq!(look().await.1, []);
+}
+
+/// A node that is taken out while it alone has what is ordered and not integrated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_node_that_is_taken_out_is_read_from_while_it_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let nodes = ["b", "c"].map(|name| (name.to_owned(), at(name)));
+    let places = || Arc::new(Folders::new(nodes.clone().into(), Vec::new()));
+    let only = |programs| MergeOptions {
+        programs,
+        places: places(),
+        ..MergeOptions::default()
+    };
+    let engine = open(dir.path(), only(Programs::NONE)).await;
+    let log = create(&engine, 0).await;
+    let nodes = async |names: &[&str]| {
+        let mut next = log.config();
+        let node = next.merge.storage.nodes[0].clone();
+        let named = names.iter().map(|name| config::StorageNode {
+            name: name.parse().unwrap(),
+            ..node.clone()
+        });
+        next.merge.storage.nodes = named.collect();
+        next.merge.storage.quorum = 1;
+        let request = Request::Configure {
+            base: None,
+            next: Box::new(next),
+        };
+        log.change(request, caller()).await.unwrap()
+    };
+    assert_eq!(nodes(&["b"]).await.warnings, []);
+    let large = Bytes::from(vec![7; 65_535]);
+    for _ in 0..3 {
+        log.append(large.clone()).await.unwrap();
+    }
+    let left = nodes(&["c"]).await;
+    let [warning] = &left.warnings[..] else {
+        panic!("{:?}", left.warnings);
+    };
+    assert_eq!(warning.code, "storage-node-needed");
+    assert!(
+        warning.message.contains("node b ") && warning.message.contains("3 are ordered"),
+        "{}",
+        warning.message
+    );
+    log.append(large.clone()).await.unwrap();
+    // Another change, and a start: still known.
+    nodes(&["c", "local"]).await;
+    engine.shutdown().await;
+    drop(log);
+    let engine = open(dir.path(), only(MergeOptions::default().programs)).await;
+    let log = engine.log("dev").unwrap();
+    reaches(&log, 4).await;
+    for index in 0..4 {
+        let entry = log.entry(index).await.unwrap().unwrap();
+        assert_eq!(entry.bytes, large);
+    }
+    engine.shutdown().await;
 }

@@ -5,12 +5,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use log::store::{Directory, Sqlite};
+use log::order::keys::LOGS;
+use log::store::{Coordination as _, Directory, Sqlite};
 use log::{Kek, Restore, Restored};
 
 use crate::dev;
 use crate::error::{Error, at};
 use crate::peers::HttpPeers;
+use crate::rfc3339::rfc3339;
 use crate::run::print;
 
 /// Enough to serve and to check what was restored.
@@ -41,12 +43,6 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     let kek = Kek::from_file(&args.kek).map_err(secret)?;
     let peers = HttpPeers::new(args.ca.as_deref())?;
     let dir = &args.dir;
-    if dir.join("coordination.db").exists() {
-        return Err(Error::Restore(format!(
-            "{} holds a server's stores already; name a new folder",
-            dir.display()
-        )));
-    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -56,6 +52,37 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     let path = dir.join("coordination.db");
     let coordination =
         Sqlite::open(&path).map_err(|e| failed("coordination", path.clone(), e.to_string()))?;
+    // One that was begun and did not come to its end has no log yet: it is begun again.
+    let logs = coordination.scan(LOGS, LOGS, 1).await;
+    if !logs
+        .map_err(|e| failed("coordination", path, e.to_string()))?
+        .is_empty()
+    {
+        return Err(Error::Restore(format!(
+            "{} holds a server's stores already; name a new folder",
+            dir.display()
+        )));
+    }
+    // What else a server needs comes first: once the log is there, the folder is whole. `logd dev` looks for the key there;
+    // `logd serve` is told.
+    let path = dir.join("kek");
+    if path.exists() {
+        let there = Kek::from_file(&path).map_err(secret)?;
+        let sealed = kek.seal_bytes(b"restore", "restore").map_err(secret)?;
+        if there.open_bytes(&sealed, "restore").is_err() {
+            return Err(Error::Restore(format!(
+                "{} is another key-encryption key than {}; name a new folder",
+                path.display(),
+                args.kek.display()
+            )));
+        }
+    } else {
+        kek.write_new(&path).map_err(secret)?;
+    }
+    let settings = dir.join("logd.toml");
+    if !settings.exists() {
+        dev::replace(&settings, SETTINGS, 0o644)?;
+    }
     let path = dir.join("objects");
     let objects =
         Directory::open(&path).map_err(|e| failed("objects", path.clone(), e.to_string()))?;
@@ -72,22 +99,16 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         .run()
         .await
         .map_err(|e| Error::Restore(e.to_string()))?;
-    // `logd dev` looks for it there; `logd serve` is told.
-    let kek = dir.join("kek");
-    if !kek.exists() {
-        restore.kek.write_new(&kek).map_err(secret)?;
-    }
-    let settings = dir.join("logd.toml");
-    if !settings.exists() {
-        dev::replace(&settings, SETTINGS, 0o644)?;
-    }
     report(&restored, dir)
 }
 
 fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
     let mut text = format!(
-        "restored: log {}, generation {}\n",
-        restored.log, restored.generation
+        "restored: log {}, generation {}, as it was at {}, with {} entries\n",
+        restored.log,
+        restored.generation,
+        rfc3339(restored.time_ms),
+        restored.entries
     );
     for (shard, size, from) in &restored.shards {
         text.push_str(&format!("  shard {shard}: {size} entries, from {from}\n"));

@@ -534,12 +534,7 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
 
 async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
     let log = config.log.to_string();
-    let caller = log::Caller {
-        actor: "server".to_owned(),
-        idempotency_key: None,
-        reason: None,
-    };
-    let applied = engine.create_log(config, caller).await;
+    let applied = Audit::new(Arc::clone(engine)).create_log(config).await;
     let applied = match applied {
         Ok(applied) => applied,
         // Another server on these stores was first, and its operator has changed the log since.

@@ -32,22 +32,29 @@ impl Log {
         };
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
         let nodes = leaving(&self.config(), next);
-        warnings.extend(needed(&nodes, core.pending.on_nodes()));
+        if !nodes.is_empty() {
+            let promised = core.promised_on_nodes().await?;
+            warnings.extend(needed(&nodes, core.pending.on_nodes(), promised));
+        }
         warnings.extend(self.joint(next).await?);
         Ok(warnings)
     }
 }
 
 /// Storage nodes that are taken out while they may have what is not published. Pure.
-fn needed(leaving: &[String], batches: usize) -> Option<Finding> {
-    if leaving.is_empty() {
+fn needed(leaving: &[String], batches: usize, promised: bool) -> Option<Finding> {
+    // The server's own store stays where it is.
+    let names = leaving.iter().map(String::as_str);
+    let names: Vec<_> = names.filter(|name| *name != LOCAL).collect();
+    if names.is_empty() || (batches == 0 && !promised) {
         return None;
     }
-    let names = leaving.join(", ");
+    let names = names.join(", ");
+    let promised = if promised { ", and promised work" } else { "" };
     Some(Finding::new(
         "storage-node-needed",
         format!(
-            "storage node {names} may have batches that are not published yet ({batches} now, and promised work) and that no other node has: it is read from until they are"
+            "storage node {names} may have batches that are not published yet and that no other node has ({batches} are ordered{promised}): it is read from until they are published"
         ),
         "/merge/storage/nodes",
         format!(

@@ -73,7 +73,7 @@ impl Core {
     }
 
     /// Whether promised work is left whose batch is on storage nodes.
-    async fn promised_on_nodes(&self) -> Result<bool, StoreError> {
+    pub(crate) async fn promised_on_nodes(&self) -> Result<bool, StoreError> {
         let keys = &self.order.keys;
         for (prefix, bag) in [(keys.queue(), false), (keys.bag(), true)] {
             let mut from = prefix.clone();

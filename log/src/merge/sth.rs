@@ -180,6 +180,7 @@ impl Sth {
         }
         if !core.merge.programs.has(Program::Backup) {
             prefixes.push(keys.all_verified());
+            prefixes.push(keys.all_manifests());
         }
         if prefixes.is_empty() {
             return Box::pin(std::future::pending());

@@ -149,6 +149,10 @@ impl Keys {
     pub fn inherited(&self) -> Key {
         format!("{}inherited", self.prefix)
     }
+    /// All manifests that secondaries hold.
+    pub fn all_manifests(&self) -> Key {
+        format!("{}manifest/", self.prefix)
+    }
     /// The manifest that a secondary holds.
     pub fn manifest(&self, secondary: &str) -> Key {
         format!("{}manifest/{secondary}", self.prefix)

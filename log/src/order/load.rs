@@ -46,6 +46,19 @@ pub(crate) enum Payload {
     },
 }
 
+impl Payload {
+    /// Whether its batch is to have a place.
+    pub(crate) fn has_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Chunk {
+                upload: Some(_),
+                ..
+            }
+        )
+    }
+}
+
 impl Item {
     pub(crate) fn entries(&self) -> u64 {
         match &self.payload {

@@ -14,7 +14,7 @@ use crate::world::{
 };
 
 impl World {
-    fn restore(&self, to: &str, from: &[&str], force: bool) -> log::Restore {
+    pub(crate) fn restore(&self, to: &str, from: &[&str], force: bool) -> log::Restore {
         let dir = self.path(to);
         std::fs::create_dir_all(&dir).unwrap();
         log::Restore {

@@ -38,6 +38,14 @@ impl World {
     }
 
     pub(crate) async fn primary(&self, name: &str) -> Arc<Engine> {
+        let merge = MergeOptions {
+            peers: Arc::clone(&self.network) as Arc<dyn Peers>,
+            ..MergeOptions::default()
+        };
+        self.primary_with(name, merge).await
+    }
+
+    pub(crate) async fn primary_with(&self, name: &str, merge: MergeOptions) -> Arc<Engine> {
         let dir = self.path(name);
         std::fs::create_dir_all(&dir).unwrap();
         let kek = self.path("kek");
@@ -51,10 +59,7 @@ impl World {
             label: "test".into(),
             min_free: 0,
             max_pending_bytes: 1 << 20,
-            merge: MergeOptions {
-                peers: Arc::clone(&self.network) as Arc<dyn Peers>,
-                ..MergeOptions::default()
-            },
+            merge,
         })
         .await
         .unwrap()

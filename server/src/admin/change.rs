@@ -36,6 +36,7 @@ impl EngineHost {
         effect: impl Future<Output = Result<Applied, ChangeError>>,
     ) -> Result<Operation, HostError> {
         let Asked { operation, log, .. } = asked;
+        let _under_way = self.audit.under_way(&operation);
         let index = self
             .audit
             .intent(Intent {

@@ -81,6 +81,7 @@ impl EngineHost {
             replica: self.engine.replica_id().to_owned(),
             time: now(),
         };
+        let _under_way = self.audit.under_way(id);
         let index = self.audit.intent(intent).await?;
         let in_time = self.engine.now().await.map_err(unavailable)? < probation.until;
         let kept = if in_time {

@@ -2,7 +2,7 @@
 //!
 //! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
 //! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is
-//! settled later from the log's own history, once that process is known to be gone; of several outcomes the last one counts.
+//! settled later from the log's own history, once nobody else will; of several outcomes the last one counts.
 
 mod page;
 mod record;
@@ -14,10 +14,13 @@ use std::time::Duration;
 
 use admin_api::AuditReceipt;
 use bytes::Bytes;
+use config::LogConfig;
 use log::{AppendError, Applied, ChangeError, ChangeOutcome, Engine};
 use server_admin::HostError;
 
 pub(crate) use self::record::{Event, Intent, Outcome, Record, Verdict};
+#[cfg(test)]
+pub(crate) use self::settle::Settling;
 use crate::rfc3339::now;
 
 /// Operations whose audit index is remembered.
@@ -33,6 +36,30 @@ pub(crate) struct Audit {
     engine: Arc<Engine>,
     /// Locked for a look-up or an insertion.
     known: Mutex<Known>,
+    /// Operations of this process whose outcome is still to come, and how often each was asked for.
+    under_way: Mutex<HashMap<String, usize>>,
+}
+
+/// An operation whose outcome is still to come.
+pub(super) struct UnderWay<'a> {
+    audit: &'a Audit,
+    operation: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut all = self
+            .audit
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.operation) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.operation);
+            }
+        }
+    }
 }
 
 /// Where the intents of the newest operations are.
@@ -64,7 +91,63 @@ impl Audit {
         Arc::new(Self {
             engine,
             known: Mutex::default(),
+            under_way: Mutex::default(),
         })
+    }
+
+    /// From before the intent to behind the outcome: as long as this lives, nobody else settles the operation.
+    pub(super) fn under_way(&self, operation: &str) -> UnderWay<'_> {
+        let mut all = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *all.entry(operation.to_owned()).or_default() += 1;
+        UnderWay {
+            audit: self,
+            operation: operation.to_owned(),
+        }
+    }
+
+    fn is_under_way(&self, operation: &str) -> bool {
+        let all = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.contains_key(operation)
+    }
+
+    /// Makes a log that the settings name, between its intent and its outcome.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; the trail that does not take the intent is one, and then nothing was made.
+    pub(crate) async fn create_log(&self, config: LogConfig) -> Result<Applied, ChangeError> {
+        let failed = |why: String| ChangeError::Store(log::store::StoreError::Io(why));
+        let log = config.log.to_string();
+        let caller = super::change::as_engine(&server_admin::Caller {
+            actor: "server".to_owned(),
+            idempotency_key: None,
+            reason: None,
+            connection: None,
+        })
+        .map_err(|e| failed(e.to_string()))?;
+        let operation = super::change::named(&caller, &log);
+        let _under_way = self.under_way(&operation);
+        let index = self
+            .intent(Intent {
+                operation: operation.clone(),
+                log: log.clone(),
+                action: "create".to_owned(),
+                actor: caller.actor.clone(),
+                request: tlog::Hash(config.digest()),
+                reason: caller.reason.clone(),
+                replica: self.engine.replica_id().to_owned(),
+                time: now(),
+            })
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        let outcome = self.engine.create_log(config, caller).await;
+        self.outcome(&operation, &log, index, &outcome).await;
+        outcome
     }
 
     /// The index of an operation's intent, as far as remembered.
@@ -138,8 +221,7 @@ impl Audit {
         receipt
     }
 
-    /// Records what became of an intent. The change is what it is: a failure is logged, and the intent is settled by the next
-    /// process that starts.
+    /// Records what became of an intent. The change is what it is: a failure is logged, and the intent is settled later.
     pub(super) async fn outcome(
         &self,
         operation: &str,

@@ -1,6 +1,10 @@
-//! Intents whose process died before it could record their outcome are settled from the log's own history.
+//! Intents whose outcome was not recorded, because their process died or the trail did not take it, are settled from the log's
+//! own history.
+//!
+//! The trail is read on from where every intent is known to have its outcome, which is written down, so that none is too far
+//! back. What can't be settled now is tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,18 +14,31 @@ use crate::rfc3339::now;
 use log::store::StoreError;
 use log::{Token, Trial};
 
-/// The newest entries of the system log that are looked through for intents without outcome.
+/// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
 const LOOK_BACK: u64 = 256;
-/// Pause between looks, while there are such intents of processes that may still live.
+/// Pause between looks.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How far the trail was read, and what is without outcome there.
+#[derive(Debug, Default)]
+pub(crate) struct Settling {
+    /// The first entry that was not read; `None` before the first look.
+    next: Option<u64>,
+    open: BTreeMap<u64, Intent>,
+    /// Intents of this process that were without outcome, and not under way, at the last look.
+    lost: BTreeSet<u64>,
+    /// What is written down: before this entry every intent has its outcome.
+    written: u64,
+}
+
 impl Audit {
-    /// Settles intents that have no outcome, as soon as the processes that recorded them are gone.
+    /// Settles intents that have no outcome, as soon as nobody else will, as long as the server runs.
     pub(crate) async fn settle(self: Arc<Self>) {
+        let mut settling = Settling::default();
         loop {
-            match self.settle_once().await {
-                Ok(0) => return,
-                Ok(open) => tracing::debug!(open, "intents of other processes are still open"),
+            match self.look(&mut settling).await {
+                Ok(0) => {}
+                Ok(open) => tracing::debug!(open, "intents of living processes are still open"),
                 Err(error) => tracing::warn!(error, "cannot settle the audit trail, trying again"),
             }
             tokio::time::sleep(PAUSE).await;
@@ -29,20 +46,39 @@ impl Audit {
     }
 
     /// Settles what can be; says how many intents must wait.
-    async fn settle_once(&self) -> Result<usize, String> {
-        let open = self.open_intents().await?;
+    pub(crate) async fn look(&self, settling: &mut Settling) -> Result<usize, String> {
+        self.read_on(settling).await?;
+        if !settling.open.is_empty() {
+            self.settle_open(settling).await?;
+        }
+        let done = settling.open.keys().next().copied().or(settling.next);
+        let done = done.unwrap_or(0);
+        if done > settling.written {
+            let written = self.engine.set_audit_settled(done).await;
+            written.map_err(|e| e.to_string())?;
+            settling.written = done;
+        }
+        Ok(settling.open.len())
+    }
+
+    async fn settle_open(&self, settling: &mut Settling) -> Result<(), String> {
         let live = self
             .engine
             .replicas(None)
             .await
             .map_err(|e| e.to_string())?;
-        let mut waiting = 0;
-        for (index, intent) in open {
+        let mut lost = BTreeSet::new();
+        for (index, intent) in settling.open.clone() {
             if intent.replica == self.engine.replica_id() {
-                continue;
-            }
-            if live.iter().any(|replica| replica.id == intent.replica) {
-                waiting += 1;
+                // Its outcome may be on its way; at the next look it is there, or nobody will write it.
+                if self.is_under_way(&intent.operation) {
+                    continue;
+                }
+                if !settling.lost.contains(&index) {
+                    lost.insert(index);
+                    continue;
+                }
+            } else if live.iter().any(|replica| replica.id == intent.replica) {
                 continue;
             }
             let (result, generation) = self.became(&intent).await.map_err(|e| e.to_string())?;
@@ -51,7 +87,7 @@ impl Audit {
                 ?result,
                 "settled the audit trail"
             );
-            let detail = Some("settled after the process was gone".to_owned());
+            let detail = Some("settled later, from the log's history".to_owned());
             let record = Outcome {
                 operation: intent.operation,
                 log: Some(intent.log),
@@ -64,8 +100,10 @@ impl Audit {
             self.append(&Record::Outcome(record))
                 .await
                 .map_err(|e| e.to_string())?;
+            settling.open.remove(&index);
         }
-        Ok(waiting)
+        settling.lost = lost;
+        Ok(())
     }
 
     /// What became of an intent, from the log's own history.
@@ -84,29 +122,39 @@ impl Audit {
         })
     }
 
-    /// The intents without outcome among the newest entries, with their indexes.
-    async fn open_intents(&self) -> Result<BTreeMap<u64, Intent>, String> {
+    /// Reads what was appended since: intents without outcome, with their indexes.
+    async fn read_on(&self, settling: &mut Settling) -> Result<(), String> {
         let Some(system) = self.engine.system() else {
-            return Ok(BTreeMap::new());
+            return Ok(());
         };
         let size = system.status().watermarks.ordered;
-        let mut open = BTreeMap::new();
-        for index in size.saturating_sub(LOOK_BACK)..size {
-            let Some(entry) = system.entry(index).await.map_err(|e| e.to_string())? else {
-                continue;
-            };
+        let from = match settling.next {
+            Some(next) => next,
+            None => {
+                let settled = self.engine.audit_settled().await;
+                settling.written = settled.map_err(|e| e.to_string())?;
+                settling.written.min(size.saturating_sub(LOOK_BACK))
+            }
+        };
+        for index in from..size {
+            let entry = system.entry(index).await.map_err(|e| e.to_string())?;
+            settling.next = Some(index + 1);
+            let Some(entry) = entry else { continue };
             match serde_json::from_slice(&entry.bytes) {
                 Ok(Record::Intent(intent)) => {
                     if intent.action != CONFIRM {
                         self.remember(&intent.operation, index);
                     }
-                    open.insert(index, intent);
+                    if index >= settling.written {
+                        settling.open.insert(index, intent);
+                    }
                 }
-                Ok(Record::Outcome(outcome)) => drop(open.remove(&outcome.intent)),
+                Ok(Record::Outcome(outcome)) => drop(settling.open.remove(&outcome.intent)),
                 // Records of another version are not ours to settle.
                 Ok(Record::Event(_)) | Err(_) => {}
             }
         }
-        Ok(open)
+        settling.next = Some(size.max(from));
+        Ok(())
     }
 }

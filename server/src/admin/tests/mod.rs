@@ -10,7 +10,7 @@ use admin_api::{Action, OperationState};
 use log::Engine;
 use server_admin::{Caller, Change, Host as _, HostError, Mode};
 
-use super::audit::{Audit, Intent, Outcome, Record, Verdict};
+use super::audit::{Audit, Intent, Outcome, Record, Settling, Verdict};
 use super::host::EngineHost;
 use crate::testing::engine;
 use admin_api::AuditReceipt;
@@ -621,7 +621,8 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
             .unwrap();
     }
     system.append("not a record".into()).await.unwrap();
-    Audit::new(Arc::clone(&engine)).settle().await;
+    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
+    audit.look(&mut settling).await.unwrap();
     let mut outcomes = Vec::new();
     for index in 4.. {
         let Some(entry) = system.entry(index).await.unwrap() else {
@@ -646,6 +647,38 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
         ]
     );
     // Once settled, always settled.
-    Audit::new(Arc::clone(&engine)).settle().await;
+    let (other, mut again) = (Audit::new(Arc::clone(&engine)), Settling::default());
+    other.look(&mut again).await.unwrap();
     assert!(system.entry(6).await.unwrap().is_none());
+    // An intent of a living process whose outcome the trail did not take, however much has come behind it.
+    for _ in 0..600 {
+        system.append("noise".into()).await.unwrap();
+    }
+    audit.look(&mut settling).await.unwrap();
+    let last = system.status().watermarks.ordered;
+    let record = system.entry(last - 1).await.unwrap().unwrap();
+    let Record::Outcome(outcome) = serde_json::from_slice(&record.bytes).unwrap() else {
+        panic!("not an outcome");
+    };
+    assert_eq!((outcome.intent, outcome.result), (2, Verdict::NotDecided));
+    audit.look(&mut settling).await.unwrap();
+    assert_eq!(system.status().watermarks.ordered, last);
+    // A dead one that is further back than anything that is looked at for its own sake.
+    let early = system
+        .append(serde_json::to_vec(&lost("2f", "dead")).unwrap().into())
+        .await
+        .unwrap()
+        .index;
+    for _ in 0..600 {
+        system.append("noise".into()).await.unwrap();
+    }
+    let (late, mut started) = (Audit::new(Arc::clone(&engine)), Settling::default());
+    assert!(engine.audit_settled().await.unwrap() > 2);
+    late.look(&mut started).await.unwrap();
+    let last = system.status().watermarks.ordered;
+    let record = system.entry(last - 1).await.unwrap().unwrap();
+    let Record::Outcome(outcome) = serde_json::from_slice(&record.bytes).unwrap() else {
+        panic!("not an outcome");
+    };
+    assert_eq!(outcome.intent, early);
 }

@@ -1,0 +1,112 @@
+//! What the servers on the stores understand. A slot of a newer format halts a server that does not know it, so nothing is taken
+//! that would need one while such a server lives.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use crate::log::{AppendError, Core};
+
+/// The live server that understands least, where that is less than this one does.
+#[derive(Debug, Default)]
+pub(crate) struct Formats(ArcSwapOption<(u32, String)>);
+
+impl Formats {
+    /// Takes in what the live servers report: their newest format, and what they are called.
+    pub(crate) fn heard(&self, newest: u32, live: impl Iterator<Item = (u32, String)>) {
+        let least = live.filter(|(format, _)| *format < newest).min();
+        let known = self.0.load_full();
+        if known.as_deref() != least.as_ref() {
+            if let Some((format, label)) = &least {
+                tracing::warn!(
+                    server = label,
+                    format,
+                    "a server does not understand the newest slots: what needs them is refused until it is upgraded"
+                );
+            }
+            self.0.store(least.map(Arc::new));
+        }
+    }
+
+    /// The server that does not understand a format, if one lives.
+    pub(crate) fn lacking(&self, format: u32) -> Option<String> {
+        let least = self.0.load_full()?;
+        (least.0 < format).then(|| least.1.clone())
+    }
+}
+
+impl Core {
+    /// Whether every live server understands batches with a place or a condition on their shard.
+    pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
+        const PLACES: u32 = 2;
+        match self.formats.lacking(PLACES) {
+            None => Ok(()),
+            Some(server) => Err(AppendError::overloaded(&format!(
+                "server {server} on these stores runs an older version, which does not understand this request; upgrade it first"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use serde_json::json;
+
+    use crate::log::AppendError;
+    use crate::promise::tests::Rig;
+    use crate::qos::Advice;
+    use crate::record;
+    use crate::store::fault::Faults;
+    use crate::store::{Coordination as _, Outcome, Transaction};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_older_server_does_not_understand_waits_until_it_is_gone() {
+        let rig = Rig::new();
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let advice = Advice {
+            shard: Some("a".to_owned()),
+            ..Advice::default()
+        };
+        let tenant = log.policy().own();
+        let place = async || {
+            let ticket = log.submit(Bytes::from_static(b"x"), tenant, &advice)?;
+            ticket.answer.await
+        };
+        place().await.unwrap();
+        let key = "replica/00000000000000ff";
+        let beat = json!({
+            "label": "old:7", "format": 1, "generations": {}, "time": rig.rows.now().await.unwrap(),
+        });
+        let row = Transaction {
+            puts: vec![(key.to_owned(), record::encode(&beat))],
+            ..Transaction::default()
+        };
+        assert!(matches!(rig.rows.transact(row).await, Outcome::Committed));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let refused = place().await;
+        assert!(
+            matches!(&refused, Err(AppendError::Overloaded { reason, .. }) if reason.contains("old:7")),
+            "{refused:?}"
+        );
+        let promised = log
+            .promise(Bytes::from_static(b"y"), tenant, &Advice::default())
+            .await;
+        assert!(
+            matches!(&promised, Err(AppendError::Overloaded { reason, .. }) if reason.contains("upgrade")),
+            "{promised:?}"
+        );
+        // What every version understands is taken.
+        log.append(Bytes::from_static(b"z")).await.unwrap();
+        let gone = Transaction {
+            deletes: vec![key.to_owned()],
+            ..Transaction::default()
+        };
+        assert!(matches!(rig.rows.transact(gone).await, Outcome::Committed));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        place().await.unwrap();
+        engine.shutdown().await;
+    }
+}

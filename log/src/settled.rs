@@ -1,0 +1,36 @@
+//! How far the audit trail is known to be complete: every intent before this entry of the system log has its outcome.
+
+use crate::engine::Engine;
+use crate::record;
+use crate::store::{Guard, Outcome, StoreError, Transaction};
+
+const SETTLED: &str = "audit/settled";
+
+impl Engine {
+    /// The first entry of the system log that may hold an intent without outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub async fn audit_settled(&self) -> Result<u64, StoreError> {
+        let row = self.store.get(SETTLED).await?;
+        let row = row.as_deref().map(record::decode_number).transpose();
+        let row = row.map_err(|e| StoreError::Corrupt(format!("{SETTLED}: {e}")))?;
+        Ok(row.unwrap_or(0))
+    }
+
+    /// Writes it down. It never goes back.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that is not known to be done.
+    pub async fn set_audit_settled(&self, index: u64) -> Result<(), StoreError> {
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(SETTLED.to_owned(), index)],
+            puts: vec![(SETTLED.to_owned(), record::encode_number(index))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+}
