@@ -102,7 +102,7 @@ fn damaged(error: StoreError, stores: &Stores) -> Result<Report, Error> {
         place: stores.coordination.display().to_string(),
         store: Place::Coordination,
         what,
-        remedy: "stop the server and restore the coordination store from a backup",
+        remedy: "stop the server and put the newest copy of the coordination store back; a server refuses one that is older than what it signed",
     };
     Ok(Report {
         findings: vec![finding],

@@ -581,6 +581,8 @@ impl Sth {
             ..Transaction::default()
         };
         let again = async {
+            let row = position::published(&*core.store, &core.order.keys, &shard.name).await?;
+            core.recall(&shard, Some(&signed), row.as_ref())?;
             if let Outcome::Committed = core.store.transact(transaction).await {
                 let held = position::held(core, &shard.name).await?;
                 self.sign(&shard, at, &held).await?;

@@ -274,7 +274,7 @@ async fn a_second_history_is_an_alarm_on_both_sides() {
     assert_eq!(other.status()[0].mirrored, 14);
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

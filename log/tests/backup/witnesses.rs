@@ -3,9 +3,10 @@
 use log::{ChangeError, Request};
 use tlog::{Checkpoint, Note};
 
+use crate::copies::copy_folder;
 use crate::network::Way;
 use crate::world::{
-    World, append, caller, checkpoint, configure, create, folder, published, until,
+    LONG, World, append, caller, checkpoint, configure, create, folder, published, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,5 +195,48 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
             .contains("forced: witness w, witness ww, witness www did"),
         "{history:?}"
     );
+    engine.shutdown().await;
+}
+
+/// A machine is set back as a whole, its objects too: then nobody but those who cosigned knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_remembers_what_both_stores_have_lost() {
+    let world = World::new();
+    let line = world.witness("w");
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &[], 0).await;
+    configure(&log, |next| {
+        next.witnesses.policy = format!("{line}quorum w\n");
+    })
+    .await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    copy_folder(&world.path("primary"), &world.path("early"));
+    let engine = world.primary("primary").await;
+    let log = engine.log("dev").unwrap();
+    append(&log, 10).await;
+    published(&log, 20).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let engine = world.primary("early").await;
+    let log = engine.log("dev").unwrap();
+    let refused = log.append(bytes::Bytes::from_static(b"no")).await;
+    let why = refused.unwrap_err().to_string();
+    assert!(
+        why.contains("witness w has cosigned shard a at size 20") && why.contains("logd restore"),
+        "{why}"
+    );
+    assert_eq!(log.status().condition, log::Condition::Halted);
+    engine.shutdown().await;
+    drop((log, engine));
+    // One that never answers holds no start up for longer than a moment.
+    world.network.set("w.example.org", Way::Silent);
+    let began = std::time::Instant::now();
+    let engine = world.primary("early").await;
+    let log = engine.log("dev").unwrap();
+    append(&log, 1).await;
+    assert!(began.elapsed() < LONG);
     engine.shutdown().await;
 }

@@ -45,6 +45,9 @@ type Answer = (Whence, Result<Vec<Said>, String>);
 
 /// Asks everybody about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
 pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
+    if core.halt.is_halted() {
+        return;
+    }
     let answers = gather(&core, &open).await;
     let mut tries = 0;
     while let Err(e) = compare(&core, &answers).await {

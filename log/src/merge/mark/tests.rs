@@ -2,6 +2,7 @@
 //! from what a crash or a second server leaves behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +10,11 @@ use tlog::{Checkpoint, Note};
 
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::qos::Advice;
-use crate::store::fault::{Fault, Faults, Operation};
-use crate::store::{MemoryCoordination, MemoryObjects};
-use crate::{AppendError, Condition, Engine, Log, MergeOptions, Program, Request};
+use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
+use crate::store::{MemoryCoordination, MemoryObjects, Objects};
+use crate::{
+    AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
+};
 
 const CHECKPOINT: &str = "dev/a/checkpoint";
 
@@ -348,4 +351,127 @@ async fn replicas_that_race_raise_no_alarm() {
     }
     assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 240);
     assert_eq!(fsck(&rig).await, Vec::<String>::new());
+}
+
+/// A frontend of every server, whose writes may fail.
+#[derive(Clone)]
+struct Shelf(Arc<FaultyObjects>);
+
+impl Places for Shelf {
+    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
+        Err(format!("no node {name}"))
+    }
+    fn frontend(&self, _: &config::FrontendConfig) -> Result<Arc<dyn Objects>, String> {
+        Ok(Arc::clone(&self.0) as Arc<dyn Objects>)
+    }
+}
+
+fn shelf(objects: &Arc<MemoryObjects>, faults: &Faults, programs: Programs) -> MergeOptions {
+    let faulty = FaultyObjects::new(objects.clone(), faults.clone());
+    MergeOptions {
+        programs,
+        writes: programs.has(Program::Fetch),
+        places: Arc::new(Shelf(Arc::new(faulty))),
+        ..MergeOptions::default()
+    }
+}
+
+async fn with_frontend(log: &Log) {
+    let mut next = log.config();
+    next.merge.frontends.push(config::FrontendConfig {
+        name: "cdn".parse().unwrap(),
+        url: "file:///srv/cdn".to_owned(),
+    });
+    let configure = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(configure, caller()).await.unwrap();
+}
+
+fn pushed(objects: &MemoryObjects) -> u64 {
+    let objects = objects.objects();
+    match objects.contains_key(CHECKPOINT) {
+        true => at(&objects, CHECKPOINT).size,
+        false => 0,
+    }
+}
+
+/// A process that pushes is slow, and another one pushes more meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_frontend_is_never_left_with_an_older_checkpoint() {
+    let (rig, cdn) = (Rig::new(), Arc::new(MemoryObjects::new()));
+    let none = Faults::new();
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    with_frontend(&log).await;
+    write(&log, 0..5).await;
+    until("five are there", || pushed(&cdn) == 5).await;
+    engine.shutdown().await;
+    cdn.delete(vec![CHECKPOINT.to_owned()]).await.unwrap();
+    let slow = Faults::new();
+    let (stalls, seen) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let stalled = Arc::clone(&stalls);
+    slow.plan(move |_, operation| match operation {
+        Operation::Put(objects)
+            if objects.iter().any(|(path, _)| path == CHECKPOINT) && !seen.swap(true, SeqCst) =>
+        {
+            stalled.store(true, SeqCst);
+            Some(Fault::Stall)
+        }
+        _ => None,
+    });
+    let only = [Program::Dist].into_iter().collect();
+    let (pusher, _) = rig.process(&none, &none, shelf(&cdn, &slow, only)).await;
+    until("the slow one is at its put", || stalls.load(SeqCst)).await;
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    write(&log, 5..30).await;
+    until("thirty are there", || pushed(&cdn) == 30).await;
+    engine.shutdown().await;
+    slow.release().await;
+    let took = until("the newer one is there again", || {
+        slow.operations() > 3 && pushed(&cdn) == 30
+    });
+    assert!(took.await < Duration::from_secs(1));
+    pusher.shutdown().await;
+    assert_eq!(pushed(&cdn), 30);
+}
+
+/// Both stores are set back: a frontend still has what readers have seen.
+#[tokio::test(start_paused = true)]
+async fn a_frontend_remembers_what_both_stores_have_lost() {
+    let (rig, cdn) = (Rig::new(), Arc::new(MemoryObjects::new()));
+    let none = Faults::new();
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    with_frontend(&log).await;
+    write(&log, 0..5).await;
+    engine.shutdown().await;
+    let early = moment(&rig);
+    let (engine, log) = rig
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    write(&log, 5..9).await;
+    until("nine are there", || pushed(&cdn) == 9).await;
+    engine.shutdown().await;
+    let back = rig.on(early.0, early.1);
+    let (engine, log) = back
+        .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
+        .await;
+    let refused = log.append(Bytes::from_static(b"no")).await.unwrap_err();
+    let why = refused.to_string();
+    assert!(
+        why.contains("frontend cdn has a signed checkpoint of shard a at size 9")
+            && why.contains("published 5 entries"),
+        "{why}"
+    );
+    engine.shutdown().await;
+    assert_eq!(pushed(&cdn), 9);
 }
