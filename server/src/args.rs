@@ -39,6 +39,17 @@ pub(crate) enum Command {
         /// How to log.
         format: LogFormat,
     },
+    /// Let the secondaries of before a change go.
+    HandOver {
+        /// Of which log.
+        log: String,
+        /// Although they have not taken it.
+        force: bool,
+        /// On which stores.
+        stores: Stores,
+        /// How to log.
+        format: LogFormat,
+    },
     /// Serve what `dist` pushed.
     Frontend(FrontendOptions),
     /// Print the commented example of a settings file.
@@ -217,6 +228,17 @@ enum Verb {
         after_help = "Example:\n  logd merge fetch --once --config logd.toml\n  logd merge sth --config logd.toml"
     )]
     Merge(MergeArgs),
+    /// Let the secondaries of before a change go, where they are lost and can't take it
+    ///
+    /// A change of `merge.secondaries` or `merge.backupQuorum` binds the old quorum too, until that holds the manifest that names
+    /// the change: else a restore from the old secondaries alone would not notice that entries are missing. Where they are lost for
+    /// good, publication waits. This ends the wait. Without `--force` it only says what would be given up, and fails. The
+    /// server may run meanwhile. Bring the old secondaries back instead where you can: an empty one under the same name and key
+    /// will do.
+    #[command(
+        after_help = "Example:\n  logd hand-over --log argon --config logd.toml\n  logd hand-over --log argon --config logd.toml --force"
+    )]
+    HandOver(HandOverArgs),
     /// Serve a folder that `dist` pushed to, read-only: checkpoints, tiles, entry bundles, seals
     ///
     /// Prints one line on standard output when it serves. It needs no key and no store; a static file server does as well, where
@@ -281,6 +303,21 @@ struct MergeArgs {
     /// Do what there is to do, say what that was, and end
     #[arg(long)]
     once: bool,
+    #[command(flatten)]
+    stores: StoresArgs,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+struct HandOverArgs {
+    /// The log's name
+    #[arg(long, value_name = "NAME")]
+    log: String,
+    /// Give up what is said without it
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     stores: StoresArgs,
     /// How log lines on standard error look
@@ -533,6 +570,17 @@ impl From<Cli> for Command {
             }) => Self::Merge {
                 program: program.into(),
                 once,
+                stores: stores.into(),
+                format: log_format,
+            },
+            Verb::HandOver(HandOverArgs {
+                log,
+                force,
+                stores,
+                log_format,
+            }) => Self::HandOver {
+                log,
+                force,
                 stores: stores.into(),
                 format: log_format,
             },

@@ -70,6 +70,9 @@ pub(crate) enum Error {
     /// A log could not be restored.
     #[error("nothing was restored: {0}")]
     Restore(String),
+    /// A change of the secondaries was not handed over.
+    #[error("{0}")]
+    HandOver(String),
     /// The admin endpoint did not start.
     #[error("the admin endpoint did not start: {0}")]
     Admin(String),

@@ -13,6 +13,7 @@ mod exit;
 mod frontend;
 mod fsck;
 mod gate;
+mod handover;
 mod merge;
 mod metrics;
 mod net;

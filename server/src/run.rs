@@ -25,6 +25,7 @@ use crate::dev::{self, Prepared};
 use crate::error::{Error, at};
 use crate::exit::Ended;
 use crate::gate::Gate;
+use crate::handover;
 use crate::metrics::{Exporter, HttpMetrics};
 use crate::net::accept::{self, bind};
 use crate::net::limits::Limits;
@@ -93,6 +94,15 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
         } => {
             telemetry::start(format);
             with_runtime(merge::run(program, once, &stores))
+        }
+        Command::HandOver {
+            log,
+            force,
+            stores,
+            format,
+        } => {
+            telemetry::start(format);
+            with_runtime(handover::run(&log, force, &stores))
         }
         Command::Frontend(options) => {
             telemetry::start(options.format);

@@ -102,7 +102,7 @@ impl Log {
                     away.join("; ")
                 ),
                 "/merge/secondaries",
-                "bring them back first (an empty one under the same name and key will do: it copies everything anew), then make this change",
+                "bring them back first (an empty one under the same name and key will do: it copies everything anew), then make this change; where they are lost for good, make it and run `logd hand-over`",
             )
         }))
     }

@@ -346,3 +346,45 @@ impl Core {
         Ok(())
     }
 }
+
+impl crate::Log {
+    /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
+    /// where no change waits.
+    pub fn held_by_before(&self) -> Option<String> {
+        let eras = self.core.eras.load();
+        let [before @ .., _] = eras.members() else {
+            return None;
+        };
+        let first = before.first()?;
+        let names = before.iter().flat_map(|of| &of.secondaries);
+        let names: std::collections::BTreeSet<_> = names.map(|one| one.name.to_string()).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        Some(format!(
+            "the secondaries of generation {} to {} ({}) may not know of those of generation {}: a restore from them alone would miss what is published from now on, and not notice",
+            first.generation,
+            eras.newest() - 1,
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            },
+            eras.newest(),
+        ))
+    }
+
+    /// Hands the newest change of the secondaries over, whoever has taken it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; of a restored log that is not announced yet, always.
+    pub async fn hand_over_by_force(&self) -> Result<(), StoreError> {
+        let core = &self.core;
+        let state = core.order.state();
+        if let Some(why) = core.unannounced(&state).await? {
+            return Err(StoreError::Io(format!(
+                "{why}: restore it again, with --force where those secondaries are lost"
+            )));
+        }
+        let newest = core.eras.load().newest();
+        core.hand_over(newest).await
+    }
+}

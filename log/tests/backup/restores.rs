@@ -224,6 +224,53 @@ async fn a_change_of_secondaries_waits_until_the_old_ones_know_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    world.secondary("yy", "yy", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    assert_eq!(log.held_by_before(), None);
+    world.network.set("x.example.org", Way::Dead);
+    until("it is known", || {
+        let seen = log.replicas().secondaries();
+        seen.get("x").is_some_and(|x| x.incarnation.is_some())
+    })
+    .await;
+    append(&log, 1).await;
+    until("x is away", || {
+        let seen = log.replicas().secondaries();
+        seen.get("x").is_some_and(|x| x.trouble.is_some())
+    })
+    .await;
+    let mut next = log.config();
+    next.merge.secondaries = vec![secondary("yy")];
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    let preview = log.preview(request.clone()).await.unwrap();
+    let codes: Vec<_> = preview.warnings.iter().map(|found| found.code).collect();
+    assert!(codes.contains(&"change-not-handed-over"), "{codes:?}");
+    log.change(request, caller()).await.unwrap();
+    append(&log, 5).await;
+    until("it is said what is waited for", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("generation 1") && why.contains("missing: x")
+    })
+    .await;
+    let gives_up = log.held_by_before().unwrap();
+    assert!(gives_up.contains("(x)"), "{gives_up}");
+    log.hand_over_by_force().await.unwrap();
+    published(&log, 16).await;
+    assert_eq!(log.held_by_before(), None);
+    engine.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_the_old_secondaries_know_is_handed_over() {
     let world = World::new();
     let engine = world.primary("primary").await;

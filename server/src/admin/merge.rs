@@ -17,7 +17,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
     let lacking = view.lacking();
     if let Some(why) = &lacking {
-        let remedy = "bring the missing secondaries back, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full";
+        let remedy = "bring the missing secondaries back (an empty one under the same name and key will do): the order goes on meanwhile, until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`";
         checks.push(found("quorum", Severity::Critical, why.clone(), remedy));
     }
     for (program, trouble) in &view.troubles {
@@ -25,7 +25,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
             // Said above, in more words.
             (Program::Sth, TroubleKind::Waits) if lacking.is_some() => continue,
             (Program::Sth, TroubleKind::Waits) => {
-                "see that the missing secondaries keep up, or lower merge.backupQuorum (hot): the order goes on meanwhile, until max_pending is full"
+                "see that the missing secondaries keep up: the order goes on meanwhile, until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`"
             }
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
         };

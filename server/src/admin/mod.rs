@@ -15,6 +15,6 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use audit::Audit;
+pub(crate) use audit::{Audit, Event};
 pub(crate) use diagnose::Files;
 pub(crate) use host::EngineHost;

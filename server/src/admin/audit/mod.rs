@@ -189,7 +189,7 @@ impl Audit {
     }
 
     /// Records an event. An error means that what it announces must not be done.
-    pub(super) async fn event(&self, event: Event) -> Result<Option<AuditReceipt>, HostError> {
+    pub(crate) async fn event(&self, event: Event) -> Result<Option<AuditReceipt>, HostError> {
         let index = self.append(&Record::Event(event)).await.map_err(refused)?;
         Ok(self.receipt(index).await)
     }
