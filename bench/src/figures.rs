@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::{
-    admin, changes, cli, commits, memory, merge, qos, rotation, secondary, single, table, writes,
+    admin, changes, cli, commits, memory, merge, qos, rotation, secondary, shards, single, table,
+    writes,
 };
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
+    /// writes, single, memory, rotation, shards, logs, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
     /// compare, halved; commits, which is contended, piled, stopped; merge, which is
     /// parallel and published; all when none is named
     names: Vec<String>,
@@ -26,6 +27,12 @@ pub(crate) struct Options {
     /// Rotations of the rotation figure
     #[arg(long, default_value_t = 200)]
     pub(crate) rotations: u64,
+    /// Shards of the figure for a log that was rotated often
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) shards: u64,
+    /// Logs of the figure for many logs
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) logs: u64,
     /// Changes of the convergence figure
     #[arg(long, default_value_t = 200)]
     pub(crate) changes: u64,
@@ -99,11 +106,13 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 21] = [
+const ALL: [(&str, Measure); 23] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
     ("rotation", rotation::measure),
+    ("shards", shards::shards),
+    ("logs", shards::logs),
     ("secondary", secondary::measure),
     ("converge", changes::converge),
     ("storm", changes::storm),

@@ -22,6 +22,7 @@ mod proc;
 mod qos;
 mod rotation;
 mod secondary;
+mod shards;
 mod single;
 mod table;
 mod writes;

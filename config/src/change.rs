@@ -56,13 +56,16 @@ pub fn change(running: &LogConfig, next: &LogConfig) -> Result<Change, Vec<Findi
         return Err(compared.findings);
     }
     let known: HashSet<_> = running.shards.iter().map(|shard| &shard.name).collect();
-    let plan = next
+    let plan: Vec<ShardName> = next
         .shards
         .iter()
         .map(|shard| &shard.name)
         .filter(|name| !known.contains(name))
         .cloned()
         .collect();
+    if let Some(finding) = next.validate_planned(plan.len()) {
+        return Err(vec![finding]);
+    }
     Ok(Change {
         plan,
         open: opened(running, &next).cloned(),

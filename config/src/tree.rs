@@ -11,7 +11,7 @@ use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle
 use crate::finding::{Finding, Problem, join, quote};
 
 /// Longest document, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 4 << 20;
 /// Deepest nesting of lists and mappings; a valid document needs four.
 pub const MAX_DEPTH: usize = 16;
 /// Findings of one document that are reported; a text with more is not a document with mistakes but something else.

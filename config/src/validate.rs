@@ -14,7 +14,22 @@ use crate::span::Span;
 /// Longest origin, in bytes. With a shard's name it is the key name in every note.
 pub const MAX_ORIGIN: usize = 200;
 
+/// Most planned shards that a log may have when one more is planned.
+pub const MAX_PLANNED: usize = 256;
+
 impl LogConfig {
+    /// What is wrong with planning another `new` shards beside those that wait. One that plans none is let pass: it only opens some.
+    pub(crate) fn validate_planned(&self, new: usize) -> Option<Finding> {
+        let planned = |shard: &&crate::model::ShardConfig| shard.state == ShardState::Planned;
+        let count = self.shards.iter().filter(planned).count();
+        (new > 0 && count > MAX_PLANNED).then(|| {
+            let message = format!("{count} shards would be planned, at most {MAX_PLANNED} may be");
+            Problem::new("too-many", message)
+                .hint("plan fewer ahead: a rotation plans the shard that it opens")
+                .at("/shards")
+        })
+    }
+
     /// Everything that is wrong with the document by itself; empty when nothing is. A document without shards is valid: see
     /// [`LogConfig::with_first_shard`].
     #[must_use]

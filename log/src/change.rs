@@ -3,6 +3,7 @@
 //!
 //! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
 
+pub(crate) mod fits;
 mod foresee;
 mod gate;
 mod prepare;
@@ -296,6 +297,7 @@ impl Log {
         if let Some(reason) = core.halt.reason() {
             return Err(ChangeError::Halted { reason });
         }
+        fits::caller(&caller)?;
         let digest = record::digest(&serde_json::to_vec(&request).unwrap_or_default());
         let operation = caller
             .operation(&core.name)
@@ -523,6 +525,10 @@ impl Log {
                     "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
                 ));
             }
+            let too_large = fits::document(&planned.next, &planned.plan);
+            if !too_large.is_empty() {
+                return Err(ChangeError::Invalid(too_large));
+            }
             applied.warnings = self.foresee(request, &planned.next).await?;
             let mut reason = both(caller.reason.clone(), request.reason());
             // Taking a change back waits for nobody.
@@ -563,7 +569,7 @@ impl Log {
                 action: planned.action,
                 actor: caller.actor.clone(),
                 control,
-                reason,
+                reason: reason.map(fits::reason),
             };
             match core.batcher.control(decision).await {
                 Ok(placed) => {

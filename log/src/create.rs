@@ -5,7 +5,7 @@ use std::sync::Arc;
 use config::{Difference, Finding, LogConfig, ShardName, ShardState};
 use tlog::Hash;
 
-use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, prepare};
+use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
 use crate::engine::{Engine, SYSTEM};
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::keys::LOGS;
@@ -22,6 +22,7 @@ impl Engine {
         config: LogConfig,
         caller: Caller,
     ) -> Result<Applied, ChangeError> {
+        fits::caller(&caller)?;
         let config = checked(config)?;
         match self.existing(&config, &caller).await? {
             Some(applied) => Ok(applied),
@@ -146,7 +147,7 @@ impl Engine {
             action: Action::Create,
             actor: caller.actor,
             control,
-            reason: caller.reason,
+            reason: caller.reason.map(fits::reason),
         };
         match core.batcher.control(decision).await {
             Ok(placed) => {
@@ -191,9 +192,15 @@ fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
         return Err(ChangeError::Invalid(findings));
     }
     let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
-    config
+    let config = config
         .with_first_shard(seconds)
-        .map_err(|finding| ChangeError::Invalid(vec![finding]))
+        .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
+    let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
+    let too_large = fits::document(&config, &names);
+    if !too_large.is_empty() {
+        return Err(ChangeError::Invalid(too_large));
+    }
+    Ok(config)
 }
 
 /// The answer to a creation; nothing is decided yet.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use config::{LogConfig, LogName, ShardName, Span};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -17,6 +16,8 @@ use crate::change::{Caller, ChangeError};
 use crate::clock::{Clock, ClockFault};
 use crate::formats::Formats;
 use crate::halt::Halt;
+pub use crate::heart::ReplicaInfo;
+use crate::heart::{self, Heart};
 use crate::log::{Core, Log};
 use crate::merge::backup::Backup;
 use crate::merge::cut::Cutter;
@@ -32,7 +33,7 @@ use crate::merge::{self, Done, Finished, MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
 use crate::order::commit::Order;
-use crate::order::keys::{CLOCK, Keys, LOGS, REPLICAS};
+use crate::order::keys::{CLOCK, Keys, LOGS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
@@ -46,8 +47,8 @@ use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transactio
 pub const SYSTEM: &str = config::SYSTEM;
 /// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A replica that was silent for longer is not live.
-const SILENCE: Duration = Duration::from_secs(10);
+/// Logs looked for at a time.
+const PAGE: usize = 512;
 /// Time between looks at the free space.
 const SPACE: Duration = Duration::from_millis(250);
 /// Pause between looks for new logs, at least.
@@ -98,30 +99,6 @@ pub enum EngineError {
     /// The system has no randomness.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
-}
-
-/// A live server process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplicaInfo {
-    /// 16 hex digits.
-    pub id: String,
-    /// Host and process id.
-    pub label: String,
-    /// The newest slot format it understands.
-    pub format: u32,
-    /// The generation it runs of the log asked for.
-    pub generation: Option<u64>,
-    /// Since its last heartbeat.
-    pub age: Duration,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Heartbeat {
-    label: String,
-    format: u32,
-    generations: BTreeMap<String, u64>,
-    time: u64,
 }
 
 /// An open log and its tasks.
@@ -202,7 +179,6 @@ pub struct Engine {
     objects: Arc<dyn Objects>,
     kek: Arc<Kek>,
     id: String,
-    label: String,
     min_free: u64,
     max_pending: usize,
     pub(crate) merge: MergeOptions,
@@ -214,32 +190,11 @@ pub struct Engine {
     logs: RwLock<BTreeMap<String, Opened>>,
     /// A log runs another generation, or there is another log.
     moved: Arc<Notify>,
+    /// What the other replicas were told.
+    heart: tokio::sync::Mutex<Heart>,
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// The live processes on a store, with what they run of a log.
-pub(crate) async fn replicas(
-    store: &dyn Coordination,
-    log: Option<&str>,
-) -> Result<Vec<ReplicaInfo>, StoreError> {
-    let now = store.now().await?;
-    let rows = store.scan(REPLICAS, REPLICAS, 10_000).await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(key, bytes)| {
-            let beat: Heartbeat = record::decode(&bytes).ok()?;
-            let age = Duration::from_millis(now.saturating_sub(beat.time));
-            (age <= SILENCE).then(|| ReplicaInfo {
-                id: key[REPLICAS.len()..].to_owned(),
-                generation: log.and_then(|l| beat.generations.get(l).copied()),
-                label: beat.label,
-                format: beat.format,
-                age,
-            })
-        })
-        .collect())
 }
 
 impl Engine {
@@ -253,12 +208,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub async fn open_by(options: EngineOptions, clock: Clock) -> Result<Arc<Self>, EngineError> {
+        let id = format!("{:016x}", getrandom::u64()?);
         let engine = Arc::new(Self {
+            heart: tokio::sync::Mutex::new(Heart::new(id.clone(), options.label)),
             store: options.coordination,
             objects: options.objects,
             kek: Arc::new(options.kek),
-            id: format!("{:016x}", getrandom::u64()?),
-            label: options.label,
+            id,
             min_free: options.min_free,
             max_pending: options.max_pending_bytes,
             merge: options.merge,
@@ -347,14 +303,21 @@ impl Engine {
 
     /// Opens the logs that are in the store and not open here.
     async fn open_new_logs(self: &Arc<Self>) -> Result<(), StoreError> {
-        let rows = self.store.scan(LOGS, LOGS, 10_000).await?;
-        for (key, _) in rows {
-            let name = &key[LOGS.len()..];
-            if self.opened(name).is_none() {
-                self.open_log(name).await?;
+        let mut from = LOGS.to_owned();
+        loop {
+            let rows = self.store.scan(LOGS, &from, PAGE).await?;
+            let full = rows.len() == PAGE;
+            for (key, _) in rows {
+                let name = &key[LOGS.len()..];
+                if self.opened(name).is_none() {
+                    self.open_log(name).await?;
+                }
+                from = format!("{key}\0");
+            }
+            if !full {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     pub(crate) async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
@@ -667,46 +630,20 @@ impl Engine {
         self.store.now().await
     }
 
-    fn generations(&self) -> BTreeMap<String, u64> {
-        self.all()
-            .iter()
-            .map(|log| (log.name().to_owned(), log.core.running.load().generation))
-            .collect()
-    }
-
     /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
     async fn beat(&self) -> Result<(), StoreError> {
         let before = self.clock.now_ms();
         let time = self.store.now().await?;
         self.clock.compare(before, time, self.clock.now_ms());
         let _ = self.clock.sound();
-        let beat = Heartbeat {
-            label: self.label.clone(),
-            format: FORMAT,
-            generations: self.generations(),
-            time,
-        };
-        let rows = self.store.scan(REPLICAS, REPLICAS, 10_000).await?;
-        let live = rows.iter().filter_map(|(_, bytes)| {
-            let beat = record::decode::<Heartbeat>(bytes).ok()?;
-            let age = Duration::from_millis(time.saturating_sub(beat.time));
-            (age <= SILENCE).then_some((beat.format, beat.label))
-        });
-        self.formats.heard(FORMAT, live);
-        let old = Duration::from_secs(60);
-        let gone = rows.into_iter().filter(|(_, bytes)| {
-            record::decode::<Heartbeat>(bytes)
-                .is_ok_and(|b| Duration::from_millis(time.saturating_sub(b.time)) > old)
-        });
-        let transaction = Transaction {
-            puts: vec![(format!("{REPLICAS}{}", self.id), record::encode(&beat))],
-            deletes: gone.map(|(key, _)| key).collect(),
-            ..Transaction::default()
-        };
-        match self.store.transact(transaction).await {
-            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
-            Outcome::Committed | Outcome::Refused => Ok(()),
-        }
+        let runs = self.all();
+        let runs = runs
+            .iter()
+            .map(|log| (log.name(), log.core.running.load().generation));
+        let mut heart = self.heart.lock().await;
+        let live = heart.beat(&*self.store, time, runs).await?;
+        self.formats.heard(FORMAT, live.into_iter());
+        Ok(())
     }
 
     async fn watch_space(self: Arc<Self>) {
@@ -738,7 +675,7 @@ impl Engine {
 
     /// Every live replica, with the generation it runs of `log`.
     pub async fn replicas(&self, log: Option<&str>) -> Result<Vec<ReplicaInfo>, StoreError> {
-        replicas(&*self.store, log).await
+        heart::replicas(&*self.store, log).await
     }
 
     /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge
@@ -760,11 +697,7 @@ impl Engine {
         for log in logs {
             finished.extend(log.finish().await);
         }
-        let goodbye = Transaction {
-            deletes: vec![format!("{REPLICAS}{}", self.id)],
-            ..Transaction::default()
-        };
-        if let Outcome::Failed(e) | Outcome::Unknown(e) = self.store.transact(goodbye).await {
+        if let Err(e) = heart::forget(&*self.store, &self.id, None).await {
             tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
         }
         finished

@@ -12,10 +12,14 @@
 pub mod change;
 pub mod clock;
 mod create;
+mod document;
 mod engine;
 mod formats;
 pub mod fsck;
+#[cfg(test)]
+mod growth;
 mod halt;
+mod heart;
 mod history;
 
 mod log;

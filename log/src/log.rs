@@ -14,6 +14,7 @@ use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::clock::Clock;
+use crate::document;
 use crate::formats::Formats;
 use crate::halt::Halt;
 use crate::merge::eras::Eras;
@@ -35,7 +36,6 @@ use crate::promise::Promiser;
 use crate::qos::arrivals::{self, Arrival};
 use crate::qos::simulate::Machine;
 use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
-use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Objects, StoreError};
@@ -367,18 +367,27 @@ impl Core {
         }
     }
 
-    /// A config document that a slot names.
+    /// A config document that a slot names: whole, with the frozen shards that it had.
     pub(crate) async fn document(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
-        let key = self.order.keys.document(digest);
-        let missing = || StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
-        let bytes = self.store.get(&key).await?.ok_or_else(missing)?;
-        if record::digest(&bytes) != *digest {
-            return Err(StoreError::Corrupt(format!(
-                "{key}: its bytes changed; run `logd fsck`"
-            )));
-        }
-        serde_json::from_slice(&bytes)
-            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
+        self.stored(digest, document::whole).await
+    }
+
+    /// The settings of a config document that a slot names. Its frozen shards are left out: there may be thousands.
+    pub(crate) async fn settings(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        self.stored(digest, document::settings).await
+    }
+
+    async fn stored(
+        &self,
+        digest: &Hash,
+        read: impl Fn(&[u8], &Hash, &State) -> Result<LogConfig, String>,
+    ) -> Result<LogConfig, StoreError> {
+        let keys = &self.order.keys;
+        let stored = document::read(&*self.store, keys, digest).await?;
+        read(&stored, digest, &self.order.state()).map_err(|e| {
+            let key = keys.document(digest);
+            StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"))
+        })
     }
 
     /// Loads the config document that the state names, when it is not the one that runs.

@@ -44,6 +44,29 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
     Bytes::from(out)
 }
 
+/// Bytes that a value's JSON takes, without the envelope.
+pub fn json_size<T: Serialize>(value: &T) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // As in `encode`: neither the value nor the counter can fail.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+/// Bytes of a record whose JSON has so many.
+pub const fn size(json: usize) -> usize {
+    PREFIX.len() + SUM + 1 + json
+}
+
 /// Unwraps a value, checking the checksum.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError> {
     let rest = bytes.strip_prefix(PREFIX).ok_or(RecordError::Envelope)?;

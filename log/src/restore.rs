@@ -18,12 +18,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use config::LogConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Hash, Note, Signer, TILE_WIDTH, TileKind, TilePath, bundle};
 
 use crate::Kek;
+use crate::document;
 use crate::merge::eras::Membership;
 use crate::merge::life::{self, Life};
 use crate::merge::peers::{PeerError, PeerRequest, Peers};
@@ -32,12 +32,13 @@ use crate::merge::tree::ShardTree;
 use crate::mirror::manifest::MAX_MANIFEST;
 use crate::mirror::{COSIGNED, Manifest, SignedManifest};
 use crate::order::commit::now_ms;
-use crate::order::keys::{Keys, LOGS};
+use crate::order::keys::{Keys, LOGS, RESTORING};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
+use crate::order::snapshot;
 use crate::order::state::{Gate, Phase, State};
 use crate::record;
 use crate::shard::Published;
-use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+use crate::store::{Coordination, Guard, Key, Objects, Outcome, StoreError, Transaction};
 
 /// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -139,7 +140,7 @@ struct Believed {
 }
 
 impl Restore {
-    /// Restores the log. The stores are written last of all, in one transaction: until then it can be begun again.
+    /// Restores the log. Its name is written last of all, with what a server begins with: until then it can be begun again.
     ///
     /// # Errors
     /// [`RestoreError`]; then the stores have no log.
@@ -151,9 +152,12 @@ impl Restore {
         if self.coordination.get(&row).await?.is_some() {
             return Err(RestoreError::Exists(manifest.log.clone()));
         }
-        let config: LogConfig = serde_json::from_str(&manifest.document).map_err(|e| {
-            RestoreError::Contradiction(format!("the manifest's configuration: {e}"))
-        })?;
+        let config = document::whole(
+            manifest.document.as_bytes(),
+            &manifest.state.document,
+            &manifest.state,
+        )
+        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
         let mut members = manifest.joint.clone();
         members.push(Membership {
             generation: manifest.state.generation,
@@ -543,12 +547,6 @@ impl Restore {
                 .map(Bytes::from)
                 .map_err(|e| RestoreError::Contradiction(format!("{what}: {e}")))
         };
-        let document = Bytes::from(manifest.document.clone());
-        if record::digest(&document) != state.document {
-            return Err(RestoreError::Contradiction(
-                "the manifest's configuration is not the one that its state names".to_owned(),
-            ));
-        }
         let base = manifest.joint.first();
         let base = base.map_or(state.generation, |of| of.generation);
         // The restored generation is one to go back to, and history goes on from there.
@@ -580,7 +578,7 @@ impl Restore {
                 )),
             }),
         };
-        let mut puts = vec![
+        let mut last = vec![
             (keys.history_item(slot.number), record::encode(&slot)),
             (
                 keys.generation(state.generation),
@@ -592,18 +590,21 @@ impl Restore {
             ),
             (keys.handover(), record::encode_numbered(base, &base)),
             (keys.life(), record::encode(life)),
-            (keys.document(&state.document), document),
-            (
-                keys.replication(),
-                decode("the replication key", &manifest.replication)?,
-            ),
-            (keys.snapshot(state.len), record::encode(state)),
             (keys.floor(), record::encode_number(state.len)),
             (keys.restored(), record::encode_number(life.id)),
         ];
         if !manifest.joint.is_empty() {
-            puts.push((keys.inherited(), record::encode(&manifest.joint)));
+            last.push((keys.inherited(), record::encode(&manifest.joint)));
         }
+        last.extend(snapshot::rows(&keys, state));
+        let stored = manifest.document.clone().into_bytes();
+        let limit = self.coordination.value_limit();
+        let mut puts = document::rows(&keys, limit, &state.document, stored);
+        puts.extend(snapshot::frozen_rows(&keys, state, 0));
+        puts.push((
+            keys.replication(),
+            decode("the replication key", &manifest.replication)?,
+        ));
         for (id, sealed) in &manifest.keys {
             puts.push((keys.signing_key(*id), decode("a signing key", sealed)?));
         }
@@ -626,15 +627,58 @@ impl Restore {
                 record::encode_numbered(size, &published),
             ));
         }
-        puts.push((log.clone(), record::encode(&manifest.log)));
-        let transaction = Transaction {
+        // No server opens the log before its name is there, so most rows may come in several transactions.
+        self.begin(&manifest.log, &keys).await?;
+        let mut puts = puts.into_iter().peekable();
+        while puts.peek().is_some() {
+            let some = puts.by_ref().take(snapshot::ROWS).collect();
+            let put = Transaction {
+                puts: some,
+                ..Transaction::default()
+            };
+            self.transact(&manifest.log, put).await?;
+        }
+        last.push((log.clone(), record::encode(&manifest.log)));
+        let there = Transaction {
             guards: vec![Guard::Absent(log)],
-            puts,
+            puts: last,
+            deletes: vec![format!("{RESTORING}{}", manifest.log)],
+        };
+        self.transact(&manifest.log, there).await
+    }
+
+    /// Notes that the log's rows are those of an unfinished restore, and removes what an earlier one left. Rows that no restore has
+    /// written are not touched: they may be all that is left of a log.
+    async fn begin(&self, log: &str, keys: &Keys) -> Result<(), RestoreError> {
+        let note = format!("{RESTORING}{log}");
+        let begun = self.coordination.get(&note).await?.is_some();
+        let prefix = keys.all();
+        loop {
+            let rows = self.coordination.scan(&prefix, &prefix, snapshot::ROWS);
+            let deletes: Vec<Key> = rows.await?.into_iter().map(|(key, _)| key).collect();
+            if deletes.is_empty() {
+                break;
+            }
+            if !begun {
+                return Err(RestoreError::Exists(log.to_owned()));
+            }
+            let remove = Transaction {
+                deletes,
+                ..Transaction::default()
+            };
+            self.transact(log, remove).await?;
+        }
+        let put = Transaction {
+            puts: vec![(note, record::encode(&log))],
             ..Transaction::default()
         };
+        self.transact(log, put).await
+    }
+
+    async fn transact(&self, log: &str, transaction: Transaction) -> Result<(), RestoreError> {
         match self.coordination.transact(transaction).await {
             Outcome::Committed => Ok(()),
-            Outcome::Refused => Err(RestoreError::Exists(manifest.log.clone())),
+            Outcome::Refused => Err(RestoreError::Exists(log.to_owned())),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
         }
     }

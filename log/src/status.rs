@@ -1,11 +1,13 @@
 //! A log as it stands, for those who look: condition, positions, shards, the running configuration.
 
+use std::collections::HashMap;
+
 use config::{LogConfig, ShardState};
 use tlog::Hash;
 
 use crate::log::Log;
 use crate::merge::TroubleKind;
-use crate::order::state::{Gate, Phase};
+use crate::order::state::{Gate, Phase, Shard};
 
 /// What is said of a publication whose quorum is not there.
 const SECONDARIES: &str = "publication waits for secondaries";
@@ -183,12 +185,13 @@ impl Log {
     pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
         let state = self.core.order.state();
         document.generation = Some(generation);
+        let by_name: HashMap<&str, &Shard> = state
+            .shards
+            .iter()
+            .map(|shard| (shard.identity.name.as_str(), shard))
+            .collect();
         for shard in &mut document.shards {
-            let Some(known) = state
-                .shards
-                .iter()
-                .find(|s| s.identity.name == shard.name.as_str())
-            else {
+            let Some(known) = by_name.get(shard.name.as_str()) else {
                 continue;
             };
             shard.tree_id = Some(known.identity.tree_id.to_string());

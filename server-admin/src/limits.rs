@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The endpoint's limits. `..Limits::default()` fills in the usual ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Largest request body, in bytes. 1 MiB.
+    /// Largest request body, in bytes. 4 MiB: a document of a log with thousands of shards.
     pub body_bytes: usize,
     /// Time for a whole body to arrive. 10 s.
     pub body_time: Duration,
@@ -28,7 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         let patience = Duration::from_secs(10);
         Self {
-            body_bytes: 1 << 20,
+            body_bytes: 4 << 20,
             body_time: patience,
             header_time: patience,
             peer_time: patience,

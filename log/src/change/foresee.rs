@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::{Finding, LOCAL, LogConfig, MergeConfig};
 
 use super::{ChangeError, Request};
-use crate::engine::replicas;
+use crate::heart::replicas;
 use crate::log::Log;
 use crate::merge::eras::Membership;
 use crate::merge::leaving;

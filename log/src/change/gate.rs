@@ -6,7 +6,7 @@ use config::Difference;
 use tlog::Hash;
 use tokio::time::Instant;
 
-use super::{Action, Applied, Caller, ChangeError, ChangeOutcome};
+use super::{Action, Applied, Caller, ChangeError, ChangeOutcome, fits};
 use crate::log::Log;
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::slot::{Control, Decision, Token};
@@ -35,7 +35,7 @@ impl Log {
                 action: Action::Freeze,
                 actor: caller.actor.clone(),
                 control: Control::Closing,
-                reason: caller.reason.clone(),
+                reason: caller.reason.clone().map(fits::reason),
             };
             match core.batcher.control(first).await {
                 Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
@@ -157,7 +157,7 @@ impl Log {
             action,
             actor: caller.actor.clone(),
             control,
-            reason: caller.reason.clone(),
+            reason: caller.reason.clone().map(fits::reason),
         };
         match core.batcher.control(decision).await {
             Ok(placed) => {

@@ -7,6 +7,7 @@ use config::{LogConfig, ShardName};
 use tlog::{Hash, Signer};
 
 use super::ChangeError;
+use crate::document;
 use crate::log::Core;
 use crate::order::slot::ShardIdentity;
 use crate::store::{Outcome, StoreError, Transaction};
@@ -27,10 +28,11 @@ pub(crate) async fn prepare(
         .iter()
         .map(|s| s.identity.tree_id)
         .collect();
-    let mut puts = vec![(
-        keys.document(&Hash(next.digest())),
-        Bytes::from(next.canonical()),
-    )];
+    let (digest, stored) = (Hash(next.digest()), next.stored());
+    // Where it lists other frozen shards than the log has, nobody could put it together again.
+    document::whole(&stored, &digest, &core.order.state())
+        .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
+    let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
         // A shard of that name that this store does not know: the store is an older one, or the objects are another log's.

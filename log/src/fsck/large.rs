@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use config::{LOCAL, LogConfig};
+use config::LOCAL;
 use serde::Serialize;
 
 use super::order::Order;
 use super::rows::batch_fault;
 use super::{Findings, LogReport, Place, remedy};
+use crate::document;
 use crate::order::slot::BatchRef;
-use crate::record;
 use crate::store::{Coordination, Objects, StoreError};
 
 /// Opens the storage node of a name, which is never `local`, or says why it can't be looked at. It makes nothing.
@@ -82,12 +82,11 @@ impl<'a> Large<'a> {
         local: &'a dyn Objects,
         open: OpenNode<'_>,
     ) -> Result<Self, StoreError> {
-        let document = store
-            .get(&order.keys.document(&order.state.document))
-            .await?;
-        let document = document
-            .filter(|bytes| record::digest(bytes) == order.state.document)
-            .and_then(|bytes| serde_json::from_slice::<LogConfig>(&bytes).ok());
+        let document = match document::read(store, &order.keys, &order.state.document).await {
+            Ok(bytes) => document::whole(&bytes, &order.state.document, &order.state).ok(),
+            Err(StoreError::Corrupt(_)) => None,
+            Err(error) => return Err(error),
+        };
         let named = document.map_or_else(Vec::new, |document| document.merge.storage.nodes);
         let mut names: Vec<_> = named.iter().map(|node| node.name.as_str()).collect();
         if names.is_empty() {

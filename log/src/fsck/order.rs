@@ -9,6 +9,7 @@ use super::{Findings, LogReport, Progress, Watcher, remedy, rows};
 use crate::order::WINDOW;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
+use crate::order::snapshot;
 use crate::order::state::{State, View};
 use crate::record;
 use crate::store::{Coordination, StoreError};
@@ -285,16 +286,19 @@ async fn snapshots(
 ) -> Result<BTreeMap<u64, (String, State)>, StoreError> {
     let mut snapshots = BTreeMap::new();
     for (key, bytes) in rows::all(store, &keys.snapshots()).await? {
-        match record::decode::<State>(&bytes) {
-            Ok(state) if keys.snapshot(state.len) == key => {
+        match snapshot::read(store, keys, (&key, &bytes)).await {
+            Ok(Some(state)) if keys.snapshot(state.len) == key => {
                 snapshots.insert(state.len, (key, state));
             }
-            Ok(state) => findings.row(
+            Ok(Some(state)) => findings.row(
                 &key,
                 format!("holds the state before slot {}", state.len),
                 remedy::ROW,
             ),
-            Err(error) => findings.row(&key, error, remedy::ROW),
+            // Collected meanwhile.
+            Ok(None) => {}
+            Err(StoreError::Corrupt(why)) => findings.row(&key, why, remedy::ROW),
+            Err(error) => return Err(error),
         }
     }
     Ok(snapshots)

@@ -1,7 +1,7 @@
 //! Everything beside the slots in the coordination store: history, documents, sealed keys, announcements, batches.
 
 use super::large::{Found, Large, OpenNode};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use tlog::Hash;
@@ -10,6 +10,7 @@ use super::order::Order;
 use super::shard::Positions;
 use super::{Findings, LogReport, promises, remedy};
 use crate::change::Probation;
+use crate::document;
 use crate::merge::eras::Membership;
 use crate::merge::life::Life;
 use crate::order::batch;
@@ -208,39 +209,42 @@ async fn documents(
     report: &mut LogReport,
 ) -> Result<(), StoreError> {
     let keys = &order.keys;
-    let mut named: HashSet<Hash> = HashSet::new();
+    // With whether the state is no older: a running server may have frozen a shard since.
+    let mut named: HashMap<Hash, bool> = HashMap::new();
     if order.state.generation > 0 {
-        named.insert(order.state.document);
+        named.insert(order.state.document, order.whole);
     }
     for (_, bytes) in all(store, &keys.history()).await? {
-        let decision = record::decode::<Slot>(&bytes)
-            .ok()
-            .and_then(|slot| slot.control);
-        if let Some(Control::Reconfigure { document, .. }) =
-            decision.map(|decision| decision.control)
-        {
-            named.insert(document);
+        let Ok(slot) = record::decode::<Slot>(&bytes) else {
+            continue;
+        };
+        let covered = order.whole && slot.number < order.state.len;
+        if let Some(Control::Reconfigure { document, .. }) = slot.control.map(|d| d.control) {
+            *named.entry(document).or_default() |= covered;
         }
     }
-    for document in &named {
-        let key = keys.document(document);
-        match store.get(&key).await? {
-            Some(bytes) if record::digest(&bytes) == *document => {}
-            Some(_) => findings.row(
-                key,
-                "its bytes do not have the digest in its name",
-                remedy::ROW,
-            ),
-            None => findings.row(key, "missing, although a slot names it", remedy::ROW),
+    for (digest, covered) in &named {
+        // What is wrong is said of the row, whichever part of it is.
+        let wrong = match document::read(store, keys, digest).await {
+            // Its shards are not known for certain where the order could not be followed that far.
+            Ok(stored) if *covered => document::whole(&stored, digest, &order.state).err(),
+            Ok(_) => None,
+            Err(StoreError::Corrupt(why)) => Some(why),
+            Err(error) => return Err(error),
+        };
+        if let Some(wrong) = wrong {
+            findings.row(keys.document(digest), wrong, remedy::ROW);
         }
     }
-    let prefix = document_prefix(keys);
-    let unnamed = |key: &str| !named.iter().any(|document| keys.document(document) == key);
-    report.litter.rows += all(store, &prefix)
-        .await?
-        .iter()
-        .filter(|(key, _)| unnamed(key))
-        .count() as u64;
+    let named: HashSet<String> = named.keys().map(Hash::to_string).collect();
+    for prefix in [document_prefix(keys), keys.document_parts()] {
+        let unnamed = |(key, _): &&(Key, Bytes)| {
+            let digest = key[prefix.len()..].split('/').next();
+            digest.is_none_or(|digest| !named.contains(digest))
+        };
+        let rows = all(store, &prefix).await?;
+        report.litter.rows += rows.iter().filter(unnamed).count() as u64;
+    }
     Ok(())
 }
 
@@ -261,12 +265,12 @@ async fn signing_keys(
     let prefix = any
         .rsplit_once('/')
         .map_or(any.clone(), |(folder, _)| format!("{folder}/"));
-    let mut rows = all(store, &prefix).await?;
+    let rows = all(store, &prefix).await?;
+    let mut rows: HashMap<Key, Bytes> = rows.into_iter().collect();
     for shard in order.state.shards.iter() {
         let key = keys.signing_key(shard.identity.tree_id);
-        let at = rows.iter().position(|(row, _)| *row == key);
-        match at.map(|at| rows.swap_remove(at)) {
-            Some((_, sealed)) if sealed.len() == SEALED_KEY && sealed[0] == 1 => {}
+        match rows.remove(&key) {
+            Some(sealed) if sealed.len() == SEALED_KEY && sealed[0] == 1 => {}
             Some(_) => findings.row(key, "is not a sealed key", remedy::KEY),
             // A closed shard needs only its public key.
             None if matches!(shard.phase, Phase::Frozen { .. }) => {}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::SecondaryConfig;
+use tlog::CosignerKey;
 use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE};
-use tlog::{CosignerKey, Hash};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,10 +23,12 @@ use super::mark;
 use super::peers::{PeerAnswer, PeerError, PeerRequest};
 use super::position::{self, Described, Live, Position, Verified};
 use super::program::{Done, Program, Trouble};
+use crate::document;
 use crate::log::Core;
 use crate::mirror::Manifest;
 use crate::order::commit::now_ms;
-use crate::order::state::{Phase, State};
+use crate::order::keys::trailing_number;
+use crate::order::state::{Phase, Shard, State};
 use crate::record;
 use crate::shard::SignError;
 use crate::store::{Guard, Outcome, StoreError, Transaction};
@@ -42,6 +44,8 @@ const ANSWER: usize = 64 << 10;
 const STUBBORN: u32 = 6;
 /// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// Sealed keys read at a time.
+const KEYS: usize = 512;
 /// What a secondary is called that does not say which storage it has.
 const UNNAMED: &str = "0";
 
@@ -154,11 +158,25 @@ impl Drop for Copier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sent {
     generation: u64,
-    shards: Hash,
+    shards: Arc<Vec<Shard>>,
     /// The first generation whose secondaries it lists.
     base: u64,
     /// The storage that has it.
     incarnation: String,
+}
+
+impl Sent {
+    /// States share their list of shards until it changes, so thousands of them are not compared with every copy.
+    fn same(&self, other: &Self) -> bool {
+        let Self {
+            generation,
+            shards,
+            base,
+            incarnation,
+        } = self;
+        (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
+            && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
+    }
 }
 
 /// The copier to one secondary.
@@ -509,17 +527,16 @@ impl Copier {
     /// What a restore needs beside the entries; sent before the first entry of what it describes.
     async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
-        let shards = record::digest(&record::encode(&*state.shards));
         core.update_eras().await?;
         let eras = core.eras.load_full();
         let members = eras.members();
         let mut of = Sent {
             generation: state.generation,
-            shards,
+            shards: Arc::clone(&state.shards),
             base: members.first().map_or(0, |base| base.generation),
             incarnation: self.incarnation.clone().unwrap_or_default(),
         };
-        if self.manifest.as_ref() == Some(&of) {
+        if self.manifest.as_ref().is_some_and(|sent| sent.same(&of)) {
             return Ok(());
         }
         let manifest = manifest(&core, state, members).await?;
@@ -865,13 +882,28 @@ async fn manifest(
     let (store, keys) = (&*core.store, &core.order.keys);
     let missing = |key: &str| StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
     let get = async |key: String| store.get(&key).await?.ok_or_else(|| missing(&key));
-    let document = get(keys.document(&state.document)).await?;
+    let document = document::read(store, keys, &state.document).await?;
     let document = String::from_utf8(document.to_vec())
         .map_err(|e| StoreError::Corrupt(format!("the configuration: {e}")))?;
     let mut sealed = BTreeMap::new();
-    for shard in state.shards.iter() {
-        let id = shard.identity.tree_id;
-        sealed.insert(id, STANDARD.encode(get(keys.signing_key(id)).await?));
+    let ids: HashSet<u64> = state.shards.iter().map(|s| s.identity.tree_id).collect();
+    let (prefix, mut from) = (keys.signing_keys(), keys.signing_keys());
+    loop {
+        let page = store.scan(&prefix, &from, KEYS).await?;
+        let full = page.len() == KEYS;
+        for (key, row) in page {
+            // Beside them there may be keys of proposals that lost.
+            if let Some(id) = trailing_number(&key).filter(|id| ids.contains(id)) {
+                sealed.insert(id, STANDARD.encode(&row));
+            }
+            from = format!("{key}\0");
+        }
+        if !full {
+            break;
+        }
+    }
+    if let Some(lost) = ids.iter().find(|id| !sealed.contains_key(id)) {
+        return Err(missing(&keys.signing_key(*lost)).into());
     }
     // Made, if it was not there.
     core.replication().await?;

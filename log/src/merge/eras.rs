@@ -215,7 +215,7 @@ impl Core {
         let decided = slot.control.as_ref().map(|decision| &decision.control);
         match decided {
             Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
-                let document = self.document(document).await?;
+                let document = self.settings(document).await?;
                 Ok(Some(Era::new(generation, slot.start, &document)))
             }
             _ => Ok(None),
@@ -233,7 +233,7 @@ impl Core {
                 Some(era) => era,
                 // It binds everything, whatever it was ordered under.
                 None if list.is_empty() => {
-                    Era::new(generation, 0, &self.document(&state.document).await?)
+                    Era::new(generation, 0, &self.settings(&state.document).await?)
                 }
                 None => break,
             };

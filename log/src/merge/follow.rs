@@ -94,7 +94,7 @@ pub(crate) async fn follow(core: Arc<Core>) {
 async fn look(core: &Core) -> Result<(), SignError> {
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
     let own = core.merge.programs;
-    for at in state.shards.iter() {
+    for at in state.shards.iter().skip(core.shards.whole()) {
         let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
             continue;
         };

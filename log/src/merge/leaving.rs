@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use config::{LOCAL, LogConfig};
 
-use crate::engine::replicas;
+use crate::heart::replicas;
 use crate::log::Core;
 use crate::order::slot::{Promised, Work};
 use crate::record;

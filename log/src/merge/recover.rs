@@ -15,13 +15,11 @@ use crate::log::Core;
 use crate::order::WINDOW;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
+use crate::order::snapshot;
 use crate::order::state::{Phase, State, View};
 use crate::record;
 use crate::shard::{Published, Shard, Signed};
 use crate::store::{Coordination, StoreError};
-
-/// Snapshots read at a time; a handful is what there should be.
-const SNAPSHOTS: usize = 64;
 
 fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}; run `logd fsck`"))
@@ -30,19 +28,12 @@ fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
 /// The view at the newest snapshot, with the duplicate filter filled from the slots before it.
 pub async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreError> {
     loop {
-        let (mut newest, mut after) = (None, keys.snapshots());
-        loop {
-            let page = store.scan(&keys.snapshots(), &after, SNAPSHOTS).await?;
-            let full = page.len() == SNAPSHOTS;
-            newest = page.into_iter().last().or(newest);
-            match &newest {
-                Some((last, _)) if full => after = format!("{last}\0"),
-                _ => break,
-            }
-        }
         let mut state = State::default();
-        if let Some((key, bytes)) = newest {
-            state = record::decode(&bytes).map_err(|e| corrupt(&key, &e))?;
+        if let Some((key, bytes)) = snapshot::newest(store, keys).await? {
+            match snapshot::read(store, keys, (&key, &bytes)).await? {
+                Some(read) => state = read,
+                None => continue,
+            }
         }
         let snapshot = state.len;
         let mut view = View::at(state);

@@ -213,7 +213,7 @@ impl Sth {
         self.open_shards(&state);
         let mut look = Look::default();
         for name in self.open.clone() {
-            let at = state.shards.iter().find(|s| s.identity.name == name);
+            let at = state.shards.iter().rev().find(|s| s.identity.name == name);
             let (Some(at), Some(shard)) = (at, core.shards.get(&state, &name)) else {
                 break;
             };
@@ -246,7 +246,7 @@ impl Sth {
             Some(last) => state
                 .shards
                 .iter()
-                .position(|s| s.identity.name == last)
+                .rposition(|s| s.identity.name == last)
                 .map(|at| at + 1),
             // All that were open are done: only one that opened since can be missing.
             None => Some(0),

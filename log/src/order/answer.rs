@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::litter::STORED;
+use super::propose::too_large;
 use super::slot::{BatchRef, Control, Promised, Slot, Work};
-use super::state::{Gate, Phase, Refusal, View};
+use super::state::{Gate, Refusal, View};
 use crate::store::StoreError;
 
 /// Where a work landed.
@@ -158,21 +159,22 @@ pub fn settle(
         return Some(Err(CommitError::Overtaken));
     }
     match &mine.work {
-        Work::Control(decision) => view
-            .state
-            .check(decision)
-            .err()
-            .map(|r| Err(CommitError::Refused(r))),
+        Work::Control(decision) => match too_large(&view.limits, decision) {
+            Some(e) => Some(Err(CommitError::Store(e))),
+            None => view
+                .state
+                .check(decision)
+                .err()
+                .map(|r| Err(CommitError::Refused(r))),
+        },
         Work::Batch(batch) | Work::Promised(Promised { batch, .. }) => {
             let frozen = matches!(view.state.gate, Gate::Frozen { .. });
             let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
             if frozen || froze_since {
                 return Some(Err(CommitError::Frozen));
             }
-            let wrong = batch.shard.as_ref().is_some_and(|name| {
-                let named = view.state.shards.iter().find(|s| s.identity.name == *name);
-                !named.is_some_and(|s| matches!(s.phase, Phase::Active { .. }))
-            });
+            let active = view.state.active().map(|s| &s.identity.name);
+            let wrong = batch.shard.is_some() && batch.shard.as_ref() != active;
             wrong.then_some(Err(CommitError::WrongShard))
         }
     }

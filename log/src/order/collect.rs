@@ -10,6 +10,7 @@ use super::Limits;
 use super::keys::trailing_number;
 use super::litter::{Announced, Evidence, Unnamed};
 use super::slot::{Slot, Token, Work};
+use super::snapshot;
 use super::state::State;
 use super::writes;
 use crate::log::Core;
@@ -57,6 +58,7 @@ pub async fn collect<'a>(
     let Some((floor, transaction)) = raise else {
         return Ok(());
     };
+    freeze_shards(core, published).await?;
     let raised = apply(core, transaction).await?;
     if !raised {
         return Ok(()); // Another replica is further.
@@ -66,6 +68,22 @@ pub async fn collect<'a>(
     sweep_slots(core, &evidence).await?;
     sweep_snapshots(core, &evidence).await?;
     sweep_unnamed(core, evidence).await
+}
+
+/// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.
+async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let from = snapshot::counted(&*core.store, keys).await?;
+    let mut rows = snapshot::frozen_rows(keys, published, from).peekable();
+    while rows.peek().is_some() {
+        let puts = rows.by_ref().take(snapshot::ROWS).collect();
+        let transaction = Transaction {
+            puts,
+            ..Transaction::default()
+        };
+        apply(core, transaction).await?;
+    }
+    Ok(())
 }
 
 /// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
@@ -181,20 +199,28 @@ async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError>
     }
 }
 
+/// Snapshots that a newer one covers; then their pages, so that none is there without them.
 async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
-    let prefix = core.order.keys.snapshots();
-    loop {
-        let page = core.store.scan(&prefix, &prefix, UNNAMED).await?;
-        let full = page.len() == UNNAMED;
-        let keys = page.into_iter().map(|(key, _)| key);
-        let goes = |key: &Key| trailing_number(key).is_some_and(|n| evidence.snapshot_goes(n));
-        let deletes: Vec<Key> = keys.take_while(goes).collect();
-        let all = deletes.len() == UNNAMED;
-        delete(core, deletes).await?;
-        if !(full && all) {
-            return Ok(());
+    let keys = &core.order.keys;
+    for prefix in [keys.snapshots(), keys.snapshot_pages()] {
+        loop {
+            let page = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+            let full = page.len() == UNNAMED;
+            let rows = page.into_iter().map(|(key, _)| key);
+            let goes = |key: &Key| {
+                let number = key[prefix.len()..].split('/').next();
+                let number = number.and_then(|n| n.parse().ok());
+                number.is_some_and(|n| evidence.snapshot_goes(n))
+            };
+            let deletes: Vec<Key> = rows.take_while(goes).collect();
+            let all = deletes.len() == UNNAMED;
+            delete(core, deletes).await?;
+            if !(full && all) {
+                break;
+            }
         }
     }
+    Ok(())
 }
 
 /// Large batches go from every storage node that answers; the others are told when they are back.

@@ -275,6 +275,7 @@ impl Order {
         }
     }
 
+    /// Takes announcements into a `bag`; `fill` has those that surely go into the next slot.
     fn announcements(
         &self,
         rows: Vec<(String, Bytes)>,

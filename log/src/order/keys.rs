@@ -11,6 +11,10 @@ pub const LOGS: &str = "logs/";
 pub const REPLICAS: &str = "replica/";
 /// The age of the store, milliseconds: see [`crate::clock`].
 pub const CLOCK: &str = "clock";
+/// What the server processes run: `runs/{id}/{log}`, a generation.
+pub const RUNS: &str = "runs/";
+/// Logs whose restore has begun and not ended: `restoring/{name}`.
+pub const RESTORING: &str = "restoring/";
 /// What all replicas remember for a time: `memory/{key}`.
 pub const MEMORY: &str = "memory/";
 
@@ -26,6 +30,10 @@ impl Keys {
         Self {
             prefix: format!("log/{name}/"),
         }
+    }
+    /// All rows of the log.
+    pub fn all(&self) -> Key {
+        self.prefix.clone()
     }
     /// What came, by minute.
     pub fn arrivals(&self) -> Key {
@@ -129,6 +137,14 @@ impl Keys {
     pub fn document(&self, digest: &tlog::Hash) -> Key {
         format!("{}document/{digest}", self.prefix)
     }
+    /// All parts of config documents.
+    pub fn document_parts(&self) -> Key {
+        format!("{}document-part/", self.prefix)
+    }
+    /// A part of a config document that is larger than a row.
+    pub fn document_part(&self, digest: &tlog::Hash, part: u64) -> Key {
+        format!("{}document-part/{digest}/{part:020}", self.prefix)
+    }
     /// All roots of a shard.
     pub fn roots(&self, shard: &str) -> Key {
         format!("{}root/{shard}/", self.prefix)
@@ -197,6 +213,22 @@ impl Keys {
     pub fn snapshot(&self, number: u64) -> Key {
         format!("{}snapshot/{number:020}", self.prefix)
     }
+    /// All pages of snapshots.
+    pub fn snapshot_pages(&self) -> Key {
+        format!("{}page/", self.prefix)
+    }
+    /// What the state before slot `number` lists, in part.
+    pub fn snapshot_page(&self, number: u64, page: u64) -> Key {
+        format!("{}page/{number:020}/{page:020}", self.prefix)
+    }
+    /// All frozen shards that a snapshot counts.
+    pub fn frozen_shards(&self) -> Key {
+        format!("{}shard/", self.prefix)
+    }
+    /// The n-th frozen shard, oldest first.
+    pub fn frozen_shard(&self, n: u64) -> Key {
+        format!("{}shard/{n:020}", self.prefix)
+    }
     /// The first slot still kept.
     pub fn floor(&self) -> Key {
         format!("{}floor", self.prefix)
@@ -260,6 +292,10 @@ impl Keys {
     /// A storage node that is leaving: the last generation that names it.
     pub fn leaving(&self, node: &str) -> Key {
         format!("{}leaving/{node}", self.prefix)
+    }
+    /// All sealed signing keys.
+    pub fn signing_keys(&self) -> Key {
+        format!("{}key/", self.prefix)
     }
     /// A shard's sealed signing key.
     pub fn signing_key(&self, tree_id: u64) -> Key {

@@ -11,7 +11,8 @@
 //! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this: `take` what goes, `load` what one
 //!   commit carries, `ahead` what is made durable beside the commits;
 //! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
-//! - [`collect`] the floor: what goes, in which order; [`litter`] the rule that says what may go; [`keys`] where everything lies;
+//! - [`collect`] the floor: what goes, in which order; [`litter`] the rule that says what may go; `snapshot` a state as rows;
+//!   [`keys`] where everything lies;
 //! - `model` all of it under a model checker.
 
 pub(crate) mod ahead;
@@ -31,6 +32,7 @@ pub mod propose;
 pub mod queue;
 pub mod releaser;
 pub mod slot;
+pub(crate) mod snapshot;
 pub mod state;
 pub(crate) mod take;
 #[cfg(test)]
@@ -43,6 +45,14 @@ pub const WINDOW: u64 = 1024;
 /// The most batches in one slot.
 pub const MAX_BATCHES: usize = 256;
 
+/// The largest record of a slot, bytes: what every coordination store takes as one value. A proposal that is larger could never
+/// be decided, nor passed over, so none is made. Servers of one log must agree on it no more than on the rest of a proposal: the
+/// winner's slot is what it is.
+pub const MAX_SLOT: usize = 64 << 10;
+
+/// What a slot's record takes beside its control and its batches, bytes, and room for one batch.
+const SLOT_HEAD: usize = 1024;
+
 /// The protocol's bounds. Every server has the default; the model checker takes smaller ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -52,6 +62,8 @@ pub struct Limits {
     pub filter: u64,
     /// The most batches in a proposal.
     pub batches: usize,
+    /// The largest record of a slot, bytes.
+    pub bytes: usize,
 }
 
 impl Default for Limits {
@@ -60,6 +72,7 @@ impl Default for Limits {
             window: WINDOW,
             filter: WINDOW,
             batches: MAX_BATCHES,
+            bytes: MAX_SLOT,
         }
     }
 }
@@ -68,5 +81,11 @@ impl Limits {
     /// Whether the filter of a view with `len` slots has every slot from `since` on.
     pub fn covers(&self, len: u64, since: u64) -> bool {
         len <= since + self.window
+    }
+
+    /// The largest control that is ever proposed, as JSON, bytes. It does not depend on the slot, so that one that fits now fits
+    /// later.
+    pub const fn control(&self) -> usize {
+        self.bytes.saturating_sub(SLOT_HEAD)
     }
 }

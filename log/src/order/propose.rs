@@ -1,9 +1,15 @@
 //! What goes into the next slot: a pure function of the view, the bag and the proposer's own work.
 //!
-//! Whoever wins, all are served; so a proposal holds *every* live announcement, oldest first, and the proposer's own work last.
+//! Whoever wins, all are served; so a proposal holds *every* live announcement, oldest first, and the proposer's own work last:
+//! as many as a slot takes, by number and by bytes. What does not fit is first in line for the next slot.
+//!
+//! What must never happen: a proposal that no store takes. It could be neither decided nor passed over.
 
-use super::slot::{Announcement, BatchRef, Control, Decision, Slot, Work};
+use super::Limits;
+use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Work};
 use super::state::{Gate, View};
+use crate::record;
+use crate::store::StoreError;
 
 /// Whether an announcement still counts for the next slot.
 pub fn alive(view: &View, announcement: &Announcement) -> bool {
@@ -36,6 +42,12 @@ fn ordered(view: &View, work: &Work) -> bool {
     view.find(work.token()).is_some() || part.is_some_and(|part| view.find_part(part).is_some())
 }
 
+/// Why a control is too large for any slot; its author is told, and nobody proposes it.
+pub(super) fn too_large(limits: &Limits, decision: &Decision) -> Option<StoreError> {
+    let (size, limit) = (record::json_size(decision), limits.control());
+    (size > limit).then_some(StoreError::TooLarge { size, limit })
+}
+
 /// The proposal for the next slot; `None` when nothing may go into it. `bag` in ascending order of `(seen, token)`; it must
 /// have been scanned after the view was read.
 pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) -> Option<Slot> {
@@ -45,37 +57,46 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
     let works: Vec<&Work> = announced.chain(own).collect();
     // The control first: which shard is active for the slot's batches depends on it.
     let control: Option<Decision> = works.iter().find_map(|work| match work {
-        Work::Control(decision) if state.check(decision).is_ok() => Some(decision.clone()),
+        Work::Control(decision)
+            if state.check(decision).is_ok() && too_large(&view.limits, decision).is_none() =>
+        {
+            Some(decision.clone())
+        }
         _ => None,
     });
     let active = match control.as_ref().map(|c| &c.control) {
         Some(Control::Unfreeze) => None,
         Some(Control::Reconfigure {
             open: Some(name), ..
-        }) => Some(name.as_str()),
-        _ => state.active().map(|shard| shard.identity.name.as_str()),
+        }) => Some(name.clone()),
+        _ => state.active().map(|shard| shard.identity.name.clone()),
     };
     let active = active.filter(|_| !matches!(state.gate, Gate::Frozen { .. }));
-    let mut batches: Vec<BatchRef> = Vec::new();
+    let active = active.as_deref();
+    let mut slot = Slot {
+        format: FORMAT,
+        number: state.len,
+        start: state.size,
+        time: state.time.max(now_ms),
+        previous: state.last,
+        batches: Vec::new(),
+        control,
+    };
+    let mut bytes = record::size(record::json_size(&slot));
     for batch in works.iter().filter_map(|work| work.batch()) {
         let fits = active.is_some() && batch.shard.as_deref().is_none_or(|s| active == Some(s));
         let twice = |b: &BatchRef| {
             b.token == batch.token || (b.part().is_some() && b.part() == batch.part())
         };
-        if fits && batches.len() < view.limits.batches && !batches.iter().any(twice) {
-            batches.push(batch.clone());
+        if !fits || slot.batches.iter().any(twice) {
+            continue;
         }
+        bytes += record::json_size(batch) + usize::from(!slot.batches.is_empty());
+        if slot.batches.len() == view.limits.batches || bytes > view.limits.bytes {
+            break;
+        }
+        slot.batches.push(batch.clone());
     }
-    if batches.is_empty() && control.is_none() {
-        return None;
-    }
-    Some(Slot {
-        format: Slot::format_of(&batches),
-        number: state.len,
-        start: state.size,
-        time: state.time.max(now_ms),
-        previous: state.last,
-        batches,
-        control,
-    })
+    slot.format = Slot::format_of(&slot.batches);
+    (!slot.batches.is_empty() || slot.control.is_some()).then_some(slot)
 }

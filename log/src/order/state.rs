@@ -40,8 +40,8 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shard {
-    /// Fixed when planned.
-    pub identity: ShardIdentity,
+    /// Fixed when planned; all states and this replica's own notes share it.
+    pub identity: Arc<ShardIdentity>,
     /// Moves forward only.
     pub phase: Phase,
 }
@@ -189,13 +189,10 @@ impl State {
 
     /// The shard that holds a global index.
     pub fn shard_at(&self, index: u64) -> Option<&Shard> {
-        let opened = self.shards.iter().take_while(|s| s.start().is_some());
-        let mut found = None;
-        for shard in opened {
-            if shard.start().is_some_and(|start| start <= index) {
-                found = Some(shard);
-            }
-        }
+        // Opened shards come first, and each starts where the one before it ends.
+        let before = |s: &Shard| s.start().is_some_and(|start| start <= index);
+        let after = self.shards.partition_point(before);
+        let found = after.checked_sub(1).and_then(|at| self.shards.get(at));
         found.filter(|_| index < self.size)
     }
 
@@ -287,7 +284,7 @@ impl State {
                 }
             }
             shards.push(Shard {
-                identity: identity.clone(),
+                identity: Arc::new(identity.clone()),
                 phase: Phase::Planned,
             });
         }

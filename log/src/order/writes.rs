@@ -11,6 +11,7 @@ use super::answer::Mine;
 use super::keys::Keys;
 use super::place::PlacedRow;
 use super::slot::{Announcement, Control, Promised, Slot, Token, Work};
+use super::snapshot;
 use super::state::State;
 use crate::record;
 use crate::store::{Guard, Key, Transaction};
@@ -203,7 +204,7 @@ pub(super) fn forgotten(
 }
 
 /// Raises the floor, which stood at `before`, as far as the `len` slots and what is published allow; with the snapshot that covers
-/// it. `None`: not worth it yet.
+/// it; the rows of its frozen shards ([`snapshot::frozen_rows`]) are durable before. `None`: not worth it yet.
 pub(super) fn raise(
     keys: &Keys,
     limits: Limits,
@@ -212,13 +213,14 @@ pub(super) fn raise(
     published: &State,
 ) -> Option<(u64, Transaction)> {
     let floor = len.saturating_sub(limits.window).min(published.len);
-    let transaction = Transaction {
-        guards: vec![Guard::AtMost(keys.floor(), floor)],
-        puts: vec![
-            (keys.snapshot(published.len), record::encode(published)),
-            (keys.floor(), record::encode_number(floor)),
-        ],
-        deletes: Vec::new(),
-    };
-    (floor >= before + limits.window).then_some((floor, transaction))
+    (floor >= before + limits.window).then(|| {
+        let mut puts = snapshot::rows(keys, published);
+        puts.push((keys.floor(), record::encode_number(floor)));
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(keys.floor(), floor)],
+            puts,
+            deletes: Vec::new(),
+        };
+        (floor, transaction)
+    })
 }

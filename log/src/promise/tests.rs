@@ -22,7 +22,7 @@ pub(crate) type Rows = BTreeMap<String, Bytes>;
 pub(crate) struct Rig {
     pub(crate) rows: Arc<MemoryCoordination>,
     pub(crate) objects: Arc<MemoryObjects>,
-    kek: Arc<tempfile::TempDir>,
+    pub(crate) kek: Arc<tempfile::TempDir>,
 }
 
 pub(crate) fn caller() -> Caller {

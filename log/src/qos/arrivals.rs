@@ -3,7 +3,7 @@
 //! One row per minute and replica in which anything came. Rows are bounded: a minute with very many tenants is kept as a whole
 //! instead of by second, and of too many even then only the largest are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,9 @@ use crate::store::{Outcome, StoreError, Transaction};
 
 /// How long arrivals are kept.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// Parts of one row, at most: it must fit into the store's value limit.
+/// Parts of one row, and bytes, at most: it must fit into the store's value limit, also where a thousand tenants have long names.
 const PARTS: usize = 1_000;
+const BYTES: usize = 60 << 10;
 /// Rows read or deleted at a time.
 const PAGE: usize = 256;
 
@@ -114,34 +115,45 @@ impl Recorder {
     }
 }
 
-/// A minute as its row, within its bounds.
-fn row(policy: &Policy, mut seen: Seen) -> Minute {
-    if seen.len() > PARTS {
-        let mut whole = Seen::new();
-        for ((_, tier, tenant), (entries, bytes)) in seen {
-            let sum = whole.entry((0, tier, tenant)).or_default();
-            *sum = (sum.0 + entries, sum.1 + bytes);
+/// A minute as its row, within its bounds: by second; else the whole minute; else the largest parts of that.
+fn row(policy: &Policy, seen: Seen) -> Minute {
+    let fits = |minute: &Minute| minute.parts.len() <= PARTS && record::json_size(minute) <= BYTES;
+    let minute = in_names(policy, seen.iter());
+    if fits(&minute) {
+        return minute;
+    }
+    let mut whole = Seen::new();
+    for ((_, tier, tenant), (entries, bytes)) in seen {
+        let sum = whole.entry((0, tier, tenant)).or_default();
+        *sum = (sum.0 + entries, sum.1 + bytes);
+    }
+    let mut parts: Vec<_> = whole.iter().collect();
+    parts.sort_by_key(|(_, (entries, _))| std::cmp::Reverse(*entries));
+    loop {
+        let minute = in_names(policy, parts.iter().copied());
+        if fits(&minute) {
+            return minute;
         }
-        seen = whole;
+        parts.truncate(PARTS.min(parts.len() * 7 / 8));
     }
-    let mut parts: Vec<_> = seen.into_iter().collect();
-    if parts.len() > PARTS {
-        parts.sort_by_key(|(_, (entries, _))| std::cmp::Reverse(*entries));
-        parts.truncate(PARTS);
-    }
+}
+
+fn in_names<'a>(
+    policy: &Policy,
+    parts: impl Iterator<Item = (&'a Class, &'a (u64, u64))>,
+) -> Minute {
     let mut minute = Minute::default();
+    let mut numbers: HashMap<Arc<str>, u16> = HashMap::new();
     for ((second, tier, tenant), (entries, bytes)) in parts {
-        let mut number = |name: &str| {
-            let at = minute.names.iter().position(|n| n == name);
-            let at = at.unwrap_or_else(|| {
-                minute.names.push(name.to_owned());
-                minute.names.len() - 1
-            });
-            u16::try_from(at).unwrap_or(u16::MAX)
+        let mut number = |name: &Arc<str>| {
+            *numbers.entry(Arc::clone(name)).or_insert_with(|| {
+                minute.names.push(name.to_string());
+                u16::try_from(minute.names.len() - 1).unwrap_or(u16::MAX)
+            })
         };
-        let tier = number(&policy.tier(tier).name);
+        let tier = number(&policy.tier(*tier).name);
         let tenant = number(&policy.tenants()[tenant.index()].name);
-        minute.parts.push((second, tier, tenant, entries, bytes));
+        minute.parts.push((*second, tier, tenant, *entries, *bytes));
     }
     minute
 }
@@ -267,5 +279,25 @@ mod tests {
             .chain((0..2_000u16).map(|t| ((t as u8, TierId(t % 5), TenantId(t % 2)), (9, 9))))
             .collect();
         assert!(row(&policy, many).parts.len() <= PARTS);
+        // So is one of a thousand tenants with long names.
+        let mut qos = config::QosConfig::default();
+        let one = qos.tenants[0].clone();
+        qos.tenants.extend((0..999).map(|n| config::TenantConfig {
+            name: format!("{n:a>63}").parse().unwrap(),
+            anonymous: false,
+            ..one.clone()
+        }));
+        let policy = Policy::new(&qos, Duration::ZERO, &mut Names::default());
+        let many: Seen = (0..1_000u16)
+            .map(|t| {
+                (
+                    (0, TierId(0), TenantId(t)),
+                    (u64::MAX >> 12, u64::MAX >> 12),
+                )
+            })
+            .collect();
+        let row = row(&policy, many);
+        assert!(row.parts.len() > 300, "{}", row.parts.len());
+        assert!(record::encode(&row).len() <= 64 << 10);
     }
 }

@@ -3,6 +3,7 @@
 //! What must never happen: a key in the clear outside this process, two checkpoints for one size, a checkpoint that goes back.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwapOption;
@@ -12,7 +13,7 @@ use tlog::{Checkpoint, Hash, Signer, VerifierKey};
 use crate::merge::mark::Cleared;
 use crate::order::keys::Keys;
 use crate::order::slot::ShardIdentity;
-use crate::order::state::State;
+use crate::order::state::{Phase, State};
 use crate::store::{Coordination, StoreError};
 
 pub mod keys;
@@ -42,7 +43,7 @@ pub struct Signed {
 #[derive(Debug)]
 pub struct Shard {
     /// Fixed when planned.
-    pub identity: ShardIdentity,
+    pub identity: Arc<ShardIdentity>,
     /// The name, shared with every answer that carries it.
     pub name: Arc<str>,
     signer: OnceLock<ShardSigner>,
@@ -89,7 +90,7 @@ pub enum SignError {
 }
 
 impl Shard {
-    fn new(identity: ShardIdentity) -> Self {
+    fn new(identity: Arc<ShardIdentity>) -> Self {
         let name = Arc::from(identity.name.as_str());
         Self {
             identity,
@@ -181,47 +182,59 @@ impl Shard {
     }
 }
 
-/// All shards of a log, by name.
+/// All shards of a log.
 #[derive(Debug, Default)]
-pub struct Shards(RwLock<HashMap<String, Arc<Shard>>>);
+pub struct Shards {
+    by_name: RwLock<HashMap<String, Arc<Shard>>>,
+    /// So many of the oldest are frozen and published whole here, for good: no publication looks at them again.
+    whole: AtomicUsize,
+}
 
 impl Shards {
     /// The shard called `name`, made from the state when it is new here.
     pub fn get(&self, state: &State, name: &str) -> Option<Arc<Shard>> {
         if let Some(shard) = self
-            .0
+            .by_name
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(name)
         {
             return Some(Arc::clone(shard));
         }
-        let identity = &state
-            .shards
-            .iter()
-            .find(|s| s.identity.name == name)?
-            .identity;
-        let mut shards = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(
-            shards
-                .entry(name.to_owned())
-                .or_insert_with(|| Arc::new(Shard::new(identity.clone()))),
-        ))
+        // Nearly always it is asked for one of the newest.
+        let mut newest = state.shards.iter().rev();
+        let identity = &newest.find(|s| s.identity.name == name)?.identity;
+        let mut shards = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(shards.entry(name.to_owned()).or_insert_with(
+            || Arc::new(Shard::new(Arc::clone(identity))),
+        )))
+    }
+
+    /// How many of the oldest shards are frozen and published whole here.
+    pub fn whole(&self) -> usize {
+        self.whole.load(Relaxed)
     }
 
     /// The global index up to which everything is published: through the oldest shards that are whole, into the first that is not.
     pub fn published(&self, state: &State) -> u64 {
+        // The last one that is whole says where the others end. An older state may not have opened it.
+        let opened = |n: &usize| state.shards.get(*n).is_some_and(|s| s.start().is_some());
+        let from = self.whole().checked_sub(1).filter(opened).unwrap_or(0);
         let mut at = 0;
-        for shard in state.shards.iter() {
+        for (n, shard) in state.shards.iter().enumerate().skip(from) {
             let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
                 break;
             };
-            let published = self
-                .get(state, &shard.identity.name)
-                .map_or(0, |s| s.published());
+            let known = self.get(state, &shard.identity.name);
+            let published = known.as_ref().map_or(0, |s| s.published());
             at = start + published;
             if published < length {
                 break;
+            }
+            // An empty shard, too, is whole only with its checkpoint; and no later one is before it.
+            let signed = known.is_some_and(|s| s.signed().is_some());
+            if signed && matches!(shard.phase, Phase::Frozen { .. }) && n <= self.whole() {
+                self.whole.fetch_max(n + 1, Relaxed);
             }
         }
         at

@@ -505,3 +505,50 @@ async fn fsck(dir: &Path) -> Vec<String> {
         .unwrap();
     report.findings.iter().map(|f| format!("{f:?}")).collect()
 }
+
+/// A restore that was interrupted is made anew over what it left; rows that no restore has written are not touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_restore_can_be_made_again() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 20).await;
+    published(&log, 20).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let left = |note: bool| {
+        let mut puts = vec![(
+            // As if it had been of a later state.
+            "log/dev/snapshot/09999999999999999999".to_owned(),
+            Bytes::from_static(b"half"),
+        )];
+        if note {
+            puts.push(("restoring/dev".to_owned(), Bytes::from_static(b"")));
+        }
+        log::store::Transaction {
+            puts,
+            ..Default::default()
+        }
+    };
+    for (name, note) in [("strange", false), ("begun", true)] {
+        let restore = world.restore(name, &["x"], false);
+        restore.coordination.transact(left(note)).await;
+        let restored = restore.run().await;
+        if note {
+            restored.unwrap();
+        } else {
+            assert!(matches!(restored, Err(log::RestoreError::Exists(_))));
+        }
+    }
+    let engine = world.primary("begun").await;
+    let log = engine.log("dev").unwrap();
+    published(&log, 20).await;
+    append(&log, 1).await;
+    published(&log, 21).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let report = fsck(&world.path("begun")).await;
+    assert!(report.is_empty(), "{report:?}");
+}

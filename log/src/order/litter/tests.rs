@@ -50,6 +50,7 @@ fn limits(window: u64) -> Limits {
         window,
         filter: window,
         batches: 4,
+        bytes: crate::order::MAX_SLOT,
     }
 }
 

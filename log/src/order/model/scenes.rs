@@ -51,6 +51,7 @@ pub(super) fn limits(window: u64, batches: usize) -> Limits {
         window,
         filter: window,
         batches,
+        bytes: crate::order::MAX_SLOT,
     }
 }
 

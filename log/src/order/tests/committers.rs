@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::super::answer::{CommitError, Placed, settle};
 use super::super::place::PlacedRow;
 use super::super::state::{Gate, Refusal};
-use super::super::{MAX_BATCHES, WINDOW};
+use super::super::{MAX_BATCHES, MAX_SLOT, WINDOW};
 use super::*;
 use crate::store::fault::{Fault, Faults, FaultyCoordination};
 use crate::store::{MemoryCoordination, StoreError};
@@ -299,6 +299,100 @@ async fn more_than_a_slot_holds_goes_into_several() {
     assert_eq!(starts, (0..count as u64).collect::<Vec<_>>());
     let (slots, view) = replay(&memory.rows());
     assert_eq!((slots.len(), view.state.size), (4, count as u64));
+}
+
+/// A slot takes what its record has room for; what does not fit goes into the next, in its order. Two servers, each with hundreds of
+/// batches for one shard with a long name, all announced at the same time.
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_never_larger_than_a_value_of_the_store() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Arc::new(Tokens::new().unwrap());
+    let name = "s".repeat(63);
+    let first = control(open(&tokens, 0, &name));
+    let order = committer(Arc::clone(&memory) as _);
+    order.commit(vec![first]).await.remove(0).unwrap();
+    let load = |who: &str| -> Vec<Mine> {
+        let one = |i| {
+            with(batch(&tokens, &format!("{who} {i}")), |b| {
+                b.shard = Some(name.clone());
+                b.place = Some(Place::Promise);
+            })
+        };
+        (0..300).map(one).collect()
+    };
+    let mut tasks = Vec::new();
+    for who in ["a", "b"] {
+        let (order, load) = (committer(Arc::clone(&memory) as _), load(who));
+        tasks.push(tokio::spawn(async move {
+            order.refresh().await.unwrap();
+            tokio::time::timeout(Duration::from_secs(60), order.commit(load)).await
+        }));
+    }
+    for task in tasks {
+        for answer in task.await.unwrap().expect("no progress") {
+            answer.unwrap();
+        }
+    }
+    let largest = |prefix: String| {
+        let rows = memory.rows().into_iter();
+        let rows = rows.filter(|(key, _)| key.starts_with(&prefix));
+        rows.map(|(_, row)| row.len()).max().unwrap()
+    };
+    assert!(largest(order.keys.slots()) <= MAX_SLOT);
+    let (slots, view) = replay(&memory.rows());
+    assert_eq!(view.state.size, 600);
+    assert!(slots.iter().any(|slot| slot.batches.len() > 100));
+}
+
+/// A control that no slot has room for is refused to its author at once, and one that is announced all the same is passed over.
+#[tokio::test(start_paused = true)]
+async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let order = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    order.commit(vec![first]).await.remove(0).unwrap();
+    let huge = control(Decision {
+        actor: "x".repeat(MAX_SLOT - 500),
+        ..decision(&tokens, Control::Freeze)
+    });
+    let announced = crate::order::writes::announce(&order.keys, 1, &[&huge]);
+    let announced = memory.transact(announced).await;
+    assert!(matches!(announced, crate::store::Outcome::Committed));
+    let before = memory.rows();
+    let refused = order.commit(vec![huge]).await.remove(0);
+    assert!(
+        matches!(
+            refused,
+            Err(CommitError::Store(StoreError::TooLarge { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(memory.rows(), before, "nothing was written");
+    let more = batch(&tokens, "more");
+    order.commit(vec![more]).await.remove(0).unwrap();
+}
+
+/// Announcements that count no more do not hide those behind them.
+#[tokio::test(start_paused = true)]
+async fn live_work_behind_a_pile_of_dead_is_found() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let helper = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    helper.commit(vec![first]).await.remove(0).unwrap();
+    let dead = |i: u32| {
+        with(batch(&tokens, &format!("{i}")), |b| {
+            b.shard = Some("never".to_owned());
+        })
+    };
+    let mut works: Vec<Mine> = (0..4100).map(dead).collect();
+    works.push(batch(&tokens, "alive"));
+    let mine: Vec<&Mine> = works.iter().collect();
+    let announced = crate::order::writes::announce(&helper.keys, 1, &mine);
+    memory.transact(announced).await;
+    helper.help().await.unwrap();
+    assert_eq!(helper.state().size, 1);
 }
 
 /// A store that stalls for long and then answers is no reason to give up: what piled up behind it is ordered.

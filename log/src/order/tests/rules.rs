@@ -388,3 +388,51 @@ fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
     step(&mut view, &[Work::Control(ask(Control::Unfreeze))], &[]);
     assert_eq!(view.state.gate, Gate::Open);
 }
+
+proptest::proptest! {
+    /// Whatever is in the bag, and whatever a slot may be: it is no larger, and while something may go into it, something does.
+    #[test]
+    fn a_proposal_fits_and_makes_progress(
+        works in proptest::collection::vec((0usize..80, 0u8..4, 1u64..u64::MAX / 1024), 0..400),
+        actor in 0usize..70_000,
+        room in 2_048usize..70_000,
+        who in 0u8..3,
+    ) {
+        let tokens = Tokens::new().unwrap();
+        let mut view = opened(&tokens);
+        view.limits.bytes = room;
+        let mut announced: Vec<Work> = works
+            .iter()
+            .map(|(name, kind, entries)| {
+                let mine = with(batch(&tokens, "x"), |b| {
+                    b.entries = *entries;
+                    b.shard = (*kind == 1).then(|| "n".repeat(*name));
+                    b.place = match kind {
+                        2 => Some(upload(*name as u64)),
+                        3 => Some(Place::Promise),
+                        _ => None,
+                    };
+                });
+                mine.work
+            })
+            .collect();
+        let control = Decision { actor: "\"".repeat(actor / 2), ..open(&tokens, 1, "b") };
+        let small = record::json_size(&control) <= view.limits.control();
+        if who > 0 {
+            announced.insert(announced.len() / 2, Work::Control(control));
+        }
+        let bag: Vec<Announcement> = announced
+            .iter()
+            .map(|work| Announcement { seen: 1, work: work.clone() })
+            .collect();
+        let may = works.iter().any(|(_, kind, _)| *kind != 1) || (who > 0 && small);
+        let slot = propose(&view, &bag, &[], 5);
+        proptest::prop_assert_eq!(slot.is_some(), may);
+        let Some(slot) = slot else { return Ok(()) };
+        let bytes = record::encode(&slot);
+        proptest::prop_assert!(bytes.len() <= room, "{} > {}", bytes.len(), room);
+        proptest::prop_assert_eq!(&slot, &propose(&view, &bag, &[], 5).unwrap());
+        proptest::prop_assert_eq!(slot.control.is_some(), who > 0 && small);
+        view.advance(Arc::new(slot), record::digest(&bytes)).unwrap();
+    }
+}
