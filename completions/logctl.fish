@@ -57,46 +57,50 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "receipt" -d 'Check wh
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this side, the way to the server, and the server; each finding comes with its remedy'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "load" -d 'Write to a log: a file of entries, or as many writers of any kind, measured'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "top" -d 'Show what a log is doing, live: shards, watermarks, queues'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "whoami" -d 'Say who you are to the server, and what you may do'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "version" -d 'Print the versions of logctl and of the server'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "api" -d 'Send one request to the admin endpoint, and print the answer'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "context" -d 'Name the servers to work on, choose one, show what is in effect'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "completions" -d 'Print the completion script of a shell, which offers live names of shards, logs, operations and contexts'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "help" -d 'Print the help of a command'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "man" -d 'Print a manual page'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l from -d 'With --create-config: make the first configuration of a new log from another system\'s list of shards: rekor:FILE, rekor:URL; needs --log' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l confirm-within -d 'With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l reason -d 'Why, for the audit trail and the history' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l create-config -d 'Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and the next shard active' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l use-config -d 'Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every replica runs it' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l origin -d 'With --create-config: write the first configuration of a new log with this origin; needs no server, but --log' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l from -d 'With --create-config: make the first configuration of a new log from another system\'s list of shards: rekor:FILE, rekor:URL; needs --log' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l confirm-within -d 'With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l force -d 'With --create-config: overwrite FILE'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "list" -d 'List all shards, oldest first'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "show" -d 'Show one shard: origin, key, length, root'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "plan" -d 'Give the next shard its origin and key, to open at a later rotation'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "rotate" -d 'Freeze the active shard and open the next one, in one step'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "freeze" -d 'Stop taking writes'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "unfreeze" -d 'Take writes again, in the same shard'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "verify" -d 'Audit shards from the outside: tiles, roots, checkpoints, seals, global index'
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan rotate freeze unfreeze verify export" -f -a "export" -d 'Print the shards in another system\'s form'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l force -d 'With --create-config: overwrite FILE'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "list" -d 'List all shards, oldest first'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "show" -d 'Show one shard: origin, key, length, root'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "plan" -d 'Give the next shard its origin and key, to open at a later rotation'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "unplan" -d 'Take a planned shard back: it never opens. Planned again, it has the same origin and key'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "rotate" -d 'Freeze the active shard and open the next one, in one step'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "freeze" -d 'Stop taking writes'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "unfreeze" -d 'Take writes again, in the same shard'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "verify" -d 'Audit shards from the outside: tiles, roots, checkpoints, seals, global index'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -f -a "export" -d 'Print the shards in another system\'s form'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -157,6 +161,28 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l reason -d 'Why, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -282,33 +308,35 @@ complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "diff" -d 'Show what applying FILE would change'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "plan" -d 'Freeze a change as a file: its exact content, its base, and what the server says it would do'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "apply" -d 'Do just what a plan says, or say what moved since it was made'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "rollback" -d 'Bring back the settings of an earlier generation; shards stay as they are'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "show" -d 'Print the running document, or that of an earlier generation'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "history" -d 'List the decided changes, newest first'
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply rollback show history schema" -f -a "schema" -d 'Print the JSON schema of the document'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "diff" -d 'Show what applying FILE would change, or what changed between two generations'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "validate" -d 'Check FILE without a server: syntax, keys, types, rules'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "plan" -d 'Freeze a change as a file: its exact content, its base, and what the server says it would do'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "apply" -d 'Do just what a plan says, or say what moved since it was made'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "edit" -d 'Edit the running document in $VISUAL or $EDITOR, and apply what was written'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "rollback" -d 'Bring back the settings of an earlier generation; shards stay as they are'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "show" -d 'Print the running document, or that of an earlier generation'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "history" -d 'List the decided changes, newest first: who made each, why, and what it changed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -f -a "schema" -d 'Print the JSON schema of the document'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l generation -d 'Two generations, or one and what runs' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -389,6 +417,29 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l dry-run -d 'Show what would be done'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm-within -d 'Take the change back by itself unless it is confirmed within this time: 30s, 10m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l reason -d 'Why, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
@@ -432,6 +483,9 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l since -d 'Only what was decided from then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00:00Z' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l until -d 'Only what was decided before then' -r
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l by -d 'Only what they asked for: uid:0, root, token:ci' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -611,29 +665,30 @@ complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "list" -d 'List changes, newest first'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it is over'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list wait watch confirm" -f -a "confirm" -d 'Keep a change that is reverted unless somebody confirms it'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "list" -d 'List changes, newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "show" -d 'Show one change: what it changed, who asked for it and why, and who runs it'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it is over'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "confirm" -d 'Keep a change that is reverted unless somebody confirms it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -653,6 +708,25 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -712,29 +786,31 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "list" -d 'List the logs of the server'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "create" -d 'Create the log that FILE describes'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "delete" -d 'Hide a frozen log; its data is kept, and `undelete` shows it again'
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list create delete undelete" -f -a "undelete" -d 'Show a deleted log again, still frozen'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "list" -d 'List the logs of the server'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "freeze" -d 'Stop taking writes, until `unfreeze`'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "unfreeze" -d 'Take writes again, in the same shard'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "create" -d 'Create the log that FILE describes'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "delete" -d 'Hide a frozen log; its data is kept, and `undelete` shows it again'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -f -a "undelete" -d 'Show a deleted log again, still frozen'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -750,10 +826,54 @@ name\t'One name a line: shards, logs, operations; nothing where nothing has one'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l deleted -d 'Only those that were deleted: their data is kept, and their names stay taken'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l reason -d 'Why, for the audit trail and the history' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l reason -d 'Why, for the audit trail and the history' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l idempotency-key -d 'Continue the request that had this key, or name a new one: however often it is sent, it is made once' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
@@ -1152,6 +1272,44 @@ complete -c logctl -n "__fish_logctl_using_subcommand top" -s y -l yes -d 'Answe
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand version" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand version" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand version" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand version" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l body -d 'File to send (`-`: standard input), JSON or YAML' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l if-match -d 'Entity tag that the change was made from' -r
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l reason -d 'Why, for the audit trail and the history' -r
@@ -1175,29 +1333,30 @@ complete -c logctl -n "__fish_logctl_using_subcommand api" -s y -l yes -d 'Answe
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "list" -d 'List the contexts'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "use" -d 'Choose the context that is used when none is named'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "set" -d 'Change the keys of a context; make it when it is not there'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set show" -f -a "show" -d 'Show every value in effect, and where it came from'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "list" -d 'List the contexts'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "use" -d 'Choose the context that is used when none is named'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "set" -d 'Change the keys of a context; make it when it is not there'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "delete" -d 'Take a context out of the file; token and key files stay'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "show" -d 'Show every value in effect, and where it came from'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -1255,6 +1414,25 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -1295,6 +1473,25 @@ complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand help" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand help" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand help" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l context -d 'Context to use; else the file\'s `current`' -r

@@ -19,8 +19,8 @@ pub use qos::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
 };
 pub use query::{
-    ConfigQuery, ConfigureQuery, LogQuery, MAX_REASON, NoQuery, ReasonQuery, SimulateQuery,
-    TRAIL_LIMIT, TrailQuery, WriteQuery,
+    ConfigQuery, ConfigureQuery, LogQuery, LogsQuery, MAX_REASON, NoQuery, ReasonQuery,
+    SimulateQuery, TRAIL_LIMIT, TrailQuery, WriteQuery,
 };
 
 /// Where every resource lives.
@@ -554,6 +554,9 @@ pub struct Replica {
 pub struct Replicas {
     /// All that reported lately.
     pub replicas: Vec<Replica>,
+    /// Those that fell silent within the last hour without a goodbye.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<Replica>,
 }
 
 /// One decided change: an element of `GET logs/{log}/history`.
@@ -602,6 +605,9 @@ pub struct WhoAmI {
     pub actor: String,
     /// What it may do, as `resource:verb:log` with `*` for any.
     pub permissions: Vec<String>,
+    /// The server's program and version: `logd 0.1.0`; absent when it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 /// What is wrong, where, and what to do: an element of [`Problem::findings`].

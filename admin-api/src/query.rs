@@ -12,6 +12,15 @@ pub const TRAIL_LIMIT: usize = 1000;
 #[serde(deny_unknown_fields)]
 pub struct NoQuery {}
 
+/// `?deleted=true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogsQuery {
+    /// Those that were deleted, instead of those that are there.
+    #[serde(default)]
+    pub deleted: bool,
+}
+
 /// `?log=NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -329,7 +329,8 @@ pub const ROUTES: &[Route] = &[
         Answer::Json(shape::<Logs>),
         "The logs that the caller may see",
     )
-    .needs("log", "read", Scope::Some),
+    .needs("log", "read", Scope::Some)
+    .asks(shape::<LogsQuery>),
     change(
         Name::CreateLog,
         "/logs",

@@ -39,11 +39,13 @@ pub(crate) enum Error {
         /// Why.
         source: io::Error,
     },
-    /// `--create-config` onto something.
+    /// A file that is to be made, onto something.
     #[error("{} exists already", path.display())]
     Exists {
         /// The file.
         path: PathBuf,
+        /// Whether the command may be told to overwrite it.
+        force: bool,
     },
     /// A question, and nobody to answer it.
     #[error("{question} needs an answer, and there is no terminal to ask on")]
@@ -243,6 +245,8 @@ pub(crate) enum Error {
     Differs {
         /// How many.
         differences: usize,
+        /// Whether they are those of a file, which can be applied.
+        file: bool,
     },
     /// `--explain-auth`, and something is missing.
     #[error("you may not: {}", permissions.join(", "))]

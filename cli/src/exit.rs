@@ -112,10 +112,14 @@ pub(crate) fn row(error: &Error) -> Row {
             "cannot-write",
             "check the path, its permissions and the free space",
         ),
-        Error::Exists { .. } => Row::new(
+        Error::Exists { force, .. } => Row::new(
             USAGE,
             "file-exists",
-            "add --force to overwrite it, or name another file",
+            if *force {
+                "add --force to overwrite it, or name another file"
+            } else {
+                "name another file; nothing was changed"
+            },
         ),
         Error::Unconfirmed { .. } => Row::new(
             USAGE,
@@ -233,10 +237,14 @@ pub(crate) fn row(error: &Error) -> Row {
                 }
             },
         ),
-        Error::Differs { .. } => Row::new(
+        Error::Differs { file, .. } => Row::new(
             DIFFERS,
             "differs",
-            "`logctl shard --use-config FILE` applies it",
+            if *file {
+                "`logctl shard --use-config FILE` applies it"
+            } else {
+                "`logctl config rollback GENERATION` brings the settings of an earlier generation back"
+            },
         ),
         Error::Lacking { .. } => Row::new(
             DENIED,
@@ -342,6 +350,18 @@ fn problem_row(problem: &Problem) -> Row {
         codes::INVALID => (
             REFUSED,
             "correct it and run the command again; nothing was changed",
+        ),
+        codes::KEY_REUSED => (
+            REFUSED,
+            "this key is that of another request: leave --idempotency-key out, or name a new one; nothing was changed",
+        ),
+        codes::PRECONDITION_REQUIRED => (
+            USAGE,
+            "say what the change was made from: --if-match TAG (`logctl api GET logs/NAME/config -o name` prints it); nothing was changed",
+        ),
+        codes::BAD_REQUEST | codes::METHOD_NOT_ALLOWED | codes::UNSUPPORTED_MEDIA_TYPE => (
+            USAGE,
+            "`logctl api GET openapi.json` describes each request; nothing was changed",
         ),
         codes::TOO_LARGE => (REFUSED, "make the document smaller; nothing was changed"),
         codes::UNSUPPORTED => (

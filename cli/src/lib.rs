@@ -63,22 +63,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let ends_itself = invocation.request.ends_itself();
     let result = runtime.block_on(async {
-        let work = commands::run(
+        let mut work = std::pin::pin!(commands::run(
             invocation.request,
             &ui,
             &invocation.overrides,
             invocation.timeout,
             invocation.note,
             invocation.explain,
-        );
-        tokio::select! {
-            // First, so that Ctrl-C is ours before the work asks or waits for anything.
-            biased;
-            interrupt = tokio::signal::ctrl_c(), if !ends_itself => Err(match interrupt {
-                Ok(()) => ui.interrupted(),
-                Err(error) => Error::Bug(format!("cannot listen for Ctrl-C: {error}")),
-            }),
-            result = work => result,
+        ));
+        loop {
+            tokio::select! {
+                // First, so that Ctrl-C is ours before the work asks or waits for anything.
+                biased;
+                interrupt = tokio::signal::ctrl_c(), if !ends_itself => match interrupt {
+                    // It was for the program that has the terminal.
+                    Ok(()) if ui.is_away() => {}
+                    Ok(()) => return Err(ui.interrupted()),
+                    Err(error) => {
+                        return Err(Error::Bug(format!("cannot listen for Ctrl-C: {error}")));
+                    }
+                },
+                result = &mut work => return result,
+            }
         }
     });
     // A read from a terminal may still be waiting; nobody wants its result.

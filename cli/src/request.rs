@@ -26,8 +26,8 @@ pub(crate) use receipt::ReceiptRequest;
 pub(crate) use token::TokenRequest;
 
 use crate::args::{
-    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, MergeCommand, OpCommand, Output,
-    OutputForm, ShardArgs, ShardCommand, ShellName, TokenCommand,
+    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, Generations, MergeCommand, OpCommand,
+    Output, OutputForm, ShardArgs, ShardCommand, ShellName, TokenCommand,
 };
 use crate::settings::Overrides;
 
@@ -156,6 +156,22 @@ pub(crate) enum Request {
         /// A difference is an exit code.
         exit_code: bool,
     },
+    /// `config diff --generation`.
+    ConfigCompare {
+        /// From this generation.
+        from: u64,
+        /// To this one; the running one when absent.
+        to: Option<u64>,
+        /// A difference is an exit code.
+        exit_code: bool,
+    },
+    /// `config edit`.
+    ConfigEdit {
+        /// Only a preview.
+        dry_run: bool,
+        /// On probation for so long.
+        confirm_within: Option<Duration>,
+    },
     /// `config validate`.
     ConfigValidate {
         /// Where the document is.
@@ -190,7 +206,14 @@ pub(crate) enum Request {
         generation: Option<u64>,
     },
     /// `config history`.
-    ConfigHistory,
+    ConfigHistory {
+        /// From then on, seconds since 1970.
+        since: Option<i64>,
+        /// Before then.
+        until: Option<i64>,
+        /// By them.
+        by: Option<String>,
+    },
     /// `config schema`.
     ConfigSchema,
     /// `qos`.
@@ -199,6 +222,11 @@ pub(crate) enum Request {
     MergeStatus,
     /// `op list`.
     OpList,
+    /// `op show`.
+    OpShow {
+        /// The operation.
+        id: String,
+    },
     /// `op wait`.
     OpWait {
         /// The operation.
@@ -242,6 +270,15 @@ pub(crate) enum Request {
         /// The script that offers the words of the commands only, and does not ask the program.
         fixed: bool,
     },
+    /// `whoami`.
+    WhoAmI,
+    /// `version`.
+    Version,
+    /// `help`.
+    Help {
+        /// The words after `logctl`.
+        command: Vec<String>,
+    },
     /// `man`.
     Man {
         /// The words after `logctl`.
@@ -263,6 +300,13 @@ pub(crate) enum Step {
     Plan {
         /// Its name; by the template when absent.
         name: Option<String>,
+        /// Only a preview.
+        dry_run: bool,
+    },
+    /// Take a planned shard back.
+    Unplan {
+        /// Its name.
+        name: String,
         /// Only a preview.
         dry_run: bool,
     },
@@ -383,9 +427,29 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
     match command {
         Command::Shard(args) => shard(args, log),
         Command::Status => Request::Status,
-        Command::Config(ConfigCommand::Diff { file, exit_code }) => Request::ConfigDiff {
-            file: file.into(),
+        Command::Config(ConfigCommand::Diff {
+            generation: Some(Generations { from, to }),
             exit_code,
+            ..
+        }) => Request::ConfigCompare {
+            from,
+            to,
+            exit_code,
+        },
+        Command::Config(ConfigCommand::Diff {
+            file, exit_code, ..
+        }) => Request::ConfigDiff {
+            // Clap asks for one of the two; standard input is the harmless reading.
+            file: file.map_or(File::Standard, File::from),
+            exit_code,
+        },
+        Command::Config(ConfigCommand::Edit {
+            dry_run,
+            confirm_within,
+            ..
+        }) => Request::ConfigEdit {
+            dry_run,
+            confirm_within,
         },
         Command::Config(ConfigCommand::Validate { file }) => {
             Request::ConfigValidate { file: file.into() }
@@ -413,11 +477,14 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
             confirm_within,
         },
         Command::Config(ConfigCommand::Show { generation }) => Request::ConfigShow { generation },
-        Command::Config(ConfigCommand::History) => Request::ConfigHistory,
+        Command::Config(ConfigCommand::History { since, until, by }) => {
+            Request::ConfigHistory { since, until, by }
+        }
         Command::Config(ConfigCommand::Schema) => Request::ConfigSchema,
         Command::Qos(command) => Request::Qos(command.into()),
         Command::Merge(MergeCommand::Status) => Request::MergeStatus,
         Command::Op(OpCommand::List) => Request::OpList,
+        Command::Op(OpCommand::Show { id }) => Request::OpShow { id },
         Command::Op(OpCommand::Wait { id }) => Request::OpWait { id },
         Command::Op(OpCommand::Watch { id }) => Request::OpWatch { id },
         Command::Op(OpCommand::Confirm { id, .. }) => Request::OpConfirm { id },
@@ -443,6 +510,9 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
             },
             fixed,
         },
+        Command::Whoami => Request::WhoAmI,
+        Command::Version => Request::Version,
+        Command::Help { command } => Request::Help { command },
         Command::Man { command } => Request::Man { command },
     }
 }
@@ -488,6 +558,9 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
         Some(ShardCommand::Show { name }) => Request::ShardShow { name },
         Some(ShardCommand::Plan { name, dry_run, .. }) => {
             Request::Step(Step::Plan { name, dry_run })
+        }
+        Some(ShardCommand::Unplan { name, dry_run, .. }) => {
+            Request::Step(Step::Unplan { name, dry_run })
         }
         Some(ShardCommand::Rotate {
             name,
@@ -536,16 +609,19 @@ impl Request {
             Self::ShardExport(_) => "logctl shard export".into(),
             Self::Status => "logctl status".into(),
             Self::ConfigDiff { .. } => "logctl config diff".into(),
+            Self::ConfigCompare { .. } => "logctl config diff".into(),
+            Self::ConfigEdit { .. } => "logctl config edit".into(),
             Self::ConfigValidate { .. } => "logctl config validate".into(),
             Self::ConfigPlan { .. } => "logctl config plan".into(),
             Self::ConfigApply { .. } => "logctl config apply".into(),
             Self::ConfigRollback { .. } => "logctl config rollback".into(),
             Self::ConfigShow { .. } => "logctl config show".into(),
-            Self::ConfigHistory => "logctl config history".into(),
+            Self::ConfigHistory { .. } => "logctl config history".into(),
             Self::ConfigSchema => "logctl config schema".into(),
             Self::Qos(request) => format!("logctl qos {}", request.verb()),
             Self::MergeStatus => "logctl merge status".into(),
             Self::OpList => "logctl op list".into(),
+            Self::OpShow { .. } => "logctl op show".into(),
             Self::OpWait { .. } => "logctl op wait".into(),
             Self::OpWatch { .. } => "logctl op watch".into(),
             Self::OpConfirm { .. } => "logctl op confirm".into(),
@@ -559,6 +635,9 @@ impl Request {
             Self::Doctor => "logctl doctor".into(),
             Self::Context(request) => format!("logctl context {}", request.verb()),
             Self::Completions { .. } => "logctl completions".into(),
+            Self::WhoAmI => "logctl whoami".into(),
+            Self::Version => "logctl version".into(),
+            Self::Help { .. } => "logctl help".into(),
             Self::Man { .. } => "logctl man".into(),
         }
     }
@@ -569,6 +648,7 @@ impl Step {
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Plan { .. } => "plan",
+            Self::Unplan { .. } => "unplan",
             Self::Rotate { .. } => "rotate",
             Self::Freeze { .. } => "freeze",
             Self::Unfreeze => "unfreeze",
@@ -579,7 +659,9 @@ impl Step {
     pub(crate) fn dry_run(&self) -> bool {
         matches!(
             self,
-            Self::Plan { dry_run: true, .. } | Self::Rotate { dry_run: true, .. }
+            Self::Plan { dry_run: true, .. }
+                | Self::Unplan { dry_run: true, .. }
+                | Self::Rotate { dry_run: true, .. }
         )
     }
 }

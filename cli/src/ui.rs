@@ -3,7 +3,7 @@
 //! What must never happen: anything but the one document on standard output with `-o json`; a question where nobody can
 //! answer; a progress bar in a file.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub(crate) struct Ui {
     draws: bool,
     standing: RefCell<Standing>,
     place: RefCell<Option<Place>>,
+    /// Another program has the terminal, and Ctrl-C is for it.
+    away: Cell<bool>,
 }
 
 /// The context that changes are made in.
@@ -72,6 +74,7 @@ impl Ui {
                 key: None,
             }),
             place: RefCell::new(None),
+            away: Cell::new(false),
             manner,
         }
     }
@@ -119,8 +122,22 @@ impl Ui {
         self.standing.borrow_mut().key = Some(key.to_owned());
     }
 
+    /// Leaves the terminal to another program, or takes it back.
+    pub(crate) fn away(&self, away: bool) {
+        self.away.set(away);
+    }
+
+    /// Whether another program has the terminal.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.get()
+    }
+
     /// The situation after Ctrl-C.
     pub(crate) fn interrupted(&self) -> Error {
+        if self.can_ask {
+            // A question that was not answered has hidden it.
+            let _ = Term::stderr().show_cursor();
+        }
         let Standing { state, resume, key } = self.standing.borrow().clone();
         Error::Interrupted { state, resume, key }
     }
@@ -154,11 +171,12 @@ impl Ui {
                 None => Error::Unconfirmed { question },
             });
         }
-        let question = render::clean(question);
+        let question = self.fitting(&render::clean(question));
         let said = match protected {
             Some(Place { name, .. }) => {
-                let prompt = format!("{question}\n{name} is protected: type its name to go ahead");
-                typed(&prompt, &name)
+                self.show(&Page::new().text(question));
+                let prompt = format!("{name} is protected: type its name to go ahead");
+                typed(&self.fitting(&prompt), &name)
             }
             None => dialoguer::Confirm::new()
                 .with_prompt(question)
@@ -182,6 +200,17 @@ impl Ui {
                 source,
             }),
         }
+    }
+
+    /// A question that fits on a line; a longer one is shown above, since a prompt that wraps is drawn wrong.
+    fn fitting(&self, question: &str) -> String {
+        const ANSWER: usize = 8;
+        let width = self.err.width.map_or(usize::MAX, usize::from);
+        if console::measure_text_width(question) + ANSWER <= width {
+            return question.to_owned();
+        }
+        self.show(&Page::new().text(question));
+        "go ahead?".to_owned()
     }
 
     /// Says something that does not change the outcome but should be known.
@@ -210,8 +239,9 @@ impl Ui {
         if !self.will_ask() {
             return Ok(());
         }
-        let prompt = format!("{question}\ntype {word} to go ahead");
-        self.answered(typed(&render::clean(&prompt), word))
+        self.show(&Page::new().text(render::clean(question)));
+        let prompt = render::clean(&format!("type {word} to go ahead"));
+        self.answered(typed(&self.fitting(&prompt), word))
     }
 
     /// Asks a person what only a person can answer: `None` when nobody is there. `--yes` and `--confirm` do
@@ -241,7 +271,7 @@ impl Ui {
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         // The default is a bar, also where nothing is known to count.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
             bar.set_style(style);
         }
         bar.set_message(text);
@@ -306,9 +336,9 @@ impl Phase {
     pub(crate) fn total(&self, steps: u64) {
         if let Some(bar) = &self.0 {
             bar.set_length(steps);
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {msg} [{bar:30}] {human_pos}/{human_len}")
-            {
+            if let Ok(style) = ProgressStyle::with_template(
+                "{spinner} {wide_msg} [{bar:20}] {human_pos}/{human_len}",
+            ) {
                 bar.set_style(style);
             }
         }
@@ -319,7 +349,7 @@ impl Phase {
         if let Some(bar) = &self.0 {
             bar.set_length(bytes);
             if let Ok(style) = ProgressStyle::with_template(
-                "{spinner} {msg} [{bar:30}] {binary_bytes}/{binary_total_bytes}",
+                "{spinner} {wide_msg} [{bar:20}] {binary_bytes}/{binary_total_bytes}",
             ) {
                 bar.set_style(style);
             }

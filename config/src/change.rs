@@ -1,6 +1,7 @@
 //! From the running configuration to another: what would be done, or everything that forbids it.
 //!
-//! A shard goes planned, active, frozen, one step at a time and never back; no shard disappears or changes place; nothing that
+//! A shard goes planned, active, frozen, one step at a time and never back; no shard but a planned one disappears, and none changes
+//! place; nothing that
 //! others rely on (origins, keys, tree IDs, the bounds of frozen shards) changes. Whether the document was made from what runs
 //! now (its generation) is for the caller to compare.
 
@@ -156,9 +157,11 @@ impl<'a> Comparison<'a> {
             .shards
             .iter()
             .filter(|shard| !met.contains(&shard.name))
+            // Nothing was ever written into one that is only planned: it may be taken back.
+            .filter(|shard| shard.state != ShardState::Planned)
         {
             let message = format!(
-                "shard {} ({}) is missing: no shard ever disappears",
+                "shard {} ({}) is missing: no shard that was opened ever disappears",
                 shard.name, shard.state
             );
             self.report(

@@ -192,6 +192,21 @@ impl TenantConfig {
 }
 
 impl QosConfig {
+    /// The tiers that no writer gets: without a `priority` nobody asks for one, and it is not the first of a tenant, which
+    /// writers get who ask for none.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<&TierName> {
+        let first = |name: &TierName| {
+            let mut tenants = self.tenants.iter();
+            tenants.any(|tenant| tenant.tiers.first() == Some(name))
+        };
+        let tiers = self.tiers.iter();
+        tiers
+            .filter(|tier| tier.priority.bounds().is_none() && !first(&tier.name))
+            .map(|tier| &tier.name)
+            .collect()
+    }
+
     /// The tier of that name.
     #[must_use]
     pub fn tier(&self, name: &TierName) -> Option<&TierConfig> {

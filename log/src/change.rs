@@ -19,7 +19,7 @@ use crate::log::Log;
 use crate::merge::leaving;
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::slot::{Control, Decision, Token};
-use crate::order::state::{Gate, Refusal};
+use crate::order::state::{Gate, Refusal, Shard};
 use crate::record;
 use crate::store::StoreError;
 
@@ -547,7 +547,8 @@ impl Log {
             if dry {
                 return Ok(applied);
             }
-            let identities = prepare(core, &planned.next, &planned.plan).await?;
+            let fresh = unknown(&planned.plan, &state.shards);
+            let identities = prepare(core, &planned.next, &fresh).await?;
             let leaving = leaving(&core.config(), &planned.next);
             core.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {
@@ -637,6 +638,12 @@ impl Log {
             }
         })
     }
+}
+
+/// Those that the order does not know. One that was planned before and taken back has its origin and key already.
+fn unknown(plan: &[ShardName], shards: &[Shard]) -> Vec<ShardName> {
+    let known = |name: &&ShardName| shards.iter().any(|s| s.identity.name == name.as_str());
+    plan.iter().filter(|name| !known(name)).cloned().collect()
 }
 
 /// What the caller says, then what the engine has to say.

@@ -678,6 +678,12 @@ impl Engine {
         heart::replicas(&*self.store, log).await
     }
 
+    /// The processes that fell silent without a goodbye. They are told of for an hour, or until one of the same host and role is
+    /// started.
+    pub async fn silent(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
+        heart::silent(&*self.store).await
+    }
+
     /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge
     /// did, by log and in the order of the pipeline; in a process that takes no writes each has done what there was to do.
     pub async fn shutdown(&self) -> Vec<Finished> {

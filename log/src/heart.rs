@@ -21,8 +21,8 @@ use crate::store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
 
 /// A replica that was silent for longer is not live.
 const SILENCE: Duration = Duration::from_secs(10);
-/// The rows of one that was silent for longer are swept.
-const GONE: Duration = Duration::from_secs(60);
+/// The rows of one that was silent for longer are swept: until then people are told that it is missing.
+const GONE: Duration = Duration::from_secs(3600);
 /// Rows read or written at a time.
 const ROWS: usize = 512;
 
@@ -117,6 +117,28 @@ pub(crate) async fn replicas(
     Ok(live)
 }
 
+/// The processes that fell silent without a goodbye. They are told of for an hour, or until one of the same host and role is started.
+pub(crate) async fn silent(store: &dyn Coordination) -> Result<Vec<ReplicaInfo>, StoreError> {
+    let now = store.now().await?;
+    let silent = beats(store).await?.into_iter().filter_map(|(id, beat)| {
+        let age = Duration::from_millis(now.saturating_sub(beat.time));
+        (age > SILENCE && age <= GONE).then_some(ReplicaInfo {
+            id,
+            label: beat.label,
+            format: beat.format,
+            generation: None,
+            age,
+        })
+    });
+    Ok(silent.collect())
+}
+
+/// The host and the role of a label: `HOST:PROCESS ROLE`.
+fn place(label: &str) -> (&str, &str) {
+    let (host, rest) = label.split_once(':').unwrap_or((label, ""));
+    (host, rest.split_once(' ').map_or("", |(_, role)| role))
+}
+
 /// Removes the rows of a process: its own, unless it beat again since `seen`, then the others, while its own stays absent.
 pub(crate) async fn forget(
     store: &dyn Coordination,
@@ -156,6 +178,8 @@ pub(crate) async fn forget(
 pub(crate) struct Heart {
     id: String,
     label: String,
+    /// The store's time at the first beat.
+    began: Option<u64>,
     /// The rows that are there, by log.
     told: BTreeMap<String, u64>,
 }
@@ -165,6 +189,7 @@ impl Heart {
         Self {
             id,
             label,
+            began: None,
             told: BTreeMap::new(),
         }
     }
@@ -213,9 +238,13 @@ impl Heart {
             }
         }
         let mut live = Vec::new();
+        let began = *self.began.get_or_insert(time);
         for (id, beat) in beats(store).await? {
             let age = Duration::from_millis(time.saturating_sub(beat.time));
-            if age > GONE && id != self.id {
+            // This process was started in its place.
+            let replaced =
+                age > SILENCE && beat.time < began && place(&beat.label) == place(&self.label);
+            if (age > GONE || replaced) && id != self.id {
                 forget(store, &id, Some(beat.time)).await?;
             } else if age <= SILENCE {
                 live.push((beat.format, beat.label));
@@ -268,6 +297,28 @@ mod tests {
         assert_eq!(of(&names[7]).await, [Some(2), Some(1)]);
         forget(&store, "a", None).await.unwrap();
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
+    }
+
+    /// One that dies without a goodbye is missed by those beside it, until one is started in its place.
+    #[tokio::test]
+    async fn the_dead_are_missed_until_their_place_is_taken() {
+        let store = MemoryCoordination::new();
+        let now = store.now().await.unwrap();
+        let long_ago = now - 30_000;
+        let beat = async |id: &str, label: &str, time: u64| {
+            let mut heart = Heart::new(id.to_owned(), label.to_owned());
+            heart.beat(&store, time, [("dev", 1)].into_iter()).await.unwrap();
+        };
+        let missed = async || {
+            let silent = silent(&store).await.unwrap();
+            silent.into_iter().map(|r| r.label).collect::<Vec<_>>()
+        };
+        beat("a", "one:1 merge", long_ago).await;
+        beat("b", "one:2", long_ago).await;
+        beat("c", "two:1", now).await;
+        assert_eq!(missed().await, ["one:1 merge", "one:2"]);
+        beat("d", "one:3", now).await;
+        assert_eq!(missed().await, ["one:1 merge"], "another role is another place");
     }
 
     /// The row of an earlier version has everything in it.

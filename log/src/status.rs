@@ -1,6 +1,6 @@
 //! A log as it stands, for those who look: condition, positions, shards, the running configuration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use config::{LogConfig, ShardState};
 use tlog::Hash;
@@ -87,9 +87,20 @@ impl Log {
         let state = core.order.state();
         let running = core.running.load_full();
         let frozen = matches!(state.gate, Gate::Frozen { .. });
+        // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
+        let listed: HashSet<&str> = running
+            .document
+            .shards
+            .iter()
+            .map(|shard| shard.name.as_str())
+            .collect();
+        let is_listed = |shard: &&Shard| {
+            shard.phase != Phase::Planned || listed.contains(shard.identity.name.as_str())
+        };
         let shards: Vec<ShardView> = state
             .shards
             .iter()
+            .filter(is_listed)
             .map(|shard| {
                 let signed = core
                     .shards

@@ -146,6 +146,16 @@ pub trait Host: Send + Sync + 'static {
         })
     }
 
+    /// The logs that were deleted and can be had back. Without this, none are known.
+    fn deleted(&self) -> Answer<'_, Vec<LogStatus>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The server's program and version, for people: `logd 0.1.0`. Without this, nothing is said.
+    fn version(&self) -> Option<String> {
+        None
+    }
+
     /// The running document and its entity tag, read at one instant.
     fn config<'a>(&'a self, log: &'a str) -> Answer<'a, ConfigAnswer>;
 
@@ -190,6 +200,11 @@ pub trait Host: Send + Sync + 'static {
             Some(log) => none_of(self.status(log)),
             None => Box::pin(async { Ok(Vec::new()) }),
         }
+    }
+
+    /// The server processes that fell silent without a goodbye, for as long as somebody may want to know. Without this, none are known.
+    fn silent(&self) -> Answer<'_, Vec<Replica>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// The document that a generation ran, with the server-filled fields it had then as far as they are known.

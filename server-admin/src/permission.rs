@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use admin_api::routes::Need;
+use admin_api::routes::ROUTES;
 use serde::{Deserialize, Serialize};
 
 /// A permission, such as `shard:rotate:argon` or `*:read:*`.
@@ -86,10 +87,44 @@ impl Permission {
             && self.log.includes(&other.log)
     }
 
+    /// What of it no request of this server needs, and what was probably meant: it would allow nothing.
+    pub(crate) fn unknown(&self) -> Option<(String, Option<String>)> {
+        let needs = || {
+            ROUTES
+                .iter()
+                .filter_map(|route| route.need.map(|(need, _)| need))
+        };
+        if needs().any(|need| self.covers(need)) {
+            return None;
+        }
+        let word = |own: &Word, known: Vec<&'static str>| match own {
+            Word::Any => "*".to_owned(),
+            Word::Is(own) => nearest(own, &known).unwrap_or(own).to_owned(),
+        };
+        let resource = word(&self.resource, needs().map(|need| need.resource).collect());
+        let verbs = needs().filter(|need| resource == "*" || need.resource == resource);
+        let verb = word(&self.verb, verbs.map(|need| need.verb).collect());
+        let meant = format!("{resource}:{verb}:{}", self.log);
+        let sound = meant
+            .parse::<Self>()
+            .is_ok_and(|meant| needs().any(|need| meant.covers(need)));
+        Some((self.to_string(), sound.then_some(meant)))
+    }
+
     /// Whether it covers this need on some log.
     pub(crate) fn covers(&self, need: Need) -> bool {
         self.resource.matches(need.resource) && self.verb.matches(need.verb)
     }
+}
+
+/// The known word that is closest, when one is close.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(word, known), *known))
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
 }
 
 impl Word {
@@ -165,7 +200,6 @@ impl fmt::Display for Permission {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use admin_api::routes::ROUTES;
     use proptest::prelude::*;
 
     const ROTATE: Need = Need {
@@ -187,6 +221,29 @@ mod tests {
             prop_assert_eq!(permission.covers(ROTATE), covers);
             prop_assert_eq!(permission.allows(ROTATE, "argon"), covers && fits(&log, "argon"));
             prop_assert_eq!(permission.allows_everywhere(ROTATE), covers && log == "*");
+        }
+    }
+
+    #[test]
+    fn a_permission_that_allows_nothing_is_told_with_what_was_meant() {
+        for (text, meant) in [
+            ("shard:rotat:dev", Some("shard:rotate:dev")),
+            ("shards:rotate:dev", Some("shard:rotate:dev")),
+            ("confg:wirte:*", Some("config:write:*")),
+            ("*:raed:*", Some("*:read:*")),
+            ("shard:explode:dev", None),
+            ("nothing:at:all", None),
+        ] {
+            let permission: Permission = text.parse().unwrap();
+            let told = Some((text.to_owned(), meant.map(str::to_owned)));
+            assert_eq!(permission.unknown(), told, "{text}");
+        }
+        for known in ["*:*:*", "*:read:dev", "shard:*:*", "audit:read:*"] {
+            assert_eq!(
+                known.parse::<Permission>().unwrap().unknown(),
+                None,
+                "{known}"
+            );
         }
     }
 

@@ -168,7 +168,7 @@ async fn a_request_for_a_token_is_checked_as_a_whole() {
         "POST",
         "/tokens",
         &root,
-        &json!({"name": "A", "scopes": ["x", "a:b:c", "*"], "lifetimeSeconds": 0}),
+        &json!({"name": "A", "scopes": ["x", "log:read:c", "*"], "lifetimeSeconds": 0}),
     )
     .await;
     let problem = reply.problem(codes::INVALID);
@@ -186,13 +186,13 @@ async fn a_request_for_a_token_is_checked_as_a_whole() {
         ("name", json!("")),
         ("name", json!("a".repeat(64))),
         ("scopes", json!([])),
-        ("scopes", json!(vec!["a:b:c"; 65])),
+        ("scopes", json!(vec!["log:read:c"; 65])),
         ("lifetimeSeconds", json!(366 * 24 * 3600 + 1)),
         ("lifetimeSeconds", json!(u64::MAX)),
         ("lifetimeSeconds", json!(-1)),
         ("extra", json!(1)),
     ] {
-        let mut body = wanted("ok", &["a:b:c"]);
+        let mut body = wanted("ok", &["log:read:c"]);
         body[changed] = value;
         let reply = ask(&endpoint, "POST", "/tokens", &root, &body).await;
         reply.problem(codes::INVALID);
@@ -202,17 +202,17 @@ async fn a_request_for_a_token_is_checked_as_a_whole() {
         "POST",
         "/tokens?dryRun=true",
         &root,
-        &wanted("ok", &["a:b:c"]),
+        &wanted("ok", &["log:read:c"]),
     )
     .await
     .problem(codes::BAD_REQUEST);
-    create(&endpoint, &root, "one", &["a:b:c"])
+    create(&endpoint, &root, "one", &["log:read:c"])
         .await
         .json::<NewToken>();
-    create(&endpoint, &root, "one", &["a:b:c"])
+    create(&endpoint, &root, "one", &["log:read:c"])
         .await
         .problem(codes::CONFLICT);
-    create(&endpoint, &root, "root", &["a:b:c"])
+    create(&endpoint, &root, "root", &["log:read:c"])
         .await
         .problem(codes::CONFLICT);
     let filed = ask(&endpoint, "DELETE", "/tokens/root", &root, &Value::Null).await;
@@ -230,7 +230,7 @@ async fn a_request_for_a_token_is_checked_as_a_whole() {
             rows.insert(format!("token/n{n}/"), (row.clone(), until));
         }
     }
-    create(&endpoint, &root, "more", &["a:b:c"])
+    create(&endpoint, &root, "more", &["log:read:c"])
         .await
         .problem(codes::CONFLICT);
 }
@@ -238,7 +238,7 @@ async fn a_request_for_a_token_is_checked_as_a_whole() {
 #[tokio::test]
 async fn of_many_that_want_a_name_at_once_one_gets_it() {
     let endpoint = Endpoint::new();
-    let all = (0..8).map(|_| create(&endpoint, &endpoint.root, "ci", &["a:b:c"]));
+    let all = (0..8).map(|_| create(&endpoint, &endpoint.root, "ci", &["log:read:c"]));
     let all = futures_util::future::join_all(all).await;
     let made = all.iter().filter(|reply| reply.status == StatusCode::OK);
     assert_eq!(made.count(), 1);
@@ -250,7 +250,7 @@ async fn a_token_ends_and_without_store_or_trail_none_is_made() {
     let root = endpoint.root.clone();
     let memory = &endpoint.toy.memory;
     memory.mute.store(true, Ordering::SeqCst);
-    create(&endpoint, &root, "ci", &["a:b:c"])
+    create(&endpoint, &root, "ci", &["log:read:c"])
         .await
         .problem(codes::UNAVAILABLE);
     assert!(
@@ -258,7 +258,7 @@ async fn a_token_ends_and_without_store_or_trail_none_is_made() {
         "audited before the effect"
     );
     memory.mute.store(false, Ordering::SeqCst);
-    let made: NewToken = create(&endpoint, &root, "ci", &["a:b:c"]).await.json();
+    let made: NewToken = create(&endpoint, &root, "ci", &["log:read:c"]).await.json();
 
     memory.mute.store(true, Ordering::SeqCst);
     let kept = ask(&endpoint, "DELETE", "/tokens/ci", &root, &Value::Null).await;
@@ -299,7 +299,7 @@ async fn a_thousand_failed_logins_are_limited_audited_and_harm_nobody() {
     let mut endpoint = Endpoint::with(Limits::default(), |access| {
         access.with_failure_window(window)
     });
-    let made: NewToken = create(&endpoint, &endpoint.root, "ci", &["a:b:c"])
+    let made: NewToken = create(&endpoint, &endpoint.root, "ci", &["log:read:c"])
         .await
         .json();
     let peer = Peer::tcp(([192, 0, 2, 7], 7).into());
@@ -396,7 +396,7 @@ async fn a_host_without_a_memory_has_no_such_tokens() {
         .await
         .json();
     assert_eq!(list.tokens.len(), 1);
-    create(&endpoint, &root, "ci", &["a:b:c"])
+    create(&endpoint, &root, "ci", &["log:read:c"])
         .await
         .problem(codes::UNSUPPORTED);
     for text in ["logctl_s_", "logctl_t_ci_"] {
@@ -450,4 +450,26 @@ async fn a_repeat_after_a_lost_answer_gets_a_new_text() {
     ask(&endpoint.root, "a b", &body)
         .await
         .problem(codes::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_scope_that_allows_nothing_is_refused_with_what_was_meant() {
+    let endpoint = Endpoint::new();
+    let secret = endpoint.token("owner", &["*:*:*"]);
+    let reply = create(
+        &endpoint,
+        &secret,
+        "ci",
+        &["shard:rotat:dev", "log:read:dev"],
+    )
+    .await;
+    let problem = reply.problem(codes::INVALID);
+    let [finding] = &problem.findings[..] else {
+        panic!("{problem:?}")
+    };
+    assert_eq!(finding.pointer, "/scopes/0");
+    assert_eq!(
+        finding.hint.as_deref(),
+        Some("did you mean `shard:rotate:dev`?")
+    );
 }

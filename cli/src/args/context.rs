@@ -49,6 +49,14 @@ Examples:
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = settings::pair)]
         changes: Vec<(String, String)>,
     },
+    /// Take a context out of the file; token and key files stay
+    #[command(after_help = "Example:
+  logctl context delete staging")]
+    Delete {
+        /// The context
+        #[arg(add = ArgValueCompleter::new(complete::contexts))]
+        name: String,
+    },
     /// Show every value in effect, and where it came from
     #[command(after_help = "Examples:
   logctl context show

@@ -12,9 +12,37 @@ use crate::complete;
 #[derive(Debug, Subcommand)]
 pub(crate) enum LogCommand {
     /// List the logs of the server
+    #[command(after_help = "Examples:
+  logctl log list
+  logctl log list --deleted")]
+    List {
+        /// Only those that were deleted: their data is kept, and their names stay taken
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Stop taking writes, until `unfreeze`
     #[command(after_help = "Example:
-  logctl log list")]
-    List,
+  logctl log freeze argon --yes")]
+    Freeze {
+        /// The log; the one in use when absent
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
+        name: Option<String>,
+        /// Do not wait for promised work
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Take writes again, in the same shard
+    #[command(after_help = "Example:
+  logctl log unfreeze argon --yes")]
+    Unfreeze {
+        /// The log; the one in use when absent
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
+        name: Option<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
     /// Create the log that FILE describes
     #[command(after_help = "Example:
   logctl shard --create-config first.yaml --log argon --origin log.example.org/argon
@@ -31,7 +59,7 @@ pub(crate) enum LogCommand {
     },
     /// Hide a frozen log; its data is kept, and `undelete` shows it again
     #[command(after_help = "Example:
-  logctl shard freeze --log argon --yes
+  logctl log freeze argon --yes
   logctl log delete argon")]
     Delete {
         /// The log; on a terminal its name is typed once more

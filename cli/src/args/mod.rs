@@ -31,7 +31,7 @@ use clap_complete::ArgValueCompleter;
 pub(crate) use api::ApiArgs;
 pub(crate) use audit::AuditCommand;
 pub(crate) use change::ChangeArgs;
-pub(crate) use config::ConfigCommand;
+pub(crate) use config::{ConfigCommand, Generations};
 pub(crate) use context::ContextCommand;
 pub(crate) use import::{EntryFormat, ImportArgs};
 pub(crate) use load::LoadCommand;
@@ -242,6 +242,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
         interval: Duration,
     },
+    /// Say who you are to the server, and what you may do
+    #[command(after_help = "Example:
+  logctl whoami")]
+    Whoami,
+    /// Print the versions of logctl and of the server
+    #[command(after_help = "Example:
+  logctl version -o json")]
+    Version,
     /// Send one request to the admin endpoint, and print the answer
     Api(ApiArgs),
     /// Name the servers to work on, choose one, show what is in effect
@@ -265,6 +273,14 @@ pub(crate) enum Command {
         /// Print the script that offers commands and options only, for files that outlive this version
         #[arg(long = "static")]
         fixed: bool,
+    },
+    /// Print the help of a command
+    #[command(after_help = "Example:
+  logctl help shard rotate")]
+    Help {
+        /// The command; logctl itself when absent
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
     },
     /// Print a manual page
     #[command(after_help = "Example:
@@ -311,12 +327,16 @@ impl Command {
                 None => Some(&args.change),
             },
             Self::Config(
-                ConfigCommand::Apply { change, .. } | ConfigCommand::Rollback { change, .. },
+                ConfigCommand::Apply { change, .. }
+                | ConfigCommand::Edit { change, .. }
+                | ConfigCommand::Rollback { change, .. },
             )
             | Self::Op(OpCommand::Confirm { change, .. })
             | Self::Log(
                 LogCommand::Create { change, .. }
                 | LogCommand::Delete { change, .. }
+                | LogCommand::Freeze { change, .. }
+                | LogCommand::Unfreeze { change, .. }
                 | LogCommand::Undelete { change, .. },
             )
             | Self::Token(TokenCommand::Create { change, .. })

@@ -13,6 +13,14 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op list")]
     List,
+    /// Show one change: what it changed, who asked for it and why, and who runs it
+    #[command(after_help = "Example:
+  logctl op show 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
+    Show {
+        /// The operation, 32 hexadecimal digits
+        #[arg(add = ArgValueCompleter::new(complete::operations))]
+        id: String,
+    },
     /// Wait until every replica runs a change
     #[command(after_help = "Example:
   logctl op wait 4f1c0a9be2d84c7fa1b36d5e90c2a871 --timeout 5m")]

@@ -83,6 +83,19 @@ pub(crate) enum ShardCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Take a planned shard back: it never opens. Planned again, it has the same origin and key
+    #[command(after_help = "Example:
+  logctl shard unplan 2026c --yes")]
+    Unplan {
+        /// The planned shard
+        #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
+        name: String,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
     /// Freeze the active shard and open the next one, in one step
     ///
     /// Where the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
@@ -207,6 +220,7 @@ impl ShardCommand {
     pub(super) fn change(&self) -> Option<&ChangeArgs> {
         match self {
             Self::Plan { change, .. }
+            | Self::Unplan { change, .. }
             | Self::Rotate { change, .. }
             | Self::Freeze { change, .. }
             | Self::Unfreeze { change } => Some(change),
@@ -219,6 +233,7 @@ impl ShardCommand {
             Self::List => "list",
             Self::Show { .. } => "show",
             Self::Plan { .. } => "plan",
+            Self::Unplan { .. } => "unplan",
             Self::Rotate { .. } => "rotate",
             Self::Freeze { .. } => "freeze",
             Self::Unfreeze { .. } => "unfreeze",

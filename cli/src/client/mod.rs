@@ -8,6 +8,7 @@ mod certificate;
 mod events;
 mod public;
 mod raw;
+mod tls;
 mod trail;
 mod transport;
 mod write;
@@ -128,6 +129,11 @@ impl Admin {
         }
     }
 
+    /// `GET logs?deleted=true`.
+    pub(crate) async fn deleted(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
+        Ok(self.get::<Logs>("logs?deleted=true", deadline).await?.logs)
+    }
+
     /// `GET whoami`.
     pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
         self.get("whoami", deadline).await
@@ -185,6 +191,15 @@ impl Admin {
             .get::<Replicas>(&format!("replicas?log={log}"), deadline)
             .await?
             .replicas)
+    }
+
+    /// `GET replicas?log=NAME`, with those that fell silent.
+    pub(crate) async fn all_replicas(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<Replicas, Error> {
+        self.get(&format!("replicas?log={log}"), deadline).await
     }
 
     /// What a change would do; changes nothing.
@@ -345,7 +360,7 @@ impl Admin {
             }
             match self.attempt(request, false, deadline).await {
                 Attempt::Answered(answer) => return Ok(answer),
-                Attempt::Refused(error) => return Err(error),
+                Attempt::Refused(error) => return Err(looked_for(error, &path)),
                 Attempt::Broken { cause, .. } => {
                     if pause > LAST_PAUSE || !deadline.pause(pause).await {
                         return Err(self.unreachable(cause));
@@ -382,7 +397,7 @@ impl Admin {
                 (Attempt::Refused(error), Some((cause, operation))) if !is_answer(&error) => {
                     broken = Some((cause, operation));
                 }
-                (Attempt::Refused(error), _) => return Err(error),
+                (Attempt::Refused(error), _) => return Err(looked_for(error, &path)),
                 (Attempt::Broken { cause, operation }, earlier) => {
                     broken = Some((cause, operation.or(earlier.and_then(|(_, id)| id))));
                 }
@@ -427,7 +442,7 @@ impl Admin {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => {
-                return Attempt::Refused(self.unreachable(cause(&error)));
+                return Attempt::Refused(self.no_connection(&error));
             }
             Err(error) if error.is_timeout() && !write => {
                 return Attempt::Refused(self.silent(deadline));
@@ -532,21 +547,36 @@ impl Admin {
         }
     }
 
+    /// No connection came to be.
+    fn no_connection(&self, error: &reqwest::Error) -> Error {
+        match tls::of(error) {
+            Some(fault) => Error::Unreachable {
+                address: self.address(),
+                cause: tls::words(fault),
+                hint: tls::hint(fault),
+            },
+            None => self.unreachable(cause(error)),
+        }
+    }
+
     fn unreachable(&self, cause: String) -> Error {
         let hint = match &self.address {
-            _ if cause.contains("certificate") => {
-                "check `ca` in the context (or --ca): it names the certificate that the server shows, or its authority".to_owned()
-            }
             Address::Unix(_) if cause.contains("ermission denied") => {
-                "you may not open this socket: run as the user that runs logd, or ask for access".to_owned()
+                "you may not open this socket: run as the user that runs logd, or ask for access"
+                    .to_owned()
             }
             Address::Unix(path) => match path.parent() {
                 Some(directory) if !directory.as_os_str().is_empty() => {
-                    format!("is logd running? `logd dev --dir {}` starts it", directory.display())
+                    format!(
+                        "is logd running? `logd dev --dir {}` starts it",
+                        directory.display()
+                    )
                 }
                 _ => "is logd running? `logd dev --dir DIR` starts it".to_owned(),
             },
-            Address::Url(_) => "is logd running there, with its admin endpoint on this address?".to_owned(),
+            Address::Url(_) => {
+                "is logd running there, with its admin endpoint on this address?".to_owned()
+            }
         };
         Error::Unreachable {
             address: self.address(),
@@ -574,6 +604,32 @@ pub(crate) fn is_answer(refusal: &Error) -> bool {
     }
 }
 
+/// With the command that lists what was looked for, where the server does not name one.
+fn looked_for(error: Error, path: &str) -> Error {
+    let Error::Problem(mut problem) = error else {
+        return error;
+    };
+    if problem.code == codes::NOT_FOUND && problem.hint.is_none() {
+        let path = path.split('?').next().unwrap_or_default();
+        let listed = match path.split('/').collect::<Vec<_>>()[..] {
+            ["logs", _, "config" | "history"] => {
+                Some("`logctl config history` lists the generations, `logctl log list` the logs")
+            }
+            ["logs", _, "shards" | "rotations"] => {
+                Some("`logctl shard list` lists the shards, `logctl log list` the logs")
+            }
+            ["logs", ..] | ["replicas"] => Some(
+                "`logctl log list` lists the logs, `logctl log list --deleted` those that were deleted",
+            ),
+            ["operations", ..] => Some("`logctl op list` lists the operations"),
+            ["tokens", ..] => Some("`logctl token list` lists the tokens"),
+            _ => None,
+        };
+        problem.hint = listed.map(str::to_owned);
+    }
+    Error::Problem(problem)
+}
+
 /// Pauses between attempts double from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
@@ -595,6 +651,9 @@ pub(crate) fn seconds(limit: Duration) -> String {
 pub(crate) fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
+    }
+    if let Some(fault) = tls::of(error) {
+        return tls::words(fault);
     }
     let mut reason = error.source();
     while let Some(inner) = reason.and_then(|reason| reason.source()) {

@@ -67,7 +67,7 @@ impl Admin {
         };
         let mut answer = match self.send(request, deadline).await? {
             Ok(answer) => answer,
-            Err(error) if error.is_connect() => return Err(self.unreachable(cause(&error))),
+            Err(error) if error.is_connect() => return Err(self.no_connection(&error)),
             Err(error) => return Err(broken(cause(&error))),
         };
         let header = |name| {

@@ -188,6 +188,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         }
     }
     let sound = trouble.is_none();
+    let mut pinned = false;
     if sound {
         for shard in &report.shards {
             if let (Some(seen), Some(vkey)) = (seen(shard), keys.get(&shard.name)) {
@@ -195,7 +196,15 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
             }
         }
         if pins.are_kept() {
-            if repin { pins.replace() } else { pins.save() }?;
+            let kept = if repin { pins.replace() } else { pins.save() };
+            match kept {
+                Ok(()) => pinned = true,
+                // What was asked for is the verdict; to pin anew is asked for by --repin only.
+                Err(error) if repin => trouble = Some(error),
+                Err(error) => session
+                    .ui
+                    .warn(&format!("the audit trail is not pinned: {error}")),
+            }
         } else {
             session.ui.warn("neither XDG_STATE_HOME nor HOME is set: there is nowhere to pin the audit trail, so a rewrite would not be noticed");
         }
@@ -207,7 +216,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         shards: report.shards,
         pins: checked,
         findings,
-        pinned: sound && pins.are_kept(),
+        pinned,
     };
     Outcome::with_trouble(&verified, trouble)
 }

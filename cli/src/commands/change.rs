@@ -390,6 +390,21 @@ async fn converge(
             Ok(false) => {}
             // The server went away after the decision: that does not undo it, and it may come back.
             Err(Error::Unreachable { .. }) => {}
+            // It is decided; a caller who may not follow it is told who lags, not that the change was refused.
+            Err(Error::Problem(problem))
+                if decided
+                    && [codes::FORBIDDEN, codes::NOT_FOUND].contains(&problem.code.as_str()) =>
+            {
+                session.ui.warn(&format!(
+                    "you may not follow the change: {}",
+                    problem.detail
+                ));
+                return Ok(Some(Error::NotConverged {
+                    operation: Some(id),
+                    generation,
+                    lagging: lagging(operation),
+                }));
+            }
             Err(error) => return Err(error),
         }
         let behind = lagging(operation);
@@ -516,6 +531,15 @@ impl Present for Changed {
                 page.with(table)
             };
         }
+        page(operation)
+    }
+}
+
+/// A change that was asked for, as it went.
+pub(super) fn page(operation: &Operation) -> Page {
+    {
+        let log = &operation.log;
+        let table = differences(&operation.differences);
         let index = operation
             .at_index
             .map(|index| format!(" at index {index}"))

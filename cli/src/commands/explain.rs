@@ -6,12 +6,12 @@ use admin_api::WhoAmI;
 use admin_api::routes::{Name, ROUTES, Scope};
 use serde::Serialize;
 
-use super::Session;
+use super::{Session, document};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::{
-    ApiRequest, AuditRequest, ContextRequest, LoadRequest, LogRequest, QosRequest, Request, Step,
-    TokenRequest,
+    ApiRequest, AuditRequest, ContextRequest, File, LoadRequest, LogRequest, QosRequest, Request,
+    Step, TokenRequest,
 };
 
 #[derive(Debug, Serialize)]
@@ -40,12 +40,18 @@ struct Need {
 
 pub(super) async fn run(session: &Session<'_>, request: &Request) -> Result<Outcome, Error> {
     let Asks { always, sometimes } = asks(request);
-    let mut log = named(request).or(session.overrides.log.clone());
+    let mut log = match named(request) {
+        Some(log) => Some(log),
+        None => created(request).await.or(session.overrides.log.clone()),
+    };
     let (mut caller, mut unasked) = (None, None);
     if !(always.is_empty() && sometimes.is_empty()) {
         match session.server() {
             Ok(server) => {
                 log = log.or_else(|| server.settings.log.clone());
+                if log.is_none() {
+                    log = of_file(request).await;
+                }
                 match server.admin.whoami(server.deadline).await {
                     Ok(answer) => caller = Some(answer),
                     Err(error) => unasked = Some(error.to_string()),
@@ -128,9 +134,14 @@ fn covers(held: &str, resource: &str, verb: &str, log: Option<&str>) -> bool {
 /// The log that the command's own words name.
 fn named(request: &Request) -> Option<String> {
     match request {
-        Request::Log(LogRequest::Delete { name } | LogRequest::Undelete { name }) => {
-            Some(name.clone())
-        }
+        Request::Log(
+            LogRequest::Delete { name }
+            | LogRequest::Undelete { name }
+            | LogRequest::Freeze {
+                name: Some(name), ..
+            }
+            | LogRequest::Unfreeze { name: Some(name) },
+        ) => Some(name.clone()),
         Request::Api(ApiRequest { path, .. }) => {
             let rest = super::api::resource(path)?
                 .strip_prefix("logs/")?
@@ -140,6 +151,39 @@ fn named(request: &Request) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The log that a command creates: its file says which, whatever log is in use.
+async fn created(request: &Request) -> Option<String> {
+    match request {
+        Request::Log(LogRequest::Create { file, .. }) => document_log(file).await,
+        _ => None,
+    }
+}
+
+/// The log that a command's file is for, where nothing else names one.
+async fn of_file(request: &Request) -> Option<String> {
+    match request {
+        Request::UseConfig { file, .. }
+        | Request::ConfigDiff { file, .. }
+        | Request::ConfigPlan { file, .. } => document_log(file).await,
+        Request::ConfigApply { file, .. } if *file != File::Standard => {
+            let (_, bytes) = document::read_bytes(file, config::MAX_PLAN_BYTES)
+                .await
+                .ok()?;
+            Some(config::Plan::decode(&bytes).ok()?.log.to_string())
+        }
+        _ => None,
+    }
+}
+
+async fn document_log(file: &File) -> Option<String> {
+    // What is piped in is for the command itself.
+    if *file == File::Standard {
+        return None;
+    }
+    let document = document::Document::read(file).await.ok()?;
+    Some(document.config.log.to_string())
 }
 
 /// What a command asks the server for.
@@ -159,7 +203,8 @@ fn always(names: &[Name]) -> Asks {
 
 /// A change: it is followed until every replica runs it. A question needs to know the log.
 fn change(name: Name) -> Asks {
-    always(&[name, Name::ShowOperation]).and(&[Name::ShowLog, Name::ListReplicas])
+    // The answer tells of the replicas; those that are behind are asked about again.
+    always(&[name]).and(&[Name::ShowOperation, Name::ShowLog, Name::ListReplicas])
 }
 
 impl Asks {
@@ -178,10 +223,12 @@ fn asks(request: &Request) -> Asks {
         }
         | Request::ConfigValidate { .. }
         | Request::ConfigSchema
+        | Request::Help { .. }
         | Request::Context(
             ContextRequest::List
             | ContextRequest::Use { .. }
             | ContextRequest::Set { .. }
+            | ContextRequest::Delete { .. }
             | ContextRequest::Show { check: false, .. },
         )
         | Request::Completions { .. }
@@ -194,36 +241,43 @@ fn asks(request: &Request) -> Asks {
         Request::ShardVerify { .. } | Request::Receipt(_) => Asks::default().and(&[ShowLog]),
         Request::ShardExport { .. } => always(&[ShowConfig]),
         Request::Step(Step::Plan { .. }) => change(PlanShard),
+        Request::Step(Step::Unplan { .. }) | Request::ConfigEdit { .. } => {
+            always(&[ShowConfig, PutConfig]).and(&[ShowOperation, ShowLog, ListReplicas])
+        }
         Request::Step(Step::Rotate { .. }) => change(RotateShard),
         Request::Step(Step::Freeze { .. }) => change(FreezeLog),
         Request::Step(Step::Unfreeze) => change(UnfreezeLog),
         Request::Top { .. } => always(&[ListLogs]).and(&[ShowQos]),
-        Request::Status => always(&[ListLogs, ListReplicas]),
-        Request::ConfigShow { .. } => always(&[ShowConfig]),
+        Request::Status => always(&[ListLogs, ListReplicas]).and(&[Name::WhoAmI]),
+        Request::ConfigCompare { .. } | Request::ConfigShow { .. } => always(&[ShowConfig]),
         Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
         Request::ConfigPlan { .. } => {
             always(&[ShowConfig, PutConfig]).and(&[ShowLog, Name::WhoAmI])
         }
         Request::ConfigApply { .. } => change(PutConfig).and(&[ShowConfig]),
-        Request::ConfigRollback { .. } => always(&[ShowConfig, PutConfig, ShowOperation]).and(&[
+        Request::ConfigRollback { .. } => always(&[ShowConfig, PutConfig]).and(&[
+            ShowOperation,
             ShowLog,
             ListHistory,
             ListReplicas,
         ]),
-        Request::ConfigHistory => always(&[ListHistory]),
+        Request::ConfigHistory { .. } => always(&[ListHistory]),
         Request::Qos(QosRequest::List) => always(&[ShowConfig]),
         Request::Qos(QosRequest::Show { .. }) => always(&[ShowConfig, ShowQos]),
         Request::Qos(QosRequest::Set { .. }) => {
-            always(&[ShowConfig, PutConfig, ShowOperation]).and(&[ShowLog, ListReplicas])
+            always(&[ShowConfig, PutConfig]).and(&[ShowOperation, ShowLog, ListReplicas])
         }
         Request::Qos(QosRequest::Simulate { .. }) => always(&[SimulateQos]).and(&[ShowLog]),
         Request::MergeStatus => always(&[ShowMerge]),
         Request::OpList => always(&[ListOperations]),
+        Request::OpShow { .. } => always(&[ShowOperation]),
         Request::OpWait { .. } | Request::OpWatch { .. } => {
             always(&[ShowOperation]).and(&[ListReplicas])
         }
         Request::OpConfirm { .. } => always(&[ConfirmOperation]).and(&[ShowOperation]),
-        Request::Log(LogRequest::List) => always(&[ListLogs]),
+        Request::Log(LogRequest::Freeze { .. }) => change(FreezeLog),
+        Request::Log(LogRequest::Unfreeze { .. }) => change(UnfreezeLog),
+        Request::Log(LogRequest::List { .. }) => always(&[ListLogs]),
         Request::Log(LogRequest::Create { .. }) => change(CreateLog),
         Request::Log(LogRequest::Delete { .. }) => change(DeleteLog),
         Request::Log(LogRequest::Undelete { .. }) => change(UndeleteLog),
@@ -236,8 +290,12 @@ fn asks(request: &Request) -> Asks {
         Request::Token(TokenRequest::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),
         Request::Audit(AuditRequest::List { .. }) => always(&[ListAudit]),
         Request::Audit(AuditRequest::Verify { .. }) => always(&[ShowAuditObject]),
-        Request::Context(ContextRequest::Show { check: true, .. }) => always(&[Name::WhoAmI]),
-        Request::Doctor => always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics]),
+        Request::Context(ContextRequest::Show { check: true, .. })
+        | Request::WhoAmI
+        | Request::Version => always(&[Name::WhoAmI]),
+        Request::Doctor => {
+            always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics, ShowAuditObject])
+        }
         Request::Api(ApiRequest { method, path, .. }) => Asks {
             always: route(method, path).into_iter().collect(),
             sometimes: Vec::new(),

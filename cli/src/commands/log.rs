@@ -9,11 +9,17 @@ use super::{Session, log_name};
 use crate::client::Write;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::{File, LogRequest};
+use crate::request::{File, LogRequest, Step};
 
 pub(super) async fn run(session: &Session<'_>, request: LogRequest) -> Result<Outcome, Error> {
     match request {
-        LogRequest::List => list(session).await,
+        LogRequest::List { deleted } => list(session, deleted).await,
+        LogRequest::Freeze { name, now } => {
+            super::shard::step::gate(session, name, Step::Freeze { now }).await
+        }
+        LogRequest::Unfreeze { name } => {
+            super::shard::step::gate(session, name, Step::Unfreeze).await
+        }
         LogRequest::Create { file, dry_run } => create(session, file, dry_run).await,
         LogRequest::Delete { name } => {
             let log = log_name(&name)?;
@@ -71,13 +77,19 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
 
 #[derive(Debug, Serialize)]
 struct LogList {
+    /// Whether these are the logs that were deleted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
     logs: Vec<LogStatus>,
 }
 
-async fn list(session: &Session<'_>) -> Result<Outcome, Error> {
+async fn list(session: &Session<'_>, deleted: bool) -> Result<Outcome, Error> {
     let server = session.server()?;
-    let logs = server.admin.logs(server.deadline).await?;
-    Outcome::done(&LogList { logs })
+    let logs = match deleted {
+        false => server.admin.logs(server.deadline).await?,
+        true => server.admin.deleted(server.deadline).await?,
+    };
+    Outcome::done(&LogList { deleted, logs })
 }
 
 impl Present for LogList {
@@ -86,8 +98,12 @@ impl Present for LogList {
     const NAME: &'static str = "/log";
 
     fn page(&self) -> Page {
+        if self.deleted && self.logs.is_empty() {
+            return Page::new().text("no log was deleted");
+        }
         let rows = self.logs.iter().map(|log| {
             let condition = match log.condition {
+                _ if self.deleted => Cell::toned("deleted", Tone::Past),
                 LogCondition::Open => Cell::toned("open", Tone::Good),
                 LogCondition::Closing => Cell::toned("closing", Tone::Next),
                 LogCondition::Frozen => Cell::toned("frozen", Tone::Past),
@@ -102,10 +118,14 @@ impl Present for LogList {
                 Cell::maybe(log.url.as_deref()),
             ]
         });
-        Page::new().with(Block::Table {
+        let page = Page::new().with(Block::Table {
             header: vec!["LOG", "CONDITION", "GENERATION", "ENTRIES", "SHARDS", "URL"],
             rows: rows.collect(),
             spare: 2,
-        })
+        });
+        match self.deleted {
+            true => page.text("`logctl log undelete NAME` shows one again, with all its entries"),
+            false => page,
+        }
     }
 }

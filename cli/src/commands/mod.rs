@@ -19,6 +19,8 @@ mod shard;
 mod status;
 mod token;
 mod top;
+mod version;
+mod whoami;
 mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,6 +106,15 @@ pub(crate) async fn run(
         Request::ConfigDiff { file, exit_code } => {
             config::diff::run(&session, file, exit_code).await
         }
+        Request::ConfigCompare {
+            from,
+            to,
+            exit_code,
+        } => config::compare::run(&session, from, to, exit_code).await,
+        Request::ConfigEdit {
+            dry_run,
+            confirm_within,
+        } => config::edit::run(&session, dry_run, confirm_within).await,
         Request::ConfigValidate { file } => config::validate::run(file).await,
         Request::ConfigPlan { file, out } => config::plan::run(&session, file, out).await,
         Request::ConfigApply {
@@ -116,11 +127,14 @@ pub(crate) async fn run(
             confirm_within,
         } => config::rollback::run(&session, generation, dry_run, confirm_within).await,
         Request::ConfigShow { generation } => config::show::run(&session, generation).await,
-        Request::ConfigHistory => config::history::run(&session).await,
+        Request::ConfigHistory { since, until, by } => {
+            config::history::run(&session, since, until, by).await
+        }
         Request::ConfigSchema => config::schema::run(),
         Request::Qos(request) => qos::run(&session, request).await,
         Request::MergeStatus => merge::status(&session).await,
         Request::OpList => op::list::run(&session).await,
+        Request::OpShow { id } => op::show::run(&session, &id).await,
         Request::OpWait { id } => op::wait::run(&session, &id).await,
         Request::OpWatch { id } => op::watch::run(&session, &id).await,
         Request::OpConfirm { id } => op::confirm::run(&session, &id).await,
@@ -134,6 +148,9 @@ pub(crate) async fn run(
         Request::Doctor => doctor::run(&session).await,
         Request::Context(request) => context::run(&session, request).await,
         Request::Completions { shell, fixed } => pages::completions(shell, fixed),
+        Request::WhoAmI => whoami::run(&session).await,
+        Request::Version => version::run(&session).await,
+        Request::Help { command } => pages::help(&command),
         Request::Man { command } => pages::man(&command),
     }
 }

@@ -1,4 +1,4 @@
-//! `logctl completions` and `logctl man`: the generated files, from the program itself.
+//! `logctl completions`, `logctl man` and `logctl help`: the generated texts, from the program itself.
 
 use serde::Serialize;
 
@@ -14,6 +14,11 @@ struct Completions {
 }
 
 #[derive(Debug, Serialize)]
+struct Help {
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
 struct ManPage {
     page: String,
 }
@@ -25,6 +30,37 @@ pub(super) fn completions(shell: Shell, fixed: bool) -> Result<Outcome, Error> {
         complete::script(shell)?
     };
     Outcome::done(&Completions { script })
+}
+
+pub(super) fn help(words: &[String]) -> Result<Outcome, Error> {
+    let mut command = crate::command();
+    command.build();
+    let mut found = &mut command;
+    for (at, word) in words.iter().enumerate() {
+        let known: Vec<String> = found
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect();
+        found = match found.find_subcommand_mut(word) {
+            Some(found) => found,
+            None => {
+                return Err(Error::NotFound {
+                    kind: "command",
+                    name: words[..=at].join(" "),
+                    known: match at {
+                        0 => known,
+                        _ => known
+                            .iter()
+                            .map(|name| format!("{} {name}", words[..at].join(" ")))
+                            .collect(),
+                    },
+                });
+            }
+        };
+    }
+    Outcome::done(&Help {
+        text: found.render_long_help().to_string(),
+    })
 }
 
 pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
@@ -56,6 +92,14 @@ pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
                 known,
             })
         }
+    }
+}
+
+impl Present for Help {
+    const KIND: &'static str = "Help";
+
+    fn page(&self) -> Page {
+        Page::new().with(Block::Verbatim(self.text.clone()))
     }
 }
 

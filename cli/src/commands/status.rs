@@ -3,15 +3,27 @@
 use admin_api::{LogCondition, LogStatus, Replica, ShardState};
 use serde::Serialize;
 
-use super::{Session, log_name};
+use super::{Session, log_name, version};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
 #[derive(Debug, Serialize)]
 struct Status {
     server: String,
+    versions: Versions,
     logs: Vec<LogStatus>,
     replicas: Vec<Serving>,
+    /// Those that fell silent without a goodbye.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    silent: Vec<Replica>,
+}
+
+/// Who talks to whom.
+#[derive(Debug, Serialize)]
+struct Versions {
+    logctl: &'static str,
+    /// Absent when the server does not say.
+    server: Option<String>,
 }
 
 /// Who serves a log.
@@ -29,18 +41,29 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
         Some(log) => vec![admin.log(&log_name(log)?, deadline).await?],
         None => admin.logs(deadline).await?,
     };
-    let mut replicas = Vec::new();
+    let (mut replicas, mut silent) = (Vec::new(), Vec::new());
     for LogStatus { log, .. } in &logs {
-        let all = admin.replicas(log, deadline).await?;
-        replicas.extend(all.into_iter().map(|replica| Serving {
+        let all = admin.all_replicas(log, deadline).await?;
+        for replica in all.silent {
+            if !silent.iter().any(|known: &Replica| known.id == replica.id) {
+                silent.push(replica);
+            }
+        }
+        replicas.extend(all.replicas.into_iter().map(|replica| Serving {
             log: log.clone(),
             replica,
         }));
     }
+    let caller = admin.whoami(deadline).await?;
     Outcome::done(&Status {
         server: admin.address(),
+        versions: Versions {
+            logctl: version::OWN,
+            server: caller.server,
+        },
         logs,
         replicas,
+        silent,
     })
 }
 
@@ -96,10 +119,20 @@ impl Present for Status {
             ]
         });
         let header = vec!["LOG", "REPLICA", "GENERATION", "SEEN", "ID", "FORMAT"];
-        page.with(Block::Table {
+        page = page.with(Block::Table {
             header,
             rows: replicas.collect(),
             spare: 2,
+        });
+        for replica in &self.silent {
+            page = page.text(format!(
+                "{} is silent for {} s, without a goodbye",
+                replica.label, replica.age_seconds
+            ));
+        }
+        page.text(match &self.versions.server {
+            Some(server) => format!("{server}, logctl {}", self.versions.logctl),
+            None => format!("logctl {}", self.versions.logctl),
         })
     }
 }

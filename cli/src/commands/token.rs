@@ -152,6 +152,7 @@ pub(super) fn reserve(path: &Path) -> Result<std::fs::File, Error> {
     opened.map_err(|source| match source.kind() {
         ErrorKind::AlreadyExists => Error::Exists {
             path: path.to_owned(),
+            force: false,
         },
         _ => Error::Write {
             what: path.display().to_string(),

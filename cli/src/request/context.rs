@@ -19,6 +19,11 @@ pub(crate) enum ContextRequest {
         /// Keys and values; an empty value takes the key out.
         changes: Vec<(String, String)>,
     },
+    /// Take one out.
+    Delete {
+        /// The context.
+        name: String,
+    },
     /// What is in effect.
     Show {
         /// The context; the one in use when absent.
@@ -34,6 +39,7 @@ impl From<ContextCommand> for ContextRequest {
             ContextCommand::List => Self::List,
             ContextCommand::Use { name } => Self::Use { name },
             ContextCommand::Set { name, changes } => Self::Set { name, changes },
+            ContextCommand::Delete { name } => Self::Delete { name },
             ContextCommand::Show { name, check } => Self::Show { name, check },
         }
     }
@@ -46,6 +52,7 @@ impl ContextRequest {
             Self::List => "list",
             Self::Use { .. } => "use",
             Self::Set { .. } => "set",
+            Self::Delete { .. } => "delete",
             Self::Show { .. } => "show",
         }
     }

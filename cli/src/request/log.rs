@@ -7,7 +7,22 @@ use crate::args::LogCommand;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LogRequest {
     /// `log list`.
-    List,
+    List {
+        /// Those that were deleted, instead.
+        deleted: bool,
+    },
+    /// `log freeze`.
+    Freeze {
+        /// The log; the one in use when absent.
+        name: Option<String>,
+        /// Skip the wait for promised work.
+        now: bool,
+    },
+    /// `log unfreeze`.
+    Unfreeze {
+        /// The log; the one in use when absent.
+        name: Option<String>,
+    },
     /// `log create`.
     Create {
         /// Where its first document is.
@@ -30,7 +45,9 @@ pub(crate) enum LogRequest {
 impl From<LogCommand> for LogRequest {
     fn from(command: LogCommand) -> Self {
         match command {
-            LogCommand::List => Self::List,
+            LogCommand::List { deleted } => Self::List { deleted },
+            LogCommand::Freeze { name, now, .. } => Self::Freeze { name, now },
+            LogCommand::Unfreeze { name, .. } => Self::Unfreeze { name },
             LogCommand::Create { file, dry_run, .. } => Self::Create {
                 file: file.into(),
                 dry_run,
@@ -45,7 +62,9 @@ impl LogRequest {
     /// The subcommand's name.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
-            Self::List => "list",
+            Self::List { .. } => "list",
+            Self::Freeze { .. } => "freeze",
+            Self::Unfreeze { .. } => "unfreeze",
             Self::Create { .. } => "create",
             Self::Delete { .. } => "delete",
             Self::Undelete { .. } => "undelete",

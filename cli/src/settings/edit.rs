@@ -82,6 +82,23 @@ pub(crate) fn use_context(found: &Found, name: &str) -> Result<String, Error> {
     Ok(document.to_string())
 }
 
+/// The file's text without the context `name`. Where it was the current one, none is.
+pub(crate) fn delete_context(found: &Found, name: &str) -> Result<String, Error> {
+    // Refuses a name that is not there.
+    found.select(Some(name))?;
+    let mut document = document(found)?;
+    if let Some(contexts) = document
+        .get_mut("contexts")
+        .and_then(Item::as_table_like_mut)
+    {
+        contexts.remove(name);
+    }
+    if document.get("current").and_then(Item::as_str) == Some(name) {
+        document.remove("current");
+    }
+    Ok(document.to_string())
+}
+
 fn set_current(document: &mut DocumentMut, name: &str) {
     match document.get_mut("current").and_then(Item::as_value_mut) {
         // In place, so that the comment beside it stays.

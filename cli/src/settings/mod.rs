@@ -13,7 +13,7 @@ mod resolve;
 use std::path::PathBuf;
 
 pub(crate) use address::{Address, is_loopback};
-pub(crate) use edit::{pair, set, use_context};
+pub(crate) use edit::{delete_context, pair, set, use_context};
 pub(crate) use file::{Context, Found, default_path};
 pub(crate) use resolve::resolve;
 

@@ -10,6 +10,7 @@ mod api;
 mod completion;
 mod contexts;
 mod doctor;
+mod editing;
 mod exits;
 mod explain;
 mod fake;

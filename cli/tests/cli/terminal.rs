@@ -115,6 +115,9 @@ fn ctrl_c_at_the_question() {
         "{screen}"
     );
     assert_eq!(fake.asked("POST").len(), 0);
+    // The question hides the cursor; it is back afterwards.
+    let (hidden, shown) = (screen.rfind("\u{1b}[?25l"), screen.rfind("\u{1b}[?25h"));
+    assert!(hidden.is_none() || hidden < shown, "{screen:?}");
 }
 
 #[test]

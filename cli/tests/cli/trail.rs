@@ -399,3 +399,23 @@ fn listing() {
         assert_eq!(bench.run(line).code, Some(2));
     }
 }
+
+#[test]
+fn a_verdict_needs_no_place_to_keep_it() {
+    let (mut bench, fake) = Bench::served();
+    bench.env("XDG_STATE_HOME", "/proc/nowhere");
+    Trail::new(1, "true", 5).served_by(&fake);
+    let ran = bench.run("audit verify -o json");
+    assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    assert_eq!(ran.json()["verified"], true);
+    assert_eq!(ran.json()["pinned"], false);
+    assert!(ran.err.contains("is not pinned"), "{}", ran.shown());
+    let again = bench.run("audit verify --repin --yes -o json");
+    assert_eq!(
+        again.code,
+        Some(2),
+        "what was asked for failed: {}",
+        again.shown()
+    );
+    assert_eq!(again.json()["verified"], true);
+}

@@ -109,3 +109,12 @@ fn a_log_that_cannot_be_read_is_not_called_broken() {
         assert_eq!(ran.code, Some(2), "{}", ran.shown());
     }
 }
+
+#[test]
+fn a_shard_that_is_not_there_is_a_wrong_word_not_a_wrong_log() {
+    let (bench, _fake, _url) = served();
+    let ran = bench.run("shard verify 2026b");
+    assert_eq!(ran.code, Some(6), "{}", ran.shown());
+    assert!(ran.err.contains("did you mean `2026a`?"), "{}", ran.shown());
+    assert_eq!(bench.run("shard verify 2026a").code, Some(0));
+}

@@ -18,7 +18,6 @@ const BAD: &[Edit] = &[
     }),
     ("no shards", |next| next.shards.clear()),
     ("frozen shard dropped", |next| drop(next.shards.remove(0))),
-    ("planned shard dropped", |next| drop(next.shards.remove(3))),
     ("frozen shard renamed", |next| {
         next.shards[0].name = "other".parse().unwrap()
     }),
@@ -96,6 +95,16 @@ const BAD: &[Edit] = &[
         next.rotate.name = "x".into();
     }),
 ];
+
+#[test]
+fn a_planned_shard_may_be_taken_back() {
+    let mut next = running();
+    next.shards.remove(3);
+    let change = change(&running(), &next).unwrap();
+    assert_eq!((change.plan, change.open), (vec![], None));
+    let said: Vec<String> = change.differences.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["shard 2026d: removed"]);
+}
 
 #[test]
 fn findings_of_bad_changes() {

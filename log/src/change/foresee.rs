@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use config::{Finding, LOCAL, LogConfig, MergeConfig};
+use config::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig};
 
 use super::{ChangeError, Request};
 use crate::heart::replicas;
@@ -37,8 +37,26 @@ impl Log {
             warnings.extend(needed(&nodes, core.pending.on_nodes(), promised));
         }
         warnings.extend(self.joint(next).await?);
+        warnings.extend(unreachable(&core.running.load().document.qos, &next.qos));
         Ok(warnings)
     }
+}
+
+/// Tiers that no writer would get any more, or that are new and nobody gets. Pure.
+fn unreachable(running: &QosConfig, next: &QosConfig) -> Vec<Finding> {
+    let before = running.unreachable();
+    let new = next.unreachable().into_iter();
+    new.filter(|name| !before.contains(name))
+        .map(|name| {
+            let at = next.tiers.iter().position(|tier| tier.name == *name);
+            Finding::new(
+                "tier-without-writers",
+                format!("no writer gets tier {name}: it has no `priority` to ask for it by, and is no tenant's first tier"),
+                format!("/qos/tiers/{}", at.unwrap_or(0)),
+                format!("give it one with `logctl qos set tier {name} --priority N`, or put it first in a tenant's `tiers`"),
+            )
+        })
+        .collect()
 }
 
 /// Storage nodes that are taken out while they may have what is not published. Pure.
@@ -276,6 +294,38 @@ mod tests {
     fn key(name: &str) -> String {
         let signer = tlog::Cosigner::from_seed(name, &[name.len() as u8; 32]).unwrap();
         signer.verifier().to_string()
+    }
+
+    #[test]
+    fn a_tier_that_no_writer_gets_is_worth_a_word() {
+        let qos = |text: &str| {
+            let text = format!(
+                "apiVersion: logctl/v1\nkind: LogConfig\nlog: argon\norigin: example.org/argon\nqos: {text}\n"
+            );
+            config::parse(&text).unwrap().qos
+        };
+        let of = |tier: &str, tiers: &str| {
+            qos(&format!(
+                "{{tiers: [{{name: live, priority: 0}}, {tier}], tenants: [{{name: t, tiers: [{tiers}]}}]}}"
+            ))
+        };
+        let running = of("{name: bulk, priority: 6}", "live, bulk");
+        let silent = of("{name: nightly}", "live, nightly");
+        let [found] = &unreachable(&running, &silent)[..] else {
+            panic!("one finding")
+        };
+        assert_eq!(
+            (found.code, found.pointer.as_str()),
+            ("tier-without-writers", "/qos/tiers/1")
+        );
+        for fine in [
+            of("{name: nightly, priority: 5}", "live, nightly"),
+            of("{name: nightly}", "nightly, live"),
+        ] {
+            assert!(unreachable(&running, &fine).is_empty());
+        }
+        // What runs already was said when it began.
+        assert!(unreachable(&silent, &silent).is_empty());
     }
 
     #[test]

@@ -247,8 +247,14 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     view.programs = Program::ALL.into_iter().filter(has).collect();
     let trouble = |program| Some((program, core.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
+    // One that the policy does not name any more is nobody's concern.
+    let policy = core.config().witnesses.policy();
+    let named = |name: &str| {
+        let policy = policy.as_ref();
+        policy.is_ok_and(|policy| policy.witnesses.iter().any(|w| w.name == name))
+    };
     view.witnesses = core.replicas.witnesses(|all| {
-        let all = all.iter();
+        let all = all.iter().filter(|(name, _)| named(name));
         all.map(|(name, counts)| (name.clone(), counts.trouble.clone()))
             .collect()
     });

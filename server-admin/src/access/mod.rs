@@ -13,6 +13,7 @@ mod principal;
 mod secret;
 pub(crate) mod sessions;
 pub(crate) mod tokens;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -243,7 +244,7 @@ impl Access {
             return Err(refusal.hint(hint).into());
         };
         match self.uids.get(&uid) {
-            Some(permissions) => Ok((format!("uid:{uid}").into(), permissions.clone())),
+            Some(permissions) => Ok((users::actor(uid).into(), permissions.clone())),
             None => Err(Denial::nobody(format!("uid {uid} has no role here"))),
         }
     }

@@ -299,7 +299,21 @@ fn understood(request: &TokenRequest) -> Result<Vec<Permission>, Vec<Finding>> {
     }
     for (index, scope) in request.scopes.iter().enumerate().take(MAX_PERMISSIONS) {
         match scope.parse() {
-            Ok(scope) => scopes.push(scope),
+            Ok(scope) => {
+                let scope: Permission = scope;
+                if let Some((unknown, meant)) = scope.unknown() {
+                    let message = format!("the scope {unknown} allows nothing on this server");
+                    let hint = match meant {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => "openapi.json names the permission of each request".to_owned(),
+                    };
+                    findings.push(Finding {
+                        hint: Some(hint),
+                        ..finding("unknown-scope", &format!("/scopes/{index}"), message)
+                    });
+                }
+                scopes.push(scope);
+            }
             Err(error) => {
                 let error: BadPermission = error;
                 findings.push(finding(

@@ -2,7 +2,8 @@
 
 use admin_api::routes::Name;
 use admin_api::{
-    CreateLogRequest, FreezeRequest, LogStatus, Logs, NoQuery, NoRequest, UnfreezeRequest,
+    CreateLogRequest, FreezeRequest, LogStatus, Logs, LogsQuery, NoQuery, NoRequest,
+    UnfreezeRequest,
 };
 use axum::Json;
 use axum::extract::{Request, State};
@@ -16,8 +17,11 @@ use crate::problem::Refusal;
 
 pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answer<Logs> {
     let host = app.on_some(&who, Name::ListLogs)?;
-    query::<NoQuery>(&uri)?;
-    let mut logs = host.logs().await?;
+    let LogsQuery { deleted } = query(&uri)?;
+    let mut logs = match deleted {
+        false => host.logs().await?,
+        true => host.deleted().await?,
+    };
     logs.retain(|status| app.may(&who, Name::ListLogs, &status.log));
     Ok(Json(Logs { logs }))
 }

@@ -15,12 +15,13 @@ use super::{Answer, AppState, query};
 use crate::access::Principal;
 use crate::problem::Refusal;
 
-pub(crate) async fn who_am_i(who: Principal, uri: Uri) -> Answer<WhoAmI> {
+pub(crate) async fn who_am_i(State(app): AppState, who: Principal, uri: Uri) -> Answer<WhoAmI> {
     query::<NoQuery>(&uri)?;
     let permissions = who.permissions().iter().map(ToString::to_string).collect();
     Ok(Json(WhoAmI {
         actor: who.actor().to_owned(),
         permissions,
+        server: app.host().version(),
     }))
 }
 
@@ -34,6 +35,7 @@ pub(crate) async fn replicas(State(app): AppState, who: Principal, uri: Uri) -> 
     };
     Ok(Json(Replicas {
         replicas: host.replicas(log.as_deref()).await?,
+        silent: host.silent().await?,
     }))
 }
 

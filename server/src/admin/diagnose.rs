@@ -174,6 +174,30 @@ fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
     }
 }
 
+/// Server processes that fell silent without a goodbye.
+fn silent(found_silent: Result<Vec<log::ReplicaInfo>, log::store::StoreError>) -> Vec<Diagnosis> {
+    const REMEDY: &str = "it was killed, or is cut off from the stores: look whether its machine and process are up; it is named for an hour, or until a server is started in its place";
+    match found_silent {
+        Ok(all) => all
+            .into_iter()
+            .map(|replica| {
+                let measured = format!(
+                    "{} is silent for {} s",
+                    replica.label,
+                    replica.age.as_secs()
+                );
+                found("replica-silent", Severity::Warning, measured, REMEDY)
+            })
+            .collect(),
+        Err(error) => vec![found(
+            "replica-silent",
+            Severity::Critical,
+            error.to_string(),
+            "the coordination store does not answer: look at its disk",
+        )],
+    }
+}
+
 /// The age of a log's newest checkpoint against how often it is renewed. None is needed while nothing was ever published, and an
 /// old one does while nothing waits.
 fn checkpoint(
@@ -238,6 +262,7 @@ impl EngineHost {
             ),
         });
         checks.extend(self.files.secrets.iter().map(|path| permissions(path)));
+        checks.extend(silent(self.engine.silent().await));
         checks.push(latency(self.measure_write().await));
         checks.extend(self.files.certificates.iter().map(|path| expiry(path, now)));
         let logs = self.engine.logs().into_iter().chain(self.engine.system());
@@ -331,7 +356,7 @@ impl EngineHost {
         });
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
-            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; look after the secondaries (`logctl merge status`); or `logctl shard rotate --force`. It is tried again by itself";
+            let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; look after the secondaries (`logctl merge status`). It is tried again by itself. `logctl shard rotate --force` opens the shard all the same, and nothing of it is published until they know it";
             checks.push(found("rotation", Severity::Warning, why, remedy));
         }
         checks

@@ -70,6 +70,18 @@ impl Host for EngineHost {
         })
     }
 
+    fn deleted(&self) -> Answer<'_, Vec<LogStatus>> {
+        Box::pin(async {
+            let logs = self.engine.logs();
+            let deleted = logs.iter().filter(|log| log.is_deleted());
+            Ok(deleted.map(|log| self.describe(log)).collect())
+        })
+    }
+
+    fn version(&self) -> Option<String> {
+        Some(concat!("logd ", env!("CARGO_PKG_VERSION")).to_owned())
+    }
+
     fn status<'a>(&'a self, log: &'a str) -> Answer<'a, LogStatus> {
         Box::pin(async { Ok(self.describe(&*self.find(log)?)) })
     }
@@ -163,6 +175,14 @@ impl Host for EngineHost {
         Box::pin(async move {
             let log = log.map(|name| self.find(name)).transpose()?;
             self.live(log.as_deref()).await
+        })
+    }
+
+    fn silent(&self) -> Answer<'_, Vec<Replica>> {
+        Box::pin(async {
+            let silent = self.engine.silent().await;
+            let silent = silent.map_err(|e| HostError::Unavailable(e.to_string()))?;
+            Ok(silent.into_iter().map(convert::replica).collect())
         })
     }
 

@@ -169,3 +169,46 @@ fn settings_go_back_and_shards_do_not() -> Done {
     run(at, "shard verify", 0)?;
     Ok(())
 }
+
+#[test]
+fn one_key_is_one_change_and_a_planned_shard_is_taken_back() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let _logd = Logd::start(at)?;
+    let rotate = "shard rotate --yes --idempotency-key night --reason TICKET-7";
+    let first = does(at, rotate)?;
+    let again = does(at, rotate)?;
+    ensure!(
+        first["operation"]["id"] == again["operation"]["id"],
+        "{first} {again}"
+    );
+    let shards = |at: &Path| -> Result<Vec<Value>> {
+        let list = does(at, "shard list")?;
+        Ok(list["shards"].as_array().context("shards")?.clone())
+    };
+    ensure!(shards(at)?.len() == 2, "rotated once");
+    let history = does(at, "config history --by 0")?;
+    ensure!(
+        history["history"][0]["reason"] == "TICKET-7"
+            && history["history"][0]["differences"][0]["subject"].is_string(),
+        "{history}"
+    );
+
+    does(at, "shard plan 2099x --yes")?;
+    let key = |shards: &[Value]| {
+        let planned = shards.iter().find(|shard| shard["name"] == "2099x");
+        planned.map(|shard| shard["vkey"].clone())
+    };
+    let planned = key(&shards(at)?).context("it is planned")?;
+    does(at, "shard unplan 2099x --yes")?;
+    ensure!(key(&shards(at)?).is_none(), "it is taken back");
+    // A rotation without a name does not open it.
+    does(at, "shard rotate --yes")?;
+    ensure!(shards(at)?.len() == 3, "another one is opened");
+    does(at, "shard plan 2099x --yes")?;
+    ensure!(key(&shards(at)?) == Some(planned), "the key is the same");
+    does(at, "shard rotate 2099x --yes")?;
+    run(at, "shard unplan 2099x --yes", 2)?;
+    run(at, "shard verify", 0)?;
+    Ok(())
+}

@@ -106,3 +106,42 @@ fn what_one_server_acknowledged_the_other_reads() -> Done {
     audit(&servers[0], [])?;
     Ok(())
 }
+
+#[test]
+fn a_server_that_was_killed_is_missed_until_another_takes_its_place() -> Done {
+    let folder = folder()?;
+    let first = Logd::start(folder.path())?;
+    let second = Logd::start(folder.path())?;
+    let silent = || -> anyhow::Result<usize> {
+        let doctor = logctl(folder.path(), &["doctor", "-o", "json"])?.json()?;
+        let checks = doctor["checks"].as_array().cloned().unwrap_or_default();
+        let of = |check: &&serde_json::Value| check["result"]["check"] == "replica-silent";
+        Ok(checks.iter().filter(of).count())
+    };
+    ensure!(silent()? == 0, "both are there");
+    second.kill()?;
+    wait::until("the dead one is missed", || {
+        Ok((silent()? == 1).then_some(()))
+    })?;
+    let status = logctl(folder.path(), &["status"])?.expect_code(0)?;
+    ensure!(
+        status.stdout.contains("without a goodbye"),
+        "{}",
+        status.stdout
+    );
+    let third = Logd::start(folder.path())?;
+    wait::until("its place is taken", || Ok((silent()? == 0).then_some(())))?;
+    // One that was stopped says goodbye.
+    third.terminate()?;
+    let replicas = logctl(folder.path(), &["status", "-o", "json"])?.json()?;
+    let dev = |one: &&serde_json::Value| one["log"] == "dev";
+    let live = replicas["replicas"]
+        .as_array()
+        .map(|all| all.iter().filter(dev).count());
+    ensure!(
+        live == Some(1) && replicas["silent"].is_null(),
+        "{replicas}"
+    );
+    drop(first);
+    Ok(())
+}

@@ -39,7 +39,10 @@ pub(in crate::commands) async fn run(
     let operation = preview.map_err(|error| document.place(error))?;
     change::warn(session, &operation.warnings, &mut Vec::new());
     let differences = operation.differences.len();
-    let trouble = (exit_code && differences > 0).then_some(Error::Differs { differences });
+    let trouble = (exit_code && differences > 0).then_some(Error::Differs {
+        differences,
+        file: true,
+    });
     let generation = operation.base_generation;
     Outcome::with_trouble(
         &ConfigDiff {

@@ -1,7 +1,9 @@
 //! `logctl config`.
 
 pub(super) mod apply;
+pub(super) mod compare;
 pub(super) mod diff;
+pub(super) mod edit;
 pub(super) mod history;
 pub(super) mod plan;
 pub(super) mod rollback;

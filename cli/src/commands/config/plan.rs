@@ -37,7 +37,10 @@ pub(in crate::commands) async fn run(
 ) -> Result<Outcome, Error> {
     // Before anything is asked of a server: the answer may be no.
     let overwrite = match &out {
-        Some(path) => is_plan(path) || create_config::may_overwrite(session, path, false)?,
+        Some(path) => {
+            is_plan(path)
+                || create_config::may_overwrite(session, path, false).map_err(only_another)?
+        }
         None => false,
     };
     let document = Document::read(&file).await?;
@@ -95,6 +98,14 @@ pub(in crate::commands) async fn run(
                 trouble: None,
             })
         }
+    }
+}
+
+/// There is no flag to overwrite with.
+fn only_another(error: Error) -> Error {
+    match error {
+        Error::Exists { path, .. } => Error::Exists { path, force: false },
+        other => other,
     }
 }
 

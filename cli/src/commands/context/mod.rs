@@ -14,6 +14,7 @@ pub(super) async fn run(session: &Session<'_>, request: ContextRequest) -> Resul
         ContextRequest::List => list::run(session),
         ContextRequest::Use { name } => set::choose(session, &name),
         ContextRequest::Set { name, changes } => set::run(session, &name, &changes),
+        ContextRequest::Delete { name } => set::delete(session, &name),
         ContextRequest::Show { name, check } => show::run(session, name, check).await,
     }
 }

@@ -58,6 +58,47 @@ pub(super) fn run(
     store(&found, name, text)
 }
 
+pub(super) fn delete(session: &Session<'_>, name: &str) -> Result<Outcome, Error> {
+    let _held = hold(session)?;
+    let found = Found::read(session.overrides.config.as_deref())?;
+    let text = settings::delete_context(&found, name)?;
+    session.ui.confirm(&format!(
+        "take the context {name} out of {}?",
+        found.place()
+    ))?;
+    let Some(path) = &found.path else {
+        return Err(Error::NoEndpoint {
+            tried: found.tried(),
+        });
+    };
+    private::write(path, text.as_bytes()).map_err(|source| Error::Write {
+        what: format!("the context file {}", path.display()),
+        source,
+    })?;
+    Outcome::done(&ContextDeleted {
+        file: path.display().to_string(),
+        context: name.to_owned(),
+    })
+}
+
+#[derive(Debug, Serialize)]
+struct ContextDeleted {
+    file: String,
+    context: String,
+}
+
+impl Present for ContextDeleted {
+    const KIND: &'static str = "ContextDeleted";
+    const NAME: &'static str = "/context";
+
+    fn page(&self) -> Page {
+        Page::new().text(format!(
+            "took context {} out of {}; token and key files that it named are still there",
+            self.context, self.file
+        ))
+    }
+}
+
 fn store(found: &Found, name: &str, text: String) -> Result<Outcome, Error> {
     let Some(path) = &found.path else {
         return Err(Error::NoEndpoint {

@@ -6,7 +6,7 @@ use admin_api::{Diagnostics, codes};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Check;
-use crate::commands::{Server, Session, witness};
+use crate::commands::{Server, Session, version, witness};
 use crate::error::Error;
 use crate::exit;
 use crate::settings::Settings;
@@ -53,6 +53,7 @@ pub(super) async fn checks(
     } else {
         Check::fine("endpoint", measured)
     });
+    checks.push(versions(caller.server.as_deref()));
     checks.push(trail(session, &server).await);
     if let Some(end) = admin.certificate_end(deadline).await {
         let remedy = "replace the certificate of the admin endpoint; the server takes a new file without a restart";
@@ -116,6 +117,25 @@ fn skew(theirs: &str, before: Timestamp, after: Timestamp) -> Option<Check> {
         apart if apart > SKEW[0] => Check::worry("clock-skew", measured, remedy),
         _ => Check::fine("clock-skew", measured),
     })
+}
+
+/// Of this program and of the server. They talk to each other across versions; what only one of them knows is missing.
+fn versions(server: Option<&str>) -> Check {
+    let Some(server) = server else {
+        return Check::fine(
+            "version",
+            format!("logctl {}; the server does not say", version::OWN),
+        );
+    };
+    let measured = format!("logctl {}, {server}", version::OWN);
+    match server.split_once(' ') {
+        Some(("logd", theirs)) if theirs != version::OWN => Check::worry(
+            "version",
+            measured,
+            "use a logctl of the server's version: what is new in one of them, the other does not know",
+        ),
+        _ => Check::fine("version", measured),
+    }
 }
 
 /// Whether the audit trail is the one that this user has seen before.

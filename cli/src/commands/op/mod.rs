@@ -2,6 +2,7 @@
 
 pub(super) mod confirm;
 pub(super) mod list;
+pub(super) mod show;
 pub(super) mod wait;
 pub(super) mod watch;
 

@@ -146,6 +146,7 @@ pub(in crate::commands) fn may_overwrite(
             .map(|()| true),
         _ => Err(Error::Exists {
             path: path.to_owned(),
+            force: true,
         }),
     }
 }
@@ -165,6 +166,8 @@ pub(in crate::commands) fn write(path: &Path, text: &str, overwrite: bool) -> Re
     match written {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Error::Exists {
             path: path.to_owned(),
+            // It came after the question.
+            force: false,
         }),
         other => other.map_err(|source| Error::Write {
             what: path.display().to_string(),

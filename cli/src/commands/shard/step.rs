@@ -4,17 +4,45 @@ use admin_api::{
     FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
 
+use config::ShardConfig;
+
 use crate::client::Write;
 use crate::commands::change::{self, Plan};
-use crate::commands::{Server, Session};
+use crate::commands::{Server, Session, log_name};
 use crate::error::Error;
 use crate::report::Outcome;
 use crate::request::Step;
 
 pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Result<Outcome, Error> {
-    let dry_run = step.dry_run();
+    if let Step::Unplan { name, dry_run } = step {
+        return unplan(session, &name, dry_run).await;
+    }
     let server = session.server()?;
     let log = server.log().await?;
+    carry_out(session, &server, log, step).await
+}
+
+/// `log freeze|unfreeze`: the log may be named by the command's own word.
+pub(in crate::commands) async fn gate(
+    session: &Session<'_>,
+    name: Option<String>,
+    step: Step,
+) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let log = match name {
+        Some(name) => log_name(&name)?,
+        None => server.log().await?,
+    };
+    carry_out(session, &server, log, step).await
+}
+
+async fn carry_out(
+    session: &Session<'_>,
+    server: &Server,
+    log: String,
+    step: Step,
+) -> Result<Outcome, Error> {
+    let dry_run = step.dry_run();
     let moves_shards = matches!(step, Step::Plan { .. } | Step::Rotate { .. });
     // Who is asked decides on what is shown, so that must still be true then. Who said yes beforehand has seen nothing.
     let (question, seen) = if session.ui.will_ask() {
@@ -24,7 +52,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
         let seen = match &step {
             // A name is good once; "the next one" means another shard after each rotation.
             Step::Plan { name: None, .. } | Step::Rotate { name: None, .. } if !dry_run => {
-                Some(decided_on(&server, &log, &step).await?)
+                Some(decided_on(server, &log, &step).await?)
             }
             _ => None,
         };
@@ -39,6 +67,46 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
         typed: None,
         dry_run,
     };
+    change::carry_out(session, server, plan).await
+}
+
+/// A planned shard is taken back: the running document without it.
+async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    let log = server.log().await?;
+    let running = server.admin.config(&log, server.deadline).await?;
+    let mut next = running.config;
+    let planned = |shard: &ShardConfig| shard.state == config::ShardState::Planned;
+    match next.shards.iter().find(|shard| shard.name.as_str() == name) {
+        Some(shard) if planned(shard) => {}
+        Some(shard) => {
+            return Err(Error::Usage {
+                message: format!(
+                    "shard {name} is {}, and only a planned one can be taken back",
+                    shard.state
+                ),
+                hint: "`logctl shard list` shows which are planned".into(),
+            });
+        }
+        None => {
+            let known = next.shards.iter().filter(|shard| planned(shard));
+            return Err(Error::NotFound {
+                kind: "planned shard",
+                name: name.to_owned(),
+                known: known.map(|shard| shard.name.to_string()).collect(),
+            });
+        }
+    }
+    next.shards.retain(|shard| shard.name.as_str() != name);
+    let plan = Plan {
+        question: format!("take the planned shard {name} of {log} back?"),
+        write: Write::configure(next),
+        base: Some(running.etag),
+        typed: None,
+        preview: true,
+        dry_run,
+        log,
+    };
     change::carry_out(session, &server, plan).await
 }
 
@@ -47,7 +115,8 @@ fn write(step: Step) -> Write {
         Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
         Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
         Step::Freeze { now } => Write::Freeze(FreezeRequest { now }),
-        Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
+        // A change of the document, which is made elsewhere.
+        Step::Unplan { .. } | Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
     }
 }
 
@@ -97,6 +166,7 @@ fn question(step: &Step, status: &LogStatus) -> String {
         Step::Freeze { now: true } => format!(
             "freeze {log} without waiting for promised work? It will take no writes until it is unfrozen."
         ),
+        Step::Unplan { name, .. } => format!("take the planned shard {name} of {log} back?"),
         Step::Unfreeze => format!("let {log} take writes again?"),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::auditor::{self, Finding, Options, SealState, ShardReport, Totals};
+use crate::auditor::{self, Finding, Options, SealState, ShardReport, Source as _, Totals};
 use crate::client::Public;
-use crate::commands::{Place, Session};
+use crate::commands::{Place, Session, witness};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
@@ -32,6 +32,7 @@ pub(in crate::commands) async fn run(
 ) -> Result<Outcome, Error> {
     let Place { url, ca, log } = session.place(url).await?;
     let public = Public::new(&url, ca.as_deref(), &log, session.timeout)?;
+    listed(&public, &names).await?;
     let options = Options {
         log: log.clone(),
         shards: names,
@@ -69,6 +70,30 @@ pub(in crate::commands) async fn run(
         findings,
     };
     Outcome::with_trouble(&verified, trouble)
+}
+
+/// Refuses a name that is not in the log's list: a wrong word is no wrong log.
+async fn listed(public: &Public, names: &[String]) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    // What is wrong with the list, or with the way to it, the audit says.
+    let Ok(Some(list)) = public.get("shards").await else {
+        return Ok(());
+    };
+    let mut known: Vec<String> = witness::keys(&list).into_keys().collect();
+    known.sort();
+    match names
+        .iter()
+        .find(|name| !known.is_empty() && !known.contains(name))
+    {
+        Some(name) => Err(Error::NotFound {
+            kind: "shard",
+            name: name.clone(),
+            known,
+        }),
+        None => Ok(()),
+    }
 }
 
 impl Present for Verified {

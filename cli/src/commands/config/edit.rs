@@ -1,0 +1,336 @@
+//! `logctl config edit`: the running document in an editor, and what was written as a change.
+//!
+//! What must never happen: text that somebody wrote is gone. It is in a file until the change is made, and whoever stops on the way
+//! is told where.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use admin_api::{ConfigAnswer, Finding, codes};
+use serde::Serialize;
+
+use crate::client::Write;
+use crate::commands::change::{self, Plan};
+use crate::commands::document::wire_finding;
+use crate::commands::{Server, Session};
+use crate::error::{Error, Place};
+use crate::private;
+use crate::report::{Outcome, Page, Present};
+
+/// Begins the lines that are taken out again.
+const MARK: &str = "#|";
+
+/// Nothing was to be done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Unedited {
+    log: String,
+    unchanged: bool,
+    generation: u64,
+}
+
+pub(in crate::commands) async fn run(
+    session: &Session<'_>,
+    dry_run: bool,
+    confirm_within: Option<Duration>,
+) -> Result<Outcome, Error> {
+    let editor = editor(session)?;
+    let server = session.server()?;
+    let log = server.log().await?;
+    let running = server.admin.config(&log, server.deadline).await?;
+    let file = scratch(&log, &running)?;
+    session.ui.stand(
+        "nothing was changed",
+        format!("what you wrote is in {}", file.display()),
+    );
+    let result = edited(
+        session,
+        &server,
+        &editor,
+        &file,
+        &running,
+        (dry_run, confirm_within),
+    )
+    .await;
+    let made = matches!(&result, Ok(outcome) if outcome.trouble.is_none());
+    if made && !dry_run {
+        // What it holds runs now, or ran before.
+        let _ = std::fs::remove_file(&file);
+    } else {
+        session.ui.note(&format!(
+            "what you wrote is in {path}; `logctl shard --use-config {path}` applies it",
+            path = file.display()
+        ));
+    }
+    result
+}
+
+async fn edited(
+    session: &Session<'_>,
+    server: &Server,
+    editor: &str,
+    file: &Path,
+    running: &ConfigAnswer,
+    (dry_run, confirm_within): (bool, Option<Duration>),
+) -> Result<Outcome, Error> {
+    let log = running.config.log.as_str().to_owned();
+    let mut body = running.config.to_yaml();
+    let mut findings: Vec<Finding> = Vec::new();
+    loop {
+        put(file, &(header(&log, &findings) + &body))?;
+        open(session, editor, file).await?;
+        let text = std::fs::read_to_string(file).map_err(|source| Error::Read {
+            what: file.display().to_string(),
+            source,
+        })?;
+        let written = stripped(&text);
+        if written == body {
+            // Nothing new was written: neither a change, nor a correction.
+            return if findings.is_empty() {
+                unedited(log, running)
+            } else {
+                Err(Error::Invalid {
+                    subject: file.display().to_string(),
+                    findings: placed(findings, &text, &written),
+                })
+            };
+        }
+        body = written;
+        let document = match config::parse(&body) {
+            Ok(document) => document,
+            Err(found) => {
+                findings = found.into_iter().map(wire_finding).collect();
+                continue;
+            }
+        };
+        if document.stripped() == running.config.stripped() {
+            return unedited(log, running);
+        }
+        let plan = Plan {
+            question: format!("apply what you wrote to {log}?"),
+            write: Write::Configure {
+                document: Box::new(document),
+                confirm_within,
+            },
+            log: log.clone(),
+            base: Some(running.etag.clone()),
+            typed: None,
+            preview: true,
+            dry_run,
+        };
+        match change::carry_out(session, server, plan).await {
+            Err(Error::Problem(problem))
+                if problem.code == codes::INVALID && !problem.findings.is_empty() =>
+            {
+                findings = problem
+                    .findings
+                    .into_iter()
+                    .map(|finding| located(finding, &body))
+                    .collect();
+            }
+            other => return other,
+        }
+    }
+}
+
+/// A finding of the server with its place in the text.
+fn located(finding: Finding, body: &str) -> Finding {
+    let mut marker = [config::Finding {
+        code: "",
+        message: String::new(),
+        pointer: finding.pointer.clone(),
+        line: None,
+        column: None,
+        hint: None,
+    }];
+    config::locate(body, &mut marker);
+    let [marker] = marker;
+    Finding {
+        line: marker.line,
+        column: marker.column,
+        ..finding
+    }
+}
+
+/// Findings of the text without its header, as they stand in the file.
+fn placed(findings: Vec<Finding>, file: &str, body: &str) -> Vec<Finding> {
+    let above = file.lines().count().saturating_sub(body.lines().count());
+    let above = u32::try_from(above).unwrap_or(0);
+    let placed = findings.into_iter().map(|finding| Finding {
+        line: finding.line.map(|line| line + above),
+        ..finding
+    });
+    placed.collect()
+}
+
+fn unedited(log: String, running: &ConfigAnswer) -> Result<Outcome, Error> {
+    Outcome::done(&Unedited {
+        log,
+        unchanged: true,
+        generation: running.config.generation.unwrap_or(0),
+    })
+}
+
+/// What stands above the document, and is taken out again.
+fn header(log: &str, findings: &[Finding]) -> String {
+    let mut lines = vec![
+        format!("The configuration of the log {log}. Lines that begin with {MARK} are taken out."),
+        "Save the file and close the editor to apply it; a file without a change changes nothing."
+            .to_owned(),
+    ];
+    if !findings.is_empty() {
+        lines.push(String::new());
+        lines.push("What you wrote can't run:".to_owned());
+        let above = u32::try_from(lines.len() + findings.len() + hints(findings)).unwrap_or(0);
+        for finding in findings {
+            let placed = Finding {
+                line: finding.line.map(|line| line + above),
+                ..finding.clone()
+            };
+            let place = Place {
+                subject: "line",
+                finding: &placed,
+            };
+            lines.push(format!("{place}: {} [{}]", finding.message, finding.code));
+            lines.extend(finding.hint.iter().map(|hint| format!("    hint: {hint}")));
+        }
+    }
+    lines
+        .iter()
+        .map(|line| {
+            let line = crate::render::clean(&line.replace('\n', " "));
+            format!("{MARK} {line}").trim_end().to_owned() + "\n"
+        })
+        .collect()
+}
+
+fn hints(findings: &[Finding]) -> usize {
+    findings
+        .iter()
+        .filter(|finding| finding.hint.is_some())
+        .count()
+}
+
+fn stripped(text: &str) -> String {
+    text.split_inclusive('\n')
+        .filter(|line| !line.starts_with(MARK))
+        .collect()
+}
+
+/// $VISUAL, then $EDITOR; `vi` where a person sits.
+fn editor(session: &Session<'_>) -> Result<String, Error> {
+    let set = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .filter(|value| !value.trim().is_empty())
+    };
+    match set("VISUAL").or_else(|| set("EDITOR")) {
+        Some(editor) => Ok(editor),
+        None if session.ui.will_ask() => Ok("vi".to_owned()),
+        None => Err(Error::Usage {
+            message: "neither VISUAL nor EDITOR names an editor".to_owned(),
+            hint: "set EDITOR, or edit a file: `logctl config show > next.yaml`, then `logctl shard --use-config next.yaml`".to_owned(),
+        }),
+    }
+}
+
+/// A file of its own, which nobody else can read.
+fn scratch(log: &str, running: &ConfigAnswer) -> Result<PathBuf, Error> {
+    let folder = private::state_folder().map(|folder| folder.join("edited"));
+    let folder = folder.unwrap_or_else(std::env::temp_dir);
+    let name = format!("{log}-{}-{}.yaml", running.etag, std::process::id());
+    let file = folder.join(name);
+    let written = put(&file, "");
+    if written.is_ok() {
+        return Ok(file);
+    }
+    // A home that can't be written is no reason not to edit.
+    let file = std::env::temp_dir().join(file.file_name().unwrap_or_default());
+    put(&file, "").map(|()| file)
+}
+
+fn put(file: &Path, text: &str) -> Result<(), Error> {
+    private::write(file, text.as_bytes()).map_err(|source| Error::Write {
+        what: file.display().to_string(),
+        source,
+    })
+}
+
+/// Runs the editor to its end. Ctrl-C is the editor's meanwhile.
+async fn open(session: &Session<'_>, editor: &str, file: &Path) -> Result<(), Error> {
+    let failed = |message: String| Error::Usage {
+        message: format!("the editor `{editor}` {message}; nothing was changed"),
+        hint: "set EDITOR to an editor that waits until the file is closed".to_owned(),
+    };
+    // Standard output is for the result.
+    let out = std::io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| Error::Write {
+            what: "standard error".to_owned(),
+            source,
+        })?;
+    let mut command = Command::new("sh");
+    command
+        .arg("-c")
+        .arg(format!("{editor} \"$@\""))
+        .arg("sh")
+        .arg(file)
+        .stdout(Stdio::from(out));
+    session.ui.away(true);
+    let ran = tokio::task::spawn_blocking(move || command.status()).await;
+    session.ui.away(false);
+    match ran {
+        Ok(Ok(status)) if ExitStatus::success(&status) => Ok(()),
+        Ok(Ok(status)) => Err(failed(format!("ended with {status}"))),
+        Ok(Err(error)) => Err(failed(format!("can't be started: {error}"))),
+        Err(error) => Err(Error::Bug(format!("waiting for the editor: {error}"))),
+    }
+}
+
+impl Present for Unedited {
+    const KIND: &'static str = "Change";
+
+    fn page(&self) -> Page {
+        Page::new().text(format!(
+            "{}: nothing to do, the document is the one of generation {}",
+            self.log, self.generation
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_taken_out_and_nothing_else() {
+        let finding = Finding {
+            code: "unknown-key".to_owned(),
+            message: "no key `stat`".to_owned(),
+            pointer: "/shards/0/stat".to_owned(),
+            line: Some(2),
+            column: Some(5),
+            hint: Some("did you mean `state`?".to_owned()),
+        };
+        let body = "# mine\nlog: dev\n";
+        for findings in [vec![], vec![finding]] {
+            let text = header("dev", &findings) + body;
+            assert_eq!(stripped(&text), body);
+            let above = text.lines().count() - body.lines().count();
+            // The line that is named is the one in the file.
+            let line = placed(findings.clone(), &text, body)
+                .first()
+                .and_then(|f| f.line);
+            if let Some(line) = line {
+                assert_eq!(line as usize, above + 2);
+                assert!(
+                    text.contains(&format!("line:{line}:5: no key `stat`")),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
