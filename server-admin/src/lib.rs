@@ -73,7 +73,7 @@
 //!
 //! | who | shows | is called |
 //! |---|---|---|
-//! | a process on this machine | its user id, over the Unix socket ([`Access::with_uid`]) | `uid:0` |
+//! | a process on this machine | its user id, over the Unix socket ([`Access::with_uid`]) | `uid:0 (root)` |
 //! | a client with a certificate of the client CA | a SAN URI or its key ([`Access::with_certificate`], [`TlsFiles::client_ca`]) | `cert:URI`, `cert:sha256:…` |
 //! | a CI job | its provider's identity token, once: `POST sessions` ([`Access::with_identity`]) | `oidc:RULE` |
 //! | anybody else | a bearer token, of a file ([`Access::with_tokens`]) or made by `POST tokens` | `token:NAME` |
@@ -87,7 +87,7 @@
 //! | resource under `/admin/v1` | |
 //! |---|---|
 //! | `whoami` | GET: the caller and his permissions |
-//! | `logs` | GET: the status of each. POST: creates one |
+//! | `logs` | GET: the status of each; with `?deleted=true` of those that were deleted. POST: creates one |
 //! | `logs/{log}` | GET: its status. DELETE: hides it (it must be frozen; its data is kept) |
 //! | `logs/{log}/undelete`, `…/freeze`, `…/unfreeze` | POST |
 //! | `logs/{log}/config` | GET: the document, with its `ETag`; that of an earlier generation with `?generation=N`. PUT: replaces it (YAML or JSON); needs `If-Match`; with `?confirmWithin=10m` it goes back by itself unless it is confirmed |
@@ -109,7 +109,7 @@
 //!
 //! The table for programs is [`admin_api::routes::ROUTES`]; the router is made from it, and so is `openapi.json`.
 //!
-//! - `?dryRun=true` previews a write. An `Idempotency-Key` makes it repeatable.
+//! - `?dryRun=true` previews a write. An `Idempotency-Key` makes it repeatable. `?reason=TEXT` goes into the audit trail and the history.
 //! - `If-Match` holds one strong tag: `"g7-1a2b3c4d"`, or `"g7"` for whatever has that generation. `*`, lists and weak
 //!   tags are 400: they don't say what the change was made from. It is required for PUT (428), may be given for
 //!   rotations and shards, and is refused where nothing would compare it.
