@@ -307,7 +307,10 @@ mod tests {
         let long_ago = now - 30_000;
         let beat = async |id: &str, label: &str, time: u64| {
             let mut heart = Heart::new(id.to_owned(), label.to_owned());
-            heart.beat(&store, time, [("dev", 1)].into_iter()).await.unwrap();
+            heart
+                .beat(&store, time, [("dev", 1)].into_iter())
+                .await
+                .unwrap();
         };
         let missed = async || {
             let silent = silent(&store).await.unwrap();
@@ -318,7 +321,11 @@ mod tests {
         beat("c", "two:1", now).await;
         assert_eq!(missed().await, ["one:1 merge", "one:2"]);
         beat("d", "one:3", now).await;
-        assert_eq!(missed().await, ["one:1 merge"], "another role is another place");
+        assert_eq!(
+            missed().await,
+            ["one:1 merge"],
+            "another role is another place"
+        );
     }
 
     /// The row of an earlier version has everything in it.
