@@ -7,12 +7,14 @@ use tlog::Hash;
 
 use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
 use crate::engine::{Engine, SYSTEM};
+use crate::log::Log;
 use crate::order::commit::{CommitError, now_ms};
-use crate::order::keys::LOGS;
+use crate::order::keys::{LOGS, ORIGINS};
 use crate::order::slot::{Control, Decision};
 use crate::order::state::Refusal;
+use crate::orphans;
 use crate::record;
-use crate::store::{Outcome, Transaction};
+use crate::store::{Guard, Outcome, StoreError, Transaction};
 
 impl Engine {
     /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
@@ -47,6 +49,7 @@ impl Engine {
         if let Some(applied) = self.existing(&config, &caller).await? {
             return Ok(applied);
         }
+        self.vacant(&config).await?;
         let mut applied = created(&config, String::new());
         applied.outcome = ChangeOutcome::Planned;
         applied.warnings = self.foreseen(&config).await?;
@@ -100,25 +103,68 @@ impl Engine {
         }))
     }
 
+    /// Whether a log of this name and origin may be made: nothing of it is there already.
+    async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
+        let name = config.log.as_str();
+        let has = |log: &&Arc<Log>| log.name() != name && log.core.config().origin == config.origin;
+        if let Some(other) = self.all().iter().find(has) {
+            return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
+        }
+        let row = format!("{LOGS}{name}");
+        if self.store.get(&row).await?.is_some() {
+            return Ok(());
+        }
+        // Objects come after the row: where they are and the row is not, it is missing.
+        match orphans::of_log(&*self.objects, name).await? {
+            Some(orphan) if self.store.get(&row).await?.is_none() => {
+                Err(ChangeError::Conflict(orphans::occupied(name, &orphan)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the rows that name the log, and its origin, which no other log may have.
+    async fn register(&self, config: &LogConfig) -> Result<(), ChangeError> {
+        let name = config.log.to_string();
+        let origin = format!("{ORIGINS}{}", config.origin);
+        for _ in 0..2 {
+            let mut row = Transaction {
+                puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
+                ..Transaction::default()
+            };
+            match self.store.get(&origin).await? {
+                Some(owner) => {
+                    let owner: String = record::decode(&owner)
+                        .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
+                    if owner != name {
+                        return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
+                    }
+                }
+                None => {
+                    row.guards.push(Guard::Absent(origin.clone()));
+                    row.puts.push((origin.clone(), record::encode(&name)));
+                }
+            }
+            match self.store.transact(row).await {
+                Outcome::Committed => return Ok(()),
+                // Another process took the origin at this moment; it is read again.
+                Outcome::Refused => {}
+                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            }
+        }
+        Err(ChangeError::Conflict(format!(
+            "the log {name} could not be registered"
+        )))
+    }
+
     pub(crate) async fn create(
         self: &Arc<Self>,
         config: LogConfig,
         caller: Caller,
     ) -> Result<Applied, ChangeError> {
         let name = config.log.to_string();
-        let row = Transaction {
-            puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
-            ..Transaction::default()
-        };
-        match self.store.transact(row).await {
-            Outcome::Committed => {}
-            Outcome::Refused => {
-                return Err(ChangeError::Conflict(format!(
-                    "the log {name} could not be registered"
-                )));
-            }
-            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
-        }
+        self.vacant(&config).await?;
+        self.register(&config).await?;
         self.open_log(&name).await?;
         let log = self
             .opened(&name)
@@ -128,6 +174,15 @@ impl Engine {
             .operation(&name)
             .unwrap_or_else(|| core.tokens.make(now_ms()));
         let mut applied = created(&config, operation.to_string());
+        if core.order.state().len == 0
+            && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
+        {
+            // Another process may have created it meanwhile.
+            core.order.refresh().await?;
+            if core.order.state().len == 0 {
+                return Err(ChangeError::Conflict(orphans::occupied(&name, &orphan)));
+            }
+        }
         if core.order.state().len > 0 {
             return Ok(applied);
         }
@@ -168,6 +223,13 @@ impl Engine {
         core.update_running().await?;
         Ok(applied)
     }
+}
+
+/// Why an origin is not given to a second log.
+fn taken(origin: &str, log: &str) -> String {
+    format!(
+        "the log {log} has the origin {origin} already: two logs of one origin are two histories to whoever follows it; choose another origin"
+    )
 }
 
 /// A document that a new log may begin with, its first shard named.

@@ -37,6 +37,7 @@ use crate::order::keys::{CLOCK, Keys, LOGS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
+use crate::orphans;
 use crate::qos::arrivals;
 use crate::record;
 use crate::shard::Shards;
@@ -176,7 +177,7 @@ impl Running {
 /// All logs of one pair of stores.
 pub struct Engine {
     pub(crate) store: Arc<dyn Coordination>,
-    objects: Arc<dyn Objects>,
+    pub(crate) objects: Arc<dyn Objects>,
     kek: Arc<Kek>,
     id: String,
     min_free: u64,
@@ -273,7 +274,7 @@ impl Engine {
             .map(|r| Arc::clone(&r.log))
     }
 
-    fn all(&self) -> Vec<Arc<Log>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Log>> {
         self.logs
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -427,6 +428,7 @@ impl Engine {
                     return Ok(None);
                 }
                 core.update_running().await?;
+                orphans::refuse(&core).await?;
                 let trees = self.merge.programs.has(Program::Fetch);
                 recover::resumed(&core, trees).await.map(Some)
             };
@@ -706,7 +708,13 @@ impl Engine {
         if let Err(e) = heart::forget(&*self.store, &self.id, None).await {
             tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
         }
+        self.rest().await;
         finished
+    }
+
+    /// Leaves the coordination store as one whole file, as far as other processes let it. Part of every shutdown.
+    pub async fn rest(&self) {
+        self.store.rest().await;
     }
 }
 

@@ -28,6 +28,7 @@ pub mod merge;
 mod metrics;
 pub mod mirror;
 pub mod order;
+mod orphans;
 mod promise;
 pub mod qos;
 mod read;

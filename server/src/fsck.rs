@@ -1,15 +1,17 @@
 //! `logd fsck`: opens the stores, lets the engine's checker read them, and says what it found.
 //!
-//! It must never make a store that is not there: a mistyped path would be reported as clean.
+//! It must never make a store that is not there: a mistyped path would be reported as clean. It writes nothing at all, so it also
+//! runs on a file system that is mounted read-only, and as a user who may only read.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::Places as _;
 use log::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
-use log::store::{Directory, Sqlite, StoreError};
+use log::store::{Directory, Objects, Sqlite, StoreError};
 use serde::Serialize;
 
 use crate::args::{FsckOutput, Stores as Which};
@@ -61,20 +63,21 @@ fn check(settings: &Settings) -> Result<Report, Error> {
         .build()
         .map_err(failed)?;
     runtime.block_on(async {
-        let coordination = match Sqlite::open(&stores.coordination) {
+        let coordination = match Sqlite::open_to_read(&stores.coordination) {
             Ok(coordination) => coordination,
             Err(error) => return damaged(error, stores),
         };
-        let objects = Directory::open(&stores.objects)
+        let objects = Directory::open_to_read(&stores.objects)
             .map_err(|e| store_error("objects", &stores.objects, &e))?;
         let places = settings.places()?;
         let node = |name: &str| {
             let known = settings.nodes.iter().find(|(at, _)| at.as_str() == name);
-            if let Some(path) = known.and_then(|(_, node)| node.path.as_ref()) {
-                path.metadata()
-                    .map_err(|e| format!("{}: {e}", path.display()))?;
+            match known.and_then(|(_, node)| node.path.as_ref()) {
+                Some(path) => Directory::open_to_read(path)
+                    .map(|node| Arc::new(node) as Arc<dyn Objects>)
+                    .map_err(|e| format!("{}: {e}", path.display())),
+                None => places.node(name),
             }
-            places.node(name)
         };
         let mut line = Line::default();
         let mut show = |progress: Progress<'_>| line.show(progress);
@@ -102,7 +105,7 @@ fn damaged(error: StoreError, stores: &Stores) -> Result<Report, Error> {
         place: stores.coordination.display().to_string(),
         store: Place::Coordination,
         what,
-        remedy: "stop the server and put the newest copy of the coordination store back; a server refuses one that is older than what it signed",
+        remedy: "stop the server; put a copy back only where nothing was signed since it was made (`logd fsck` with it says so), or restore the log from its secondaries with `logd restore`",
     };
     Ok(Report {
         findings: vec![finding],

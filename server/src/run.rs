@@ -295,6 +295,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
         finished = tokio::time::timeout(settings.bounds.grace(), engine.shutdown()) => {
             if finished.is_err() {
                 tracing::warn!("publication did not finish in time, the next start goes on with it");
+                engine.rest().await;
             }
         }
         () = stops.next() => tracing::warn!("asked again: the next start goes on with publication"),

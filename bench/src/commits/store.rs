@@ -91,4 +91,8 @@ impl Coordination for Gate {
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.inner.now()
     }
+
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        self.inner.rest()
+    }
 }

@@ -10,7 +10,26 @@ use super::ChangeError;
 use crate::document;
 use crate::log::Core;
 use crate::order::slot::ShardIdentity;
+use crate::orphans;
 use crate::store::{Outcome, StoreError, Transaction};
+
+/// Whether a shard may be planned: nothing of that name was ever signed.
+async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
+    let Some(orphan) = orphans::of_shard(&*core.objects, &core.name, name.as_str()).await? else {
+        return Ok(());
+    };
+    // Another process may have opened it meanwhile; then this change comes too late, which its decision finds.
+    core.order.refresh().await?;
+    let state = core.order.state();
+    match state
+        .shards
+        .iter()
+        .any(|s| s.identity.name == name.as_str())
+    {
+        true => Ok(()),
+        false => Err(ChangeError::Conflict(orphans::shard_occupied(&orphan))),
+    }
+}
 
 /// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
 /// litter, not shards.
@@ -35,25 +54,7 @@ pub(crate) async fn prepare(
     let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
-        // A shard of that name that this store does not know: the store is an older one, or the objects are another log's.
-        let there = core.objects.list(&format!("{}/{name}", core.name)).await?;
-        // Another replica may have planned and opened it at the same moment.
-        let known = async || {
-            core.order.refresh().await?;
-            let state = core.order.state();
-            Ok::<_, StoreError>(
-                state
-                    .shards
-                    .iter()
-                    .any(|s| s.identity.name == name.as_str()),
-            )
-        };
-        if !there.is_empty() && !known().await? {
-            return Err(ChangeError::Conflict(format!(
-                "the object store has objects of a shard {name} already ({}), which the coordination store does not know; choose another name, and run `logd fsck`",
-                there[0]
-            )));
-        }
+        vacant(core, name).await?;
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(random)?;
         let tree_id = loop {

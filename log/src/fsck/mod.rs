@@ -14,11 +14,14 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 pub use large::{NodeReport, OpenNode};
 
-use crate::order::keys::{CLOCK, LOGS};
+use crate::order::keys::{CLOCK, LOGS, ORIGINS};
+use crate::orphans::{self, Orphan};
 use crate::record;
 use crate::store::{Coordination, Objects, StoreError};
 
@@ -122,7 +125,7 @@ pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
 /// What to do about damage.
 pub(crate) mod remedy {
     /// Rows of the order and positions.
-    pub(crate) const ROW: &str = "stop the server and put the newest copy of the coordination store back (a server refuses one that is older than what it signed), or restore the log from its secondaries; do not edit the row";
+    pub(crate) const ROW: &str = "stop the server and keep both stores as they are: an older copy of the coordination store must not be put back where anything was signed since; compare with a backup (`logd backup`) or a mirror, or restore the log from its secondaries with `logd restore`; do not edit the row";
     /// Entries.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Batches of which another node has a good copy.
@@ -145,6 +148,8 @@ pub(crate) mod remedy {
         "restore this row from a backup: without it nothing more can be signed for the shard";
     /// The age of the store, and what is measured by it.
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
+    /// What was signed and is in no order.
+    pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
     /// Announcements.
     pub(crate) const BAG: &str =
         "remove the row: its author has been told that the outcome is unknown";
@@ -168,6 +173,23 @@ impl Findings<'_> {
         remedy: &'static str,
     ) {
         self.add(path.into(), Place::Objects, what.to_string(), remedy);
+    }
+
+    /// Objects of a log or a shard that the coordination store does not know.
+    fn orphans(&mut self, found: Result<Vec<Orphan>, StoreError>, of: &str) {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                let place = self.log.to_owned();
+                return self.object(place, error, remedy::READ);
+            }
+        };
+        for orphan in found {
+            let what = format!(
+                "{orphan}: objects of a {of} that the coordination store does not know: it is another one, or an older one"
+            );
+            self.object(orphan.path.clone(), what, remedy::ORPHAN);
+        }
     }
 
     fn add(&mut self, place: String, store: Place, what: String, remedy: &'static str) {
@@ -210,6 +232,7 @@ pub async fn fsck(
         findings.row(CLOCK, error, remedy::AGE);
         report.findings.append(&mut findings.list);
     }
+    let mut known = HashSet::new();
     for (key, bytes) in rows::all(coordination, LOGS).await? {
         let name = &key[LOGS.len()..];
         let mut findings = Findings {
@@ -224,8 +247,75 @@ pub async fn fsck(
         let log = log(coordination, objects, nodes, name, &mut findings, watcher).await?;
         report.logs.push(log);
         report.findings.append(&mut findings.list);
+        known.insert(name.to_owned());
     }
+    origins(coordination, &known, &mut report).await?;
+    unknown(coordination, objects, &known, &mut report).await?;
     Ok(report)
+}
+
+/// Each origin that is given away belongs to a log.
+async fn origins(
+    coordination: &dyn Coordination,
+    known: &HashSet<String>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut findings = Findings {
+        log: "all",
+        list: Vec::new(),
+    };
+    for (key, bytes) in rows::all(coordination, ORIGINS).await? {
+        match record::decode::<String>(&bytes) {
+            Ok(name) if known.contains(&name) => {}
+            // A running server may have made it since.
+            Ok(name) if coordination.get(&format!("{LOGS}{name}")).await?.is_some() => {}
+            Ok(name) => {
+                findings.row(
+                    key,
+                    format!("names the log {name}, which there is not"),
+                    remedy::ROW,
+                );
+            }
+            Err(error) => findings.row(key, error, remedy::ROW),
+        }
+    }
+    report.findings.append(&mut findings.list);
+    Ok(())
+}
+
+/// What was signed of logs that the coordination store does not know.
+async fn unknown(
+    coordination: &dyn Coordination,
+    objects: &dyn Objects,
+    known: &HashSet<String>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let mut findings = Findings {
+        log: "all",
+        list: Vec::new(),
+    };
+    let mut names = match objects.names("").await {
+        Ok(names) => names,
+        Err(error) => {
+            findings.object("", error, remedy::READ);
+            Vec::new()
+        }
+    };
+    names.sort_unstable();
+    report.findings.append(&mut findings.list);
+    for name in names.iter().filter(|name| !known.contains(*name)) {
+        let mut findings = Findings {
+            log: name,
+            list: Vec::new(),
+        };
+        let found = orphans::of_others(objects, name, |_| false, usize::MAX).await;
+        // A running server may have made the log since.
+        if coordination.get(&format!("{LOGS}{name}")).await?.is_none() {
+            findings.orphans(found, "log");
+        }
+        report.findings.append(&mut findings.list);
+    }
+    Ok(())
 }
 
 async fn log(

@@ -1,6 +1,6 @@
 //! A shard from its positions to what readers see: roots, tiles, checkpoint, seal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TileKind, TilePath, VerifierKey};
 
@@ -12,6 +12,7 @@ use crate::merge::mark::judge::{Found, Known, Verdict, Whence, judge};
 use crate::merge::mark::{Looked, classify};
 use crate::order::keys::Keys;
 use crate::order::state::{Phase, Shard};
+use crate::orphans;
 use crate::record;
 use crate::shard::Published;
 use crate::store::{Coordination, Objects, StoreError};
@@ -124,6 +125,7 @@ pub(super) async fn check(
     watcher: Watcher<'_>,
 ) -> Result<(), StoreError> {
     monotone(store, order, positions, findings).await?;
+    unknown(store, objects, order, findings).await?;
     for (at, shard) in order.state.shards.iter().enumerate() {
         let next = order
             .state
@@ -139,6 +141,31 @@ pub(super) async fn check(
         }
         .check(positions, findings, report, watcher)
         .await?;
+    }
+    Ok(())
+}
+
+/// Shards of which something was signed are in the slots.
+async fn unknown(
+    store: &dyn Coordination,
+    objects: &dyn Objects,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    // After damage it is not known which shards there are.
+    if !order.whole {
+        return Ok(());
+    }
+    let shards = order.state.shards.iter().map(|s| s.identity.name.as_str());
+    let known: HashSet<&str> = shards.collect();
+    let found = orphans::of_others(objects, findings.log, |s| known.contains(s), usize::MAX).await;
+    // A running server may have planned one since the slots were read.
+    if store
+        .get(&order.keys.slot(order.state.len))
+        .await?
+        .is_none()
+    {
+        findings.orphans(found, "shard");
     }
     Ok(())
 }

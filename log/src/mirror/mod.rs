@@ -266,6 +266,11 @@ impl Mirror {
         Ok(mirror)
     }
 
+    /// The last call of a process that stops: leaves the rows as one whole file.
+    pub async fn rest(&self) {
+        self.rows.rest().await;
+    }
+
     /// Which storage this is: 16 hex digits, other ones after its loss.
     pub fn incarnation(&self) -> &str {
         &self.incarnation

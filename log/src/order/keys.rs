@@ -7,6 +7,8 @@ use crate::store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.
 pub const LOGS: &str = "logs/";
+/// Which log has an origin: `origin/{origin}`. Logs that are older than these rows have none.
+pub const ORIGINS: &str = "origin/";
 /// Heartbeats of the server processes: `replica/{id}`.
 pub const REPLICAS: &str = "replica/";
 /// The age of the store, milliseconds: see [`crate::clock`].

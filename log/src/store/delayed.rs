@@ -62,6 +62,10 @@ impl Coordination for DelayedCoordination {
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.inner.now()
     }
+
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        self.inner.rest()
+    }
 }
 
 /// An object store whose every operation takes at least this long.
@@ -98,6 +102,14 @@ impl Objects for DelayedObjects {
         Box::pin(async move {
             tokio::time::sleep(self.delay).await;
             self.inner.list(&prefix).await
+        })
+    }
+
+    fn names(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move {
+            tokio::time::sleep(self.delay).await;
+            self.inner.names(&prefix).await
         })
     }
 

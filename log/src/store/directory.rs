@@ -60,7 +60,8 @@ pub struct Directory {
 
 struct Inner {
     root: OwnedFd,
-    scratch: Scratch,
+    /// None where nothing is to be written.
+    scratch: Option<Scratch>,
     /// How the file system syncs many files at once, if it can.
     together: Option<Together>,
     /// Folders whose entry in the folder above has been synced.
@@ -79,8 +80,25 @@ impl Directory {
         let at = |error| failure("opening", &root.display().to_string(), error);
         let root = rustix::fs::open(root, flags, Mode::empty()).map_err(at)?;
         let scratch = Scratch::create(&root).map_err(at)?;
-        let together = Together::on(&root);
-        Ok(Self {
+        Ok(Self::new(root, Some(scratch)))
+    }
+
+    /// Opens a folder that is there, to read: nothing is made or removed in it, so it may be on a file system that is mounted
+    /// read-only. Writes fail. Blocks for a disk access.
+    ///
+    /// # Errors
+    /// The folder cannot be opened.
+    pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(root, flags, Mode::empty());
+        let opened =
+            opened.map_err(|error| failure("opening", &root.display().to_string(), error))?;
+        Ok(Self::new(opened, None))
+    }
+
+    fn new(root: OwnedFd, scratch: Option<Scratch>) -> Self {
+        let together = scratch.as_ref().and_then(|_| Together::on(&root));
+        Self {
             inner: Arc::new(Inner {
                 root,
                 scratch,
@@ -88,7 +106,7 @@ impl Directory {
                 known: Mutex::default(),
             }),
             threads: Arc::new(Semaphore::new(THREADS)),
-        })
+        }
     }
 
     /// Whether this is what lies at `root` by now: a folder that was taken away and put back is another one. Blocks for two disk
@@ -171,6 +189,16 @@ impl Objects for Directory {
         })
     }
 
+    fn names(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        Box::pin(async move {
+            if !prefix.is_empty() {
+                valid(&prefix)?;
+            }
+            self.run(move |inner| inner.names(&prefix)).await
+        })
+    }
+
     fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             paths.iter().try_for_each(|path| valid(path))?;
@@ -203,6 +231,10 @@ impl Objects for Directory {
 }
 
 impl Inner {
+    fn scratch(&self) -> Result<&Scratch, Errno> {
+        self.scratch.as_ref().ok_or(Errno::ROFS)
+    }
+
     /// Writes and renames; answers the folders that must still be synced.
     fn put(&self, objects: &[(String, Bytes)]) -> Result<HashSet<String>, StoreError> {
         let mut folders = HashSet::new();
@@ -218,11 +250,12 @@ impl Inner {
     }
 
     fn put_one(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Errno> {
-        let (temporary, mut file) = self.scratch.file(bytes.len() as u64)?;
+        let scratch = self.scratch()?;
+        let (temporary, mut file) = scratch.file(bytes.len() as u64)?;
         write(&mut file, bytes)
             .and_then(|()| rustix::fs::fsync(&file))
             .and_then(|()| self.name(&temporary, folder, name))
-            .inspect_err(|_| self.scratch.remove(&temporary))
+            .inspect_err(|_| scratch.remove(&temporary))
     }
 
     /// Writes all, syncs all, names all, and syncs the names.
@@ -231,7 +264,9 @@ impl Inner {
         let done = self.write_together(objects, &mut written);
         if done.is_err() {
             // Those that have their names already are not here any more.
-            written.iter().for_each(|name| self.scratch.remove(name));
+            if let Some(scratch) = &self.scratch {
+                written.iter().for_each(|name| scratch.remove(name));
+            }
         }
         done
     }
@@ -242,10 +277,11 @@ impl Inner {
         written: &mut Vec<String>,
     ) -> Result<(), StoreError> {
         let failed = |path| move |error| failure("writing", path, error);
+        let scratch = self.scratch().map_err(failed(""))?;
         // Before the first byte: it hears of whatever fails from here on.
-        let sync = together::Sync::open(self.scratch.folder()).map_err(failed(""))?;
+        let sync = together::Sync::open(scratch.folder()).map_err(failed(""))?;
         for (path, bytes) in objects {
-            let file = self.scratch.file(bytes.len() as u64);
+            let file = scratch.file(bytes.len() as u64);
             let (temporary, mut file) = file.map_err(failed(path))?;
             written.push(temporary);
             write(&mut file, bytes).map_err(failed(path))?;
@@ -263,7 +299,7 @@ impl Inner {
         let mut attempt = 0;
         loop {
             let moved = self.make_folder(folder).and_then(|folder| {
-                rustix::fs::renameat(self.scratch.folder(), temporary, &folder, name)
+                rustix::fs::renameat(self.scratch()?.folder(), temporary, &folder, name)
             });
             match moved {
                 // Another process has pruned the folder, which was empty until now.
@@ -363,6 +399,17 @@ impl Inner {
         Ok(found)
     }
 
+    fn names(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let (mut names, mut objects) = (Vec::new(), Vec::new());
+        self.list_one(folder, &mut names, &mut objects)
+            .map_err(|error| failure("listing", folder, error))?;
+        names.append(&mut objects);
+        Ok(names
+            .iter()
+            .map(|path| path::split(path).1.to_owned())
+            .collect())
+    }
+
     fn list_one(
         &self,
         folder: &str,
@@ -411,12 +458,14 @@ impl Inner {
         let (folder, name) = path::split(path);
         let kept = self
             .open_folder(folder)
-            .and_then(|at| self.scratch.keep(&at, name));
+            .and_then(|at| self.scratch()?.keep(&at, name));
         matches!(kept, Ok(true))
     }
 
     /// Deletes one object, and the folders that it leaves empty.
     fn delete(&self, path: &str) -> Result<(), StoreError> {
+        self.scratch()
+            .map_err(|error| failure("deleting", path, error))?;
         let (mut folder, mut name) = path::split(path);
         let mut flags = AtFlags::empty();
         loop {
@@ -485,7 +534,8 @@ fn errno(error: &std::io::Error) -> Errno {
 fn failure(doing: &str, path: &str, error: Errno) -> StoreError {
     let detail = format!("{doing} {path}: {error}");
     match error {
-        Errno::NOSPC | Errno::DQUOT => StoreError::Full(detail),
+        // FBIG: a limit of this process on the size of files (`ulimit -f`), which is just as much the end of the space.
+        Errno::NOSPC | Errno::DQUOT | Errno::FBIG => StoreError::Full(detail),
         _ => StoreError::Io(detail),
     }
 }

@@ -249,6 +249,10 @@ impl Coordination for FaultyCoordination {
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.inner.now()
     }
+
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        self.inner.rest()
+    }
 }
 
 /// An object store with faults.
@@ -303,6 +307,14 @@ impl Objects for FaultyObjects {
         Box::pin(async move {
             self.faults.read(Operation::Scan(&prefix)).await?;
             self.inner.list(&prefix).await
+        })
+    }
+
+    fn names(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.to_owned();
+        Box::pin(async move {
+            self.faults.read(Operation::Scan(&prefix)).await?;
+            self.inner.names(&prefix).await
         })
     }
 

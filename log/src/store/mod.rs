@@ -4,6 +4,7 @@
 //! What must never happen: a transaction that applies in part, a refusal that was in truth applied, a failure
 //! reported as a refusal. Where a driver cannot tell, it answers [`Outcome::Unknown`] and the caller finds out by reading.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -128,6 +129,12 @@ pub trait Coordination: Send + Sync + 'static {
 
     /// The store's own clock, milliseconds since the Unix epoch, for skew checks.
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// The last call of a process that stops: whatever lies beside the store's main file goes into it, so that a copy of that
+    /// file alone is whole. As far as others who use the store let it; everything committed is durable with or without it.
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// The object store: immutable, deterministic bytes under slash-separated paths such as `dev/2026a/tile/0/000`.
@@ -141,6 +148,24 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Paths of all objects below the folder `prefix` (recursively), in any order.
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>>;
+
+    /// What lies directly below the folder `prefix` (empty: the root), in any order: the names of objects, and of folders, which
+    /// may be empty. However much lies below those, it costs one look.
+    fn names(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, StoreError>> {
+        let prefix = prefix.trim_end_matches('/').to_owned();
+        Box::pin(async move {
+            let below = |path: &String| {
+                let rest = match prefix.as_str() {
+                    "" => path.as_str(),
+                    prefix => path.strip_prefix(prefix)?.strip_prefix('/')?,
+                };
+                rest.split('/').next().map(str::to_owned)
+            };
+            let paths = self.list(&prefix).await?;
+            let names: BTreeSet<String> = paths.iter().filter_map(below).collect();
+            Ok(names.into_iter().collect())
+        })
+    }
 
     /// Deletes objects; absent ones are no error. Deletion need not be durable.
     fn delete(&self, paths: Vec<String>) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -10,6 +10,7 @@
 
 mod checkpoint;
 mod connection;
+mod look;
 mod watch;
 mod writer;
 
@@ -29,6 +30,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{Semaphore, oneshot};
 
 use self::connection::{failure, open_reader};
+use self::look::Look;
 use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
 
@@ -98,12 +100,26 @@ impl Sqlite {
             commands: Some(commands),
             writer: Some(writer),
             queue: Arc::new(Semaphore::new(QUEUE)),
-            readers: Arc::new(Readers {
-                path: path.to_owned(),
-                permits: Arc::new(Semaphore::new(READERS)),
-                idle: Mutex::default(),
-            }),
+            readers: Arc::new(Readers::new(path.to_owned(), None)),
             shared,
+        })
+    }
+
+    /// Opens a file that is there, to read: nothing is written, neither in it nor beside it, so it may be on a file system that is
+    /// mounted read-only, and belong to somebody else. A server may use it meanwhile. Transactions fail. Blocks for some disk
+    /// accesses.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not one of ours.
+    pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        let look = Look::at(path)?;
+        look::check(&look)?;
+        Ok(Self {
+            commands: None,
+            writer: None,
+            queue: Arc::new(Semaphore::new(QUEUE)),
+            readers: Arc::new(Readers::new(path.to_owned(), Some(Arc::new(look)))),
+            shared: Arc::default(),
         })
     }
 
@@ -129,7 +145,7 @@ impl Sqlite {
     /// Runs a read, after the outcome of every commit is settled.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        read: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         if self.shared.doubtful.load(Ordering::Acquire) {
             let (answer, settled) = oneshot::channel();
@@ -142,6 +158,7 @@ impl Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
+        self.readers.close();
         self.commands = None;
         if let Some(writer) = self.writer.take() {
             // The thread first finishes what was sent. Its panic has been reported by the panic hook.
@@ -233,6 +250,19 @@ impl Coordination for Sqlite {
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(std::future::ready(system_time()))
     }
+
+    fn rest(&self) -> BoxFuture<'_, ()> {
+        // Connections that read keep the WAL from being removed.
+        self.readers.close();
+        let (answer, rested) = oneshot::channel();
+        let asked = self.send(Command::Rest(answer)).is_ok();
+        Box::pin(async move {
+            if asked {
+                // A writer that has ended has done it.
+                let _ = rested.await;
+            }
+        })
+    }
 }
 
 /// The system clock, milliseconds since the Unix epoch.
@@ -253,12 +283,57 @@ struct Readers {
     path: PathBuf,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    /// How the file is looked at where nothing is to be written; another way once a server has started beside it.
+    look: Option<Mutex<Arc<Look>>>,
 }
 
 impl Readers {
+    fn new(path: PathBuf, look: Option<Arc<Look>>) -> Self {
+        Self {
+            path,
+            permits: Arc::new(Semaphore::new(READERS)),
+            idle: Mutex::default(),
+            look: look.map(Mutex::new),
+        }
+    }
+
+    /// Reads on a connection of its own, on this thread.
+    fn read<T>(&self, read: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        loop {
+            let look = self.look.as_ref().map(|look| Arc::clone(&locked(look)));
+            let idle = self.lock().pop();
+            let connection = match (idle, &look) {
+                (Some(connection), _) => connection,
+                (None, Some(look)) => look.connect()?,
+                (None, None) => open_reader(&self.path)?,
+            };
+            let value = read(&connection).map_err(|error| failure(&error));
+            if let (Some(look), Some(current)) = (&look, &self.look) {
+                let mut current = locked(current);
+                if !look.holds()? {
+                    // Whatever was read: a server has started, and may have written to it meanwhile.
+                    self.close();
+                    *current = Arc::new(Look::at(&self.path)?);
+                    continue;
+                }
+                // Others have turned to another way already: the connection is of the old one.
+                if !Arc::ptr_eq(look, &current) {
+                    return value;
+                }
+                // A connection that failed is closed, not reused: its state is not worth guessing.
+                let value = value?;
+                self.lock().push(connection);
+                return Ok(value);
+            }
+            let value = value?;
+            self.lock().push(connection);
+            return Ok(value);
+        }
+    }
+
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        read: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = self.clone();
         // A task of its own: a caller that is not polled for a while, such as one of many that read ahead, must not sit
@@ -269,24 +344,25 @@ impl Readers {
             let work = tokio::task::spawn_blocking(move || {
                 // The permit lives as long as the thread works, even when nobody waits for the answer any more.
                 let _permit = permit;
-                let idle = readers.lock().pop();
-                let connection = match idle {
-                    Some(connection) => connection,
-                    None => open_reader(&readers.path)?,
-                };
-                // A connection that failed is closed, not reused: its state is not worth guessing.
-                let value = read(&connection).map_err(|error| failure(&error))?;
-                readers.lock().push(connection);
-                Ok(value)
+                readers.read(read)
             });
             work.await.map_err(cut_short)?
         });
         task.await.map_err(cut_short)?
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Closes those that nobody uses at the moment.
+    fn close(&self) {
+        self.lock().clear();
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        locked(&self.idle)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cut_short(error: tokio::task::JoinError) -> StoreError {

@@ -49,6 +49,7 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
             Ok(finished) => report(program, &finished),
             Err(_) => {
                 tracing::warn!("it did not finish in time, the next start goes on with it");
+                engine.rest().await;
                 Ok(())
             }
         },

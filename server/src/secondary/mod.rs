@@ -94,6 +94,7 @@ pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
             report(serving.await);
         }
     }
+    mirror.rest().await;
     if let Some(exporter) = exporter {
         exporter.cancel();
     }

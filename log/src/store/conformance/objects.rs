@@ -135,6 +135,16 @@ async fn listing(store: Store) {
         "a folder, not a prefix of names"
     );
     assert_eq!(list("y/").await, ["y/1", "y/2", "y/z/3"]);
+    for (prefix, below) in [
+        ("", &["x", "y", "y.p", "yy"][..]),
+        ("y", &["1", "2", "z"]),
+        ("y/z/", &["3"]),
+        ("absent", &[]),
+    ] {
+        let mut names = must(store.names(prefix).await);
+        names.sort_unstable();
+        assert_eq!(names, below, "{prefix}");
+    }
     assert_eq!(list("y/z").await, ["y/z/3"]);
     assert_eq!(list("x").await, Vec::<String>::new(), "not a folder");
     must(store.delete(vec!["y/1".into(), "y/z/3".into()]).await);

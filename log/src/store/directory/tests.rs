@@ -81,7 +81,7 @@ async fn many_objects_at_once() {
         // A folder in the place of an object is never replaced.
         let bad = [object(400), ("a/3".into(), Bytes::new()), object(401)];
         put(bad.to_vec()).await.unwrap_err();
-        let left = Dir::read_from(store.inner.scratch.folder()).unwrap();
+        let left = Dir::read_from(store.inner.scratch().unwrap().folder()).unwrap();
         let left = left.filter(|entry| {
             let name = entry.as_ref().unwrap().file_name().to_bytes().to_vec();
             !matches!(&*name, b"." | b"..")
@@ -187,6 +187,38 @@ async fn a_failed_put_leaves_nothing() {
         failure("writing", "x", Errno::DQUOT),
         StoreError::Full(_)
     ));
+    assert!(matches!(
+        failure("writing", "x", Errno::FBIG),
+        StoreError::Full(_)
+    ));
+}
+
+/// A folder that is only read may be one that nothing can be made in.
+#[tokio::test]
+async fn reading_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Directory::open_to_read(&folder.path().join("absent")).is_err());
+    let store = Directory::open(folder.path()).unwrap();
+    store
+        .put(vec![("a/b".into(), Bytes::from("x"))])
+        .await
+        .unwrap();
+    drop(store);
+    let count = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = count();
+    let store = Directory::open_to_read(folder.path()).unwrap();
+    assert_eq!(count(), before);
+    assert_eq!(store.get("a/b").await.unwrap(), Some(Bytes::from("x")));
+    assert_eq!(store.list("").await.unwrap(), ["a/b"]);
+    assert!(
+        store
+            .put(vec![("c".into(), Bytes::from("x"))])
+            .await
+            .is_err()
+    );
+    assert!(store.delete(vec!["a/b".into()]).await.is_err());
+    assert!(store.discard(vec!["a/b".into()]).await.is_err());
+    assert_eq!(store.names("a").await.unwrap(), ["b"]);
 }
 
 /// Deleting the last object of a folder removes the folder, so that partial tiles leave nothing behind.

@@ -3,7 +3,8 @@
 //! A background thread does the bulk of it while commits go on. The few frames that arrived meanwhile are moved by the
 //! writer, between two commits: only then is nothing left in the WAL, and the next commit starts it over from the
 //! beginning. Starting over keeps the file's blocks, and a sync of blocks that are already allocated is about three
-//! times faster than a sync of a file that grows; so the WAL is never truncated while the store is open.
+//! times faster than a sync of a file that grows; so the WAL is never truncated while the store is in use. A process that stops moves all of it and empties it, so that the
+//! database alone is whole.
 //!
 //! What must never happen: a commit that waits for a whole checkpoint, or a WAL that grows without bound.
 
@@ -32,6 +33,9 @@ const STEP: u32 = SOFT / 4;
 
 /// How long a commit may be held up by readers, once the WAL is over [`HARD`].
 const WAIT: Duration = Duration::from_millis(50);
+
+/// How long the last checkpoint waits for other processes.
+const LAST: Duration = Duration::from_secs(1);
 
 /// When to checkpoint; lives in the writer's thread.
 pub(super) struct Checkpoints {
@@ -117,15 +121,43 @@ impl Checkpoints {
             }
         }
     }
-}
 
-impl Drop for Checkpoints {
-    fn drop(&mut self) {
+    /// The WAL cannot grow: as much of it as possible into the database, so that the next commit begins it again.
+    pub(super) fn make_room(&mut self, connection: &Connection) {
+        self.patience.set(WAIT);
+        let moved = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::RESTART);
+        self.patience.set(PATIENCE);
+        if let Err(error) = moved {
+            tracing::debug!(%error, "the WAL cannot begin again");
+        }
+    }
+
+    /// Moves all of the WAL into the database, for the last time: the background thread ends.
+    pub(super) fn finish(&mut self, connection: &Connection) {
+        self.end();
+        self.patience.set(LAST);
+        let moved = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE);
+        self.patience.set(PATIENCE);
+        if let Err(error) = moved {
+            tracing::warn!(
+                %error,
+                "what was committed last stays in the WAL: the database and its -wal file are complete together only"
+            );
+        }
+    }
+
+    fn end(&mut self) {
         self.begin = None;
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported by the panic hook; the files are consistent without that thread.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -82,7 +82,11 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-fn open(path: &Path, access: OpenFlags, patience: &Patience) -> Result<Connection, StoreError> {
+pub(super) fn open(
+    path: &Path,
+    access: OpenFlags,
+    patience: &Patience,
+) -> Result<Connection, StoreError> {
     let open = || {
         // Each connection stays on one thread at a time, so SQLite's own mutex is not needed.
         let mut connection =
@@ -165,7 +169,7 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-fn check(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
     let number = |name| {
         connection
             .pragma_query_value(None, name, |row| row.get::<_, i32>(0))
@@ -211,7 +215,11 @@ pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
 }
 
 fn io(path: &Path, error: &std::io::Error) -> StoreError {
-    if error.kind() == ErrorKind::StorageFull {
+    // FileTooLarge: a limit of this process on the size of files, `ulimit -f`.
+    if matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    ) {
         return StoreError::Full(format!("{}: {error}", path.display()));
     }
     StoreError::Io(format!("{}: {error}", path.display()))

@@ -255,3 +255,86 @@ async fn race(store: &Sqlite, who: &'static [u8], slots: usize) {
         next += 1;
     }
 }
+
+/// A store that was stopped is one whole file, whatever is copied with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_leaves_one_whole_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("db"), folder.path().join("copy"));
+    let whole = async |n: u8| {
+        std::fs::copy(&path, &copy).unwrap();
+        let copied = Sqlite::open(&copy).unwrap();
+        assert_eq!(copied.get("a").await.unwrap().as_deref(), Some(&[n][..]));
+    };
+    let store = Sqlite::open(&path).unwrap();
+    let first = store.transact(put("a", vec![1])).await;
+    assert!(matches!(first, Outcome::Committed));
+    assert!(store.get("a").await.unwrap().is_some());
+    store.rest().await;
+    assert!(!folder.path().join("db-wal").exists());
+    assert!(!folder.path().join("db-shm").exists());
+    whole(1).await;
+
+    // It is opened again for whoever needs it, and closed by the end of the handle.
+    let again = store.transact(put("a", vec![2])).await;
+    assert!(matches!(again, Outcome::Committed));
+    let other = Sqlite::open(&path).unwrap();
+    store.rest().await;
+    whole(2).await;
+    let last = other.transact(put("a", vec![3])).await;
+    assert!(matches!(last, Outcome::Committed));
+    drop(store);
+    drop(other);
+    assert!(!folder.path().join("db-wal").exists());
+    whole(3).await;
+}
+
+/// Whoever only looks leaves no trace, and sees what a server writes meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("db"), folder.path().join("copy"));
+    assert!(Sqlite::open_to_read(&path).is_err());
+    assert!(!path.exists());
+    let names = || {
+        let entries = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let value = async |store: &Sqlite| store.get("a").await.unwrap().map(|value| value[0]);
+    let server = Sqlite::open(&path).unwrap();
+    assert!(matches!(
+        server.transact(put("a", vec![1])).await,
+        Outcome::Committed
+    ));
+    drop(server);
+    let (before, seen) = (names(), Sqlite::open_to_read(&path).unwrap());
+    assert_eq!(value(&seen).await, Some(1));
+    assert!(matches!(
+        seen.transact(put("a", vec![9])).await,
+        Outcome::Failed(_)
+    ));
+    assert_eq!(names(), before);
+
+    // A server starts beside it.
+    let server = Sqlite::open(&path).unwrap();
+    for n in 2..5 {
+        assert!(matches!(
+            server.transact(put("a", vec![n])).await,
+            Outcome::Committed
+        ));
+        assert_eq!(value(&seen).await, Some(n));
+    }
+    let beside = Sqlite::open_to_read(&path).unwrap();
+    assert_eq!(value(&beside).await, Some(4));
+
+    // The database and its WAL, copied without the index of the WAL.
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(folder.path().join("db-wal"), folder.path().join("copy-wal")).unwrap();
+    let before = names();
+    let copied = Sqlite::open_to_read(&copy).unwrap();
+    assert_eq!(value(&copied).await, Some(4));
+    assert_eq!(names(), before);
+    drop((seen, beside, copied, server));
+}

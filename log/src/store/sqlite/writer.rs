@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::checkpoint::Checkpoints;
-use super::connection::{FORMAT, Patience, failure, open_writer};
+use super::connection::{FORMAT, PAGE, Patience, failure, open_writer};
 use crate::store::{Guard, Outcome, StoreError, Transaction};
 
 /// Transactions in one commit, at most.
@@ -23,6 +23,9 @@ const GROUP: usize = 512;
 
 /// Bytes of values in one commit, about: a commit that takes long delays everybody in it.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of a frame of the WAL: a page and what is in front of it.
+const FRAME: u64 = PAGE as u64 + 24;
 
 /// How often other processes' commits are looked for, while somebody waits: at first, and after a long quiet.
 const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
@@ -34,6 +37,8 @@ pub(super) enum Command {
     Settle(oneshot::Sender<Result<(), StoreError>>),
     /// A waiter was registered.
     Watch,
+    /// Nothing more is to come: everything into the database, and the files closed.
+    Rest(oneshot::Sender<()>),
     /// Act as after a commit of unknown fate.
     #[cfg(test)]
     Doubt,
@@ -65,6 +70,8 @@ pub(super) struct Writer {
     /// `PRAGMA data_version` when last looked at; it moves when another connection commits.
     version: Option<i64>,
     poll: Duration,
+    /// Closed on purpose: opened again by whoever needs it, and not to look for other processes' commits.
+    resting: bool,
 }
 
 impl Writer {
@@ -85,6 +92,7 @@ impl Writer {
             connection,
             version,
             poll,
+            resting: false,
         };
         writer.connect()?;
         Ok(writer)
@@ -92,7 +100,8 @@ impl Writer {
 
     pub(super) fn run(mut self) {
         while let Some(command) = self.next() {
-            let (mut jobs, mut settle, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let (mut jobs, mut settle, mut rest, mut bytes) =
+                (Vec::new(), Vec::new(), Vec::new(), 0);
             let mut next = Some(command);
             while let Some(command) = next {
                 match command {
@@ -107,6 +116,7 @@ impl Writer {
                     }
                     Command::Settle(answer) => settle.push(answer),
                     Command::Watch => self.poll = POLL.0,
+                    Command::Rest(answer) => rest.push(answer),
                     #[cfg(test)]
                     Command::Doubt => self.connection = None,
                 }
@@ -127,13 +137,35 @@ impl Writer {
                     self.checkpoints.tend(connection);
                 }
             }
+            if !rest.is_empty() {
+                self.rest();
+            }
+            for answer in rest {
+                // One who no longer waits needs no answer.
+                let _ = answer.send(());
+            }
         }
+        self.rest();
+    }
+
+    /// Moves the WAL into the database and closes it. The last one to close it removes the WAL.
+    fn rest(&mut self) {
+        if self.resting {
+            return;
+        }
+        if let Err(error) = self.connect() {
+            tracing::warn!(%error, "the store is closed as it is");
+        }
+        if let Some(connection) = self.connection.take() {
+            self.checkpoints.finish(&connection);
+        }
+        self.resting = true;
     }
 
     /// The next command; meanwhile, while somebody waits for a change, looks whether another process has committed.
     fn next(&mut self) -> Option<Command> {
         loop {
-            if !self.shared.waiters.any() {
+            if self.resting || !self.shared.waiters.any() {
                 return self.commands.recv().ok();
             }
             match self.commands.recv_timeout(self.poll) {
@@ -191,6 +223,7 @@ impl Writer {
             self.shared.doubtful.store(false, Ordering::Release);
         }
         self.connection = Some(connection);
+        self.resting = false;
         // Versions of different connections cannot be compared, so this counts as a change.
         self.version = None;
         self.look();
@@ -227,6 +260,9 @@ impl Writer {
                 }
             }
             Err(Failure::Definite(error)) if jobs.len() == 1 => {
+                if let (StoreError::Full(_), Some(connection)) = (&error, &self.connection) {
+                    self.checkpoints.make_room(connection);
+                }
                 for job in jobs {
                     answer(job, Outcome::Failed(error.clone()));
                 }
@@ -284,12 +320,19 @@ impl Writer {
             }
         };
         if let Err(error) = run("COMMIT") {
-            let reason = failure(&error);
+            let mut reason = failure(&error);
             // A commit is valid from its last frame on. These two say that that frame was not written.
-            let definite = matches!(
+            let mut definite = matches!(
                 error.sqlite_error_code(),
                 Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)
             );
+            // So does the end of what a file may hold: the last frame would have come behind the one that did not fit.
+            if let Some(limit) = self.at_limit(&error) {
+                definite = true;
+                reason = StoreError::Full(format!(
+                    "the write-ahead log has reached the largest file that this process may write, {limit} bytes (`ulimit -f`)"
+                ));
+            }
             if definite {
                 self.roll_back();
                 return Err(Failure::Definite(reason));
@@ -304,6 +347,21 @@ impl Writer {
             self.look();
         }
         Ok(applied)
+    }
+
+    /// The limit of this process on the size of files, where a write failed because the WAL has reached it: SQLite does not tell
+    /// that from a broken disk.
+    fn at_limit(&self, error: &rusqlite::Error) -> Option<u64> {
+        use rustix::process::{Resource, getrlimit};
+        let write = rusqlite::ffi::SQLITE_IOERR_WRITE;
+        error
+            .sqlite_error()
+            .filter(|error| error.extended_code == write)?;
+        let limit = getrlimit(Resource::Fsize).current?;
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let length = std::fs::metadata(wal).ok()?.len();
+        (length.saturating_add(FRAME) >= limit).then_some(limit)
     }
 
     /// Leaves the transaction. A connection that cannot do even that is closed, which has the same effect.
