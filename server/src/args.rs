@@ -28,6 +28,15 @@ pub(crate) enum Command {
         /// How to report.
         output: FsckOutput,
     },
+    /// Copy the coordination store.
+    Backup {
+        /// Of which stores.
+        stores: Stores,
+        /// A new file, or a folder.
+        to: PathBuf,
+        /// How to report.
+        output: FsckOutput,
+    },
     /// Run one program of the merge.
     Merge {
         /// Which.
@@ -220,6 +229,14 @@ enum Verb {
         after_help = "Example:\n  logd fsck --dir ./dev\n  logd fsck --config logd.toml -o json"
     )]
     Fsck(FsckArgs),
+    /// Copy the coordination store, as it is at one moment; the server may run meanwhile
+    ///
+    /// The copy is one file of mode 0600, whole by itself. It holds the configurations, the order and the sealed keys; not in it are
+    /// the objects, which any program can copy afterwards, and the key-encryption key. An existing file is never replaced. A copy may
+    /// be put back only where nothing was signed since it was made: a server that is started on an older one halts.
+    #[command(after_help = "Example:
+  logd backup --dir ./dev --to /var/backups/logd\n  logd backup --config logd.toml --to ./coordination.db -o json")]
+    Backup(BackupArgs),
     /// Run one program of the merge in a process of its own
     ///
     /// `logd serve` runs all four itself, except those that [merge] programs of its settings file leaves out. They know of each
@@ -502,6 +519,18 @@ struct FsckArgs {
 }
 
 #[derive(Debug, Args)]
+struct BackupArgs {
+    #[command(flatten)]
+    stores: StoresArgs,
+    /// A new file; in an existing folder, one that is named after the time
+    #[arg(long, value_name = "PATH")]
+    to: PathBuf,
+    /// How to report
+    #[arg(short, long, value_enum, default_value_t)]
+    output: FsckOutput,
+}
+
+#[derive(Debug, Args)]
 struct StoresArgs {
     /// A directory of `logd dev`
     #[arg(
@@ -560,6 +589,11 @@ impl From<Cli> for Command {
             },
             Verb::Fsck(FsckArgs { stores, output }) => Self::Fsck {
                 stores: stores.into(),
+                output,
+            },
+            Verb::Backup(BackupArgs { stores, to, output }) => Self::Backup {
+                stores: stores.into(),
+                to,
                 output,
             },
             Verb::Merge(MergeArgs {
@@ -647,6 +681,8 @@ mod tests {
             "logd devv",
             "logd fsck",
             "logd fsck --dir d --config c",
+            "logd backup --dir d",
+            "logd backup --to b",
             "logd merge --once --dir d",
             "logd merge fetch",
             "logd merge integrate --dir d",

@@ -73,6 +73,9 @@ pub(crate) enum Error {
     /// A change of the secondaries was not handed over.
     #[error("{0}")]
     HandOver(String),
+    /// The coordination store could not be copied.
+    #[error("no backup was made: {0}")]
+    Backup(String),
     /// The admin endpoint did not start.
     #[error("the admin endpoint did not start: {0}")]
     Admin(String),

@@ -5,6 +5,7 @@
 
 mod admin;
 mod args;
+mod backup;
 mod buckets;
 mod data;
 mod dev;

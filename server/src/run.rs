@@ -36,7 +36,7 @@ use crate::restore;
 use crate::secondary;
 use crate::settings::{self, Admin, KekSource, Settings};
 use crate::telemetry;
-use crate::{frontend, fsck, merge};
+use crate::{backup, frontend, fsck, merge};
 
 /// Connections of the metrics listener.
 const SCRAPERS: usize = 16;
@@ -55,6 +55,7 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             Ok(Ended::Done)
         }
         Command::Fsck { stores, output } => fsck::run(&stores, output),
+        Command::Backup { stores, to, output } => backup::run(&stores, &to, output),
         Command::Dev(dev) => {
             telemetry::start(dev.format);
             let Prepared {
@@ -154,9 +155,37 @@ fn with_runtime(server: impl Future<Output = Result<(), Error>>) -> Result<Ended
         .enable_all()
         .build()
         .map_err(failed)?;
+    outlive_file_limit(&runtime)?;
     let outcome = runtime.block_on(server);
     runtime.shutdown_timeout(LEFTOVERS);
     outcome.map(|()| Ended::Done)
+}
+
+/// Runs a command that serves nobody.
+pub(crate) fn with_small_runtime<T>(
+    command: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let failed = |source| Error::System {
+        what: "cannot start the runtime",
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    outlive_file_limit(&runtime)?;
+    runtime.block_on(command)
+}
+
+/// A write over the limit on the size of files (`ulimit -f`) kills a process that does not listen for this signal. To one that
+/// listens the write fails, as on a full disk. The listening outlives its receiver.
+fn outlive_file_limit(runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
+    let _inside = runtime.enter();
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    signal(kind).map(drop).map_err(|source| Error::System {
+        what: "cannot listen for signals",
+        source,
+    })
 }
 
 /// The two signals that ask for a stop.

@@ -23,7 +23,7 @@ pub use large::{NodeReport, OpenNode};
 use crate::order::keys::{CLOCK, LOGS, ORIGINS};
 use crate::orphans::{self, Orphan};
 use crate::record;
-use crate::store::{Coordination, Objects, StoreError};
+use crate::store::{Coordination, CopiedShard, Objects, StoreError};
 
 /// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -316,6 +316,42 @@ async fn unknown(
         report.findings.append(&mut findings.list);
     }
     Ok(())
+}
+
+/// How far each log and shard of a coordination store is, and what is wrong with the rows that say so.
+///
+/// # Errors
+/// [`StoreError`] when the store does not answer.
+pub async fn positions(
+    coordination: &dyn Coordination,
+) -> Result<(Vec<CopiedShard>, Vec<Finding>), StoreError> {
+    let (mut all, mut wrong) = (Vec::new(), Vec::new());
+    for (key, _) in rows::all(coordination, LOGS).await? {
+        let name = &key[LOGS.len()..];
+        let mut findings = Findings {
+            log: name,
+            list: Vec::new(),
+        };
+        let positions = shard::positions(coordination, name, &mut findings).await?;
+        let mut report = LogReport::default();
+        let order =
+            order::check(coordination, name, &mut findings, &mut report, &mut |_| {}).await?;
+        for shard in order.state.shards.iter() {
+            let Some(ordered) = order.state.length(shard) else {
+                continue;
+            };
+            let shard = shard.identity.name.clone();
+            all.push(CopiedShard {
+                log: name.to_owned(),
+                ordered,
+                published: positions.published(&shard),
+                root: positions.root(&shard).map(|root| root.to_string()),
+                shard,
+            });
+        }
+        wrong.append(&mut findings.list);
+    }
+    Ok((all, wrong))
 }
 
 async fn log(

@@ -32,6 +32,11 @@ impl Positions {
         self.0.get(shard).map_or(0, |position| position.at.size)
     }
 
+    /// The root over those.
+    pub(super) fn root(&self, shard: &str) -> Option<Hash> {
+        self.0.get(shard).map(|position| position.at.root)
+    }
+
     /// Entries published of a shard by now.
     pub(super) async fn now(
         &self,

@@ -181,6 +181,20 @@ fn io(what: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Io(format!("{}: {error}", what.display()))
 }
 
+/// A folder of copies that some incarnation has written to.
+fn left_behind(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let ours = entry.file_name().to_string_lossy().starts_with("data-");
+        // A crash between the folder and its row leaves an empty one.
+        if ours && entry.file_type()?.is_dir() && std::fs::read_dir(entry.path())?.next().is_some()
+        {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
 impl Mirror {
     /// Opens a mirror. A folder without rows begins a new incarnation: it starts from zero.
     ///
@@ -207,7 +221,8 @@ impl Mirror {
             Some(incarnation) => {
                 if !folder(&incarnation).is_dir() {
                     return Err(StoreError::Corrupt(format!(
-                        "{} is gone: what this mirror had is lost. Remove {} and start again: it copies everything anew, as a new incarnation",
+                        "{} is gone: what this mirror had is lost. Move mirror.db and all that begins with its name out of {}, leave mirror.key, \
+                         and start again: it copies everything anew, as a new incarnation",
                         folder(&incarnation).display(),
                         dir.display()
                     )));
@@ -215,6 +230,13 @@ impl Mirror {
                 incarnation
             }
             None => {
+                if let Some(left) = left_behind(&dir).map_err(|e| io(&dir, &e))? {
+                    return Err(StoreError::Corrupt(format!(
+                        "{} holds what this mirror has copied, but its rows do not know it: mirror.db is missing, or was copied without \
+                         mirror.db-wal. Put it back; or, to begin from zero as a new incarnation, move that folder away and keep it",
+                        left.display()
+                    )));
+                }
                 let mut bytes = [0; 8];
                 getrandom::fill(&mut bytes)
                     .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;

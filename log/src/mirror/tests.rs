@@ -600,6 +600,28 @@ async fn a_lost_disk_is_another_incarnation() {
     assert_ne!(open(dir.path()).await.unwrap().incarnation(), first);
 }
 
+/// Rows that were lost, or copied in part: what was cosigned is not forgotten without a word.
+#[tokio::test]
+async fn copies_without_their_rows_are_not_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let data = dir.path().join(format!("data-{}", mirror.incarnation()));
+    drop(mirror);
+    let without_rows = async || {
+        for file in ["rows.db", "rows.db-wal", "rows.db-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(file));
+        }
+        open(dir.path()).await
+    };
+    // A crash at the first start leaves this.
+    assert!(without_rows().await.is_ok());
+    std::fs::write(data.join("x"), "copied").unwrap();
+    let refused = without_rows().await.err().unwrap().to_string();
+    assert!(refused.contains("mirror.db-wal"), "{refused}");
+    std::fs::remove_dir_all(&data).unwrap();
+    assert!(open(dir.path()).await.is_ok());
+}
+
 #[tokio::test]
 async fn manifests_only_get_newer() {
     let dir = tempfile::tempdir().unwrap();

@@ -22,7 +22,7 @@ mod sqlite;
 pub use delayed::{DelayedCoordination, DelayedObjects};
 pub use directory::{Directory, valid};
 pub use memory::{MemoryCoordination, MemoryObjects};
-pub use sqlite::{Sqlite, SqliteStats};
+pub use sqlite::{CopiedShard, Sqlite, SqliteCopy, SqliteStats};
 
 /// A key of the coordination store: a path such as `log/dev/slot/00000000000000000007`; keys sort bytewise.
 pub type Key = String;

@@ -8,6 +8,7 @@
 //! where a crash would bring them back after a read has shown them absent. So after a failed commit the file is reopened
 //! and one empty commit is put over those frames before anything else is answered.
 
+mod backup;
 mod checkpoint;
 mod connection;
 mod look;
@@ -34,6 +35,7 @@ use self::look::Look;
 use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
 
+pub use backup::{CopiedShard, SqliteCopy};
 pub(in crate::store) use watch::Waiters;
 pub(in crate::store) use writer::at_most;
 

@@ -117,6 +117,17 @@ fn make_kek(path: &Path) -> Result<(), Error> {
     if path.try_exists().map_err(at("read", path))? {
         return Ok(());
     }
+    // The key is made before either store: what is in them is sealed with one that was here, which a new one does not open.
+    for store in ["coordination.db", "objects"] {
+        let store = path.with_file_name(store);
+        if store.try_exists().map_err(at("read", &store))? {
+            return Err(Error::Secret(format!(
+                "{} is missing, and {} is there: the log's keys are sealed with it, and a new one would not open them; put the file back",
+                path.display(),
+                store.display()
+            )));
+        }
+    }
     let secret = |e: log::shard::keys::KeyError| Error::Secret(e.to_string());
     log::Kek::generate()
         .and_then(|kek| kek.write_new(path))
@@ -247,6 +258,13 @@ mod tests {
 
         drop(first);
         drop(second);
+        // The key-encryption key of a log is not made twice.
+        std::fs::create_dir(dir.join("objects")).unwrap();
+        std::fs::copy(dir.join("kek"), dir.join("kept")).unwrap();
+        std::fs::remove_file(dir.join("kek")).unwrap();
+        let refused = prepare(&dev(&dir)).err().map(|e| e.to_string());
+        assert!(refused.unwrap().contains("put the file back"));
+        std::fs::copy(dir.join("kept"), dir.join("kek")).unwrap();
         assert!(prepare(&dev(&dir)).unwrap().first.is_some());
         let after: Vec<_> = ["kek", "admin.token", "admin-cert.pem", "tokens.toml"]
             .map(read)

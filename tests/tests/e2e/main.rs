@@ -4,6 +4,7 @@
 mod advice;
 mod attack;
 mod authority;
+mod backups;
 mod bad_config;
 mod bad_input;
 mod basic;

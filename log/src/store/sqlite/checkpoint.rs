@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, MAIN_DB};
+use rusqlite::{Connection, ErrorCode, MAIN_DB};
 
 use super::Shared;
 use super::connection::{PAGE, PATIENCE, Patience, open_checkpointer};
@@ -31,11 +31,8 @@ const HARD: u32 = 8 * SOFT;
 /// How much further the WAL grows before another attempt, after one that could not finish.
 const STEP: u32 = SOFT / 4;
 
-/// How long a commit may be held up by readers, once the WAL is over [`HARD`].
+/// How long a commit may be held up by readers, once the WAL is over [`HARD`] or a process stops.
 const WAIT: Duration = Duration::from_millis(50);
-
-/// How long the last checkpoint waits for other processes.
-const LAST: Duration = Duration::from_secs(1);
 
 /// When to checkpoint; lives in the writer's thread.
 pub(super) struct Checkpoints {
@@ -135,14 +132,23 @@ impl Checkpoints {
     /// Moves all of the WAL into the database, for the last time: the background thread ends.
     pub(super) fn finish(&mut self, connection: &Connection) {
         self.end();
-        self.patience.set(LAST);
-        let moved = connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE);
+        self.patience.set(WAIT);
+        // The bulk of it holds up nobody; what is left, other processes' commits have to wait for.
+        let moved = connection
+            .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)
+            .and_then(|_| connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE));
         self.patience.set(PATIENCE);
-        if let Err(error) = moved {
-            tracing::warn!(
+        match moved {
+            Ok(_) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                tracing::info!(
+                    "other processes use the store: the last of them leaves the database whole without its -wal file"
+                );
+            }
+            Err(error) => tracing::warn!(
                 %error,
                 "what was committed last stays in the WAL: the database and its -wal file are complete together only"
-            );
+            ),
         }
     }
 

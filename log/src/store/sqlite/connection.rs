@@ -214,7 +214,7 @@ pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
     }
 }
 
-fn io(path: &Path, error: &std::io::Error) -> StoreError {
+pub(super) fn io(path: &Path, error: &std::io::Error) -> StoreError {
     // FileTooLarge: a limit of this process on the size of files, `ulimit -f`.
     if matches!(
         error.kind(),

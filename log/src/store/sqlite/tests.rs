@@ -338,3 +338,90 @@ async fn looking_makes_nothing() {
     assert_eq!(names(), before);
     drop((seen, beside, copied, server));
 }
+
+/// A copy of a store in use is one moment of it, whole by itself, private, and never put over anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_one_moment_and_replaces_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, to) = (folder.path().join("db"), folder.path().join("copy"));
+    let store = Arc::new(Sqlite::open(&path).unwrap());
+    let ended = Arc::new(AtomicBool::new(false));
+    // Both rows always say the same.
+    let writing = tokio::spawn({
+        let (store, ended) = (store.clone(), ended.clone());
+        async move {
+            let mut n = 0u64;
+            while !ended.load(Ordering::Relaxed) {
+                n += 1;
+                let mut both = put("a", n.to_be_bytes().to_vec());
+                both.puts
+                    .push(("z".into(), n.to_be_bytes().to_vec().into()));
+                assert!(matches!(store.transact(both).await, Outcome::Committed));
+            }
+        }
+    });
+    while store.get("z").await.unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let shard = CopiedShard {
+        log: "dev".into(),
+        shard: "a".into(),
+        ordered: 7,
+        published: 5,
+        root: None,
+    };
+    for n in 0..5 {
+        let to = folder.path().join(format!("copy-{n}"));
+        let copy = SqliteCopy::of(&path, &to).unwrap();
+        assert!(!to.exists());
+        copy.finish("now", "1", std::slice::from_ref(&shard))
+            .unwrap();
+        let copied = Sqlite::open_to_read(&to).unwrap();
+        assert!(copied.get("a").await.unwrap().is_some());
+        assert_eq!(
+            copied.get("a").await.unwrap(),
+            copied.get("z").await.unwrap()
+        );
+    }
+    ended.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+
+    // What is there stays, also when it comes while the copy is made.
+    let copy = SqliteCopy::of(&path, &to).unwrap();
+    std::fs::write(&to, "there").unwrap();
+    assert!(copy.finish("now", "1", &[]).is_err());
+    assert!(SqliteCopy::of(&path, &to).is_err());
+    assert_eq!(std::fs::read(&to).unwrap(), b"there");
+    let one = folder.path().join("copy-0");
+    assert_eq!(
+        std::fs::metadata(&one).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    let part = |entry: &std::io::Result<std::fs::DirEntry>| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .contains(".part")
+    };
+    assert!(!names.iter().any(part), "leftovers");
+    // It becomes a store like any other, of which another copy can be made.
+    drop(store);
+    assert!(matches!(
+        Sqlite::open(&one)
+            .unwrap()
+            .transact(put("b", vec![1]))
+            .await,
+        Outcome::Committed
+    ));
+    let again = SqliteCopy::of(&one, &folder.path().join("again")).unwrap();
+    again.finish("later", "2", &[]).unwrap();
+    let made: String = Connection::open(folder.path().join("again"))
+        .unwrap()
+        .query_row("SELECT time FROM backup_made", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(made, "later");
+}
