@@ -583,9 +583,9 @@ impl Engine {
             .max(time.saturating_sub(after.max(before))))
     }
 
-    /// Why nothing is proposed here: the clock is not to be believed.
+    /// Why nothing is proposed here: the clock, looked at now, is not to be believed.
     pub fn clock_fault(&self) -> Option<ClockFault> {
-        self.clock.fault()
+        self.clock.sound().err()
     }
 
     /// Adds the time that passed to the age of the store: steady time that some process has spent on it. It never counts more than
@@ -667,7 +667,7 @@ impl Engine {
             }
             tokio::time::sleep(SWEEP).await;
             // By a clock that is wrong, what is still wanted would be over.
-            if self.clock.fault().is_none()
+            if self.clock.sound().is_ok()
                 && let Err(e) = self.sweep_memory().await
             {
                 tracing::warn!(error = %e, "cannot sweep the memory");
