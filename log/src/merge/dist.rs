@@ -170,21 +170,20 @@ impl Pusher {
             let Some(shard) = core.shards.get(&state, name) else {
                 continue;
             };
-            let Some(signed) = shard.signed() else {
-                continue;
-            };
-            let known = match self.has.remove(name) {
-                Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
-                _ => self.survey(&*place, &shard, &signed).await?,
-            };
-            // One that is ahead was written by a process that knows more; this one goes on when it knows as much.
-            let Some(known) = known else { continue };
-            let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? else {
-                self.overtaken(&shard).await?;
-                return Err(StoreError::Io("another process was faster".into()));
-            };
-            self.has.insert(name.clone(), has);
-            self.push_seal(&*place, &state, &shard).await?;
+            while let Some(signed) = shard.signed() {
+                let known = match self.has.remove(name) {
+                    Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
+                    _ => self.survey(&*place, &shard, &signed).await?,
+                };
+                // One that is ahead was written by a process that knows more; this one goes on when it knows as much.
+                let Some(known) = known else { break };
+                if let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? {
+                    self.has.insert(name.clone(), has);
+                    self.push_seal(&*place, &state, &shard).await?;
+                    break;
+                }
+                self.overtaken(&shard, signed.at.size).await?;
+            }
         }
         Ok(())
     }
@@ -253,14 +252,19 @@ impl Pusher {
         }))
     }
 
-    /// A newer checkpoint than the one that this process put there was there, or is: the newest that is published goes there next.
-    async fn overtaken(&mut self, shard: &Shard) -> Result<(), StoreError> {
+    /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
+    async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
         let (store, keys) = (&*self.core.store, &self.core.order.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {
             self.core.adopt(shard, &row).await?;
         }
-        self.has.clear();
-        Ok(())
+        if shard.published() > size {
+            return Ok(());
+        }
+        Err(StoreError::Io(format!(
+            "another process has put more of shard {} there than is signed here",
+            shard.name
+        )))
     }
 
     async fn push_shard(
