@@ -366,7 +366,7 @@ fn problem_row(problem: &Problem) -> Row {
         codes::TOO_LARGE => (REFUSED, "make the document smaller; nothing was changed"),
         codes::UNSUPPORTED => (
             REFUSED,
-            "this server does not have that; `logctl api GET openapi.json` shows what it has",
+            "this server cannot do that at all; nothing was changed",
         ),
         codes::UNAVAILABLE => (
             UNREACHABLE,

@@ -111,3 +111,10 @@ impl Error {
         move |source| Self::File { path, source }
     }
 }
+
+/// An error and its causes, as one text.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = all.map(ToString::to_string).collect();
+    texts.join(": ")
+}

@@ -102,6 +102,49 @@ pub struct Event {
     pub detail: String,
 }
 
+/// What a document may say to a host beyond the basics: shards, rotation, and how often a tree is signed. What a host cannot do is
+/// refused with a finding before the host is asked, so that nobody believes a setting to be in force that nothing heeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// `qos`: tiers, tenants, writers' tokens.
+    pub qos: bool,
+    /// `merge` but for `checkpointInterval`: storage nodes, secondaries, a backup quorum, frontends.
+    pub merge: bool,
+    /// `witnesses`.
+    pub witnesses: bool,
+    /// Changes on probation: `?confirmWithin=`.
+    pub probation: bool,
+}
+
+impl Capabilities {
+    /// Everything that a document can say.
+    #[must_use]
+    pub fn all() -> Self {
+        Self {
+            qos: true,
+            merge: true,
+            witnesses: true,
+            probation: true,
+        }
+    }
+
+    /// With tiers, tenants and writers' tokens.
+    #[must_use]
+    pub fn with_qos(self) -> Self {
+        Self { qos: true, ..self }
+    }
+
+    /// With storage nodes, secondaries and frontends.
+    #[must_use]
+    pub fn with_merge(self) -> Self {
+        Self {
+            merge: true,
+            ..self
+        }
+    }
+}
+
 /// Which entries of the audit trail are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditQuery {
@@ -131,7 +174,12 @@ pub struct AuditQuery {
 ///
 /// Futures run on the runtime that serves the endpoint, which may be another than the host's own.
 pub trait Host: Send + Sync + 'static {
-    /// All logs of this server.
+    /// What documents may say beyond the basics. Without this: nothing.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    /// All logs of this server. The plug-in fills a `generation` of 0 in from the entity tag.
     fn logs(&self) -> Answer<'_, Vec<LogStatus>>;
 
     /// One log. [`HostError::NotFound`] when there is none of this name; so in every method that takes one.
@@ -156,7 +204,8 @@ pub trait Host: Send + Sync + 'static {
         None
     }
 
-    /// The running document and its entity tag, read at one instant.
+    /// The running document and its entity tag, `g<generation>-<digest>` as `LogConfig::etag` makes it, read at one instant. The
+    /// plug-in fills the document's `generation` in from the tag where the host leaves it out.
     fn config<'a>(&'a self, log: &'a str) -> Answer<'a, ConfigAnswer>;
 
     /// Makes a change, or previews it. See the contract above.

@@ -123,6 +123,7 @@ mod access;
 mod body;
 mod error;
 mod etag;
+mod follow;
 mod host;
 mod limits;
 mod listen;
@@ -140,7 +141,8 @@ pub use access::{
 };
 pub use error::Error;
 pub use etag::{BadBase, Base};
-pub use host::{Answer, AuditQuery, Caller, Change, Event, Host, HostError, Mode};
+pub use follow::{Follow, Look};
+pub use host::{Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Mode};
 pub use limits::Limits;
 pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};

@@ -207,10 +207,20 @@ impl Listeners {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
             loops.spawn(shared.accept(Listener::Tcp(listener, tls.map(Arc::new))));
         }
-        stop.await;
+        let ended = tokio::select! {
+            () = stop => None,
+            Some(ended) = loops.join_next() => Some(ended),
+        };
         let _ = stopping.send(true);
         while loops.join_next().await.is_some() {}
-        Ok(())
+        match ended {
+            None => Ok(()),
+            // An accept loop ends only when it is asked to.
+            Some(ended) => Err(Error::Runtime(std::io::Error::other(match ended {
+                Ok(()) => "a listener ended by itself".to_owned(),
+                Err(error) => format!("a listener ended: {error}"),
+            }))),
+        }
     }
 
     /// Serves on a thread and runtime of its own, so that a saturated runtime of the caller does not delay it.
@@ -240,6 +250,7 @@ impl Listeners {
             address,
             stop,
             done,
+            ended: None,
         })
     }
 }
@@ -250,6 +261,8 @@ pub struct Running {
     address: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<Result<(), Error>>,
+    /// What it ended with, where that was before it was stopped.
+    ended: Option<Result<(), Error>>,
 }
 
 impl Running {
@@ -259,19 +272,35 @@ impl Running {
         self.address
     }
 
+    /// Waits until it ends by itself, which it should not, and says why.
+    pub async fn ended(&mut self) -> String {
+        let ended = match &mut self.ended {
+            Some(ended) => ended,
+            none => none.insert(outcome((&mut self.done).await)),
+        };
+        match ended {
+            Ok(()) => "it stopped".to_owned(),
+            Err(error) => crate::error::causes(error),
+        }
+    }
+
     /// Stops it as [`Listeners::serve`] says, and waits until it has.
     ///
     /// # Errors
     /// What [`Listeners::serve`] ended with.
     pub async fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(());
-        match self.done.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::Runtime(std::io::Error::other(
-                "the endpoint's thread panicked",
-            ))),
+        match self.ended {
+            Some(ended) => ended,
+            None => outcome(self.done.await),
         }
     }
+}
+
+/// What a thread that serves ended with; it sends nothing when it panics.
+fn outcome(done: Result<Result<(), Error>, oneshot::error::RecvError>) -> Result<(), Error> {
+    let panicked = |_| Error::Runtime(std::io::Error::other("the endpoint's thread panicked"));
+    done.map_err(panicked)?
 }
 
 /// Opens the listeners and serves until `stop` is ready: [`Listeners::bind`] and [`Listeners::serve`].

@@ -16,8 +16,9 @@ use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Access, Peer, Principal, sessions, tokens};
-use crate::host::{Change, Host, HostError, Mode};
+use crate::host::{Capabilities, Change, Host, HostError, Mode};
 use crate::problem::{Refusal, panicked};
+use crate::resources::finding;
 use crate::resources::{Note, audit, configs, logs, merge, operations, qos, server, shards};
 use crate::{Limits, body};
 
@@ -224,8 +225,9 @@ impl App {
             Mode::Apply => Some(self.writes.of(&log).lock_owned().await),
             Mode::Preview => None,
         };
+        capable(&*host, &log, &change).await?;
         let work = async move { host.apply(&log, change, mode, caller).await };
-        to_the_end(turn, work).await
+        to_the_end(turn, mode, work).await
     }
 
     /// Lets the host keep a change of a log that it would take back.
@@ -240,7 +242,70 @@ impl App {
         let (host, caller) = (self.host(), who.caller(note));
         let turn = Some(self.writes.of(&log).lock_owned().await);
         let work = async move { host.confirm(&operation, caller).await };
-        to_the_end(turn, work).await
+        to_the_end(turn, Mode::Apply, work).await
+    }
+}
+
+/// Refuses what a document changes and the host cannot do. What runs already may stay in a document.
+async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refusal> {
+    let can = host.capabilities();
+    if can == Capabilities::all() {
+        return Ok(());
+    }
+    let (document, confirm, running) = match change {
+        Change::Configure {
+            document,
+            confirm_within,
+            ..
+        } => {
+            let running = host.config(log).await?.config;
+            (document, confirm_within.is_some(), Some(running))
+        }
+        Change::Create { document } => (document, false, None),
+        _ => return Ok(()),
+    };
+    if confirm && !can.probation {
+        let what = "changes can't be made on probation".to_owned();
+        return Err(HostError::Unsupported(what).into());
+    }
+    let (qos, mut merge, witnesses) = match running {
+        Some(running) => (running.qos, running.merge, running.witnesses),
+        None => (
+            config::QosConfig::default(),
+            config::MergeConfig::default(),
+            config::WitnessConfig::default(),
+        ),
+    };
+    merge.checkpoint_interval = document.merge.checkpoint_interval;
+    let sections = [
+        (
+            can.qos || document.qos == qos,
+            "/qos",
+            "tiers, tenants and writers' tokens",
+        ),
+        (
+            can.merge || document.merge == merge,
+            "/merge",
+            "storage nodes, secondaries and frontends",
+        ),
+        (
+            can.witnesses || document.witnesses == witnesses,
+            "/witnesses",
+            "witnesses",
+        ),
+    ];
+    let mut findings = Vec::new();
+    for (fits, pointer, what) in sections {
+        if !fits {
+            let message = format!("this server has no {what}: nothing would heed this");
+            let mut found = finding("not-supported-here", pointer, message);
+            found.hint = Some("leave this section as the server has it".to_owned());
+            findings.push(found);
+        }
+    }
+    match findings.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::invalid(findings)),
     }
 }
 
@@ -250,6 +315,7 @@ type Turn = tokio::sync::OwnedMutexGuard<()>;
 /// Runs a change to its end even if its caller hangs up; who hangs up while he waits for his turn never gets here.
 async fn to_the_end(
     turn: Option<Turn>,
+    mode: Mode,
     work: impl Future<Output = Result<Operation, HostError>> + Send + 'static,
 ) -> Result<Operation, Refusal> {
     let work = async move {
@@ -258,7 +324,16 @@ async fn to_the_end(
     };
     match tokio::spawn(work).await {
         Ok(answer) => answer.map_err(Refusal::from),
-        Err(_) => Err(HostError::Internal("the change could not be handled".to_owned()).into()),
+        Err(_) if mode == Mode::Preview => {
+            Err(HostError::Internal("the preview could not be made".to_owned()).into())
+        }
+        // It may have been made before something else failed.
+        Err(_) => {
+            let what =
+                "the server failed while it made the change, which may have been made or not";
+            let refusal = Refusal::new(codes::UNKNOWN_OUTCOME, what);
+            Err(refusal.hint("ask again with the same Idempotency-Key: it is never done twice"))
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::Error;
-use crate::stamp::Stamp;
+use crate::follow::{Follow, Look};
 
 /// A certificate chain and its private key, and who signs the certificates of clients. PEM.
 #[derive(Clone, Debug)]
@@ -41,66 +41,44 @@ impl TlsFiles {
     }
 }
 
-/// The stamps of a listener's files.
-type Stamps = Vec<Stamp>;
-
 /// The files in use.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    files: TlsFiles,
-    /// Locked for the time of a few `stat`s, and of a reload after a change.
-    current: Mutex<Current>,
-}
-
-#[derive(Debug)]
-struct Current {
-    /// The files that `config` was made from, or that could not be used.
-    stamps: Option<Stamps>,
-    config: Arc<ServerConfig>,
+    certificate: PathBuf,
+    follow: Follow<ServerConfig>,
 }
 
 impl Tls {
     /// Reads the files; a bad one is an error at once.
     pub(crate) fn open(files: TlsFiles) -> Result<Self, Error> {
-        let stamps = stamps(&files);
-        let config = load(&files)?;
+        let certificate = files.certificate.clone();
+        let all = [certificate.clone(), files.key.clone()];
+        let all = all.into_iter().chain(files.client_ca.clone());
         Ok(Self {
-            files,
-            current: Mutex::new(Current { stamps, config }),
+            certificate,
+            follow: Follow::open(all, move || load(&files))?,
         })
     }
 
     /// The configuration for a new connection.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = stamps(&self.files);
-        if stamps != current.stamps {
-            current.stamps = stamps;
-            match load(&self.files) {
-                Ok(config) => {
-                    tracing::info!(certificate = %self.files.certificate.display(), "the TLS files were replaced");
-                    current.config = config;
-                }
-                Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "the new TLS files can't be used; the old ones stay");
-                }
+        match self.follow.look() {
+            Look::Same | Look::Unusable { known: true, .. } => {}
+            Look::Replaced => {
+                tracing::info!(certificate = %self.certificate.display(), "the TLS files were replaced");
+            }
+            Look::Unusable { why, known: false } => {
+                tracing::warn!(
+                    error = why,
+                    "the new TLS files can't be used; the old ones stay"
+                );
             }
         }
-        current.config.clone()
+        self.follow.last()
     }
 }
 
-fn stamps(files: &TlsFiles) -> Option<Stamps> {
-    let all = [&files.certificate, &files.key];
-    let stamps = all
-        .into_iter()
-        .chain(&files.client_ca)
-        .map(|path| Stamp::of(path));
-    stamps.collect::<Result<_, _>>().ok()
-}
-
-fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
+fn load(files: &TlsFiles) -> Result<ServerConfig, Error> {
     let TlsFiles {
         certificate,
         key,
@@ -155,5 +133,5 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, Error> {
         .map_err(Error::Tls)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    Ok(config)
 }

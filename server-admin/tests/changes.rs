@@ -462,3 +462,46 @@ async fn a_reason_reaches_the_host() {
         endpoint.ask(ask(bad)).await.problem(codes::BAD_REQUEST);
     }
 }
+
+#[tokio::test]
+async fn a_host_is_not_asked_for_what_it_cannot_do() {
+    let endpoint = Endpoint::new();
+    endpoint
+        .toy
+        .basic
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    // The plug-in fills in what the tag says.
+    let ConfigAnswer { etag, config } = running(&endpoint).await;
+    assert_eq!(config.generation, Some(1));
+
+    let mut tiers = config.clone();
+    tiers.qos.tiers[0].weight += 1;
+    tiers.witnesses.timeout = "3s".parse().unwrap();
+    tiers.merge.frontends = vec![config::FrontendConfig {
+        name: "cdn".parse().unwrap(),
+        url: "file:///srv/cdn".to_owned(),
+    }];
+    for path in ["/logs/argon/config", "/logs/argon/config?dryRun=true"] {
+        let tag = format!("\"{etag}\"");
+        let headers = [YAML, ("if-match", tag.as_str())];
+        let asked = request("PUT", path, &headers, tiers.to_yaml());
+        let refused = endpoint.ask(asked).await.problem(codes::INVALID);
+        let found: Vec<_> = refused
+            .findings
+            .iter()
+            .map(|f| f.pointer.as_str())
+            .collect();
+        assert_eq!(found, ["/qos", "/merge", "/witnesses"], "{refused:?}");
+        assert!(refused.findings.iter().all(|found| found.hint.is_some()));
+    }
+    assert!(
+        endpoint.toy.seen.lock().unwrap().is_empty(),
+        "the host was not asked"
+    );
+
+    // What every host has goes through: a shard, and how often a tree is signed.
+    let mut basics = edited(&config, "b");
+    basics.merge.checkpoint_interval = "7s".parse().unwrap();
+    let done = endpoint.ask(put(&etag, basics.to_yaml())).await;
+    assert_eq!(done.json::<Operation>().generation, 2);
+}

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::access::Principal;
 use crate::body;
-use crate::etag;
+use crate::etag::{self, Base};
 use crate::host::Change;
 use crate::limits::Limits;
 use crate::problem::Refusal;
@@ -35,10 +35,15 @@ pub(crate) async fn show(
 ) -> Result<Response, Refusal> {
     let host = app.on_log(&who, Name::ShowConfig, &log)?;
     let ConfigQuery { generation } = query(&uri)?;
-    let answer: ConfigAnswer = match generation {
+    let mut answer: ConfigAnswer = match generation {
         None => host.config(&log).await?,
         Some(generation) => host.config_at(&log, generation).await?,
     };
+    // A file that is made from it says which state it was made from.
+    if answer.config.generation.is_none() {
+        let tag = answer.etag.parse::<Base>();
+        answer.config.generation = tag.ok().map(|tag| tag.generation());
+    }
     let mut response = tagged(Some(&answer.etag), &answer);
     if etag::not_modified(&headers, &answer.etag) {
         let tag = response.headers_mut().remove(ETAG);

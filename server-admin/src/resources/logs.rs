@@ -12,6 +12,7 @@ use axum::http::Uri;
 use super::{Answer, AppState, Segment, Write, Written, query};
 use crate::access::Principal;
 use crate::body;
+use crate::etag::Base;
 use crate::host::Change;
 use crate::problem::Refusal;
 
@@ -23,6 +24,7 @@ pub(crate) async fn list(State(app): AppState, who: Principal, uri: Uri) -> Answ
         true => host.deleted().await?,
     };
     logs.retain(|status| app.may(&who, Name::ListLogs, &status.log));
+    logs.iter_mut().for_each(complete);
     Ok(Json(Logs { logs }))
 }
 
@@ -34,7 +36,18 @@ pub(crate) async fn show(
 ) -> Answer<LogStatus> {
     let host = app.on_log(&who, Name::ShowLog, &log)?;
     query::<NoQuery>(&uri)?;
-    Ok(Json(host.status(&log).await?))
+    let mut status = host.status(&log).await?;
+    complete(&mut status);
+    Ok(Json(status))
+}
+
+/// Fills in what a host's entity tag says already.
+fn complete(status: &mut LogStatus) {
+    if status.generation == 0
+        && let Ok(tag) = status.etag.parse::<Base>()
+    {
+        status.generation = tag.generation();
+    }
 }
 
 pub(crate) async fn create(

@@ -11,7 +11,7 @@ pub(crate) mod memory;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use memory::Memory;
 use server_admin::{
-    Access, Answer, AuditQuery, Caller, Change, Event, Host, HostError, Limits, Mode, Permission,
-    issue, router_with,
+    Access, Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Limits, Mode,
+    Permission, issue, router_with,
 };
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -49,6 +49,8 @@ pub(crate) struct Toy {
     pub(crate) asked: Mutex<Vec<String>>,
     /// The next call panics.
     pub(crate) panic: Mutex<bool>,
+    /// It does what a host must, and no more.
+    pub(crate) basic: AtomicBool,
     /// Each `apply` takes one to start.
     pub(crate) permits: Semaphore,
     pub(crate) running: AtomicUsize,
@@ -78,6 +80,7 @@ impl Toy {
             stored: Mutex::default(),
             asked: Mutex::default(),
             panic: Mutex::default(),
+            basic: AtomicBool::new(false),
             permits: Semaphore::new(Semaphore::MAX_PERMITS),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
@@ -158,6 +161,13 @@ pub(crate) fn operation(log: &str, generation: u64, etag: &str) -> Operation {
 }
 
 impl Host for Toy {
+    fn capabilities(&self) -> Capabilities {
+        match self.basic.load(Ordering::SeqCst) {
+            true => Capabilities::default(),
+            false => Capabilities::all(),
+        }
+    }
+
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
         let logs = self.logs.lock().unwrap().clone();
         let status = |(log, (generation, config)): (String, (u64, LogConfig))| LogStatus {
@@ -178,7 +188,9 @@ impl Host for Toy {
         Box::pin(async move {
             let (generation, mut config) = self.get(log)?;
             let etag = config.etag(generation);
-            config.generation = Some(generation);
+            if !self.basic.load(Ordering::SeqCst) {
+                config.generation = Some(generation);
+            }
             Ok(ConfigAnswer { etag, config })
         })
     }

@@ -13,7 +13,7 @@ use admin_api::{
 use config::LogConfig;
 use jiff::Timestamp;
 use log::{Engine, Log, Request};
-use server_admin::{Answer, AuditQuery, Caller, Change, Host, HostError, Mode};
+use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
 use tokio::sync::Semaphore;
 
 use super::audit::{Audit, Event};
@@ -58,6 +58,10 @@ impl EngineHost {
 }
 
 impl Host for EngineHost {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::all()
+    }
+
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
         Box::pin(async {
             Ok(self
