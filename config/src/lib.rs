@@ -55,3 +55,6 @@ pub use stored::{settings, whole};
 pub use three_way::{Moved, three_way};
 pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};
 pub use validate::{MAX_ORIGIN, MAX_PLANNED};
+
+/// The file by which `logd dev` knows a folder that it made, and `logctl` what to advise.
+pub const DEV_MARKER: &str = ".logd-dev";

@@ -43,6 +43,7 @@ use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+use crate::supervise::Faults;
 
 /// The log that orders what belongs to no single log.
 pub const SYSTEM: &str = config::SYSTEM;
@@ -162,14 +163,16 @@ impl Running {
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (closing, closed) = watch::channel(false);
+        let name = format!("{program} of the log {}", core.name);
         let (core, run) = (Arc::clone(core), run(closed));
+        let task = core.faults.clone().watch(name, async move {
+            core.marked().await;
+            run.await
+        });
         Self {
             program,
             closing,
-            task: tokio::spawn(async move {
-                core.marked().await;
-                run.await
-            }),
+            task: tokio::spawn(task),
         }
     }
 }
@@ -196,6 +199,7 @@ pub struct Engine {
     /// One log is opened at a time.
     opening: tokio::sync::Mutex<()>,
     tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    faults: Faults,
 }
 
 impl Engine {
@@ -227,6 +231,7 @@ impl Engine {
             moved: Arc::default(),
             opening: tokio::sync::Mutex::default(),
             tasks: std::sync::Mutex::default(),
+            faults: Faults::default(),
         });
         engine.open_new_logs().await?;
         if engine.log(SYSTEM).is_none() && engine.merge.writes {
@@ -248,16 +253,32 @@ impl Engine {
                 })?;
         }
         engine.beat().await?;
-        let heart = tokio::spawn(Arc::clone(&engine).heartbeats());
-        let space = tokio::spawn(Arc::clone(&engine).watch_space());
-        let sweep = tokio::spawn(Arc::clone(&engine).sweep());
-        let discover = tokio::spawn(Arc::clone(&engine).discover());
+        let heart = engine.keep("the heartbeats", Self::heartbeats);
+        let space = engine.keep("the watch over free space", Self::watch_space);
+        let sweep = engine.keep("the sweep of what is remembered", Self::sweep);
+        let discover = engine.keep("the look for new logs", Self::discover);
         engine
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend([heart, space, sweep, discover]);
         Ok(engine)
+    }
+
+    /// Runs a task for as long as the engine.
+    fn keep<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: fn(Arc<Self>) -> F,
+    ) -> JoinHandle<()> {
+        let engine = Arc::clone(self);
+        let start = move || task(Arc::clone(&engine));
+        tokio::spawn(self.faults.clone().keep(name, start))
+    }
+
+    /// What this process has lost and cannot get back: with any of it, it must end.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// The log of that name. Not before it has its first configuration: a log that is being created is not there yet.
@@ -420,6 +441,7 @@ impl Engine {
             clock: self.clock.clone(),
             formats: Arc::clone(&self.formats),
             max_pending: self.max_pending,
+            faults: self.faults.clone(),
         });
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
@@ -444,35 +466,38 @@ impl Engine {
         let asking = mark::ask(Arc::clone(&core), resumed.open.clone());
         let mut others = vec![
             // Nothing is taken or signed before.
-            tokio::spawn(asking),
-            tokio::spawn(follow(Arc::clone(&core))),
-            tokio::spawn(nodes::repair(Arc::clone(&core))),
-            tokio::spawn(merge::release(Arc::clone(&core))),
-            tokio::spawn(merge::view::watch(Arc::clone(&core))),
+            watched(&core, "the comparison with what others hold", asking),
+            keep(&core, "the reader of slots", follow),
+            keep(&core, "the repair of storage nodes", nodes::repair),
+            keep(&core, "the release of positions", merge::release),
+            keep(&core, "the view of the merge", merge::view::watch),
         ];
         if !self.merge.programs.has(Program::Sth) {
-            others.push(tokio::spawn(merge::follow::follow(Arc::clone(&core))));
+            others.push(keep(
+                &core,
+                "the reader of positions",
+                merge::follow::follow,
+            ));
         }
         let (mut batcher, mut promiser) = (None, None);
         if self.merge.writes {
             let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
-            batcher = Some(tokio::spawn(async move {
+            batcher = Some(watched(&core, "the committer", async move {
                 committer.marked().await;
                 committer.batcher.run(&committer).await;
             }));
-            promiser = Some(tokio::spawn(async move {
+            promiser = Some(watched(&core, "the promiser", async move {
                 promising.marked().await;
                 promising.promiser.run(&promising).await;
             }));
-            others.push(tokio::spawn(arrivals::keep(
-                Arc::clone(&core),
-                self.id.clone(),
-            )));
-            let releasing = Arc::clone(&core);
-            others.push(tokio::spawn(async move {
-                releasing.marked().await;
-                releaser::run(releasing).await;
-            }));
+            let id = self.id.clone();
+            let arrivals = move |core| arrivals::keep(core, id.clone());
+            others.push(keep(&core, "the record of arrivals", arrivals));
+            let release = |core: Arc<Core>| async move {
+                core.marked().await;
+                releaser::run(core).await;
+            };
+            others.push(keep(&core, "the releaser", release));
         }
         let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
         Ok(Some(Opened {
@@ -508,7 +533,7 @@ impl Engine {
                 recovered,
                 cuts_here: Arc::clone(&cuts_here),
             };
-            others.push(tokio::spawn(fetch.run()));
+            others.push(watched(core, "fetch", fetch.run()));
             let (own, slots) = (Arc::clone(core), snapshot.len);
             programs.push(Running::start(Program::Fetch, core, |closing| {
                 Cutter {
@@ -716,6 +741,27 @@ impl Engine {
     pub async fn rest(&self) {
         self.store.rest().await;
     }
+}
+
+/// Runs a task of a log that is started again when it ends badly.
+fn keep<F: Future<Output = ()> + Send + 'static>(
+    core: &Arc<Core>,
+    name: &str,
+    task: impl Fn(Arc<Core>) -> F + Send + 'static,
+) -> JoinHandle<()> {
+    let (name, on) = (format!("{name} of the log {}", core.name), Arc::clone(core));
+    let start = move || task(Arc::clone(&on));
+    tokio::spawn(core.faults.clone().keep(name, start))
+}
+
+/// Runs a task of a log without which the log cannot go on.
+fn watched(
+    core: &Arc<Core>,
+    name: &str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let name = format!("{name} of the log {}", core.name);
+    tokio::spawn(core.faults.clone().watch(name, task))
 }
 
 /// Reads the slots that other replicas decide.

@@ -39,6 +39,7 @@ mod settled;
 pub mod shard;
 mod status;
 pub mod store;
+mod supervise;
 mod upload;
 
 pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
@@ -63,4 +64,5 @@ pub use restore::{Restore, RestoreError, Restored};
 pub use rotation::Overdue;
 pub use shard::keys::Kek;
 pub use status::{Condition, ShardView, Status, Watermarks};
+pub use supervise::Faults;
 pub use upload::{UploadProgress, UploadRange};

@@ -39,6 +39,7 @@ use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::store::{Coordination, Objects, StoreError};
+use crate::supervise::Faults;
 use crate::upload::Uploads;
 
 /// The longest that a chunk waits for room before it looks again.
@@ -117,6 +118,8 @@ pub struct Core {
     /// What the servers on the stores understand.
     pub(crate) formats: Arc<Formats>,
     pub(crate) max_pending: usize,
+    /// What this process has lost for good.
+    pub(crate) faults: Faults,
 }
 
 /// An entry's place, given once it is ordered and durable.

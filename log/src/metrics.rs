@@ -175,8 +175,6 @@ pub struct LogMetrics {
     pub entries: Gauge,
     /// Commits under way.
     pub commits_in_flight: Gauge,
-    /// Entries waiting to be committed.
-    pub queued: Gauge,
     /// Seconds from the start of a commit to its decision.
     pub commit_seconds: Histogram,
     /// Seconds from the announcement of what others are to carry, to its decision; of commits that had to announce.
@@ -205,7 +203,6 @@ impl Default for LogMetrics {
             commits: Gauge::default(),
             entries: Gauge::default(),
             commits_in_flight: Gauge::default(),
-            queued: Gauge::default(),
             commit_seconds: Histogram::new(SECONDS),
             announced_seconds: Histogram::new(SECONDS),
             commit_rounds: Histogram::new(ROUNDS),

@@ -501,7 +501,7 @@ async fn a_host_is_not_asked_for_what_it_cannot_do() {
 
     // What every host has goes through: a shard, and how often a tree is signed.
     let mut basics = edited(&config, "b");
-    basics.merge.checkpoint_interval = "7s".parse().unwrap();
+    basics.merge.checkpoint_interval = "300ms".parse().unwrap();
     let done = endpoint.ask(put(&etag, basics.to_yaml())).await;
     assert_eq!(done.json::<Operation>().generation, 2);
 }

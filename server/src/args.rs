@@ -1,13 +1,15 @@
 //! The command line, turned into a plain [`Command`]; nothing behind this module knows clap.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use config::{LogName, Span};
 
 use crate::error::Error;
+use crate::life::Sources;
 use crate::restore::RestoreArgs;
-use crate::settings::{Bounds, Metrics, SecondarySettings};
+use crate::settings::{Bounds, Logging, Metrics, SecondarySettings, read_text};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(crate) enum Command {
     Serve {
         /// The settings file.
         config: PathBuf,
+        /// How long a stop goes on serving; the settings' time where it is not said.
+        drain: Option<Span>,
         /// How to log.
         format: LogFormat,
     },
@@ -61,12 +65,23 @@ pub(crate) enum Command {
     },
     /// Serve what `dist` pushed.
     Frontend(FrontendOptions),
+    /// Make a folder with all that a server needs.
+    Init(Init),
+    /// List all that is wrong with a settings file.
+    ConfigCheck {
+        /// Which.
+        file: PathBuf,
+        /// How to report.
+        output: FsckOutput,
+    },
     /// Print the commented example of a settings file.
     ConfigExample,
     /// Copy logs and cosign what was verified.
     Secondary {
         /// How it is set up.
         from: SecondaryFrom,
+        /// How long a stop goes on serving.
+        drain: Option<Span>,
         /// How to log.
         format: LogFormat,
     },
@@ -105,10 +120,18 @@ pub(crate) enum SecondaryFrom {
 }
 
 impl SecondaryFrom {
-    /// The settings, checked.
-    pub(crate) fn settings(&self) -> Result<SecondarySettings, Error> {
+    /// The settings, checked, and where they come from.
+    pub(crate) fn settings(&self) -> Result<(SecondarySettings, Sources), Error> {
         match self.clone() {
-            Self::Config(path) => Ok(SecondarySettings::read(&path)?),
+            Self::Config(path) => {
+                let text = read_text(&path)?;
+                let settings = SecondarySettings::parse(&text, &path)?;
+                let check = |text: &str, path: &Path| {
+                    SecondarySettings::parse(text, path).map(|settings| settings.hot())
+                };
+                let sources = Sources::file(&path, &text, &settings.hot(), check);
+                Ok((settings, sources))
+            }
             Self::Flags {
                 dir,
                 listen,
@@ -123,9 +146,10 @@ impl SecondaryFrom {
                     logs,
                     metrics: metrics.map(|listen| Metrics { listen }),
                     bounds: Bounds::default(),
+                    log: Logging::default(),
                 };
                 match settings.wrong() {
-                    None => Ok(settings),
+                    None => Ok((settings, Sources::default())),
                     Some((_, problem)) => Err(Error::Usage(
                         Cli::command().error(clap::error::ErrorKind::ValueValidation, problem),
                     )),
@@ -148,8 +172,27 @@ pub(crate) struct Dev {
     pub(crate) metrics: Option<SocketAddr>,
     /// The programs of the merge that it runs.
     pub(crate) merge: Vec<log::Program>,
+    /// How long a stop goes on serving.
+    pub(crate) drain: Option<Span>,
     /// How to log.
     pub(crate) format: LogFormat,
+}
+
+/// `logd init`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Init {
+    /// The new folder.
+    pub(crate) dir: PathBuf,
+    /// The log's origin.
+    pub(crate) origin: String,
+    /// Its name; the origin's last part where it is not said.
+    pub(crate) log: Option<LogName>,
+    /// Data plane.
+    pub(crate) listen: SocketAddr,
+    /// Admin endpoint.
+    pub(crate) admin: SocketAddr,
+    /// Ask nothing.
+    pub(crate) yes: bool,
 }
 
 /// Where the stores are.
@@ -170,6 +213,8 @@ pub(crate) struct FrontendOptions {
     pub(crate) listen: SocketAddr,
     /// Certificate chain and key; plain HTTP without.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// How long a stop goes on serving.
+    pub(crate) drain: Option<Span>,
     /// How to log.
     pub(crate) format: LogFormat,
 }
@@ -217,9 +262,17 @@ enum Verb {
         after_help = "Example:\n  logd dev --dir ./dev\n  LOGCTL_CONFIG=./dev/logctl.toml logctl shard list"
     )]
     Dev(DevArgs),
+    /// Make a new folder with all that a server needs: settings, keys, a first operator, and the log
+    ///
+    /// The folder must be empty or absent. Both listeners are on the loopback address unless you say otherwise; the admin endpoint always
+    /// has TLS and asks for a token. Ends with the next two commands.
+    #[command(
+        after_help = "Example:\n  logd init /var/lib/logd --origin log.example.org/argon\n  logd serve --config /var/lib/logd/logd.toml"
+    )]
+    Init(InitArgs),
     /// Serve what a settings file says
     #[command(
-        after_help = "Example:\n  logd config example > logd.toml\n  logd serve --config logd.toml"
+        after_help = "Example:\n  logd init /var/lib/logd --origin log.example.org/argon\n  logd serve --config /var/lib/logd/logd.toml"
     )]
     Serve(ServeArgs),
     /// Check that everything in the stores follows from the order and leads to what was signed
@@ -356,6 +409,9 @@ struct FrontendArgs {
     /// The certificate's key, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
+    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -365,6 +421,42 @@ struct FrontendArgs {
 enum ConfigVerb {
     /// Print a commented settings file
     Example,
+    /// List all that is wrong with a settings file, and with the files that it names
+    ///
+    /// Exits with 0 when nothing is, and with 6 otherwise. Changes nothing.
+    #[command(
+        after_help = "Example:\n  logd config check /var/lib/logd/logd.toml\n  logd config check logd.toml -o json"
+    )]
+    Check {
+        /// The file of `logd serve` or of `logd secondary`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How to report
+        #[arg(short, long, value_enum, default_value_t)]
+        output: FsckOutput,
+    },
+}
+
+#[derive(Debug, Args)]
+struct InitArgs {
+    /// The folder, absent or empty
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// What the log's checkpoints begin with, a schema-less URL: log.example.org/argon
+    #[arg(long, value_name = "ORIGIN")]
+    origin: String,
+    /// The log's name in addresses and commands; the origin's last part unless given
+    #[arg(long, value_name = "NAME")]
+    log: Option<LogName>,
+    /// Address for writers and readers
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// Address of the admin endpoint, TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7071")]
+    admin: SocketAddr,
+    /// Ask nothing
+    #[arg(short, long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -391,6 +483,9 @@ struct DevArgs {
         default_values = ["fetch", "backup", "sth", "dist"]
     )]
     merge: Vec<ProgramArg>,
+    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -401,6 +496,9 @@ struct ServeArgs {
     /// The settings file, TOML
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; instead of limits.drain (5s)
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -422,6 +520,9 @@ struct SecondaryArgs {
     /// Replication key of a log to copy; may be given many times
     #[arg(long, value_name = "VKEY")]
     log: Vec<String>,
+    /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
+    #[arg(long, value_name = "TIME")]
+    drain: Option<Span>,
     /// Loopback address of the Prometheus metrics; none unless given
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -504,6 +605,7 @@ impl From<SecondaryArgs> for Command {
         };
         Self::Secondary {
             from,
+            drain: args.drain,
             format: args.log_format,
         }
     }
@@ -574,6 +676,7 @@ impl From<Cli> for Command {
                 admin,
                 metrics,
                 merge,
+                drain,
                 log_format,
             }) => Self::Dev(Dev {
                 dir,
@@ -581,10 +684,16 @@ impl From<Cli> for Command {
                 admin,
                 metrics,
                 merge: merge.into_iter().map(Into::into).collect(),
+                drain,
                 format: log_format,
             }),
-            Verb::Serve(ServeArgs { config, log_format }) => Self::Serve {
+            Verb::Serve(ServeArgs {
                 config,
+                drain,
+                log_format,
+            }) => Self::Serve {
+                config,
+                drain,
                 format: log_format,
             },
             Verb::Fsck(FsckArgs { stores, output }) => Self::Fsck {
@@ -623,18 +732,36 @@ impl From<Cli> for Command {
                 listen,
                 cert,
                 key,
+                drain,
                 log_format,
             }) => Self::Frontend(FrontendOptions {
                 dir,
                 listen,
                 tls: cert.zip(key),
+                drain,
                 format: log_format,
             }),
             Verb::Secondary(args) => args.into(),
             Verb::Restore(args) => args.into(),
-            Verb::Config {
-                verb: ConfigVerb::Example,
-            } => Self::ConfigExample,
+            Verb::Init(InitArgs {
+                dir,
+                origin,
+                log,
+                listen,
+                admin,
+                yes,
+            }) => Self::Init(Init {
+                dir,
+                origin,
+                log,
+                listen,
+                admin,
+                yes,
+            }),
+            Verb::Config { verb } => match verb {
+                ConfigVerb::Example => Self::ConfigExample,
+                ConfigVerb::Check { file, output } => Self::ConfigCheck { file, output },
+            },
         }
     }
 }

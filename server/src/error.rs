@@ -1,5 +1,6 @@
 //! What can go wrong while `logd` starts, runs or stops; each variant is a situation an operator can act on.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -23,6 +24,33 @@ pub(crate) enum Error {
         path: PathBuf,
         /// The operating system's answer.
         source: std::io::Error,
+    },
+    /// `logd dev` on a folder that it did not make.
+    #[error("{} was not made by `logd dev`: it has {found}; nothing was changed", dir.display())]
+    NotDev {
+        /// The folder.
+        dir: PathBuf,
+        /// What is there.
+        found: String,
+        /// A settings file in it.
+        settings: Option<PathBuf>,
+    },
+    /// `logd init` on a folder with something in it.
+    #[error("{} is not empty: {found}; nothing was changed", dir.display())]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// A question that nobody answered with yes.
+    #[error("nothing was made: nobody said yes")]
+    Unconfirmed,
+    /// `logd dev` would replace settings that somebody changed.
+    #[error("{} was changed since `logd dev` wrote it; nothing was changed now", path.display())]
+    EditedSettings {
+        /// The file.
+        path: PathBuf,
     },
     /// An address could not be bound.
     #[error("cannot listen on {address}")]
@@ -79,6 +107,12 @@ pub(crate) enum Error {
     /// The admin endpoint did not start.
     #[error("the admin endpoint did not start: {0}")]
     Admin(String),
+    /// A part of the process ended by itself.
+    #[error("this server stopped: {what}")]
+    Broken {
+        /// Which, and why.
+        what: String,
+    },
     /// The operating system refused a thread, a runtime, a signal handler or standard output.
     #[error("{what}")]
     System {
@@ -91,19 +125,48 @@ pub(crate) enum Error {
 
 impl Error {
     /// What to do next, where there is one thing to do.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        match self {
+    pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
+        let fixed = match self {
+            Self::NotDev { settings, .. } => {
+                let serve = settings.as_ref().map(|path| {
+                    format!(
+                        "`logd serve --config {}` serves what is there; ",
+                        path.display()
+                    )
+                });
+                return Some(Cow::Owned(format!(
+                    "{}for a log to try things out with, name a new folder",
+                    serve.unwrap_or_default()
+                )));
+            }
+            Self::EditedSettings { path } => {
+                return Some(Cow::Owned(format!(
+                    "`logd serve --config {0}` serves what it says; to go on with `logd dev`, which takes no settings from a file, move {0} away",
+                    path.display()
+                )));
+            }
             Self::Listen { source, .. } => match source.kind() {
-                std::io::ErrorKind::AddrInUse => Some(
-                    "something else listens there: choose another address, or port 0 for any free one",
-                ),
-                std::io::ErrorKind::AddrNotAvailable => Some("this machine has no such address"),
-                std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need a privilege"),
-                _ => None,
+                std::io::ErrorKind::AddrInUse => {
+                    "something else listens there: choose another address, or port 0 for any free one"
+                }
+                std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+                std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
+                _ => return None,
             },
-            Self::Settings(_) => Some("`logd config example` prints a commented file"),
-            _ => None,
-        }
+            Self::Broken { .. } => {
+                "start it again; this is a fault of logd, so please report it with the lines of its log before this one"
+            }
+            Self::Settings(error) => {
+                return Some(Cow::Owned(format!(
+                    "`logd config check {}` lists all that is wrong; `logd config example` prints a commented file",
+                    error.path().display()
+                )));
+            }
+            Self::NotEmpty { .. } => "name a new folder: what is there is never replaced",
+            Self::Unconfirmed => "add --yes to go ahead without a question",
+            _ => return None,
+        };
+        Some(Cow::Borrowed(fixed))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Exit codes, in one place, and the last word on standard error.
 //!
-//! 0 done, 1 failed, 2 usage (also bad settings), 12 `fsck` found something.
+//! 0 done, 1 failed, 2 usage (also bad settings), 6 `config check` found something, 12 `fsck` found something.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,13 +14,17 @@ pub(crate) enum Ended {
     Done,
     /// `fsck` found something.
     Findings,
+    /// `config check` found something.
+    Refused,
 }
 
 /// Maps the outcome to an exit code, and prints the error with its causes and what to do.
 pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
+    crate::telemetry::flush();
     match outcome {
         Ok(Ended::Done) => ExitCode::SUCCESS,
         Ok(Ended::Findings) => ExitCode::from(12),
+        Ok(Ended::Refused) => ExitCode::from(6),
         // clap has formatted it already, help and version included.
         Err(Error::Usage(usage)) => {
             let code = u8::try_from(usage.exit_code()).unwrap_or(2);
@@ -32,11 +36,13 @@ pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
         Err(error) => {
             // A closed stderr must not turn one failure into another.
             let _ = writeln!(std::io::stderr().lock(), "logd: {}", sentence(&error));
-            ExitCode::from(if matches!(error, Error::Settings(_)) {
-                2
-            } else {
-                1
-            })
+            ExitCode::from(
+                if matches!(error, Error::Settings(_) | Error::Unconfirmed) {
+                    2
+                } else {
+                    1
+                },
+            )
         }
     }
 }
@@ -52,7 +58,7 @@ fn sentence(error: &Error) -> String {
     }
     if let Some(hint) = error.hint() {
         text.push_str("\n  ");
-        text.push_str(hint);
+        text.push_str(&hint);
     }
     text
 }

@@ -5,12 +5,15 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use config::{LogName, ShardName};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
+use log::Faults;
 use log::merge::copy::Tiles;
 use log::store::{Directory, Objects, StoreError};
 use tlog::TilePath;
@@ -21,10 +24,11 @@ use crate::args::FrontendOptions;
 use crate::data::{Body, Early};
 use crate::dev::reachable;
 use crate::error::{Error, at};
+use crate::life::{Life, Sources};
 use crate::net::accept::{self, Plane, bind};
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Phase, Watch, Watched};
-use crate::run::{self, Stops};
+use crate::run;
 use crate::settings::Bounds;
 
 pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
@@ -34,8 +38,10 @@ pub(crate) const NEVER: &str = "no-cache";
 
 /// Serves a folder until it is asked to stop.
 pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
-    let mut stops = Stops::new()?;
+    let mut life = Life::new()?;
+    let mut sources = Sources::default();
     let stop = CancellationToken::new();
+    let faults = Faults::default();
     let bounds = Bounds::default();
     options.dir.metadata().map_err(at("read", &options.dir))?;
     let (listener, address) = bind(options.listen)?;
@@ -43,6 +49,7 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
         None => (None, "http"),
         Some((cert, key)) => {
             let pair = Pair::open(cert.clone(), key.clone())?;
+            sources.pair(&pair);
             tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
             (Some(pair.acceptor()?), "https")
         }
@@ -54,26 +61,37 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
     })?;
     let watch = Watch::new(bounds.listener());
     let register = |source| Error::Listen { address, source };
-    let serving = tokio::spawn(accept::serve(
+    let frontend = Arc::new(Frontend {
+        objects,
+        draining: AtomicBool::new(false),
+    });
+    let serving = accept::serve(
         TcpListener::from_std(listener).map_err(register)?,
         tls,
-        Arc::new(Frontend { objects }),
+        Arc::clone(&frontend),
         Arc::clone(&watch),
         stop.clone(),
         bounds.grace(),
-    ));
-    run::print(&format!(
+    );
+    let serving = tokio::spawn(faults.clone().watch("the listener", serving));
+    run::ready(&format!(
         "logd ready: {scheme}://{}, frontend {}\n",
         reachable(address),
         options.dir.display()
-    ))?;
-    stops.next().await;
+    ));
+    let drain = options.drain.map(|span| span.duration());
+    let served = life
+        .serve(&mut sources, drain, Duration::ZERO, faults.reported())
+        .await;
+    frontend.draining.store(true, Relaxed);
+    life.drain(*served.as_ref().unwrap_or(&Duration::ZERO))
+        .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
-        () = stops.next() => {
+        () = life.stop() => {
             watch.ask_all(Order::Close);
             serving.await
         }
@@ -81,18 +99,21 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
     if let Err(error) = ended {
         tracing::error!(%error, "the listener ended badly");
     }
-    Ok(())
+    served.map(drop)
 }
 
 /// A folder behind HTTP.
 struct Frontend {
     objects: Directory,
+    /// A stop was asked for.
+    draining: AtomicBool,
 }
 
 /// What can be asked for.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Health,
+    Readiness,
     Checkpoint(String),
     Seal(String),
     Tile(String, TilePath),
@@ -102,6 +123,9 @@ enum Asked {
 fn asked(path: &str) -> Option<Asked> {
     if path == "/healthz" {
         return Some(Asked::Health);
+    }
+    if path == "/readyz" {
+        return Some(Asked::Readiness);
     }
     let mut parts = path.strip_prefix('/')?.splitn(3, '/');
     let log: LogName = parts.next()?.parse().ok()?;
@@ -121,6 +145,11 @@ impl Frontend {
         };
         let (bytes, kind, cache) = match asked {
             Asked::Health => (Some(Bytes::from_static(b"ok\n")), TEXT, NEVER),
+            Asked::Readiness if self.draining.load(Relaxed) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Ok(Some(reply(status, TEXT, NEVER, "draining\n")));
+            }
+            Asked::Readiness => (Some(Bytes::from_static(b"ready\n")), TEXT, NEVER),
             Asked::Checkpoint(folder) => {
                 let note = self.objects.get(&format!("{folder}/checkpoint")).await?;
                 (note, TEXT, NEVER)
@@ -218,6 +247,7 @@ mod tests {
     fn only_what_a_shard_has_can_be_asked_for() {
         let folder = || "dev/2026a".to_owned();
         assert_eq!(asked("/healthz"), Some(Asked::Health));
+        assert_eq!(asked("/readyz"), Some(Asked::Readiness));
         assert_eq!(
             asked("/dev/2026a/checkpoint"),
             Some(Asked::Checkpoint(folder()))

@@ -244,6 +244,7 @@ mod tests {
             admin: free,
             metrics: None,
             merge: log::Program::ALL.to_vec(),
+            drain: None,
             format: LogFormat::Text,
         };
         let mut settings = crate::dev::prepare(&dev).unwrap().settings;

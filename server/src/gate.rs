@@ -13,6 +13,8 @@ use log::{Condition, Engine, Log};
 pub(crate) struct Gate {
     engine: OnceLock<Arc<Engine>>,
     draining: AtomicBool,
+    closing: AtomicBool,
+    broken: OnceLock<String>,
 }
 
 /// Why this process is not ready.
@@ -20,6 +22,8 @@ pub(crate) struct Gate {
 pub(crate) enum NotReady {
     /// The engine still recovers.
     Starting,
+    /// Something is gone without which this process is none; it ends.
+    Broken(String),
     /// A stop was asked for.
     Draining,
     /// These logs are halted, with their reasons.
@@ -43,15 +47,29 @@ impl Gate {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a stop was asked for.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+    /// From now on long requests come to their end.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether long requests shall come to their end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// From now on readiness says no, and why.
+    pub(crate) fn break_down(&self, why: String) {
+        // The first reason is the one to look at.
+        let _ = self.broken.set(why);
     }
 
     /// What `/readyz` answers: ready, and what is held up in which log all the same. A server whose publication waits still takes
     /// writes and serves what is signed; the others behind the same balancer wait for the same secondaries.
     pub(crate) fn ready(&self) -> Result<Vec<(String, &'static str)>, NotReady> {
-        if self.is_draining() {
+        if let Some(why) = self.broken.get() {
+            return Err(NotReady::Broken(why.clone()));
+        }
+        if self.draining.load(Ordering::Relaxed) {
             return Err(NotReady::Draining);
         }
         let engine = self.engine.get().ok_or(NotReady::Starting)?;
@@ -81,6 +99,7 @@ impl std::fmt::Display for NotReady {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Starting => f.write_str("starting"),
+            Self::Broken(why) => write!(f, "broken: {why}"),
             Self::Draining => f.write_str("draining"),
             Self::Halted(logs) => {
                 f.write_str("halted:")?;

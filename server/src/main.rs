@@ -15,6 +15,8 @@ mod frontend;
 mod fsck;
 mod gate;
 mod handover;
+mod init;
+mod life;
 mod merge;
 mod metrics;
 mod net;

@@ -175,9 +175,6 @@ const GAUGES: &[Number] = &[
     ("commits_in_flight", "Commits under way", |m| {
         m.commits_in_flight.get()
     }),
-    ("queued_entries", "Entries waiting to be committed", |m| {
-        m.queued.get()
-    }),
     ("ordered", "Entries ordered", |m| m.ordered.get()),
     ("integrated", "Entries in the tree", |m| m.integrated.get()),
     ("published", "Entries covered by signed checkpoints", |m| {

@@ -99,6 +99,10 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         .run()
         .await
         .map_err(|e| Error::Restore(e.to_string()))?;
+    // So that `logd dev` goes on with a log of its own.
+    if restored.log == dev::LOG && restore.origin == dev::ORIGIN {
+        dev::Marker::make(dir, Some(SETTINGS))?;
+    }
     report(&restored, dir)
 }
 

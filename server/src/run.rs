@@ -12,20 +12,22 @@ use std::time::Duration;
 
 use config::LogConfig;
 use log::store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite};
-use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Kek, MergeOptions};
+use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Audit, EngineHost, Files};
-use crate::args::Command;
+use crate::args::{Command, FsckOutput, LogFormat};
 use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
 use crate::error::{Error, at};
 use crate::exit::Ended;
 use crate::gate::Gate;
 use crate::handover;
+use crate::init;
+use crate::life::{DRAIN, Life, Sources};
 use crate::metrics::{Exporter, HttpMetrics};
 use crate::net::accept::{self, bind};
 use crate::net::limits::Limits;
@@ -54,6 +56,11 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             print(settings::EXAMPLE)?;
             Ok(Ended::Done)
         }
+        Command::ConfigCheck { file, output } => check(&file, output),
+        Command::Init(asked) => {
+            telemetry::start(LogFormat::Text);
+            with_runtime(init::run(asked))
+        }
         Command::Fsck { stores, output } => fsck::run(&stores, output),
         Command::Backup { stores, to, output } => backup::run(&stores, &to, output),
         Command::Dev(dev) => {
@@ -63,21 +70,26 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
                 dir,
                 first,
             } = dev::prepare(&dev)?;
-            let outcome = serve(
-                settings,
-                Some(Place {
-                    dir: &dir,
-                    first: first.is_some(),
-                }),
-            );
+            let place = Place {
+                dir: &dir,
+                first: first.is_some(),
+            };
+            let drain = dev.drain.map(|span| span.duration());
+            let outcome = with_runtime(run(&settings, Sources::default(), drain, Some(place)));
             // Only now may another server become the first.
             drop(first);
             outcome
         }
-        Command::Secondary { from, format } => {
+        Command::Secondary {
+            from,
+            drain,
+            format,
+        } => {
             telemetry::start(format);
-            let settings = from.settings()?;
-            with_runtime(secondary::run(&settings))
+            let (settings, sources) = from.settings()?;
+            telemetry::set_filter(settings.hot().filter.as_deref());
+            let drain = drain.map(|span| span.duration());
+            with_runtime(secondary::run(&settings, sources, drain))
         }
         Command::Restore { args, format } => {
             telemetry::start(format);
@@ -109,9 +121,20 @@ pub(crate) fn command(command: Command) -> Result<Ended, Error> {
             telemetry::start(options.format);
             with_runtime(frontend::run(&options))
         }
-        Command::Serve { config, format } => {
+        Command::Serve {
+            config,
+            drain,
+            format,
+        } => {
             telemetry::start(format);
-            serve(Settings::read(&config)?, None)
+            let text = settings::read_text(&config)?;
+            let settings = Settings::parse(&text, &config)?;
+            let hot = settings.hot();
+            telemetry::set_filter(hot.filter.as_deref());
+            let check = |text: &str, path: &Path| Settings::parse(text, path).map(|s| s.hot());
+            let sources = Sources::file(&config, &text, &hot, check);
+            let drain = drain.map(|span| span.duration());
+            with_runtime(run(&settings, sources, drain, None))
         }
     }
 }
@@ -133,8 +156,49 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     })
 }
 
-fn serve(settings: Settings, place: Option<Place<'_>>) -> Result<Ended, Error> {
-    with_runtime(run(&settings, place))
+/// Lists all that is wrong with a settings file.
+fn check(file: &Path, output: FsckOutput) -> Result<Ended, Error> {
+    let text = settings::read_text(file)?;
+    let problems = settings::check(&text, file);
+    match output {
+        FsckOutput::Json => {
+            let list: Vec<_> = problems
+                .iter()
+                .map(|p| serde_json::json!({ "line": p.line, "problem": p.what, "remedy": p.remedy }))
+                .collect();
+            let report = serde_json::json!({ "file": file, "problems": list });
+            print(&format!("{report:#}\n"))?;
+        }
+        FsckOutput::Table => {
+            for problem in &problems {
+                let line = problem.line.map(|line| format!(":{line}"));
+                print(&format!(
+                    "{}{}: {}\n  {}\n",
+                    file.display(),
+                    line.unwrap_or_default(),
+                    problem.what,
+                    problem.remedy
+                ))?;
+            }
+            let said = match problems.len() {
+                0 => "nothing is wrong".to_owned(),
+                1 => "1 problem".to_owned(),
+                many => format!("{many} problems"),
+            };
+            print(&format!("{}: {said}\n", file.display()))?;
+        }
+    }
+    Ok(match problems.is_empty() {
+        true => Ended::Done,
+        false => Ended::Refused,
+    })
+}
+
+/// Says that a server serves. Whoever started it may not listen: it serves all the same.
+pub(crate) fn ready(line: &str) {
+    if let Err(error) = print(line) {
+        tracing::warn!(%error, "{}", line.trim_end());
+    }
 }
 
 /// Runs a server in the data plane's runtime.
@@ -188,39 +252,17 @@ fn outlive_file_limit(runtime: &tokio::runtime::Runtime) -> Result<(), Error> {
     })
 }
 
-/// The two signals that ask for a stop.
-pub(crate) struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stops {
-    pub(crate) fn new() -> Result<Self, Error> {
-        let listen = |kind| {
-            signal(kind).map_err(|source| Error::System {
-                what: "cannot listen for signals",
-                source,
-            })
-        };
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error> {
-    let mut stops = Stops::new()?;
+async fn run(
+    settings: &Settings,
+    mut sources: Sources,
+    drain: Option<Duration>,
+    place: Option<Place<'_>>,
+) -> Result<(), Error> {
+    let mut life = Life::new()?;
     let (gate, http) = (Arc::new(Gate::default()), Arc::new(HttpMetrics::default()));
     let watch = Watch::new(settings.bounds.listener());
     let stop = CancellationToken::new();
+    let faults = Faults::default();
 
     // All addresses first: a taken port is the most likely thing to go wrong, and the cheapest to find.
     let (data, data_address) = bind(settings.data.listen)?;
@@ -235,6 +277,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
         None => (None, "http"),
         Some(files) => {
             let pair = Pair::open(files.cert.clone(), files.key.clone())?;
+            sources.pair(&pair);
             tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
             (Some(pair.acceptor()?), "https")
         }
@@ -254,22 +297,21 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
         settings.bounds.body_timeout.duration(),
         settings.bounds.publish_timeout.duration(),
     ));
-    let serving = tokio::spawn(accept::serve(
+    let serving = accept::serve(
         TcpListener::from_std(data).map_err(register)?,
         tls,
         plane,
         Arc::clone(&watch),
         stop.clone(),
         settings.bounds.grace(),
-    ));
+    );
+    let serving = tokio::spawn(faults.clone().watch("the data plane's listener", serving));
     let exporter = match metrics {
         None => None,
         Some((listener, address)) => {
             tracing::info!(%address, "metrics");
-            Some(export(
-                listener,
-                Exporter::new(Arc::clone(&gate), http, Arc::clone(&watch)),
-            )?)
+            let exporter = Exporter::new(Arc::clone(&gate), http, Arc::clone(&watch));
+            Some(export(listener, exporter, faults.clone())?)
         }
     };
 
@@ -280,7 +322,7 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     };
     let engine = tokio::select! {
         started = started => started?,
-        () = stops.next() => {
+        () = life.stop() => {
             tracing::info!("stopped while starting");
             return Ok(());
         }
@@ -288,18 +330,51 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     let audit = Audit::new(Arc::clone(&engine));
     let settling = tokio::spawn(Arc::clone(&audit).settle());
     let host = EngineHost::new(Arc::clone(&engine), audit, url.clone(), files(settings));
+    let (one, other) = (Arc::clone(&host), Arc::clone(&host));
+    let probations = move || Arc::clone(&one).watch_probations();
+    let shards = move || Arc::clone(&other).watch_shards();
     let watching = [
         settling,
-        tokio::spawn(Arc::clone(&host).watch_probations()),
-        tokio::spawn(Arc::clone(&host).watch_shards()),
+        tokio::spawn(
+            faults
+                .clone()
+                .keep("the watch over changes on probation", probations),
+        ),
+        tokio::spawn(faults.clone().keep("the watch over full shards", shards)),
     ];
-    let admin = admin.serve_apart(host).map_err(admin_error)?;
+    let mut admin = admin.serve_apart(host).map_err(admin_error)?;
+    sources.follows(
+        "the admin endpoint's TLS files and tokens (which are looked at with each connection)",
+    );
     gate.open(Arc::clone(&engine));
     announce(settings, place, &url, data_address, admin_address)?;
 
-    stops.next().await;
-    tracing::info!("stopping: finishing requests in flight");
+    let broken = async {
+        tokio::select! {
+            what = faults.reported() => what,
+            what = engine.faults().reported() => what,
+            why = admin.ended() => format!("the admin endpoint ended: {why}"),
+        }
+    };
+    let otherwise = if place.is_some() {
+        Duration::ZERO
+    } else {
+        DRAIN
+    };
+    let asked = life.serve(&mut sources, drain, otherwise, broken).await;
+    let (time, outcome) = match asked {
+        Ok(time) => (time, Ok(())),
+        Err(error) => {
+            tracing::error!(%error, "stopping");
+            gate.break_down(error.to_string());
+            let time = drain.or(sources.drain()).unwrap_or(otherwise);
+            (time, Err(error))
+        }
+    };
     gate.drain();
+    life.drain(time).await;
+    tracing::info!("stopping: finishing requests in flight");
+    gate.close();
     stop.cancel();
     watching.iter().for_each(tokio::task::JoinHandle::abort);
     let finish = async {
@@ -313,8 +388,8 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
     tokio::pin!(finish);
     tokio::select! {
         () = &mut finish => {}
-        () = stops.next() => {
-            tracing::warn!("asked twice: closing connections");
+        () = life.stop() => {
+            tracing::warn!("asked again: closing connections");
             watch.ask_all(Order::Close);
             finish.await;
         }
@@ -327,13 +402,13 @@ async fn run(settings: &Settings, place: Option<Place<'_>>) -> Result<(), Error>
                 engine.rest().await;
             }
         }
-        () = stops.next() => tracing::warn!("asked again: the next start goes on with publication"),
+        () = life.stop() => tracing::warn!("asked again: the next start goes on with publication"),
     }
     if let Some(exporter) = exporter {
         exporter.cancel();
     }
     tracing::info!("stopped");
-    Ok(())
+    outcome
 }
 
 /// Many connections need many descriptors; a lower limit only means fewer connections.
@@ -412,6 +487,7 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
 pub(crate) fn export(
     listener: std::net::TcpListener,
     exporter: Exporter,
+    faults: Faults,
 ) -> Result<CancellationToken, Error> {
     let failed = |source| Error::System {
         what: "cannot start the metrics listener",
@@ -431,17 +507,12 @@ pub(crate) fn export(
         runtime.block_on(async {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
-                    accept::serve(
-                        listener,
-                        None,
-                        Arc::new(exporter),
-                        watch,
-                        stopped,
-                        Duration::ZERO,
-                    )
-                    .await
+                    let exporter = Arc::new(exporter);
+                    let serve =
+                        accept::serve(listener, None, exporter, watch, stopped, Duration::ZERO);
+                    faults.watch("the metrics listener", serve).await;
                 }
-                Err(error) => tracing::error!(%error, "metrics are not served"),
+                Err(error) => faults.report(format!("the metrics listener: {error}")),
             }
         });
     };
@@ -572,7 +643,7 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
     Ok(())
 }
 
-async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
+pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
     let log = config.log.to_string();
     let applied = Audit::new(Arc::clone(engine)).create_log(config).await;
     let applied = match applied {
@@ -619,7 +690,8 @@ fn announce(
             (Some(socket), None) => format!(", admin unix:{}", socket.display()),
             (None, None) => String::new(),
         };
-        return print(&format!("logd ready: {url}{admin}\n"));
+        ready(&format!("logd ready: {url}{admin}\n"));
+        return Ok(());
     };
     let admin = admin.unwrap_or(settings.data.listen);
     let socket = settings.admin.socket.as_deref();
@@ -639,8 +711,9 @@ fn announce(
     }
     let contexts = dir.join("logctl.toml");
     let log = dev::LOG;
-    print(&format!(
+    ready(&format!(
         "logd ready: log {log} at {url}/{log}, admin https://{admin}, contexts in {}\n",
         contexts.display()
-    ))
+    ));
+    Ok(())
 }

@@ -15,12 +15,18 @@ use serde::Deserialize;
 use crate::buckets::{AllPlaces, BucketSettings};
 use crate::error::Error;
 use crate::net::limits::Limits;
+use crate::telemetry;
 
 mod admin;
+mod check;
 mod secondary;
 
 pub(crate) use admin::Admin;
+pub(crate) use check::check;
 pub(crate) use secondary::SecondarySettings;
+
+/// The longest path a Unix socket can have, bytes.
+pub(crate) const LONGEST_SOCKET: usize = 107;
 
 /// The commented example that `logd config example` prints.
 pub(crate) const EXAMPLE: &str = include_str!("settings/example.toml");
@@ -58,6 +64,36 @@ pub(crate) struct Settings {
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
+    /// What is logged.
+    #[serde(default)]
+    pub(crate) log: Logging,
+}
+
+/// The log lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Logging {
+    /// `info`, `info,log=debug`; `LOGD_LOG` goes before it.
+    pub(crate) filter: Option<String>,
+}
+
+impl Logging {
+    fn wrong(&self) -> Option<String> {
+        let text = self.filter.as_ref()?;
+        let error = telemetry::check_filter(text).err()?;
+        Some(format!(
+            "log.filter is a level (error, warn, info, debug, trace) or a list such as info,log=debug: {error}"
+        ))
+    }
+}
+
+/// The settings that can change while a server runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hot {
+    /// `log.filter`.
+    pub(crate) filter: Option<String>,
+    /// `limits.drain`.
+    pub(crate) drain: Option<Duration>,
 }
 
 /// A server's part in the merge.
@@ -227,7 +263,9 @@ pub(crate) struct Bounds {
     pub(crate) idle_timeout: Span,
     /// How long `Log-Ack: published` waits.
     pub(crate) publish_timeout: Span,
-    /// How long a stop waits for requests in flight.
+    /// How long a stop goes on serving while readiness says no; 5 s for `logd serve`, none for the others.
+    pub(crate) drain: Option<Span>,
+    /// How long a stop waits for requests in flight, after that.
     pub(crate) shutdown_grace: Span,
     /// Space that stays free on the objects' file system; with less, writes are refused.
     pub(crate) min_free: Size,
@@ -244,6 +282,7 @@ impl Default for Bounds {
             body_timeout: Span::from_secs(30),
             idle_timeout: Span::from_secs(75),
             publish_timeout: Span::from_secs(30),
+            drain: None,
             shutdown_grace: Span::from_secs(10),
             min_free: Size(16 << 20),
             max_pending: Size(64 << 20),
@@ -310,6 +349,13 @@ pub(crate) struct SettingsError {
     source: Option<std::io::Error>,
 }
 
+impl SettingsError {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
@@ -362,7 +408,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
         .map(|at| at + 1)
 }
 
-fn read_text(path: &Path) -> Result<String, SettingsError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, SettingsError> {
     std::fs::read_to_string(path).map_err(|source| SettingsError {
         path: path.to_owned(),
         line: None,
@@ -395,7 +441,7 @@ impl Settings {
             source: None,
         };
         let mut settings: Self = read_toml(text, path)?;
-        if let Some(Wrong { at, problem }) = settings.wrong() {
+        if let Some(Wrong { at, problem }) = settings.wrongs().into_iter().next() {
             let line = match at {
                 At::Key(key) => line_of(text, key),
                 At::Offset(offset) => Some(line_at(text, offset)),
@@ -410,7 +456,8 @@ impl Settings {
     }
 
     /// What is well-formed but makes no sense.
-    fn wrong(&self) -> Option<Wrong> {
+    fn wrongs(&self) -> Vec<Wrong> {
+        let mut wrongs = Vec::new();
         if let Some(metrics) = self
             .metrics
             .as_ref()
@@ -420,41 +467,50 @@ impl Settings {
                 "metrics are served on a loopback address only, not on {}",
                 metrics.listen
             );
-            return Some(Wrong::key("[metrics]", problem));
+            wrongs.push(Wrong::key("[metrics]", problem));
         }
-        if let Some(wrong) = self.admin.wrong() {
-            return Some(wrong);
+        wrongs.extend(self.admin.wrongs());
+        if let Some(problem) = self.log.wrong() {
+            wrongs.push(Wrong::key("filter", problem));
         }
         if self.bounds.connections == 0 {
-            return Some(Wrong::key(
+            wrongs.push(Wrong::key(
                 "connections",
                 "limits.connections must be at least 1",
             ));
         }
         // hyper's smallest buffer.
         if self.bounds.header_bytes.0 < 8 << 10 {
-            return Some(Wrong::key(
+            wrongs.push(Wrong::key(
                 "header_bytes",
                 "limits.header_bytes must be at least 8KiB",
             ));
         }
         if self.nodes.keys().any(|name| name.as_str() == config::LOCAL) {
-            return Some(Wrong::key(
+            wrongs.push(Wrong::key(
                 "[nodes.local]",
                 "`local` is the folder of [stores] objects; give this node another name",
             ));
         }
         let unclear = |node: &&Node| node.path.is_some() == node.url.is_some();
         if self.nodes.values().find(unclear).is_some() {
-            return Some(Wrong::key(
+            wrongs.push(Wrong::key(
                 "[nodes.",
                 "a storage node has either a path (a folder) or a url (a bucket)",
             ));
         }
-        let mut buckets = self.buckets.iter();
-        buckets
-            .find_map(|(name, bucket)| bucket.wrong(&name.0))
-            .map(|problem| Wrong::key("[buckets.", problem))
+        let buckets = self.buckets.iter();
+        let buckets = buckets.filter_map(|(name, bucket)| bucket.wrong(&name.0));
+        wrongs.extend(buckets.map(|problem| Wrong::key("[buckets.", problem)));
+        wrongs
+    }
+
+    /// What can change while the server runs.
+    pub(crate) fn hot(&self) -> Hot {
+        Hot {
+            filter: self.log.filter.clone(),
+            drain: self.bounds.drain.map(|span| span.duration()),
+        }
     }
 
     /// Where storage nodes and frontends lie.

@@ -135,6 +135,10 @@ impl Logd {
                 .arg(directory),
         };
         command.args(&how.arguments);
+        // No balancer looks, so nobody is waited for; a test about that says so itself.
+        if how.settings.is_some() && !how.arguments.iter().any(|word| word == "--drain") {
+            command.args(["--drain", "0s"]);
+        }
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@
 //! idempotency key, a repeat after a broken connection carries the same one, and when even repeating does not tell,
 //! the answer is "unknown", never "failed".
 
+mod absent;
 mod certificate;
 mod events;
 mod public;
@@ -565,15 +566,7 @@ impl Admin {
                 "you may not open this socket: run as the user that runs logd, or ask for access"
                     .to_owned()
             }
-            Address::Unix(path) => match path.parent() {
-                Some(directory) if !directory.as_os_str().is_empty() => {
-                    format!(
-                        "is logd running? `logd dev --dir {}` starts it",
-                        directory.display()
-                    )
-                }
-                _ => "is logd running? `logd dev --dir DIR` starts it".to_owned(),
-            },
+            Address::Unix(path) => absent::hint(path),
             Address::Url(_) => {
                 "is logd running there, with its admin endpoint on this address?".to_owned()
             }

@@ -134,7 +134,7 @@ pub(crate) mod remedy {
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";
     /// Checkpoints.
-    pub(crate) const CHECKPOINT: &str = "restore this file from a backup or a mirror, or remove it and restart the server, which signs again";
+    pub(crate) const CHECKPOINT: &str = "move this file away and restart the server, which signs the same size again; an older copy in its place would take readers back";
     /// Seals.
     pub(crate) const SEAL: &str =
         "remove this file and restart the server, which seals the shard again";
@@ -144,8 +144,7 @@ pub(crate) mod remedy {
     /// The disk.
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
     /// Sealed keys.
-    pub(crate) const KEY: &str =
-        "restore this row from a backup: without it nothing more can be signed for the shard";
+    pub(crate) const KEY: &str = "put back this row alone, from any copy of the store: without it nothing more can be signed for the shard";
     /// The age of the store, and what is measured by it.
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
     /// What was signed and is in no order.

@@ -105,7 +105,8 @@ impl Backup {
     fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
         let named = &self.core.eras.load().secondaries();
         workers.retain(|_, (known, worker)| {
-            let stays = named.contains(known);
+            // One that ended by itself while its secondary stays is started again.
+            let stays = named.contains(known) && !worker.is_finished();
             if !stays {
                 // Whatever it was doing is repeated by the next one, or by nobody.
                 worker.abort();

@@ -54,7 +54,8 @@ impl Dist {
             let config = core.config();
             let wanted = &config.merge.frontends;
             running.retain(|name, (frontend, task)| {
-                let stays = wanted.contains(frontend);
+                // One that ended by itself while its frontend stays is started again.
+                let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();
                     core.set_peer(Program::Dist, name, None);

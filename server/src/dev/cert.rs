@@ -8,29 +8,65 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::replace;
-use crate::error::Error;
+use crate::error::{Error, at};
 use crate::net::tls;
 
+/// Whose it is.
+const NAME: &str = "logd dev";
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// How long a new certificate is valid.
 const LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// It is renewed when it is valid for less than this.
 const MARGIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Makes a certificate and its key, unless there are some that can be used for a good while.
+/// Makes a certificate, unless there is one that can be used for a good while, and its key, unless there is one. A certificate that
+/// `logd dev` did not make is only checked.
 pub(super) fn renew(cert: &Path, key: &Path) -> Result<(), Error> {
     let now = SystemTime::now();
     if usable_at(cert, key, now) && usable_at(cert, key, now + MARGIN) {
         return Ok(());
     }
-    let failed = |e: rcgen::Error| Error::Tls(format!("cannot make a certificate: {e}"));
-    let mut params = CertificateParams::new(NAMES.map(str::to_owned)).map_err(failed)?;
+    let exists = |path: &Path| path.try_exists().map_err(at("read", path));
+    if exists(cert)? && !is_ours(cert) {
+        return tls::read(cert, key).map(drop);
+    }
+    let pair = if exists(key)? {
+        let text = std::fs::read_to_string(key).map_err(at("read", key))?;
+        KeyPair::from_pem(&text).map_err(|e| Error::Tls(format!("{}: {e}", key.display())))?
+    } else {
+        new_key(key)?
+    };
+    replace(cert, &self_signed(&NAMES, NAME, LIFE, &pair)?, 0o644)
+}
+
+fn failed(error: rcgen::Error) -> Error {
+    Error::Tls(format!("cannot make a certificate: {error}"))
+}
+
+/// Makes a key and writes it down.
+pub(crate) fn new_key(path: &Path) -> Result<KeyPair, Error> {
+    let pair = KeyPair::generate().map_err(failed)?;
+    replace(path, &pair.serialize_pem(), 0o600)?;
+    Ok(pair)
+}
+
+/// A certificate for these names from yesterday on, PEM.
+pub(crate) fn self_signed(
+    names: &[impl AsRef<str>],
+    common_name: &str,
+    life: Duration,
+    pair: &KeyPair,
+) -> Result<String, Error> {
+    let now = SystemTime::now();
+    let names: Vec<String> = names.iter().map(|name| name.as_ref().to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(failed)?;
     params
         .distinguished_name
-        .push(DnType::CommonName, "logd dev");
+        .push(DnType::CommonName, common_name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     // A closure, since the type that rcgen takes has no name here.
     let day = |time: SystemTime| {
@@ -44,12 +80,19 @@ pub(super) fn renew(cert: &Path, key: &Path) -> Result<(), Error> {
         ))
     };
     params.not_before = day(now - Duration::from_secs(24 * 3600))?;
-    params.not_after = day(now + LIFE)?;
-    let pair = KeyPair::generate().map_err(failed)?;
-    let signed = params.self_signed(&pair).map_err(failed)?;
-    // The key first: until the certificate is there too, the pair is not usable, and the next start makes both again.
-    replace(key, &pair.serialize_pem(), 0o600)?;
-    replace(cert, &signed.pem(), 0o644)
+    params.not_after = day(now + life)?;
+    Ok(params.self_signed(pair).map_err(failed)?.pem())
+}
+
+/// Whether a certificate is one that [`renew`] made: signed by itself, under our name.
+fn is_ours(cert: &Path) -> bool {
+    let ours = || {
+        let first = CertificateDer::pem_file_iter(cert).ok()?.next()?.ok()?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&first).ok()?;
+        let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
+        Some(name == NAME && parsed.subject() == parsed.issuer())
+    };
+    ours() == Some(true)
 }
 
 /// Whether a client that trusts just this certificate accepts it at `time`, under every name, and the key is its.
@@ -91,10 +134,38 @@ mod tests {
         renew(&cert, &key).unwrap();
         assert_eq!(std::fs::read(&cert).unwrap(), first);
 
-        // A key of another certificate, as after a crash between the two files.
-        std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        // Without its certificate, as after a crash between the two files, a key stays.
+        let kept = std::fs::read(&key).unwrap();
+        std::fs::remove_file(&cert).unwrap();
+        renew(&cert, &key).unwrap();
+        assert!(usable_at(&cert, &key, now));
+        assert_eq!(std::fs::read(&key).unwrap(), kept);
+        // And so does one that an operator put there.
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        std::fs::write(&key, &other).unwrap();
         assert!(!usable_at(&cert, &key, now));
         renew(&cert, &key).unwrap();
         assert!(usable_at(&cert, &key, now));
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), other);
+    }
+
+    #[test]
+    fn what_an_operator_put_there_is_checked_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
+        let theirs = rcgen::generate_simple_self_signed(["log.example.org".to_owned()]).unwrap();
+        std::fs::write(&cert, theirs.cert.pem()).unwrap();
+        std::fs::write(&key, theirs.signing_key.serialize_pem()).unwrap();
+        renew(&cert, &key).unwrap();
+        assert_eq!(std::fs::read_to_string(&cert).unwrap(), theirs.cert.pem());
+
+        let stray = KeyPair::generate().unwrap().serialize_pem();
+        std::fs::write(&key, &stray).unwrap();
+        assert!(renew(&cert, &key).is_err(), "they do not belong together");
+        std::fs::remove_file(&cert).unwrap();
+        std::fs::write(&key, "no key").unwrap();
+        assert!(renew(&cert, &key).is_err());
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), "no key");
+        assert!(!cert.exists());
     }
 }

@@ -3,17 +3,64 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{LOG, replace};
-use crate::error::Error;
+use toml_edit::{DocumentMut, Item};
 
-/// Writes the contexts. Without a socket, TLS is the current one.
+use super::{LOG, replace};
+use crate::error::{Error, at};
+
+/// Writes the contexts. Without a socket, TLS is the current one. What `logctl` or a person wrote beside them stays.
 pub(crate) fn write(
     dir: &Path,
     socket: Option<&Path>,
     data: SocketAddr,
     admin: SocketAddr,
 ) -> Result<(), Error> {
-    replace(&dir.join("logctl.toml"), &text(socket, data, admin), 0o600)
+    let path = dir.join("logctl.toml");
+    let fresh = text(socket, data, admin);
+    let found = match std::fs::read_to_string(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return replace(&path, &fresh, 0o600);
+        }
+        Err(source) => return Err(at("read", &path)(source)),
+    };
+    match merged(&found, &fresh) {
+        Some(merged) if merged == found => Ok(()),
+        Some(merged) => replace(&path, &merged, 0o600),
+        None => {
+            tracing::warn!(
+                "{} cannot be understood and stays as it is: its contexts may name other addresses",
+                path.display()
+            );
+            Ok(())
+        }
+    }
+}
+
+/// What a file has, with the addresses of `fresh`.
+fn merged(found: &str, fresh: &str) -> Option<String> {
+    let mut found: DocumentMut = found.parse().ok()?;
+    let fresh: DocumentMut = fresh.parse().ok()?;
+    for key in ["current", "contexts"] {
+        if !found.contains_key(key) {
+            found[key] = fresh.get(key)?.clone();
+        }
+    }
+    let contexts = found.get_mut("contexts")?.as_table_like_mut()?;
+    for (name, context) in fresh.get("contexts")?.as_table_like()?.iter() {
+        let Some(known) = contexts.get_mut(name) else {
+            contexts.insert(name, context.clone());
+            continue;
+        };
+        let known = known.as_table_like_mut()?;
+        for key in ["admin", "url"] {
+            let (was, is) = (known.get(key).map(Item::as_str), context.get(key)?);
+            if was.flatten() != is.as_str() {
+                known.insert(key, is.clone());
+            }
+        }
+    }
+    Some(found.to_string())
 }
 
 fn text(socket: Option<&Path>, data: SocketAddr, admin: SocketAddr) -> String {
@@ -70,5 +117,29 @@ mod tests {
             parsed["contexts"]["dev-tls"]["admin"].as_str(),
             Some("https://[::1]:7071")
         );
+    }
+
+    #[test]
+    fn what_others_wrote_into_the_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logctl.toml");
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let (data, admin) = (
+            "127.0.0.1:1".parse().unwrap(),
+            "127.0.0.1:2".parse().unwrap(),
+        );
+        let socket = Some(Path::new("/a/admin.sock"));
+        write(folder.path(), socket, data, admin).unwrap();
+        let first = read();
+        write(folder.path(), socket, data, admin).unwrap();
+        assert_eq!(read(), first);
+        let edited = first.replace("current = \"dev\"", "current = \"prod\"  # mine")
+            + "protected = true\n\n[contexts.prod]\nadmin = \"https://log.example.org\"\n";
+        std::fs::write(&path, &edited).unwrap();
+        write(folder.path(), socket, "127.0.0.1:3".parse().unwrap(), admin).unwrap();
+        assert_eq!(read(), edited.replace("127.0.0.1:1", "127.0.0.1:3"));
+        std::fs::write(&path, "no toml [").unwrap();
+        write(folder.path(), socket, data, admin).unwrap();
+        assert_eq!(read(), "no toml [");
     }
 }

@@ -1,13 +1,16 @@
 //! `logd dev`: one directory with everything a log needs, made at the first start and kept from then on.
 //!
-//! What must never happen: a key or token that others can read; a second server that takes the socket or the contexts away from
-//! the living first one; a key that is made twice, which would lose the first.
+//! What is absent is made, what is there is checked. What must never happen: a key, certificate, token or setting that somebody else
+//! made is replaced; a key or token that others can read; a second server that takes the socket or the contexts away from the
+//! living first one.
 
 mod cert;
 mod contexts;
+mod folder;
 
 use std::fs::{DirBuilder, File};
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -16,19 +19,19 @@ use std::time::Duration;
 use config::{LogConfig, LogName, RotateConfig};
 use server_admin::Permission;
 
+pub(crate) use cert::{new_key, self_signed};
 pub(crate) use contexts::{reachable, write as write_contexts};
+pub(crate) use folder::Marker;
 
 use crate::args::Dev;
 use crate::error::{Error, at};
-use crate::settings::Settings;
+use crate::settings::{LONGEST_SOCKET, Settings};
 
 /// The name of the log.
 pub(crate) const LOG: &str = "dev";
 /// What its checkpoints' origins begin with.
 pub(crate) const ORIGIN: &str = "localhost/dev";
 
-/// The longest path a Unix socket can have, bytes.
-const LONGEST_SOCKET: usize = 107;
 /// How long the token of `admin.token` is good for; it is made anew when it is older than half of this.
 const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -51,6 +54,8 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
         .create(&dev.dir)
         .map_err(at("create", &dev.dir))?;
     let dir = dev.dir.canonicalize().map_err(at("read", &dev.dir))?;
+    // Before anything is put into somebody else's folder, a lock file included.
+    Marker::check(&dir)?;
     // Servers that start at the same moment make keys one after the other.
     let starting = lock_file(&dir.join(".starting"))?;
     starting.lock().map_err(at("lock", dir.join(".starting")))?;
@@ -66,16 +71,16 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
             });
         }
     };
+    let mut marker = Marker::claim(&dir)?;
     let socket = first.is_some() && fits_socket(&dir.join("admin.sock"));
-    make_kek(&dir.join("kek"))?;
-    cert::renew(&dir.join("admin-cert.pem"), &dir.join("admin-key.pem"))?;
-    make_token(&dir.join("tokens.toml"), &dir.join("admin.token"))?;
     let path = dir.join("logd.toml");
     let text = settings_text(dev, socket);
     let settings = Settings::parse(&text, &path)?;
-    if first.is_some() {
-        replace(&path, &text, 0o644)?;
-    }
+    // First what may be refused, then what is made.
+    marker.settings(&path, &text, first.is_some())?;
+    make_kek(&dir.join("kek"))?;
+    cert::renew(&dir.join("admin-cert.pem"), &dir.join("admin-key.pem"))?;
+    make_token(&dir)?;
     Ok(Prepared {
         settings,
         dir,
@@ -134,19 +139,53 @@ fn make_kek(path: &Path) -> Result<(), Error> {
         .map_err(secret)
 }
 
-/// A token for everything, in a file that only its owner can read; the server keeps its hash.
-fn make_token(hashes: &Path, token: &Path) -> Result<(), Error> {
-    let age = token
-        .metadata()
-        .and_then(|m| m.modified())
-        .ok()
-        .and_then(|made| made.elapsed().ok());
-    if hashes.exists() && age.is_some_and(|age| age < TOKEN_LIFE / 2) {
-        return Ok(());
+/// A token for everything, in a file that only its owner can read; the server keeps its hash. One that `logd dev` made is made anew in
+/// time; what an operator did to either file stays.
+fn make_token(dir: &Path) -> Result<(), Error> {
+    let (hashes, token) = (dir.join("tokens.toml"), dir.join("admin.token"));
+    let exists = |path: &Path| path.try_exists().map_err(at("read", path));
+    if exists(&hashes)? {
+        match std::fs::read_to_string(&token) {
+            Ok(text) => {
+                let made = token.metadata().and_then(|m| m.modified()).ok();
+                let age = made.and_then(|made| made.elapsed().ok());
+                let old = age.is_some_and(|age| age >= TOKEN_LIFE / 2);
+                if !old || !is_hashed(&hashes, text.trim())? {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(at("read", &token)(error));
+            }
+            // Unless the first start was cut off between the two files, it was taken away on purpose.
+            Err(_) if exists(&dir.join("logctl.toml"))? => {
+                tracing::warn!(
+                    "{} is not there; `logctl token create` over the socket makes another token",
+                    token.display()
+                );
+                return Ok(());
+            }
+            Err(_) => {}
+        }
     }
-    let secret = server_admin::issue(hashes, "dev", TOKEN_LIFE, &[Permission::everything()])
+    let secret = server_admin::issue(&hashes, "dev", TOKEN_LIFE, &[Permission::everything()])
         .map_err(|e| Error::Secret(format!("cannot issue a token: {e}")))?;
-    replace(token, &format!("{}\n", secret.expose()), 0o600)
+    replace(&token, &format!("{}\n", secret.expose()), 0o600)
+}
+
+/// Whether the token named `dev` in the file of hashes is the one with this text.
+fn is_hashed(hashes: &Path, token: &str) -> Result<bool, Error> {
+    let text = std::fs::read_to_string(hashes).map_err(at("read", hashes))?;
+    let digest = folder::digest(token);
+    let known = |entry: &toml::Value| {
+        entry.get("name").and_then(toml::Value::as_str) == Some("dev")
+            && entry.get("hash").and_then(toml::Value::as_str) == Some(&*digest)
+    };
+    let document: Option<toml::Table> = text.parse().ok();
+    let tokens = document
+        .as_ref()
+        .and_then(|all| all.get("token")?.as_array());
+    Ok(tokens.is_some_and(|tokens| tokens.iter().any(known)))
 }
 
 /// Writes a file beside its place and moves it there, so that no reader sees half of it.
@@ -179,30 +218,59 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
 
 /// The settings that `logd serve` needs to serve the same directory.
 fn settings_text(dev: &Dev, socket: bool) -> String {
+    let programs = dev.merge.iter().map(ToString::to_string).collect();
+    text(dev.listen, dev.admin, dev.metrics, programs, socket)
+}
+
+fn text(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    metrics: Option<SocketAddr>,
+    programs: Vec<String>,
+    socket: bool,
+) -> String {
     let socket = if socket {
         "socket = \"admin.sock\"\n"
     } else {
         ""
     };
-    let metrics = dev
-        .metrics
+    let metrics = metrics
         .map(|address| format!("\n[metrics]\nlisten = \"{address}\"\n"))
         .unwrap_or_default();
-    let programs = dev.merge.iter().map(|program| format!("\"{program}\""));
-    let programs: Vec<_> = programs.collect();
+    let programs: Vec<_> = programs.iter().map(|name| format!("\"{name}\"")).collect();
     format!(
         "# Written by `logd dev` at each start; `logd config example` explains every key.\n\n\
-         [data]\nlisten = \"{}\"\n\n\
-         [admin]\n{socket}listen = \"{}\"\n\
+         [data]\nlisten = \"{listen}\"\n\n\
+         [admin]\n{socket}listen = \"{admin}\"\n\
          tls = {{ cert = \"admin-cert.pem\", key = \"admin-key.pem\" }}\ntokens = \"tokens.toml\"\n{metrics}\n\
          [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n\
          [kek]\nfile = \"kek\"\n\n\
          [merge]\nprograms = [{}]\nfrontends = [\"frontends\"]\n\n\
          [nodes.b]\npath = \"nodes/b\"\n[nodes.c]\npath = \"nodes/c\"\n",
-        dev.listen,
-        dev.admin,
         programs.join(", ")
     )
+}
+
+/// Whether a settings file is, byte for byte, one that `logd dev` wrote when it did not mark its folders yet.
+fn wrote_before(found: &str, path: &Path) -> bool {
+    let Ok(settings) = Settings::parse(found, path) else {
+        return false;
+    };
+    let Some(admin) = settings.admin.listen else {
+        return false;
+    };
+    let programs = settings.merge.programs.iter();
+    let programs = programs.map(|name| log::Program::from(*name).to_string());
+    let metrics = settings.metrics.as_ref().map(|metrics| metrics.listen);
+    let socket = settings.admin.socket.is_some();
+    found
+        == text(
+            settings.data.listen,
+            admin,
+            metrics,
+            programs.collect(),
+            socket,
+        )
 }
 
 #[cfg(test)]
@@ -220,6 +288,7 @@ mod tests {
             admin: free,
             metrics: Some(free),
             merge: log::Program::ALL.to_vec(),
+            drain: None,
             format: LogFormat::Text,
         }
     }
@@ -277,5 +346,90 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared = prepare(&dev(&folder.path().join("x".repeat(120)))).unwrap();
         assert!(prepared.settings.admin.socket.is_none());
+    }
+
+    /// Every file of a folder and what is in it.
+    fn all(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut all: Vec<_> = entries
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.clone(), std::fs::read(path).unwrap_or_default()))
+            .collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn a_folder_of_logd_serve_is_refused_and_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("logd.toml", "[data]\nlisten = \"127.0.0.1:7070\"\n"),
+            ("kek", "theirs"),
+            ("admin-cert.pem", "theirs"),
+            ("admin-key.pem", "theirs"),
+            ("tokens.toml", "theirs"),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let before = all(folder.path());
+        let refused = prepare(&dev(folder.path())).err().unwrap();
+        let hint = refused.hint().unwrap_or_default().into_owned();
+        assert!(matches!(refused, Error::NotDev { .. }), "{refused}");
+        assert!(hint.contains("logd serve --config"), "{hint}");
+        assert_eq!(all(folder.path()), before);
+    }
+
+    #[test]
+    fn a_folder_from_before_there_were_markers_is_known_by_its_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let marker = folder.path().join(config::DEV_MARKER);
+        for socket in [true, false] {
+            let dev = dev(folder.path());
+            std::fs::write(folder.path().join("logd.toml"), settings_text(&dev, socket)).unwrap();
+            let _ = std::fs::remove_file(&marker);
+            prepare(&dev).unwrap();
+            assert!(marker.exists());
+        }
+        std::fs::remove_file(&marker).unwrap();
+        let settings = folder.path().join("logd.toml");
+        let text = std::fs::read_to_string(&settings).unwrap();
+        std::fs::write(&settings, text + "[limits]\nconnections = 5\n").unwrap();
+        let refused = prepare(&dev(folder.path())).err().unwrap();
+        assert!(matches!(refused, Error::NotDev { .. }), "{refused}");
+    }
+
+    #[test]
+    fn what_an_operator_changed_in_a_dev_folder_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        let again = || prepare(&dev(dir));
+        drop(again().unwrap());
+        write_contexts(dir, None, dev(dir).listen, dev(dir).admin).unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+
+        // The token was taken to another machine.
+        let hashes = read("tokens.toml");
+        std::fs::remove_file(dir.join("admin.token")).unwrap();
+        drop(again().unwrap());
+        assert!(!dir.join("admin.token").exists());
+        assert_eq!(read("tokens.toml"), hashes);
+
+        // An old token of theirs is not ours to renew.
+        std::fs::write(dir.join("admin.token"), "theirs\n").unwrap();
+        let old = std::time::SystemTime::now() - TOKEN_LIFE;
+        let file = File::options().write(true).open(dir.join("admin.token"));
+        file.unwrap().set_modified(old).unwrap();
+        drop(again().unwrap());
+        assert_eq!(
+            (read("admin.token"), read("tokens.toml")),
+            ("theirs\n".into(), hashes)
+        );
+
+        let settings = dir.join("logd.toml");
+        std::fs::write(&settings, read("logd.toml") + "[limits]\nconnections = 5\n").unwrap();
+        let before = all(dir);
+        let refused = again().err().unwrap();
+        assert!(matches!(refused, Error::EditedSettings { .. }), "{refused}");
+        assert_eq!(all(dir), before);
     }
 }

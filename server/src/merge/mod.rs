@@ -4,6 +4,7 @@
 //! without work.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use log::{Finished, MergeOptions, Program, Programs, TroubleKind};
@@ -11,16 +12,22 @@ use tokio::time::timeout;
 
 use crate::args::Stores as Which;
 use crate::error::{Error, at};
-use crate::run::{self, Stops};
-use crate::settings::Settings;
+use crate::life::{Life, Sources};
+use crate::run;
+use crate::settings::{self, Settings};
+use crate::telemetry;
 
 /// How long `--once` may take to end after what there is to do is done.
 const END: Duration = Duration::from_secs(10);
 
 /// Runs a program until it is asked to stop, or, once, until it has done what there is to do.
 pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(), Error> {
-    let mut stops = Stops::new()?;
-    let settings = Settings::read(&which.settings())?;
+    let mut life = Life::new()?;
+    let file = which.settings();
+    let text = settings::read_text(&file)?;
+    let settings = Settings::parse(&text, &file)?;
+    let hot = settings.hot();
+    telemetry::set_filter(hot.filter.as_deref());
     for path in [&settings.stores.coordination, &settings.stores.objects] {
         path.metadata().map_err(at("read", path))?;
     }
@@ -32,19 +39,27 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
     let label = format!("merge {program}");
     let engine = tokio::select! {
         engine = run::open_engine(&settings, options, &label) => engine?,
-        () = stops.next() => return Ok(()),
+        () = life.stop() => return Ok(()),
     };
     if once {
         let finished = tokio::select! {
             finished = engine.shutdown() => finished,
-            () = stops.next() => return Ok(()),
+            () = life.stop() => return Ok(()),
         };
         return report(program, &finished);
     }
-    run::print(&format!("logd ready: merge {program}\n"))?;
-    stops.next().await;
+    run::ready(&format!("logd ready: merge {program}\n"));
+    let check = |text: &str, path: &Path| Settings::parse(text, path).map(|s| s.hot());
+    let mut sources = Sources::file(&file, &text, &hot, check);
+    // Nobody is served, so there is nobody to wait for.
+    let drain = Some(Duration::ZERO);
+    let broken = engine.faults().reported();
+    let served = life
+        .serve(&mut sources, drain, Duration::ZERO, broken)
+        .await;
+    life.service.stopping();
     tracing::info!(%program, "stopping");
-    tokio::select! {
+    let ended = tokio::select! {
         finished = timeout(settings.bounds.grace().max(END), engine.shutdown()) => match finished {
             Ok(finished) => report(program, &finished),
             Err(_) => {
@@ -53,11 +68,12 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
                 Ok(())
             }
         },
-        () = stops.next() => {
+        () = life.stop() => {
             tracing::warn!("asked twice: the next start goes on with it");
             Ok(())
         }
-    }
+    };
+    served.and(ended)
 }
 
 /// One line of what was done, and an error where something failed.

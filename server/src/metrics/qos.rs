@@ -15,6 +15,14 @@ type Level = (&'static str, &'static str, fn(&QosView) -> Option<f64>);
 
 const LEVELS: &[Level] = &[
     (
+        "queued_entries",
+        "Entries waiting to be committed",
+        |view| {
+            let waiting = view.classes.iter().map(|class| class.queue.entries);
+            Some(waiting.sum::<u64>() as f64)
+        },
+    ),
+    (
         "service_bytes_per_second",
         "What can be published, as measured; each entry counts for its bytes and 128 more",
         |view| Some(view.rate),

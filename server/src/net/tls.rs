@@ -2,8 +2,8 @@
 //! restart. A broken new pair is reported and the old one stays in use. The provider is always passed explicitly.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use server_admin::{Follow, Look};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -58,40 +59,41 @@ pub(crate) fn client(ca: Option<&Path>, setting: &str) -> Result<ClientConfig, E
 #[derive(Debug)]
 pub(crate) struct Pair {
     cert: PathBuf,
-    key: PathBuf,
-    current: RwLock<Arc<CertifiedKey>>,
-    seen: Mutex<Stamp>,
+    follow: Follow<CertifiedKey>,
 }
-
-/// When the two files last changed.
-type Stamp = [Option<SystemTime>; 2];
 
 impl Pair {
     /// Reads both files; an unusable pair is an error.
     pub(crate) fn open(cert: PathBuf, key: PathBuf) -> Result<Arc<Self>, Error> {
-        let seen = stamp(&cert, &key);
-        let current = read(&cert, &key)?;
-        Ok(Arc::new(Self {
-            cert,
-            key,
-            current: RwLock::new(Arc::new(current)),
-            seen: Mutex::new(seen),
-        }))
+        let files = [cert.clone(), key.clone()];
+        let from = cert.clone();
+        let follow = Follow::open(files, move || read(&from, &key))?;
+        Ok(Arc::new(Self { cert, follow }))
     }
 
-    /// Reads the files again if they changed. Returns whether a new pair is in use.
-    pub(crate) fn refresh(&self) -> Result<bool, Error> {
-        let now = stamp(&self.cert, &self.key);
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == now {
-                return Ok(false);
-            }
-            *seen = now;
+    /// Reads the files again, whether or not they changed. What became of it, for a person.
+    pub(crate) fn reload(&self) -> Result<String, String> {
+        match self.follow.reload() {
+            Look::Unusable { why, .. } => Err(format!(
+                "the certificate is not usable, the old one stays in use: {why}"
+            )),
+            Look::Same | Look::Replaced => Ok(format!("certificate {}", self.cert.display())),
         }
-        let next = Arc::new(read(&self.cert, &self.key)?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
-        Ok(true)
+    }
+
+    fn look(&self) {
+        match self.follow.look() {
+            Look::Same | Look::Unusable { known: true, .. } => {}
+            Look::Replaced => {
+                tracing::info!(cert = %self.cert.display(), "new certificate in use");
+            }
+            Look::Unusable { why, known: false } => {
+                tracing::error!(
+                    error = why,
+                    "the changed certificate is not usable, the old one stays in use"
+                );
+            }
+        }
     }
 
     /// Looks at the files every few seconds until `stop`.
@@ -102,15 +104,8 @@ impl Pair {
             .is_some()
         {
             let pair = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || pair.refresh()).await {
-                Ok(Ok(true)) => {
-                    tracing::info!(cert = %self.cert.display(), "new certificate in use")
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "the changed certificate is not usable, the old one stays in use")
-                }
-                Ok(Ok(false)) | Err(_) => {}
-            }
+            // A look that panics is no reason not to look again.
+            let _ = tokio::task::spawn_blocking(move || pair.look()).await;
         }
     }
 
@@ -128,14 +123,8 @@ impl Pair {
 
 impl ResolvesServerCert for Pair {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(
-            &self.current.read().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Some(self.follow.last())
     }
-}
-
-fn stamp(cert: &Path, key: &Path) -> Stamp {
-    [cert, key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
 }
 
 /// Reads a pair, and makes sure that key and certificate belong together.
@@ -208,17 +197,39 @@ mod tests {
         assert!(Pair::open(cert.clone(), key.clone()).is_err());
         let old = make(&cert, &key);
         let pair = Pair::open(cert.clone(), key.clone()).unwrap();
-        assert!(trusted(&pair, &old).await && !pair.refresh().unwrap());
+        pair.look();
+        assert!(trusted(&pair, &old).await);
 
         let other = folder.path().join("other");
         let new = make(&cert, &other);
-        let error = pair.refresh().unwrap_err().to_string();
+        let error = pair.reload().unwrap_err();
         assert!(error.contains("TLS"), "{error}");
         assert!(trusted(&pair, &old).await, "the old pair stays");
         assert!(!trusted(&pair, &new).await);
 
         std::fs::copy(&other, &key).unwrap();
-        assert!(pair.refresh().unwrap());
+        pair.look();
         assert!(trusted(&pair, &new).await && !trusted(&pair, &old).await);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_becomes_readable_late_is_used() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
+        let old = make(&cert, &key);
+        let pair = Pair::open(cert.clone(), key.clone()).unwrap();
+        // Renewed, and seen while the key cannot be read: as root, who reads everything, while it is not there.
+        let new = make(&cert, &key);
+        let moved = folder.path().join("moved");
+        std::fs::hard_link(&key, &moved).unwrap();
+        std::fs::remove_file(&key).unwrap();
+        pair.look();
+        assert!(trusted(&pair, &old).await);
+        std::fs::hard_link(&moved, &key).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&key, mode).unwrap();
+        pair.look();
+        assert!(trusted(&pair, &new).await);
     }
 }

@@ -94,7 +94,7 @@ mod tests {
             let shown = read(&path).err().map(|e| e.to_string());
             assert!(shown.is_none_or(|e| e.contains("is not the key")));
         }
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("chmod 600"));
         assert!(show(&dir.path().join("n"), Some("a b")).is_err());
     }

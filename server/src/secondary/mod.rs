@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use log::Faults;
 use log::mirror::{Mirror, MirrorOptions};
 use log::store::{Directory, Sqlite};
 use tokio::net::TcpListener;
@@ -24,17 +26,23 @@ pub(crate) use plane::{ALARM, INCARNATION, LIFE};
 
 use crate::dev::reachable;
 use crate::error::{Error, at};
+use crate::life::{Life, Sources};
 use crate::metrics::Exporter;
 use crate::net::accept::{self, bind};
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Watch};
-use crate::run::{self, Stops};
+use crate::run;
 use crate::settings::SecondarySettings;
 use plane::MirrorPlane;
 
 /// Runs a secondary until it is asked to stop.
-pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
-    let mut stops = Stops::new()?;
+pub(crate) async fn run(
+    settings: &SecondarySettings,
+    mut sources: Sources,
+    drain: Option<Duration>,
+) -> Result<(), Error> {
+    let mut life = Life::new()?;
+    let faults = Faults::default();
     let stop = CancellationToken::new();
     let (listener, address) = bind(settings.listen)?;
     let metrics = settings
@@ -46,6 +54,7 @@ pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
         None => (None, "http"),
         Some(files) => {
             let pair = Pair::open(files.cert.clone(), files.key.clone())?;
+            sources.pair(&pair);
             tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
             (Some(pair.acceptor()?), "https")
         }
@@ -64,32 +73,42 @@ pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
         settings.bounds.body_timeout.duration(),
     ));
     let register = |source| Error::Listen { address, source };
-    let serving = tokio::spawn(accept::serve(
+    let serving = accept::serve(
         TcpListener::from_std(listener).map_err(register)?,
         tls,
         Arc::clone(&plane),
         Arc::clone(&watch),
         stop.clone(),
         settings.bounds.grace(),
-    ));
+    );
+    let serving = tokio::spawn(faults.clone().watch("the listener", serving));
     let exporter = match metrics {
         None => None,
         Some((listener, address)) => {
             tracing::info!(%address, "metrics");
             let registry = metrics::registry(Arc::clone(&mirror));
-            Some(run::export(listener, Exporter::of(registry))?)
+            Some(run::export(
+                listener,
+                Exporter::of(registry),
+                faults.clone(),
+            )?)
         }
     };
-    ready(&mirror, scheme, address)?;
+    ready(&mirror, scheme, address);
 
-    stops.next().await;
+    let served = life
+        .serve(&mut sources, drain, Duration::ZERO, faults.reported())
+        .await;
+    plane.drain();
+    life.drain(*served.as_ref().unwrap_or(&Duration::ZERO))
+        .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => report(ended),
-        () = stops.next() => {
-            tracing::warn!("asked twice: closing connections");
+        () = life.stop() => {
+            tracing::warn!("asked again: closing connections");
             watch.ask_all(Order::Close);
             report(serving.await);
         }
@@ -98,7 +117,7 @@ pub(crate) async fn run(settings: &SecondarySettings) -> Result<(), Error> {
     if let Some(exporter) = exporter {
         exporter.cancel();
     }
-    Ok(())
+    served.map(drop)
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
@@ -153,7 +172,7 @@ async fn open(settings: &SecondarySettings) -> Result<Mirror, Error> {
 }
 
 /// The line that says that it serves: its address, its key and its incarnation.
-fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) -> Result<(), Error> {
+fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) {
     for log in mirror.status() {
         if let Some(alarm) = &log.alarm {
             tracing::error!(
@@ -166,10 +185,10 @@ fn ready(mirror: &Mirror, scheme: &str, address: SocketAddr) -> Result<(), Error
             tracing::error!(origin = log.origin, why, "this log is not mirrored");
         }
     }
-    run::print(&format!(
+    run::ready(&format!(
         "logd ready: {scheme}://{}, secondary {}, incarnation {}\n",
         reachable(address),
         mirror.verifier(),
         mirror.incarnation()
-    ))
+    ));
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(super) struct MirrorPlane {
     mirror: Arc<Mirror>,
     body_timeout: Duration,
     incarnation: HeaderValue,
+    /// A stop was asked for.
+    draining: AtomicBool,
 }
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
@@ -105,7 +108,13 @@ impl MirrorPlane {
             mirror,
             body_timeout,
             incarnation,
+            draining: AtomicBool::new(false),
         }
+    }
+
+    /// From now on readiness says no; requests are still answered.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Relaxed);
     }
 
     /// A whole body of at most `most` bytes.
@@ -218,6 +227,9 @@ impl MirrorPlane {
     }
 
     fn readiness(&self) -> Response<Bytes> {
+        if self.draining.load(Relaxed) {
+            return said(StatusCode::SERVICE_UNAVAILABLE, "draining");
+        }
         let bad: Vec<String> = self
             .mirror
             .status()

@@ -150,54 +150,61 @@ impl Admin {
     }
 
     /// What is well-formed but makes no sense.
-    pub(super) fn wrong(&self) -> Option<Wrong> {
-        if let Some(name) = self.roles.keys().find(|name| !is_role(name)) {
+    pub(super) fn wrongs(&self) -> Vec<Wrong> {
+        let mut wrongs = Vec::new();
+        for name in self.roles.keys().filter(|name| !is_role(name)) {
             let problem = format!(
                 "not a name for a role: {name:?}; use a-z, 0-9 and -, starting with a letter"
             );
-            return Some(Wrong::key("[admin.roles]", problem));
+            wrongs.push(Wrong::key("[admin.roles]", problem));
         }
         let users = self.users.iter().flatten().map(|user| &user.permissions);
         let clients = self.certificates.iter().map(|client| &client.permissions);
         let workloads = self.identities.iter();
         let workloads = workloads.map(|identity| &identity.get_ref().permissions);
-        let mut grants = users.chain(clients).chain(workloads).flatten();
-        if let Some(wrong) = grants.find_map(|grant| self.unknown_role(grant)) {
-            return Some(wrong);
-        }
+        let grants = users.chain(clients).chain(workloads).flatten();
+        wrongs.extend(grants.filter_map(|grant| self.unknown_role(grant)));
         for identity in &self.identities {
             if let Err(error) = self.rule(identity.get_ref()).check() {
-                return Some(Wrong::at(identity.span().start, error.to_string()));
+                wrongs.push(Wrong::at(identity.span().start, error.to_string()));
             }
         }
         let client_ca = self.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         match (client_ca, self.certificates.is_empty()) {
             (None, false) => {
                 let problem = "admin.certificates needs admin.listen and client_ca in admin.tls: nobody could show one";
-                return Some(Wrong::key("[[admin.certificates]]", problem));
+                wrongs.push(Wrong::key("[[admin.certificates]]", problem));
             }
             (Some(_), true) => {
                 let problem =
                     "client_ca in admin.tls needs admin.certificates: no certificate has a role";
-                return Some(Wrong::key("[admin", problem));
+                wrongs.push(Wrong::key("[admin", problem));
             }
             _ => {}
         }
-        let listen = self.listen?;
+        let Some(listen) = self.listen else {
+            return wrongs;
+        };
         let nobody =
             self.tokens.is_none() && self.certificates.is_empty() && self.identities.is_empty();
         if nobody {
             let problem = format!(
                 "admin.listen {listen} needs admin.tokens, admin.certificates or admin.identities: nobody could log in"
             );
-            return Some(Wrong::key("[admin]", problem));
+            wrongs.push(Wrong::key("[admin]", problem));
         }
         if self.tls.is_none() && !listen.ip().is_loopback() {
             let problem =
                 format!("admin.listen {listen} is not a loopback address and needs admin.tls");
-            return Some(Wrong::key("[admin]", problem));
+            wrongs.push(Wrong::key("[admin]", problem));
         }
-        None
+        wrongs
+    }
+
+    /// The authorities behind the issuers' HTTPS.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &PathBuf> {
+        let identities = self.identities.iter();
+        identities.filter_map(|identity| identity.get_ref().issuer_ca.as_ref())
     }
 
     fn unknown_role(&self, grant: &Spanned<Grant>) -> Option<Wrong> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tlog::VerifierKey;
 
-use super::{Bounds, Metrics, SettingsError, TlsFiles, line_of, read_text, read_toml};
+use super::{Bounds, Hot, Logging, Metrics, SettingsError, TlsFiles, line_of, read_toml};
 
 /// A secondary's settings, whole and checked.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,15 +27,14 @@ pub(crate) struct SecondarySettings {
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
+    /// What is logged.
+    #[serde(default)]
+    pub(crate) log: Logging,
 }
 
 impl SecondarySettings {
-    /// Reads a settings file.
-    pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
-        Self::parse(&read_text(path)?, path)
-    }
-
-    fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
+    /// Parses the text of the settings file at `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
         let mut settings: Self = read_toml(text, path)?;
         if let Some((key, problem)) = settings.wrong() {
             return Err(SettingsError {
@@ -73,6 +72,9 @@ impl SecondarySettings {
             let problem = "limits.header_bytes must be at least 8KiB".to_owned();
             return Some(("header_bytes", problem));
         }
+        if let Some(problem) = self.log.wrong() {
+            return Some(("filter", problem));
+        }
         if self.logs.is_empty() {
             let problem =
                 "no log is named: `logctl merge status` of the log shows its replication key"
@@ -80,6 +82,14 @@ impl SecondarySettings {
             return Some(("logs", problem));
         }
         self.keys().err().map(|problem| ("logs", problem))
+    }
+
+    /// What can change while it runs.
+    pub(crate) fn hot(&self) -> Hot {
+        Hot {
+            filter: self.log.filter.clone(),
+            drain: self.bounds.drain.map(|span| span.duration()),
+        }
     }
 
     /// The keys of the logs.
@@ -136,7 +146,7 @@ mod tests {
             ("logs = []", 3, "no log"),
             ("logs = ['x']", 3, "verifier key"),
             (&format!("logs = ['{KEY}', '{KEY}']"), 3, "twice"),
-            (&format!("logs = ['{KEY}']\nlog = 1"), 4, "unknown field"),
+            (&format!("logs = ['{KEY}']\nlogz = 1"), 4, "unknown field"),
             (
                 &format!("logs = ['{KEY}']\n[metrics]\nlisten = '0.0.0.0:1'"),
                 4,

@@ -21,6 +21,7 @@ mod https;
 mod identity;
 mod imports;
 mod kill;
+mod lifecycle;
 mod load;
 mod logins;
 mod merge;

@@ -247,7 +247,7 @@ async fn add(
             let Some(mut piece) = piece else {
                 break;
             };
-            if plane.gate.is_draining() {
+            if plane.gate.is_closing() {
                 return Err(Refusal::shutting_down());
             }
             while let Some(cut) = reader.feed(&mut piece).map_err(faulty)? {

@@ -218,6 +218,7 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
     let log = server.engine.log("dev").unwrap();
     log.wait_published(641).await.unwrap();
     server.gate.drain();
+    server.gate.close();
     stream.write_all(b"3\r\n\x00\x01x\r\n").await.unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();

@@ -1,0 +1,156 @@
+//! A server's life between its start and its end: what the operating system and the service manager ask of it, and what it tells
+//! them.
+//!
+//! - **SIGHUP**: what can change without a restart is read again, and the log says what. It stops a server whose terminal is gone:
+//!   that is how a window that is closed says so.
+//! - **SIGTERM**: readiness says no while everything is served as before (the drain time, for load balancers to notice); then no
+//!   connection is accepted any more, requests finish, and the process ends.
+//! - **SIGINT** (Ctrl-C): the same without a drain time: somebody waits at a terminal.
+//! - Another of the two ends the drain time, and one more the wait for requests.
+//!
+//! What must never happen: a signal cuts off a request that could finish, or a process that lost one of its parts goes on.
+
+mod notify;
+mod reload;
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) use notify::Service;
+pub(crate) use reload::Sources;
+
+use crate::error::Error;
+
+/// How long a server with its own settings is drained where nothing says how long.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+
+/// The signals of this process, and its service manager.
+pub(crate) struct Life {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    /// It was started from a terminal, and not to outlive it.
+    terminal: bool,
+    /// Whom to tell.
+    pub(crate) service: Service,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// A stop, by a service manager.
+    Stop,
+    /// A stop, by somebody at a terminal.
+    StopNow,
+    /// To read again what can be read again.
+    Reload,
+}
+
+impl Life {
+    /// Listens from now on.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let listen = |kind| {
+            signal(kind).map_err(|source| Error::System {
+                what: "cannot listen for signals",
+                source,
+            })
+        };
+        let terminal = has_terminal() && !hangup_is_ignored();
+        Ok(Self {
+            terminal,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+            service: Service::from_environment(),
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::StopNow,
+            _ = self.hangup.recv() => match self.terminal && !has_terminal() {
+                true => Asked::StopNow,
+                false => Asked::Reload,
+            },
+        }
+    }
+
+    /// Waits for somebody to ask for a stop (again).
+    pub(crate) async fn stop(&mut self) {
+        while self.next().await == Asked::Reload {
+            tracing::info!("SIGHUP: nothing is read again now");
+        }
+    }
+
+    /// Serves until a stop is asked for, reloading when that is asked for. Answers how long to drain: what the command line says, else
+    /// the settings, else `otherwise`; an error where `broken` says that something is gone without which the process is none.
+    pub(crate) async fn serve(
+        &mut self,
+        sources: &mut Sources,
+        drain: Option<Duration>,
+        otherwise: Duration,
+        broken: impl Future<Output = String>,
+    ) -> Result<Duration, Error> {
+        tokio::pin!(broken);
+        let mut alive = self.service.watchdog();
+        self.service.ready();
+        loop {
+            let asked = tokio::select! {
+                asked = self.next() => asked,
+                what = &mut broken => return Err(Error::Broken { what }),
+                () = alive.tick() => {
+                    self.service.alive();
+                    continue;
+                }
+            };
+            match asked {
+                Asked::Reload => {
+                    self.service.reloading();
+                    sources.reload().report();
+                    self.service.ready();
+                }
+                Asked::Stop => return Ok(drain.or(sources.drain()).unwrap_or(otherwise)),
+                Asked::StopNow => return Ok(Duration::ZERO),
+            }
+        }
+    }
+
+    /// Lets the time pass in which readiness says no and everything is served; a second signal ends it.
+    pub(crate) async fn drain(&mut self, time: Duration) {
+        self.service.stopping();
+        if time.is_zero() {
+            return;
+        }
+        tracing::info!(
+            seconds = time.as_secs_f64(),
+            "stopping: not ready any more, still serving"
+        );
+        let mut alive = self.service.watchdog();
+        let over = tokio::time::sleep(time);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.stop() => {
+                    tracing::info!("asked again: the drain time ends");
+                    return;
+                }
+                () = alive.tick() => self.service.alive(),
+            }
+        }
+    }
+}
+
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP was ignored when this process began, as under nohup(1): proc(5), `SigIgn`.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}

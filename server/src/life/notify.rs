@@ -1,0 +1,155 @@
+//! What a service manager wants to know: sd_notify(3), one datagram for each thing, to the socket in `NOTIFY_SOCKET`.
+//!
+//! A manager that does not listen costs nothing: what cannot be sent is dropped.
+
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::{Duration, Instant};
+
+/// The service manager, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Service {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    /// How often it wants to hear that the process is alive.
+    watchdog: Option<Duration>,
+}
+
+/// When to say that the process is alive.
+#[derive(Debug)]
+pub(crate) struct Alive(Option<tokio::time::Interval>);
+
+impl Alive {
+    /// Waits until it is time; for ever where nobody asked.
+    pub(crate) async fn tick(&mut self) {
+        match &mut self.0 {
+            Some(interval) => drop(interval.tick().await),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Service {
+    /// As systemd says in the environment.
+    pub(crate) fn from_environment() -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET");
+        let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
+        let ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let interval = number("WATCHDOG_USEC").filter(|micros| ours && *micros > 0);
+        Self::new(socket.as_deref(), interval.map(Duration::from_micros))
+    }
+
+    fn new(socket: Option<&OsStr>, watchdog: Option<Duration>) -> Self {
+        let open = |name: &OsStr| {
+            // A name that begins with @ is in the abstract namespace.
+            let address = match name.as_bytes() {
+                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                _ => SocketAddr::from_pathname(name),
+            };
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_nonblocking(true).ok()?;
+            Some((socket, address.ok()?))
+        };
+        Self {
+            socket: socket.and_then(open),
+            watchdog,
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(error) = socket.send_to_addr(text.as_bytes(), address)
+        {
+            tracing::debug!(%error, "the service manager does not listen");
+        }
+    }
+
+    /// It serves.
+    pub(crate) fn ready(&self) {
+        self.tell("READY=1\nSTATUS=serving");
+    }
+
+    /// It reads settings again; [`Service::ready`] says that it has.
+    pub(crate) fn reloading(&self) {
+        let now = monotonic_micros().map(|micros| format!("\nMONOTONIC_USEC={micros}"));
+        self.tell(&format!("RELOADING=1{}", now.unwrap_or_default()));
+    }
+
+    /// It ends.
+    pub(crate) fn stopping(&self) {
+        self.tell("STOPPING=1\nSTATUS=stopping");
+    }
+
+    /// It is alive.
+    pub(crate) fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    /// Twice as often as the manager wants to hear it.
+    pub(crate) fn watchdog(&self) -> Alive {
+        let every = self.watchdog.filter(|_| self.socket.is_some());
+        Alive(every.map(|every| {
+            let mut interval = tokio::time::interval((every / 2).max(Duration::from_millis(1)));
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            interval
+        }))
+    }
+}
+
+/// CLOCK_MONOTONIC in microseconds. The standard library shows it in this form only; where it does not, a manager of
+/// `Type=notify-reload` does not learn of a reload, and one of `Type=notify` needs no time.
+fn monotonic_micros() -> Option<u64> {
+    let shown = format!("{:?}", Instant::now());
+    let number = |name: &str| -> Option<u64> {
+        let (_, rest) = shown.split_once(name)?;
+        let digits = rest.trim_start_matches([':', ' ']);
+        let end = digits.find(|c: char| !c.is_ascii_digit())?;
+        digits[..end].parse().ok()
+    };
+    Some(number("tv_sec")? * 1_000_000 + number("tv_nsec")? / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(socket: &UnixDatagram) -> String {
+        let mut bytes = [0; 256];
+        let length = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_service_manager_is_told_on_a_path_and_on_an_abstract_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let name = format!("logd-test-{}", std::process::id());
+        let by_name = SocketAddr::from_abstract_name(&name).unwrap();
+        let on_path = UnixDatagram::bind(&path).unwrap();
+        let on_name = UnixDatagram::bind_addr(&by_name).unwrap();
+        for (manager, said) in [
+            (on_path, path.into_os_string()),
+            (on_name, format!("@{name}").into()),
+        ] {
+            let service = Service::new(Some(&said), Some(Duration::from_secs(20)));
+            service.ready();
+            assert!(heard(&manager).starts_with("READY=1\n"));
+            service.reloading();
+            let text = heard(&manager);
+            let (first, rest) = text.split_once('\n').unwrap();
+            let micros = rest.strip_prefix("MONOTONIC_USEC=").unwrap();
+            assert!(first == "RELOADING=1" && micros.parse::<u64>().unwrap() > 0);
+            service.stopping();
+            assert!(heard(&manager).starts_with("STOPPING=1\n"));
+            service.watchdog().tick().await;
+            service.alive();
+            assert_eq!(heard(&manager), "WATCHDOG=1");
+            drop(manager);
+            service.ready();
+        }
+        let nobody = Service::new(None, Some(Duration::from_secs(20)));
+        nobody.ready();
+        assert!(nobody.watchdog().0.is_none());
+    }
+}

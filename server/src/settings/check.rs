@@ -1,0 +1,708 @@
+//! `logd config check`: all that is wrong with a settings file, each with its line and what to do.
+//!
+//! Where a start ends at the first mistake, this goes on behind it: what is wrong is noted and taken out, then the rest is read. The
+//! files that the settings name are looked at, too. Nothing is changed, and nothing is opened for writing.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use log::Kek;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::secondary::SecondarySettings;
+use super::{
+    Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, Peers, Settings, Stores, Wrong,
+    line_at, line_of,
+};
+use crate::net::tls;
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// Line, from 1, where it has one.
+    pub(crate) line: Option<usize>,
+    /// What.
+    pub(crate) what: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+/// A settings file of `logd serve` or of `logd secondary`.
+pub(crate) fn check(text: &str, path: &Path) -> Vec<Problem> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut checked = Checked::read(text);
+    if checked.is_secondary() {
+        if let Some(settings) = checked.secondary() {
+            Files {
+                text,
+                folder,
+                problems: &mut checked.problems,
+            }
+            .secondary(&settings);
+        }
+    } else {
+        let read = checked.settings();
+        Files {
+            text,
+            folder,
+            problems: &mut checked.problems,
+        }
+        .settings(&read);
+    }
+    checked.sorted()
+}
+
+/// The same without a look at files: for examples.
+#[cfg(test)]
+pub(crate) fn check_text(text: &str) -> Vec<Problem> {
+    let mut checked = Checked::read(text);
+    match checked.is_secondary() {
+        true => drop(checked.secondary()),
+        false => drop(checked.settings()),
+    }
+    checked.sorted()
+}
+
+struct Checked<'a> {
+    text: &'a str,
+    table: DeTable<'a>,
+    /// The document could not be read to its end.
+    broken: bool,
+    problems: Vec<Problem>,
+}
+
+/// What could be read of a settings file.
+struct Read {
+    settings: Settings,
+    /// Sections that are there and could be read.
+    has: BTreeSet<&'static str>,
+}
+
+/// Every section of `logd.toml`.
+const SECTIONS: [&str; 12] = [
+    "create", "data", "admin", "metrics", "peers", "stores", "kek", "merge", "nodes", "buckets",
+    "limits", "log",
+];
+
+impl<'a> Checked<'a> {
+    fn read(text: &'a str) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut problems = Vec::new();
+        for error in &errors {
+            problems.push(Problem {
+                line: error.span().map(|span| line_at(text, span.start)),
+                what: one_line(error.message()),
+                remedy: "correct the TOML here; what depends on it is not checked before"
+                    .to_owned(),
+            });
+        }
+        Self {
+            text,
+            table: table.into_inner(),
+            broken: !errors.is_empty(),
+            problems,
+        }
+    }
+
+    fn is_secondary(&self) -> bool {
+        self.table.get("dir").is_some() || self.table.get("logs").is_some()
+    }
+
+    fn sorted(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| problem.line);
+        self.problems.dedup();
+        self.problems
+    }
+
+    fn problem(&mut self, at: usize, what: String, remedy: String) {
+        self.problems.push(Problem {
+            line: Some(line_at(self.text, at)),
+            what,
+            remedy,
+        });
+    }
+
+    /// Reads a value, again and again without what is wrong in it.
+    fn value<T: DeserializeOwned>(
+        &mut self,
+        mut value: Spanned<DeValue<'a>>,
+        section: &str,
+    ) -> Option<T> {
+        let mut removed = BTreeSet::new();
+        for _ in 0..200 {
+            let whole = value.span();
+            let error = match T::deserialize(ValueDeserializer::from(value.clone())) {
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let message = one_line(error.message());
+            let span = error.span().unwrap_or(whole.clone());
+            let missing = quoted_after(&message, "missing field ");
+            // What was taken out is missing now: that is no mistake of its own.
+            if missing.is_none_or(|name| !removed.contains(name)) {
+                let remedy = remedy(&message, section);
+                self.problem(span.start, message.clone(), remedy);
+            }
+            match take_out(&mut value, &span) {
+                Some(key) => drop(removed.insert(key)),
+                None => return None,
+            }
+        }
+        None
+    }
+
+    fn section<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        let value = self.table.get(key)?.clone();
+        self.value(value, key)
+    }
+
+    /// A section without which nothing starts.
+    fn needed<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        if self.table.get(key).is_none() && !self.broken {
+            self.problems.push(Problem {
+                line: None,
+                what: format!("missing section [{key}]"),
+                remedy: format!("add it: `logd config example` shows [{key}]"),
+            });
+        }
+        self.section(key)
+    }
+
+    fn settings(&mut self) -> Read {
+        let unknown = self
+            .table
+            .iter()
+            .filter(|(key, _)| !SECTIONS.contains(&&**key.get_ref()));
+        let unknown: Vec<_> = unknown
+            .map(|(key, _)| (key.span(), key.get_ref().to_string()))
+            .collect();
+        for (span, key) in unknown {
+            let near = nearest(&key, SECTIONS).map_or_else(
+                || format!("remove it; the sections are {}", SECTIONS.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            self.problem(span.start, format!("unknown section or key `{key}`"), near);
+        }
+        let mut has = BTreeSet::new();
+        let mut note = |key, there: bool| {
+            if there {
+                has.insert(key);
+            }
+        };
+        let data = self.needed::<Data>("data");
+        note("data", data.is_some());
+        let stores = self.needed::<Stores>("stores");
+        note("stores", stores.is_some());
+        let kek = self.needed::<KekSource>("kek");
+        note("kek", kek.is_some());
+        let settings = Settings {
+            create: self.section("create").unwrap_or_default(),
+            data: data.unwrap_or_else(|| Data {
+                listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+                url: None,
+                tls: None,
+            }),
+            admin: self.section::<Admin>("admin").unwrap_or_default(),
+            metrics: self.section::<Metrics>("metrics"),
+            peers: self.section::<Peers>("peers").unwrap_or_default(),
+            stores: stores.unwrap_or_else(|| Stores {
+                coordination: PathBuf::new(),
+                objects: PathBuf::new(),
+            }),
+            kek: kek.unwrap_or_else(|| KekSource::Env(String::new())),
+            merge: self.section::<Merge>("merge").unwrap_or_default(),
+            nodes: self.section("nodes").unwrap_or_default(),
+            buckets: self.section("buckets").unwrap_or_default(),
+            bounds: self.section::<Bounds>("limits").unwrap_or_default(),
+            log: self.section::<Logging>("log").unwrap_or_default(),
+        };
+        for wrong in settings.wrongs() {
+            self.wrong(wrong);
+        }
+        Read { settings, has }
+    }
+
+    fn secondary(&mut self) -> Option<SecondarySettings> {
+        let end = self.text.len();
+        let whole = Spanned::new(0..end, DeValue::Table(self.table.clone()));
+        let settings = self.value::<SecondarySettings>(whole, "a secondary")?;
+        if let Some((key, problem)) = settings.wrong() {
+            self.problems.push(Problem {
+                line: line_of(self.text, key),
+                what: problem,
+                remedy: "docs/operations.md shows the settings of a secondary".to_owned(),
+            });
+        }
+        Some(settings)
+    }
+
+    fn wrong(&mut self, Wrong { at, problem }: Wrong) {
+        let line = match at {
+            At::Key(key) => line_of(self.text, key),
+            At::Offset(offset) => Some(line_at(self.text, offset)),
+        };
+        self.problems.push(Problem {
+            line,
+            what: problem,
+            remedy: "`logd config example` explains this section".to_owned(),
+        });
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.replace('\n', "; ")
+}
+
+/// The word in backticks behind a prefix.
+fn quoted_after<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
+    message.strip_prefix(prefix)?.split('`').nth(1)
+}
+
+fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    let near = known.into_iter().min_by_key(distance)?;
+    (distance(&near) <= 2).then_some(near)
+}
+
+fn remedy(message: &str, section: &str) -> String {
+    if let Some(name) = quoted_after(message, "missing field ") {
+        return format!("add `{name} = …`; `logd config example` shows it");
+    }
+    if let Some(name) = quoted_after(message, "unknown field ") {
+        let known = message.split('`').skip(3).step_by(2);
+        return match nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "remove it, or move it to where it belongs".to_owned(),
+        };
+    }
+    format!("`logd config example` shows how {section} is written")
+}
+
+/// Takes out the innermost thing with this span. Answers the key that it had, or nothing where it is not in there.
+fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<String> {
+    match value.get_mut() {
+        DeValue::Table(table) => {
+            for (key, inner) in table.iter_mut() {
+                if let Some(found) = take_out(inner, span) {
+                    return Some(found);
+                }
+                let _ = key;
+            }
+            let hit = table
+                .iter()
+                .find(|(key, value)| key.span() == *span || value.span() == *span);
+            let key = hit.map(|(key, _)| key.clone())?;
+            table.remove(&key);
+            Some(key.into_inner().into_owned())
+        }
+        DeValue::Array(array) => {
+            for inner in array.iter_mut() {
+                if let Some(found) = take_out(inner, span) {
+                    return Some(found);
+                }
+            }
+            let at = array.iter().position(|value| value.span() == *span)?;
+            let kept = array.iter().enumerate().filter(|(n, _)| *n != at);
+            *array = kept.map(|(_, value)| value.clone()).collect();
+            Some(String::new())
+        }
+        _ => None,
+    }
+}
+
+/// Looks at the files that settings name.
+struct Files<'a> {
+    text: &'a str,
+    folder: &'a Path,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Files<'_> {
+    /// `path` is as it is written: relative to the file's folder.
+    fn problem(&mut self, path: &Path, what: String, remedy: impl Into<String>) {
+        let written = path.display().to_string();
+        let quoted = [format!("\"{written}\""), format!("'{written}'")];
+        let line = self.text.lines().position(|line| {
+            !line.trim_start().starts_with('#') && quoted.iter().any(|quoted| line.contains(quoted))
+        });
+        self.problems.push(Problem {
+            line: line.map(|at| at + 1),
+            what,
+            remedy: remedy.into(),
+        });
+    }
+
+    fn full(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    fn settings(&mut self, read: &Read) {
+        let settings = &read.settings;
+        for path in &settings.create {
+            self.configuration(path);
+        }
+        if let Some(files) = &settings.data.tls {
+            self.pair(&files.cert, &files.key);
+        }
+        let admin = &settings.admin;
+        if let Some(files) = &admin.tls {
+            self.pair(&files.cert, &files.key);
+            files
+                .client_ca
+                .iter()
+                .for_each(|path| self.authorities(path));
+        }
+        admin.tokens.iter().for_each(|path| self.tokens(path));
+        admin.socket.iter().for_each(|path| self.socket(path));
+        admin.issuers().for_each(|path| self.authorities(path));
+        settings
+            .peers
+            .ca
+            .iter()
+            .for_each(|path| self.authorities(path));
+        let buckets = settings.buckets.values();
+        buckets
+            .filter_map(|one| one.ca.as_ref())
+            .for_each(|path| self.authorities(path));
+        if read.has.contains("stores") {
+            self.parent(&settings.stores.coordination, "the coordination store");
+            self.parent(&settings.stores.objects, "the objects' folder");
+        }
+        if read.has.contains("kek") {
+            self.kek(&settings.kek);
+        }
+        for path in settings
+            .nodes
+            .values()
+            .filter_map(|node| node.path.as_ref())
+        {
+            self.parent(path, "the storage node's folder");
+        }
+        let listeners = [
+            Some(settings.data.listen),
+            admin.listen,
+            settings.metrics.as_ref().map(|metrics| metrics.listen),
+        ];
+        let mut seen = BTreeSet::new();
+        for address in listeners
+            .into_iter()
+            .flatten()
+            .filter(|address| address.port() != 0)
+        {
+            if !seen.insert(address) {
+                let written = PathBuf::from(address.to_string());
+                let what = format!("{address} is used by two listeners");
+                self.problem(&written, what, "give each listener a port of its own");
+            }
+        }
+    }
+
+    fn secondary(&mut self, settings: &SecondarySettings) {
+        if let Some(files) = &settings.tls {
+            self.pair(&files.cert, &files.key);
+        }
+        self.parent(&settings.dir, "the secondary's folder");
+        if let Some(key) = &settings.key {
+            let full = self.full(key);
+            if let Err(error) = log::shard::keys::read_secret(&full) {
+                let remedy = format!(
+                    "`logd secondary key --file {} --name NAME` makes one",
+                    full.display()
+                );
+                self.problem(key, error.to_string(), remedy);
+            }
+        }
+    }
+
+    /// A log's configuration.
+    fn configuration(&mut self, path: &Path) {
+        let full = self.full(path);
+        match std::fs::read_to_string(&full) {
+            Err(error) => self.unreadable(path, &error),
+            Ok(text) => {
+                for finding in config::parse(&text).err().into_iter().flatten() {
+                    let what = format!("{}:{finding}", full.display());
+                    self.problem(
+                        path,
+                        what,
+                        "`logctl config validate FILE` shows it with its hint",
+                    );
+                }
+            }
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        let full = self.full(path);
+        let remedy = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "make it, or name the one that is there; paths are relative to the settings file"
+            }
+            std::io::ErrorKind::PermissionDenied => "let the user that runs the server read it",
+            _ => "see what the system says of it",
+        };
+        self.problem(path, format!("{}: {error}", full.display()), remedy);
+    }
+
+    fn pair(&mut self, cert: &Path, key: &Path) {
+        let (full, secret) = (self.full(cert), self.full(key));
+        let mut readable = true;
+        for path in [cert, key] {
+            if let Err(error) = std::fs::File::open(self.full(path)) {
+                self.unreadable(path, &error);
+                readable = false;
+            }
+        }
+        if !readable {
+            return;
+        }
+        if let Err(error) = tls::read(&full, &secret) {
+            let remedy =
+                "the two files hold a PEM chain, the server's certificate first, and its key";
+            self.problem(cert, error.to_string(), remedy);
+        }
+        let mode = std::fs::metadata(&secret).map_or(0, |m| m.permissions().mode() & 0o7777);
+        if mode & 0o007 != 0 {
+            let what = format!(
+                "{} can be read by everybody (mode {mode:04o})",
+                secret.display()
+            );
+            let remedy = format!(
+                "`chmod 600 {}`, and replace the key if others had it",
+                secret.display()
+            );
+            self.problem(key, what, remedy);
+        }
+    }
+
+    fn authorities(&mut self, path: &Path) {
+        let full = self.full(path);
+        let mut all = match std::fs::read(&full) {
+            Err(error) => return self.unreadable(path, &error),
+            Ok(text) => CertificateDer::pem_slice_iter(&text)
+                .map(|one| one.map(drop).map_err(|e| e.to_string()))
+                .collect::<Vec<_>>(),
+        };
+        if all.is_empty() {
+            all.push(Err("no certificate in it".to_owned()));
+        }
+        for error in all.into_iter().filter_map(Result::err) {
+            let what = format!("{}: {error}", full.display());
+            self.problem(path, what, "put the authorities' certificates into it, PEM");
+        }
+    }
+
+    fn tokens(&mut self, path: &Path) {
+        let full = self.full(path);
+        if let Err(error) = std::fs::File::open(&full) {
+            return self.unreadable(path, &error);
+        }
+        if let Err(error) = server_admin::Access::new().with_tokens(&full) {
+            let remedy = "each [[token]] has name, hash, expires and scopes, and only its owner may write the file";
+            self.problem(path, error.to_string(), remedy);
+        }
+    }
+
+    fn socket(&mut self, path: &Path) {
+        let full = self.full(path);
+        let full = std::path::absolute(&full).unwrap_or(full);
+        if full.as_os_str().len() > super::LONGEST_SOCKET {
+            let what = format!(
+                "{} is longer than the path of a Unix socket can be ({} bytes)",
+                full.display(),
+                super::LONGEST_SOCKET
+            );
+            self.problem(
+                path,
+                what,
+                "name a shorter one, such as /run/logd/admin.sock",
+            );
+        }
+        self.parent(path, "the socket");
+    }
+
+    /// Where something will be made.
+    fn parent(&mut self, path: &Path, what: &str) {
+        let full = self.full(path);
+        if full.exists() {
+            return;
+        }
+        let parent = match full.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        if !parent.is_dir() {
+            let text = format!("{what} cannot be made: {} is no folder", parent.display());
+            let remedy = format!(
+                "`mkdir -p {}`, for the user that runs the server",
+                parent.display()
+            );
+            self.problem(path, text, remedy);
+        }
+    }
+
+    fn kek(&mut self, source: &KekSource) {
+        match source {
+            KekSource::Env(name) => {
+                if let Err(error) = Kek::from_env(name) {
+                    let remedy = "set it where the server runs; it may be unset where you check";
+                    self.problem(Path::new(name), error.to_string(), remedy);
+                }
+            }
+            KekSource::File(path) => {
+                let full = self.full(path);
+                if let Err(error) = Kek::from_file(&full) {
+                    let mut what = error.to_string();
+                    if let Some(cause) = std::error::Error::source(&error) {
+                        what = format!("{what}: {cause}");
+                    }
+                    let remedy = match full.exists() {
+                        true => {
+                            "mode 0600 and 32 bytes in base64 on one line; put it back from its copy, never make another in its place"
+                        }
+                        false => "put it back from its copy; for a new log, `logd init` makes one",
+                    };
+                    self.problem(path, what, remedy);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_mistakes_are_listed_each_with_its_line() {
+        let text = "creat = []\n\
+            [data]\n\
+            listen = 7\n\
+            urll = 'x'\n\
+            [admin]\n\
+            listen = '0.0.0.0:7071'\n\
+            users = [{ uid = 'root', permissions = ['*:*:*'] }, { uid = 0, permissions = ['operator'] }]\n\
+            [metrics]\n\
+            listen = '0.0.0.0:1'\n\
+            [stores]\n\
+            objects = 'o'\n\
+            [limits]\n\
+            connections = 0\n\
+            header_bytes = '1KiB'\n\
+            min_free = '16MB'\n\
+            shutdown = '1s'\n\
+            [log]\n\
+            filter = 'log=loud'\n";
+        let found = check_text(text);
+        let lines: Vec<_> = found.iter().map(|problem| problem.line).collect();
+        let expected = [0, 1, 3, 4, 5, 5, 7, 7, 8, 10, 13, 14, 15, 16, 18];
+        let expected = expected.map(|line| (line > 0).then_some(line));
+        assert_eq!(lines, expected, "{found:#?}");
+        assert!(found.iter().all(|problem| !problem.remedy.is_empty()));
+        let remedy = |line| &found.iter().find(|p| p.line == Some(line)).unwrap().remedy;
+        assert_eq!(remedy(1), "did you mean `create`?");
+        assert_eq!(remedy(4), "did you mean `url`?");
+        assert!(found[0].what.contains("[kek]"));
+    }
+
+    #[test]
+    fn what_is_no_toml_is_said_and_the_rest_is_read() {
+        let found = check_text("[data\nlisten = '127.0.0.1:1'\n[limits]\nconnections = 0\n");
+        assert!(
+            found.iter().any(|problem| problem.line == Some(1)),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn files_are_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str, mode: u32| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write("kek", "no key", 0o644);
+        write("key.pem", "", 0o644);
+        write("argon.yaml", "log: [", 0o644);
+        write("tokens.toml", "[[token]]\nname = 'x'\n", 0o600);
+        write("ca.pem", "", 0o644);
+        let text = "create = ['argon.yaml']\n\
+            [data]\n\
+            listen = '127.0.0.1:7070'\n\
+            tls = { cert = 'cert.pem', key = 'key.pem' }\n\
+            [admin]\n\
+            listen = '127.0.0.1:7070'\n\
+            tokens = 'tokens.toml'\n\
+            [peers]\n\
+            ca = 'ca.pem'\n\
+            [stores]\n\
+            coordination = 'away/c.db'\n\
+            objects = 'objects'\n\
+            [kek]\n\
+            file = 'kek'\n";
+        let found = check(text, &folder.path().join("logd.toml"));
+        let lines: BTreeSet<_> = found.iter().filter_map(|problem| problem.line).collect();
+        assert_eq!(lines, BTreeSet::from([1, 3, 4, 7, 9, 11, 14]), "{found:#?}");
+    }
+
+    /// The blocks of a page that show settings of a server or of a secondary.
+    fn blocks(page: &str) -> Vec<String> {
+        let blocks = page.split("```toml\n").skip(1);
+        let blocks = blocks.filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
+        // Contexts of logctl and dependencies are other files.
+        let others = ["[contexts", "[dependencies]", "[[token]]", "[package]"];
+        blocks
+            .filter(|block| !others.iter().any(|other| block.contains(other)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_example_passes() {
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+        let mut pages: Vec<PathBuf> = std::fs::read_dir(&docs)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "md"))
+            .collect();
+        pages.push(docs.join("../README.md"));
+        let mut seen = 0;
+        for page in pages {
+            for mut block in blocks(&std::fs::read_to_string(&page).unwrap()) {
+                seen += 1;
+                if !block.contains("dir = ") {
+                    // A page shows what it is about; the rest is as everywhere.
+                    let needed = [
+                        ("[data]", "[data]\nlisten = '127.0.0.1:1'\n"),
+                        ("[stores]", "[stores]\ncoordination = 'c'\nobjects = 'o'\n"),
+                        ("[kek]", "[kek]\nfile = 'kek'\n"),
+                    ];
+                    for (section, text) in needed {
+                        if !block.contains(section) {
+                            block.push_str(text);
+                        }
+                    }
+                }
+                // A key that is not shown in full.
+                let key = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+                let block = block.replace("log.example.org/argon+…", key);
+                assert_eq!(check_text(&block), [], "{}:\n{block}", page.display());
+            }
+        }
+        assert!(seen >= 3, "{seen} examples");
+        let all: String = super::super::EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        assert_eq!(check_text(super::super::EXAMPLE), []);
+        assert_eq!(check_text(&all), []);
+    }
+}
