@@ -451,6 +451,7 @@ impl Engine {
                 }
                 core.update_running().await?;
                 orphans::refuse(&core).await?;
+                core.unannounced(&core.order.state()).await?;
                 let trees = self.merge.programs.has(Program::Fetch);
                 recover::resumed(&core, trees).await.map(Some)
             };
@@ -774,7 +775,8 @@ async fn follow(core: Arc<Core>) {
         }
         if let Err(e) = async {
             core.order.refresh().await?;
-            core.update_running().await
+            core.update_running().await?;
+            core.unannounced(&core.order.state()).await.map(drop)
         }
         .await
         {

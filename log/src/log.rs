@@ -319,6 +319,12 @@ impl Core {
         if let Some(refused) = self.frozen(&self.order.state()) {
             return Err(refused);
         }
+        if !self.announced.load(Relaxed) {
+            // Another copy may have been restored as well, and be the one that goes on.
+            return Err(AppendError::overloaded(
+                "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
+            ));
+        }
         if self.low_space.load(Relaxed) {
             return Err(AppendError::Full {
                 detail: "less space is free than is kept in reserve".into(),

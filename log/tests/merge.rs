@@ -622,10 +622,8 @@ async fn a_storage_node_that_is_taken_out_is_read_from_while_it_is_needed() {
     let log = create(&engine, 0).await;
     let nodes = async |names: &[&str]| {
         let mut next = log.config();
-        let node = next.merge.storage.nodes[0].clone();
         let named = names.iter().map(|name| config::StorageNode {
             name: name.parse().unwrap(),
-            ..node.clone()
         });
         next.merge.storage.nodes = named.collect();
         next.merge.storage.quorum = 1;

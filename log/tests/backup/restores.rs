@@ -368,13 +368,27 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
         let log = first.log("dev").unwrap();
         if order >= 2 {
             // It has published more before the other one is there.
+            published(&log, 100).await;
             append(&log, 10).await;
             published(&log, 110).await;
         }
         let second = world.primary(late).await;
         let other = second.log("dev").unwrap();
         // One that has nothing to say to its secondaries hears nothing of them.
-        let entry = tokio::spawn(log.append(Bytes::from_static(b"late")));
+        if order == 0 {
+            published(&other, 100).await;
+        }
+        let writer = Arc::clone(&log);
+        let entry = tokio::spawn(async move {
+            while order == 0
+                && !matches!(
+                    writer.append(Bytes::from_static(b"late")).await,
+                    Err(log::AppendError::Halted { .. })
+                )
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        });
         let reason = |log: &log::Log| log.status().reason.unwrap_or_default();
         let (over, goes_on) = match (order, early) {
             // The one that went on is not cut off by one that knows less.
@@ -394,11 +408,11 @@ async fn of_two_that_are_restored_at_once_only_one_publishes() {
                 || why.contains("has cosigned shard a at size 110"),
             "{why}"
         );
-        // Whatever it did when it was stopped.
+        entry.abort();
+        published(goes_on, 100).await;
         let before = goes_on.status().watermarks.ordered;
         append(goes_on, 10).await;
         published(goes_on, before + 10).await;
-        entry.abort();
         first.shutdown().await;
         second.shutdown().await;
         let sizes = [early, late].map(|name| world.checkpoint_of(name).map_or(0, |at| at.size));
@@ -429,6 +443,8 @@ async fn a_lost_primary_that_comes_back_stops() {
     let restored = world.primary("restored").await;
     let log = restored.log("dev").unwrap();
     published(&log, 100).await;
+    log.append(Bytes::from_static(b"taken")).await.unwrap();
+    published(&log, 101).await;
     let engine = world.primary("primary").await;
     let lost = engine.log("dev").unwrap();
     until("it stops", || {
@@ -438,9 +454,48 @@ async fn a_lost_primary_that_comes_back_stops() {
     let why = lost.status().reason.unwrap_or_default();
     assert!(why.contains("restored elsewhere"), "{why}");
     append(&log, 10).await;
-    published(&log, 110).await;
+    published(&log, 111).await;
     engine.shutdown().await;
     restored.shutdown().await;
+}
+
+/// What it acknowledges before it is announced, another copy that is restored at the same time would not have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 100).await;
+    published(&log, 100).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world
+        .restore("restored", &["x"], false)
+        .run()
+        .await
+        .unwrap();
+    world.network.set("x.example.org", Way::Dead);
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    let refused = log.append(Bytes::from_static(b"early")).await;
+    assert!(
+        matches!(&refused, Err(log::AppendError::Overloaded { reason, .. }) if reason.contains("restored")),
+        "{refused:?}"
+    );
+    until("it is said what is waited for", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("missing: x")
+    })
+    .await;
+    assert_eq!(world.checkpoint_of("restored"), None);
+    world.network.set("x.example.org", Way::Open);
+    published(&log, 100).await;
+    append(&log, 1).await;
+    published(&log, 101).await;
+    engine.shutdown().await;
 }
 
 /// Two copies of all, one of them damaged: the other one is taken, and it is said.
