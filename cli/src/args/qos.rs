@@ -14,6 +14,10 @@ use crate::complete;
 
 /// What to do with quality of service.
 #[derive(Debug, Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once in the life of a process"
+)]
 pub(crate) enum QosCommand {
     /// List the tiers and tenants of a log
     #[command(after_help = "Example:
