@@ -83,6 +83,7 @@ pub(crate) fn logs(options: &Options) -> Result<Vec<Figure>> {
     let logd = Logd::start(&at)?;
     let start = begin.elapsed().as_secs_f64();
     let before = cpu_us(logd.pid(), "")?;
+    #[expect(clippy::disallowed_methods, reason = "what it uses in a time")]
     std::thread::sleep(IDLE);
     let used = cpu_us(logd.pid(), "")?.saturating_sub(before);
     let resident = resident_mib(logd.pid())?;

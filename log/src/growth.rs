@@ -29,6 +29,7 @@ fn bound(normal: u64, large: u64) -> u64 {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "what it took, for those who run it")]
 fn told(what: &str, since: Instant) {
     println!("{what}: {:?}", since.elapsed());
 }

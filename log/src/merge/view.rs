@@ -140,6 +140,18 @@ impl MergeView {
         })
     }
 
+    /// Whether nothing in it changes by itself: everything is published, and was a look before; no peer, no trouble.
+    fn is_at_rest(&self) -> bool {
+        let published = self.positions[2];
+        self.positions == [published; 3]
+            && self.settled == published
+            && self.secondaries.is_empty()
+            && self.frontends.is_empty()
+            && self.nodes.len() <= 1
+            && self.witnesses.is_empty()
+            && self.troubles.is_empty()
+    }
+
     /// How many secondaries hold everything that is published.
     pub fn holding(&self) -> usize {
         let published = self.positions[2];
@@ -261,12 +273,21 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     Ok(view)
 }
 
-/// Keeps a view for the metrics, as long as the log lives.
+/// Keeps a view for the metrics, as long as the log lives. A log that has nothing to do, and nobody to do it with, is not looked at
+/// again until a slot is decided: there may be thousands of them.
 pub(crate) async fn watch(core: Arc<Core>) {
+    let mut at_rest = None;
     loop {
+        let now = (core.order.state().len, core.running.load().generation);
+        let troubled = || Program::ALL.iter().any(|p| core.trouble_of(*p).is_some());
+        if at_rest == Some(now) && !troubled() {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
         match look(&core).await {
             Ok(mut view) => {
                 view.settled = core.view.load().positions[2];
+                at_rest = view.is_at_rest().then_some(now);
                 core.view.store(Arc::new(view));
             }
             Err(e) => tracing::debug!(log = core.name, error = %e, "cannot look at the merge"),
