@@ -153,7 +153,14 @@ fn a_database_without_its_write_ahead_log() -> Done {
             std::fs::remove_file(path)?;
         }
     }
-    refuses(at, &[OLDER, "the coordination store knows no log"])
+    refuses(
+        at,
+        &[
+            OLDER,
+            "the coordination store knows no log",
+            "the coordination store does not know",
+        ],
+    )
 }
 
 #[test]
