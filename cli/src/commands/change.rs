@@ -537,39 +537,37 @@ impl Present for Changed {
 
 /// A change that was asked for, as it went.
 pub(super) fn page(operation: &Operation) -> Page {
-    {
-        let log = &operation.log;
-        let table = differences(&operation.differences);
-        let index = operation
-            .at_index
-            .map(|index| format!(" at index {index}"))
-            .unwrap_or_default();
-        let (before, after) = (operation.base_generation, operation.generation);
-        // Freezing is no change of the configuration.
-        let generation = if before == after {
-            format!("generation {after}")
-        } else {
-            format!("generation {before} -> {after}")
-        };
-        let done = match operation.state {
-            OperationState::Refused => "refused",
-            OperationState::Reverted => "rolled back",
-            _ => did(operation.action),
-        };
-        let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
-        if !operation.differences.is_empty() {
-            page = page.with(table);
-        }
-        page = page
-            .text(format!("operation {}", operation.id))
-            .then(replicas(operation))
-            .then(probation(operation));
-        match &operation.checkpoint {
-            Some(checkpoint) => page
-                .text("final checkpoint:")
-                .with(Block::Verbatim(crate::render::clean(checkpoint))),
-            None => page,
-        }
+    let log = &operation.log;
+    let table = differences(&operation.differences);
+    let index = operation
+        .at_index
+        .map(|index| format!(" at index {index}"))
+        .unwrap_or_default();
+    let (before, after) = (operation.base_generation, operation.generation);
+    // Freezing is no change of the configuration.
+    let generation = if before == after {
+        format!("generation {after}")
+    } else {
+        format!("generation {before} -> {after}")
+    };
+    let done = match operation.state {
+        OperationState::Refused => "refused",
+        OperationState::Reverted => "rolled back",
+        _ => did(operation.action),
+    };
+    let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
+    if !operation.differences.is_empty() {
+        page = page.with(table);
+    }
+    page = page
+        .text(format!("operation {}", operation.id))
+        .then(replicas(operation))
+        .then(probation(operation));
+    match &operation.checkpoint {
+        Some(checkpoint) => page
+            .text("final checkpoint:")
+            .with(Block::Verbatim(crate::render::clean(checkpoint))),
+        None => page,
     }
 }
 
