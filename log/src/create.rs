@@ -30,10 +30,19 @@ impl Engine {
             Some(applied) => Ok(applied),
             None => {
                 let warnings = self.foreseen(&config).await?;
-                let applied = self.create(config, caller).await?;
-                Ok(Applied {
-                    warnings,
-                    ..applied
+                if let Some(applied) = self.create(config.clone(), caller.clone()).await? {
+                    return Ok(Applied {
+                        warnings,
+                        ..applied
+                    });
+                }
+                // Somebody else made it at the same moment; the answer is as if that had been before.
+                let existing = self.existing(&config, &caller).await?;
+                existing.ok_or_else(|| {
+                    ChangeError::Conflict(format!(
+                        "the log {} is being made; ask again",
+                        config.log
+                    ))
                 })
             }
         }
@@ -157,11 +166,12 @@ impl Engine {
         )))
     }
 
+    /// Creates a log; `None` where somebody else has, whatever its configuration.
     pub(crate) async fn create(
         self: &Arc<Self>,
         config: LogConfig,
         caller: Caller,
-    ) -> Result<Applied, ChangeError> {
+    ) -> Result<Option<Applied>, ChangeError> {
         let name = config.log.to_string();
         self.vacant(&config).await?;
         self.register(&config).await?;
@@ -184,7 +194,7 @@ impl Engine {
             }
         }
         if core.order.state().len > 0 {
-            return Ok(applied);
+            return Ok(None);
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
         let plan = prepare(core, &config, &names).await?;
@@ -211,7 +221,12 @@ impl Engine {
                 applied.at_index = Some(placed.start);
             }
             // Another replica created it at the same moment.
-            Err(CommitError::Refused(Refusal::Stale { .. })) => {}
+            Err(CommitError::Refused(
+                Refusal::Stale { .. } | Refusal::Already(_) | Refusal::KeyReused,
+            )) => {
+                core.update_running().await?;
+                return Ok(None);
+            }
             Err(CommitError::Store(e)) => return Err(e.into()),
             Err(e) => {
                 tracing::warn!(error = %e, name, "cannot create the log");
@@ -221,7 +236,7 @@ impl Engine {
             }
         }
         core.update_running().await?;
-        Ok(applied)
+        Ok(Some(applied))
     }
 }
 

@@ -412,6 +412,7 @@ impl Engine {
             uploads: crate::upload::Uploads::default(),
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
+            damage: crate::damage::Damage::default(),
             shards: Shards::default(),
             mark: Mark::default(),
             halt: Arc::clone(&halt),
@@ -499,6 +500,11 @@ impl Engine {
                 releaser::run(core).await;
             };
             others.push(keep(&core, "the releaser", release));
+            let mend = |core: Arc<Core>| async move {
+                core.marked().await;
+                crate::damage::mend(core).await;
+            };
+            others.push(keep(&core, "the repair of damaged objects", mend));
         }
         let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
         Ok(Some(Opened {

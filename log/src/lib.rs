@@ -12,6 +12,7 @@
 pub mod change;
 pub mod clock;
 mod create;
+mod damage;
 mod document;
 mod engine;
 mod formats;
@@ -21,6 +22,7 @@ mod growth;
 mod halt;
 mod heart;
 mod history;
+mod keyed;
 
 mod log;
 mod memory;
@@ -44,8 +46,10 @@ mod upload;
 
 pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use clock::{Clock, ClockFault};
+pub use damage::Damaged;
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
 pub use history::HistoryRecord;
+pub use keyed::{Repeat, Reused, WriteKey};
 pub use log::{AppendError, Appended, Log};
 pub use memory::MemoryError;
 pub use merge::nodes::NodeState;

@@ -14,6 +14,7 @@ use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
 use crate::clock::Clock;
+use crate::damage::Damage;
 use crate::document;
 use crate::formats::Formats;
 use crate::halt::Halt;
@@ -75,6 +76,8 @@ pub struct Core {
     pub(crate) uploads: Uploads,
     pub(crate) tokens: Tokens,
     pub(crate) pending: Arc<Pending>,
+    /// Published objects that readers found damaged.
+    pub(crate) damage: Damage,
     pub(crate) shards: Shards,
     /// What was compared before anything is signed here.
     pub(crate) mark: Mark,
@@ -209,6 +212,9 @@ pub enum AppendError {
         /// Entries accepted so far; the next part's offset.
         accepted: u64,
     },
+    /// The idempotency key belongs to a write with other bytes.
+    #[error("this idempotency key was used for another write")]
+    KeyReused,
     /// The server is stopping.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -581,7 +587,32 @@ impl Log {
         }
     }
 
-    fn enqueue(
+    /// Whether a write may be taken as things stand, for those who ask before they have its bytes. What is refused here is refused
+    /// whatever the bytes are.
+    ///
+    /// # Errors
+    /// [`AppendError`]: why not.
+    pub fn takes(&self, advice: &Advice) -> Result<(), AppendError> {
+        self.admit()?;
+        self.wanted_shard(advice).map(drop)
+    }
+
+    /// The shard that a writer insists on, where it is the active one.
+    fn wanted_shard(&self, advice: &Advice) -> Result<Option<Arc<str>>, AppendError> {
+        let Some(wanted) = &advice.shard else {
+            return Ok(None);
+        };
+        let state = self.core.order.state();
+        let active = state.active().map(|s| s.identity.name.as_str());
+        if active != Some(wanted) {
+            return Err(AppendError::WrongShard {
+                active: active.map(str::to_owned),
+            });
+        }
+        Ok(Some(Arc::from(wanted.as_str())))
+    }
+
+    pub(crate) fn enqueue(
         &self,
         payload: Payload,
         tenant: TenantId,
@@ -595,23 +626,11 @@ impl Log {
         if advice.shard.is_some() || payload.has_place() {
             core.knows_places()?;
         }
-        let shard = match &advice.shard {
-            None => None,
-            Some(wanted) => {
-                let state = core.order.state();
-                let active = state.active().map(|s| s.identity.name.as_str());
-                if active != Some(wanted) {
-                    return Err(AppendError::WrongShard {
-                        active: active.map(str::to_owned),
-                    });
-                }
-                Some(Arc::from(wanted.as_str()))
-            }
-        };
+        let shard = self.wanted_shard(advice)?;
         let policy = core.policy.load();
         let grant = policy.grant(tenant, advice);
         let room = match &payload {
-            Payload::Entry(_) => room,
+            Payload::Entry(_) | Payload::Placed { .. } => room,
             // More would only take memory: what waits outside is as far as the network.
             Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
         };
@@ -628,7 +647,7 @@ impl Log {
     fn admit(&self) -> Result<usize, AppendError> {
         let core = &self.core;
         core.takes_writes()?;
-        let pending = core.pending.bytes();
+        let pending = core.pending.memory();
         if pending >= core.max_pending {
             return Err(match core.trouble() {
                 Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {

@@ -1,13 +1,14 @@
 //! What readers ask of a log: entries by global index, proofs, checkpoints, tiles.
 //!
-//! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read.
+//! What must never happen: a proof that does not hold leaves this process, an acknowledged entry that cannot be read, a reader that
+//! halts the log. A published object that is not as it was written is reported ([`crate::damage`]), and only the read is refused.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use tlog::{Hash, TILE_WIDTH, TilePath, TileSet, bundle, leaf_hash};
+use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::log::{Core, Log};
 use crate::merge::fetch::read_batch;
@@ -39,6 +40,12 @@ pub enum ReadError {
     /// The first checkpoint of a shard is not there yet, or its file is lost: whoever publishes signs it again.
     #[error("the first checkpoint of shard {shard} is not signed")]
     Unsigned {
+        /// The shard.
+        shard: String,
+    },
+    /// Something that was published is lost or is not as it was written; the operator is told what.
+    #[error("some of what shard {shard} has published is damaged in the store")]
+    Damaged {
         /// The shard.
         shard: String,
     },
@@ -84,13 +91,29 @@ impl Core {
         leaf: u64,
         published: u64,
     ) -> Result<Option<Bytes>, StoreError> {
+        self.holder(TileKind::Entries, shard, leaf, published).await
+    }
+
+    /// The bundle, or the tile of level 0, that holds `leaf`: the full one where the partial one is gone.
+    async fn holder(
+        &self,
+        kind: TileKind,
+        shard: &str,
+        leaf: u64,
+        published: u64,
+    ) -> Result<Option<Bytes>, StoreError> {
         let index = leaf / TILE_WIDTH;
-        let full = TilePath::entries(index, 256);
+        let full = TilePath {
+            kind,
+            index,
+            width: 256,
+        };
         let whole = self.object_path(shard, &full.to_string());
         if (index + 1) * TILE_WIDTH <= published {
             return self.objects.get(&whole).await;
         }
-        let partial = TilePath::entries(index, (published % TILE_WIDTH) as u16);
+        let width = (published % TILE_WIDTH) as u16;
+        let partial = TilePath { width, ..full };
         match self
             .objects
             .get(&self.object_path(shard, &partial.to_string()))
@@ -98,6 +121,39 @@ impl Core {
         {
             Some(bytes) => Ok(Some(bytes)),
             None => self.objects.get(&whole).await,
+        }
+    }
+
+    /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
+    fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
+        self.damage.suspect(shard, leaf);
+        ReadError::Damaged {
+            shard: shard.to_string(),
+        }
+    }
+
+    /// A published entry whose hash is the one in the tile; `None` where bundle or tile is not there.
+    async fn published_entry(
+        &self,
+        shard: &Arc<str>,
+        leaf: u64,
+        published: u64,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let Some(bytes) = self.bundle(shard, leaf, published).await? else {
+            return Ok(None);
+        };
+        let tile = self.holder(TileKind::Hashes(0), shard, leaf, published);
+        let Some(tile) = tile.await? else {
+            return Ok(None);
+        };
+        let at = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
+        let entries = bundle::entries(&bytes).map_err(|_| self.damaged(shard, leaf))?;
+        let hash = tile.as_chunks::<{ Hash::LEN }>().0.get(at).copied();
+        match entries.get(at) {
+            Some(entry) if hash.map(Hash) == Some(leaf_hash(entry)) => {
+                Ok(Some(bytes.slice_ref(entry)))
+            }
+            _ => Err(self.damaged(shard, leaf)),
         }
     }
 
@@ -197,8 +253,9 @@ impl Log {
                 bytes: bytes.slice_ref(e),
             }))
         };
-        // Twice: it may be published and let go between the two places.
-        for _ in 0..2 {
+        // Again: it may be published and let go between the two places, and partial objects may go when full ones are there.
+        let mut covered = false;
+        for _ in 0..4 {
             if let Some(held) = self.core.pending.find(index)
                 && let Some(bytes) = read_batch(&self.core, &held).await?
             {
@@ -210,11 +267,23 @@ impl Log {
                     .await?
                     .map_or(0, |row| row.size),
             };
-            if published > leaf_index
-                && let Some(bytes) = self.core.bundle(&shard.name, leaf_index, published).await?
+            covered = published > leaf_index;
+            if covered
+                && let Some(bytes) = self
+                    .core
+                    .published_entry(&shard.name, leaf_index, published)
+                    .await?
             {
-                return nth(&bytes, leaf_index % TILE_WIDTH);
+                return Ok(Some(EntryRecord {
+                    shard: Arc::clone(&shard.name),
+                    leaf_index,
+                    bytes,
+                }));
             }
+            tokio::task::yield_now().await;
+        }
+        if covered {
+            return Err(self.core.damaged(&shard.name, leaf_index));
         }
         Err(StoreError::Corrupt(format!(
             "entry {index} is ordered but its bytes are missing; run `logd fsck`"
@@ -262,7 +331,7 @@ impl Log {
         let Some(bytes) = self.core.bundle(&shard.name, leaf, published).await? else {
             return Ok(Vec::new());
         };
-        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let entries = bundle::entries(&bytes).map_err(|_| self.core.damaged(&shard.name, leaf))?;
         let room = (end - index).min(published - leaf);
         Ok(entries
             .into_iter()
@@ -278,7 +347,7 @@ impl Log {
     }
 
     /// Proof that the entry at a global index is under a signed checkpoint; `None` until it is published. A proof that does not
-    /// hold is never given out: the log halts.
+    /// hold is never given out.
     pub async fn inclusion(&self, index: u64) -> Result<Option<Inclusion>, ReadError> {
         self.alive()?;
         let Some(state) = self.state_with(index).await? else {
@@ -296,32 +365,20 @@ impl Log {
                 return Ok(None);
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
-            let Some(tiles) = self
-                .tiles(
-                    &shard.name,
-                    tlog::inclusion_tiles(leaf_index, signed.at.size),
-                )
-                .await?
-            else {
+            let paths = tlog::inclusion_tiles(leaf_index, signed.at.size);
+            let Some(tiles) = self.tiles(&shard.name, leaf_index, paths).await? else {
                 tokio::task::yield_now().await;
                 continue;
             };
             let Some(entry) = self.entry(index).await? else {
                 return Ok(None);
             };
-            let proof = tlog::inclusion_proof(leaf_index, signed.at.size, &tiles)
-                .map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            let leaf = leaf_hash(&entry.bytes);
-            if let Err(e) =
-                tlog::verify_inclusion(leaf_index, signed.at.size, &leaf, &proof, &signed.at.root)
-            {
-                let reason = format!(
-                    "the tiles of shard {} do not lead from entry {index} to the signed root: {e}; run `logd fsck`",
-                    shard.name
-                );
-                self.core.halt.halt(reason.clone());
-                return Err(ReadError::Halted { reason });
-            }
+            let damaged = || self.core.damaged(&shard.name, leaf_index);
+            let proof =
+                tlog::inclusion_proof(leaf_index, signed.at.size, &tiles).map_err(|_| damaged())?;
+            let (leaf, root) = (leaf_hash(&entry.bytes), &signed.at.root);
+            tlog::verify_inclusion(leaf_index, signed.at.size, &leaf, &proof, root)
+                .map_err(|_| damaged())?;
             return Ok(Some(Inclusion {
                 shard: Arc::clone(&shard.name),
                 leaf_index,
@@ -330,25 +387,24 @@ impl Log {
                 vkey: shard.identity.vkey.clone(),
             }));
         }
-        Err(StoreError::Corrupt(format!(
-            "tiles of shard {} are missing; run `logd fsck`",
-            shard.name
-        ))
-        .into())
+        Err(self.core.damaged(&shard.name, leaf_index))
     }
 
-    async fn tiles(&self, shard: &str, paths: Vec<TilePath>) -> Result<Option<TileSet>, ReadError> {
+    /// The tiles of a proof for a leaf; `None` when one is not there.
+    async fn tiles(
+        &self,
+        shard: &Arc<str>,
+        leaf: u64,
+        paths: Vec<TilePath>,
+    ) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
         for path in paths {
             let object = self.core.object_path(shard, &path.to_string());
             let Some(bytes) = self.core.objects.get(&object).await? else {
                 return Ok(None);
             };
-            if let Err(e) = set.insert(path, &bytes) {
-                let reason = format!("{object}: {e}; run `logd fsck`");
-                self.core.halt.halt(reason.clone());
-                return Err(ReadError::Halted { reason });
-            }
+            set.insert(path, &bytes)
+                .map_err(|_| self.core.damaged(shard, leaf))?;
         }
         Ok(Some(set))
     }
@@ -396,21 +452,57 @@ impl Log {
     }
 
     /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for what is not there.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost or is no tile.
     pub async fn object(&self, shard: &str, path: &str) -> Result<Option<Bytes>, ReadError> {
-        let known = self
-            .core
-            .order
-            .state()
-            .shards
-            .iter()
-            .any(|s| s.identity.name == shard);
-        if !known || (path != "seal" && path.parse::<TilePath>().is_err()) {
+        let state = self.core.order.state();
+        let tile = path.parse::<TilePath>().ok();
+        if path != "seal" && tile.is_none() {
             return Ok(None);
         }
-        Ok(self
-            .core
-            .objects
-            .get(&self.core.object_path(shard, path))
-            .await?)
+        let Some(shard) = self.core.shards.get(&state, shard) else {
+            return Ok(None);
+        };
+        let object = self.core.object_path(&shard.name, path);
+        // Again: a partial tile may go as soon as a newer checkpoint covers the full one.
+        for _ in 0..2 {
+            let bytes = self.core.objects.get(&object).await?;
+            let Some(tile) = tile else { return Ok(bytes) };
+            match &bytes {
+                Some(bytes) if is_tile(tile, bytes) => return Ok(Some(bytes.clone())),
+                _ => {}
+            }
+            let current = TilePath::at(tile.kind, tile.index, shard.published());
+            let full = self.core.object_path(&shard.name, &tile.full().to_string());
+            if bytes.is_none()
+                && (current != Some(tile)
+                    || tile.is_partial() && self.core.objects.get(&full).await?.is_some())
+            {
+                return Ok(None);
+            }
+            tokio::task::yield_now().await;
+        }
+        let Some(tile) = tile else { return Ok(None) };
+        Err(self.core.damaged(&shard.name, first_leaf(tile)))
+    }
+}
+
+/// The first leaf under a tile.
+fn first_leaf(tile: TilePath) -> u64 {
+    let level = match tile.kind {
+        TileKind::Entries => 0,
+        TileKind::Hashes(level) => u32::from(level),
+    };
+    let leaves = TILE_WIDTH.checked_shl(8 * level).unwrap_or(u64::MAX);
+    tile.index.saturating_mul(leaves)
+}
+
+/// Whether these bytes have the form of this tile or bundle.
+fn is_tile(tile: TilePath, bytes: &[u8]) -> bool {
+    let width = usize::from(tile.width);
+    match tile.kind {
+        TileKind::Hashes(_) => bytes.len() == width * Hash::LEN,
+        TileKind::Entries => bundle::entries(bytes).is_ok_and(|entries| entries.len() == width),
     }
 }

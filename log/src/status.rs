@@ -66,7 +66,7 @@ pub struct Status {
     pub log: String,
     /// Condition.
     pub condition: Condition,
-    /// Why halted, since when frozen, or what holds publication or a rotation up.
+    /// Why halted, since when frozen, what holds publication or a rotation up, or that published objects are damaged.
     pub reason: Option<String>,
     /// Running generation.
     pub generation: u64,
@@ -135,11 +135,16 @@ impl Log {
                 let held = || self.rotation_held();
                 let clock = core.clock.fault().map(|fault| fault.to_string());
                 let reason = clock.or(trouble).or_else(lacking).or_else(held);
-                (Condition::Open, reason)
+                (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
-            (None, Gate::Closing) => (Condition::Closing, None),
+            (None, Gate::Closing) => (Condition::Closing, self.damage_in_words()),
             (None, Gate::Frozen { slot, .. }) => {
-                (Condition::Frozen, Some(format!("frozen in slot {slot}")))
+                let frozen = format!("frozen in slot {slot}");
+                let why = match self.damage_in_words() {
+                    Some(damage) => format!("{frozen}; {damage}"),
+                    None => frozen,
+                };
+                (Condition::Frozen, Some(why))
             }
         };
         let published_at_ms = state.shards.iter().rev().find_map(|shard| {
@@ -162,6 +167,20 @@ impl Log {
             published_at_ms,
             shards,
         }
+    }
+
+    /// Which published objects are damaged, for operators.
+    fn damage_in_words(&self) -> Option<String> {
+        let count = self.damaged_count();
+        let open = self.damaged().into_iter().find(|d| d.repaired.is_none())?;
+        let more = match count.saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        Some(format!(
+            "a published object is damaged: {} {}{more}; see `logctl doctor`",
+            open.path, open.what
+        ))
     }
 
     /// What holds publication up, in words that anybody may read: no names, no addresses.

@@ -156,7 +156,11 @@ impl Core {
         row.map(|bytes| decode(&key, &bytes)).transpose()
     }
 
-    async fn part(&self, id: UploadId, offset: u64) -> Result<Option<PlacedRow>, StoreError> {
+    pub(crate) async fn part(
+        &self,
+        id: UploadId,
+        offset: u64,
+    ) -> Result<Option<PlacedRow>, StoreError> {
         // A part's row does not depend on the token of the batch.
         self.placed(Place::Upload { id, offset }, Token::from_bytes([0; 16]))
             .await
@@ -195,6 +199,15 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn upload(&self, id: UploadId) -> Result<UploadProgress, StoreError> {
+        self.parts(id, |_| ()).await
+    }
+
+    /// [`Log::upload`], and each part of it in order.
+    pub(crate) async fn parts(
+        &self,
+        id: UploadId,
+        mut each: impl FnMut(&PlacedRow),
+    ) -> Result<UploadProgress, StoreError> {
         let core = &self.core;
         let prefix = core.order.keys.placed_parts(id);
         let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
@@ -216,6 +229,7 @@ impl Log {
                         entries: row.entries,
                     }),
                 }
+                each(&row);
                 progress.accepted += row.entries;
                 from = format!("{key}\0");
             }

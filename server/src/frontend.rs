@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use config::{LogName, ShardName};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use log::Faults;
 use log::merge::copy::Tiles;
 use log::store::{Directory, Objects, StoreError};
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::FrontendOptions;
-use crate::data::{Body, Early};
+use crate::data::{Body, Unread};
 use crate::dev::reachable;
 use crate::error::{Error, at};
 use crate::life::{Life, Sources};
@@ -201,9 +201,7 @@ impl Plane for Frontend {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
-        if head.version == Version::HTTP_2 {
-            watched.enter(Phase::Multiplexed);
-        }
+        let unread = Unread::new(head.version, &head.headers, body);
         watched.enter(Phase::Working);
         let response = if matches!(head.method, Method::GET | Method::HEAD) {
             match self.read(head.uri.path()).await {
@@ -228,14 +226,7 @@ impl Plane for Frontend {
             response
         };
         watched.enter(Phase::Idle);
-        let unread = !body.is_end_stream() && head.version != Version::HTTP_2;
-        Ok(response.map(|answer| {
-            if unread {
-                Body::Early(Box::new(Early::new(answer, body)))
-            } else {
-                Body::Whole(answer)
-            }
-        }))
+        Ok(response.map(|answer| unread.answer(answer)))
     }
 }
 

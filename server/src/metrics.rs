@@ -2,6 +2,7 @@
 //!
 //! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
 
+mod format;
 mod merge;
 mod qos;
 mod replicas;
@@ -12,14 +13,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::data::Body;
+use self::format::Format;
+use crate::data::{Body, Unread};
 use crate::gate::Gate;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watch, Watched};
@@ -105,13 +107,12 @@ impl Plane for Exporter {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         watched.enter(Phase::Working);
-        let (status, kind, text) = match (request.method(), request.uri().path()) {
+        let (head, body) = request.into_parts();
+        let unread = Unread::new(head.version, &head.headers, body);
+        let format = Format::asked(&head.headers);
+        let (status, kind, text) = match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/metrics") => match self.text() {
-                Ok(text) => (
-                    StatusCode::OK,
-                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                    text,
-                ),
+                Ok(text) => (StatusCode::OK, format.kind(), format.of(text)),
                 Err(error) => (
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "text/plain; charset=utf-8",
@@ -130,11 +131,11 @@ impl Plane for Exporter {
             ),
         };
         watched.enter(Phase::Idle);
-        let mut response = Response::new(Body::Whole(text.into()));
+        let mut response = Response::new(unread.answer(text.into()));
         *response.status_mut() = status;
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(VARY, HeaderValue::from_static("accept"));
         Ok(response)
     }
 }
@@ -168,6 +169,30 @@ const COUNTERS: &[Number] = &[
         "partials_deleted",
         "Partial tiles and bundles deleted by this replica",
         |m| m.partials_deleted.get(),
+    ),
+];
+
+/// A family of numbers about damaged objects.
+type DamageNumber = (&'static str, &'static str, MetricType, fn(&Log) -> u64);
+
+const DAMAGE: &[DamageNumber] = &[
+    (
+        "damaged_objects",
+        "Published objects that readers found damaged and that are not repaired",
+        MetricType::Gauge,
+        |log| log.damaged_count() as u64,
+    ),
+    (
+        "damaged_reads",
+        "Reads that were refused because what they ask for is damaged",
+        MetricType::Counter,
+        |log| log.damage_counts().0,
+    ),
+    (
+        "repaired_objects",
+        "Damaged published objects that were written anew from a good copy",
+        MetricType::Counter,
+        |log| log.damage_counts().1,
     ),
 ];
 
@@ -224,6 +249,13 @@ impl Collector for Source {
             MetricType::Gauge,
         )?;
         connections.encode_gauge(&i64::try_from(self.watch.count()).unwrap_or(i64::MAX))?;
+        let mut bodies = encoder.encode_descriptor(
+            "http_body_bytes",
+            "Bytes of request bodies held by the data plane; at limits.max_bodies requests with a body are refused",
+            None,
+            MetricType::Gauge,
+        )?;
+        bodies.encode_gauge(&i64::try_from(self.watch.bodies().held()).unwrap_or(i64::MAX))?;
         let mut answers = encoder.encode_descriptor(
             "http_requests",
             "Data-plane answers by status",
@@ -274,6 +306,13 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
                 .encode_gauge(&value)?;
         }
     }
+    for (name, help, kind, read) in DAMAGE {
+        let mut family = encoder.encode_descriptor(name, help, None, *kind)?;
+        for log in logs {
+            let labels = [("log", log.name())];
+            number(family.encode_family(&labels)?, *kind, read(log))?;
+        }
+    }
     for (name, help, read) in HISTOGRAMS {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for log in logs {
@@ -298,6 +337,13 @@ fn per_log(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> fmt::Resul
         }
     }
     Ok(())
+}
+
+fn number(mut metric: MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
+    }
 }
 
 fn spread(mut metric: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {

@@ -261,6 +261,8 @@ pub(crate) struct Bounds {
     pub(crate) body_timeout: Span,
     /// Time without a request or progress of an answer.
     pub(crate) idle_timeout: Span,
+    /// Bytes of request bodies in memory at a time, of all connections.
+    pub(crate) max_bodies: Size,
     /// How long `Log-Ack: published` waits.
     pub(crate) publish_timeout: Span,
     /// How long a stop goes on serving while readiness says no; 5 s for `logd serve`, none for the others.
@@ -281,6 +283,7 @@ impl Default for Bounds {
             header_timeout: Span::from_secs(10),
             body_timeout: Span::from_secs(30),
             idle_timeout: Span::from_secs(75),
+            max_bodies: Size(128 << 20),
             publish_timeout: Span::from_secs(30),
             drain: None,
             shutdown_grace: Span::from_secs(10),
@@ -299,6 +302,7 @@ impl Bounds {
             header_timeout: self.header_timeout.duration(),
             body_timeout: self.body_timeout.duration(),
             idle_timeout: self.idle_timeout.duration(),
+            bodies: self.max_bodies.bytes(),
         }
     }
 
@@ -484,6 +488,12 @@ impl Settings {
             wrongs.push(Wrong::key(
                 "header_bytes",
                 "limits.header_bytes must be at least 8KiB",
+            ));
+        }
+        if self.bounds.max_bodies.0 < 1 << 20 {
+            wrongs.push(Wrong::key(
+                "max_bodies",
+                "limits.max_bodies must be at least 1MiB",
             ));
         }
         if self.nodes.keys().any(|name| name.as_str() == config::LOCAL) {

@@ -114,6 +114,7 @@ impl Server {
             header_timeout: LONG,
             body_timeout: LONG,
             idle_timeout: LONG,
+            bodies: 1 << 20,
         };
         let (watch, stop) = (Watch::new(limits), CancellationToken::new());
         let (listener, address) = accept::bind("127.0.0.1:0".parse().unwrap()).unwrap();

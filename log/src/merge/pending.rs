@@ -1,7 +1,8 @@
 //! Ordered, not yet published: the entries that readers get from memory, and the queues to those who work on them.
 //!
 //! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed
-//! checkpoint covers it; then the bundles have it. The memory is bounded by admission.
+//! checkpoint covers it; then the bundles have it. The memory is bounded by admission, so it is counted as it is: bytes, and what is
+//! kept beside them for each slot and batch.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,6 +13,15 @@ use tokio::sync::mpsc;
 
 use crate::order::slot::{BatchRef, Slot};
 use crate::order::state::State;
+
+/// What a slot takes beside its batches, as long as it is not published: itself and the state after it, each counted by
+/// reference, and its places in the queues. The last part is what allocations are rounded up by and what containers keep in reserve;
+/// `tests/memory.rs` measures all of it.
+const SLOT: usize = size_of::<Slot>() + size_of::<State>() + 2 * size_of::<Step>() + 192;
+
+/// What a batch takes beside its bytes: its name in the slot and here, its place in the map, the buffer that its bytes are in, and
+/// what is kept of it to measure its publication ([`crate::qos::flight`]).
+const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<Held>() + 496;
 
 /// A slot on its way to the integrator.
 #[derive(Debug)]
@@ -33,6 +43,8 @@ pub struct Held {
     pub batch: BatchRef,
     /// Its bytes, once known here.
     pub bytes: OnceLock<Bytes>,
+    /// What it takes in memory beside them.
+    beside: usize,
 }
 
 /// A slot and the state after it.
@@ -43,19 +55,22 @@ pub type Step = (Arc<Slot>, Arc<State>);
 pub struct Pending {
     held: RwLock<BTreeMap<u64, Arc<Held>>>,
     bytes: AtomicUsize,
+    /// Those, and what is kept beside them.
+    memory: AtomicUsize,
     /// To the integrator and to the publisher, where they run here.
     queues: [mpsc::UnboundedSender<Step>; 2],
 }
 
 impl Pending {
     /// An empty one, and two ends of the queue: the integrator's and the publisher's. The queue is unbounded because what is in
-    /// it is decided already; admission bounds it, by [`Pending::bytes`].
+    /// it is decided already; admission bounds it, by [`Pending::memory`].
     pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
         let ((fetch, to_fetch), (sth, to_sth)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pending = Self {
             held: RwLock::default(),
             bytes: AtomicUsize::new(0),
+            memory: AtomicUsize::new(0),
             queues: [fetch, sth],
         };
         (pending, [to_fetch, to_sth])
@@ -66,9 +81,13 @@ impl Pending {
         let Ordered { slot, state, bytes } = ordered;
         {
             let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+            // The first batch stands for the slot.
+            let mut beside = SLOT;
             for ((start, batch), bytes) in slot.placed().zip(bytes) {
-                self.bytes
-                    .fetch_add(bytes.as_ref().map_or(0, Bytes::len), Relaxed);
+                beside += BATCH + batch.shard.as_ref().map_or(0, |name| 2 * name.len());
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                self.bytes.fetch_add(length, Relaxed);
+                self.memory.fetch_add(length + beside, Relaxed);
                 let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
                 held.insert(
                     start,
@@ -76,6 +95,7 @@ impl Pending {
                         start,
                         batch: batch.clone(),
                         bytes,
+                        beside: std::mem::take(&mut beside),
                     }),
                 );
             }
@@ -105,6 +125,7 @@ impl Pending {
     pub fn fill(&self, held: &Held, bytes: &Bytes) {
         if held.bytes.set(bytes.clone()).is_ok() {
             self.bytes.fetch_add(bytes.len(), Relaxed);
+            self.memory.fetch_add(bytes.len(), Relaxed);
         }
     }
 
@@ -115,8 +136,10 @@ impl Pending {
             if first.get().start + first.get().batch.entries > below {
                 break;
             }
-            self.bytes
-                .fetch_sub(first.remove().bytes.get().map_or(0, Bytes::len), Relaxed);
+            let gone = first.remove();
+            let length = gone.bytes.get().map_or(0, Bytes::len);
+            self.bytes.fetch_sub(length, Relaxed);
+            self.memory.fetch_sub(length + gone.beside, Relaxed);
         }
     }
 
@@ -129,5 +152,75 @@ impl Pending {
     /// Bytes held, of entries that are not published.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
+    }
+
+    /// What all of it takes in memory: an entry of one byte that was ordered alone takes far more than that.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promise::tests::caller;
+    use crate::store::{MemoryCoordination, MemoryObjects};
+    use crate::{AppendError, Engine, EngineOptions, Kek, MergeOptions};
+
+    /// While the quorum is away, entries of one byte fill the limit by what they take, not by their bytes.
+    #[tokio::test(start_paused = true)]
+    async fn the_smallest_entries_are_refused_in_time_while_the_quorum_is_away() {
+        const MOST: usize = 1 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let kek = folder.path().join("kek");
+        Kek::generate().unwrap().write_new(&kek).unwrap();
+        let engine = Engine::open(EngineOptions {
+            coordination: Arc::new(MemoryCoordination::new()),
+            objects: Arc::new(MemoryObjects::new()),
+            kek: Kek::from_file(&kek).unwrap(),
+            label: "test".into(),
+            min_free: 0,
+            max_pending_bytes: MOST,
+            merge: MergeOptions::default(),
+        })
+        .await
+        .unwrap();
+        let vkey = tlog::Cosigner::from_seed("away", &[7; 32]).unwrap();
+        let config = serde_json::json!({
+            "apiVersion": "logctl/v1",
+            "kind": "LogConfig",
+            "log": "dev",
+            "origin": "example.org/dev",
+            "shards": [{"name": "a", "state": "active"}],
+            "merge": {
+                "checkpointInterval": "10ms",
+                "backupQuorum": 1,
+                "secondaries": [{
+                    "name": "away",
+                    "url": "https://away.example",
+                    "vkey": vkey.verifier().to_string(),
+                }],
+            },
+        });
+        let config = config::parse(&config.to_string()).unwrap();
+        engine.create_log(config, caller()).await.unwrap();
+        let log = engine.log("dev").unwrap();
+        let mut taken = 0;
+        let refused = loop {
+            match log.append(Bytes::from_static(b"x")).await {
+                Ok(_) => taken += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(
+            matches!(refused, AppendError::Overloaded { .. }),
+            "{refused:?}"
+        );
+        let most = MOST / (SLOT + BATCH);
+        assert!(
+            (most - 2..=most + 2).contains(&taken),
+            "{taken} of about {most}"
+        );
+        drop((log, engine));
     }
 }

@@ -79,7 +79,9 @@ impl CommitError {
     pub(super) fn may_change(&self) -> bool {
         let decided = matches!(
             self,
-            Self::Taken(_) | Self::Overtaken | Self::Refused(Refusal::Already(_))
+            Self::Taken(_)
+                | Self::Overtaken
+                | Self::Refused(Refusal::Already(_) | Refusal::KeyReused)
         );
         self.is_refusal() && !decided
     }
@@ -125,6 +127,13 @@ pub fn settle(
 ) -> Option<Result<Placed, CommitError>> {
     let token = mine.work.token();
     if let Some(slot) = view.find(token) {
+        if let (Work::Control(mine), Some(decided)) = (&mine.work, &slot.control)
+            && decided.operation == token
+            && decided.request != mine.request
+        {
+            // The same key asked for something else, here or on another replica, and that came first.
+            return Some(Err(CommitError::Refused(Refusal::KeyReused)));
+        }
         let start = match &mine.work {
             Work::Batch(_) | Work::Promised(_) => start_of(slot, |b| b.token == token),
             Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),

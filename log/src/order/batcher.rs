@@ -54,7 +54,7 @@ impl Batcher {
             flights: Flights::default(),
             arrivals: Recorder::default(),
             names,
-            bytes: 0,
+            memory: 0,
             controls: VecDeque::new(),
             closed: false,
             interval: micros(interval),
@@ -89,9 +89,9 @@ impl Batcher {
         micros(self.epoch.elapsed())
     }
 
-    /// Bytes waiting.
-    pub fn bytes(&self) -> usize {
-        self.queue().bytes
+    /// What waits takes in memory, bytes.
+    pub fn memory(&self) -> usize {
+        self.queue().memory
     }
 
     /// Quality of service as it stands.
@@ -132,7 +132,7 @@ impl Batcher {
             payload,
             reply,
         };
-        let (bytes, entries) = (item.bytes(), item.entries());
+        let (bytes, memory, entries) = (item.bytes(), item.memory(), item.entries());
         let patient = matches!(item.payload, Payload::Chunk { .. });
         let (now, second) = (self.now(), now_ms() / 1_000);
         let parked = {
@@ -147,7 +147,7 @@ impl Batcher {
                 entries,
                 bytes: bytes as u64,
                 own: queue.scheduler.backlog(grant.tier, tenant),
-                free: room.saturating_sub(queue.bytes) as u64,
+                free: room.saturating_sub(queue.memory) as u64,
             };
             let admitted = queue.admission.admit(now, policy, &ask);
             // A chunk that has to wait comes again.
@@ -158,7 +158,7 @@ impl Batcher {
                 counts.admitted(entries, &admitted);
             }
             let promise = admitted?;
-            queue.bytes += bytes;
+            queue.memory += memory;
             let job = Job {
                 tier: grant.tier,
                 tenant,

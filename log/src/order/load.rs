@@ -22,6 +22,9 @@ const BATCH: usize = 256 << 10;
 pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 pub(super) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
 
+/// What one item that waits takes beside its bytes: its place in the scheduler, the channel of its answer, its buffer.
+const WAITING: usize = size_of::<Job<Item>>() + 256;
+
 /// What waits in the queue.
 #[derive(Debug)]
 pub(crate) struct Item {
@@ -44,34 +47,48 @@ pub(crate) enum Payload {
         /// A part's place, and the first slot that may have it.
         upload: Option<(Place, u64)>,
     },
+    /// One entry in bundle encoding that has a place of its own.
+    Placed {
+        bytes: Bytes,
+        /// The place, and the first slot that may have it.
+        at: (Place, u64),
+    },
 }
 
 impl Payload {
+    /// The place that it has to itself, and the first slot that may have it.
+    fn place(&self) -> Option<(Place, u64)> {
+        match self {
+            Self::Entry(_) => None,
+            Self::Chunk { upload, .. } => *upload,
+            Self::Placed { at, .. } => Some(*at),
+        }
+    }
+
     /// Whether its batch is to have a place.
     pub(crate) fn has_place(&self) -> bool {
-        matches!(
-            self,
-            Self::Chunk {
-                upload: Some(_),
-                ..
-            }
-        )
+        self.place().is_some()
     }
 }
 
 impl Item {
     pub(crate) fn entries(&self) -> u64 {
         match &self.payload {
-            Payload::Entry(_) => 1,
+            Payload::Entry(_) | Payload::Placed { .. } => 1,
             Payload::Chunk { entries, .. } => *entries,
         }
+    }
+
+    /// What it takes in memory while it waits.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes() + WAITING
     }
 
     /// Bytes of its batch that it fills.
     pub(crate) fn bytes(&self) -> usize {
         match &self.payload {
             Payload::Entry(entry) => entry.len() + 2,
-            Payload::Chunk { bytes, .. } => bytes.len(),
+            Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } => bytes.len(),
         }
     }
 }
@@ -179,8 +196,9 @@ impl<'a> Loader<'a> {
         };
         let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
         let mut at = self.open.iter().position(same);
-        let alone = matches!(&item.payload, Payload::Chunk { upload, .. }
-            if upload.is_some() || 2 * length > self.limits.1);
+        let place = item.payload.place();
+        let large = matches!(&item.payload, Payload::Chunk { .. }) && 2 * length > self.limits.1;
+        let alone = place.is_some() || large;
         if let Some(full) = at
             && (alone || self.open[full].bytes.len() + length > self.limits.1)
         {
@@ -189,9 +207,9 @@ impl<'a> Loader<'a> {
             at = None;
         }
         match item.payload {
-            Payload::Chunk { bytes, upload, .. } if alone => {
+            Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } if alone => {
                 self.add(item.tier, item.shard, bytes, entries, vec![part]);
-                if let (Some((place, birth)), Some(mine)) = (upload, self.load.mine.last_mut())
+                if let (Some((place, birth)), Some(mine)) = (place, self.load.mine.last_mut())
                     && let Work::Batch(batch) = &mut mine.work
                 {
                     batch.place = Some(place);
@@ -214,7 +232,9 @@ impl<'a> Loader<'a> {
                 let open = &mut self.open[at];
                 match payload {
                     Payload::Entry(entry) => batch::push(&mut open.bytes, &entry),
-                    Payload::Chunk { bytes, .. } => open.bytes.extend_from_slice(&bytes),
+                    Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } => {
+                        open.bytes.extend_from_slice(&bytes);
+                    }
                 }
                 open.entries += entries;
                 open.parts.push(part);

@@ -38,7 +38,8 @@ pub(super) struct Queue {
     pub(super) flights: Flights,
     pub(super) arrivals: Recorder,
     pub(super) names: Names,
-    pub(super) bytes: usize,
+    /// What waits takes in memory.
+    pub(super) memory: usize,
     pub(super) controls: VecDeque<(Decision, ControlReply)>,
     pub(super) closed: bool,
     /// Between two checkpoints, microseconds.
@@ -112,7 +113,7 @@ pub(super) fn take(
                 let _ = go.send(());
             }
             Waiting::Write(item, promise) => {
-                queue.bytes -= item.bytes();
+                queue.memory -= item.memory();
                 if let Some(promise) = promise {
                     queue
                         .admission

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use admin_api::{Diagnosis, Diagnostics, Severity};
 use jiff::Timestamp;
-use log::{Condition, Log};
+use log::{Condition, Damaged, Log};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -17,6 +17,9 @@ use super::EngineHost;
 
 /// Pause before what may be passing is looked at again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// Damaged objects that a check names.
+const DAMAGED_NAMED: usize = 8;
 
 /// The files of this process that are looked at.
 #[derive(Clone, Debug, Default)]
@@ -231,6 +234,51 @@ fn checkpoint(
     )
 }
 
+/// Published objects that readers found damaged since this process started.
+fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
+    let since = |ms: u64| crate::rfc3339::rfc3339(ms);
+    let open: Vec<&Damaged> = listed.iter().filter(|d| d.repaired.is_none()).collect();
+    if damaged > 0 {
+        let named: Vec<String> = open
+            .iter()
+            .take(DAMAGED_NAMED)
+            .map(|d| format!("{} {} (noticed {})", d.path, d.what, since(d.since_ms)))
+            .collect();
+        let more = damaged.saturating_sub(named.len());
+        let more = (more > 0).then(|| format!("and {more} more"));
+        let measured: Vec<String> = named.into_iter().chain(more).collect();
+        return found(
+            "objects",
+            Severity::Critical,
+            measured.join("; "),
+            "reads of what they hold fail, nothing else. No frontend or secondary of the running configuration had a copy that leads to the signed root: put the object back from a backup of the object store and it is noticed within 30 s. Look at the disk, and run `logd fsck` for what nobody has read yet",
+        );
+    }
+    let repaired = listed
+        .iter()
+        .filter_map(|d| Some((d, d.repaired.as_ref()?)));
+    if let Some((newest, (at, from))) = repaired.clone().max_by_key(|(_, (at, _))| *at) {
+        return found(
+            "objects",
+            Severity::Warning,
+            format!(
+                "{} damaged since the start and written anew, the last one {} ({}) from {from} at {}",
+                repaired.count(),
+                newest.path,
+                newest.what,
+                since(*at)
+            ),
+            "the log is whole again, but something changed or deleted its files: look at the disk, and run `logd fsck` for what nobody has read yet. A restart of the server clears this line",
+        );
+    }
+    found(
+        "objects",
+        Severity::Ok,
+        "no reader met a damaged object",
+        "",
+    )
+}
+
 impl EngineHost {
     /// All checks.
     pub(super) async fn diagnostics(&self) -> Diagnostics {
@@ -354,6 +402,7 @@ impl EngineHost {
                 "the coordination store does not answer: look at its disk",
             ),
         });
+        checks.push(objects(&log.damaged(), log.damaged_count()));
         checks.extend(super::merge::checks(&log.merge_seen()));
         if let Some(why) = log.rotation_held() {
             let remedy = "plan the next shard (`logctl shard plan`) and give its key (`logctl shard show NAME`) to the witnesses' operators; look after the secondaries (`logctl merge status`). It is tried again by itself. `logctl shard rotate --force` opens the shard all the same, and nothing of it is published until they know it";

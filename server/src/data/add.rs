@@ -3,20 +3,23 @@
 //! No timer, no routing, no copy of the entry. The request's header map is emptied and used for the answer, so that hyper gets
 //! it back for the next request. What must never happen: an acknowledgement of what the engine has not acknowledged.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use serde::Serialize;
 
-use super::body::Body;
+use super::body::{Body, Unread};
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
 use super::{DataPlane, advice, find, granted, promise, stamp};
+use crate::net::bodies::Held;
 use crate::net::watch::{Phase, Watched};
 use crate::rfc3339::now_ms;
-use log::qos::Granted;
-use log::{Appended, Log, Promise};
+use log::qos::{Advice, Granted, TenantId};
+use log::{AppendError, Appended, Log, Promise, WriteKey};
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
 pub(super) const MAX_ENTRY: usize = 65_535;
@@ -47,7 +50,7 @@ enum Answer {
 }
 
 /// The log that this request adds to; `None` when it is another request.
-pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<Cow<'a, str>> {
     super::posted(method, path, "/add")
 }
 
@@ -58,13 +61,15 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let mut unread = Unread::new(parts.version, &parts.headers, body);
     let json = wants_json(&parts.headers);
     let name = target(&parts.method, parts.uri.path()).unwrap_or_default();
-    let log = match find(&plane.gate, name) {
+    let log = match find(&plane.gate, &name) {
         Ok(log) => log,
-        Err(refusal) => return refusal.respond(json).map(Body::Whole),
+        Err(refusal) => return refusal.respond(json).map(|answer| unread.answer(answer)),
     };
-    let mut response = match add(plane, &log, watched, &parts, body, json).await {
+    let added = add(plane, &log, watched, &parts, unread.body(), json).await;
+    let mut response = match added {
         Ok(answer) => {
             let mut headers = parts.headers;
             headers.clear();
@@ -85,7 +90,7 @@ pub(super) async fn answer(
                 }
             }
         }
-        Err(refusal) => refusal.respond(json).map(Body::Whole),
+        Err(refusal) => refusal.respond(json).map(|answer| unread.answer(answer)),
     };
     stamp(response.headers_mut(), &log);
     response
@@ -109,33 +114,53 @@ async fn add(
     log: &Log,
     watched: &Watched,
     head: &hyper::http::request::Parts,
-    body: Incoming,
+    body: &mut Incoming,
     json: bool,
 ) -> Result<Answer, Refusal> {
     let ack = ack(&head.headers)?;
     let asked = advice::read(&head.headers, now_ms)?;
     let tenant = asked.tenant(log)?;
-    if body.size_hint().lower() > MAX_ENTRY as u64 {
+    if asked.encoded {
+        return Err(Refusal::encoded("an entry"));
+    }
+    let announced = body.size_hint().lower();
+    if announced > MAX_ENTRY as u64 {
         return Err(Refusal::too_large());
     }
+    let refused = |error| refusal::append(log.name(), error);
+    let key = asked.key(log, tenant);
+    if key.is_none() {
+        // Whatever can be refused without the body is refused before a byte of it is held. With a key it may be a repeat of what
+        // was taken before.
+        log.takes(&asked.advice).map_err(refused)?;
+    }
+    let held = watched.bodies().begin(announced as usize);
+    let mut held = held.map_err(|_| Refusal::crowded())?;
     watched.enter(Phase::Body);
     let entry = if head.version == Version::HTTP_2 {
         // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
-        tokio::time::timeout(plane.body_timeout, collect(body))
+        tokio::time::timeout(plane.body_timeout, collect(body, &mut held))
             .await
             .map_err(|_| Refusal::slow_body())??
     } else {
-        collect(body).await?
+        collect(body, &mut held).await?
     };
     watched.enter(Phase::Working);
     let leaf_hash = json.then(|| tlog::leaf_hash(&entry));
-    let refused = |error| refusal::append(log.name(), error);
-    if asked.respond_async {
+    // A preference; with a key, the order is waited for.
+    if asked.respond_async && key.is_none() {
         let promise = log.promise(entry, tenant, &asked.advice);
         return promise.await.map(Answer::Promised).map_err(refused);
     }
-    let ticket = log.submit(entry, tenant, &asked.advice).map_err(refused)?;
-    let appended = ticket.answer.await.map_err(refused)?;
+    let (appended, granted) = match key {
+        None => {
+            let ticket = log.submit(entry, tenant, &asked.advice).map_err(refused)?;
+            drop(held);
+            (ticket.answer.await, ticket.granted)
+        }
+        Some(key) => Box::pin(keyed(log, key, entry, tenant, &asked.advice)).await?,
+    };
+    let appended = appended.map_err(refused)?;
     let status = match ack {
         Ack::Ordered => StatusCode::OK,
         Ack::Published => {
@@ -157,8 +182,21 @@ async fn add(
     Ok(Answer::Ordered {
         status,
         text: text(&appended, leaf_hash),
-        granted: ticket.granted,
+        granted,
     })
+}
+
+/// A write that may be a repeat.
+async fn keyed(
+    log: &Log,
+    key: WriteKey,
+    entry: Bytes,
+    tenant: TenantId,
+    advice: &Advice,
+) -> Result<(Result<Appended, AppendError>, Granted), Refusal> {
+    let ticket = log.submit_keyed(key, entry, tenant, advice).await;
+    let ticket = ticket.map_err(|error| refusal::append(log.name(), error))?;
+    Ok((ticket.answer.await, ticket.granted))
 }
 
 fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
@@ -194,11 +232,12 @@ fn line(mut number: u64) -> Bytes {
 }
 
 /// The whole body; one that came in one piece is not copied.
-async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
-    let first = match frame(&mut body).await? {
+async fn collect(body: &mut Incoming, held: &mut Held) -> Result<Bytes, Refusal> {
+    let first = match frame(body).await? {
         Some(first) => first,
         None => return Err(Refusal::bad("an entry has at least one byte")),
     };
+    held.grow(first.len()).map_err(|_| Refusal::crowded())?;
     if body.is_end_stream() {
         return if first.len() > MAX_ENTRY {
             Err(Refusal::too_large())
@@ -207,10 +246,11 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
         };
     }
     let mut whole = BytesMut::from(first);
-    while let Some(next) = frame(&mut body).await? {
+    while let Some(next) = frame(body).await? {
         if whole.len() + next.len() > MAX_ENTRY {
             return Err(Refusal::too_large());
         }
+        held.grow(next.len()).map_err(|_| Refusal::crowded())?;
         whole.extend_from_slice(&next);
     }
     Ok(whole.freeze())
@@ -243,6 +283,13 @@ mod tests {
         for (method, path, expected) in [
             (Method::POST, "/dev/add", Some("dev")),
             (Method::POST, "/a.b-c/add", Some("a.b-c")),
+            (Method::POST, "/d%65v/add", Some("dev")),
+            (Method::POST, "/%64%65%76/add", Some("dev")),
+            (Method::POST, "/d%2Fv/add", Some("d/v")),
+            // Not UTF-8, and no digits: taken as it is, and no log is called that.
+            (Method::POST, "/%ff/add", Some("%ff")),
+            (Method::POST, "/d%6/add", Some("d%6")),
+            (Method::POST, "/d%zzv/add", Some("d%zzv")),
             (Method::GET, "/dev/add", None),
             (Method::POST, "/add", None),
             (Method::POST, "//add", None),
@@ -252,7 +299,11 @@ mod tests {
             (Method::POST, "dev/add", None),
             (Method::POST, "", None),
         ] {
-            assert_eq!(target(&method, path), expected, "{method} {path}");
+            assert_eq!(
+                target(&method, path).as_deref(),
+                expected,
+                "{method} {path}"
+            );
         }
     }
 

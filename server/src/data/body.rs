@@ -1,12 +1,17 @@
 //! The body of an answer: one piece of bytes on the hot path, whatever axum makes elsewhere.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Version;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::header::{EXPECT, HeaderMap};
 use tokio::time::Sleep;
+
+use crate::net::watch::Watched;
 
 /// An answer's body.
 #[derive(Debug)]
@@ -31,20 +36,44 @@ pub(crate) struct Early {
 }
 
 /// How much of a request is dropped, and for how long, before its connection is closed.
-const DROPPED: usize = 4 << 20;
-const DROPPING: Duration = Duration::from_secs(2);
+const DROPPED: usize = 64 << 20;
+const DROPPING: Duration = Duration::from_secs(8);
 
-impl Early {
-    /// `answer` now, while the rest of `request` comes.
-    pub(crate) fn new(answer: Bytes, request: Incoming) -> Self {
-        Self {
-            answer,
-            request,
-            left: DROPPED,
-            until: Box::pin(tokio::time::sleep(DROPPING)),
-        }
+/// The rest of a request: what of its body was not read when it is answered.
+pub(crate) struct Unread {
+    body: Incoming,
+    /// Whether there is a connection to lose: a stream of HTTP/2 ends alone, and a client that waits for `100 Continue` has not
+    /// begun.
+    drop: bool,
+}
+
+impl Unread {
+    /// Of a request with this head.
+    pub(crate) fn new(version: Version, headers: &HeaderMap, body: Incoming) -> Self {
+        let drop = version != Version::HTTP_2 && !headers.contains_key(EXPECT);
+        Self { body, drop }
     }
 
+    /// The body, for those who read it.
+    pub(crate) fn body(&mut self) -> &mut Incoming {
+        &mut self.body
+    }
+
+    /// The answer's body. Where the request has more to come, it is dropped meanwhile.
+    pub(crate) fn answer(self, answer: Bytes) -> Body {
+        if !self.drop || self.body.is_end_stream() {
+            return Body::Whole(answer);
+        }
+        Body::Early(Box::new(Early {
+            answer,
+            request: self.body,
+            left: DROPPED,
+            until: Box::pin(tokio::time::sleep(DROPPING)),
+        }))
+    }
+}
+
+impl Early {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.answer.is_empty() {
             return Poll::Ready(Some(std::mem::take(&mut self.answer)));
@@ -97,5 +126,52 @@ impl hyper::body::Body for Body {
             // Its end comes later than its last byte.
             Self::Early(_) => SizeHint::default(),
         }
+    }
+}
+
+/// Bytes of an answer that go to a multiplexed connection at a time, so that its progress is seen.
+const PIECE: usize = 64 << 10;
+
+/// An answer's body on its way: on a multiplexed connection each piece that is taken is noted.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    body: Body,
+    /// Of a multiplexed connection.
+    watched: Option<Arc<Watched>>,
+}
+
+impl Sent {
+    /// `watched`: the connection, where it is a multiplexed one.
+    pub(crate) fn new(body: Body, watched: Option<Arc<Watched>>) -> Self {
+        Self { body, watched }
+    }
+}
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        if let Some(watched) = &this.watched {
+            watched.progressed();
+            if let Body::Whole(bytes) = &mut this.body
+                && bytes.len() > PIECE
+            {
+                return Poll::Ready(Some(Ok(Frame::data(bytes.split_to(PIECE)))));
+            }
+        }
+        Pin::new(&mut this.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -16,17 +16,18 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
 use tower::Service as _;
 
-pub(crate) use body::{Body, Early};
+pub(crate) use body::{Body, Sent, Unread};
 pub(crate) use read::shard_list;
 
 use self::refusal::Refusal;
@@ -71,12 +72,26 @@ impl DataPlane {
 
     async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
         let log = request.uri().path().split('/').nth(1).unwrap_or_default();
-        let log = find(&self.gate, log).ok();
-        // Reads have no body; one that comes anyway is never waited for.
-        let request = request.map(|_| axum::body::Body::empty());
-        let mut response = match self.router.clone().call(request).await {
-            Ok(response) => response.map(Body::Routed),
+        let log = find(&self.gate, &decoded(log)).ok();
+        // Reads have no body; one that comes anyway is never waited for, and dropped while its sender reads the answer.
+        let (head, body) = request.into_parts();
+        let unread =
+            (!body.is_end_stream()).then(|| Unread::new(head.version, &head.headers, body));
+        let request = Request::from_parts(head, axum::body::Body::empty());
+        let response = match self.router.clone().call(request).await {
+            Ok(response) => response,
             Err(never) => match never {},
+        };
+        let mut response = match unread {
+            None => response.map(Body::Routed),
+            Some(unread) => {
+                let (mut head, body) = response.into_parts();
+                // The answer ends later than its last byte.
+                head.headers.remove(CONTENT_LENGTH);
+                // Every answer of the router is in memory.
+                let bytes = axum::body::to_bytes(body, usize::MAX).await;
+                Response::from_parts(head, unread.answer(bytes.unwrap_or_default()))
+            }
         };
         if let Some(log) = log {
             stamp(response.headers_mut(), &log);
@@ -91,9 +106,6 @@ impl Plane for DataPlane {
         watched: &Watched,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        if request.version() == Version::HTTP_2 {
-            watched.enter(Phase::Multiplexed);
-        }
         let response = if add::target(request.method(), request.uri().path()).is_some() {
             add::answer(self, watched, request).await
         } else if batch::target(request.method(), request.uri().path()).is_some() {
@@ -121,12 +133,32 @@ fn stamp(headers: &mut HeaderMap, log: &Log) {
 }
 
 /// The log in `POST /{log}` and then `route`.
-fn posted<'a>(method: &Method, path: &'a str, route: &str) -> Option<&'a str> {
+fn posted<'a>(method: &Method, path: &'a str, route: &str) -> Option<Cow<'a, str>> {
     if *method != Method::POST {
         return None;
     }
     let log = path.strip_prefix('/')?.strip_suffix(route)?;
-    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then_some(log)
+    (!log.is_empty() && !log.as_bytes().contains(&b'/')).then(|| decoded(log))
+}
+
+/// A segment of a path with its percent-encoded bytes decoded, as the router does it for reads; as it is, where that is no text.
+fn decoded(segment: &str) -> Cow<'_, str> {
+    if !segment.as_bytes().contains(&b'%') {
+        return Cow::Borrowed(segment);
+    }
+    let digit = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
+    let (mut rest, mut bytes) = (segment.as_bytes(), Vec::with_capacity(segment.len()));
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        match (digit(tail.first()), digit(tail.get(1))) {
+            (Some(high), Some(low)) if *first == b'%' => {
+                bytes.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(segment), Cow::Owned)
 }
 
 /// The log called `name`, once the engine runs.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode};
 
@@ -166,6 +167,32 @@ impl Refusal {
         )
     }
 
+    /// 415: `what` came compressed. The answer says how it is taken (RFC 9110, section 15.5.16).
+    pub(super) fn encoded(what: &str) -> Self {
+        Self::unsupported(&format!(
+            "content-encoding: {what} is not taken compressed; send it as it is"
+        ))
+    }
+
+    /// 503: the memory for request bodies is used up. Nothing of this one was taken.
+    pub(super) fn crowded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-bodies",
+            "too many request bodies are under way on this server",
+        )
+        .later(Duration::from_secs(1))
+    }
+
+    /// 422: the key belongs to a write with another body.
+    pub(super) fn reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            admin_api::codes::KEY_REUSED,
+            "this idempotency key was used for a write with another body; choose a new key for each write",
+        )
+    }
+
     /// 503: a chunk waited that long.
     pub(super) fn no_room(waited: Duration) -> Self {
         Self::new(
@@ -242,6 +269,9 @@ impl Refusal {
         }
         if let Some(available) = self.available {
             headers.insert(MERGE_BY_AVAILABLE, seconds(available));
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(
@@ -329,12 +359,13 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
                 "this upload stands at entry {accepted}; ask for its progress and go on from there"
             ),
         ),
+        AppendError::KeyReused => Refusal::reused(),
         AppendError::ShuttingDown => Refusal::shutting_down(),
         // Not 503: whoever tries that again may write the entry twice.
         AppendError::Unknown => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "unknown-outcome",
-            "it could not be learned whether the entry was ordered; look for it before sending it again",
+            "it could not be learned whether the entry was ordered; look for it before sending it again, or send it with the same Idempotency-Key",
         ),
     }
 }
@@ -357,6 +388,12 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
             ),
         )
         .later(UNWITNESSED),
+        // Which object it is, the operator is told: `logctl doctor`.
+        ReadError::Damaged { shard } => Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "damaged",
+            format!("what this asks for of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),
+        ),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
             Refusal::new(

@@ -439,3 +439,271 @@ async fn every_answer_about_a_log_names_its_configuration() {
     let reply = server.ask("POST /nope/add", "", b"entry").await;
     assert_eq!((reply.status, reply.header("log-config")), (404, None));
 }
+
+/// A client that says all it has to say and closes its side still waits for the answer: the entry is ordered.
+#[tokio::test]
+async fn a_client_that_shuts_down_its_sending_side_gets_the_answer() {
+    let server = Server::start().await;
+    for (head, status) in [
+        (request("POST /dev/add", "", b"half"), 200),
+        (request("GET /dev/watermarks", "", b""), 200),
+        (
+            request(
+                "POST /dev/add-batch",
+                "content-type: application/octet-stream\r\n",
+                b"\0\x01x",
+            ),
+            200,
+        ),
+    ] {
+        let mut stream = server.connect().await;
+        stream.write_all(&head).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let replies = read_all(&mut stream, false).await;
+        assert_eq!(replies.len(), 1, "{}", String::from_utf8_lossy(&head));
+        assert_eq!(replies[0].status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_with_the_form_that_is_taken() {
+    let server = Server::start().await;
+    for (headers, status) in [
+        ("content-encoding: gzip\r\n", 415),
+        (
+            "content-encoding: identity\r\ncontent-encoding: zstd\r\n",
+            415,
+        ),
+        ("content-encoding: gzip, identity\r\n", 415),
+        ("content-encoding: Identity\r\n", 200),
+    ] {
+        let reply = server.ask("POST /dev/add", headers, b"\x1f\x8b").await;
+        assert_eq!(reply.status, status, "{headers}");
+        let taken = (status == 415).then_some("identity");
+        assert_eq!(reply.header("accept-encoding"), taken, "{headers}");
+    }
+    let two = "content-type: application/octet-stream\r\ncontent-encoding: identity\r\ncontent-encoding: br\r\n";
+    assert_eq!(
+        server
+            .ask("POST /dev/add-batch", two, b"\0\x01x")
+            .await
+            .status,
+        415
+    );
+    assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 1);
+}
+
+#[tokio::test]
+async fn a_path_is_decoded_for_writes_as_for_reads() {
+    let server = Server::start().await;
+    assert_eq!(server.ask("POST /d%65v/add", "", b"x").await.status, 200);
+    let batch = "content-type: application/octet-stream\r\n";
+    let reply = server.ask("POST /%64ev/add-batch", batch, b"\0\x01x").await;
+    assert_eq!(reply.status, 200);
+    let reply = server.get("/d%65v/watermarks").await;
+    assert!(reply.status == 200 && reply.header("log-config").is_some());
+    for path in ["/d%2fv/add", "/%ff/add", "/dev%00/add", "/%73ystem/add"] {
+        assert_eq!(
+            server.ask(&format!("POST {path}"), "", b"x").await.status,
+            404,
+            "{path}"
+        );
+    }
+}
+
+/// A client that writes all of its body before it reads must not find the connection reset instead of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_writes_before_it_reads_reads_the_refusal() {
+    let server = Server::start().await;
+    let long = vec![b'x'; 8 << 20];
+    for (line, headers, status) in [
+        ("POST /dev/add", "", 413),
+        ("POST /nope/add", "", 404),
+        ("POST /dev/shards", "", 405),
+        ("POST /dev/nothing", "", 404),
+        ("GET /dev/watermarks", "", 200),
+        ("POST /dev/add", "content-encoding: gzip\r\n", 415),
+    ] {
+        let bytes = request(line, &format!("connection: close\r\n{headers}"), &long);
+        let address = server.address;
+        let replies = tokio::task::spawn_blocking(move || {
+            use std::io::{Read as _, Write as _};
+            let mut stream = std::net::TcpStream::connect(address)?;
+            stream.write_all(&bytes)?;
+            let mut reply = Vec::new();
+            stream.read_to_end(&mut reply)?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&reply).into_owned())
+        });
+        let reply = replies
+            .await
+            .unwrap()
+            .unwrap_or_else(|e| panic!("{line}: {e}"));
+        assert!(
+            reply.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{line}: {reply}"
+        );
+    }
+}
+
+/// The budget is one megabyte here. Bodies that come slowly hold what came of them; past the budget a body is not read.
+#[tokio::test]
+async fn bodies_under_way_end_at_the_budget() {
+    let server = Server::start().await;
+    let mut slow = Vec::new();
+    let head = request("POST /dev/add", "content-length: 65535\r\n", b"");
+    let held = || server.watch.bodies().held();
+    while held() + 65_535 <= 1 << 20 {
+        let mut stream = server.connect().await;
+        stream.write_all(&head).await.unwrap();
+        let before = held();
+        stream.write_all(&vec![b'x'; 60_000]).await.unwrap();
+        while held() < before + 60_000 {
+            tokio::task::yield_now().await;
+        }
+        slow.push(stream);
+    }
+    let reply = server.ask("POST /dev/add", "", &vec![b'y'; 65_535]).await;
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (503, Some("1"))
+    );
+    let json = server
+        .ask(
+            "POST /dev/add",
+            "accept: application/json\r\n",
+            &vec![b'y'; 65_535],
+        )
+        .await;
+    assert_eq!(json.json()["code"], "too-many-bodies");
+    // What needs no body is answered, and so is a small one that fits.
+    assert_eq!(server.get("/dev/watermarks").await.status, 200);
+    assert_eq!(server.add(b"small").await.status, 200);
+    // One that goes on is taken, and those that go away give back what they held.
+    let mut first = slow.remove(0);
+    first.write_all(&vec![b'x'; 5_535]).await.unwrap();
+    first.shutdown().await.unwrap();
+    let reply = read_all(&mut first, false).await.remove(0);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    drop(slow);
+    while held() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.add(&vec![b'y'; 65_535]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_write_with_a_key_is_taken_once() {
+    let server = Server::start().await;
+    let key = "idempotency-key: 8e03978e-40d5\r\n";
+    let first = server.ask("POST /dev/add", key, b"one").await;
+    assert_eq!((first.status, first.text()), (200, "0\n"));
+    assert_eq!(server.add(b"between").await.text(), "1\n");
+    for headers in [
+        key.to_owned(),
+        format!("{key}prefer: respond-async\r\n"),
+        format!("{key}log-ack: published\r\n"),
+    ] {
+        let again = server.ask("POST /dev/add", &headers, b"one").await;
+        assert_eq!((again.status, again.text()), (200, "0\n"), "{headers}");
+    }
+    let json = format!("{key}accept: application/json\r\n");
+    let other = server.ask("POST /dev/add", &json, b"two").await;
+    assert_eq!(
+        (other.status, other.json()["code"].as_str().unwrap()),
+        (422, "idempotency-key-reused")
+    );
+    assert_eq!(
+        server
+            .ask("POST /dev/add", "idempotency-key: a b\r\n", b"x")
+            .await
+            .status,
+        400
+    );
+    assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 2);
+}
+
+#[tokio::test]
+async fn a_batch_with_a_key_is_taken_once_and_answered_the_same() {
+    let server = Server::start().await;
+    let headers = "content-type: application/octet-stream\r\nidempotency-key: batch\r\n";
+    let body: Vec<u8> = (0..5_000u32)
+        .flat_map(|n| {
+            let entry = format!("entry {n}");
+            let mut bytes = u16::try_from(entry.len()).unwrap().to_be_bytes().to_vec();
+            bytes.extend_from_slice(entry.as_bytes());
+            bytes
+        })
+        .collect();
+    let first = server.ask("POST /dev/add-batch", headers, &body).await;
+    assert_eq!(first.status, 200, "{}", first.text());
+    assert_eq!(first.json()["entries"], 5_000);
+    server.add(b"between").await;
+    let again = server.ask("POST /dev/add-batch", headers, &body).await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    // Lines say the same entries.
+    let lines: String = (0..5_000)
+        .map(|n| {
+            format!(
+                "{{\"entry\":\"{}\"}}\n",
+                STANDARD.encode(format!("entry {n}"))
+            )
+        })
+        .collect();
+    let as_lines = "content-type: application/x-ndjson\r\nidempotency-key: batch\r\n";
+    let again = server
+        .ask("POST /dev/add-batch", as_lines, lines.as_bytes())
+        .await;
+    assert_eq!((again.status, again.json()), (200, first.json()));
+    // Another body: other bytes, or an end that comes too early.
+    let mut other = body.clone();
+    other[40] ^= 1;
+    for other in [&other[..], &body[..9]] {
+        let reply = server.ask_any("POST /dev/add-batch", headers, other).await;
+        assert_eq!(
+            (reply.status, reply.json()["code"].as_str().unwrap()),
+            (422, "idempotency-key-reused")
+        );
+    }
+    let both = server
+        .ask_any(
+            "POST /dev/add-batch?upload=00112233445566778899aabbccddeeff",
+            headers,
+            &body,
+        )
+        .await;
+    assert_eq!(both.status, 400);
+    assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 5_001);
+}
+
+/// Of what is damaged a reader hears that it is; which object that is, the operator hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_is_refused_and_halts_nothing() {
+    let server = Server::start().await;
+    for n in 0..300u32 {
+        server.add(format!("entry {n}").as_bytes()).await;
+    }
+    while server.get_json("/dev/watermarks").await["published"] != 300 {
+        tokio::task::yield_now().await;
+    }
+    let lost = server.folder.path().join("objects/dev/a/tile/entries/000");
+    std::fs::remove_file(&lost).unwrap();
+    for path in ["/dev/entries/7", "/dev/a/tile/entries/000"] {
+        let reply = server
+            .ask(&format!("GET {path}"), "accept: application/json\r\n", b"")
+            .await;
+        assert_eq!(
+            (reply.status, reply.json()["code"].as_str().unwrap()),
+            (500, "damaged"),
+            "{path}"
+        );
+        assert!(!reply.text().contains("entries/000"), "{}", reply.text());
+        assert_eq!(reply.header("cache-control"), Some("no-store"));
+    }
+    let log = server.engine.log("dev").unwrap();
+    while log.damaged().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(log.damaged()[0].path, "dev/a/tile/entries/000");
+    assert_eq!(server.get("/readyz").await.status, 200);
+    assert_eq!(server.add(b"goes on").await.status, 200);
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::track::Tracked;
 use super::watch::{Order, Place, Watch, Watched};
-use crate::data::Body;
+use crate::data::{Body, Sent};
 use crate::error::Error;
 
 /// How long the loop rests after the system refused a connection, for instance for want of file descriptors.
@@ -29,7 +29,11 @@ const REST: Duration = Duration::from_millis(100);
 /// How often HTTP/2 peers are asked whether they are still there.
 const PING: Duration = Duration::from_secs(20);
 /// Streams of one HTTP/2 connection at a time.
-const STREAMS: u32 = 256;
+const STREAMS: u32 = 32;
+/// What a client may send on one HTTP/2 stream, and on all streams of a connection, before it was read: a largest entry, and two.
+const WINDOW: (u32, u32) = (64 << 10, 128 << 10);
+/// What waits to be sent on one HTTP/2 stream.
+const SEND: usize = 128 << 10;
 /// What a connection over the cap is told before it is closed.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
@@ -41,7 +45,7 @@ pub(crate) trait Plane: Send + Sync + 'static {
         &self,
         watched: &Watched,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send;
+    ) -> impl Future<Output = Result<hyper::Response<Body>, Infallible>> + Send;
 }
 
 /// Binds an address; the answer knows the port that was given for port 0.
@@ -123,12 +127,17 @@ fn builder(watch: &Watch) -> auto::Builder<TokioExecutor> {
         .http1()
         .max_buf_size(watch.limits().header_bytes)
         .keep_alive(true)
+        // A client that has said all it has to say still waits for the answer.
+        .half_close(true)
         .writev(false);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(WINDOW.0)
+        .initial_connection_window_size(WINDOW.1)
+        .max_send_buf_size(SEND)
         .max_header_list_size(u32::try_from(watch.limits().header_bytes).unwrap_or(u32::MAX));
     builder
 }
@@ -192,7 +201,14 @@ async fn connection<P: Plane, T: AsyncRead + AsyncWrite + Unpin + Send + 'static
     let session = Arc::new(Session { plane, watched });
     let service = service_fn(move |request| {
         let session = Arc::clone(&session);
-        async move { session.plane.answer(&session.watched, request).await }
+        async move {
+            let multiplexed = request.version() == Version::HTTP_2;
+            let stream = multiplexed.then(|| session.watched.begin());
+            let answer = session.plane.answer(&session.watched, request).await;
+            drop(stream);
+            let watched = multiplexed.then(|| Arc::clone(&session.watched));
+            answer.map(|answer| answer.map(|body| Sent::new(body, watched)))
+        }
     });
     let mut connection = pin!(builder.serve_connection(stream, service));
     let mut draining = false;

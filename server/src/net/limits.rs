@@ -15,6 +15,8 @@ pub(crate) struct Limits {
     pub(crate) body_timeout: Duration,
     /// Time without a request, or without progress of an answer.
     pub(crate) idle_timeout: Duration,
+    /// Bytes of request bodies that are held at a time, of all connections.
+    pub(crate) bodies: usize,
 }
 
 #[cfg(test)]
@@ -26,6 +28,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
+            bodies: 128 << 20,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! happen: a connection that can stay for ever without progress, and a stop that cuts off an answer already earned.
 
 pub(crate) mod accept;
+pub(crate) mod bodies;
 pub(crate) mod limits;
 pub(crate) mod tls;
 pub(crate) mod track;

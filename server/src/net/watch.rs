@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::bodies::Bodies;
 use super::limits::Limits;
 
 /// What a connection is doing.
@@ -26,7 +27,8 @@ pub(crate) enum Phase {
     Body,
     /// The server works on the answer: its time is the server's own.
     Working,
-    /// Many requests at once (HTTP/2): only its silence is watched.
+    /// Many requests at once (HTTP/2): only the time without one, and without progress of an answer, is watched. Each body has a
+    /// timer of its own. Pings are no requests.
     Multiplexed,
     /// A body without an end in sight is arriving: only its silence is watched.
     Streaming,
@@ -51,20 +53,54 @@ pub(crate) struct Watched {
     phase: AtomicU64,
     /// The second in which bytes last moved.
     moved: AtomicU32,
+    /// Requests of a multiplexed connection that are being answered.
+    streams: AtomicU32,
     order: AtomicU8,
     owner: AtomicWaker,
+    bodies: Arc<Bodies>,
+}
+
+/// A request of a multiplexed connection that is being answered.
+#[derive(Debug)]
+pub(crate) struct Stream(Arc<Watched>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.progressed();
+        self.0.streams.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Watched {
-    fn new(clock: Arc<AtomicU32>) -> Self {
+    fn new(clock: Arc<AtomicU32>, bodies: Arc<Bodies>) -> Self {
         let now = clock.load(Relaxed);
         Self {
             clock,
             phase: AtomicU64::new(pack(Phase::Head, now)),
             moved: AtomicU32::new(now),
+            streams: AtomicU32::new(0),
             order: AtomicU8::new(0),
             owner: AtomicWaker::new(),
+            bodies,
         }
+    }
+
+    /// The budget for request bodies of its listener.
+    pub(crate) fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
+    }
+
+    /// A request on a multiplexed connection begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Stream {
+        self.streams.fetch_add(1, Relaxed);
+        self.progressed();
+        Stream(Arc::clone(self))
+    }
+
+    /// Something that counts happened on a multiplexed connection: a request, or a piece of an answer.
+    pub(crate) fn progressed(&self) {
+        let now = self.clock.load(Relaxed);
+        self.phase.store(pack(Phase::Multiplexed, now), Relaxed);
     }
 
     /// Enters a phase. A multiplexed connection stays that.
@@ -124,10 +160,15 @@ fn unpack(packed: u64) -> (Phase, u32) {
 }
 
 /// Whether a connection has had its time. All in seconds of the watcher's clock.
-fn overdue(phase: Phase, since: u32, moved: u32, now: u32, limits: &Limits) -> bool {
+fn overdue(watched: &Watched, now: u32, limits: &Limits) -> bool {
+    let (phase, since) = unpack(watched.phase.load(Relaxed));
+    let moved = watched.moved.load(Relaxed);
     let passed = |from: u32, limit: Duration| u64::from(now.saturating_sub(from)) > limit.as_secs();
     match phase {
-        Phase::Idle | Phase::Multiplexed => passed(since.max(moved), limits.idle_timeout),
+        Phase::Idle => passed(since.max(moved), limits.idle_timeout),
+        Phase::Multiplexed => {
+            watched.streams.load(Relaxed) == 0 && passed(since, limits.idle_timeout)
+        }
         Phase::Head => passed(since, limits.header_timeout),
         Phase::Body => passed(since, limits.body_timeout),
         Phase::Streaming => passed(since.max(moved), limits.body_timeout),
@@ -140,6 +181,7 @@ fn overdue(phase: Phase, since: u32, moved: u32, now: u32, limits: &Limits) -> b
 pub(crate) struct Watch {
     limits: Limits,
     clock: Arc<AtomicU32>,
+    bodies: Arc<Bodies>,
     /// Locked when a connection comes or goes, and by the sweep.
     connections: Mutex<Connections>,
     /// Told when the last connection has gone.
@@ -185,11 +227,17 @@ impl Watch {
     /// Nobody watched yet.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
+            bodies: Bodies::new(limits.bodies),
             limits,
             clock: Arc::new(AtomicU32::new(0)),
             connections: Mutex::default(),
             gone: Notify::new(),
         })
+    }
+
+    /// The budget for request bodies of this listener.
+    pub(crate) fn bodies(&self) -> &Arc<Bodies> {
+        &self.bodies
     }
 
     /// The limits of this listener.
@@ -211,7 +259,8 @@ impl Watch {
         }
         let number = connections.next;
         connections.next += 1;
-        let watched = Arc::new(Watched::new(Arc::clone(&self.clock)));
+        let watched = Watched::new(Arc::clone(&self.clock), Arc::clone(&self.bodies));
+        let watched = Arc::new(watched);
         watched.order.store(connections.order, Relaxed);
         connections.all.insert(number, Arc::clone(&watched));
         Some(Place {
@@ -256,10 +305,8 @@ impl Watch {
     pub(crate) fn sweep(&self) -> usize {
         let now = self.clock.fetch_add(1, Relaxed).saturating_add(1);
         let connections = self.lock();
-        let overdue = connections.all.values().filter(|watched| {
-            let (phase, since) = unpack(watched.phase.load(Relaxed));
-            overdue(phase, since, watched.moved.load(Relaxed), now, &self.limits)
-        });
+        let all = connections.all.values();
+        let overdue = all.filter(|watched| overdue(watched, now, &self.limits));
         overdue.map(|watched| watched.ask(Order::Close)).count()
     }
 
@@ -342,6 +389,31 @@ mod tests {
         }
         assert_eq!(order(&place), Order::Serve);
         assert_eq!(seconds_until_closed(&watch, &place), Some(10));
+    }
+
+    #[test]
+    fn pings_are_no_reason_to_stay_but_a_request_and_a_piece_of_an_answer_are() {
+        let watch = Watch::new(limits());
+        let (idle, busy, reading) = (
+            watch.join().unwrap(),
+            watch.join().unwrap(),
+            Watched::new(Arc::clone(&watch.clock), Arc::clone(&watch.bodies)),
+        );
+        drop(idle.watched().begin());
+        let stream = busy.watched().begin();
+        reading.progressed();
+        for second in 0..50 {
+            idle.watched().received();
+            idle.watched().sent();
+            if second % 10 == 0 {
+                reading.progressed();
+            }
+            watch.sweep();
+        }
+        assert_eq!((order(&idle), order(&busy)), (Order::Close, Order::Serve));
+        assert!(!overdue(&reading, watch.clock.load(Relaxed), &watch.limits));
+        drop(stream);
+        assert_eq!(seconds_until_closed(&watch, &busy), Some(21));
     }
 
     #[test]

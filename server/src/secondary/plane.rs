@@ -5,23 +5,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER,
 };
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use log::PeerLife;
 use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use tlog::TilePath;
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 
-use super::upload::{Source, take};
-use crate::data::{Body, Early};
+use super::upload::{NotTaken, Source, next_frame, take};
+use crate::data::{Body, Unread};
 use crate::net::accept::Plane;
+use crate::net::bodies::Held;
 use crate::net::watch::{Phase, Watched};
 
 /// Which storage answers: another one after its loss.
@@ -57,6 +57,15 @@ fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Resp
 
 fn said(status: StatusCode, text: &str) -> Response<Bytes> {
     reply(status, TEXT, format!("{text}\n"))
+}
+
+/// The memory for request bodies is used up.
+fn crowded() -> Response<Bytes> {
+    let text = "too many request bodies are under way";
+    let mut response = said(StatusCode::SERVICE_UNAVAILABLE, text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn not_found() -> Response<Bytes> {
@@ -118,15 +127,38 @@ impl MirrorPlane {
     }
 
     /// A whole body of at most `most` bytes.
-    async fn whole(&self, body: &mut Incoming, most: usize) -> Result<Bytes, Response<Bytes>> {
-        let read = Limited::new(body, most).collect();
-        match tokio::time::timeout(self.body_timeout, read).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(e)) if e.is::<LengthLimitError>() => Err(said(
+    async fn whole(
+        &self,
+        body: &mut Incoming,
+        most: usize,
+        held: &mut Held,
+    ) -> Result<Bytes, Response<Bytes>> {
+        let long = || {
+            said(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 &format!("the body is longer than {most} bytes"),
-            )),
-            Ok(Err(_)) => Err(said(StatusCode::BAD_REQUEST, "the body did not come whole")),
+            )
+        };
+        if body.size_hint().lower() > most as u64 {
+            return Err(long());
+        }
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(piece) = next_frame(body).await {
+                let Ok(piece) = piece else {
+                    let text = "the body did not come whole";
+                    return Err(said(StatusCode::BAD_REQUEST, text));
+                };
+                if whole.len() + piece.len() > most {
+                    return Err(long());
+                }
+                held.grow(piece.len()).map_err(|_| crowded())?;
+                whole.extend_from_slice(&piece);
+            }
+            Ok(whole.freeze())
+        };
+        match tokio::time::timeout(self.body_timeout, read).await {
+            Ok(read) => read,
             Err(_) => Err(said(
                 StatusCode::REQUEST_TIMEOUT,
                 "the body came too slowly",
@@ -134,8 +166,13 @@ impl MirrorPlane {
         }
     }
 
-    async fn add_checkpoint(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
-        let body = match self.whole(body, MAX_ADD_CHECKPOINT).await {
+    async fn add_checkpoint(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+        mut held: Held,
+    ) -> Response<Bytes> {
+        let body = match self.whole(body, MAX_ADD_CHECKPOINT, &mut held).await {
             Ok(body) => body,
             Err(response) => return response,
         };
@@ -150,7 +187,12 @@ impl MirrorPlane {
         }
     }
 
-    async fn add_entries(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
+    async fn add_entries(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+        held: Held,
+    ) -> Response<Bytes> {
         let gzip = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"identity") => false,
             Some(b"gzip") => true,
@@ -161,17 +203,23 @@ impl MirrorPlane {
                 );
             }
         };
-        let source = Source::new(body, gzip, self.body_timeout);
+        let source = Source::new(body, gzip, self.body_timeout, held);
         let life = life(headers).map_or(0, |life| life.id);
         match take(&self.mirror, source, life).await {
+            Err(NotTaken::Crowded) => crowded(),
             Ok(Ended::Cosigned(line)) => reply(StatusCode::OK, TEXT, line),
             Ok(Ended::Partial(info)) => reply(StatusCode::ACCEPTED, INFO_TYPE, info.to_body()),
-            Err(refusal) => refused(&refusal),
+            Err(NotTaken::Refused(refusal)) => refused(&refusal),
         }
     }
 
-    async fn put_manifest(&self, headers: &HeaderMap, body: &mut Incoming) -> Response<Bytes> {
-        let body = match self.whole(body, MAX_MANIFEST).await {
+    async fn put_manifest(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+        mut held: Held,
+    ) -> Response<Bytes> {
+        let body = match self.whole(body, MAX_MANIFEST, &mut held).await {
             Ok(body) => body,
             Err(response) => return response,
         };
@@ -179,6 +227,42 @@ impl MirrorPlane {
         match self.mirror.put_manifest(&body, entries).await {
             Ok(life) => with_life(reply(StatusCode::OK, TEXT, Bytes::new()), life),
             Err(refusal) => refused(&refusal),
+        }
+    }
+
+    /// A request with a body, where there is memory for it.
+    async fn post(
+        &self,
+        path: &str,
+        watched: &Watched,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Response<Bytes> {
+        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        // Of a stream of entries only the beginning is held.
+        let Ok(held) = watched.bodies().begin(announced.min(MAX_MANIFEST)) else {
+            return crowded();
+        };
+        let encoded = headers.get(CONTENT_ENCODING);
+        if path != "/add-entries" && encoded.is_some_and(|coding| coding != "identity") {
+            return said(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "this is not taken compressed",
+            );
+        }
+        match path {
+            "/add-entries" => {
+                watched.enter(Phase::Streaming);
+                self.add_entries(headers, body, held).await
+            }
+            "/add-checkpoint" => {
+                watched.enter(Phase::Body);
+                self.add_checkpoint(headers, body, held).await
+            }
+            _ => {
+                watched.enter(Phase::Body);
+                self.put_manifest(headers, body, held).await
+            }
         }
     }
 
@@ -257,22 +341,11 @@ impl Plane for MirrorPlane {
         watched: &Watched,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
-        let (head, mut body) = request.into_parts();
-        if head.version == Version::HTTP_2 {
-            watched.enter(Phase::Multiplexed);
-        }
+        let (head, body) = request.into_parts();
+        let mut unread = Unread::new(head.version, &head.headers, body);
         let mut response = match (&head.method, head.uri.path()) {
-            (&Method::POST, "/add-checkpoint") => {
-                watched.enter(Phase::Body);
-                self.add_checkpoint(&head.headers, &mut body).await
-            }
-            (&Method::POST, "/add-entries") => {
-                watched.enter(Phase::Streaming);
-                self.add_entries(&head.headers, &mut body).await
-            }
-            (&Method::POST, "/manifest") => {
-                watched.enter(Phase::Body);
-                self.put_manifest(&head.headers, &mut body).await
+            (&Method::POST, path @ ("/add-checkpoint" | "/add-entries" | "/manifest")) => {
+                self.post(path, watched, &head.headers, unread.body()).await
             }
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);
@@ -284,13 +357,6 @@ impl Plane for MirrorPlane {
         let headers = response.headers_mut();
         headers.insert(INCARNATION, self.incarnation.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        let unread = !body.is_end_stream() && head.version != Version::HTTP_2;
-        Ok(response.map(|answer| {
-            if unread {
-                Body::Early(Box::new(Early::new(answer, body)))
-            } else {
-                Body::Whole(answer)
-            }
-        }))
+        Ok(response.map(|answer| unread.answer(answer)))
     }
 }

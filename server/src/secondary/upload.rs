@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use crate::net::bodies::{Held, Spent};
 use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
@@ -29,9 +30,30 @@ pub(super) struct Source<'a> {
     /// Compressed bytes that have come and were not looked at yet.
     raw: Bytes,
     timeout: Duration,
+    held: Held,
 }
 
-async fn next_frame(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+/// Why an upload was not taken, or not all of it.
+pub(super) enum NotTaken {
+    /// The mirror says so.
+    Refused(Refusal),
+    /// The memory for request bodies is used up.
+    Crowded,
+}
+
+impl From<Refusal> for NotTaken {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Spent> for NotTaken {
+    fn from(_: Spent) -> Self {
+        Self::Crowded
+    }
+}
+
+pub(super) async fn next_frame(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
     loop {
         let frame =
             std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context))
@@ -48,7 +70,7 @@ async fn next_frame(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> 
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(body: &'a mut Incoming, gzip: bool, timeout: Duration) -> Self {
+    pub(super) fn new(body: &'a mut Incoming, gzip: bool, timeout: Duration, held: Held) -> Self {
         let decoder = if gzip {
             Decoder::Gzip(Box::new(GzDecoder::new(Vec::new())))
         } else {
@@ -59,12 +81,13 @@ impl<'a> Source<'a> {
             decoder,
             raw: Bytes::new(),
             timeout,
+            held,
         }
     }
 
     /// More decompressed bytes into `out`; `false` at the end, which may also be a connection that broke: what came before it
     /// is as good as any prefix.
-    async fn more(&mut self, out: &mut BytesMut) -> Result<bool, Refusal> {
+    async fn more(&mut self, out: &mut BytesMut) -> Result<bool, NotTaken> {
         if self.raw.is_empty() {
             match tokio::time::timeout(self.timeout, next_frame(self.body)).await {
                 Ok(Some(Ok(data))) => self.raw = data,
@@ -84,6 +107,7 @@ impl<'a> Source<'a> {
                 out.extend_from_slice(&std::mem::take(decoder.get_mut()));
             }
         }
+        self.held.set(self.raw.len() + out.len())?;
         Ok(true)
     }
 }
@@ -93,7 +117,7 @@ pub(super) async fn take(
     mirror: &Mirror,
     mut source: Source<'_>,
     life: u64,
-) -> Result<Ended, Refusal> {
+) -> Result<Ended, NotTaken> {
     let mut buffer = BytesMut::new();
     let head = loop {
         match EntriesHead::read(&buffer).map_err(|e| Refusal::Malformed(e.to_string()))? {
@@ -102,14 +126,23 @@ pub(super) async fn take(
                 break head;
             }
             None if source.more(&mut buffer).await? => {}
-            None => return Err(Refusal::Malformed("it ends inside its head".into())),
+            None => return Err(Refusal::Malformed("it ends inside its head".into()).into()),
         }
     };
     let mut upload = mirror.begin(&head, life).await?;
     let mut seen = buffer.len();
     loop {
         let before = buffer.len();
-        let open = upload.expects() > 0 && seen < MOST && source.more(&mut buffer).await?;
+        let open = upload.expects() > 0
+            && seen < MOST
+            && match source.more(&mut buffer).await {
+                Ok(open) => open,
+                // What was proven before is kept, and made durable, although the rest is refused.
+                Err(refused) => {
+                    let _ = upload.end().await;
+                    return Err(refused);
+                }
+            };
         seen += buffer.len() - before;
         if buffer.len() >= BATCH || !open {
             match write(&mut upload, &mut buffer).await {
@@ -117,13 +150,13 @@ pub(super) async fn take(
                 // What was proven before is kept, and made durable, although the rest is refused.
                 Err(wrong @ (Refusal::Wrong(_) | Refusal::Malformed(_))) => {
                     let _ = upload.end().await;
-                    return Err(wrong);
+                    return Err(wrong.into());
                 }
-                Err(other) => return Err(other),
+                Err(other) => return Err(other.into()),
             }
         }
         if !open {
-            return upload.end().await;
+            return Ok(upload.end().await?);
         }
     }
 }

@@ -75,6 +75,11 @@ impl SecondarySettings {
         if let Some(problem) = self.log.wrong() {
             return Some(("filter", problem));
         }
+        // A package of the largest entries is held until its proof has come.
+        if self.bounds.max_bodies.0 < 32 << 20 {
+            let problem = "limits.max_bodies of a secondary must be at least 32MiB".to_owned();
+            return Some(("max_bodies", problem));
+        }
         if self.logs.is_empty() {
             let problem =
                 "no log is named: `logctl merge status` of the log shows its replication key"

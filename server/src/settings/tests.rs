@@ -108,6 +108,7 @@ fn errors_name_the_line_and_the_remedy() {
             "admin.tls",
         ),
         ("[limits]\nheader_bytes = '1KiB'", 9, "8KiB"),
+        ("[limits]\nmax_bodies = '64KiB'", 9, "1MiB"),
         ("[limits]\nconnections = 0", 9, "at least 1"),
         (
             "[nodes.b]\npath = '/b'\nurl = 's3://batches'",

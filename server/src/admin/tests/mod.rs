@@ -441,10 +441,12 @@ async fn a_healthy_server_finds_nothing() {
             ("halted", dev),
             ("checkpoint-age", dev),
             ("replicas", dev),
+            ("objects", dev),
             ("merge", dev),
             ("halted", system),
             ("checkpoint-age", system),
             ("replicas", system),
+            ("objects", system),
             ("merge", system),
         ]
     );

@@ -13,13 +13,17 @@ use hyper::header::HeaderValue;
 
 use super::refusal::{Refusal, shown};
 use crate::rfc3339::{now_ms, rfc3339};
-use log::Log;
 use log::qos::{Advice, TenantId};
+use log::{Log, WriteKey};
 
 /// The longest value of each of these headers, bytes.
 const LONGEST: usize = 256;
 /// The longest merge delay that is taken for one: beyond it a unit or a year was mistaken.
 const FARTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The longest idempotency key, bytes.
+const LONGEST_KEY: usize = 128;
+/// What a request hears whose key is none.
+const KEY: &str = "Idempotency-Key is not one key of 1 to 128 visible ASCII characters";
 /// The scheme that a writer's token comes with.
 const BEARER: &str = "bearer ";
 
@@ -32,6 +36,10 @@ pub(super) struct Asked<'a> {
     pub(super) token: Option<&'a str>,
     /// Whether an acknowledgement before the order will do (RFC 7240).
     pub(super) respond_async: bool,
+    /// What makes it repeatable, as it was sent.
+    key: Option<&'a str>,
+    /// Whether the body is compressed, or otherwise not what it stands for.
+    pub(super) encoded: bool,
 }
 
 impl Asked<'_> {
@@ -40,6 +48,14 @@ impl Asked<'_> {
         let now = self.token.map_or(0, |_| now_ms());
         let tenant = log.policy().tenant(self.token, now);
         tenant.map_err(|denied| Refusal::denied(&denied))
+    }
+
+    /// Its idempotency key. What others send as theirs is another.
+    pub(super) fn key(&self, log: &Log, tenant: TenantId) -> Option<WriteKey> {
+        let key = self.key?;
+        let policy = log.policy();
+        let name = policy.tenants().get(tenant.index()).map(|rule| &*rule.name);
+        Some(WriteKey::new(name.unwrap_or_default(), key))
     }
 }
 
@@ -59,6 +75,13 @@ pub(super) fn read(headers: &HeaderMap, now: impl Fn() -> u64) -> Result<Asked<'
                 let shard = shard(text("log-shard", value)?)?;
                 once("log-shard", asked.advice.shard.replace(shard))?;
             }
+            "idempotency-key" => {
+                let key = key(value).filter(|_| asked.key.is_none());
+                asked.key = Some(key.ok_or_else(|| Refusal::bad(KEY))?);
+            }
+            "content-encoding" => {
+                asked.encoded |= !value.as_bytes().eq_ignore_ascii_case(b"identity");
+            }
             "prefer" => asked.respond_async |= respond_async(value),
             "authorization" => {
                 let token = bearer(value).ok_or_else(Refusal::token)?;
@@ -70,6 +93,13 @@ pub(super) fn read(headers: &HeaderMap, now: impl Fn() -> u64) -> Result<Asked<'
         }
     }
     Ok(asked)
+}
+
+/// One key, as the admin endpoint takes it too.
+fn key(value: &HeaderValue) -> Option<&str> {
+    let key = value.to_str().ok()?;
+    let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    fits.then_some(key)
 }
 
 fn text<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, Refusal> {
@@ -305,6 +335,25 @@ mod tests {
             let refusal = refused(&[(name, value), (name, value)]);
             assert!(refusal.detail.contains("sent twice"), "{}", refusal.detail);
         }
+    }
+
+    #[test]
+    fn an_idempotency_key_is_one_word() {
+        let longest = "k".repeat(LONGEST_KEY);
+        for key in ["1", "8e03978e-40d5-43dd-bc93-6894a57f9324", &longest] {
+            let headers = headers(&[("idempotency-key", key)]);
+            assert_eq!(read(&headers, || NOW).ok().unwrap().key, Some(key));
+        }
+        let long = "k".repeat(LONGEST_KEY + 1);
+        for key in ["", " ", "a b", "é", &long] {
+            let refusal = refused(&[("idempotency-key", key)]);
+            assert_eq!(
+                (refusal.status.as_u16(), refusal.code),
+                (400, "bad-request")
+            );
+        }
+        let twice = ("idempotency-key", "a");
+        assert_eq!(refused(&[twice, twice]).detail, KEY);
     }
 
     #[test]

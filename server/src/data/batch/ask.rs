@@ -1,7 +1,7 @@
 //! What a batch's request says in its line and head. Pure.
 
 use hyper::HeaderMap;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use log::qos::UploadId;
 
 use crate::data::refusal::{Refusal, shown};
@@ -26,12 +26,10 @@ pub(super) struct Part {
 
 /// The encoding that the head names; none is guessed.
 pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
-    if let Some(coding) = headers.get(CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(Refusal::unsupported(
-            "content-encoding: a batch is not taken compressed; send it as it is",
-        ));
+    let codings = headers.get_all(CONTENT_ENCODING);
+    let encoded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if codings.iter().any(encoded) {
+        return Err(Refusal::encoded("a batch"));
     }
     let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
     let media = kind.and_then(|kind| kind.split(|byte| *byte == b';').next());
@@ -99,8 +97,6 @@ pub(super) fn part(query: Option<&str>) -> Result<Part, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     #[test]

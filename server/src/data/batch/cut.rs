@@ -7,6 +7,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::fault::Fault;
+use log::Repeat;
 
 /// Room that a stream gets with its first byte; more comes as it fills.
 const FIRST: usize = 64 << 10;
@@ -38,6 +39,8 @@ pub(super) struct Cutter {
     before: u64,
     /// Entries at the start that are known already, and dropped.
     known: u64,
+    /// What they have to be, where that matters.
+    repeat: Option<Repeat>,
 }
 
 impl Cutter {
@@ -50,6 +53,22 @@ impl Cutter {
             entries: 0,
             before: 0,
             known,
+            repeat: None,
+        }
+    }
+
+    /// The entries that are dropped must be these.
+    pub(super) fn repeating(self, repeat: Option<Repeat>) -> Self {
+        Self { repeat, ..self }
+    }
+
+    /// Drops an entry that is known.
+    fn drop_known(&mut self, entry: &[u8]) -> Result<(), Fault> {
+        self.known -= 1;
+        self.before += 1;
+        match &mut self.repeat {
+            Some(repeat) => repeat.entry(entry).map_err(|_| Fault::Reused),
+            None => Ok(()),
         }
     }
 
@@ -80,11 +99,9 @@ impl Cutter {
     }
 
     /// Takes one entry of 1 to 65,535 bytes. The chunk that it did not fit into comes out.
-    pub(super) fn entry(&mut self, entry: &[u8]) -> Option<Cut> {
+    pub(super) fn entry(&mut self, entry: &[u8]) -> Result<Option<Cut>, Fault> {
         if self.known > 0 {
-            self.known -= 1;
-            self.before += 1;
-            return None;
+            return self.drop_known(entry).map(|()| None);
         }
         let full = self.whole + LENGTH + entry.len() > self.size || self.entries == MOST;
         let cut = (full && self.whole > 0).then(|| self.cut());
@@ -96,7 +113,7 @@ impl Cutter {
         self.buffer.extend_from_slice(entry);
         self.whole = self.buffer.len();
         self.entries += 1;
-        cut
+        Ok(cut)
     }
 
     /// The last chunk, at the end of the body.
@@ -108,6 +125,9 @@ impl Cutter {
                 has: left.len().saturating_sub(LENGTH),
                 wants: length(left),
             });
+        }
+        if let Some(repeat) = &self.repeat {
+            repeat.end().map_err(|_| Fault::Reused)?;
         }
         Ok((self.entries > 0).then(|| self.cut()))
     }
@@ -129,9 +149,8 @@ impl Cutter {
                 return Ok(end);
             }
             if self.known > 0 {
-                self.known -= 1;
-                self.before += 1;
-                self.buffer.advance(end);
+                let entry = self.buffer.split_to(end);
+                self.drop_known(&entry[LENGTH..])?;
                 continue;
             }
             if end > self.size && self.whole > 0 {
@@ -242,7 +261,8 @@ mod tests {
             prop_assert_eq!(cuts(&body, &pieces, known as u64).unwrap(), expected(rest));
             // Entry by entry it is the same.
             let mut cutter = Cutter::new(CHUNK, known as u64);
-            let mut single: Vec<Cut> = entries.iter().filter_map(|entry| cutter.entry(entry)).collect();
+            let cuts = entries.iter().filter_map(|entry| cutter.entry(entry).unwrap());
+            let mut single: Vec<Cut> = cuts.collect();
             prop_assert_eq!(cutter.seen(), entries.len() as u64);
             single.extend(cutter.finish().unwrap());
             prop_assert_eq!(single, expected(rest));

@@ -40,6 +40,9 @@ pub(super) enum Fault {
         /// What is wrong with it.
         what: String,
     },
+    /// It begins otherwise than what was accepted under its idempotency key.
+    #[error("the idempotency key was used for another body")]
+    Reused,
     /// No entry at all.
     #[error("the body holds no entry")]
     Nothing,

@@ -29,11 +29,12 @@ pub(super) struct Flight {
 type Landed = (u64, u64, Result<Appended, AppendError>);
 
 impl Flight {
-    pub(super) fn new(turn: Turn) -> Self {
+    /// `ranges`: what lies before its chunks.
+    pub(super) fn new(turn: Turn, ranges: Ranges) -> Self {
         Self {
             flying: FuturesOrdered::new(),
             turn: Some(turn),
-            ranges: Ranges::default(),
+            ranges,
             shard: None,
         }
     }

@@ -113,7 +113,7 @@ impl Lines {
             .map_err(|error| wrong(format!("`entry` is not base64: {error}")))?;
         match self.entry.len() {
             0 => Err(wrong("the entry is empty; it has at least one byte".into())),
-            1..=MAX_ENTRY => Ok(cutter.entry(&self.entry)),
+            1..=MAX_ENTRY => cutter.entry(&self.entry),
             long => Err(wrong(format!(
                 "the entry has {long} bytes; it may have {MAX_ENTRY}"
             ))),

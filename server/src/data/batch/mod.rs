@@ -17,14 +17,15 @@ mod ranges;
 mod tests;
 mod turns;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response as Routed;
 use bytes::Bytes;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use serde::Serialize;
@@ -37,20 +38,22 @@ use self::lines::Lines;
 use self::ranges::{Range, Ranges};
 use self::turns::NoTurn;
 use super::advice;
-use super::body::{Body, Early};
+use super::body::{Body, Unread};
 use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
 use crate::net::watch::{Phase, Watched};
 use log::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
-use log::{AppendError, Log};
+use log::{AppendError, Log, UploadRange, WriteKey};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::turns::Turns;
 
 /// Bytes of a chunk: what a coordination store takes as one value, so that it needs no object of its own.
 const CHUNK: usize = 64 << 10;
+/// Bytes of a body that are held before they are in a chunk that waits in the queue: a chunk, and a line.
+const HELD: usize = CHUNK + lines::MAX_LINE;
 /// How long a chunk waits for room. The writer is not read meanwhile; if nothing moves for so long, it is told.
 const ROOM: Duration = Duration::from_secs(60);
 /// When to come again where that cannot be computed.
@@ -88,7 +91,7 @@ impl From<Refusal> for Stopped {
 }
 
 /// The log that this request adds a batch to; `None` when it is another request.
-pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+pub(super) fn target<'a>(method: &Method, path: &'a str) -> Option<Cow<'a, str>> {
     super::posted(method, path, "/add-batch")
 }
 
@@ -98,12 +101,13 @@ pub(super) async fn answer(
     watched: &Watched,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let (head, mut body) = request.into_parts();
+    let (head, body) = request.into_parts();
+    let mut unread = Unread::new(head.version, &head.headers, body);
     let json = wants_json(&head.headers);
     let name = target(&head.method, head.uri.path()).unwrap_or_default();
-    let log = find(&plane.gate, name);
+    let log = find(&plane.gate, &name);
     let result = match &log {
-        Ok(log) => add(plane, log, watched, &head, &mut body).await,
+        Ok(log) => add(plane, log, watched, &head, unread.body()).await,
         Err(refusal) => Err(refusal.clone().into()),
     };
     let mut response = match result {
@@ -120,15 +124,7 @@ pub(super) async fn answer(
     if let Ok(log) = &log {
         stamp(response.headers_mut(), log);
     }
-    // Who waits for `100 Continue` has not begun, and needs no patience.
-    let begun = !body.is_end_stream() && !head.headers.contains_key(EXPECT);
-    response.map(|answer| {
-        if begun && head.version != Version::HTTP_2 {
-            Body::Early(Box::new(Early::new(answer, body)))
-        } else {
-            Body::Whole(answer)
-        }
-    })
+    response.map(|answer| unread.answer(answer))
 }
 
 impl Done {
@@ -207,14 +203,44 @@ async fn add(
     let encoding = ask::encoding(&head.headers)?;
     let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;
     let tenant = asked.tenant(log)?;
-    let upload = own(log, tenant, part.upload);
+    let key = asked.key(log, tenant);
+    if key.is_some() && part.upload.is_some() {
+        return Err(Refusal::bad(
+            "an upload is repeatable by itself: send ?upload=ID or Idempotency-Key, not both",
+        )
+        .into());
+    }
+    let upload = key
+        .map(WriteKey::upload)
+        .or_else(|| own(log, tenant, part.upload));
+    if upload.is_none() {
+        // Of an upload that is there already the answer is the same whether the log takes more.
+        log.takes(&asked.advice)
+            .map_err(|error| refusal::append(log.name(), error))?;
+    }
+    let _held = watched
+        .bodies()
+        .begin(HELD)
+        .and_then(|mut held| held.grow(HELD).map(|()| held))
+        .map_err(|_| Refusal::crowded())?;
     watched.enter(Phase::Working);
-    let turn = plane.turns.take(log.name(), upload).await;
+    let turn = plane.turns.take(log.name(), upload, key.is_none());
+    let turn = turn.await;
     let turn = turn.map_err(|why| Stopped::from(no_turn(why)))?;
     // Read when the requests before this one have come to their end.
-    let accepted = match upload {
-        Some(id) => progress(log, id).await?.accepted,
-        None => 0,
+    let (mut ranges, mut repeat) = (Ranges::default(), None);
+    let accepted = match (key, upload) {
+        (Some(key), _) => {
+            let known = log.keyed_batch(key).await;
+            let (known, before) =
+                known.map_err(|error| refusal::read(log.name(), &error.into()))?;
+            // The answer to a repeat is that to the first request.
+            known.ranges.iter().for_each(|r| ranges.push(range(r)));
+            repeat = Some(before);
+            known.accepted
+        }
+        (None, Some(id)) => progress(log, id).await?.accepted,
+        (None, None) => 0,
     };
     if part.offset > accepted {
         return Err(Refusal::new(
@@ -227,16 +253,19 @@ async fn add(
         )
         .into());
     }
-    let mut reader = Reader::new(encoding, Cutter::new(CHUNK, accepted - part.offset));
+    let cutter = Cutter::new(CHUNK, accepted - part.offset).repeating(repeat);
+    let mut reader = Reader::new(encoding, cutter);
+    let begun = if key.is_some() { 0 } else { accepted };
     let mut sender = Sender {
         log,
         tenant,
         advice: &asked.advice,
         upload,
+        keyed: key.is_some(),
         next: accepted,
         granted: None,
         newer: turn.newer(),
-        flight: Flight::new(turn),
+        flight: Flight::new(turn, ranges),
     };
     let timeout = (head.version == Version::HTTP_2).then_some(plane.body_timeout);
     let result = async {
@@ -262,12 +291,20 @@ async fn add(
     .await;
     watched.enter(Phase::Working);
     let landed = sender.flight.land_all().await;
-    let result = result.and(landed.map_err(|error| refusal::append(log.name(), error)));
+    let result = result.and(landed.map_err(|error| sender.refused(error)));
     let done = Done {
         entries: sender.flight.ranges.entries(),
-        accepted: sender.flight.ranges.run(accepted),
+        accepted: sender.flight.ranges.run(begun),
         ranges: sender.flight.ranges.all().to_vec(),
-        shard: sender.flight.shard.as_deref().map(str::to_owned),
+        shard: sender
+            .flight
+            .shard
+            .take()
+            .or_else(|| {
+                let last = sender.flight.ranges.all().last()?;
+                log.shard_of(last.index + last.entries - 1)
+            })
+            .map(|shard| shard.to_string()),
     };
     match result {
         Ok(()) => Ok((done, sender.granted.take())),
@@ -284,6 +321,8 @@ struct Sender<'a> {
     tenant: TenantId,
     advice: &'a Advice,
     upload: Option<UploadId>,
+    /// It is one of an idempotency key.
+    keyed: bool,
     /// Position of the next chunk in the upload.
     next: u64,
     granted: Option<Granted>,
@@ -328,7 +367,7 @@ impl Sender<'_> {
             biased;
             () = self.newer.cancelled() => return Err(superseded()),
             submitted = tokio::time::timeout(ROOM, submitted) => match submitted {
-                Ok(submitted) => submitted.map_err(|error| refusal::append(self.log.name(), error))?,
+                Ok(submitted) => submitted.map_err(|error| self.refused(error))?,
                 Err(_) => return Err(Refusal::no_room(ROOM)),
             },
         };
@@ -338,8 +377,21 @@ impl Sender<'_> {
         Ok(())
     }
 
+    fn refused(&self, error: AppendError) -> Refusal {
+        match error {
+            // The same at another server, or another body: sent again, it is told which.
+            AppendError::UploadAt { .. } if self.keyed => Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upload-busy",
+                "another request with this idempotency key is under way; send this one again, with the same key",
+            )
+            .later(AGAIN),
+            error => refusal::append(self.log.name(), error),
+        }
+    }
+
     fn landed(&self, landed: Result<(), AppendError>) -> Result<(), Refusal> {
-        landed.map_err(|error| refusal::append(self.log.name(), error))?;
+        landed.map_err(|error| self.refused(error))?;
         if self.flight.ranges.all().len() < MOST_RANGES {
             return Ok(());
         }
@@ -364,6 +416,9 @@ async fn frame(body: &mut Incoming, timeout: Option<Duration>) -> Result<Option<
 }
 
 fn faulty(fault: Fault) -> Refusal {
+    if fault == Fault::Reused {
+        return Refusal::reused();
+    }
     Refusal::new(StatusCode::BAD_REQUEST, "bad-batch", fault.to_string())
 }
 
@@ -395,19 +450,21 @@ struct Progress {
     ranges: Vec<Range>,
 }
 
+fn range(known: &UploadRange) -> Range {
+    Range {
+        first: known.first,
+        index: known.index,
+        entries: known.entries,
+    }
+}
+
 async fn progress(log: &Log, id: UploadId) -> Result<Progress, Refusal> {
     let upload = log
         .upload(id)
         .await
         .map_err(|error| refusal::read(log.name(), &error.into()))?;
     let mut ranges = Ranges::default();
-    for range in upload.ranges {
-        ranges.push(Range {
-            first: range.first,
-            index: range.index,
-            entries: range.entries,
-        });
-    }
+    upload.ranges.iter().for_each(|r| ranges.push(range(r)));
     Ok(Progress {
         accepted: upload.accepted,
         ranges: ranges.all().to_vec(),

@@ -75,7 +75,13 @@ impl Default for Turns {
 
 impl Turns {
     /// A place for a batch; with an upload, once the request before has come to its end.
-    pub(super) async fn take(&self, log: &str, upload: Option<UploadId>) -> Result<Turn, NoTurn> {
+    /// `supersede`: the request before is asked to stop.
+    pub(super) async fn take(
+        &self,
+        log: &str,
+        upload: Option<UploadId>,
+        supersede: bool,
+    ) -> Result<Turn, NoTurn> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| NoTurn::Crowded)?;
@@ -85,7 +91,7 @@ impl Turns {
                 upload: None,
             });
         };
-        let (work, waiting) = self.enter((log.to_owned(), id));
+        let (work, waiting) = self.enter((log.to_owned(), id), supersede);
         let guard = tokio::select! {
             biased;
             () = waiting.newer.cancelled() => return Err(NoTurn::Superseded),
@@ -99,7 +105,7 @@ impl Turns {
         })
     }
 
-    fn enter(&self, key: Key) -> (Arc<tokio::sync::Mutex<()>>, Waiting) {
+    fn enter(&self, key: Key, supersede: bool) -> (Arc<tokio::sync::Mutex<()>>, Waiting) {
         let newer = CancellationToken::new();
         let mut uploads = lock(&self.uploads);
         let upload = uploads.entry(key.clone()).or_insert_with(|| Upload {
@@ -107,7 +113,9 @@ impl Turns {
             newer: CancellationToken::new(),
             requests: 0,
         });
-        std::mem::replace(&mut upload.newer, newer.clone()).cancel();
+        if supersede {
+            std::mem::replace(&mut upload.newer, newer.clone()).cancel();
+        }
         upload.requests += 1;
         let waiting = Waiting {
             uploads: Arc::clone(&self.uploads),
@@ -153,12 +161,12 @@ mod tests {
     #[tokio::test]
     async fn the_newest_request_goes_on_when_the_one_before_has_stopped() {
         let turns = Turns::default();
-        let first = turns.take("a", Some(ID)).await.unwrap();
-        let other = turns.take("b", Some(ID)).await.unwrap();
-        let mut second = Box::pin(turns.take("a", Some(ID)));
+        let first = turns.take("a", Some(ID), true).await.unwrap();
+        let other = turns.take("b", Some(ID), true).await.unwrap();
+        let mut second = Box::pin(turns.take("a", Some(ID), true));
         assert!(futures_util::poll!(&mut second).is_pending());
         first.newer().cancelled().await;
-        let mut third = Box::pin(turns.take("a", Some(ID)));
+        let mut third = Box::pin(turns.take("a", Some(ID), true));
         assert!(futures_util::poll!(&mut third).is_pending());
         assert_eq!(second.await.unwrap_err(), NoTurn::Superseded);
         drop(first);
@@ -170,14 +178,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn repeats_under_one_key_wait_for_each_other() {
+        let turns = Turns::default();
+        let first = turns.take("a", Some(ID), false).await.unwrap();
+        let mut second = Box::pin(turns.take("a", Some(ID), false));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(!first.newer().is_cancelled());
+        drop(first);
+        drop(second.await.unwrap());
+        assert!(lock(&turns.uploads).is_empty());
+    }
+
+    #[tokio::test]
     async fn places_are_bounded() {
         let turns = Turns::default();
         let mut taken = Vec::new();
         for _ in 0..MOST {
-            taken.push(turns.take("a", None).await.unwrap());
+            taken.push(turns.take("a", None, true).await.unwrap());
         }
-        assert_eq!(turns.take("a", None).await.unwrap_err(), NoTurn::Crowded);
+        assert_eq!(
+            turns.take("a", None, true).await.unwrap_err(),
+            NoTurn::Crowded
+        );
         taken.pop();
-        assert!(turns.take("a", None).await.is_ok());
+        assert!(turns.take("a", None, true).await.is_ok());
     }
 }

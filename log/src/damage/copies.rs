@@ -1,0 +1,120 @@
+//! Where another copy of a published object may be: frontends and secondaries. None is believed: whoever asks checks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tlog::mirror::origin_hash;
+use tlog::{Hash, TileKind, TilePath, bundle};
+
+use crate::log::Core;
+use crate::merge::copy::Tiles;
+use crate::merge::peers::PeerRequest;
+use crate::shard::Shard;
+use crate::store::Objects;
+
+/// Time for one request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One that may have a copy.
+pub(super) enum Source {
+    /// A folder or bucket that `dist` pushes to.
+    Frontend {
+        name: String,
+        place: Arc<dyn Objects>,
+    },
+    /// What a secondary serves of the shard.
+    Secondary { name: String, base: String },
+}
+
+impl Source {
+    /// All that the running configuration names and this process may use.
+    pub(super) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
+        let config = core.config();
+        let mut all = Vec::new();
+        for frontend in &config.merge.frontends {
+            let (core, frontend) = (Arc::clone(core), frontend.clone());
+            let name = format!("frontend {}", frontend.name);
+            let opened =
+                tokio::task::spawn_blocking(move || core.merge.places.frontend(&frontend)).await;
+            match opened {
+                Ok(Ok(place)) => all.push(Self::Frontend { name, place }),
+                Ok(Err(error)) => tracing::debug!(name, error, "cannot be asked for a copy"),
+                Err(error) => tracing::debug!(name, %error, "cannot be asked for a copy"),
+            }
+        }
+        let hash = origin_hash(&shard.identity.origin);
+        for secondary in &config.merge.secondaries {
+            all.push(Self::Secondary {
+                name: format!("secondary {}", secondary.name),
+                base: format!("{}/{hash}", secondary.url.trim_end_matches('/')),
+            });
+        }
+        all
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Frontend { name, .. } | Self::Secondary { name, .. } => name,
+        }
+    }
+
+    /// Its copy of a tile or bundle, whatever it is worth.
+    pub(super) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
+        match self {
+            Self::Frontend { name, place } => {
+                let folder = format!("{}/{shard}", core.name);
+                let tiles = Tiles {
+                    objects: &**place,
+                    folder: &folder,
+                };
+                let read = tiles.get(path).await;
+                read.inspect_err(|error| tracing::debug!(name, %path, %error, "has no copy"))
+                    .ok()
+            }
+            Self::Secondary { base, .. } => match self.ask(core, base, path).await {
+                Some(bytes) => Some(bytes),
+                None if path.is_partial() => {
+                    let full = self.ask(core, base, path.full()).await?;
+                    beginning(path, &full)
+                }
+                None => None,
+            },
+        }
+    }
+
+    async fn ask(&self, core: &Core, base: &str, path: TilePath) -> Option<Bytes> {
+        let request = PeerRequest {
+            url: format!("{base}/{path}"),
+            body: None,
+            timeout: PATIENCE,
+            most: 256 * (bundle::MAX_ENTRY + 2),
+            life: None,
+        };
+        match core.replicas.peers.send(request).await {
+            Ok(answer) if answer.status == 200 => Some(answer.body),
+            Ok(answer) => {
+                tracing::debug!(name = self.name(), %path, said = answer.words(), "has no copy");
+                None
+            }
+            Err(error) => {
+                tracing::debug!(name = self.name(), %path, %error, "has no copy");
+                None
+            }
+        }
+    }
+}
+
+/// A partial tile or bundle, from the full one that begins with it.
+fn beginning(path: TilePath, full: &Bytes) -> Option<Bytes> {
+    let width = usize::from(path.width);
+    let length = match path.kind {
+        TileKind::Hashes(_) => width * Hash::LEN,
+        TileKind::Entries => {
+            let entries = bundle::entries(full).ok()?;
+            entries.get(..width)?.iter().map(|e| e.len() + 2).sum()
+        }
+    };
+    (full.len() >= length).then(|| full.slice(..length))
+}

@@ -1,0 +1,203 @@
+//! Published objects that are lost or are not as they were written: what readers ran into, what it came to, and the repair.
+//!
+//! Nothing that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
+//! a task looks for the object that is wrong ([`inspect`]), lists it for the operator, and writes it anew from a copy that leads to
+//! the signed root ([`copies`]).
+//!
+//! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
+//! the server do more than one look at a time.
+
+mod copies;
+mod inspect;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tlog::TILE_WIDTH;
+use tokio::sync::Notify;
+
+use crate::log::{Core, Log};
+use crate::metrics::Gauge;
+use crate::order::commit::now_ms;
+
+/// Objects that are listed by name; more are counted.
+const LISTED: usize = 64;
+/// Places that wait to be looked at.
+const SUSPECTS: usize = 64;
+/// Between two looks at what could not be repaired.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Between any two looks: readers can ask for no more of them.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A published object that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Where it is in the object store.
+    pub path: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// When it was noticed, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// When it was written anew, and from where. `None`: it is still damaged.
+    pub repaired: Option<(u64, String)>,
+    /// The shard, and a leaf whose proof needs the object.
+    place: (Arc<str>, u64),
+}
+
+/// What is known of damaged objects of one log, in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    all: Mutex<All>,
+    /// Reads that were refused because of it.
+    pub(crate) reads: Gauge,
+    /// Objects that were written anew.
+    pub(crate) repairs: Gauge,
+    look: Notify,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    found: BTreeMap<String, Damaged>,
+    /// Damaged objects that are not in `found` for want of room.
+    more: BTreeSet<(Arc<str>, u64)>,
+    /// The first leaf of a level-0 tile whose proof or entry a reader could not be given.
+    suspects: BTreeSet<(Arc<str>, u64)>,
+}
+
+impl Damage {
+    fn all(&self) -> MutexGuard<'_, All> {
+        // No code that can panic runs under this lock.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader could not be given what belongs to a leaf of a shard.
+    pub(crate) fn suspect(&self, shard: &Arc<str>, leaf: u64) {
+        self.reads.add(1);
+        let place = (Arc::clone(shard), leaf - leaf % TILE_WIDTH);
+        let mut all = self.all();
+        // What is known is looked at in its own rhythm.
+        let known = |d: &Damaged| d.repaired.is_none() && d.place == place;
+        if all.suspects.len() < SUSPECTS && !all.found.values().any(known) {
+            all.suspects.insert(place);
+            self.look.notify_one();
+        }
+    }
+
+    /// An object is damaged. The first report of it counts.
+    fn report(&self, path: &str, what: String, place: (Arc<str>, u64)) {
+        let mut all = self.all();
+        let again = all.found.get(path).is_some_and(|d| d.repaired.is_none());
+        if again {
+            return;
+        }
+        tracing::error!(path, what, "a published object is damaged");
+        if all.found.len() >= LISTED && !all.found.contains_key(path) {
+            // What was repaired makes room, the oldest first.
+            let repaired = |d: &&Damaged| d.repaired.is_some();
+            let oldest = all
+                .found
+                .values()
+                .filter(repaired)
+                .min_by_key(|d| d.since_ms);
+            let Some(oldest) = oldest.map(|d| d.path.clone()) else {
+                if all.more.len() < LISTED {
+                    all.more.insert(place);
+                }
+                return;
+            };
+            all.found.remove(&oldest);
+        }
+        all.found.insert(
+            path.to_owned(),
+            Damaged {
+                path: path.to_owned(),
+                what,
+                since_ms: now_ms(),
+                repaired: None,
+                place,
+            },
+        );
+    }
+
+    /// An object was written anew from a good copy.
+    fn repaired(&self, path: &str, from: &str) {
+        tracing::warn!(path, from, "a damaged object was written anew");
+        self.repairs.add(1);
+        if let Some(damaged) = self.all().found.get_mut(path) {
+            damaged.repaired = Some((now_ms(), from.to_owned()));
+        }
+    }
+
+    /// What is to be looked at now: suspects, or what could not be repaired so far.
+    fn places(&self, known: bool) -> BTreeSet<(Arc<str>, u64)> {
+        let mut all = self.all();
+        let mut places = std::mem::take(&mut all.suspects);
+        if known {
+            places.append(&mut all.more);
+            let open = all.found.values().filter(|d| d.repaired.is_none());
+            places.extend(open.map(|d| d.place.clone()));
+        }
+        places
+    }
+
+    /// All objects of a place that are listed as damaged and were found sound, or are not needed any more.
+    fn forget(&self, place: &(Arc<str>, u64), still: &BTreeSet<String>) {
+        let mut all = self.all();
+        all.found.retain(|path, damaged| {
+            let gone =
+                damaged.repaired.is_none() && damaged.place == *place && !still.contains(path);
+            if gone {
+                tracing::info!(path, "a damaged object is sound again");
+            }
+            !gone
+        });
+    }
+
+    fn list(&self) -> Vec<Damaged> {
+        self.all().found.values().cloned().collect()
+    }
+
+    /// How many are damaged.
+    fn count(&self) -> usize {
+        let all = self.all();
+        let open = all.found.values().filter(|d| d.repaired.is_none());
+        open.count() + all.more.len()
+    }
+}
+
+impl Log {
+    /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.
+    pub fn damaged(&self) -> Vec<Damaged> {
+        self.core.damage.list()
+    }
+
+    /// How many published objects are known to be damaged now, and are not in the list for want of room too.
+    pub fn damaged_count(&self) -> usize {
+        self.core.damage.count()
+    }
+
+    /// Reads that were refused because of damaged objects, and objects that were written anew.
+    pub fn damage_counts(&self) -> (u64, u64) {
+        (self.core.damage.reads.get(), self.core.damage.repairs.get())
+    }
+}
+
+/// Looks at what readers ran into, and repairs what it can, until the log ends.
+pub(crate) async fn mend(core: Arc<Core>) {
+    loop {
+        let known = tokio::select! {
+            _ = core.halt.halted() => return,
+            () = core.damage.look.notified() => false,
+            () = tokio::time::sleep(AGAIN) => true,
+        };
+        for place in core.damage.places(known) {
+            if let Err(error) = inspect::inspect(&core, &place).await {
+                tracing::warn!(log = core.name, shard = %place.0, %error, "cannot look at damaged objects");
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,208 @@
+//! Keys on several servers over one pair of stores, some of which fail.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use config::{LogConfig, LogName, ShardName};
+use futures_util::future::join_all;
+
+use super::*;
+use crate::promise::tests::{Rig, caller, census};
+use crate::store::fault::{Fault, Faults, Operation};
+use crate::{Caller, ChangeError, Request};
+
+async fn add(log: &Log, key: &str, text: &str) -> Result<u64, AppendError> {
+    let tenant = log.policy().own();
+    let key = WriteKey::new("default", key);
+    let entry = Bytes::from(text.to_owned());
+    let advice = Advice::default();
+    let ticket = log.submit_keyed(key, entry, tenant, &advice).await?;
+    Ok(ticket.answer.await?.index)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_sent_again_has_the_place_that_it_has() {
+    let rig = Rig::new();
+    let (first, log) = rig.server(&Faults::new()).await;
+    let (second, other) = rig.server(&Faults::new()).await;
+    assert_eq!(add(&log, "k", "one").await, Ok(0));
+    log.append(Bytes::from_static(b"between")).await.unwrap();
+    for log in [&log, &other] {
+        assert_eq!(add(log, "k", "one").await, Ok(0));
+        assert_eq!(add(log, "k", "two").await, Err(AppendError::KeyReused));
+    }
+    assert_eq!(
+        add(&other, "l", "one").await,
+        Ok(2),
+        "another key, another entry"
+    );
+    assert_ne!(WriteKey::new("a", "k"), WriteKey::new("b", "k"));
+    // What is there is there, whatever the log takes now.
+    log.change(Request::Freeze { now: true }, caller())
+        .await
+        .unwrap();
+    assert_eq!(add(&log, "k", "one").await, Ok(0));
+    assert!(matches!(
+        add(&log, "new", "x").await,
+        Err(AppendError::Frozen { .. })
+    ));
+    first.shutdown().await;
+    second.shutdown().await;
+    let (third, log) = rig.server(&Faults::new()).await;
+    assert_eq!(add(&log, "k", "one").await, Ok(0));
+    assert_eq!(add(&log, "k", "two").await, Err(AppendError::KeyReused));
+    assert_eq!(census(&log).await.values().sum::<u64>(), 3);
+    third.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_at_once_on_two_servers_one_is_ordered_and_all_hear_its_place() {
+    let rig = Rig::new();
+    let (first, log) = rig.server(&Faults::new()).await;
+    let (second, other) = rig.server(&Faults::new()).await;
+    for round in 0..20 {
+        let key = format!("same {round}").replace(' ', "-");
+        let adds = (0..8).map(|n| add(if n % 2 == 0 { &log } else { &other }, &key, &key));
+        let answers: BTreeSet<u64> = join_all(adds)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(answers.len(), 1, "{key}: {answers:?}");
+        // With another body each, one is taken, and the others hear that the key is used.
+        let key = format!("other-{round}");
+        let texts: Vec<String> = (0..8).map(|n| format!("{key} {n}")).collect();
+        let adds = texts.iter().enumerate();
+        let adds = adds.map(|(n, text)| add(if n % 2 == 0 { &log } else { &other }, &key, text));
+        let answers = join_all(adds).await;
+        let taken = answers.iter().filter(|a| a.is_ok()).count();
+        let reused = answers
+            .iter()
+            .filter(|a| **a == Err(AppendError::KeyReused))
+            .count();
+        assert_eq!((taken, reused), (1, 7), "{answers:?}");
+    }
+    let all = census(&log).await;
+    assert_eq!(all.len(), 40);
+    assert!(all.values().all(|count| *count == 1), "{all:?}");
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+/// A store that loses, delays or doubles what it is told: however often the writer comes again, the entry is there once.
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_nobody_knows_is_learned_by_sending_it_again() {
+    let rig = Rig::new();
+    let faults = Faults::new();
+    let (engine, log) = rig.server(&faults).await;
+    let mut count = 0u32;
+    faults.plan(move |_, operation| match operation {
+        Operation::Transact(_) => {
+            count += 1;
+            match count % 4 {
+                0 => Some(Fault::Lose),
+                2 => Some(Fault::Unknown),
+                _ => None,
+            }
+        }
+        _ => None,
+    });
+    let mut places = Vec::new();
+    for n in 0..30 {
+        let text = format!("entry {n}");
+        let key = format!("key-{n}");
+        let mut place = add(&log, &key, &text).await;
+        while place.is_err() {
+            place = add(&log, &key, &text).await;
+        }
+        assert_eq!(add(&log, &key, &text).await, place);
+        places.push(place.unwrap());
+    }
+    faults.clear();
+    let distinct: BTreeSet<u64> = places.iter().copied().collect();
+    assert_eq!(distinct.len(), 30);
+    let all = census(&log).await;
+    assert!(
+        all.len() == 30 && all.values().all(|count| *count == 1),
+        "{all:?}"
+    );
+    engine.shutdown().await;
+}
+
+#[test]
+fn a_repeat_is_compared_part_by_part() {
+    let part = |entries: &[&[u8]]| {
+        let mut bytes = BytesMut::new();
+        entries.iter().for_each(|e| batch::push(&mut bytes, e));
+        (entries.len() as u64, record::digest(&bytes))
+    };
+    let repeat = Repeat {
+        parts: [part(&[b"a", b"bc"]), part(&[b"d"])].into(),
+        hash: Sha256::new(),
+        entries: 0,
+    };
+    let take = |entries: &[&[u8]]| {
+        let mut repeat = repeat.clone();
+        entries.iter().try_for_each(|e| repeat.entry(e))?;
+        repeat.end()
+    };
+    assert_eq!(take(&[b"a", b"bc", b"d"]), Ok(()));
+    assert_eq!(take(&[b"a", b"bc", b"d", b"more"]), Ok(()));
+    for other in [
+        &[b"a".as_slice(), b"bc"][..],
+        &[b"a", b"bd", b"d"],
+        &[b"ab", b"c", b"d"],
+        &[b"a", b"bc", b"e"],
+    ] {
+        assert_eq!(take(other), Err(Reused), "{other:?}");
+    }
+}
+
+/// Two creations of one log at once: one is made, the other hears that its configuration is not what runs.
+#[tokio::test(start_paused = true)]
+async fn of_two_creations_at_once_one_is_made() {
+    let rig = Rig::new();
+    let (first, _) = rig.server(&Faults::new()).await;
+    let (second, _) = rig.server(&Faults::new()).await;
+    let config = |log: &str, origin: &str| {
+        let name = LogName::try_from(log.to_owned()).unwrap();
+        let shard = ShardName::try_from("a".to_owned()).unwrap();
+        LogConfig::new(name, origin.into(), shard)
+    };
+    let by = |key: Option<&str>| Caller {
+        idempotency_key: key.map(str::to_owned),
+        ..caller()
+    };
+    for round in 0..8 {
+        for key in [None, Some("k")] {
+            let log = format!("log{round}-{}", key.unwrap_or("none"));
+            let (one, two) = (format!("one.example/{log}"), format!("two.example/{log}"));
+            let (a, b) = tokio::join!(
+                first.create_log(config(&log, &one), by(key)),
+                second.create_log(config(&log, &two), by(key)),
+            );
+            let refused = match (a, b) {
+                (Ok(_), Err(e)) | (Err(e), Ok(_)) => e,
+                other => panic!("{other:?}"),
+            };
+            match (key, refused) {
+                (None, ChangeError::Conflict(why)) => {
+                    assert!(why.contains("another configuration"), "{why}");
+                }
+                (Some(_), ChangeError::KeyReused { .. }) => {}
+                other => panic!("{other:?}"),
+            }
+            // The same again is the same.
+            let running = first.log(&log).unwrap().config().origin;
+            let again = second
+                .create_log(config(&log, &running), by(key))
+                .await
+                .unwrap();
+            assert_eq!(again.generation, 1);
+        }
+    }
+    drop(Arc::clone(&first));
+    first.shutdown().await;
+    second.shutdown().await;
+}

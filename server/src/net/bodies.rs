@@ -1,0 +1,110 @@
+//! One budget for the request bodies that a listener holds in memory, over all its connections.
+//!
+//! What counts is what came, not what was announced: who announces much and sends nothing takes nothing from others. What must never
+//! happen: memory that grows with the number of connections and streams instead of ending at the budget.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What a request costs beside its body.
+const REQUEST: usize = 512;
+
+/// The budget.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    most: usize,
+    held: AtomicUsize,
+}
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent;
+
+/// What one request holds; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bodies: Arc<Bodies>,
+    bytes: usize,
+}
+
+impl Bodies {
+    /// A budget of so many bytes.
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            held: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// Begins a request whose body has `announced` bytes; nothing of it was read yet.
+    pub(crate) fn begin(self: &Arc<Self>, announced: usize) -> Result<Held, Spent> {
+        let mut held = Held {
+            bodies: Arc::clone(self),
+            bytes: 0,
+        };
+        if self.held().saturating_add(announced) > self.most {
+            return Err(Spent);
+        }
+        held.grow(REQUEST)?;
+        Ok(held)
+    }
+}
+
+impl Held {
+    /// So many bytes more came.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Spent> {
+        let before = self.bodies.held.fetch_add(bytes, Relaxed);
+        self.bytes += bytes;
+        if before.saturating_add(bytes) > self.bodies.most {
+            return Err(Spent);
+        }
+        Ok(())
+    }
+
+    /// It holds so many bytes now.
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
+        let bytes = bytes + REQUEST;
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => Ok(()),
+            Some(more) => self.grow(more),
+            None => {
+                self.bodies.held.fetch_sub(self.bytes - bytes, Relaxed);
+                self.bytes = bytes;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.bodies.held.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_ends_at_the_budget_and_is_given_back() {
+        let bodies = Bodies::new(10_000);
+        let mut first = bodies.begin(9_000).unwrap();
+        // What was only announced takes nothing from others.
+        let mut second = bodies.begin(9_000).unwrap();
+        first.grow(8_000).unwrap();
+        assert_eq!(second.grow(8_000), Err(Spent));
+        drop(second);
+        assert_eq!(bodies.held(), 8_000 + REQUEST);
+        assert_eq!(bodies.begin(9_000).unwrap_err(), Spent);
+        first.set(100).unwrap();
+        assert_eq!(bodies.held(), 100 + REQUEST);
+        drop(first);
+        assert_eq!(bodies.held(), 0);
+    }
+}
