@@ -57,11 +57,6 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
         kept.push_back(sth.try_recv().unwrap());
     }
     let (grown, counted) = (resident() - before, pending.memory());
-    println!(
-        "{} bytes a slot, {} counted",
-        grown / SLOTS as usize,
-        counted / SLOTS as usize
-    );
     assert_eq!(pending.bytes(), 3 * SLOTS as usize);
     assert!(counted >= grown, "{counted} counted, {grown} taken");
     assert!(counted <= 2 * grown, "{counted} counted, {grown} taken");
