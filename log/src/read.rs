@@ -126,6 +126,7 @@ impl Core {
 
     /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
     fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
+        self.damage.reads.add(1);
         self.damage.suspect(shard, leaf);
         ReadError::Damaged {
             shard: shard.to_string(),
@@ -454,7 +455,7 @@ impl Log {
     /// A tile, a bundle or the seal of a shard: `tile/…` or `seal`. `None` for anything else and for what is not there.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost or is no tile.
+    /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost.
     pub async fn object(&self, shard: &str, path: &str) -> Result<Option<Bytes>, ReadError> {
         let state = self.core.order.state();
         let tile = path.parse::<TilePath>().ok();
@@ -469,15 +470,17 @@ impl Log {
         for _ in 0..2 {
             let bytes = self.core.objects.get(&object).await?;
             let Some(tile) = tile else { return Ok(bytes) };
-            match &bytes {
-                Some(bytes) if is_tile(tile, bytes) => return Ok(Some(bytes.clone())),
-                _ => {}
+            if let Some(bytes) = bytes {
+                // Who reads tiles checks them, and is shown what is there; the operator hears of it.
+                if !is_tile(tile, &bytes) {
+                    self.core.damage.suspect(&shard.name, first_leaf(tile));
+                }
+                return Ok(Some(bytes));
             }
             let current = TilePath::at(tile.kind, tile.index, shard.published());
             let full = self.core.object_path(&shard.name, &tile.full().to_string());
-            if bytes.is_none()
-                && (current != Some(tile)
-                    || tile.is_partial() && self.core.objects.get(&full).await?.is_some())
+            if current != Some(tile)
+                || tile.is_partial() && self.core.objects.get(&full).await?.is_some()
             {
                 return Ok(None);
             }

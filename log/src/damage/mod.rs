@@ -73,9 +73,8 @@ impl Damage {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A reader could not be given what belongs to a leaf of a shard.
+    /// Something that leads to a leaf of a shard is not as it was written.
     pub(crate) fn suspect(&self, shard: &Arc<str>, leaf: u64) {
-        self.reads.add(1);
         let place = (Arc::clone(shard), leaf - leaf % TILE_WIDTH);
         let mut all = self.all();
         // What is known is looked at in its own rhythm.

@@ -270,7 +270,7 @@ impl Refusal {
         if let Some(available) = self.available {
             headers.insert(MERGE_BY_AVAILABLE, seconds(available));
         }
-        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        if self.code == "unsupported-media-type" {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
