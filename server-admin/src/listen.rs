@@ -472,6 +472,9 @@ impl Shared {
             http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.limits.header_time)
+                // A client that has said all it has to say still waits for the answer. One that follows an operation and is gone is
+                // noticed by the next line that it is sent.
+                .half_close(true)
                 .max_header_size(HEAD_BYTES)
                 .max_buf_size(2 * HEAD_BYTES)
                 .serve_connection(TokioIo::new(stream), service)

@@ -110,6 +110,40 @@ async fn over_tls(
     Ok(talk(stream, request).await)
 }
 
+/// A client that closes its sending side after a complete request waits for the answer.
+#[tokio::test]
+async fn a_client_that_shuts_down_its_sending_side_is_answered() {
+    let endpoint = Endpoint::new();
+    endpoint.toy.permits.forget_permits(usize::MAX);
+    let running = start(&endpoint, tcp(ANY_PORT, None));
+    let request = get("/admin/v1/logs/argon/freeze", Some(&endpoint.root)).replace("GET", "POST");
+    let mut stream = TcpStream::connect(running.address().unwrap())
+        .await
+        .unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    while endpoint
+        .toy
+        .running
+        .load(std::sync::atomic::Ordering::SeqCst)
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
+    // Its end is seen before the answer is there.
+    for _ in 0..3 {
+        let other = TcpStream::connect(running.address().unwrap())
+            .await
+            .unwrap();
+        talk(other, &get("/admin/v1/whoami", Some(&endpoint.root))).await;
+    }
+    endpoint.toy.permits.add_permits(1);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.contains("200 OK"), "{answer:?}");
+    running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn the_socket_knows_its_peers_and_is_cleaned_up() {
     let mut endpoint = Endpoint::new();
