@@ -339,7 +339,7 @@ async fn slow_and_large_heads_are_cut_off() {
 async fn a_large_body_gets_its_refusal() {
     let endpoint = Endpoint::new();
     let running = start(&endpoint, tcp(ANY_PORT, None));
-    let size = 3 << 20;
+    let size = 6 << 20;
     let head = get("/admin/v1/logs/argon/freeze", Some(&endpoint.root)).replace("GET", "POST");
     let head = head.replace(
         "\r\n\r\n",

@@ -225,10 +225,17 @@ impl Auditor {
         replication: &str,
         cosigner: &str,
     ) -> Result<Option<u64>> {
-        let Some(note) = source.get(&format!("{}/checkpoint", shard.name))? else {
+        // What its readers get, which lags by a moment behind what it holds.
+        let served = source.get(&format!("{}/checkpoint", shard.name))?;
+        let newest = format!("{}/cosigned-checkpoint", shard.name);
+        let Some(note) = source.get(&newest)? else {
             return Ok(None);
         };
         let head = notes::checkpoint(&note, &shard.origin, replication)?;
+        if let Some(served) = served {
+            let served = notes::checkpoint(&served, &shard.origin, replication)?;
+            ensure!(served.size <= head.size, "more is served than is held");
+        }
         notes::cosigned(&note, cosigner)?
             .with_context(|| format!("{cosigner} has not cosigned its own copy"))?;
         let key = format!("{} at {cosigner}", shard.origin);

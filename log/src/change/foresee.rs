@@ -306,10 +306,10 @@ mod tests {
         };
         let of = |tier: &str, tiers: &str| {
             qos(&format!(
-                "{{tiers: [{{name: live, priority: 0}}, {tier}], tenants: [{{name: t, tiers: [{tiers}]}}]}}"
+                "{{tiers: [{{name: live, priority: '0'}}, {tier}], tenants: [{{name: t, tiers: [{tiers}]}}]}}"
             ))
         };
-        let running = of("{name: bulk, priority: 6}", "live, bulk");
+        let running = of("{name: bulk, priority: '6'}", "live, bulk");
         let silent = of("{name: nightly}", "live, nightly");
         let [found] = &unreachable(&running, &silent)[..] else {
             panic!("one finding")
@@ -319,7 +319,7 @@ mod tests {
             ("tier-without-writers", "/qos/tiers/1")
         );
         for fine in [
-            of("{name: nightly, priority: 5}", "live, nightly"),
+            of("{name: nightly, priority: '5'}", "live, nightly"),
             of("{name: nightly}", "nightly, live"),
         ] {
             assert!(unreachable(&running, &fine).is_empty());

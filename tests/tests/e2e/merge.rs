@@ -243,7 +243,8 @@ fn mirrored(secondary: &Worker, origin: &str) -> Result<u64> {
         .iter()
         .map(|b| format!("{b:02x}"))
         .collect();
-    let answer = Http::new(secondary.address()?).get(&format!("/{hash}/checkpoint"), &[])?;
+    let answer =
+        Http::new(secondary.address()?).get(&format!("/{hash}/cosigned-checkpoint"), &[])?;
     if answer.status == 404 {
         return Ok(0);
     }

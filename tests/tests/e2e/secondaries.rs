@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use tests::auditor::Auditor;
+use tests::auditor::{Auditor, Source as _};
 use tests::http::Http;
 use tests::ledger::Ledger;
 use tests::load::{Load, Plan};
@@ -52,6 +52,17 @@ fn copies_are_verified_cosigned_and_audited() -> Done {
     }
     for one in [&ams, &fra] {
         ensure!(audit_copies(&logd, &mut auditor, one, &key)? == 751);
+        // Whoever knows the shards' keys alone can read from a secondary, the newest entries a moment later.
+        wait::until("readers can verify all of it", || {
+            let mut size = 0;
+            for shard in logd.shards()?.iter().filter(|s| s.state != "planned") {
+                let path = format!("{}/checkpoint", shard.name);
+                let note = one.copy(&shard.origin).get(&path)?.unwrap_or_default();
+                let head = notes::checkpoint(&note, &shard.origin, &shard.vkey);
+                size += head.map_or(0, |head| head.size);
+            }
+            Ok((size == 751).then_some(()))
+        })?;
     }
     // Strangers get nothing in, and nothing out that is not a copy.
     let mut http = Http::new(ams.address);
