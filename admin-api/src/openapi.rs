@@ -408,6 +408,7 @@ mod tests {
                 ["log", true],
                 ["confirmWithin", false],
                 ["dryRun", false],
+                ["reason", false],
                 ["If-Match", true],
                 ["Idempotency-Key", false]
             ])

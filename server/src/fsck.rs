@@ -164,9 +164,15 @@ fn table(report: &Report, stores: &Stores) -> String {
         }
         let litter =
             log.litter.announcements + log.litter.batches + log.litter.rows + log.litter.objects;
-        if litter > 0 {
+        let whole = report.findings.iter().all(|found| found.log != log.name);
+        if litter > 0 && whole {
             line(format_args!(
                 "  leftovers of interrupted work, harmless: {litter}"
+            ));
+        } else if litter > 0 {
+            // An older coordination store knows nothing of what is in the objects since.
+            line(format_args!(
+                "  rows and objects that nothing here refers to: {litter}; remove none of them before the findings below are settled"
             ));
         }
     }

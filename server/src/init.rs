@@ -113,7 +113,9 @@ impl Plan {
                 let last = init.origin.rsplit('/').next().unwrap_or_default();
                 last.parse::<LogName>().map_err(|_| Error::Create {
                     log: init.origin.clone(),
-                    detail: format!("{last:?} is no name for a log; say one with --log NAME"),
+                    detail: format!(
+                        "the last part of the origin, {last:?}, cannot be its name; choose one with --log NAME, for example --log main"
+                    ),
                 })?
             }
         };

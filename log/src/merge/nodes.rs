@@ -35,6 +35,8 @@ const BEHIND: usize = 32;
 const MISSED: usize = 10_000;
 /// Pause between two looks at what nodes missed.
 const REPAIR: Duration = Duration::from_secs(1);
+/// How long nodes may take to say what they have, where a missing answer only leaves litter for the next time.
+const LISTED: Duration = Duration::from_secs(2);
 /// How long a node may take for one object before it counts as away.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -295,8 +297,8 @@ impl Nodes {
         let names = config.nodes.iter().map(|node| node.name.as_str());
         for name in names.filter(|name| asked.iter().all(|asked| asked.name != **name)) {
             self.node(name).miss(missed());
+            self.0.repair.notify_one();
         }
-        self.0.repair.notify_one();
     }
 
     /// The object with this digest, from whichever node has it first; `None` where every node says that it is not there. Nodes
@@ -374,16 +376,20 @@ impl Nodes {
         error
     }
 
-    /// What is below a folder on any node that answers.
+    /// What is below a folder on any node that answers soon; all are asked at once.
     pub(crate) async fn listed(&self, prefix: &str) -> BTreeSet<String> {
-        let mut all = BTreeSet::new();
-        for node in self.reached().await {
-            match within(node.store.list(prefix)).await {
-                Ok(paths) => all.extend(paths),
-                Err(e) => node.node.fails(&node.name, e.to_string()),
+        let asked = self.reached().await.into_iter().map(|node| async move {
+            match tokio::time::timeout(LISTED, within(node.store.list(prefix))).await {
+                Ok(Ok(paths)) => paths,
+                Ok(Err(e)) => {
+                    node.node.fails(&node.name, e.to_string());
+                    Vec::new()
+                }
+                Err(_) => Vec::new(),
             }
-        }
-        all
+        });
+        let answers = futures_util::future::join_all(asked).await;
+        answers.into_iter().flatten().collect()
     }
 
     async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {

@@ -303,8 +303,13 @@ async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError>
         let from = keys.slot(evidence.len());
         let page = core.store.scan(&keys.slots(), &from, SLOTS).await?;
         for (key, bytes) in &page {
-            let slot = record::decode(bytes)
+            let slot: Slot = record::decode(bytes)
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
+            if slot.number != evidence.len() {
+                // Nothing may be judged across a gap.
+                let why = "another server has collected meanwhile";
+                return Err(StoreError::Io(why.into()));
+            }
             evidence.read(&slot);
         }
         if page.len() < SLOTS {

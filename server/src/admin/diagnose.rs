@@ -351,7 +351,7 @@ impl EngineHost {
             } else {
                 "not halted".to_owned()
             },
-            "run `logd fsck` before anything else: something in the stores is not as it was written",
+            "do what the message says; `logd fsck` finds all that is wrong, and changes nothing",
         )];
         if !halted {
             let published = status

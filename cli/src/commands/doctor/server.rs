@@ -160,7 +160,7 @@ async fn trail(session: &Session<'_>, server: &Server) -> Check {
         Ok(false) => Check::worry(
             CHECK,
             "the server does not show its audit trail, so it cannot be compared with the one that was pinned",
-            "ask whoever runs the log for audit:read:*",
+            "if the log `system` is halted, see there; else ask whoever runs the server for audit:read:*",
         ),
         Err(error) => harm(error),
     }

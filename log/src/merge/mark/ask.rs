@@ -30,8 +30,10 @@ use crate::shard::{Shard, SignError};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest checkpoint.
 const NOTE: usize = 64 << 10;
-/// How often the stores are asked again for what the answers are compared with, and the pause between.
-const TRIES: (u32, Duration) = (50, Duration::from_millis(200));
+/// Pauses before the stores are asked again for what the answers are compared with: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// How often they are asked: for two minutes, which a store takes to fail over.
+const TRIES: u32 = 60;
 
 /// What one of them said.
 enum Said {
@@ -49,20 +51,21 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
         return;
     }
     let answers = gather(&core, &open).await;
-    let mut tries = 0;
+    let (mut pause, mut tries) = (PAUSE.0, 0);
     while let Err(e) = compare(&core, &answers).await {
         tries += 1;
         if core.halt.is_halted() {
             return;
         }
-        if tries == TRIES.0 {
+        if tries == TRIES {
             core.halt.halt(format!(
                 "what others hold cannot be compared with the coordination store: {e}; restart the server when the store answers"
             ));
             return;
         }
         tracing::warn!(log = core.name, error = %e, "cannot compare what others hold; trying again");
-        tokio::time::sleep(TRIES.1).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE.1);
     }
     core.mark.pass();
 }
