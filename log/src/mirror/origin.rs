@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, Package, read_package};
 use tlog::{Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 use super::files::{Files, Position};
 use super::rows::{Alarm, Mirrored, Pending, Rows};
@@ -26,6 +26,8 @@ use crate::store::{Coordination, Guard, StoreError, Transaction};
 const PENDINGS: usize = 16;
 /// How far below the next entry an upload may begin.
 const SLACK: u64 = 32 * TILE_WIDTH;
+/// Readers that wait for the lock at a time.
+const READS: usize = 4;
 
 /// Everything about the log, under its lock.
 struct Held {
@@ -51,6 +53,8 @@ pub struct Origin {
     store: Arc<dyn Coordination>,
     cosigner: Arc<Cosigner>,
     held: Arc<Mutex<Held>>,
+    /// Taken by a reader before the lock, which is given in turn: an upload waits for so many of them at most.
+    reads: Semaphore,
     /// The life of its log that is heard.
     life: Arc<AtomicU64>,
     shown: ArcSwap<OriginStatus>,
@@ -295,6 +299,7 @@ impl Origin {
             store,
             cosigner,
             held: Arc::new(Mutex::new(held)),
+            reads: Semaphore::new(READS),
             life,
         };
         Ok(loaded)
@@ -358,6 +363,8 @@ impl Origin {
 
     /// A tile or bundle.
     pub async fn tile(&self, path: TilePath) -> Result<Option<Bytes>, StoreError> {
+        let turn = self.reads.acquire().await;
+        let _turn = turn.map_err(|e| StoreError::Io(e.to_string()))?;
         let held = Arc::clone(&self.held).lock_owned().await;
         let read = blocking(move || held.files.read(path, held.position)).await;
         read.map_err(|e| StoreError::Io(e.to_string()))?

@@ -17,6 +17,7 @@ use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use tlog::TilePath;
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
+use tokio::sync::Semaphore;
 
 use super::upload::{NotTaken, Source, next_frame, take};
 use crate::data::{Body, Unread};
@@ -42,9 +43,14 @@ pub(super) struct MirrorPlane {
     mirror: Arc<Mirror>,
     body_timeout: Duration,
     incarnation: HeaderValue,
+    /// Taken while a manifest comes.
+    manifests: Semaphore,
     /// A stop was asked for.
     draining: AtomicBool,
 }
+
+/// Manifests that come at a time: each is as long as a body can be, and they must leave memory for entries.
+const MANIFESTS: usize = 2;
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
@@ -117,6 +123,7 @@ impl MirrorPlane {
             mirror,
             body_timeout,
             incarnation,
+            manifests: Semaphore::new(MANIFESTS),
             draining: AtomicBool::new(false),
         }
     }
@@ -219,6 +226,9 @@ impl MirrorPlane {
         body: &mut Incoming,
         mut held: Held,
     ) -> Response<Bytes> {
+        let Ok(_place) = self.manifests.try_acquire() else {
+            return crowded();
+        };
         let body = match self.whole(body, MAX_MANIFEST, &mut held).await {
             Ok(body) => body,
             Err(response) => return response,

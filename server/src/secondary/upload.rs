@@ -9,6 +9,7 @@ use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
 use log::mirror::{Ended, Mirror, Refusal, Upload};
 use tlog::mirror::EntriesHead;
+use tokio::time::Instant;
 
 /// Packages are checked when about so many bytes of them have come.
 const BATCH: usize = 512 << 10;
@@ -16,6 +17,8 @@ const BATCH: usize = 512 << 10;
 const MOST: usize = 256 << 20;
 /// Pieces in which compressed bytes are taken: one of them makes at most four megabytes.
 const PIECE: usize = 4 << 10;
+/// Bytes a second, at least, of a package that takes long: what comes slower ends.
+const PACE: usize = 64 << 10;
 
 /// The bytes of a body, decompressed where they have to be.
 enum Decoder {
@@ -30,7 +33,37 @@ pub(super) struct Source<'a> {
     /// Compressed bytes that have come and were not looked at yet.
     raw: Bytes,
     timeout: Duration,
+    /// When the last package was taken, or the body began.
+    taken: Instant,
     held: Held,
+}
+
+/// When the bytes that came are looked at: each time costs as much as there are bytes, so that a package which comes in a million
+/// pieces must not be looked at a million times.
+#[derive(Debug)]
+struct Looks {
+    next: usize,
+}
+
+impl Looks {
+    /// Whether `bytes` are enough, where the next package has `expects` at most.
+    fn due(&self, bytes: usize, expects: usize) -> bool {
+        bytes >= self.next.min(expects)
+    }
+
+    /// Of `before` bytes, `left` are still there.
+    fn looked(&mut self, before: usize, left: usize) {
+        self.next = if left < before {
+            left + BATCH
+        } else {
+            (2 * left).max(BATCH)
+        };
+    }
+}
+
+/// How long a package may take of which so many bytes came, where a body may be silent for `silence`.
+fn patience(silence: Duration, bytes: usize) -> Duration {
+    2 * silence + Duration::from_secs((bytes / PACE) as u64)
 }
 
 /// Why an upload was not taken, or not all of it.
@@ -81,15 +114,22 @@ impl<'a> Source<'a> {
             decoder,
             raw: Bytes::new(),
             timeout,
+            taken: Instant::now(),
             held,
         }
     }
 
     /// More decompressed bytes into `out`; `false` at the end, which may also be a connection that broke: what came before it
-    /// is as good as any prefix.
+    /// is as good as any prefix. So does a package that takes too long: it would hold its memory for ever.
     async fn more(&mut self, out: &mut BytesMut) -> Result<bool, NotTaken> {
         if self.raw.is_empty() {
-            match tokio::time::timeout(self.timeout, next_frame(self.body)).await {
+            let until = self.taken + patience(self.timeout, out.len());
+            let now = Instant::now();
+            if now >= until {
+                return Ok(false);
+            }
+            let until = until.min(now + self.timeout);
+            match tokio::time::timeout_at(until, next_frame(self.body)).await {
                 Ok(Some(Ok(data))) => self.raw = data,
                 Ok(Some(Err(_)) | None) | Err(_) => return Ok(false),
             }
@@ -131,6 +171,7 @@ pub(super) async fn take(
     };
     let mut upload = mirror.begin(&head, life).await?;
     let mut seen = buffer.len();
+    let mut looks = Looks { next: BATCH };
     loop {
         let before = buffer.len();
         let open = upload.expects() > 0
@@ -144,9 +185,15 @@ pub(super) async fn take(
                 }
             };
         seen += buffer.len() - before;
-        if buffer.len() >= BATCH || !open {
+        if looks.due(buffer.len(), upload.expects()) || !open {
+            let before = buffer.len();
             match write(&mut upload, &mut buffer).await {
-                Ok(()) => {}
+                Ok(()) => {
+                    looks.looked(before, buffer.len());
+                    if buffer.len() < before {
+                        source.taken = Instant::now();
+                    }
+                }
                 // What was proven before is kept, and made durable, although the rest is refused.
                 Err(wrong @ (Refusal::Wrong(_) | Refusal::Malformed(_))) => {
                     let _ = upload.end().await;
@@ -171,4 +218,38 @@ async fn write(upload: &mut Upload, buffer: &mut BytesMut) -> Result<(), Refusal
     // A package that is longer than one can be would have been refused already.
     buffer.extend_from_slice(rest);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_comes_in_small_pieces_is_looked_at_a_few_times() {
+        const LARGEST: usize = 256 * 65_537 + 2_017;
+        let mut looks = Looks { next: BATCH };
+        let (mut bytes, mut looked) = (0, Vec::new());
+        while bytes < LARGEST {
+            bytes += 1000;
+            if looks.due(bytes, LARGEST) {
+                looked.push(bytes);
+                let left = bytes.checked_sub(LARGEST).unwrap_or(bytes);
+                looks.looked(bytes, left);
+            }
+        }
+        assert!(looked.len() < 8, "{}", looked.len());
+        assert!(looked.iter().sum::<usize>() < 4 * LARGEST, "{looked:?}");
+        // The last look was when it was whole for certain; what came with it waits for more.
+        assert!(*looked.last().unwrap() >= LARGEST);
+        looks.looked(BATCH + 10, 10);
+        assert!(!looks.due(BATCH, LARGEST) && looks.due(BATCH + 10, LARGEST));
+        assert!(looks.due(70_000, 67_554));
+    }
+
+    #[test]
+    fn a_slow_package_has_time_and_one_that_drips_ends() {
+        let silence = Duration::from_secs(30);
+        assert_eq!(patience(silence, 1000), Duration::from_secs(60));
+        assert_eq!(patience(silence, 16 << 20), Duration::from_secs(60 + 256));
+    }
 }
