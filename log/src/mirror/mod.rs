@@ -195,6 +195,31 @@ fn left_behind(dir: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// Deaf to the earlier lives of a log. They are heard again where the later one is not taken in the end, for whatever reason.
+struct Deaf {
+    heard: Arc<AtomicU64>,
+    /// The life that was heard; none where it stays deaf.
+    before: Option<u64>,
+}
+
+impl Deaf {
+    fn to(heard: &Arc<AtomicU64>, before: u64, life: u64) -> Self {
+        heard.store(life, SeqCst);
+        Self {
+            heard: Arc::clone(heard),
+            before: Some(before),
+        }
+    }
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            self.heard.store(before, SeqCst);
+        }
+    }
+}
+
 impl Mirror {
     /// Opens a mirror. A folder without rows begins a new incarnation: it starts from zero.
     ///
@@ -534,6 +559,7 @@ impl Mirror {
         if signed.restored == before && signed.number < stored {
             return Err(Refusal::Size(stored));
         }
+        let mut deaf = None;
         if before < signed.restored {
             let ahead = || {
                 let here = cosigned(before);
@@ -545,10 +571,9 @@ impl Mirror {
                 return Err(Refusal::Ahead(here));
             }
             // First deaf to the earlier life, then looked: what it brings to an end meanwhile is seen.
-            heard.store(signed.restored, SeqCst);
+            deaf = Some(Deaf::to(&heard, before, signed.restored));
             self.let_go(key).await?;
             if let Some(here) = ahead() {
-                heard.store(before, SeqCst);
                 return Err(Refusal::Ahead(here));
             }
         }
@@ -567,7 +592,21 @@ impl Mirror {
             ],
             ..Transaction::default()
         };
-        transact(&*self.rows, row).await?;
+        // From here on the row may say so, whoever waits for the answer.
+        let before = deaf.as_mut().and_then(|deaf| deaf.before.take());
+        match self.rows.transact(row).await {
+            Outcome::Committed => {}
+            Outcome::Unknown(e) => return Err(e.into()),
+            failed => {
+                if let Some(deaf) = &mut deaf {
+                    deaf.before = before;
+                }
+                return Err(Refusal::Storage(match failed {
+                    Outcome::Failed(e) => e.to_string(),
+                    _ => "another process wrote at the same time".to_owned(),
+                }));
+            }
+        }
         if stored > 0 && stored != signed.number {
             // An old one that stays does no harm.
             let _ = self.objects.delete(vec![path(stored)]).await;

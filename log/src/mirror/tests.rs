@@ -852,3 +852,35 @@ proptest! {
         });
     }
 }
+
+/// A manifest that could not be kept leaves the earlier life as it was: nothing on disk says that there is a later one.
+#[tokio::test]
+async fn a_life_whose_manifest_is_not_kept_silences_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new();
+    primary.grow(10).await;
+    primary.grow(20).await;
+    mirror
+        .put_manifest(&primary.manifest(1, 0), None)
+        .await
+        .unwrap();
+    primary.pending(&mirror, 0, 10).await.unwrap();
+    primary.copy(&mirror, 10).await;
+    let folder = dir.path().join("objects/manifest");
+    std::fs::rename(&folder, dir.path().join("aside")).unwrap();
+    std::fs::write(&folder, "").unwrap();
+    let failed = mirror.put_manifest(&primary.manifest(9, 77), None).await;
+    assert!(matches!(failed, Err(Refusal::Storage(_))), "{failed:?}");
+    primary.pending(&mirror, 10, 20).await.unwrap();
+    primary.copy(&mirror, 20).await;
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(dir.path().join("aside"), &folder).unwrap();
+    mirror
+        .put_manifest(&primary.manifest(9, 77), None)
+        .await
+        .unwrap();
+    primary.grow(30).await;
+    let late = primary.pending(&mirror, 20, 30).await;
+    assert!(matches!(late, Err(Refusal::Superseded(_))), "{late:?}");
+}
