@@ -5,8 +5,8 @@
 //!
 //! Whatever was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all. The
 //! secondaries and q are those that the newest manifest names that was found; where it lists several memberships, N-q+1 of each
-//! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it said which
-//! manifest it has, and for a shard only where it gave what it has of it.
+//! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it has a
+//! manifest, and for a shard only where it gave what it has of it.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::merge::life`].
@@ -122,7 +122,7 @@ struct Source {
     url: String,
     /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
     vkey: Option<String>,
-    /// It said which manifest it has.
+    /// It has a manifest.
     described: bool,
     /// The mirror checkpoints, by shard.
     has: BTreeMap<String, Checkpoint>,
@@ -135,7 +135,7 @@ struct Believed {
     manifest: Manifest,
     /// The life that it is of.
     life: u64,
-    /// The secondaries that said which manifest they have, by URL.
+    /// The secondaries that have a manifest, by URL.
     described: BTreeSet<String>,
 }
 
@@ -172,8 +172,9 @@ impl Restore {
         let mut positions = Vec::new();
         let mut start = 0;
         let mut rebuilt = Vec::clone(&state.shards);
+        let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
         let mut forced = BTreeSet::new();
-        for shard in &mut rebuilt {
+        for (at, shard) in rebuilt.iter_mut().enumerate() {
             if shard.start().is_none() {
                 continue;
             }
@@ -187,25 +188,44 @@ impl Restore {
                 }
                 match self.shard(&manifest.log, &name, &sources).await {
                     // The next one that has it, if there are enough without this one.
-                    Err((Some(at), RestoreError::Peer { url, why })) => {
+                    Err((Some(bad), RestoreError::Peer { url, why })) => {
                         warnings.push(format!("{url} is left out for shard {name}: {why}"));
-                        sources[at].failed.insert(name.clone());
-                        sources[at].has.remove(&name);
+                        sources[bad].failed.insert(name.clone());
+                        sources[bad].has.remove(&name);
                     }
                     Err((_, e)) => return Err(e),
                     Ok(copied) => break copied,
                 }
             };
             match &mut shard.phase {
-                Phase::Frozen { start: at, length } => {
-                    if *length != size {
+                Phase::Frozen {
+                    start: first,
+                    length,
+                } => {
+                    // Older shards are published first: what a later one has may be published, and would get other indexes.
+                    let later = names.iter().skip(at + 1);
+                    let mut later = later.filter(|name| {
+                        let has = sources.iter().filter_map(|source| source.has.get(*name));
+                        has.clone().any(|checkpoint| checkpoint.size > 0)
+                    });
+                    if *length > size
+                        && let Some(later) = later.next()
+                    {
+                        let problem = format!(
+                            "shard {name} was closed with {length} entries, of which the secondaries have {size}; there are entries of shard {later}, which would get other indexes than they were published with"
+                        );
+                        if !self.force {
+                            return Err(RestoreError::TooFew(problem));
+                        }
+                        forced.insert(problem);
+                    } else if *length != size {
                         warnings.push(format!(
                             "shard {name} was closed with {length} entries, of which {size} were copied: the others are lost, and what follows moves"
                         ));
                     }
-                    (*at, *length) = (start, size);
+                    (*first, *length) = (start, size);
                 }
-                Phase::Active { start: at } => *at = start,
+                Phase::Active { start: first } => *first = start,
                 Phase::Planned => {}
             }
             start += size;
@@ -293,10 +313,8 @@ impl Restore {
                         best = Some((age, manifest));
                     }
                 }
-                Ok(None) => {
-                    described.insert(url.clone());
-                    why.push(format!("{url}: it has no manifest of this log"));
-                }
+                // It may be a new storage, that has not been told what the one before it had: it does not count.
+                Ok(None) => why.push(format!("{url}: it has no manifest of this log")),
                 Err(e) => why.push(format!("{url}: {e}")),
             }
         }
@@ -709,7 +727,7 @@ fn lacking(members: &[Membership], sources: &[Source], shard: &str) -> Option<St
         let asked: BTreeSet<_> = asked.filter_map(|source| source.vkey.as_ref()).collect();
         if asked.len() < of.enough() {
             return Some(format!(
-                "{} of the {} secondaries{joint} answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them",
+                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them",
                 asked.len(),
                 of.secondaries.len(),
                 of.enough(),

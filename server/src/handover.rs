@@ -34,7 +34,7 @@ pub(crate) async fn run(name: &str, force: bool, which: &Which) -> Result<(), Er
         let log = engine
             .log(name)
             .ok_or_else(|| failed(format!("there is no log {name} in these stores")))?;
-        let Some(gives_up) = log.held_by_before() else {
+        let Some((generation, gives_up)) = log.held_by_before() else {
             return run::print(&format!(
                 "log {name}: no change of the secondaries waits to be handed over\n"
             ));
@@ -57,7 +57,7 @@ pub(crate) async fn run(name: &str, force: bool, which: &Which) -> Result<(), Er
             .event(event)
             .await
             .map_err(|e| failed(e.to_string()))?;
-        log.hand_over_by_force()
+        log.hand_over_by_force(generation)
             .await
             .map_err(|e| failed(e.to_string()))?;
         run::print(&format!("handed over: {detail}\n"))

@@ -518,11 +518,16 @@ impl Copier {
             }
         }
         self.incarnation = Some(named.to_owned());
+        self.know_nothing();
+        Ok(())
+    }
+
+    /// What it was believed to have is asked for again.
+    fn know_nothing(&mut self) {
         self.pending.clear();
         self.whole.clear();
         self.shown.clear();
         self.manifest = None;
-        Ok(())
     }
 
     /// What a restore needs beside the entries; sent before the first entry of what it describes.
@@ -567,7 +572,7 @@ impl Copier {
                 );
                 if core.announced.load(Relaxed) {
                     return Err(CopyError::Refused(format!(
-                        "{why}: what it has more was never published. Start it with an empty folder"
+                        "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
                     )));
                 }
                 return Err(CopyError::Superseded(format!(
@@ -706,18 +711,21 @@ impl Copier {
     }
 
     /// A storage that has less than it had verified is an older copy of itself: it counts when it has verified all of it again.
-    async fn forgot(&self, shard: &str, had: u64, has: u64) -> Result<CopyError, CopyError> {
-        let core = &self.core;
+    async fn forgot(&mut self, shard: &str, had: u64, has: u64) -> Result<CopyError, CopyError> {
+        let core = Arc::clone(&self.core);
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
-        let row = core.order.keys.verified(&self.name, incarnation, shard);
+        // Of the other shards it may have less, too, and of the manifest an older one.
+        let prefix = core.order.keys.verified(&self.name, incarnation, "");
+        let rows = core.store.scan(&prefix, &prefix, 10_000).await?;
         let transaction = Transaction {
-            deletes: vec![row],
+            deletes: rows.into_iter().map(|(key, _)| key).collect(),
             ..Transaction::default()
         };
         match core.store.transact(transaction).await {
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
+        self.know_nothing();
         core.merged.send_modify(|count| *count += 1);
         Ok(CopyError::Refused(format!(
             "it has {has} of the {had} entries of shard {shard} that it had verified: its storage is an older copy, and is filled again"

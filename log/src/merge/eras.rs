@@ -349,8 +349,8 @@ impl Core {
 
 impl crate::Log {
     /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
-    /// where no change waits.
-    pub fn held_by_before(&self) -> Option<String> {
+    /// where no change waits. The number is the generation that would be handed over.
+    pub fn held_by_before(&self) -> Option<(u64, String)> {
         let eras = self.core.eras.load();
         let [before @ .., _] = eras.members() else {
             return None;
@@ -359,7 +359,7 @@ impl crate::Log {
         let names = before.iter().flat_map(|of| &of.secondaries);
         let names: std::collections::BTreeSet<_> = names.map(|one| one.name.to_string()).collect();
         let names: Vec<_> = names.into_iter().collect();
-        Some(format!(
+        let why = format!(
             "the secondaries of generation {} to {} ({}) may not know of those of generation {}: a restore from them alone would miss what is published from now on, and not notice",
             first.generation,
             eras.newest() - 1,
@@ -369,14 +369,16 @@ impl crate::Log {
                 names.join(", ")
             },
             eras.newest(),
-        ))
+        );
+        Some((eras.newest(), why))
     }
 
-    /// Hands the newest change of the secondaries over, whoever has taken it.
+    /// Hands the changes of the secondaries up to a generation over, whoever of those of before has taken them.
     ///
     /// # Errors
-    /// [`StoreError`]; of a restored log that is not announced yet, always.
-    pub async fn hand_over_by_force(&self) -> Result<(), StoreError> {
+    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
+    /// always.
+    pub async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
         let core = &self.core;
         let state = core.order.state();
         if let Some(why) = core.unannounced(&state).await? {
@@ -384,7 +386,19 @@ impl crate::Log {
                 "{why}: restore it again, with --force where those secondaries are lost"
             )));
         }
-        let newest = core.eras.load().newest();
-        core.hand_over(newest).await
+        let published = position::published_index(&*core.store, &core.order.keys, &state).await?;
+        let eras = core.eras.load_full();
+        let mut next = eras.members().iter().rev();
+        if let Some(next) = next.find(|of| of.generation <= generation)
+            && !core
+                .holds(next, next.quorum as usize, published, &state)
+                .await?
+        {
+            return Err(StoreError::Io(format!(
+                "the new secondaries do not hold what is published yet: {} of them must have verified {published} entries; run it again when they do",
+                next.quorum
+            )));
+        }
+        core.hand_over(generation).await
     }
 }

@@ -7,8 +7,9 @@
 //!    then on they refuse every earlier life, which so can't reach a quorum any more.
 //! 2. A secondary that has more than the life was restored with does not take it: an earlier life has gone on there. The
 //!    secondary looks after it has become deaf to that life, so nothing comes in between.
-//! 3. A quorum holds what it was restored with: what was copied from a single secondary may never have been published, and is
-//!    published from now on.
+//! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
+//!    have other entries than that life: it never verifies those, and counts for one life only. And what was copied from a single
+//!    secondary may never have been published, and is published from now on.
 //!
 //! A life that hears of a later one stops for good. Lives are ordered by their time, and those of one millisecond by chance.
 
@@ -134,10 +135,13 @@ impl Core {
                     if let Some(why) = self.unannounced_to(of, life).await? {
                         return Ok(Some(why));
                     }
-                    if !self.holds(of, life.entries, state).await? {
+                    // Of any two lives whose entries differ one secondary has to have verified both, which it never does.
+                    let count = of.enough().max(of.quorum as usize);
+                    if !self.holds(of, count, life.entries, state).await? {
                         return Ok(Some(format!(
-                            "the restored log signs nothing before {} secondaries have verified the {} entries that it was restored with",
-                            of.quorum, life.entries
+                            "the restored log signs nothing before {count} of its {} secondaries have verified the {} entries that it was restored with",
+                            of.secondaries.len(),
+                            life.entries
                         )));
                     }
                 }
@@ -180,10 +184,11 @@ impl Core {
         }))
     }
 
-    /// Whether a quorum of a membership has verified everything before a global index.
+    /// Whether so many of a membership have verified everything before a global index.
     pub(crate) async fn holds(
         &self,
         of: &Membership,
+        count: usize,
         index: u64,
         state: &State,
     ) -> Result<bool, StoreError> {
@@ -198,7 +203,7 @@ impl Core {
         let held = position::held(self, &last.identity.name).await?;
         let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
         let have = held.iter().filter(|held| of.names(held)).filter(has);
-        Ok(have.count() >= of.quorum as usize)
+        Ok(have.count() >= count)
     }
 }
 

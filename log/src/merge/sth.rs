@@ -433,7 +433,9 @@ impl Sth {
         };
         for next in later.iter().rev() {
             if self.told(base, next.generation).await?
-                && core.holds(next, next.start, &state).await?
+                && core
+                    .holds(next, next.quorum as usize, next.start, &state)
+                    .await?
             {
                 tracing::info!(
                     log = core.name,

@@ -11,7 +11,7 @@ use log::{ChangeError, Folders, Log, MergeOptions, Peers, Request};
 use tlog::{Checkpoint, Hash, Note};
 
 use crate::network::Way;
-use crate::world::{World, caller, cosigner, create, published};
+use crate::world::{LONG, ORIGIN, World, caller, cosigner, create, published};
 
 const NAMES: [&str; 4] = ["x", "yy", "zzz", "wwww"];
 
@@ -216,6 +216,20 @@ async fn course(seed: u64) {
         let found = log.entry(*index).await.unwrap().unwrap();
         assert_eq!(found.bytes, *entry, "entry {index}");
     }
+    // Storages that are new since count in a restore when they have been told the manifest.
+    let hash = tlog::mirror::origin_hash(ORIGIN);
+    let told = async {
+        for name in log.replicas().secondaries().keys() {
+            let mirror = {
+                let all = world.network.mirrors.lock().unwrap();
+                Arc::clone(&all[&format!("{name}.example.org")])
+            };
+            while mirror.manifest(&hash).await.unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
     engine.shutdown().await;
     // What the secondaries have is what was acknowledged.
     drop((log, engine));

@@ -10,7 +10,7 @@ use tlog::{Checkpoint, Note};
 
 use crate::network::Way;
 use crate::world::{
-    ORIGIN, World, append, caller, configure, cosigner, create, folder, published, until,
+    LONG, ORIGIN, World, append, caller, configure, cosigner, create, folder, published, until,
 };
 
 impl World {
@@ -235,6 +235,7 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
     published(&log, 10).await;
     assert_eq!(log.held_by_before(), None);
     world.network.set("x.example.org", Way::Dead);
+    world.network.set("yy.example.org", Way::Dead);
     until("it is known", || {
         let seen = log.replicas().secondaries();
         seen.get("x").is_some_and(|x| x.incarnation.is_some())
@@ -262,9 +263,21 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
         why.contains("generation 1") && why.contains("missing: x")
     })
     .await;
-    let gives_up = log.held_by_before().unwrap();
+    let (generation, gives_up) = log.held_by_before().unwrap();
+    assert_eq!(generation, log.status().generation);
     assert!(gives_up.contains("(x)"), "{gives_up}");
-    log.hand_over_by_force().await.unwrap();
+    // Alone it would be asked for what it does not have.
+    let early = log.hand_over_by_force(generation).await.unwrap_err();
+    assert!(early.to_string().contains("do not hold"), "{early}");
+    assert!(log.held_by_before().is_some());
+    world.network.set("yy.example.org", Way::Open);
+    let wait = async {
+        while let Err(early) = log.hand_over_by_force(generation).await {
+            assert!(early.to_string().contains("do not hold"), "{early}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
     published(&log, 16).await;
     assert_eq!(log.held_by_before(), None);
     engine.shutdown().await;
@@ -606,4 +619,214 @@ async fn an_interrupted_restore_can_be_made_again() {
     drop((log, engine));
     let report = fsck(&world.path("begun")).await;
     assert!(report.is_empty(), "{report:?}");
+}
+
+/// A disk that was lost since says that it has nothing: it is not the one that had everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_without_a_manifest_does_not_count() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy"] {
+        world.secondary(name, name, &key).await;
+    }
+    let part = world.secondary("zzz", "zzz", &key).await;
+    append(&log, 100).await;
+    published(&log, 100).await;
+    until("zzz has a part", || {
+        part.status().first().is_some_and(|at| at.mirrored == 100)
+    })
+    .await;
+    world.network.set("zzz.example.org", Way::Dead);
+    append(&log, 100).await;
+    published(&log, 200).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("zzz.example.org", Way::Open);
+    world.secondary("yy", "lost", &key).await;
+    let few = world.restore("few", &["yy", "zzz"], false).run().await;
+    assert!(
+        matches!(&few, Err(log::RestoreError::TooFew(why)) if why.contains("1 of the 3")),
+        "{few:?}"
+    );
+    let enough = world.restore("enough", &["x", "yy", "zzz"], false);
+    assert_eq!(enough.run().await.unwrap().entries, 200);
+}
+
+/// What a secondary has more, another copy may have published: it is not thrown away on the word of this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_that_has_more_is_to_be_kept() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy"] {
+        world.secondary(name, name, &key).await;
+    }
+    let more = world.secondary("zzz", "zzz", &key).await;
+    append(&log, 100).await;
+    published(&log, 100).await;
+    world.network.set("x.example.org", Way::Dead);
+    world.network.set("yy.example.org", Way::Dead);
+    append(&log, 10).await;
+    until("zzz has more", || {
+        more.status().first().is_some_and(|at| at.mirrored == 110)
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("x.example.org", Way::Open);
+    world.network.set("yy.example.org", Way::Open);
+    world.network.set("zzz.example.org", Way::Dead);
+    let restored = world.restore("restored", &["x", "yy"], false);
+    restored.run().await.unwrap();
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    until("it may sign", || log.status().reason.is_none()).await;
+    append_when_taken(&log).await;
+    published(&log, 101).await;
+    world.network.set("zzz.example.org", Way::Open);
+    until("it is said what to do", || {
+        let seen = log.replicas().secondaries();
+        let why = seen.get("zzz").and_then(|one| one.trouble.clone());
+        why.is_some_and(|why| why.contains("may have published") && why.contains("Keep its folder"))
+    })
+    .await;
+    engine.shutdown().await;
+}
+
+async fn append_when_taken(log: &log::Log) {
+    let wait = async {
+        while log.append(Bytes::from_static(b"later")).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+}
+
+/// With a quorum of one, of three, two lives could each find a secondary that has what they have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_log_waits_until_as_many_have_verified_it_as_must_have_taken_it() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 100).await;
+    published(&log, 100).await;
+    until("all have it", || {
+        let mirrors = world.network.mirrors.lock().unwrap();
+        let mut all = mirrors.values().map(|mirror| mirror.status());
+        all.all(|status| status.first().is_some_and(|at| at.mirrored == 100))
+    })
+    .await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let restored = world.restore("restored", &["x", "yy", "zzz"], false);
+    restored.run().await.unwrap();
+    world.secondary("zzz", "lost", &key).await;
+    world.network.set("zzz.example.org", Way::Announced);
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    until("it is said what is waited for", || {
+        let why = log.status().reason.unwrap_or_default();
+        why.contains("3 of its 3 secondaries have verified the 100 entries")
+    })
+    .await;
+    assert_eq!(world.checkpoint_of("restored"), None);
+    world.network.set("zzz.example.org", Way::Open);
+    append_when_taken(&log).await;
+    published(&log, 101).await;
+    engine.shutdown().await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = entry.map(|e| (e.path(), to.join(e.file_name()))).unwrap();
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
+async fn rotate(log: &log::Log) {
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+}
+
+/// An older copy of a secondary's storage lacks entries of shards that were done with.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_is_filled_in_all_shards() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    mirror.rest().await;
+    drop(mirror);
+    world.network.mirrors.lock().unwrap().clear();
+    copy(&world.path("x"), &world.path("older"));
+    world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 100).await;
+    rotate(&log).await;
+    append(&log, 20).await;
+    published(&log, 120).await;
+    let older = world.secondary("x", "older", &key).await;
+    append(&log, 1).await;
+    published(&log, 121).await;
+    let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [21, 100]);
+    engine.shutdown().await;
+}
+
+/// The indexes of what was published must not move without a word of the operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 256).await;
+    published(&log, 256).await;
+    let hash = tlog::mirror::origin_hash(&format!("{ORIGIN}/a"));
+    let early = mirror.cosigned_checkpoint(&hash).await.unwrap();
+    append(&log, 10).await;
+    published(&log, 266).await;
+    rotate(&log).await;
+    append(&log, 20).await;
+    published(&log, 286).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let size = Checkpoint::parse(Note::parse(&early).unwrap().text).unwrap();
+    assert_eq!(size.size, 256);
+    let end = format!("{hash}/{}", log::mirror::COSIGNED);
+    world
+        .network
+        .spoil("x.example.org", &end, Bytes::from(early));
+    let moved = world.restore("moved", &["x"], false).run().await;
+    assert!(
+        matches!(&moved, Err(log::RestoreError::TooFew(why)) if why.contains("closed with 266 entries")),
+        "{moved:?}"
+    );
+    let forced = world.restore("forced", &["x"], true).run().await.unwrap();
+    assert_eq!(forced.entries, 276);
 }
