@@ -1,4 +1,4 @@
-//! The body of an answer: one piece of bytes on the hot path, whatever axum makes elsewhere.
+//! The body of an answer: one piece of bytes, also where axum made it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +18,6 @@ use crate::net::watch::Watched;
 pub(crate) enum Body {
     /// All of it; empty once sent.
     Whole(Bytes),
-    /// From the router.
-    Routed(axum::body::Body),
     /// All of it, before the request was read to its end.
     Early(Box<Early>),
 }
@@ -104,7 +102,6 @@ impl hyper::body::Body for Body {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Routed(body) => Pin::new(body).poll_frame(context),
             Self::Early(early) => early
                 .poll(context)
                 .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
@@ -114,7 +111,6 @@ impl hyper::body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Routed(body) => body.is_end_stream(),
             Self::Early(_) => false,
         }
     }
@@ -122,7 +118,6 @@ impl hyper::body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Routed(body) => body.size_hint(),
             // Its end comes later than its last byte.
             Self::Early(_) => SizeHint::default(),
         }

@@ -30,10 +30,12 @@ use tower::Service as _;
 pub(crate) use body::{Body, Sent, Unread};
 pub(crate) use read::shard_list;
 
+use self::negotiate::wants_json;
 use self::refusal::Refusal;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
 use crate::net::accept::Plane;
+use crate::net::bodies::Spent;
 use crate::net::watch::{Phase, Watched};
 use log::Log;
 
@@ -70,27 +72,36 @@ impl DataPlane {
         }
     }
 
-    async fn routed(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn routed(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let log = request.uri().path().split('/').nth(1).unwrap_or_default();
         let log = find(&self.gate, &decoded(log)).ok();
         // Reads have no body; one that comes anyway is never waited for, and dropped while its sender reads the answer.
         let (head, body) = request.into_parts();
         let unread =
             (!body.is_end_stream()).then(|| Unread::new(head.version, &head.headers, body));
+        let json = wants_json(&head.headers);
         let request = Request::from_parts(head, axum::body::Body::empty());
         let response = match self.router.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let (mut head, body) = response.into_parts();
+        // Every answer of the router is in memory.
+        let bytes = axum::body::to_bytes(body, usize::MAX).await;
+        let body = match watched.answers().answer(bytes.unwrap_or_default()) {
+            Ok(bytes) => bytes,
+            Err(Spent) => {
+                let (refused, text) = Refusal::busy_answers().respond(json).into_parts();
+                head = refused;
+                text
+            }
+        };
         let mut response = match unread {
-            None => response.map(Body::Routed),
+            None => Response::from_parts(head, Body::Whole(body)),
             Some(unread) => {
-                let (mut head, body) = response.into_parts();
                 // The answer ends later than its last byte.
                 head.headers.remove(CONTENT_LENGTH);
-                // Every answer of the router is in memory.
-                let bytes = axum::body::to_bytes(body, usize::MAX).await;
-                Response::from_parts(head, unread.answer(bytes.unwrap_or_default()))
+                Response::from_parts(head, unread.answer(body))
             }
         };
         if let Some(log) = log {
@@ -113,7 +124,7 @@ impl Plane for DataPlane {
         } else {
             watched.enter(Phase::Working);
             // Boxed, so that the future of the hot path stays small.
-            Box::pin(self.routed(request)).await
+            Box::pin(self.routed(watched, request)).await
         };
         watched.enter(Phase::Idle);
         self.metrics.count(response.status());

@@ -25,12 +25,16 @@ use crate::gate::Gate;
 use crate::rfc3339::rfc3339;
 use config::ShardState;
 use log::Inclusion;
+use tokio::sync::Semaphore;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const NEVER: &str = "no-cache";
+
+/// Taken while a bundle of entries is read, which can have 16 MiB: the budget for answers counts what was read.
+static READS: Semaphore = Semaphore::const_new(32);
 
 pub(super) type App = State<Arc<Gate>>;
 
@@ -222,11 +226,14 @@ async fn entry(
         let log = find(&gate, &name)?;
         let index =
             decimal(&index).ok_or_else(|| Refusal::bad("an entry's index is a decimal number"))?;
-        let record = log
-            .entry(index)
-            .await
+        let turn = READS.acquire().await;
+        let record = log.entry(index).await;
+        let mut record = record
             .map_err(|error| refusal::read(&name, &error))?
             .ok_or_else(|| Refusal::absent(format!("log {name} has no entry {index} yet")))?;
+        // It may be a piece of its bundle, which must not stay until the answer is sent.
+        record.bytes = Bytes::copy_from_slice(&record.bytes);
+        drop(turn);
         let mut response = if wants_json(&headers) {
             let inclusion = log
                 .inclusion(index)
@@ -306,11 +313,15 @@ async fn tile(
 ) -> Response {
     answered(&headers, async {
         let path = format!("tile/{rest}");
-        if path.parse::<tlog::TilePath>().is_err() {
+        let Ok(tile) = path.parse::<tlog::TilePath>() else {
             return Err(Refusal::bad(
                 "not the path of a tile or an entry bundle (C2SP tlog-tiles)",
             ));
-        }
+        };
+        let _turn = match tile.kind {
+            tlog::TileKind::Entries => Some(READS.acquire().await),
+            tlog::TileKind::Hashes(_) => None,
+        };
         let bytes = object(&gate, &name, &shard, &path).await?;
         let bytes = bytes.ok_or_else(|| {
             Refusal::absent(format!(

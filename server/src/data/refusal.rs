@@ -184,6 +184,16 @@ impl Refusal {
         .later(Duration::from_secs(1))
     }
 
+    /// 503: the memory for long answers is used up.
+    pub(super) fn busy_answers() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-answers",
+            "too many long answers are under way on this server",
+        )
+        .later(Duration::from_secs(1))
+    }
+
     /// 422: the key belongs to a write with another body.
     pub(super) fn reused() -> Self {
         Self::new(

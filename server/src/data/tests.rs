@@ -547,6 +547,39 @@ async fn a_client_that_writes_before_it_reads_reads_the_refusal() {
 
 /// The budget is one megabyte here. Bodies that come slowly hold what came of them; past the budget a body is not read.
 #[tokio::test]
+async fn long_answers_end_at_their_budget() {
+    let server = Server::start().await;
+    for entry in [[b'x'; 60_000], [b'y'; 60_000]] {
+        assert_eq!(server.add(&entry).await.status, 200);
+    }
+    let log = server.engine.log("dev").unwrap();
+    log.wait_published(1).await.unwrap();
+    let path = "/dev/a/tile/entries/000.p/2";
+    let place = server.watch.join().unwrap();
+    let answers = place.watched().answers();
+    let mut others = answers.begin(0).unwrap();
+    others.grow((64 << 20) - 100_000).unwrap();
+    let reply = server.get(path).await;
+    assert_eq!(
+        (reply.status, reply.header("retry-after")),
+        (503, Some("1")),
+        "{}",
+        reply.text()
+    );
+    // Short answers are in no budget.
+    assert_eq!(server.get("/dev/entries/1").await.status, 200);
+    let head = server.ask(&format!("HEAD {path}"), "", b"").await;
+    assert_eq!(head.header("content-length"), Some("120004"));
+    drop(others);
+    let reply = server.get(path).await;
+    assert_eq!((reply.status, reply.body.len()), (200, 120_004));
+    assert_eq!(reply.header("content-length"), Some("120004"));
+    while answers.held() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn bodies_under_way_end_at_the_budget() {
     let server = Server::start().await;
     let mut slow = Vec::new();

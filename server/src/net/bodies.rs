@@ -1,4 +1,4 @@
-//! One budget for the request bodies that a listener holds in memory, over all its connections.
+//! One budget for the request bodies that a listener holds in memory, over all its connections, and one for its long answers.
 //!
 //! What counts is what came, not what was announced: who announces much and sends nothing takes nothing from others. What must never
 //! happen: memory that grows with the number of connections and streams instead of ending at the budget.
@@ -6,8 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use bytes::Bytes;
+
 /// What a request costs beside its body.
 const REQUEST: usize = 512;
+/// Answers of so many bytes are in no budget: there are as many as streams.
+const SHORT: usize = 64 << 10;
 
 /// The budget.
 #[derive(Debug)]
@@ -52,6 +56,28 @@ impl Bodies {
         }
         held.grow(REQUEST)?;
         Ok(held)
+    }
+
+    /// An answer that counts until the last piece of it was sent or dropped. A short one does not count.
+    pub(crate) fn answer(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, Spent> {
+        if bytes.len() <= SHORT {
+            return Ok(bytes);
+        }
+        let mut held = self.begin(bytes.len())?;
+        held.grow(bytes.len())?;
+        Ok(Bytes::from_owner(Answer { bytes, _held: held }))
+    }
+}
+
+/// A long answer.
+struct Answer {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -106,5 +132,20 @@ mod tests {
         assert_eq!(bodies.held(), 100 + REQUEST);
         drop(first);
         assert_eq!(bodies.held(), 0);
+    }
+
+    #[test]
+    fn a_long_answer_counts_until_its_last_piece_is_gone() {
+        let answers = Bodies::new(1 << 20);
+        let short = answers.answer(Bytes::from(vec![1; SHORT])).unwrap();
+        assert_eq!((short.len(), answers.held()), (SHORT, 0));
+        let mut long = answers.answer(Bytes::from(vec![2; 1_000_000])).unwrap();
+        assert_eq!(answers.held(), 1_000_000 + REQUEST);
+        assert_eq!(answers.answer(Bytes::from(vec![3; 100_000])), Err(Spent));
+        let piece = long.split_to(1000);
+        drop(long);
+        assert_eq!(answers.held(), 1_000_000 + REQUEST);
+        drop(piece);
+        assert_eq!(answers.held(), 0);
     }
 }

@@ -16,6 +16,9 @@ use tokio::sync::Notify;
 use super::bodies::Bodies;
 use super::limits::Limits;
 
+/// Bytes of long answers that are always taken: some of the longest, however little the request bodies may have.
+const ANSWERS: usize = 64 << 20;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -58,6 +61,7 @@ pub(crate) struct Watched {
     order: AtomicU8,
     owner: AtomicWaker,
     bodies: Arc<Bodies>,
+    answers: Arc<Bodies>,
 }
 
 /// A request of a multiplexed connection that is being answered.
@@ -72,7 +76,7 @@ impl Drop for Stream {
 }
 
 impl Watched {
-    fn new(clock: Arc<AtomicU32>, bodies: Arc<Bodies>) -> Self {
+    fn new(clock: Arc<AtomicU32>, bodies: Arc<Bodies>, answers: Arc<Bodies>) -> Self {
         let now = clock.load(Relaxed);
         Self {
             clock,
@@ -82,12 +86,18 @@ impl Watched {
             order: AtomicU8::new(0),
             owner: AtomicWaker::new(),
             bodies,
+            answers,
         }
     }
 
     /// The budget for request bodies of its listener.
     pub(crate) fn bodies(&self) -> &Arc<Bodies> {
         &self.bodies
+    }
+
+    /// The budget for long answers of its listener.
+    pub(crate) fn answers(&self) -> &Arc<Bodies> {
+        &self.answers
     }
 
     /// A request on a multiplexed connection begins.
@@ -182,6 +192,7 @@ pub(crate) struct Watch {
     limits: Limits,
     clock: Arc<AtomicU32>,
     bodies: Arc<Bodies>,
+    answers: Arc<Bodies>,
     /// Locked when a connection comes or goes, and by the sweep.
     connections: Mutex<Connections>,
     /// Told when the last connection has gone.
@@ -228,6 +239,7 @@ impl Watch {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             bodies: Bodies::new(limits.bodies),
+            answers: Bodies::new((2 * limits.bodies).max(ANSWERS)),
             limits,
             clock: Arc::new(AtomicU32::new(0)),
             connections: Mutex::default(),
@@ -259,8 +271,11 @@ impl Watch {
         }
         let number = connections.next;
         connections.next += 1;
-        let watched = Watched::new(Arc::clone(&self.clock), Arc::clone(&self.bodies));
-        let watched = Arc::new(watched);
+        let watched = Arc::new(Watched::new(
+            Arc::clone(&self.clock),
+            Arc::clone(&self.bodies),
+            Arc::clone(&self.answers),
+        ));
         watched.order.store(connections.order, Relaxed);
         connections.all.insert(number, Arc::clone(&watched));
         Some(Place {
@@ -397,7 +412,11 @@ mod tests {
         let (idle, busy, reading) = (
             watch.join().unwrap(),
             watch.join().unwrap(),
-            Watched::new(Arc::clone(&watch.clock), Arc::clone(&watch.bodies)),
+            Watched::new(
+                Arc::clone(&watch.clock),
+                Arc::clone(&watch.bodies),
+                Arc::clone(&watch.answers),
+            ),
         );
         drop(idle.watched().begin());
         let stream = busy.watched().begin();

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::upload::{NotTaken, Source, next_frame, take};
 use crate::data::{Body, Unread};
 use crate::net::accept::Plane;
-use crate::net::bodies::Held;
+use crate::net::bodies::{Held, Spent};
 use crate::net::watch::{Phase, Watched};
 
 /// Which storage answers: another one after its loss.
@@ -67,7 +67,10 @@ fn said(status: StatusCode, text: &str) -> Response<Bytes> {
 
 /// The memory for request bodies is used up.
 fn crowded() -> Response<Bytes> {
-    let text = "too many request bodies are under way";
+    crowded_with("too many request bodies are under way")
+}
+
+fn crowded_with(text: &str) -> Response<Bytes> {
     let mut response = said(StatusCode::SERVICE_UNAVAILABLE, text);
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -359,7 +362,11 @@ impl Plane for MirrorPlane {
             }
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);
-                self.read(path).await
+                let (head, body) = self.read(path).await.into_parts();
+                match watched.answers().answer(body) {
+                    Ok(body) => Response::from_parts(head, body),
+                    Err(Spent) => crowded_with("too many long answers are under way"),
+                }
             }
             _ => said(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
         };
