@@ -145,6 +145,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             "e2e",
             "--test",
             "docs",
+            "--test",
+            "ci",
             "--no-fail-fast",
         ]);
         campaign
