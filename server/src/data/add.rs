@@ -66,7 +66,10 @@ pub(super) async fn answer(
     let name = target(&parts.method, parts.uri.path()).unwrap_or_default();
     let log = match find(&plane.gate, &name) {
         Ok(log) => log,
-        Err(refusal) => return refusal.respond(json).map(|answer| unread.answer(answer)),
+        Err(refusal) => {
+            unread.finish().await;
+            return refusal.respond(json).map(|answer| unread.answer(answer));
+        }
     };
     let added = add(plane, &log, watched, &parts, unread.body(), json).await;
     let mut response = match added {
@@ -90,7 +93,10 @@ pub(super) async fn answer(
                 }
             }
         }
-        Err(refusal) => refusal.respond(json).map(|answer| unread.answer(answer)),
+        Err(refusal) => {
+            unread.finish().await;
+            refusal.respond(json).map(|answer| unread.answer(answer))
+        }
     };
     stamp(response.headers_mut(), &log);
     response

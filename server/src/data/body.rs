@@ -37,6 +37,10 @@ pub(crate) struct Early {
 const DROPPED: usize = 64 << 20;
 const DROPPING: Duration = Duration::from_secs(8);
 
+/// What of a request is read before it is refused, bytes, and how long that is waited for.
+const LITTLE: u64 = 64 << 10;
+const SOON: Duration = Duration::from_millis(100);
+
 /// The rest of a request: what of its body was not read when it is answered.
 pub(crate) struct Unread {
     body: Incoming,
@@ -55,6 +59,22 @@ impl Unread {
     /// The body, for those who read it.
     pub(crate) fn body(&mut self) -> &mut Incoming {
         &mut self.body
+    }
+
+    /// Reads the little that may still be to come, so that the answer has its length and the connection goes on: a writer
+    /// that is refused writes again.
+    pub(crate) async fn finish(&mut self) {
+        let little = self.body.size_hint().upper().is_some_and(|n| n <= LITTLE);
+        if !self.drop || !little {
+            return;
+        }
+        let body = &mut self.body;
+        let rest = std::future::poll_fn(|context| {
+            while let Some(Ok(_)) = std::task::ready!(Pin::new(&mut *body).poll_frame(context)) {}
+            Poll::Ready(())
+        });
+        // One that comes later is dropped behind the answer.
+        let _ = tokio::time::timeout(SOON, rest).await;
     }
 
     /// The answer's body. Where the request has more to come, it is dropped meanwhile.

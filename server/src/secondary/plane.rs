@@ -370,6 +370,7 @@ impl Plane for MirrorPlane {
             }
             _ => said(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
         };
+        unread.finish().await;
         watched.enter(Phase::Idle);
         let headers = response.headers_mut();
         headers.insert(INCARNATION, self.incarnation.clone());

@@ -124,6 +124,7 @@ pub(super) async fn answer(
     if let Ok(log) = &log {
         stamp(response.headers_mut(), log);
     }
+    unread.finish().await;
     response.map(|answer| unread.answer(answer))
 }
 
