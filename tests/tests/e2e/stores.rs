@@ -15,7 +15,7 @@ use tests::http::Answer;
 use tests::ledger::Ledger;
 use tests::load::{Load, Plan};
 use tests::process::{Logd, Start};
-use tests::secondary::{Secondary, configure};
+use tests::secondary::configure;
 use tests::skip::skip;
 use tests::wait;
 
@@ -281,10 +281,9 @@ impl Drop for Mounted<'_> {
 }
 
 /// A server on folders as nodes; with or without the programs of the merge.
-fn on_folders(at: &Path, merges: bool) -> Result<Logd> {
-    let none = (!merges).then(|| "--merge".to_owned());
+fn on_folders(at: &Path, arguments: &[&str]) -> Result<Logd> {
     let how = Start {
-        arguments: none.into_iter().collect(),
+        arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
         ..Start::default()
     };
     Logd::start_as(at, &how)
@@ -298,7 +297,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
     let own = at.join("objects");
     let mounted = Mounted::at(&c)?;
     // Nothing is fetched at first: batches stay where they are.
-    let logd = on_folders(at, false)?;
+    let logd = on_folders(at, &["--merge"])?;
     nodes(at, &["local", "b", "c"], 2)?;
     let mut sent = Vec::new();
     let mut write = |logd: &Logd| -> Done {
@@ -370,12 +369,6 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
 
     // Two of three have other bytes, and the third is away: nothing wrong is taken. When it is back, the two are put right. Nothing
     // is published for now, so that this can be seen.
-    let vkey = Secondary::key(at, "x.example.org")?;
-    let absent = json!([{"name": "x", "url": "http://127.0.0.1:9", "vkey": vkey}]);
-    configure(at, |document| {
-        document["merge"]["secondaries"] = absent;
-        document["merge"]["backupQuorum"] = json!(1);
-    })?;
     logd.kill()?;
     // A mount can't be moved away: what is in it stays.
     drop(mounted);
@@ -393,7 +386,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
             std::fs::write(node.join(name), bytes)?;
         }
     }
-    let logd = on_folders(at, true)?;
+    let logd = on_folders(at, &["--merge", "fetch"])?;
     wait::until("it is said that a node is damaged", || {
         let node = node(at, "b")?;
         let why = node["trouble"].as_str();
@@ -421,9 +414,8 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
         Ok(well.then_some(node))
     })?;
     ensure!(repaired["repaired"].as_u64() >= Some(1), "{repaired}");
-    configure(at, |document| {
-        document["merge"]["backupQuorum"] = json!(0);
-    })?;
+    logd.terminate()?;
+    let logd = on_folders(at, &[])?;
     logd.settled()?;
     all_there(&logd, &sent)?;
     logd.terminate()?;
