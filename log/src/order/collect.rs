@@ -53,6 +53,11 @@ pub async fn collect<'a>(
     let keys = &core.order.keys;
     let limits = Limits::default();
     let before = core.order.floor().await?;
+    // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
+    let most = core.order.state().len.saturating_sub(limits.window);
+    if most.min(published.len) < before + limits.window {
+        return Ok(());
+    }
     let evidence = Evidence::new(limits, published.len, unpublished);
     let raise = writes::raise(keys, limits, before, evidence.len(), published);
     let Some((floor, transaction)) = raise else {
