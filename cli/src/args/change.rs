@@ -1,4 +1,4 @@
-//! What every change takes, whatever it changes.
+//! The flags that every command takes that changes something.
 
 use admin_api::MAX_REASON;
 use clap::Args;

@@ -1,6 +1,6 @@
-//! What to do when nothing answers on a Unix socket: it depends on whose folder the socket is in.
+//! The hint for a Unix socket that no server answers on. It depends on who made the folder that the socket is in.
 //!
-//! What must never happen: advice that, followed, makes something new in a folder where a server keeps its logs.
+//! What must never happen: a hint that makes the reader overwrite a folder in which a server keeps its logs.
 
 use std::path::Path;
 
