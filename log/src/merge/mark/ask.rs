@@ -150,7 +150,7 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
                 }
                 Said::Shard(shard, found) => (shard, found),
             };
-            let at = state.shards.iter().find(|s| s.identity.name == *shard.name);
+            let at = core.mark.listed(&state, &shard.name);
             let published = position::published(store, keys, &shard.name).await?;
             let cut = position::integrated(store, keys, &shard.name).await?;
             let integrated = cut.map_or(0, |cut| cut.size);

@@ -117,7 +117,7 @@ impl Core {
         deep: bool,
     ) -> Known {
         let state = self.order.state();
-        let at = state.shards.iter().find(|s| s.identity.name == *shard.name);
+        let at = self.mark.listed(&state, &shard.name);
         let published = row.map(|row| (row.size, row.root));
         let behind = match found {
             Found::Signed { size, .. } if deep && *size > 0 => {
@@ -145,7 +145,7 @@ impl Core {
     pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<(), SignError> {
         let ordered = || {
             let state = self.order.state();
-            let at = state.shards.iter().find(|s| s.identity.name == *shard.name);
+            let at = self.mark.listed(&state, &shard.name);
             at.and_then(|at| state.length(at)).unwrap_or(0)
         };
         let index = ordered() / TILE_WIDTH;

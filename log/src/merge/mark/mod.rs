@@ -14,7 +14,7 @@ mod look;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tlog::{Hash, Receipt, Seal, Signer, empty_root};
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ pub(crate) use look::{Looked, classify};
 use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
 use super::copy::Tiles;
 use crate::log::Core;
+use crate::order::state::{self, State};
 use crate::shard::{Published, Shard, SignError};
 
 /// Leave to use a shard's key. Only this module gives it.
@@ -35,6 +36,29 @@ pub(crate) struct Mark {
     /// Everything that answers was asked.
     passed: watch::Sender<bool>,
     shards: Mutex<HashMap<String, Seen>>,
+    index: Mutex<Index>,
+}
+
+/// Where each shard is in the list of shards. Made once for a list, so that looking at each shard of a long one is no search.
+#[derive(Default)]
+struct Index {
+    list: Arc<Vec<state::Shard>>,
+    at: HashMap<String, usize>,
+}
+
+impl Index {
+    fn find<'a>(
+        &mut self,
+        list: &'a Arc<Vec<state::Shard>>,
+        name: &str,
+    ) -> Option<&'a state::Shard> {
+        if !Arc::ptr_eq(&self.list, list) {
+            let names = list.iter().map(|shard| shard.identity.name.clone());
+            self.at = names.zip(0..).collect();
+            self.list = Arc::clone(list);
+        }
+        list.get(*self.at.get(name)?)
+    }
 }
 
 #[derive(Default)]
@@ -52,6 +76,7 @@ impl Default for Mark {
         Self {
             passed: watch::Sender::new(false),
             shards: Mutex::default(),
+            index: Mutex::default(),
         }
     }
 }
@@ -59,6 +84,12 @@ impl Default for Mark {
 impl Mark {
     fn shards(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shard called `name` of a state.
+    fn listed<'a>(&self, state: &'a State, name: &str) -> Option<&'a state::Shard> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.find(&state.shards, name)
     }
 
     /// Everything that answers was compared.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tlog::{Checkpoint, Note};
 
+use crate::order::state;
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::qos::Advice;
 use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
@@ -468,4 +469,31 @@ async fn a_frontend_remembers_what_both_stores_have_lost() {
     );
     engine.shutdown().await;
     assert_eq!(pushed(&cdn), 9);
+}
+
+#[test]
+fn each_shard_of_a_long_list_is_found_by_its_name() {
+    let shard = |n: u64| state::Shard {
+        identity: Arc::new(crate::order::slot::ShardIdentity {
+            name: n.to_string(),
+            origin: format!("example.org/dev/{n}"),
+            tree_id: n + 1,
+            vkey: String::new(),
+        }),
+        phase: state::Phase::Planned,
+    };
+    let mut index = super::Index::default();
+    let all: Arc<Vec<_>> = Arc::new((0..5_000).map(shard).collect());
+    // One is taken out of the plan, and all behind it move.
+    let fewer: Arc<Vec<_>> = Arc::new(all.iter().skip(1).cloned().collect());
+    for list in [&all, &fewer, &all] {
+        for shard in list.iter() {
+            let found = index.find(list, &shard.identity.name).unwrap();
+            assert!(std::ptr::eq(found, shard));
+        }
+        assert!(Arc::ptr_eq(&index.list, list));
+        assert_eq!(index.at.len(), list.len());
+        assert_eq!(index.find(list, "other"), None);
+    }
+    assert_eq!(index.find(&fewer, "0"), None);
 }
