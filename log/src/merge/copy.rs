@@ -84,6 +84,35 @@ impl Tiles<'_> {
             .map_err(|e| corrupt(self.folder, &e))
     }
 
+    /// The root at a size of the history that has a root at `new`: what the tiles say is proven to lead there. Another history may have
+    /// left its own partial tiles beside them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a tile is missing, or they do not lead there.
+    pub async fn root_under(
+        &self,
+        size: u64,
+        (new, root): (u64, Hash),
+    ) -> Result<Hash, StoreError> {
+        let edge = tlog::edge_tiles(size).into_iter();
+        // As wide as they are at `new`.
+        let edge = edge.filter_map(|path| TilePath::at(path.kind, path.index, new));
+        let mut paths = tlog::consistency_tiles(size, new);
+        paths.extend(edge);
+        paths.sort_unstable();
+        paths.dedup();
+        let tiles = self.set(paths).await?;
+        let proven = || {
+            let old = tlog::edge_from_tiles(size, &tiles)?.root();
+            let proof = tlog::consistency_proof(size, new, &tiles)?;
+            tlog::verify_consistency(size, new, &proof, &old, &root).map(|()| old)
+        };
+        proven().map_err(|e| {
+            let why = format!("its tiles do not lead to the root {root} at size {new}: {e}");
+            corrupt(self.folder, &why)
+        })
+    }
+
     /// The body of one add-entries request: as many packages of `head`'s upload as one request should have. The answer holds
     /// the first entry that is not in it.
     ///

@@ -11,13 +11,12 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use tlog::mirror::{AddCheckpoint, SIZE_TYPE, origin_hash};
-use tlog::{Checkpoint, CosignerKey, Note, PolicyWitness};
+use tlog::{Checkpoint, CosignerKey, Note, PolicyWitness, VerifierKey};
 use tokio::time::Instant;
 
-use super::judge::{Found, Known, Verdict, Whence, judge, judge_order};
+use super::judge::{Found, Known, Lives, Verdict, Whence, judge, judge_order};
 use super::look::classify;
 use crate::log::Core;
-use crate::merge::life::began_ms;
 use crate::merge::peers::{PeerAnswer, PeerRequest};
 use crate::merge::position;
 use crate::merge::witness::submission;
@@ -50,9 +49,8 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
     if core.halt.is_halted() {
         return;
     }
-    let answers = gather(&core, &open).await;
-    let (mut pause, mut tries) = (PAUSE.0, 0);
-    while let Err(e) = compare(&core, &answers).await {
+    let (mut pause, mut tries, mut answers) = (PAUSE.0, 0, None);
+    while let Err(e) = look(&core, &open, &mut answers).await {
         tries += 1;
         if core.halt.is_halted() {
             return;
@@ -70,8 +68,20 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
     core.mark.pass();
 }
 
+/// Asks everybody, once, and compares what they say. What is missing here is an error, never an answer of theirs.
+async fn look(
+    core: &Arc<Core>,
+    open: &[String],
+    answers: &mut Option<Vec<Answer>>,
+) -> Result<(), SignError> {
+    if answers.is_none() {
+        *answers = Some(gather(core, open).await?);
+    }
+    compare(core, answers.as_deref().unwrap_or_default()).await
+}
+
 /// The answers that came in time.
-async fn gather(core: &Arc<Core>, open: &[String]) -> Vec<Answer> {
+async fn gather(core: &Arc<Core>, open: &[String]) -> Result<Vec<Answer>, SignError> {
     let (state, config) = (core.order.state(), core.config());
     let planned = state.shards.iter().find(|at| at.phase == Phase::Planned);
     let names = open
@@ -82,7 +92,7 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Vec<Answer> {
         .filter_map(|name| core.shards.get(&state, name))
         .collect();
     if shards.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let shards: Arc<[Arc<Shard>]> = shards.into();
     // Of a change that is not handed over, those of before as well.
@@ -97,10 +107,15 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Vec<Answer> {
         let answer = frontend(core, one.clone(), Arc::clone(&shards));
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
-    for one in &binding {
+    // Without it nothing of what a secondary says could be checked.
+    let replication = match &*binding {
+        [] => None,
+        _ => Some(core.replication().await?.verifier()),
+    };
+    for (one, key) in binding.iter().zip(replication.into_iter().cycle()) {
         let whence = Whence::Secondary(one.name.to_string());
         silent.insert(whence.to_string(), ());
-        let answer = secondary(core, one, Arc::clone(&shards));
+        let answer = secondary(core, one, key, Arc::clone(&shards));
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
     for one in policy.iter().flat_map(|policy| &policy.witnesses) {
@@ -125,7 +140,7 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Vec<Answer> {
             "did not say in time what it holds; starting without"
         );
     }
-    answers
+    Ok(answers)
 }
 
 /// Compares the answers with what the coordination store knows by now.
@@ -138,40 +153,63 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
     }
     core.order.refresh().await?;
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
-    let life = core.life().await?.map_or(0, |life| life.id);
-    let restored = began_ms(life);
+    let life = core.life().await?;
+    let id = life.map_or(0, |life| life.id);
     let mut later = Vec::new();
     for (whence, said) in answers {
-        for said in said.iter().flatten() {
+        let all = || said.iter().flatten();
+        let heard = all().find_map(|said| match said {
+            Said::Order(lived, _) => Some(*lived),
+            Said::Shard(..) => None,
+        });
+        for said in all() {
             let (shard, found) = match said {
                 Said::Order(lived, slots) => {
-                    core.heed(judge_order(whence, (*lived, *slots), (life, state.len)))?;
+                    core.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
                     continue;
                 }
                 Said::Shard(shard, found) => (shard, found),
             };
             let at = core.mark.listed(&state, &shard.name);
-            let published = position::published(store, keys, &shard.name).await?;
-            let cut = position::integrated(store, keys, &shard.name).await?;
-            let integrated = cut.map_or(0, |cut| cut.size);
-            let size = match found {
-                Found::Signed { size, .. } | Found::Copied { size, .. } => *size,
-                _ => 0,
-            };
-            let compared = published.as_ref().is_some_and(|row| row.size == size);
-            let here = match size {
-                1.. if size <= integrated && !compared => core.root_here(shard, size).await,
+            let lives = match (life, whence) {
+                (Some(life), Whence::Secondary(name)) => {
+                    // One that is planned would begin where the order ends.
+                    let start = at.and_then(|at| at.start()).unwrap_or(state.size);
+                    let entries = life.entries.saturating_sub(start);
+                    Some(Lives {
+                        id,
+                        entries: (life.entries < u64::MAX).then_some(entries),
+                        heard,
+                        verified: cosigned_at(core, name, shard).await?,
+                    })
+                }
                 _ => None,
             };
+            let published = position::published(store, keys, &shard.name).await?;
+            let cut = position::integrated(store, keys, &shard.name).await?;
+            // At the published size the row says it.
+            let open = |size: &u64| published.as_ref().is_none_or(|row| row.size != *size);
+            let here = match (found.size().filter(open), cut) {
+                (Some(size), Some(cut)) => {
+                    let cut = (cut.size, cut.root);
+                    core.root_here(&shard.name, size, cut).await
+                }
+                _ => Ok(None),
+            };
+            let here = here.inspect_err(|error| {
+                tracing::warn!(log = core.name, %whence, %error, "cannot be compared yet");
+            });
+            let unread = here.is_err();
             let known = Known {
                 ordered: at.and_then(|at| state.length(at)).unwrap_or(0),
                 published: published.map(|row| (row.size, row.root)),
-                here,
-                restored,
+                here: here.unwrap_or(None),
+                lives,
                 whole: false,
             };
             let verdict = core.heed(judge(&shard.name, whence, found, &known))?;
-            if verdict == Verdict::Later {
+            let earlier = verdict == Verdict::Fits && matches!(found, Found::Copied { .. });
+            if verdict == Verdict::Later || (unread && !earlier) {
                 later.push((shard, whence, found));
             }
         }
@@ -180,6 +218,28 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
         core.mark.keep(&shard.name, whence.clone(), found.clone());
     }
     Ok(())
+}
+
+/// When a secondary cosigned the newest that this life of the log knows of it, milliseconds since the Unix epoch, by its clock.
+async fn cosigned_at(core: &Core, name: &str, shard: &Shard) -> Result<Option<u64>, SignError> {
+    let held = position::held(core, &shard.name).await?;
+    let held = held.into_iter().find(|held| held.secondary == name);
+    let Some((vkey, verified)) = held.and_then(|held| Some((held.vkey, held.verified?))) else {
+        return Ok(None);
+    };
+    let text = Checkpoint {
+        origin: shard.identity.origin.clone(),
+        size: verified.size,
+        root: verified.root,
+        extensions: Vec::new(),
+    }
+    .to_text();
+    let time = verified.cosignature.and_then(|line| {
+        let note = format!("{text}\n{line}\n");
+        let (note, key) = (Note::parse(&note).ok()?, vkey.parse::<CosignerKey>().ok()?);
+        key.find(&note).ok()?
+    });
+    Ok(time.map(|at| at.time.saturating_mul(1000)))
 }
 
 /// What a frontend has: checkpoints under the shards' own keys.
@@ -232,6 +292,7 @@ async fn get(core: &Core, url: String, most: usize) -> Result<Option<PeerAnswer>
 async fn secondary(
     core: &Core,
     secondary: &SecondaryConfig,
+    replication: &VerifierKey,
     shards: Arc<[Arc<Shard>]>,
 ) -> Result<Vec<Said>, String> {
     let url = secondary.url.trim_end_matches('/');
@@ -252,7 +313,7 @@ async fn secondary(
             let Some(answer) = newest else {
                 return Ok(None);
             };
-            let found = copied(core, shard, cosigner, &answer.body).await;
+            let found = copied(shard, cosigner, replication, &answer.body);
             if let Err(why) = &found {
                 tracing::warn!(
                     log = core.name,
@@ -267,26 +328,38 @@ async fn secondary(
                 .map(|found| Said::Shard(Arc::clone(shard), found)))
         }
     });
-    let (copies, order) = futures_util::join!(join_all(copies), manifest(core, url));
-    let mut all: Vec<Said> = order?.into_iter().collect();
-    for copy in copies {
-        all.extend(copy.map_err(|why: String| why)?);
+    let copies = join_all(copies).await;
+    // Asked for after them: it has taken the life that a copy is of before the copy.
+    let order = manifest(core, url, replication).await;
+    if let (Err(why), true) = (&order, copies.iter().any(Result::is_ok)) {
+        tracing::warn!(log = core.name, url, why, "its manifest is not looked at");
     }
-    Ok(all)
+    let mut all = Vec::new();
+    let mut failed = None;
+    // One that cannot be read hides none of the others.
+    for said in copies.into_iter().chain([order]) {
+        match said {
+            Ok(said) => all.extend(said),
+            Err(why) => failed = Some(why),
+        }
+    }
+    match failed {
+        Some(why) if all.is_empty() => Err(why),
+        _ => Ok(all),
+    }
 }
 
 /// A mirror's checkpoint: signed by the replication key, or by the shard's own, and cosigned by the secondary.
-async fn copied(
-    core: &Core,
+fn copied(
     shard: &Shard,
     cosigner: &CosignerKey,
+    replication: &VerifierKey,
     body: &Bytes,
 ) -> Result<Found, String> {
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
     let note = Note::parse(text).map_err(|e| e.to_string())?;
-    let replication = core.replication().await.map_err(|e| e.to_string())?;
     let own = shard.verifier().map_err(|e| e.to_string())?;
-    note.verify(&[replication.verifier(), &own])
+    note.verify(&[replication, &own])
         .map_err(|e| e.to_string())?;
     let cosigned = cosigner.find(&note).map_err(|e| e.to_string())?;
     let cosigned = cosigned.ok_or("it is not cosigned under the configured key")?;
@@ -303,22 +376,24 @@ async fn copied(
 }
 
 /// What a secondary's manifest says of the order.
-async fn manifest(core: &Core, url: &str) -> Result<Option<Said>, String> {
+async fn manifest(
+    core: &Core,
+    url: &str,
+    replication: &VerifierKey,
+) -> Result<Option<Said>, String> {
     let hash = origin_hash(&core.config().origin);
     let Some(answer) = get(core, format!("{url}/manifest/{hash}"), MAX_MANIFEST).await? else {
         return Ok(None);
     };
     let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
-    let replication = core.replication().await.map_err(|e| e.to_string())?;
-    signed
-        .verify(replication.verifier())
-        .map_err(|e| e.to_string())?;
+    signed.verify(replication).map_err(|e| e.to_string())?;
     Ok(Some(Said::Order(signed.restored, signed.number)))
 }
 
 /// Compares the manifest of a secondary that takes none from here any more with the order.
 pub(crate) async fn outdated(core: &Core, name: &str, url: &str) -> Result<(), SignError> {
-    let said = manifest(core, url).await;
+    let replication = core.replication().await?.verifier();
+    let said = manifest(core, url, replication).await;
     let said = said.inspect_err(|why| {
         tracing::warn!(
             log = core.name,

@@ -53,7 +53,7 @@ pub enum Found {
         size: u64,
         /// Its root.
         root: Hash,
-        /// When it was cosigned, milliseconds since the Unix epoch.
+        /// When it was cosigned, milliseconds since the Unix epoch, by the clock of the secondary.
         time: u64,
     },
     /// A witness says that it has cosigned this size.
@@ -78,6 +78,16 @@ pub enum Found {
     },
 }
 
+impl Found {
+    /// The size that a root was found at.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Signed { size, .. } | Self::Copied { size, .. } => Some(*size),
+            _ => None,
+        }
+    }
+}
+
 /// What the coordination store knows of the shard, read after the finding was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
@@ -85,12 +95,43 @@ pub struct Known {
     pub ordered: u64,
     /// Size and root of the published position.
     pub published: Option<(u64, Hash)>,
-    /// The root that the tiles here lead to at the size that was found; none where they are not that far, or were not looked at.
+    /// The root of what is cut here at the size that was found; none where the cut is not that far, or was not looked at.
     pub here: Option<Hash>,
-    /// When the log was last restored from its secondaries, milliseconds since the Unix epoch; 0 if never.
-    pub restored: u64,
+    /// Of a log that was restored from its secondaries: what tells of which life of it a copy is.
+    pub lives: Option<Lives>,
     /// It is closed and published whole: only a checkpoint that is lost is signed again.
     pub whole: bool,
+}
+
+/// What tells of which life of a log a copy is. Lives and copies follow each other in an order that needs no clock: whoever restored may
+/// have had a wrong one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// The life of the log here.
+    pub id: u64,
+    /// Entries of the shard that it was restored with; none where an older version did not write them down.
+    pub entries: Option<u64>,
+    /// The life that the secondary hears; none where it keeps no manifest.
+    pub heard: Option<u64>,
+    /// When the secondary cosigned the newest that this life knows of it, milliseconds since the Unix epoch, by the clock of the secondary.
+    pub verified: Option<u64>,
+}
+
+impl Lives {
+    /// Whether a copy is of an earlier life. A restore may leave behind what it could not reach; whoever holds that has said so, and
+    /// raises its alarm.
+    fn is_earlier(&self, size: u64, time: u64) -> bool {
+        match (self.verified, self.heard, self.entries) {
+            // A secondary cosigns one after the other.
+            (Some(known), ..) if time >= known => false,
+            // It copies nothing of a life before it has taken its manifest,
+            (_, Some(heard), _) if heard < self.id => true,
+            // and takes that only while it has no more than the life was restored with.
+            (_, Some(_), Some(entries)) => size <= entries,
+            // Nothing else is left to go by: a mirror that keeps no manifest, and of which this life knows nothing.
+            _ => time <= began_ms(self.id),
+        }
+    }
 }
 
 /// What follows.
@@ -98,7 +139,8 @@ pub struct Known {
 pub enum Verdict {
     /// It fits.
     Fits,
-    /// It can be compared only when the trees here are that far: not before that may anything of this size or more be signed.
+    /// It cannot be compared yet, because the trees here are not that far, or cannot be read: not before that may anything of this size or
+    /// more be signed.
     Later,
     /// There is nothing worth keeping: it may be written over.
     Worthless,
@@ -198,8 +240,7 @@ pub fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verd
         }
         Found::Copied { size, root, time } => {
             let (size, root) = (*size, *root);
-            // A restore may leave behind what it could not reach; whoever holds that has said so, and raises its alarm.
-            if known.restored > 0 && *time <= known.restored {
+            if known.lives.is_some_and(|of| of.is_earlier(size, *time)) {
                 return Verdict::Fits;
             }
             if size > known.ordered {
@@ -216,7 +257,6 @@ pub fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verd
             match here {
                 Some(here) if here != root => differs("a cosigned checkpoint", size, root, here),
                 Some(_) => Verdict::Fits,
-                None if size <= published => Verdict::Fits,
                 None => Verdict::Later,
             }
         }
@@ -334,12 +374,47 @@ mod tests {
                 Verdict::Worthless => false,
             };
             prop_assert!(expected);
-            // What a restore could not reach was given up by whoever restored.
-            let restored = Known { restored: 1, ..known(now, fork, size) };
-            prop_assert_eq!(judge("a", &WHENCE, &found, &restored), Verdict::Fits);
-            let restored = Known { restored: 1, ..known(now, fork, size) };
-            let since = Found::Copied { size, root: root(history, fork, size), time: 2 };
-            prop_assert_eq!(judge("a", &WHENCE, &since, &restored), judge("a", &WHENCE, &found, &known(now, fork, size)));
+        }
+
+        /// What could not be read is kept, however little it is.
+        #[test]
+        fn nothing_copied_is_let_go_unread(now in moment(), size in 1u64..60) {
+            let found = Found::Copied { size, root: root(1, 0, size), time: 1 };
+            let unread = Known { here: None, ..known(now, 0, size) };
+            let verdict = judge("a", &WHENCE, &found, &unread);
+            match unread.published {
+                Some((published, _)) if published == size => prop_assert_eq!(verdict, Verdict::Fits),
+                _ if size > now[2] => prop_assert!(matches!(verdict, Verdict::Halt(Conflict::Older(_)))),
+                _ => prop_assert_eq!(verdict, Verdict::Later),
+            }
+        }
+
+        /// Which life a copy is of is decided by what followed what, whatever the clocks of whoever restored and of the secondary said.
+        #[test]
+        fn lives_follow_each_other_whatever_the_clocks_say(
+            now in moment(),
+            size in 1u64..60,
+            clocks in proptest::array::uniform2(0u64..4_000_000_000_000),
+            entries in 0u64..60,
+            chance in 1u64..1 << 22,
+        ) {
+            let [began, time] = clocks;
+            let id = began << 22 | chance;
+            let found = Found::Copied { size, root: root(2, 0, size), time };
+            let of = |heard: Option<u64>, verified: Option<u64>| {
+                let lives = Some(Lives { id, entries: Some(entries), heard, verified });
+                judge("a", &WHENCE, &found, &Known { lives, ..known(now, 0, size) })
+            };
+            let bound = judge("a", &WHENCE, &found, &known(now, 0, size));
+            // It has not taken this life: what a restore could not reach was given up by whoever restored.
+            prop_assert_eq!(of(Some(id - 1), None), Verdict::Fits);
+            // It has, and had no more than what was restored.
+            let expected = if size > entries { bound.clone() } else { Verdict::Fits };
+            prop_assert_eq!(of(Some(id), None), expected);
+            // It cosigned this after what this life knows.
+            for heard in [None, Some(id - 1), Some(id)] {
+                prop_assert_eq!(of(heard, Some(time)), bound.clone());
+            }
         }
 
         #[test]

@@ -69,7 +69,8 @@ impl Core {
                 let whence = Whence::Objects(path);
                 let mut fresh = false;
                 let verdict = loop {
-                    let known = self.known(shard, row.as_ref(), &found, deep).await;
+                    let known = self.known(shard, row.as_ref(), (&whence, &found), deep);
+                    let known = known.await;
                     let verdict = judge(&shard.name, &whence, &found, &known);
                     // The row is durable before the signature: read after the object, it covers it.
                     if fresh || matches!(verdict, Verdict::Fits) {
@@ -113,7 +114,7 @@ impl Core {
         &self,
         shard: &Shard,
         row: Option<&Published>,
-        found: &Found,
+        (whence, found): (&Whence, &Found),
         deep: bool,
     ) -> Known {
         let state = self.order.state();
@@ -125,16 +126,24 @@ impl Core {
             }
             _ => None,
         };
-        let here = match behind {
-            Some(size) => self.root_here(shard, size).await,
-            None => None,
+        let here = match (behind, published) {
+            (Some(size), Some(cut)) => {
+                self.root_here(&shard.name, size, cut)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(log = self.name, %whence, %error, "cannot be compared yet");
+                        self.mark.keep(&shard.name, whence.clone(), found.clone());
+                        None
+                    })
+            }
+            _ => None,
         };
         let size = row.map_or(0, |row| row.size);
         Known {
             ordered: at.and_then(|at| state.length(at)).unwrap_or(0),
             published,
             here,
-            restored: 0,
+            lives: None,
             whole: at.is_some_and(
                 |at| matches!(at.phase, Phase::Frozen { length, .. } if length == size),
             ),

@@ -27,6 +27,7 @@ use super::copy::Tiles;
 use crate::log::Core;
 use crate::order::state::{self, State};
 use crate::shard::{Published, Shard, SignError};
+use crate::store::StoreError;
 
 /// Leave to use a shard's key. Only this module gives it.
 pub(crate) struct Cleared(());
@@ -67,7 +68,8 @@ struct Seen {
     looked: bool,
     /// What this process signed last.
     last: Option<(u64, Hash)>,
-    /// Found ahead of the trees here: to be compared before anything of that size is signed.
+    /// What is not compared yet: it is ahead of the trees here, or they could not be read. It stays until it was compared, which is
+    /// before anything of that size is signed.
     later: Vec<(Whence, Found)>,
 }
 
@@ -97,14 +99,29 @@ impl Mark {
         self.passed.send_replace(true);
     }
 
-    /// Something that can only be compared when the trees are further.
+    /// Something that cannot be compared yet.
     fn keep(&self, shard: &str, whence: Whence, found: Found) {
         let mut shards = self.shards();
-        shards
-            .entry(shard.to_owned())
-            .or_default()
-            .later
-            .push((whence, found));
+        let later = &mut shards.entry(shard.to_owned()).or_default().later;
+        if !later.contains(&(whence.clone(), found.clone())) {
+            later.push((whence, found));
+        }
+    }
+
+    /// What has to be compared before this size is signed. It stays.
+    fn due(&self, shard: &str, size: u64) -> Vec<(Whence, Found)> {
+        let shards = self.shards();
+        let later = shards.get(shard).map(|seen| &*seen.later);
+        let all = later.unwrap_or_default().iter();
+        let due = all.filter(|(_, found)| found.size().is_none_or(|at| at <= size));
+        due.cloned().collect()
+    }
+
+    /// It was compared, and fits.
+    fn settled(&self, shard: &str, compared: &(Whence, Found)) {
+        if let Some(seen) = self.shards().get_mut(shard) {
+            seen.later.retain(|kept| kept != compared);
+        }
     }
 }
 
@@ -210,8 +227,9 @@ impl Core {
         let Some((size, root)) = at else {
             return Ok(Cleared(()));
         };
-        for (whence, found) in self.due(shard, size) {
-            self.compare(shard, whence, found, size).await?;
+        for kept in self.mark.due(&shard.name, size) {
+            self.compare(shard, &kept, (size, root)).await?;
+            self.mark.settled(&shard.name, &kept);
         }
         let verdict = {
             let mut shards = self.mark.shards();
@@ -239,46 +257,49 @@ impl Core {
         Ok(Cleared(()))
     }
 
-    /// What was found earlier and can be compared when this size is signed.
-    fn due(&self, shard: &Shard, size: u64) -> Vec<(Whence, Found)> {
-        let mut shards = self.mark.shards();
-        let Some(seen) = shards.get_mut(&*shard.name) else {
-            return Vec::new();
-        };
-        let is_due = |(_, found): &mut (Whence, Found)| matches!(found, Found::Copied { size: at, .. } if *at <= size);
-        seen.later.extract_if(.., is_due).collect()
-    }
-
-    /// Compares what was found with the trees here, which are that far by now.
+    /// Compares what was kept with a position of ours that is as far.
     async fn compare(
         &self,
         shard: &Shard,
-        whence: Whence,
-        found: Found,
-        size: u64,
+        (whence, found): &(Whence, Found),
+        at: (u64, Hash),
     ) -> Result<(), SignError> {
-        let Found::Copied { size: at, .. } = found else {
-            return Ok(());
+        let here = match found.size() {
+            Some(size) => self.root_here(&shard.name, size, at).await?,
+            None => None,
         };
         let known = Known {
-            ordered: size,
-            here: self.root_here(shard, at).await,
+            ordered: at.0,
+            published: Some(at),
+            here,
             ..Known::default()
         };
-        let verdict = judge(&shard.name, &whence, &found, &known);
-        self.heed(verdict)?;
-        Ok(())
+        match self.heed(judge(&shard.name, whence, found, &known))? {
+            Verdict::Later => Err(SignError::Store(StoreError::Io(format!(
+                "what {whence} has of shard {} cannot be compared yet",
+                shard.name
+            )))),
+            _ => Ok(()),
+        }
     }
 
-    /// The root that the tiles of a shard lead to; `None` where they cannot be read at that size.
-    async fn root_here(&self, shard: &Shard, size: u64) -> Option<Hash> {
-        let folder = format!("{}/{}", self.name, shard.name);
+    /// The root of a shard at a size, as our own history has it: under the root of `cut`, a position of ours. `None` where that is not as
+    /// far. What other histories wrote beside our tiles is never taken for ours.
+    async fn root_here(
+        &self,
+        shard: &str,
+        size: u64,
+        cut: (u64, Hash),
+    ) -> Result<Option<Hash>, StoreError> {
+        if size == 0 || size >= cut.0 {
+            let at = (size == cut.0).then_some(cut.1);
+            return Ok(if size == 0 { Some(empty_root()) } else { at });
+        }
+        let folder = format!("{}/{shard}", self.name);
         let tiles = Tiles {
             objects: &*self.objects,
             folder: &folder,
         };
-        let root = tiles.root(size).await;
-        root.inspect_err(|e| tracing::debug!(log = self.name, shard = &*shard.name, size, error = %e, "no root to compare"))
-            .ok()
+        tiles.root_under(size, cut).await.map(Some)
     }
 }

@@ -6,11 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tlog::{Checkpoint, Note};
+use futures_util::future::BoxFuture;
+use tlog::{Checkpoint, Cosigner, Hash, Note};
 
-use crate::order::state;
+use super::judge::{Found, Whence};
+use crate::merge::life::Life;
+use crate::merge::peers::{PeerAnswer, PeerError, PeerRequest, Peers};
+use crate::mirror::COSIGNED;
+use crate::mirror::manifest::Manifest;
+use crate::order::keys::Keys;
+use crate::order::state::{self, State};
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::qos::Advice;
+use crate::record;
 use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
 use crate::store::{MemoryCoordination, MemoryObjects, Objects};
 use crate::{
@@ -496,4 +504,236 @@ fn each_shard_of_a_long_list_is_found_by_its_name() {
         assert_eq!(index.find(list, "other"), None);
     }
     assert_eq!(index.find(&fewer, "0"), None);
+}
+
+/// Entries that are ordered together; whether they are published is another matter.
+async fn ordered(log: &Log, entries: std::ops::Range<u32>) {
+    let all = entries.map(|n| log.append(Bytes::from(format!("entry {n}"))));
+    for appended in futures_util::future::join_all(all).await {
+        appended.unwrap();
+    }
+}
+
+fn copied(size: u64, root: Hash) -> (Whence, Found) {
+    let found = Found::Copied {
+        size,
+        root,
+        time: 1,
+    };
+    (Whence::Secondary("x".to_owned()), found)
+}
+
+async fn halts(log: &Log) -> String {
+    until("it halts", || log.status().condition == Condition::Halted).await;
+    log.status().reason.unwrap()
+}
+
+/// A lost history left its partial tile, of a size that is no cut here: the root of that size is that of our entries, not of its tile.
+#[tokio::test(start_paused = true)]
+async fn what_a_lost_history_left_is_not_compared_with_itself() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log, 0..10).await;
+    engine.shutdown().await;
+    let early = moment(&rig);
+    let fork = rig.on(early.0.clone(), early.1.clone());
+    let (engine, log) = fork.server(&Faults::new()).await;
+    write(&log, 500..505).await;
+    engine.shutdown().await;
+    let lost = at(&fork.objects.objects(), CHECKPOINT);
+    assert_eq!(lost.size, 15);
+    let mut objects = early.1.clone();
+    for (path, bytes) in fork.objects.objects() {
+        objects.entry(path).or_insert(bytes);
+    }
+    assert!(objects.contains_key("dev/a/tile/0/000.p/15"));
+    let both = rig.on(early.0, objects);
+    let (engine, log) = both.server(&Faults::new()).await;
+    let (whence, found) = copied(15, lost.root);
+    log.core.mark.keep("a", whence, found);
+    ordered(&log, 10..20).await;
+    let why = halts(&log).await;
+    assert!(
+        why.contains("two histories") && why.contains("size 15"),
+        "{why}"
+    );
+    engine.shutdown().await;
+    assert_eq!(at(&both.objects.objects(), CHECKPOINT).size, 10);
+}
+
+/// A copy that cannot be compared, because the tiles cannot be read, is not forgotten: nothing is signed until they can.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
+    let mut edge = tlog::RightEdge::new();
+    (0..5).for_each(|n| edge.push(tlog::leaf_hash(format!("entry {n}").as_bytes())));
+    for (root, fits) in [(edge.root(), true), (Hash([9; 32]), false)] {
+        let (rig, faults) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &faults).await;
+        for n in 0..10 {
+            write(&log, n..n + 1).await;
+        }
+        let (whence, found) = copied(5, root);
+        log.core.mark.keep("a", whence, found);
+        let failed = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&failed);
+        faults.plan(move |_, operation| match operation {
+            Operation::Get(path) if path.contains("/tile/0/") => {
+                count.fetch_add(1, SeqCst);
+                Some(Fault::Lose)
+            }
+            _ => None,
+        });
+        ordered(&log, 10..20).await;
+        until("it is tried again", || failed.load(SeqCst) > 3).await;
+        assert_eq!(log.status().condition, Condition::Open);
+        assert_eq!(at(&rig.objects.objects(), CHECKPOINT).size, 10);
+        faults.clear();
+        if fits {
+            log.wait_published(19).await.unwrap();
+            assert!(log.core.mark.due("a", 20).is_empty());
+        } else {
+            let why = halts(&log).await;
+            assert!(why.contains("two histories"), "{why}");
+        }
+        engine.shutdown().await;
+        let size = at(&rig.objects.objects(), CHECKPOINT).size;
+        assert_eq!(size, if fits { 20 } else { 10 });
+    }
+}
+
+/// A secondary of one shard: what it says it has.
+#[derive(Debug, Default)]
+struct Secondary(std::sync::Mutex<Vec<(String, Bytes)>>);
+
+impl Secondary {
+    fn says(&self, path: &str, bytes: impl Into<Bytes>) {
+        let mut pages = self.0.lock().unwrap();
+        pages.push((path.to_owned(), bytes.into()));
+    }
+}
+
+impl Peers for Secondary {
+    fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
+        let pages = self.0.lock().unwrap();
+        let page = pages.iter().find(|(path, _)| request.url.contains(path));
+        let body = page.filter(|_| request.body.is_none());
+        let body = body.map(|(_, body)| body.clone());
+        Box::pin(std::future::ready(Ok(PeerAnswer {
+            status: if body.is_some() { 200 } else { 404 },
+            body: body.unwrap_or_default(),
+            ..PeerAnswer::default()
+        })))
+    }
+}
+
+fn beside(secondary: &Arc<Secondary>) -> MergeOptions {
+    MergeOptions {
+        peers: Arc::clone(secondary) as Arc<dyn Peers>,
+        ..MergeOptions::default()
+    }
+}
+
+/// A log with ten entries, at rest, and a secondary that has cosigned more than its order has.
+async fn ahead(rig: &Rig) -> Arc<Secondary> {
+    let secondary: Arc<Secondary> = Arc::default();
+    let none = Faults::new();
+    let (engine, log) = rig.process(&none, &none, beside(&secondary)).await;
+    let cosigner = Cosigner::from_seed("x.example.org", &[7; 32]).unwrap();
+    let mut next = log.config();
+    next.merge.secondaries.push(config::SecondaryConfig {
+        name: "x".parse().unwrap(),
+        url: "http://x.example.org".to_owned(),
+        vkey: cosigner.verifier().to_string(),
+    });
+    let configure = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(configure, caller()).await.unwrap();
+    write(&log, 0..10).await;
+    let text = Checkpoint {
+        origin: log.status().shards[0].origin.clone(),
+        size: 99,
+        root: Hash([9; 32]),
+        extensions: Vec::new(),
+    }
+    .to_text();
+    let note = tlog::sign(&text, &[log.core.replication().await.unwrap()]).unwrap();
+    let line = cosigner.cosign(&text, 1_700_000_000).unwrap();
+    let note = tlog::attach(&note, [line.trim_end()]).unwrap();
+    secondary.says(COSIGNED, note);
+    engine.shutdown().await;
+    secondary
+}
+
+/// What is missing here to understand an answer is not an answer: it is asked for again, and nothing is signed before.
+#[tokio::test(start_paused = true)]
+async fn a_replication_key_that_cannot_be_read_is_not_a_secondary_that_is_silent() {
+    let (rig, rows) = (Rig::new(), Faults::new());
+    let secondary = ahead(&rig).await;
+    let (key, mut failures) = (Keys::new("dev").replication(), 5);
+    rows.plan(move |_, operation| match operation {
+        Operation::Get(asked) if *asked == key && failures > 0 => {
+            failures -= 1;
+            Some(Fault::Lose)
+        }
+        _ => None,
+    });
+    let (engine, log) = rig.process(&rows, &Faults::new(), beside(&secondary)).await;
+    let why = halts(&log).await;
+    assert!(
+        why.contains("secondary x has cosigned shard a at size 99"),
+        "{why}"
+    );
+    engine.shutdown().await;
+}
+
+/// The log was restored by a machine whose clock was years ahead: what its secondaries cosign since binds all the same.
+#[tokio::test(start_paused = true)]
+async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
+    let rig = Rig::new();
+    let secondary = ahead(&rig).await;
+    let keys = Keys::new("dev");
+    let id = 2_500_000_000_000 << 22;
+    let life = Life {
+        id,
+        generation: 1,
+        entries: 10,
+        forced: Some(Vec::new()),
+    };
+    let mut rows = rig.rows.rows();
+    rows.insert(keys.life(), record::encode(&life));
+    rows.insert(keys.restored(), record::encode_number(id));
+    for (heard, bound) in [(id, true), (id - 1, false)] {
+        let rig = rig.on(rows.clone(), rig.objects.objects());
+        let none = Faults::new();
+        let manifest = |log: &Log| Manifest {
+            log: "dev".to_owned(),
+            state: State::default(),
+            document: String::new(),
+            joint: Vec::new(),
+            keys: std::collections::BTreeMap::new(),
+            replication: log.name().to_owned(),
+        };
+        // Asked before it answers, so that the key is at hand.
+        let silent: Arc<Secondary> = Arc::default();
+        let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
+        let signer = log.core.replication().await.unwrap();
+        let manifest = manifest(&log).sign(&log.core.kek, signer, heard).unwrap();
+        engine.shutdown().await;
+        secondary.says("/manifest/", manifest);
+        let (engine, log) = rig.process(&none, &none, beside(&secondary)).await;
+        if bound {
+            let why = halts(&log).await;
+            assert!(why.contains("cosigned shard a at size 99"), "{why}");
+        } else {
+            write(&log, 10..11).await;
+        }
+        engine.shutdown().await;
+        secondary
+            .0
+            .lock()
+            .unwrap()
+            .retain(|(path, _)| path != "/manifest/");
+    }
 }
