@@ -2,7 +2,7 @@
 //!
 //! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so whoever proposes
 //! a slot asks [`Clock::sound`] first. It compares what the wall clock gained with what the steady one did. After a jump nothing is
-//! proposed until the wall clock is back, or has stayed where it is for as long as it jumped; a jump of more than a day is believed
+//! proposed until the wall clock is back, or has been as far off, or farther, for as long as it is off; a jump of more than a day is believed
 //! only by a process that starts on it. So a correction of some seconds costs seconds, and a date that is years off costs nothing
 //! but the time until somebody sets it right.
 //!
@@ -73,7 +73,7 @@ struct Inner {
 struct Watch {
     /// The wall clock and the steady one, when they were last believed.
     believed: Option<(u64, u64)>,
-    /// A jump, and the steady time at which it was first seen.
+    /// How far the clock has been off at least, and the steady time since when. One that comes back step by step waits no longer for it.
     jump: Option<(i64, u64)>,
     /// Milliseconds ahead of the store's clock.
     apart: Option<i64>,
@@ -83,15 +83,26 @@ fn off(a: u64, b: u64) -> i64 {
     i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
 }
 
+/// Whether a clock that is off `by` so much was off as far all the time, where `least` was the least: in the same direction, and not
+/// farther now.
+fn is_beyond(least: i64, by: i64) -> bool {
+    least.signum() == by.signum() && by.unsigned_abs() <= least.unsigned_abs() + LIMIT_MS
+}
+
 impl Watch {
     fn look(&mut self, wall: u64, steady: u64) -> Result<(), ClockFault> {
         let (before, since) = *self.believed.get_or_insert((wall, steady));
         let expected = before.saturating_add(steady.saturating_sub(since));
         let by = off(wall, expected);
-        let near = |a: i64, b: i64| a.abs_diff(b) <= LIMIT_MS;
-        if !near(by, 0) {
-            let seen = match self.jump {
-                Some((other, seen)) if near(other, by) => seen,
+        if by.unsigned_abs() > LIMIT_MS {
+            let seen = match &mut self.jump {
+                Some((least, seen)) if is_beyond(*least, by) => {
+                    // Nearer than before: less has to be waited for, and what was waited counts.
+                    if by.unsigned_abs() < least.unsigned_abs() {
+                        *least = by;
+                    }
+                    *seen
+                }
                 _ => self.jump.insert((by, steady)).1,
             };
             let stayed = steady.saturating_sub(seen);

@@ -230,6 +230,40 @@ fn a_correction_is_believed_after_its_own_length_and_years_never() {
     }
 }
 
+/// A clock that jumped and is slewed back is off by another amount with each look. It waits once, not again for each of them.
+#[test]
+fn a_jump_that_is_slewed_back_is_waited_for_once() {
+    for direction in [1, -1] {
+        let mut watch = Watch::default();
+        watch.look(NOW, 0).unwrap();
+        // An hour off, and back by a tenth of the time.
+        let off = |at: u64| 3_600_000 - i64::try_from(at / 10).unwrap();
+        let mut at = 1_000;
+        while watch
+            .look((NOW + at).saturating_add_signed(direction * off(at)), at)
+            .is_err()
+        {
+            at += 1_000;
+            assert!(at < 2 * 3_600_000);
+        }
+        // As long as it was off at the end.
+        assert!(at.abs_diff(off(at).unsigned_abs()) < 3_000, "{at}");
+        assert_eq!(watch.fault(), None);
+    }
+    // One that goes on, or over to the other side, is another jump.
+    for other in [70_000, -30_000] {
+        let mut watch = Watch::default();
+        watch.look(NOW, 0).unwrap();
+        for at in (1_000..29_000).step_by(1_000) {
+            assert!(watch.look(NOW + at + 30_000, at).is_err());
+        }
+        for at in (29_000..58_000).step_by(1_000) {
+            let wall = (NOW + at).saturating_add_signed(other);
+            assert!(watch.look(wall, at).is_err(), "{other} {at}");
+        }
+    }
+}
+
 #[test]
 fn a_clock_that_is_not_the_stores_is_named() {
     let clock = Clock::system();
