@@ -6,7 +6,7 @@
 //! What must never happen: an answer that is not so. `Ordered` is given only for a token found in the slots; `Rejected` only
 //! when no earlier write of ours can still land: proposals hold for one slot number, announcements die at a freeze.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub use super::answer::{CommitError, Mine, Placed};
 use super::attempt::{Attempt, Step};
 use super::keys::{Keys, trailing_number};
 use super::place::Place;
-use super::propose::{alive, propose};
+use super::propose::{Share, propose};
 use super::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
 use super::state::{State, View};
 use super::writes;
@@ -39,8 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: usize = 256;
 /// How the record of an announced control begins.
 const CONTROL: &[u8] = b"{\"control\"";
-/// Announcements read at a time.
-const BAG: usize = 4096;
+/// Announcements read at a time: each may be a control, of up to the size of a slot.
+const BAG: usize = 512;
 
 /// One log's order, as this replica sees it.
 pub struct Order {
@@ -254,36 +254,40 @@ impl Order {
         })
     }
 
-    /// Announcements, oldest first: as many as fill a slot, and all controls. What is behind them waits in any case, so it is not
-    /// even decoded. Scanned after the view was read up to the next slot.
-    async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
+    /// Announcements, oldest first: those that the next slot can use, which is as many as fill it, and a control ([`Share`]). What else
+    /// there is waits in any case, so it is not held, and behind a full slot not even decoded. Scanned after the view was read up to
+    /// the next slot.
+    pub(super) async fn bag(&self, next: u64) -> Result<Vec<(String, Announcement)>, StoreError> {
         let (prefix, mut from) = (
             self.keys.bag(),
             self.keys.bag_from(next.saturating_sub(self.limits.window)),
         );
-        let (mut bag, mut fill) = (Vec::new(), HashSet::new());
+        let (mut bag, mut share) = (Vec::new(), Share::default());
         loop {
             let rows = self.store.scan(&prefix, &from, BAG).await?;
             let full = rows.len() == BAG;
             if let Some((last, _)) = rows.last() {
                 from = format!("{last}\0");
             }
-            self.announcements(rows, &mut bag, &mut fill);
-            if !full {
+            self.announcements(rows, &mut bag, &mut share);
+            if !full || share.is_whole(&self.limits) {
                 return Ok(bag);
             }
         }
     }
 
-    /// Takes announcements into a `bag`; `fill` has those that surely go into the next slot.
+    /// Takes the announcements into a `bag` that its `share` can use.
     fn announcements(
         &self,
         rows: Vec<(String, Bytes)>,
         bag: &mut Vec<(String, Announcement)>,
-        fill: &mut HashSet<Token>,
+        share: &mut Share,
     ) {
         for (key, bytes) in rows {
-            if fill.len() >= self.limits.batches && !record::begins(&bytes, CONTROL) {
+            if share.is_whole(&self.limits) {
+                return;
+            }
+            if share.is_full(&self.limits) && !record::begins(&bytes, CONTROL) {
                 continue;
             }
             let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
@@ -295,15 +299,9 @@ impl Order {
                 continue;
             };
             let announcement = Announcement { seen, work };
-            // One that may not fit takes no place from those that do.
-            let fits = announcement
-                .work
-                .batch()
-                .is_some_and(|b| b.shard.is_none() && b.part().is_none());
-            if fits && self.look(|view| alive(view, &announcement)) {
-                fill.insert(announcement.work.token());
+            if self.look(|view| share.takes(view, &announcement)) {
+                bag.push((key, announcement));
             }
-            bag.push((key, announcement));
         }
     }
 

@@ -5,8 +5,11 @@
 //!
 //! What must never happen: a proposal that no store takes. It could be neither decided nor passed over.
 
+use std::collections::HashSet;
+
 use super::Limits;
-use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Work};
+use super::place::Part;
+use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
 use super::state::{Gate, View};
 use crate::record;
 use crate::store::StoreError;
@@ -48,6 +51,64 @@ pub(super) fn too_large(limits: &Limits, decision: &Decision) -> Option<StoreErr
     (size > limit).then_some(StoreError::TooLarge { size, limit })
 }
 
+/// What of the bag a proposal can use, as it is read from the oldest on: as many batches as a slot takes, by number and by bytes, and
+/// the control that it carries. Whatever else is in the bag waits in any case, so nobody holds it.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    tokens: HashSet<Token>,
+    parts: HashSet<Part>,
+    bytes: usize,
+    /// Batches for a shard that is not the active one: a control may open it in this slot.
+    others: usize,
+    control: bool,
+}
+
+impl Share {
+    /// Batches fill the slot.
+    pub(super) fn is_full(&self, limits: &Limits) -> bool {
+        self.tokens.len() >= limits.batches || self.bytes > limits.bytes
+    }
+
+    /// Nothing more can be used.
+    pub(super) fn is_whole(&self, limits: &Limits) -> bool {
+        self.control && self.is_full(limits)
+    }
+
+    /// Whether the proposal can use the next announcement.
+    pub(super) fn takes(&mut self, view: &View, announcement: &Announcement) -> bool {
+        if !alive(view, announcement) {
+            return false;
+        }
+        let (limits, state) = (&view.limits, &view.state);
+        let work = &announcement.work;
+        if let Work::Control(decision) = work {
+            let may = !self.control && is_due(view, decision);
+            self.control |= may;
+            return may;
+        }
+        let Some(batch) = work.batch().filter(|_| !self.is_full(limits)) else {
+            return false;
+        };
+        let is_active = |name: &str| state.active().is_some_and(|at| at.identity.name == name);
+        if !batch.shard.as_deref().is_none_or(is_active) {
+            self.others += 1;
+            return self.others <= limits.batches;
+        }
+        let part = batch.part();
+        if part.is_some_and(|part| self.parts.contains(&part)) || !self.tokens.insert(batch.token) {
+            return false;
+        }
+        self.parts.extend(part);
+        self.bytes += record::json_size(batch);
+        true
+    }
+}
+
+/// Whether a control may be decided in the next slot.
+fn is_due(view: &View, decision: &Decision) -> bool {
+    view.state.check(decision).is_ok() && too_large(&view.limits, decision).is_none()
+}
+
 /// The proposal for the next slot; `None` when nothing may go into it. `bag` in ascending order of `(seen, token)`; it must
 /// have been scanned after the view was read.
 pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) -> Option<Slot> {
@@ -57,11 +118,7 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
     let works: Vec<&Work> = announced.chain(own).collect();
     // The control first: which shard is active for the slot's batches depends on it.
     let control: Option<Decision> = works.iter().find_map(|work| match work {
-        Work::Control(decision)
-            if state.check(decision).is_ok() && too_large(&view.limits, decision).is_none() =>
-        {
-            Some(decision.clone())
-        }
+        Work::Control(decision) => is_due(view, decision).then(|| decision.clone()),
         _ => None,
     });
     let active = match control.as_ref().map(|c| &c.control) {

@@ -464,6 +464,59 @@ async fn a_control_behind_a_pile_is_found() {
     assert!(oldest.eq(works[..MAX_BATCHES].iter().map(|m| m.work.token())));
 }
 
+/// However many announcements wait, of whatever kind, no more of them are held than a slot can use; the oldest first, and none of them
+/// hides another.
+#[tokio::test(start_paused = true)]
+async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
+    let memory = Arc::new(MemoryCoordination::new());
+    let tokens = Tokens::new().unwrap();
+    let helper = committer(Arc::clone(&memory) as _);
+    let first = control(open(&tokens, 0, "a"));
+    helper.commit(vec![first]).await.remove(0).unwrap();
+    let keys = Keys::new("t");
+    let mut works: Vec<Mine> = Vec::new();
+    // For another shard, of an upload, of one part of it, stale controls, controls that would do, and what the slot takes.
+    for n in 0..3_000 {
+        let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
+        works.push(on(&|b| b.shard = Some("b".to_owned())));
+        works.push(on(&|b| b.place = Some(upload(0))));
+        works.push(control(open(&tokens, 7, &format!("s{n}"))));
+    }
+    for n in 0..3_000 {
+        let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
+        works.push(on(&|b| b.shard = Some("a".to_owned())));
+        works.push(on(&|b| b.place = Some(upload(n + 1))));
+        works.push(control(decision(&tokens, Control::Closing)));
+    }
+    let mine: Vec<&Mine> = works.iter().collect();
+    memory
+        .transact(crate::order::writes::announce(&keys, 1, &mine))
+        .await;
+    let bag = helper.bag(1).await.unwrap();
+    assert!(bag.len() <= 2 * MAX_BATCHES + 1, "{}", bag.len());
+    let size: usize = bag.iter().map(|(_, a)| record::json_size(&a.work)).sum();
+    assert!(size <= 3 * MAX_SLOT, "{size}");
+    helper.help().await.unwrap();
+    let (slots, _) = replay(&memory.rows());
+    let all: Vec<Announcement> = works
+        .iter()
+        .map(|mine| Announcement {
+            seen: 1,
+            work: mine.work.clone(),
+        })
+        .collect();
+    let (_, view) = replay(
+        &memory
+            .rows()
+            .into_iter()
+            .filter(|(key, _)| *key <= keys.slot(0))
+            .collect(),
+    );
+    let whole = propose(&view, &all, &[], 5).unwrap();
+    assert_eq!(slots[1].batches, whole.batches);
+    assert_eq!(slots[1].control, whole.control);
+}
+
 /// Who loses a proposal announces: it is told how long that took, and what was refused is counted by reason.
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_counted() {

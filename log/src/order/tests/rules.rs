@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::answer::{CommitError, settle};
 use super::super::attempt::{Attempt, Step};
-use super::super::propose::alive;
+use super::super::propose::{Share, alive};
 use super::super::state::{Gate, Phase, Refusal, State};
 use super::super::{MAX_BATCHES, WINDOW};
 use super::*;
@@ -390,6 +390,62 @@ fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
 }
 
 proptest::proptest! {
+    /// What is read of the bag for a proposal makes the same slot as all of it.
+    #[test]
+    fn a_share_of_the_bag_makes_the_same_slot(
+        works in proptest::collection::vec((0u64..12, 0u8..7, 0u64..3), 0..60),
+        batches in 1usize..8,
+        room in 1_200usize..4_000,
+        passed in 0usize..3,
+    ) {
+        let tokens = Tokens::new().unwrap();
+        let mut view = opened(&tokens);
+        (view.limits.batches, view.limits.bytes) = (batches, room);
+        let mut bag: Vec<Announcement> = works
+            .iter()
+            .map(|(name, kind, seen)| {
+                let mine = with(batch(&tokens, "x"), |b| {
+                    b.shard = match kind {
+                        1 => Some("a".to_owned()),
+                        2 => Some("other".to_owned()),
+                        _ => None,
+                    };
+                    b.place = match kind {
+                        3 => Some(upload(*name)),
+                        4 => Some(Place::Promise),
+                        _ => None,
+                    };
+                });
+                let work = match kind {
+                    5 => Work::Control(open(&tokens, 7, "b")),
+                    6 => Work::Control(decision(&tokens, Control::Closing)),
+                    _ => mine.work,
+                };
+                Announcement { seen: *seen, work }
+            })
+            .collect();
+        bag.sort_by_key(|a| (a.seen, a.work.token()));
+        for _ in 0..passed {
+            // Some of it is ordered, and its rows are still there.
+            if propose(&view, &bag, &[], 5).is_some() {
+                step(&mut view, &[], &bag);
+            }
+        }
+        let mut share = Share::default();
+        let mut used = Vec::new();
+        for announcement in &bag {
+            if share.is_whole(&view.limits) {
+                break;
+            }
+            used.extend(share.takes(&view, announcement).then(|| announcement.clone()));
+        }
+        proptest::prop_assert!(used.len() <= 2 * batches + 1);
+        let mine = batch(&tokens, "own").work;
+        for mine in [&[][..], &[mine]] {
+            proptest::prop_assert_eq!(propose(&view, &used, mine, 5), propose(&view, &bag, mine, 5));
+        }
+    }
+
     /// Whatever is in the bag, and whatever a slot may be: it is no larger, and while something may go into it, something does.
     #[test]
     fn a_proposal_fits_and_makes_progress(
