@@ -65,7 +65,7 @@ impl Needed {
         core.order
             .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
             .await?;
-        let published = position::whole(&*core.store, keys, &core.order.state()).await?;
+        let published = position::published_index(&*core.store, keys, &core.order.state()).await?;
         for (end, batch) in core.order.recent_objects() {
             if end <= published {
                 needed.over.insert(keys.batch(batch.token));
@@ -563,17 +563,19 @@ pub(crate) async fn repair(core: Arc<Core>) {
     let prefix = core.order.keys.batches();
     loop {
         if !nodes.alone() {
-            match Needed::of(&core).await {
-                Ok(needed) => nodes.repair_all(&prefix, &needed).await,
+            // Nearly always nothing is missed, and then nothing has to be known.
+            let needed = match nodes.lack() {
+                true => Needed::of(&core).await.map(Some),
+                false => Ok(None),
+            };
+            match needed {
+                Ok(needed) => nodes.repair_all(&prefix, needed.as_ref()).await,
                 Err(e) => {
                     tracing::warn!(log = core.name, error = %e, "cannot look which batches are needed");
                 }
             }
         }
-        let due = nodes
-            .states()
-            .values()
-            .any(|node| node.missed > 0 || node.trouble.is_some());
+        let due = nodes.lack() || nodes.states().values().any(|node| node.trouble.is_some());
         tokio::select! {
             _ = core.halt.halted() => return,
             () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
@@ -583,7 +585,15 @@ pub(crate) async fn repair(core: Arc<Core>) {
 }
 
 impl Nodes {
-    async fn repair_all(&self, prefix: &str, needed: &Needed) {
+    /// Whether a node may not have what is needed.
+    fn lack(&self) -> bool {
+        let names = self.names();
+        let mut nodes = names.iter().map(|name| self.node(name));
+        nodes.any(|node| node.compare.load(Relaxed) || !locked(&node.missed).is_empty())
+    }
+
+    /// Without knowing what is needed, it is only found out who is back.
+    async fn repair_all(&self, prefix: &str, needed: Option<&Needed>) {
         let reached = self.reached().await;
         for one in &reached {
             if let Err(e) = self.repair_one(one, &reached, (prefix, needed)).await {
@@ -596,9 +606,10 @@ impl Nodes {
         &self,
         one: &Reached,
         all: &[Reached],
-        (prefix, needed): (&str, &Needed),
+        (prefix, needed): (&str, Option<&Needed>),
     ) -> Result<(), StoreError> {
-        if one.node.compare.swap(false, Relaxed)
+        if let Some(needed) = needed
+            && one.node.compare.swap(false, Relaxed)
             && let Err(e) = self.compare(one, prefix, needed).await
         {
             one.node.compare.store(true, Relaxed);
@@ -613,6 +624,9 @@ impl Nodes {
             }
             return Ok(());
         }
+        let Some(needed) = needed else {
+            return Ok(());
+        };
         let mut repaired = 0;
         for (path, what) in missed {
             match what {

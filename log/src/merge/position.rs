@@ -168,27 +168,6 @@ pub async fn published(
     numbered(store, &keys.published(shard)).await
 }
 
-/// The global index below which everything is published, as the rows say now.
-pub async fn whole(
-    store: &dyn Coordination,
-    keys: &Keys,
-    state: &State,
-) -> Result<u64, StoreError> {
-    let mut below = 0;
-    for shard in state.shards.iter() {
-        let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
-            break;
-        };
-        let row = published(store, keys, &shard.identity.name).await?;
-        let size = row.map_or(0, |row| row.size);
-        below = start + size;
-        if size < length {
-            break;
-        }
-    }
-    Ok(below)
-}
-
 /// The live incarnation of a secondary.
 pub async fn live(
     store: &dyn Coordination,

@@ -4,7 +4,7 @@ use config::{FrontendConfig, StorageNode};
 
 use super::*;
 use crate::store::MemoryObjects;
-use crate::store::fault::{Fault, Faults, FaultyObjects};
+use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
 
 const PATH: &str = "log/dev/batch/1";
 const PREFIX: &str = "log/dev/batch/";
@@ -67,7 +67,7 @@ impl Bench {
         let mut needed = Needed::default();
         let digest = record::digest(&Self::bytes());
         needed.paths.insert(PATH.to_owned(), digest);
-        self.nodes.repair_all(PREFIX, &needed).await;
+        self.nodes.repair_all(PREFIX, Some(&needed)).await;
     }
 
     fn have(&self) -> usize {
@@ -165,7 +165,10 @@ async fn what_was_deleted_does_not_come_back() {
     // Nobody here knows that the third node missed the deletion.
     let object = vec![(PATH.to_owned(), Bench::bytes())];
     bench.stores[2].put(object).await.unwrap();
-    bench.nodes.repair_all(PREFIX, &Needed::default()).await;
+    bench
+        .nodes
+        .repair_all(PREFIX, Some(&Needed::default()))
+        .await;
     assert_eq!(bench.have(), 1);
     // Nor where a node is remembered to have missed the batch itself.
     bench.nodes.node("b").miss([(
@@ -174,7 +177,7 @@ async fn what_was_deleted_does_not_come_back() {
     )]);
     let mut over = Needed::default();
     over.over.insert(PATH.to_owned());
-    bench.nodes.repair_all(PREFIX, &over).await;
+    bench.nodes.repair_all(PREFIX, Some(&over)).await;
     assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (1, 0));
 }
 
@@ -269,4 +272,46 @@ async fn a_node_that_no_settings_name_counts_as_away() {
     config.quorum = 3;
     bench.nodes.configure(&config);
     assert!(bench.put().await.is_err());
+}
+
+/// What is needed is asked for only where something may be missed, and however many shards there are, of one or two.
+#[tokio::test(start_paused = true)]
+async fn what_is_needed_is_looked_up_only_where_it_is_missed_and_not_in_every_shard() {
+    let bench = bench(1);
+    bench.repair().await;
+    assert!(!bench.nodes.lack());
+    bench.nodes.node("b").fails("b", "away".to_owned());
+    assert!(!bench.nodes.lack());
+    bench.nodes.repair_all(PREFIX, None).await;
+    assert_eq!(bench.nodes.states()["b"].trouble, None);
+    let missed = (PATH.to_owned(), Missed::Delete);
+    bench.nodes.node("b").miss([missed]);
+    assert!(bench.nodes.lack());
+    bench.nodes.repair_all(PREFIX, None).await;
+    assert_eq!(bench.nodes.states()["b"].missed, 1);
+
+    let (rig, faults) = (crate::promise::tests::Rig::new(), Faults::new());
+    let (engine, log) = rig.server(&faults).await;
+    for _ in 0..20 {
+        let rotate = crate::Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        };
+        let caller = crate::promise::tests::caller();
+        log.change(rotate, caller).await.unwrap();
+        let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (count, prefix) = (Arc::clone(&reads), log.core.order.keys.all_published());
+    faults.plan(move |_, operation| {
+        if matches!(operation, Operation::Get(key) if key.starts_with(&prefix)) {
+            count.fetch_add(1, Relaxed);
+        }
+        None
+    });
+    Needed::of(&log.core).await.unwrap();
+    assert!((1..10).contains(&reads.load(Relaxed)), "{reads:?}");
+    engine.shutdown().await;
 }
