@@ -37,7 +37,6 @@ use crate::order::keys::{CLOCK, Keys, LOGS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
-use crate::orphans;
 use crate::qos::arrivals;
 use crate::record;
 use crate::shard::Shards;
@@ -446,17 +445,8 @@ impl Engine {
         });
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
-            let read = async {
-                if !core.order.catch_up().await? {
-                    return Ok(None);
-                }
-                core.update_running().await?;
-                orphans::refuse(&core).await?;
-                core.unannounced(&core.order.state()).await?;
-                let trees = self.merge.programs.has(Program::Fetch);
-                recover::resumed(&core, trees).await.map(Some)
-            };
-            match read.await {
+            let trees = self.merge.programs.has(Program::Fetch);
+            match recover::start(&core, trees).await {
                 Ok(Some(read)) => resumed = read,
                 Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,

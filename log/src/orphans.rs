@@ -92,11 +92,12 @@ pub(crate) async fn of_others(
     Ok(found)
 }
 
-/// Why the store of a log must not go on: there are shards that it does not know.
+/// Why the store of a log must not go on: there are shards that it does not know. `false`: the slots that would tell were collected before
+/// they were read.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] names the first.
-pub(crate) async fn refuse(core: &Core) -> Result<(), StoreError> {
+pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
     let shards = || -> HashSet<String> {
         let state = core.order.state();
         let names = state.shards.iter().map(|s| s.identity.name.clone());
@@ -111,13 +112,15 @@ pub(crate) async fn refuse(core: &Core) -> Result<(), StoreError> {
     )
     .await?;
     if found.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     // Another process may have opened it since.
-    core.order.refresh().await?;
+    if !core.order.catch_up().await? {
+        return Ok(false);
+    }
     let known = shards();
     match found.iter().find(|orphan| !known.contains(&orphan.shard)) {
-        None => Ok(()),
+        None => Ok(true),
         Some(orphan) => Err(StoreError::Corrupt(format!(
             "{orphan}: the slots know no shard {}: the coordination store is an older copy than the objects; put the newest one \
              back, or restore the log from its secondaries with `logd restore`",

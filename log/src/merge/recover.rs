@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
@@ -17,9 +18,15 @@ use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
 use crate::order::snapshot;
 use crate::order::state::{Phase, State, View};
+use crate::orphans;
 use crate::record;
 use crate::shard::{Published, Shard, Signed};
 use crate::store::{Coordination, StoreError};
+
+/// The longest time between two looks at the slots of others, where the store does not tell of them.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause between two looks, so that a busy neighbour costs a bounded share.
+const PAUSE: Duration = Duration::from_millis(5);
 
 fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("{what}: {why}; run `logd fsck`"))
@@ -99,8 +106,44 @@ async fn rows<T>(
     }
 }
 
-/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole.
-pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
+/// What a process that starts goes on with. `None`: another process has collected what this one was about to read; there is a newer
+/// snapshot, and it starts again.
+///
+/// The slots are read all the while: looking at everything may take long, and what is not read for long is collected.
+pub async fn start(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
+    if !core.order.catch_up().await? {
+        return Ok(None);
+    }
+    let resume = async {
+        core.update_running().await?;
+        if !orphans::refuse(core).await? {
+            return Ok(None);
+        }
+        core.unannounced(&core.order.state()).await?;
+        resumed(core, trees).await
+    };
+    tokio::select! {
+        resumed = resume => resumed,
+        () = keep_up(core) => Ok(None),
+    }
+}
+
+/// Reads the slots that others decide. Ends when some were collected before they were read.
+async fn keep_up(core: &Core) {
+    let prefix = core.order.keys.slots();
+    loop {
+        core.store.changed(&prefix, LOOK).await;
+        match core.order.catch_up().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(e) => tracing::warn!(log = core.name, error = %e, "cannot read the slots"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. `None`: as for [`start`].
+async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
     // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
     let keys = &core.order.keys;
     let published_rows = rows(core, &keys.all_published(), |key, bytes| {
@@ -109,7 +152,9 @@ pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
     })
     .await?;
     let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
-    core.order.refresh().await?;
+    if !core.order.catch_up().await? {
+        return Ok(None);
+    }
     let state = core.order.state();
     let mut resumed = Resumed {
         slots: state.len,
@@ -163,11 +208,13 @@ pub async fn resumed(core: &Core, trees: bool) -> Result<Resumed, StoreError> {
             && published == length
             && core.objects.get(&path).await?.is_some();
         if active || !sealed {
-            core.look_beyond(&known).await?;
+            if !core.look_beyond(&known).await? {
+                return Ok(None);
+            }
             resumed.open.push(name.clone());
         }
     }
-    Ok(resumed)
+    Ok(Some(resumed))
 }
 
 /// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
@@ -341,5 +388,55 @@ mod tests {
         );
         other.shutdown().await;
         engine.shutdown().await;
+    }
+
+    /// A start that takes long, because there is much to look at, keeps up with a log that goes on; one that could not starts again.
+    /// Neither opens halted.
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_takes_long_does_not_halt() {
+        for keeps_up in [true, false] {
+            let (rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+            let (engine, log) = rig.server(&Faults::new()).await;
+            let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+            log.wait_published(at.index).await.unwrap();
+            let (positions, slots) = (keys.all_published(), keys.slots());
+            let looks = Arc::new(AtomicBool::new(false));
+            let looking = Arc::clone(&looks);
+            faults.plan(move |_, operation| match operation {
+                Operation::Scan(prefix) if *prefix == positions => {
+                    looking.store(true, SeqCst);
+                    Some(Fault::Stall)
+                }
+                Operation::Scan(prefix) if *prefix == slots && !keeps_up => {
+                    looking.load(SeqCst).then_some(Fault::Stall)
+                }
+                _ => None,
+            });
+            let mut starting = Box::pin(rig.server(&faults));
+            let meanwhile = async {
+                while !looks.load(SeqCst) {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                let known = log.core.order.state().len;
+                let floor = || {
+                    let rows = rig.rows.rows();
+                    let row = rows.get(&keys.floor());
+                    row.map_or(0, |row| record::decode_number(row).unwrap())
+                };
+                while floor() <= known {
+                    let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+                    log.wait_published(at.index).await.unwrap();
+                }
+                faults.clear();
+                faults.release().await;
+            };
+            let ((other, second), ()) = tokio::join!(&mut starting, meanwhile);
+            assert_eq!(second.status().reason, None);
+            let known = log.status().watermarks.ordered;
+            let next = second.append(Bytes::from_static(b"y")).await.unwrap();
+            assert_eq!(next.index, known);
+            other.shutdown().await;
+            engine.shutdown().await;
+        }
     }
 }

@@ -150,8 +150,9 @@ impl Core {
         }
     }
 
-    /// Whether the object store has a full bundle that what is ordered cannot fill.
-    pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<(), SignError> {
+    /// Whether the object store has a full bundle that what is ordered cannot fill. `false`: the slots that would tell were collected
+    /// before they were read.
+    pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<bool, SignError> {
         let ordered = || {
             let state = self.order.state();
             let at = self.mark.listed(&state, &shard.name);
@@ -161,10 +162,12 @@ impl Core {
         let bundle = TilePath::entries(index, 256);
         let path = self.object_path(&shard.name, &bundle.to_string());
         if self.objects.get(&path).await?.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         // Another process may have written it meanwhile; what it was made of is in the slots.
-        self.order.refresh().await?;
+        if !self.order.catch_up().await? {
+            return Ok(false);
+        }
         let found = Found::Bundle {
             end: (index + 1) * TILE_WIDTH,
         };
@@ -173,7 +176,7 @@ impl Core {
             ..Known::default()
         };
         self.heed(judge(&shard.name, &Whence::Objects(path), &found, &known))?;
-        Ok(())
+        Ok(true)
     }
 }
 
