@@ -38,7 +38,11 @@ impl fmt::Display for Difference {
 /// What differs from `a` to `b`. Empty exactly when [`LogConfig::stripped`] of both is equal.
 #[must_use]
 pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
-    let (a, b) = (a.stripped(), b.stripped());
+    let (all, others) = (&a.shards, &b.shards);
+    // What both begin with is no difference, and there may be thousands.
+    let same = a.shards_in_common(b);
+    let (ours, theirs) = (&all[same..], &others[same..]);
+    let (a, b) = (a.without_shards(), b.without_shards());
     let mut differences = Vec::new();
     let mut compare = |subject: String, before: Option<String>, after: Option<String>| {
         if before != after {
@@ -55,7 +59,7 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     setting("log", a.log.to_string(), b.log.to_string());
     setting("origin", a.origin.clone(), b.origin.clone());
 
-    let (before, after) = (numbered(&a.shards, name), numbered(&b.shards, name));
+    let (before, after) = (numbered(ours, name), numbered(theirs, name));
     let by_name: HashMap<_, _> = after.iter().copied().collect();
     let known: HashMap<_, _> = before.iter().copied().collect();
     for (id, shard) in &before {
@@ -80,8 +84,8 @@ pub fn diff(a: &LogConfig, b: &LogConfig) -> Vec<Difference> {
     if !is_extended(&before, &after) {
         compare(
             "order of shards".to_owned(),
-            Some(names(&before)),
-            Some(names(&after)),
+            Some(names(&numbered(all, name))),
+            Some(names(&numbered(others, name))),
         );
     }
 

@@ -48,10 +48,10 @@ pub use qos::{
     is_token_hash, token_hash, token_text,
 };
 pub use rekor::{RekorShards, read_rekor, write_rekor};
-pub use rollback::rolled_back;
+pub use rollback::{changes_settings, rolled_back};
 pub use schema::{SCHEMA_ID, schema};
 pub use span::{Span, SpanError};
-pub use stored::{settings, whole};
+pub use stored::{Written, settings, whole};
 pub use three_way::{Moved, three_way};
 pub use tree::{MAX_BYTES, MAX_DEPTH, MAX_FINDINGS};
 pub use validate::{MAX_ORIGIN, MAX_PLANNED};

@@ -208,6 +208,11 @@ impl ShardConfig {
         }
     }
 
+    /// Whether both are the same without what the server fills in.
+    fn same(&self, other: &Self) -> bool {
+        (&self.name, self.state, self.key) == (&other.name, other.state, other.key)
+    }
+
     /// The shard without what the server fills in.
     pub(crate) fn stripped(&self) -> Self {
         Self {
@@ -248,14 +253,47 @@ impl LogConfig {
     /// not change it.
     #[must_use]
     pub fn stripped(&self) -> Self {
-        let shards = self.shards.iter().map(ShardConfig::stripped).collect();
+        Self {
+            shards: self.shards.iter().map(ShardConfig::stripped).collect(),
+            ..self.without_shards()
+        }
+    }
+
+    /// [`LogConfig::stripped`] without its shards, of which there may be thousands.
+    #[must_use]
+    pub(crate) fn without_shards(&self) -> Self {
         let mut config = Self {
+            api_version: self.api_version,
+            kind: self.kind,
+            log: self.log.clone(),
             generation: None,
-            shards,
-            ..self.clone()
+            origin: self.origin.clone(),
+            shards: Vec::new(),
+            rotate: self.rotate.clone(),
+            qos: self.qos.clone(),
+            merge: self.merge.clone(),
+            witnesses: self.witnesses.clone(),
         };
         config.fill_origin();
         config
+    }
+
+    /// Whether both have the same settings; whatever their shards.
+    #[must_use]
+    pub fn same_settings(&self, other: &Self) -> bool {
+        self.without_shards() == other.without_shards()
+    }
+
+    /// Whether both list the same shards in the same states; whatever the server fills in.
+    #[must_use]
+    pub fn same_shards(&self, other: &Self) -> bool {
+        self.shards.len() == other.shards.len() && self.shards_in_common(other) == self.shards.len()
+    }
+
+    /// How many shards both begin with.
+    pub(crate) fn shards_in_common(&self, other: &Self) -> usize {
+        let pairs = self.shards.iter().zip(&other.shards);
+        pairs.take_while(|(one, other)| one.same(other)).count()
     }
 
     /// The shard that takes writes.

@@ -65,8 +65,11 @@ pub fn next_name(template: &str, taken: &[ShardName], year: i16) -> Result<Shard
     loop {
         n += 1;
         let name = render(template, year, &letters(n));
+        if taken.contains(name.as_str()) {
+            continue;
+        }
         match name.parse::<ShardName>() {
-            Ok(name) if !taken.contains(name.as_str()) => return Ok(name),
+            Ok(name) => return Ok(name),
             // Names only get longer, so the end is reached.
             Err(NameError::Malformed) => {
                 let message = format!(
@@ -77,7 +80,7 @@ pub fn next_name(template: &str, taken: &[ShardName], year: i16) -> Result<Shard
                 );
                 return Err(Problem::new("bad-template", message).at("/rotate/name"));
             }
-            Ok(_) | Err(NameError::Reserved) => {}
+            Err(NameError::Reserved) => {}
         }
     }
 }

@@ -2,6 +2,13 @@
 
 use crate::model::LogConfig;
 
+/// Whether a change from `running` to `next` is to settings that a roll-back would change.
+#[must_use]
+pub fn changes_settings(running: &LogConfig, next: &LogConfig) -> bool {
+    let running = running.without_shards();
+    !rolled_back(&running, next).same_settings(&running)
+}
+
 /// The settings of `earlier` with the shards of `running`: what a roll-back asks for, as a new generation.
 ///
 /// Shards never go back. Each difference between the shards of the two has one cause, and none asks for anything to be done:

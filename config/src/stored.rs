@@ -6,6 +6,7 @@
 //! would. A document without frozen shards is stored as it is.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::model::{KeySpec, LogConfig, ShardConfig, ShardState};
 
@@ -28,6 +29,23 @@ struct Head {
 /// How that line begins.
 const BEGINS: &[u8] = b"{\"frozen\":";
 
+/// A document as it is named and stored: worked out once, since that takes the longer the more shards it lists.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// [`LogConfig::digest`].
+    pub digest: [u8; 32],
+    /// [`LogConfig::stored`].
+    pub stored: Vec<u8>,
+}
+
+impl Written {
+    /// [`LogConfig::etag`].
+    #[must_use]
+    pub fn etag(&self, generation: u64) -> String {
+        crate::write::etag(generation, self.digest)
+    }
+}
+
 impl LogConfig {
     /// How many frozen shards come first; only those are left out of what is stored.
     fn frozen(&self) -> usize {
@@ -40,10 +58,20 @@ impl LogConfig {
     /// The bytes that are stored: [`LogConfig::canonical`] where no shard is frozen; [`whole`] gives that back.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
-        self.without_frozen().unwrap_or_else(|| self.canonical())
+        self.written().stored
     }
 
-    fn without_frozen(&self) -> Option<Vec<u8>> {
+    /// The bytes that are stored, and the digest of the whole.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let canonical = self.canonical();
+        Written {
+            digest: Sha256::digest(&canonical).into(),
+            stored: self.without_frozen(&canonical).unwrap_or(canonical),
+        }
+    }
+
+    fn without_frozen(&self, canonical: &[u8]) -> Option<Vec<u8>> {
         let frozen = self.frozen();
         let first = self.shards.first().filter(|_| frozen > 0)?;
         // In no string: a quote is escaped there.
@@ -53,7 +81,7 @@ impl LogConfig {
         };
         let one = Self {
             shards: vec![first.clone()],
-            ..self.clone()
+            ..self.without_shards()
         };
         let one = one.canonical();
         let at = list(&one)?;
@@ -69,14 +97,16 @@ impl LogConfig {
             before: text(element.get(..named)?)?,
             behind: text(element.get(named + first.name.as_str().len()..end)?)?,
         };
-        let mut rest = self.clone();
-        rest.shards.drain(..frozen);
+        let rest = Self {
+            shards: self.shards.iter().skip(frozen).cloned().collect(),
+            ..self.without_shards()
+        };
         let mut bytes = serde_json::to_vec(&head).ok()?;
         bytes.push(b'\n');
         bytes.append(&mut rest.canonical());
         let names = self.shards.iter().map(|shard| shard.name.as_str());
         let back = whole(&bytes, names).ok()?;
-        (back == self.canonical()).then_some(bytes)
+        (back == canonical).then_some(bytes)
     }
 }
 

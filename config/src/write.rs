@@ -16,6 +16,12 @@ const COMMENT_COLUMN: usize = 34;
 /// Longest line with a comment, unless its value alone is longer.
 const MAX_LINE: usize = 120;
 
+/// The entity tag of a generation whose document has this digest.
+pub(crate) fn etag(generation: u64, digest: [u8; 32]) -> String {
+    let [a, b, c, d, ..] = digest;
+    format!("g{generation}-{a:02x}{b:02x}{c:02x}{d:02x}")
+}
+
 impl LogConfig {
     /// JSON of [`LogConfig::stripped`], without white space, fields in the order of the model: the bytes that a decision names.
     #[must_use]
@@ -32,8 +38,7 @@ impl LogConfig {
     /// Entity tag, without quotes: `g<generation>-<first 8 hex digits of the digest>`.
     #[must_use]
     pub fn etag(&self, generation: u64) -> String {
-        let [a, b, c, d, ..] = self.digest();
-        format!("g{generation}-{a:02x}{b:02x}{c:02x}{d:02x}")
+        etag(generation, self.digest())
     }
 
     /// Indented JSON with everything that is known, server-filled fields included.

@@ -10,7 +10,7 @@ mod prepare;
 mod probation;
 mod strangers;
 
-use config::{Difference, Finding, LogConfig, ShardName, ShardState};
+use config::{Difference, Finding, LogConfig, ShardName, ShardState, Written};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tlog::Hash;
@@ -265,6 +265,7 @@ struct Planned {
     settings: bool,
     shards: bool,
     next: LogConfig,
+    written: Written,
     plan: Vec<ShardName>,
     open: Option<ShardName>,
     differences: Vec<Difference>,
@@ -369,10 +370,6 @@ impl Log {
         }))
     }
 
-    fn running_etag(&self) -> String {
-        self.core.running.load().etag.clone()
-    }
-
     fn unchanged(&self, operation: Token, action: Action) -> Applied {
         let generation = self.core.running.load().generation;
         Applied {
@@ -397,7 +394,11 @@ impl Log {
         request: &Request,
         before: Option<&LogConfig>,
     ) -> Result<Option<Planned>, ChangeError> {
-        let running = self.config();
+        let running = match request {
+            // What its author says of the shards is compared with what is known of them.
+            Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
+            _ => self.document(),
+        };
         let current = running.generation.unwrap_or(0);
         let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
         let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
@@ -435,7 +436,8 @@ impl Log {
             },
             _ => return Ok(None),
         };
-        if next.stripped() == running.stripped() {
+        let (settings, shards) = (!next.same_settings(&running), !next.same_shards(&running));
+        if !settings && !shards {
             return Ok(None);
         }
         if request.base().is_some_and(|base| base != current) {
@@ -451,8 +453,9 @@ impl Log {
         };
         Ok(Some(Planned {
             action,
-            settings: config::rolled_back(&running, &next).stripped() != running.stripped(),
-            shards: next.stripped().shards != running.stripped().shards,
+            settings: settings && config::changes_settings(&running, &next),
+            shards,
+            written: next.written(),
             next,
             plan: change.plan,
             open: change.open,
@@ -509,7 +512,7 @@ impl Log {
                 outcome: ChangeOutcome::Planned,
                 base_generation: planned.base,
                 generation,
-                etag: planned.next.etag(generation),
+                etag: planned.written.etag(generation),
                 time_ms: None,
                 at_index: None,
                 differences: planned.differences,
@@ -525,7 +528,7 @@ impl Log {
                     "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
                 ));
             }
-            let too_large = fits::document(&planned.next, &planned.plan);
+            let too_large = fits::document(&planned.next, &planned.written, &planned.plan);
             if !too_large.is_empty() {
                 return Err(ChangeError::Invalid(too_large));
             }
@@ -548,7 +551,7 @@ impl Log {
                 return Ok(applied);
             }
             let fresh = unknown(&planned.plan, &state.shards);
-            let identities = prepare(core, &planned.next, &fresh).await?;
+            let identities = prepare(core, &planned.next, &planned.written, &fresh).await?;
             let leaving = leaving(&core.config(), &planned.next);
             core.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {
@@ -560,7 +563,7 @@ impl Log {
             }
             let control = Control::Reconfigure {
                 base: planned.base,
-                document: Hash(planned.next.digest()),
+                document: Hash(planned.written.digest),
                 plan: identities,
                 open: planned.open.map(|name| name.to_string()),
             };

@@ -197,15 +197,16 @@ impl Engine {
             return Ok(None);
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
-        let plan = prepare(core, &config, &names).await?;
+        let written = config.written();
+        let plan = prepare(core, &config, &written, &names).await?;
         let open = config.active().map(|s| s.name.to_string());
         let control = Control::Reconfigure {
             base: 0,
-            document: Hash(config.digest()),
+            document: Hash(written.digest),
             plan,
             open,
         };
-        let request = Hash(config.digest());
+        let request = Hash(written.digest);
         let decision = Decision {
             operation,
             request,
@@ -273,7 +274,7 @@ fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
         .with_first_shard(seconds)
         .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
     let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
-    let too_large = fits::document(&config, &names);
+    let too_large = fits::document(&config, &config.written(), &names);
     if !too_large.is_empty() {
         return Err(ChangeError::Invalid(too_large));
     }

@@ -82,6 +82,14 @@ fn bytes(stored: &[u8], digest: &Hash, state: &State) -> Result<Vec<u8>, String>
     }
 }
 
+/// Whether what is stored can be put together again, by a state that is no older.
+///
+/// # Errors
+/// As [`whole`].
+pub(crate) fn check(stored: &[u8], digest: &Hash, state: &State) -> Result<(), String> {
+    bytes(stored, digest, state).map(drop)
+}
+
 /// The whole document of that digest, by a state that is no older.
 ///
 /// # Errors

@@ -413,6 +413,7 @@ impl Engine {
             pending,
             damage: crate::damage::Damage::default(),
             shards: Shards::default(),
+            unsettled: std::sync::Mutex::default(),
             mark: Mark::default(),
             halt: Arc::clone(&halt),
             metrics,
@@ -464,7 +465,10 @@ impl Engine {
             keep(&core, "the release of positions", merge::release),
             keep(&core, "the view of the merge", merge::view::watch),
         ];
-        if !self.merge.programs.has(Program::Sth) {
+        if self.merge.programs.has(Program::Sth) {
+            let look = merge::follow::look_at_settled;
+            others.push(keep(&core, "the look at sealed shards", look));
+        } else {
             others.push(keep(
                 &core,
                 "the reader of positions",
@@ -551,6 +555,7 @@ impl Engine {
         }
         if has(Program::Sth) {
             let (own, open) = (Arc::clone(core), resumed.open);
+            let sealed = resumed.sealed;
             programs.push(Running::start(Program::Sth, core, |closing| {
                 Sth {
                     core: own,
@@ -559,6 +564,7 @@ impl Engine {
                     unpublished: VecDeque::new(),
                     published: snapshot,
                     open,
+                    sealed,
                     recovered,
                 }
                 .run()

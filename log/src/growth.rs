@@ -2,7 +2,7 @@
 //! `LOG_GROWTH=1` runs the large bounds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use crate::order::slot::{Action, ShardIdentity};
 use crate::order::snapshot;
 use crate::order::state::{Phase, Remembered, Shard, State};
 use crate::promise::tests::{Rig, caller};
-use crate::store::fault::Faults;
+use crate::store::fault::{Faults, Operation};
 use crate::store::{Coordination, Objects, Outcome, Transaction};
 use crate::{Caller, ChangeError, Engine, Kek, Log, Request};
 use crate::{document, record};
@@ -218,6 +218,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
     puts.extend(snapshot::frozen_rows(&keys, &state, 0));
     puts.extend(snapshot::rows(&keys, &state));
     puts.push((keys.floor(), record::encode_number(state.len)));
+    puts.push((keys.sealed(), record::encode_counted(count)));
     puts.push((format!("{LOGS}dev"), record::encode(&"dev")));
     let transaction = Transaction {
         puts,
@@ -288,6 +289,142 @@ async fn a_log_of_five_thousand_shards_starts_and_rotates() {
     rig.rows.transact(lost).await;
     let error = recover::view(&keys, &*rig.rows).await.unwrap_err();
     assert!(error.to_string().contains("4711"), "{error}");
+    engine.shutdown().await;
+}
+
+/// Counts what a server reads and writes from now on, by the kind of operation and the folder.
+fn counted(faults: &Faults) -> Arc<Mutex<BTreeMap<String, u64>>> {
+    let counts = Arc::new(Mutex::new(BTreeMap::new()));
+    let all = Arc::clone(&counts);
+    faults.plan(move |_, operation| {
+        let of = |kind: &str, key: &str| {
+            let folder: Vec<&str> = key.split('/').take(3).collect();
+            format!("{kind} {}", folder.join("/"))
+        };
+        let what = match operation {
+            Operation::Get(key) => of("get", key),
+            Operation::Scan(prefix) => of("scan", prefix),
+            Operation::Transact(_) => "transact".to_owned(),
+            Operation::Put(_) => "put".to_owned(),
+            Operation::Delete(_) => "delete".to_owned(),
+        };
+        *all.lock().unwrap().entry(what).or_default() += 1;
+        None
+    });
+    counts
+}
+
+/// A start reads the rows of the frozen shards page by page and none of their objects; a rotation reads nothing of them.
+#[tokio::test(start_paused = true)]
+async fn frozen_shards_cost_a_start_pages_and_a_rotation_nothing() {
+    let (rig, count) = (Rig::new(), 1000);
+    old_log(&rig, count).await;
+    let (rows, objects) = (Faults::new(), Faults::new());
+    let counts = [counted(&rows), counted(&objects)];
+    let taken = || {
+        let all = counts
+            .iter()
+            .map(|of| std::mem::take(&mut *of.lock().unwrap()));
+        let all: BTreeMap<String, u64> = all.flatten().collect();
+        (all.values().sum::<u64>(), all)
+    };
+    let (engine, log) = rig.faulty_server(&rows, &objects).await;
+    let (sum, all) = taken();
+    assert!(sum < 150, "{sum} operations of a start: {all:#?}");
+    for n in 0..2 {
+        append(&log).await;
+        log.change(ROTATE, caller()).await.unwrap();
+        log.wait_published(count + n).await.unwrap();
+        let (sum, all) = taken();
+        assert!(sum < 150, "{sum} operations of a rotation: {all:#?}");
+    }
+    // What readers ask for is there all the same.
+    let note = log.checkpoint("s7").await.unwrap().unwrap();
+    assert!(note.starts_with("example.org/dev/s7\n1\n"), "{note}");
+    assert!(log.inclusion(7).await.unwrap().is_some());
+    engine.shutdown().await;
+}
+
+/// What is lost of a shard that was sealed long ago is signed and sealed again: when a reader asks for it, and after a start.
+#[tokio::test(start_paused = true)]
+async fn lost_objects_of_a_sealed_shard_come_back() {
+    let rig = Rig::new();
+    old_log(&rig, 40).await;
+    let path = |shard: &str, rest: &str| format!("dev/{shard}/{rest}");
+    let before = rig.objects.get(&path("s39", "checkpoint")).await.unwrap();
+    let lost = [
+        path("s7", "checkpoint"),
+        path("s20", "seal"),
+        path("s30", "checkpoint"),
+        path("s30", "seal"),
+    ];
+    let kept = rig.objects.get(&lost[0]).await.unwrap().unwrap();
+    rig.objects.delete(lost.to_vec()).await.unwrap();
+    let torn = Bytes::from_static(b"example.org/dev/s8\n1\n");
+    let damaged = vec![(path("s8", "checkpoint"), torn.clone())];
+    rig.objects.put(damaged).await.unwrap();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    // A reader is not told to wait for the rest.
+    let note = log.checkpoint("s7").await.unwrap().unwrap();
+    assert_eq!(note.as_bytes(), kept);
+    let there = async |path: &str| match rig.objects.get(path).await.unwrap() {
+        Some(bytes) => bytes != torn,
+        None => false,
+    };
+    for path in lost.iter().chain([&path("s8", "checkpoint")]) {
+        while !there(path).await {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!(
+        rig.objects.get(&path("s39", "checkpoint")).await.unwrap(),
+        before
+    );
+    append(&log).await;
+    log.change(ROTATE, caller()).await.unwrap();
+    log.wait_published(40).await.unwrap();
+    engine.shutdown().await;
+}
+
+/// How many shards are sealed is written down as they come, so that the next start does not look at them.
+#[tokio::test(start_paused = true)]
+async fn what_is_sealed_is_written_down() {
+    let (rig, keys) = (Rig::new(), Keys::new("dev"));
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let sealed = || {
+        let row = rig.rows.rows().get(&keys.sealed()).cloned();
+        row.map_or(0, |row| record::decode_counted(&row).unwrap())
+    };
+    for n in 0..40 {
+        append(&log).await;
+        log.change(ROTATE, caller()).await.unwrap();
+        log.wait_published(n).await.unwrap();
+        assert!(sealed() <= n + 1);
+    }
+    append(&log).await;
+    log.wait_published(40).await.unwrap();
+    assert!(sealed() >= 24, "{}", sealed());
+    engine.shutdown().await;
+    assert_eq!(fsck(&rig).await, []);
+    // A row that says more than there is would hide what is to be looked at.
+    let put = |number: u64| Transaction {
+        puts: vec![(keys.sealed(), record::encode_counted(number))],
+        ..Transaction::default()
+    };
+    rig.rows.transact(put(41)).await;
+    let found = fsck(&rig).await;
+    assert_eq!(found[0].place, keys.sealed());
+    // One that is damaged hides nothing.
+    let damaged = Transaction {
+        puts: vec![(keys.sealed(), record::encode_number(3))],
+        ..Transaction::default()
+    };
+    rig.rows.transact(damaged).await;
+    assert_eq!(fsck(&rig).await[0].place, keys.sealed());
+    let (engine, log) = rig.server(&Faults::new()).await;
+    append(&log).await;
+    log.wait_published(41).await.unwrap();
+    assert!(sealed() >= 24, "{}", sealed());
     engine.shutdown().await;
 }
 

@@ -1,6 +1,6 @@
 //! One log on this replica: what writers, readers and operators ask of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +79,8 @@ pub struct Core {
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
     pub(crate) shards: Shards,
+    /// Settled shards whose checkpoint a reader found lost: for the publisher.
+    pub(crate) unsettled: Mutex<BTreeSet<String>>,
     /// What was compared before anything is signed here.
     pub(crate) mark: Mark,
     pub(crate) halt: Arc<Halt>,

@@ -362,8 +362,11 @@ impl Log {
             return Ok(None);
         };
         for _ in 0..8 {
-            let Some(signed) = shard.signed().filter(|s| s.at.size > leaf_index) else {
+            if shard.published() <= leaf_index {
                 return Ok(None);
+            }
+            let Some(signed) = self.core.signed(&shard).await? else {
+                return Err(self.core.damaged(&shard.name, leaf_index));
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
             let paths = tlog::inclusion_tiles(leaf_index, signed.at.size);
@@ -416,7 +419,7 @@ impl Log {
         let Some(shard) = self.core.shards.get(&state, shard) else {
             return Ok(None);
         };
-        if let Some(signed) = shard.signed().as_ref() {
+        if let Some(signed) = self.core.signed(&shard).await? {
             return Ok(Some(signed.note.clone()));
         }
         self.alive()?;
@@ -436,7 +439,10 @@ impl Log {
     async fn first_checkpoint(&self, shard: &Shard, row: &Published) -> Result<String, ReadError> {
         let began = Instant::now();
         loop {
-            self.core.adopt(shard, row).await?;
+            // A lost one is the publisher's to look at.
+            if shard.settled().is_none() {
+                self.core.adopt(shard, row).await?;
+            }
             if let Some(signed) = shard.signed().as_ref() {
                 return Ok(signed.note.clone());
             }

@@ -81,7 +81,7 @@ pub struct Status {
 }
 
 impl Log {
-    /// The log as it stands.
+    /// The log as it stands, with all its shards: whoever wants less has less to do.
     pub fn status(&self) -> Status {
         let core = &self.core;
         let state = core.order.state();
@@ -102,10 +102,10 @@ impl Log {
             .iter()
             .filter(is_listed)
             .map(|shard| {
-                let signed = core
+                let at = core
                     .shards
                     .get(&state, &shard.identity.name)
-                    .and_then(|s| s.signed());
+                    .and_then(|s| s.at());
                 ShardView {
                     name: shard.identity.name.clone(),
                     state: match shard.phase {
@@ -119,15 +119,28 @@ impl Log {
                     vkey: shard.identity.vkey.clone(),
                     start_index: shard.start(),
                     length: state.length(shard),
-                    published: signed
-                        .as_ref()
-                        .map(|s| s.at.size)
-                        .or(shard.start().map(|_| 0)),
-                    root: signed.map(|s| s.at.root),
+                    published: at.as_ref().map(|at| at.size).or(shard.start().map(|_| 0)),
+                    root: at.map(|at| at.root),
                 }
             })
             .collect();
-        let (condition, reason) = match (core.halt.reason(), state.gate) {
+        let (condition, reason) = self.condition();
+        Status {
+            log: core.name.clone(),
+            condition,
+            reason,
+            generation: running.generation,
+            etag: running.etag.clone(),
+            watermarks: self.watermarks(),
+            published_at_ms: self.published_at_ms(),
+            shards,
+        }
+    }
+
+    /// Its condition, and why halted, since when frozen, what holds it up, or that published objects are damaged.
+    pub fn condition(&self) -> (Condition, Option<String>) {
+        let core = &self.core;
+        match (core.halt.reason(), core.order.state().gate) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
             (None, Gate::Open) => {
                 let lacking = || core.view.load().lacking();
@@ -146,27 +159,50 @@ impl Log {
                 };
                 (Condition::Frozen, Some(why))
             }
-        };
-        let published_at_ms = state.shards.iter().rev().find_map(|shard| {
-            core.shards
-                .get(&state, &shard.identity.name)?
-                .signed()
-                .map(|s| s.at.time)
-        });
-        Status {
-            log: core.name.clone(),
-            condition,
-            reason,
-            generation: running.generation,
-            etag: running.etag.clone(),
-            watermarks: Watermarks {
-                ordered: state.size,
-                integrated: core.metrics.integrated.get(),
-                published: *core.published.borrow(),
-            },
-            published_at_ms,
-            shards,
         }
+    }
+
+    /// Positions, as they are known here.
+    pub fn watermarks(&self) -> Watermarks {
+        let core = &self.core;
+        Watermarks {
+            ordered: core.order.state().size,
+            integrated: core.metrics.integrated.get(),
+            published: *core.published.borrow(),
+        }
+    }
+
+    /// The last publication, milliseconds since the Unix epoch.
+    pub fn published_at_ms(&self) -> Option<u64> {
+        let state = self.core.order.state();
+        state.shards.iter().rev().find_map(|shard| {
+            let known = self.core.shards.get(&state, &shard.identity.name)?;
+            known.at().map(|at| at.time)
+        })
+    }
+
+    /// Whether there is a shard of that name. A planned one that was taken back keeps its key, and nobody needs to hear of it.
+    pub fn has_shard(&self, name: &str) -> bool {
+        let state = self.core.order.state();
+        let mut shards = state.shards.iter().rev();
+        let listed = |name: &str| {
+            let running = self.core.running.load();
+            let mut shards = running.document.shards.iter().rev();
+            shards.any(|shard| shard.name.as_str() == name)
+        };
+        shards
+            .find(|shard| shard.identity.name == name)
+            .is_some_and(|shard| shard.phase != Phase::Planned || listed(name))
+    }
+
+    /// The running generation.
+    pub fn generation(&self) -> u64 {
+        self.core.running.load().generation
+    }
+
+    /// Its entity tag.
+    pub fn running_etag(&self) -> String {
+        self.core.running.load().etag.clone()
     }
 
     /// Which published objects are damaged, for operators.
@@ -194,6 +230,14 @@ impl Log {
             }),
             None => core.view.load().lacking().map(|_| SECONDARIES),
         }
+    }
+
+    /// The running configuration as it was decided: nothing is filled in but the generation.
+    pub(crate) fn document(&self) -> LogConfig {
+        let running = self.core.running.load_full();
+        let mut document = (*running.document).clone();
+        document.generation = Some(running.generation);
+        document
     }
 
     /// The running configuration, with the fields that the server fills in.
@@ -233,14 +277,14 @@ impl Log {
             shard.start_index = known.start();
             if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
                 shard.length = Some(length);
-                let signed = self
+                let at = self
                     .core
                     .shards
                     .get(&state, &known.identity.name)
-                    .and_then(|s| s.signed());
-                shard.root_hash = signed
-                    .filter(|s| s.at.size == length)
-                    .map(|s| s.at.root.to_string());
+                    .and_then(|s| s.at());
+                shard.root_hash = at
+                    .filter(|at| at.size == length)
+                    .map(|at| at.root.to_string());
             }
         }
         document

@@ -77,13 +77,11 @@ impl Gate {
             .logs()
             .iter()
             .chain(&engine.system())
-            .map(|log| log.status())
-            .filter(|status| status.condition == Condition::Halted)
-            .map(|status| {
-                (
-                    status.log,
-                    status.reason.unwrap_or_else(|| "no reason given".into()),
-                )
+            .map(|log| (log.name().to_owned(), log.condition()))
+            .filter(|(_, (condition, _))| *condition == Condition::Halted)
+            .map(|(log, (_, reason))| {
+                let reason = reason.unwrap_or_else(|| "no reason given".into());
+                (log, reason)
             })
             .collect();
         if !halted.is_empty() {

@@ -1,6 +1,6 @@
 //! What no row and no slot has room for is refused before anything is written, by a preview too.
 
-use config::{Finding, LogConfig, ShardName};
+use config::{Finding, LogConfig, ShardName, Written};
 
 use super::{Caller, ChangeError};
 use crate::document::MAX_DOCUMENT;
@@ -33,9 +33,9 @@ pub(crate) fn reason(mut reason: String) -> String {
 }
 
 /// What is too large in a document, and in the decision that plans shards with it.
-pub(crate) fn document(next: &LogConfig, plan: &[ShardName]) -> Vec<Finding> {
+pub(crate) fn document(next: &LogConfig, written: &Written, plan: &[ShardName]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let bytes = next.stored().len();
+    let bytes = written.stored.len();
     if bytes > MAX_DOCUMENT {
         let parts = [
             (
@@ -98,7 +98,8 @@ mod tests {
                 .collect();
             let log = "dev".parse().unwrap();
             let next = LogConfig::new(log, "o".repeat(origin), names[0].clone());
-            let fits = |n: usize| document(&next, &names[..n]).is_empty();
+            let written = next.written();
+            let fits = |n: usize| document(&next, &written, &names[..n]).is_empty();
             let most = (1..=256).take_while(|n| fits(*n)).last().unwrap();
             assert!(most >= 50, "{most}");
             let plan = names[..most].iter().map(|name| {

@@ -31,7 +31,7 @@ impl Log {
             _ => barred.judged(&*core.store).await?,
         };
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
-        let nodes = leaving(&self.config(), next);
+        let nodes = leaving(&core.config(), next);
         if !nodes.is_empty() {
             let promised = core.promised_on_nodes().await?;
             warnings.extend(needed(&nodes, core.pending.on_nodes(), promised));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use config::{LogConfig, ShardName};
+use config::{LogConfig, ShardName, Written};
 use tlog::{Hash, Signer};
 
 use super::ChangeError;
@@ -36,6 +36,7 @@ async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
 pub(crate) async fn prepare(
     core: &Core,
     next: &LogConfig,
+    written: &Written,
     plan: &[ShardName],
 ) -> Result<Vec<ShardIdentity>, ChangeError> {
     let keys = &core.order.keys;
@@ -47,9 +48,9 @@ pub(crate) async fn prepare(
         .iter()
         .map(|s| s.identity.tree_id)
         .collect();
-    let (digest, stored) = (Hash(next.digest()), next.stored());
+    let (digest, stored) = (Hash(written.digest), written.stored.clone());
     // Where it lists other frozen shards than the log has, nobody could put it together again.
-    document::whole(&stored, &digest, &core.order.state())
+    document::check(&stored, &digest, &core.order.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
     let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
     let mut identities = Vec::with_capacity(plan.len());

@@ -54,7 +54,7 @@ impl Log {
         let state = self.core.order.state();
         let Some(open) = open else {
             let active = state.active();
-            let changed = next.witnesses.policy != self.config().witnesses.policy;
+            let changed = next.witnesses.policy != self.core.config().witnesses.policy;
             let Some(active) = active.filter(|_| changed) else {
                 return Ok(Strangers::default());
             };

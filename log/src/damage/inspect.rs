@@ -37,7 +37,7 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
     for _ in 0..4 {
-        let Some(signed) = shard.signed().filter(|s| s.at.size > place.1) else {
+        let Some(at) = shard.at().filter(|at| at.size > place.1) else {
             core.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
@@ -46,14 +46,14 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
             core,
             shard: &shard,
             folder: &folder,
-            at: &signed.at,
+            at: &at,
             sources: None,
             wrong: BTreeMap::new(),
             written: Vec::new(),
         };
         inspector.look(place.1 / TILE_WIDTH).await?;
         let (wrong, written) = (inspector.wrong, inspector.written);
-        let same = shard.signed().is_some_and(|now| now.at == signed.at);
+        let same = shard.at().is_some_and(|now| now == at);
         if !same && !wrong.is_empty() {
             continue;
         }

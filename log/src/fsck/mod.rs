@@ -149,6 +149,8 @@ pub(crate) mod remedy {
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
     /// What was signed and is in no order.
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
+    /// How many shards are sealed.
+    pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
     /// Announcements.
     pub(crate) const BAG: &str =
         "remove the row: its author has been told that the outcome is unknown";

@@ -16,7 +16,7 @@ use crate::merge::life::Life;
 use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token};
-use crate::order::state::Phase;
+use crate::order::state::{Phase, Shard};
 use crate::record;
 use crate::store::{Coordination, Key, Objects, StoreError};
 
@@ -56,6 +56,7 @@ pub(super) async fn check(
     history(store, order, findings).await?;
     secondaries(store, order, findings).await?;
     ages(store, order, findings).await?;
+    sealed(store, order, findings).await?;
     documents(store, order, findings, report).await?;
     signing_keys(store, order, findings, report).await?;
     let waiting = promises::waiting(store, order, findings, report).await?;
@@ -84,6 +85,30 @@ async fn ages(
         if let Err(error) = record::decode_counted(&row) {
             findings.row(key, error, remedy::AGE);
         }
+    }
+    Ok(())
+}
+
+/// How many of the oldest shards a start does not look at: no more than there are frozen ones.
+async fn sealed(
+    store: &dyn Coordination,
+    order: &Order,
+    findings: &mut Findings<'_>,
+) -> Result<(), StoreError> {
+    let key = order.keys.sealed();
+    let Some(row) = store.get(&key).await? else {
+        return Ok(());
+    };
+    let frozen = |shard: &&Shard| matches!(shard.phase, Phase::Frozen { .. });
+    let frozen = order.state.shards.iter().take_while(frozen).count() as u64;
+    match record::decode_counted(&row) {
+        // A running server may have sealed some since.
+        Ok(sealed) if sealed <= frozen || !order.whole => {}
+        Ok(sealed) => {
+            let why = format!("says {sealed} shards are sealed, and {frozen} are frozen");
+            findings.row(key, why, remedy::SEALED);
+        }
+        Err(error) => findings.row(key, error, remedy::SEALED),
     }
     Ok(())
 }

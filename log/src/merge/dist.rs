@@ -90,8 +90,10 @@ struct Pusher {
     core: Arc<Core>,
     frontend: FrontendConfig,
     closing: watch::Receiver<bool>,
-    /// What it has of each shard.
+    /// What it has of each shard that is not behind `whole`.
     has: HashMap<String, Has>,
+    /// So many of the oldest shards are there whole, with their seals.
+    whole: usize,
     done: Done,
 }
 
@@ -113,6 +115,7 @@ impl Pusher {
             frontend,
             closing,
             has: HashMap::new(),
+            whole: 0,
             done: Done::default(),
         }
     }
@@ -130,6 +133,7 @@ impl Pusher {
                 tracing::warn!(log = core.name, frontend = %self.frontend.name, error = why, "a frontend waits");
                 // It may come back as another one.
                 self.has.clear();
+                self.whole = 0;
             }
             let wait = if failed.is_some() {
                 pause = (pause * 2).min(PAUSE.1);
@@ -163,15 +167,22 @@ impl Pusher {
             .map_err(|e| StoreError::Io(e.to_string()))?
             .map_err(StoreError::Io)?;
         let state = core.order.state();
-        for at in state.shards.iter().filter(|at| at.start().is_some()) {
+        for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
+            if at.start().is_none() {
+                break;
+            }
             if self.has.get(name).is_some_and(|has| has.sealed) {
+                if n == self.whole {
+                    self.whole += 1;
+                    self.has.remove(name);
+                }
                 continue;
             }
             let Some(shard) = core.shards.get(&state, name) else {
                 continue;
             };
-            while let Some(signed) = shard.signed() {
+            while let Some(signed) = core.signed(&shard).await? {
                 let known = match self.has.remove(name) {
                     Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                     _ => self.survey(&*place, &shard, &signed).await?,
@@ -358,6 +369,7 @@ impl Pusher {
         let at = state
             .shards
             .iter()
+            .rev()
             .find(|at| at.identity.name == *shard.name);
         let Some(Phase::Frozen { length, .. }) = at.map(|at| at.phase) else {
             return Ok(());

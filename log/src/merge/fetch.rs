@@ -221,6 +221,7 @@ impl Fetch {
             let phase = state
                 .shards
                 .iter()
+                .rev()
                 .find(|s| s.identity.name == growing.name)
                 .map(|s| s.phase);
             let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if length == size);

@@ -2,16 +2,20 @@
 //! `sth` tells it where it runs; elsewhere this looks at the rows, so that a server whose `sth` is another process serves what
 //! that one published.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::mark::Looked;
 use super::mark::judge::{Found, Known, Whence, judge};
+use super::mark::{Looked, classify};
 use super::position;
 use super::program::Program;
 use crate::log::Core;
 use crate::shard::{Published, Shard, SignError, Signed};
+use crate::store::StoreError;
 
+/// Pause between two looks at sealed shards: there may be thousands.
+const SETTLED: Duration = Duration::from_millis(10);
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -33,6 +37,79 @@ impl Core {
             shard.advance(Signed { at, note });
         }
         Ok(())
+    }
+
+    /// The last checkpoint of a shard. That of a settled one is read from its object; where it is lost or damaged, the publisher
+    /// is asked to sign it again, and there is none until then.
+    pub(crate) async fn signed(&self, shard: &Shard) -> Result<Option<Arc<Signed>>, StoreError> {
+        if let Some(signed) = shard.signed() {
+            return Ok(Some(signed));
+        }
+        match self.sealed_checkpoint(shard).await? {
+            // Not settled, so it has none yet.
+            None | Some(Ok(())) => {}
+            // Nobody reads a log into a halt.
+            Some(Err(found @ (Found::Signed { .. } | Found::Foreign { .. }))) => {
+                tracing::error!(
+                    log = self.name,
+                    shard = &*shard.name,
+                    ?found,
+                    "has another checkpoint; run `logd fsck`"
+                );
+            }
+            Some(Err(found)) => {
+                tracing::warn!(
+                    log = self.name,
+                    shard = &*shard.name,
+                    ?found,
+                    "a lost checkpoint is signed again"
+                );
+                self.unsettle(shard);
+            }
+        }
+        Ok(shard.signed())
+    }
+
+    /// Takes the checkpoint of a settled shard from its object, or answers what is there instead.
+    async fn sealed_checkpoint(
+        &self,
+        shard: &Shard,
+    ) -> Result<Option<Result<(), Found>>, StoreError> {
+        let Some(at) = shard.settled() else {
+            return Ok(None);
+        };
+        let path = self.object_path(&shard.name, "checkpoint");
+        let Some(bytes) = self.objects.get(&path).await? else {
+            let why = "it is missing".to_owned();
+            return Ok(Some(Err(Found::Damaged { why })));
+        };
+        Ok(Some(match classify(&bytes, &shard.verifier()?) {
+            (Found::Signed { size, root }, Some(Looked { note, .. }))
+                if (size, root) == (at.size, at.root) =>
+            {
+                let at = at.clone();
+                shard.advance(Signed { at, note });
+                Ok(())
+            }
+            (found, _) => Err(found),
+        }))
+    }
+
+    /// Asks the publisher to look at a settled shard again.
+    fn unsettle(&self, shard: &Shard) {
+        if self.merge.programs.has(Program::Sth) {
+            let unsettled = self.unsettled.lock();
+            let mut unsettled = unsettled.unwrap_or_else(PoisonError::into_inner);
+            if unsettled.insert(shard.name.to_string()) {
+                self.merged.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// The shards that are to be looked at again.
+    pub(crate) fn take_unsettled(&self) -> BTreeSet<String> {
+        let unsettled = self.unsettled.lock();
+        std::mem::take(&mut unsettled.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
@@ -76,6 +153,37 @@ impl Core {
     }
 }
 
+/// Looks once at the objects of the shards that a start does not look at, one after the other: what is lost of them is signed and
+/// sealed again.
+pub(crate) async fn look_at_settled(core: Arc<Core>) {
+    core.marked().await;
+    let state = core.order.state();
+    for at in state.shards.iter() {
+        let Some(shard) = core.shards.get(&state, &at.identity.name) else {
+            continue;
+        };
+        if shard.settled().is_none() {
+            continue;
+        }
+        if core.halt.is_halted() {
+            return;
+        }
+        let looked = async {
+            let checkpoint = core.sealed_checkpoint(&shard).await?;
+            let seal = core.object_path(&shard.name, "seal");
+            let sealed = core.objects.get(&seal).await?.is_some();
+            if !matches!(checkpoint, Some(Ok(()))) || !sealed {
+                core.unsettle(&shard);
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(e) = looked.await {
+            tracing::warn!(log = core.name, shard = &*shard.name, error = %e, "cannot look at a sealed shard");
+        }
+        tokio::time::sleep(SETTLED).await;
+    }
+}
+
 /// Follows what other processes integrate and publish, where this one does not.
 pub(crate) async fn follow(core: Arc<Core>) {
     let prefix = core.order.keys.all_published();
@@ -103,7 +211,7 @@ async fn look(core: &Core) -> Result<(), SignError> {
         };
         // Taken before the row is read: a row that is read later covers it.
         let known = shard.signed();
-        let whole = known.as_ref().is_some_and(|s| s.at.size == length);
+        let whole = shard.at().is_some_and(|at| at.size == length);
         let open = matches!(at.phase, crate::order::state::Phase::Active { .. });
         if whole && !open {
             continue;

@@ -82,6 +82,8 @@ pub struct Resumed {
     pub integrated: u64,
     /// Slots that were known when this was read.
     pub slots: u64,
+    /// So many of the oldest shards are sealed, as the row says.
+    pub sealed: u64,
 }
 
 /// The last parts of the keys under `prefix`, with their rows.
@@ -142,7 +144,19 @@ async fn keep_up(core: &Core) {
     }
 }
 
-/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. `None`: as for [`start`].
+/// How many of the oldest shards are sealed for certain. Where the row is damaged none is, and all of them are looked at.
+async fn sealed(core: &Core) -> Result<u64, StoreError> {
+    let key = core.order.keys.sealed();
+    let row = core.store.get(&key).await?;
+    let read = row.map_or(Ok(0), |row| record::decode_counted(&row));
+    Ok(read.unwrap_or_else(|e| {
+        tracing::warn!(key, error = %e, "every frozen shard is looked at; run `logd fsck`");
+        0
+    }))
+}
+
+/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
+/// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
 async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
     // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
     let keys = &core.order.keys;
@@ -152,17 +166,25 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
     })
     .await?;
     let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
+    let sealed = sealed(core).await?;
     if !core.order.catch_up().await? {
         return Ok(None);
     }
     let state = core.order.state();
     let mut resumed = Resumed {
         slots: state.len,
+        sealed,
         ..Resumed::default()
     };
+    let frozen = |shard: &&crate::order::state::Shard| matches!(shard.phase, Phase::Frozen { .. });
+    let frozen = state.shards.iter().take_while(frozen).count();
+    // The newest frozen shard is looked at in any case: objects that went back show in it.
+    let settled = frozen
+        .saturating_sub(1)
+        .min(usize::try_from(sealed).unwrap_or(0));
     // The first shard that is not integrated whole ends the run of those that are.
     let mut whole = true;
-    for shard in state.shards.iter() {
+    for (n, shard) in state.shards.iter().enumerate() {
         let name = &shard.identity.name;
         let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
             look_at_planned(core, &state, name).await?;
@@ -172,7 +194,10 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
         let Some(known) = core.shards.get(&state, name) else {
             continue;
         };
-        load_signed(core, &known, row).await?;
+        match row {
+            Some(row) if n < settled && row.size == length => known.settle(row.clone()),
+            _ => load_signed(core, &known, row).await?,
+        }
         let cut = integrated_rows.get(name).cloned().flatten();
         let cut = cut.or_else(|| row.map(position::of_published));
         let published = row.map_or(0, |r| r.size);
@@ -204,9 +229,10 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
             });
         }
         let path = core.object_path(name, "seal");
-        let sealed = known.signed().is_some()
-            && published == length
-            && core.objects.get(&path).await?.is_some();
+        let sealed = known.settled().is_some()
+            || known.signed().is_some()
+                && published == length
+                && core.objects.get(&path).await?.is_some();
         if active || !sealed {
             if !core.look_beyond(&known).await? {
                 return Ok(None);

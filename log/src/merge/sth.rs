@@ -5,7 +5,7 @@
 //! published is then collected.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 const CUTS: usize = 4096;
 /// Generations that the base may be behind while nothing changes the secondaries.
 const FAR: u64 = 64;
+/// Shards that are sealed before that is written down: so many a start looks at, and one transaction is enough for all of them.
+const SEALED: u64 = 16;
 /// Pause between looks for what other processes write, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -81,6 +83,8 @@ pub struct Sth {
     pub published: Arc<State>,
     /// Shards that are not published whole and sealed, oldest first.
     pub open: Vec<String>,
+    /// So many of the oldest shards are sealed, as the row says.
+    pub sealed: u64,
     /// Slots below this were known when `open` was read back: a shard missing there is done.
     pub recovered: u64,
 }
@@ -211,6 +215,7 @@ impl Sth {
         }
         self.hand_over().await?;
         self.open_shards(&state);
+        self.look_again(&state);
         let mut look = Look::default();
         for name in self.open.clone() {
             let at = state.shards.iter().rev().find(|s| s.identity.name == name);
@@ -231,6 +236,7 @@ impl Sth {
             self.seal(&state, &shard).await?;
             self.open.retain(|open| *open != name);
         }
+        self.note_sealed(&state).await?;
         core.tell_published();
         self.collect(&state).await;
         Ok(look)
@@ -255,12 +261,53 @@ impl Sth {
             let name = &shard.identity.name;
             let done = self.core.shards.get(state, name).is_some_and(|known| {
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == known.published());
-                known.signed().is_some() && whole
+                known.at().is_some() && whole
             });
             if shard.start().is_some() && !done {
                 self.open.push(name.clone());
             }
         }
+    }
+
+    /// Settled shards whose checkpoint a reader found lost: they are signed and sealed again, before the others.
+    fn look_again(&mut self, state: &State) {
+        let lost = self.core.take_unsettled();
+        if lost.is_empty() {
+            return;
+        }
+        let lost: HashSet<String> = lost
+            .into_iter()
+            .filter(|name| !self.open.contains(name))
+            .collect();
+        let names = state.shards.iter().map(|at| &at.identity.name);
+        let mut open: Vec<String> = names.filter(|name| lost.contains(*name)).cloned().collect();
+        open.append(&mut self.open);
+        self.open = open;
+    }
+
+    /// Writes down how many of the oldest shards nobody needs to look at any more, when there are some more.
+    async fn note_sealed(&mut self, state: &State) -> Result<(), StoreError> {
+        let mut shards = state.shards.iter();
+        let Some(first) = self.open.first() else {
+            return Ok(());
+        };
+        let before = shards.rposition(|at| at.identity.name == *first);
+        let sealed = before.unwrap_or(0) as u64;
+        if sealed < self.sealed + SEALED {
+            return Ok(());
+        }
+        let key = self.core.order.keys.sealed();
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), sealed)],
+            puts: vec![(key, record::encode_counted(sealed))],
+            ..Transaction::default()
+        };
+        match self.core.store.transact(transaction).await {
+            // Refused: another process was further.
+            Outcome::Committed | Outcome::Refused => self.sealed = sealed,
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+        }
+        Ok(())
     }
 
     /// Publishes a shard as far as the quorum reaches; false when nothing of it is integrated yet.
@@ -620,7 +667,7 @@ impl Sth {
         let at = state
             .shards
             .iter()
-            .position(|s| s.identity.name == *shard.name);
+            .rposition(|s| s.identity.name == *shard.name);
         let next = at.and_then(|at| state.shards.get(at + 1));
         let successor = next.and_then(|next| core.shards.get(state, &next.identity.name));
         let (Some(successor), Some(signed)) = (successor, shard.signed()) else {

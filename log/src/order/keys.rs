@@ -231,6 +231,10 @@ impl Keys {
     pub fn frozen_shard(&self, n: u64) -> Key {
         format!("{}shard/{n:020}", self.prefix)
     }
+    /// So many of the oldest shards are published whole, and their checkpoints and seals are objects.
+    pub fn sealed(&self) -> Key {
+        format!("{}sealed", self.prefix)
+    }
     /// The first slot still kept.
     pub fn floor(&self) -> Key {
         format!("{}floor", self.prefix)

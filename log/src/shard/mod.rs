@@ -49,6 +49,8 @@ pub struct Shard {
     signer: OnceLock<ShardSigner>,
     /// The last checkpoint; [`Shard::advance`] replaces it.
     signed: ArcSwapOption<Signed>,
+    /// Where it ends, of one that is sealed for certain: its checkpoint is read when somebody asks for it.
+    settled: OnceLock<Published>,
 }
 
 struct ShardSigner(Signer);
@@ -97,6 +99,7 @@ impl Shard {
             name,
             signer: OnceLock::new(),
             signed: ArcSwapOption::empty(),
+            settled: OnceLock::new(),
         }
     }
 
@@ -162,9 +165,26 @@ impl Shard {
         checkpoint.sign(signer).map_err(|e| self.note_error(&e))
     }
 
-    /// The last checkpoint.
+    /// The last checkpoint, where it is in memory: of a settled shard, [`Core::signed`](crate::log::Core::signed) reads it.
     pub fn signed(&self) -> Option<Arc<Signed>> {
         self.signed.load_full()
+    }
+
+    /// Where the shard ended, as it is known from the coordination store alone.
+    pub(crate) fn settled(&self) -> Option<&Published> {
+        self.settled.get()
+    }
+
+    /// Notes that the shard is frozen, published whole and sealed. Nothing is signed by its key any more.
+    pub(crate) fn settle(&self, at: Published) {
+        let _ = self.settled.set(at);
+    }
+
+    /// What is under its last checkpoint, whether or not that is in memory.
+    pub fn at(&self) -> Option<Published> {
+        let signed = self.signed.load();
+        let at = signed.as_ref().map(|signed| &signed.at);
+        at.or(self.settled()).cloned()
     }
 
     /// Takes over a checkpoint, unless the one that is here is of a larger size: what readers see never goes back.
@@ -178,7 +198,9 @@ impl Shard {
 
     /// Entries covered by its checkpoint.
     pub fn published(&self) -> u64 {
-        self.signed.load().as_ref().map_or(0, |s| s.at.size)
+        let signed = self.signed.load();
+        let at = signed.as_ref().map(|signed| &signed.at);
+        at.or(self.settled()).map_or(0, |at| at.size)
     }
 }
 
@@ -232,7 +254,7 @@ impl Shards {
                 break;
             }
             // An empty shard, too, is whole only with its checkpoint; and no later one is before it.
-            let signed = known.is_some_and(|s| s.signed().is_some());
+            let signed = known.is_some_and(|s| s.at().is_some());
             if signed && matches!(shard.phase, Phase::Frozen { .. }) && n <= self.whole() {
                 self.whole.fetch_max(n + 1, Relaxed);
             }

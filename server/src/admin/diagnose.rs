@@ -364,7 +364,7 @@ impl EngineHost {
             if age.severity != Severity::Ok {
                 // After a quiet hour the first entry waits a moment, as every entry does.
                 tokio::time::sleep(SECOND_LOOK).await;
-                if log.status().watermarks.published > at.published {
+                if log.watermarks().published > at.published {
                     age = check(0);
                 }
             }

@@ -117,7 +117,7 @@ impl Host for EngineHost {
                 return Err(HostError::Conflict(why.to_owned()));
             }
             let from = (self.engine.replica_id().to_owned(), caller.connection);
-            let request = request(change, &log.status().etag, from)?;
+            let request = request(change, &log.running_etag(), from)?;
             match mode {
                 Mode::Preview => {
                     let planned = log.preview(request).await.map_err(convert::change_error)?;

@@ -21,7 +21,7 @@ impl EngineHost {
             .map(convert::replica)
             .map(|replica| match log {
                 Some(log) if replica.id == self.engine.replica_id() => Replica {
-                    generation: Some(log.status().generation),
+                    generation: Some(log.generation()),
                     ..replica
                 },
                 _ => replica,

@@ -165,13 +165,13 @@ impl EngineHost {
         let decided = log.operation(&operation.to_string()).await;
         if decided.map_err(unavailable)?.is_none() {
             // While its base runs it may still be decided: then its row is needed.
-            if log.status().generation > base {
+            if log.generation() > base {
                 log.forget_probation(probation).await.map_err(unavailable)?;
             }
             return Ok(());
         }
         // A frozen log takes no settings: its operator unfreezes it, then they go back.
-        if !matches!(log.status().condition, Condition::Open | Condition::Closing) {
+        if !matches!(log.condition().0, Condition::Open | Condition::Closing) {
             return Ok(());
         }
         match &probation.reverting {

@@ -190,12 +190,13 @@ struct Watermarks {
 
 async fn watermarks(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
     answered(&headers, async {
-        let status = find(&gate, &log)?.status();
+        let log = find(&gate, &log)?;
+        let at = log.watermarks();
         Ok(json(&Watermarks {
-            ordered: status.watermarks.ordered,
-            integrated: status.watermarks.integrated,
-            published: status.watermarks.published,
-            published_at: status.published_at_ms.map(rfc3339),
+            ordered: at.ordered,
+            integrated: at.integrated,
+            published: at.published,
+            published_at: log.published_at_ms().map(rfc3339),
         }))
     })
     .await
@@ -353,13 +354,7 @@ async fn object(
         .object(shard, path)
         .await
         .map_err(|error| refusal::read(name, &error))?;
-    if bytes.is_none()
-        && !log
-            .status()
-            .shards
-            .iter()
-            .any(|known| *known.name == *shard)
-    {
+    if bytes.is_none() && !log.has_shard(shard) {
         return Err(Refusal::no_shard(name, shard));
     }
     Ok(bytes)

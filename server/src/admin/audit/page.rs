@@ -28,7 +28,7 @@ impl Audit {
             .refresh()
             .await
             .map_err(|e| HostError::Unavailable(e.to_string()))?;
-        let size = system.status().watermarks.ordered;
+        let size = system.watermarks().ordered;
         let limit = query.limit.clamp(1, LIMIT);
         let mut end = query.before.unwrap_or(size).min(size);
         let last = end.saturating_sub(LOOK_THROUGH);

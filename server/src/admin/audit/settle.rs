@@ -127,7 +127,7 @@ impl Audit {
         let Some(system) = self.engine.system() else {
             return Ok(());
         };
-        let size = system.status().watermarks.ordered;
+        let size = system.watermarks().ordered;
         let from = match settling.next {
             Some(next) => next,
             None => {
