@@ -144,7 +144,7 @@ impl Eras {
         all
     }
 
-    /// The witnesses that cosign a checkpoint over everything before this global index.
+    /// The witnesses that cosign a checkpoint over everything before this global index: of the newest era that begins there or before.
     pub(crate) fn witnesses(&self, end: u64) -> Option<Arc<WitnessConfig>> {
         let covered = self.list.iter().rev().find(|era| era.start <= end);
         let era = covered.or(self.list.first())?;

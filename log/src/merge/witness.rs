@@ -114,7 +114,8 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<S
 }
 
 impl Core {
-    /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under.
+    /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under. Where that was changed
+    /// right behind it, those of the new one: a witness that is gone can be replaced without another entry.
     fn witnesses_of(&self, shard: &Shard, note: &str) -> Option<Arc<WitnessConfig>> {
         let size = Note::parse(note)
             .and_then(|note| tlog::Checkpoint::parse(note.text))

@@ -118,10 +118,16 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Result<Vec<Answer>, SignEr
         let answer = secondary(core, one, key, Arc::clone(&shards));
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
-    for one in policy.iter().flat_map(|policy| &policy.witnesses) {
+    let witnesses = policy.iter().flat_map(|policy| &policy.witnesses);
+    let witnesses: Vec<_> = witnesses.filter(|one| one.url.is_some()).collect();
+    let empty: Arc<[_]> = match &*witnesses {
+        [] => Arc::default(),
+        _ => empties(core, &shards).await?.into(),
+    };
+    for one in witnesses {
         let whence = Whence::Witness(one.name.clone());
         silent.insert(whence.to_string(), ());
-        let answer = witness(core, one, Arc::clone(&shards));
+        let answer = witness(core, one, Arc::clone(&empty));
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
     let until = Instant::now() + PATIENCE;
@@ -155,6 +161,14 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
     let life = core.life().await?;
     let id = life.map_or(0, |life| life.id);
+    // A log that lives on elsewhere is told so, before what is copied of that life looks like more of this one.
+    for (whence, said) in answers {
+        for said in said.iter().flatten() {
+            if let Said::Order(lived, slots) = said {
+                core.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
+            }
+        }
+    }
     let mut later = Vec::new();
     for (whence, said) in answers {
         let all = || said.iter().flatten();
@@ -163,12 +177,8 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
             Said::Shard(..) => None,
         });
         for said in all() {
-            let (shard, found) = match said {
-                Said::Order(lived, slots) => {
-                    core.heed(judge_order(whence, (*lived, *slots), (id, state.len)))?;
-                    continue;
-                }
-                Said::Shard(shard, found) => (shard, found),
+            let Said::Shard(shard, found) = said else {
+                continue;
             };
             let at = core.mark.listed(&state, &shard.name);
             let lives = match (life, whence) {
@@ -407,20 +417,39 @@ pub(crate) async fn outdated(core: &Core, name: &str, url: &str) -> Result<(), S
     compare(core, &[(whence, Ok(order.unwrap_or_default()))]).await
 }
 
+/// The checkpoints of these shards without entries, to ask witnesses with. A shard whose key is not at hand is not asked about, which its
+/// signatures say; a store that does not answer is asked again.
+async fn empties(
+    core: &Core,
+    shards: &[Arc<Shard>],
+) -> Result<Vec<(Arc<Shard>, String)>, SignError> {
+    let mut all = Vec::new();
+    for shard in shards {
+        match core.sign_empty(shard).await {
+            Ok(note) => all.push((Arc::clone(shard), note)),
+            Err(SignError::Store(e)) => return Err(e.into()),
+            Err(error) => {
+                tracing::warn!(log = core.name, shard = &*shard.name, %error, "its witnesses are not asked");
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// The sizes that a witness has cosigned: it names them where they are not the one that it is asked to go on from.
 async fn witness(
     core: &Core,
     witness: &PolicyWitness,
-    shards: Arc<[Arc<Shard>]>,
+    empty: Arc<[(Arc<Shard>, String)]>,
 ) -> Result<Vec<Said>, String> {
     let Some(url) = &witness.url else {
         return Ok(Vec::new());
     };
-    let asked = shards.iter().map(|shard| async move {
+    let asked = empty.iter().map(|(shard, note)| async move {
         let empty = AddCheckpoint {
             old: 0,
             proof: Vec::new(),
-            checkpoint: core.sign_empty(shard).await.map_err(|e| e.to_string())?,
+            checkpoint: note.clone(),
         };
         let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
         let answer = core.replicas.peers.send(request).await;
