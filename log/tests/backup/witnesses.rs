@@ -1,5 +1,10 @@
 //! Witnesses: what readers get, and which shards are opened.
 
+use std::time::Duration;
+
+use log::merge::position;
+use log::order::keys::Keys;
+use log::store::Sqlite;
 use log::{ChangeError, Request};
 use tlog::{Checkpoint, Note};
 
@@ -238,5 +243,76 @@ async fn a_witness_remembers_what_both_stores_have_lost() {
     let log = engine.log("dev").unwrap();
     append(&log, 1).await;
     assert!(began.elapsed() < LONG);
+    engine.shutdown().await;
+}
+
+/// The policy changes while entries from before and after it wait: each size is cosigned under the policy that its entries were ordered
+/// under, also by a server that starts meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let _x = world.secondary("x", "x", &key).await;
+    let names = ["w", "ww", "www"];
+    let [w, ww, www] = names.map(|name| format!("{}quorum {name}\n", world.witness(name)));
+    let host = |name: &str| format!("{name}.example.org");
+    let size = |name: &str| world.network.witnesses.lock().unwrap()[&host(name)].size;
+    let shown = || {
+        let (at, cosigned) = checkpoint(&folder(&world, "a"), &names);
+        (at.size, cosigned.join(" "))
+    };
+    let told = async |log: &log::Log, why: &str| {
+        until(why, || {
+            let reason = log.status().reason;
+            reason.is_some_and(|said| said.contains(why))
+        })
+        .await;
+    };
+    configure(&log, |config| config.witnesses.policy.clone_from(&w)).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    assert_eq!(shown(), (10, "w".to_owned()));
+    // 15 is copied, and waits for its witness; 20 waits for the secondary; then the policy changes, and five more are ordered.
+    world.network.set(&host("w"), Way::Dead);
+    append(&log, 5).await;
+    let rows = Sqlite::open(&world.path("primary").join("coordination.db")).unwrap();
+    let keys = Keys::new("dev");
+    while position::published(&rows, &keys, "a")
+        .await
+        .unwrap()
+        .unwrap()
+        .size
+        < 15
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    told(&log, "too few witnesses").await;
+    world.network.set(&host("x"), Way::Dead);
+    append(&log, 5).await;
+    configure(&log, |config| config.witnesses.policy.clone_from(&ww)).await;
+    append(&log, 5).await;
+    told(&log, "too few witnesses").await;
+    engine.shutdown().await;
+    let engine = world.primary("primary").await;
+    let log = engine.log("dev").unwrap();
+    told(&log, "too few witnesses").await;
+    assert_eq!((shown(), size("ww")), ((10, "w".to_owned()), 0));
+    world.network.set(&host("w"), Way::Open);
+    published(&log, 15).await;
+    assert_eq!(shown(), (15, "w".to_owned()));
+    // The others are of the new policy, whatever becomes of the witness of before.
+    world.network.set(&host("w"), Way::Dead);
+    world.network.set(&host("x"), Way::Open);
+    published(&log, 25).await;
+    assert_eq!((shown(), size("w")), ((25, "ww".to_owned()), 15));
+    // A witness that is gone is replaced: what waits for it, and nothing else was ordered since, is cosigned by the new one.
+    world.network.set(&host("ww"), Way::Dead);
+    append(&log, 5).await;
+    told(&log, "too few witnesses").await;
+    configure(&log, |config| config.witnesses.policy.clone_from(&www)).await;
+    published(&log, 30).await;
+    assert_eq!(shown(), (30, "www".to_owned()));
     engine.shutdown().await;
 }
