@@ -270,13 +270,20 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
         "collected"
     );
     assert_eq!(batches(&rig).0, 1_100);
-    for _ in 0..2 {
+    // Each on a clock of another year, and some entries more between them.
+    for (round, years) in (3..).zip([0, -YEARS, YEARS]) {
         clock.pass(HOURS);
+        clock.set_ahead(round * HOURS + years);
         alone(Program::Sth).await;
         alone(Program::Dist).await;
+        clock.set_ahead(round * HOURS - years);
         alone(Program::Backup).await;
         alone(Program::Fetch).await;
+        clock.set_ahead(round * HOURS);
+        order(&mut written, 100).await;
     }
+    clock.pass(HOURS);
+    alone(Program::Fetch).await;
     clock.pass(HOURS);
     alone(Program::Sth).await;
     let engine = rig.alone(&Program::ALL, true, &clock).await;
