@@ -601,7 +601,9 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
     }
 }
 
-/// A secondary of one shard: what it says it has.
+const WITNESS: &str = "w.example.org";
+
+/// A secondary of one shard, and a witness: what they say they have.
 #[derive(Debug, Default)]
 struct Secondary(std::sync::Mutex<Vec<(String, Bytes)>>);
 
@@ -616,10 +618,17 @@ impl Peers for Secondary {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         let pages = self.0.lock().unwrap();
         let page = pages.iter().find(|(path, _)| request.url.contains(path));
-        let body = page.filter(|_| request.body.is_none());
-        let body = body.map(|(_, body)| body.clone());
+        // Of what is posted only a witness understands anything: it has another size.
+        let asked = request.body.is_some();
+        let page = page.filter(|(path, _)| asked == (path == WITNESS));
+        let body = page.map(|(_, body)| body.clone());
         Box::pin(std::future::ready(Ok(PeerAnswer {
-            status: if body.is_some() { 200 } else { 404 },
+            status: match body {
+                Some(_) if asked => 409,
+                Some(_) => 200,
+                None => 404,
+            },
+            kind: tlog::mirror::SIZE_TYPE.to_owned(),
             body: body.unwrap_or_default(),
             ..PeerAnswer::default()
         })))
@@ -683,6 +692,41 @@ async fn a_replication_key_that_cannot_be_read_is_not_a_secondary_that_is_silent
     let why = halts(&log).await;
     assert!(
         why.contains("secondary x has cosigned shard a at size 99"),
+        "{why}"
+    );
+    engine.shutdown().await;
+}
+
+/// The same of the key that the question to a witness is signed with.
+#[tokio::test(start_paused = true)]
+async fn a_signing_key_that_cannot_be_read_is_not_a_witness_that_is_silent() {
+    let (rig, none, rows) = (Rig::new(), Faults::new(), Faults::new());
+    let witness: Arc<Secondary> = Arc::default();
+    let (engine, log) = rig.process(&none, &none, beside(&witness)).await;
+    write(&log, 0..10).await;
+    let key = Cosigner::from_seed(WITNESS, &[8; 32]).unwrap();
+    let mut next = log.config();
+    next.witnesses.policy = format!("witness w {} http://{WITNESS}\nquorum w\n", key.verifier());
+    let configure = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(configure, caller()).await.unwrap();
+    let tree = log.core.order.state().shards[0].identity.tree_id;
+    engine.shutdown().await;
+    witness.says(WITNESS, "99\n");
+    let (key, mut failures) = (Keys::new("dev").signing_key(tree), 5);
+    rows.plan(move |_, operation| match operation {
+        Operation::Get(asked) if *asked == key && failures > 0 => {
+            failures -= 1;
+            Some(Fault::Lose)
+        }
+        _ => None,
+    });
+    let (engine, log) = rig.process(&rows, &none, beside(&witness)).await;
+    let why = halts(&log).await;
+    assert!(
+        why.contains("witness w has cosigned shard a at size 99"),
         "{why}"
     );
     engine.shutdown().await;
