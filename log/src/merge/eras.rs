@@ -402,3 +402,6 @@ impl crate::Log {
         core.hand_over(generation).await
     }
 }
+
+#[cfg(test)]
+mod tests;
