@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::promise::tests::{Rig, caller};
 use crate::qos::Advice;
+use crate::store::Coordination as _;
 use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
 
 const YEARS: i64 = 10 * 365 * 86_400_000;
@@ -197,6 +198,59 @@ async fn a_shard_that_opens_in_the_future_grows_old() {
     // One that opened when it should is measured as ever.
     assert!(log.overdue(Some(now), now + 86_400_000).is_some());
     assert_eq!(log.overdue(Some(now), now + 1_000), None);
+    engine.shutdown().await;
+}
+
+/// Sessions and tokens have an end by the store's clock, which may be this server's: while that is wrong, none is taken for over.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_over_by_a_wrong_clock() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, _log) = server(&rig, &clock).await;
+    clock.set_ahead(YEARS);
+    let session = rig.rows.now().await.unwrap() - 1_000;
+    let key = "memory/session/one".to_owned();
+    let row = crate::record::encode_numbered(session, &"one");
+    let put = crate::store::Transaction {
+        puts: vec![(key, row)],
+        ..Default::default()
+    };
+    rig.rows.transact(put).await;
+    let sweeps = || tokio::time::sleep(Duration::from_secs(600));
+    sweeps().await;
+    assert_eq!(rig.with("memory/"), 1);
+    clock.set_ahead(0);
+    sweeps().await;
+    assert_eq!(rig.with("memory/"), 0);
+    engine.shutdown().await;
+}
+
+/// The age of a store, by which places are forgotten, is the time that some process has spent on it: neither a clock that is set
+/// nor the time that a process was away moves it.
+#[tokio::test(start_paused = true)]
+async fn the_age_of_a_store_is_no_wall_clocks() {
+    const WEEK: i64 = 8 * 86_400_000;
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, _log) = server(&rig, &clock).await;
+    let age = || {
+        let rows = rig.rows.rows();
+        let row = rows.get(crate::order::keys::CLOCK);
+        row.map_or(0, |row| crate::record::decode_counted(row).unwrap())
+    };
+    // Longer than the pause between two looks.
+    let look = || tokio::time::sleep(Duration::from_secs(600));
+    look().await;
+    clock.set_ahead(WEEK);
+    look().await;
+    assert!(age() < 3_600_000, "{}", age());
+    clock.set_ahead(0);
+    look().await;
+    clock.pass(60_000);
+    look().await;
+    assert!((60_000..3_600_000).contains(&age()), "{}", age());
+    // The process was stopped for a week.
+    clock.pass(WEEK);
+    look().await;
+    assert!(age() < 3_600_000, "{}", age());
     engine.shutdown().await;
 }
 

@@ -205,18 +205,19 @@ mod tests {
         let config = config::parse(&config.to_string()).unwrap();
         engine.create_log(config, caller()).await.unwrap();
         let log = engine.log("dev").unwrap();
+        let most = MOST / (SLOT + BATCH);
         let mut taken = 0;
         let refused = loop {
             match log.append(Bytes::from_static(b"x")).await {
                 Ok(_) => taken += 1,
                 Err(refused) => break refused,
             }
+            assert!(taken <= most + 2, "{taken} of about {most}");
         };
         assert!(
             matches!(refused, AppendError::Overloaded { .. }),
             "{refused:?}"
         );
-        let most = MOST / (SLOT + BATCH);
         assert!(
             (most - 2..=most + 2).contains(&taken),
             "{taken} of about {most}"

@@ -404,6 +404,47 @@ async fn a_second_root_is_an_alarm_that_stays() {
     );
 }
 
+/// C2SP tlog-mirror, "add-entries": a log that was met and has nothing pending any more is a 422 as well.
+#[tokio::test]
+async fn what_was_let_go_leaves_nothing_pending() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut primary = Primary::new();
+    primary.grow(300).await;
+    primary.pending(&mirror, 0, 300).await.unwrap();
+    primary.life = 77;
+    let restored = primary.manifest(9, 77);
+    mirror.put_manifest(&restored, None).await.unwrap();
+    let begun = mirror.begin(&primary.head(0, 300), primary.life).await;
+    assert!(matches!(begun, Err(Refusal::Wrong(_))));
+}
+
+/// A client that hangs up between the row of an alarm and the memory of it: nothing of the log is taken any more all the same.
+#[tokio::test]
+async fn an_alarm_does_not_need_the_client_that_raised_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mirror = open(dir.path()).await.unwrap();
+    let mut good = Primary::new();
+    good.grow(300).await;
+    let mut bad = Primary::new().restored(0).await;
+    bad.grow(300).await;
+    good.pending(&mirror, 0, 300).await.unwrap();
+    good.copy(&mirror, 300).await;
+    good.grow(400).await;
+    let forged = AddCheckpoint {
+        old: 300,
+        proof: Vec::new(),
+        checkpoint: bad.note(300).await,
+    };
+    let forged = forged.to_body();
+    let mut asked = Box::pin(mirror.add_checkpoint(&forged, 0));
+    assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    drop(asked);
+    let next = good.pending(&mirror, 300, 400).await;
+    assert!(matches!(next, Err(Refusal::Alarm(_))), "{next:?}");
+    assert!(mirror.status()[0].alarm.is_some());
+}
+
 #[tokio::test]
 async fn a_restored_log_frees_what_was_never_copied() {
     let dir = tempfile::tempdir().unwrap();

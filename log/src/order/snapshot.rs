@@ -205,3 +205,30 @@ async fn frozen_shards(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryCoordination, Outcome, Transaction};
+
+    /// More snapshots than one look shows, as when nothing was collected for long: the newest one counts.
+    #[tokio::test]
+    async fn the_newest_of_many_snapshots_is_found() {
+        let (keys, store) = (Keys::new("dev"), MemoryCoordination::new());
+        let last = 2 * ROWS as u64;
+        for len in 0..=last {
+            let state = State {
+                len,
+                ..State::default()
+            };
+            let put = Transaction {
+                puts: rows(&keys, &state),
+                ..Transaction::default()
+            };
+            assert!(matches!(store.transact(put).await, Outcome::Committed));
+        }
+        let (key, row) = newest(&store, &keys).await.unwrap().unwrap();
+        let state = read(&store, &keys, (&key, &row)).await.unwrap();
+        assert_eq!(state.unwrap().len, last);
+    }
+}

@@ -95,6 +95,51 @@ async fn parts_may_be_sent_ahead() {
     engine.shutdown().await;
 }
 
+/// A large part is sent to two servers at once. The one that comes too late hears the place of the other, and its object goes.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_comes_twice_leaves_no_object() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (first, log) = rig.server(&Faults::new()).await;
+    let (second, twin) = rig.server(&faults).await;
+    let texts = [0, 1].map(|n| format!("{n}").repeat(40_000)).to_vec();
+    let send = async |log: Arc<Log>| {
+        let tenant = log.policy().own();
+        let part = chunk(0, &texts);
+        let ticket = log.submit_chunk(part, tenant, &Advice::default()).await;
+        ticket.unwrap().answer.await.unwrap()
+    };
+    let objects = || {
+        let prefix = crate::order::keys::Keys::new("dev").batches();
+        let all = rig.objects.objects();
+        all.keys().filter(|path| path.starts_with(&prefix)).count()
+    };
+    faults.plan(|_, operation| match operation {
+        Operation::Transact(t) if t.puts.iter().any(|(key, _)| key.contains("dev/slot/")) => {
+            Some(Fault::Stall)
+        }
+        _ => None,
+    });
+    let late = send(Arc::clone(&twin));
+    let early = async {
+        while objects() < 1 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let placed = send(Arc::clone(&log)).await;
+        faults.clear();
+        faults.release().await;
+        placed
+    };
+    let (late, early) = tokio::join!(late, early);
+    assert_eq!((late.index, early.index), (0, 0));
+    log.wait_published(1).await.unwrap();
+    // What is let go goes behind.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(objects(), 0);
+    for engine in [first, second] {
+        engine.shutdown().await;
+    }
+}
+
 /// A client sends one stream over and over through two servers, cut differently each time, while the store of both fails.
 #[tokio::test(start_paused = true)]
 async fn nothing_twice_and_nothing_passed_over() {

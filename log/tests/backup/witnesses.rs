@@ -92,6 +92,11 @@ async fn witnesses_decide_what_readers_get() {
     assert_eq!(checkpoint(&folder(&world, &second), &names).0.size, 5);
     log.replicas()
         .witnesses(|all| assert!(all["www"].seconds.counts().iter().sum::<u64>() > 0));
+    // Those that the policy does not name any more are not listed.
+    let listed = || log.merge_seen().witnesses.len();
+    until("all are listed", || listed() == 3).await;
+    configure(&log, |config| config.witnesses = Default::default()).await;
+    until("none is listed", || listed() == 0).await;
     engine.shutdown().await;
 }
 

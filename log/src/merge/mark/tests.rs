@@ -429,19 +429,29 @@ async fn a_frontend_is_never_left_with_an_older_checkpoint() {
         _ => None,
     });
     let only = [Program::Dist].into_iter().collect();
-    let (pusher, _) = rig.process(&none, &none, shelf(&cdn, &slow, only)).await;
+    let blind = Faults::new();
+    let (pusher, _) = rig.process(&blind, &none, shelf(&cdn, &slow, only)).await;
     until("the slow one is at its put", || puts.load(SeqCst) == 1).await;
+    // Nor does it see that the log goes on, but by looking.
+    blind.plan(|_, operation| match operation {
+        Operation::Get(key) | Operation::Scan(key) if key.contains("/published/") => {
+            Some(Fault::Stall)
+        }
+        _ => None,
+    });
     let (engine, log) = rig
         .process(&none, &none, shelf(&cdn, &none, Programs::ALL))
         .await;
     write(&log, 5..30).await;
     until("thirty are there", || pushed(&cdn) == 30).await;
     engine.shutdown().await;
+    blind.clear();
     slow.release().await;
     let took = until("the newer one is there again", || {
         puts.load(SeqCst) == 2 && pushed(&cdn) == 30
     });
     assert!(took.await < Duration::from_millis(50));
+    blind.release().await;
     pusher.shutdown().await;
     assert_eq!(pushed(&cdn), 30);
 }

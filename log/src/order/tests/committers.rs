@@ -315,7 +315,11 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
         let one = |i| {
             with(batch(&tokens, &format!("{who} {i}")), |b| {
                 b.shard = Some(name.clone());
-                b.place = Some(Place::Promise);
+                // Each the first part of an upload of its own.
+                let mut id = [0; 16];
+                id.copy_from_slice(&record::digest(format!("{who} {i}").as_bytes()).0[..16]);
+                let (id, offset) = (UploadId(id), 0);
+                b.place = Some(Place::Upload { id, offset });
             })
         };
         (0..300).map(one).collect()
