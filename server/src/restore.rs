@@ -126,3 +126,36 @@ fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
     ));
     print(&text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody answers, or the process dies: what the log's rows are sealed with is there before they are, and the same folder is good
+    /// for another try.
+    #[tokio::test]
+    async fn a_restore_that_was_cut_short_leaves_its_key_and_can_be_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, dir) = (folder.path().join("key"), folder.path().join("new"));
+        Kek::generate().unwrap().write_new(&key).unwrap();
+        // A port that nobody listens on.
+        let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let from = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        for _ in 0..2 {
+            let args = RestoreArgs {
+                origin: "example.org/dev".to_owned(),
+                from: vec![from.clone()],
+                kek: key.clone(),
+                dir: dir.clone(),
+                force: false,
+                ca: None,
+            };
+            let failed = run(args).await.unwrap_err().to_string();
+            assert!(failed.contains("no secondary has a manifest"), "{failed}");
+            let bytes = |path: PathBuf| std::fs::read(path).unwrap();
+            assert_eq!(bytes(dir.join("kek")), bytes(key.clone()));
+            assert!(dir.join("logd.toml").exists());
+        }
+    }
+}

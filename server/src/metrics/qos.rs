@@ -204,3 +204,33 @@ fn tiers(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use log::qos::Backlog;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_counted_over_all_tiers() {
+        let class = |entries| ClassView {
+            tier: "tier".into(),
+            tenant: "tenant".into(),
+            queue: Backlog {
+                entries,
+                ..Backlog::default()
+            },
+            oldest: std::time::Duration::ZERO,
+            counts: log::qos::Counts::default(),
+        };
+        let view = QosView {
+            classes: vec![class(3), class(4)],
+            rate: 0.0,
+            latency: std::time::Duration::ZERO,
+            elastic: 0,
+            cruise: None,
+        };
+        let (name, _, waiting) = LEVELS[0];
+        assert_eq!((name, waiting(&view)), ("queued_entries", Some(7.0)));
+    }
+}

@@ -684,3 +684,54 @@ async fn intents_of_a_dead_process_are_settled_from_the_history() {
     };
     assert_eq!(outcome.intent, early);
 }
+
+/// A log that the settings name is made like any other: an intent before, the outcome behind.
+#[tokio::test]
+async fn a_log_that_the_settings_name_is_in_the_trail() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = crate::testing::open(&folder).await;
+    let named = |shard: &str| {
+        let name = "dev".parse().unwrap();
+        let origin = "example.org/dev".to_owned();
+        config::LogConfig::new(name, origin, shard.parse().unwrap())
+    };
+    crate::run::create(&engine, named("a")).await.unwrap();
+    let trail = trail(&engine).await;
+    let [Record::Intent(intent), Record::Outcome(outcome)] = &trail[..] else {
+        panic!("{trail:?}");
+    };
+    assert_eq!((&*intent.action, &*intent.actor), ("create", "server"));
+    assert_eq!(intent.log, "dev");
+    assert_eq!(outcome.operation, intent.operation);
+    assert_eq!((outcome.intent, outcome.result), (0, Verdict::Decided));
+    let made = engine.log("dev").unwrap().history().await.unwrap();
+    assert_eq!(made[0].operation, intent.operation);
+}
+
+/// Intents are looked for as long as the server runs, not at its start alone.
+#[tokio::test]
+async fn an_intent_that_is_lost_later_is_settled_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
+    audit.look(&mut settling).await.unwrap();
+    let intent = Record::Intent(Intent {
+        operation: "0f".to_owned(),
+        log: "dev".to_owned(),
+        action: "rotate".to_owned(),
+        actor: "uid:7".to_owned(),
+        request: tlog::Hash([0; 32]),
+        reason: None,
+        replica: "dead".to_owned(),
+        time: crate::rfc3339::now(),
+    });
+    let system = engine.system().unwrap();
+    let intent = serde_json::to_vec(&intent).unwrap();
+    system.append(intent.into()).await.unwrap();
+    audit.look(&mut settling).await.unwrap();
+    let trail = trail(&engine).await;
+    let [Record::Intent(_), Record::Outcome(outcome)] = &trail[..] else {
+        panic!("{trail:?}");
+    };
+    assert_eq!((outcome.intent, outcome.result), (0, Verdict::NotDecided));
+}
