@@ -11,6 +11,12 @@ use crate::runner::Bench;
 
 /// Runs the line, types `keys` once it asks something, and returns the exit code and what was on the screen.
 fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
+    let (code, screen) = drawn(bench, 100, line, keys);
+    (code, console::strip_ansi_codes(&screen).into_owned())
+}
+
+/// The same on a screen of so many columns, with what tells the terminal how to draw it.
+fn drawn(bench: &Bench, columns: u16, line: &str, keys: &str) -> (Option<i32>, String) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
     unlockpt(&controller).unwrap();
@@ -28,7 +34,7 @@ fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
         .env_clear()
         .env("LOGCTL_CONFIG", bench.path("logctl.toml"))
         .env("TERM", "xterm")
-        .env("COLUMNS", "100");
+        .env("COLUMNS", columns.to_string());
     command
         .args(line.split(' '))
         .current_dir(bench.directory.path());
@@ -65,8 +71,7 @@ fn typed(bench: &Bench, line: &str, keys: &str) -> (Option<i32>, String) {
     let code = child.wait().unwrap().code();
     seen.extend(receiver.into_iter().flatten());
     reader.join().unwrap();
-    let text = String::from_utf8_lossy(&seen);
-    (code, console::strip_ansi_codes(&text).into_owned())
+    (code, String::from_utf8_lossy(&seen).into_owned())
 }
 
 #[test]
@@ -116,8 +121,22 @@ fn ctrl_c_at_the_question() {
     );
     assert_eq!(fake.asked("POST").len(), 0);
     // The question hides the cursor; it is back afterwards.
+    let (_, screen) = drawn(&bench, 100, "shard freeze", "\u{3}");
     let (hidden, shown) = (screen.rfind("\u{1b}[?25l"), screen.rfind("\u{1b}[?25h"));
-    assert!(hidden.is_none() || hidden < shown, "{screen:?}");
+    assert!(hidden.is_some() && hidden < shown, "{screen:?}");
+}
+
+/// A prompt that wraps is drawn wrong: what does not fit on its line stands above it.
+#[test]
+fn a_question_that_does_not_fit_stands_above_its_prompt() {
+    let (bench, fake) = Bench::served();
+    for (columns, prompt) in [(100, "unfrozen. ["), (50, "go ahead? [")] {
+        let (code, screen) = drawn(&bench, columns, "shard freeze", "n\r");
+        let screen = console::strip_ansi_codes(&screen);
+        assert_eq!(code, Some(130), "{screen}");
+        assert!(screen.contains(prompt), "{columns}: {screen}");
+    }
+    assert_eq!(fake.asked("POST").len(), 0);
 }
 
 #[test]
