@@ -4,11 +4,14 @@
 //! entries    the entry bundles, one after the other
 //! bundles    where each of them begins: eight bytes, big-endian
 //! level-N    the hashes of that level, 32 bytes each: tile I of the level begins at 8192·I
+//! cosigned   the size that was cosigned last, its root, and a checksum
 //! ```
 //!
 //! What is behind the position that its owner has written down is nobody's: it is cut off when the files are opened. So a
 //! crash in the middle of a write costs what was not yet acknowledged, and nothing else. What must never happen: a byte in
-//! front of the position that changes, and a position that is written down before [`Files::sync`] has returned.
+//! front of the position that changes, and a position that is written down before [`Files::sync`] has returned. And nothing is cut
+//! off on the word of rows that are an older copy: `cosigned` is written behind the rows, so it is never ahead of those that belong
+//! to these files. It is not synced: after a loss of power it may be behind, and then says nothing.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -20,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
 
 use crate::merge::tree::{ShardTree, TileBytes};
+use crate::record;
 
 const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 
@@ -51,6 +55,36 @@ pub struct Files {
     named: bool,
     /// Where the bundle that is being filled begins.
     bundle_at: u64,
+}
+
+/// The file that says what was cosigned last, and its length: a size, a root, the beginning of their digest.
+const COSIGNED: &str = "cosigned";
+const COSIGNED_BYTES: usize = 8 + Hash::LEN + 8;
+
+fn cosigned(size: u64, root: Hash) -> [u8; COSIGNED_BYTES] {
+    let mut bytes = [0; COSIGNED_BYTES];
+    let (said, sum) = bytes.split_at_mut(8 + Hash::LEN);
+    said[..8].copy_from_slice(&size.to_be_bytes());
+    said[8..].copy_from_slice(&root.0);
+    sum.copy_from_slice(&record::digest(said).0[..8]);
+    bytes
+}
+
+/// What was cosigned last, as the files in `dir` say; nothing where they do not say it.
+pub fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
+    let bytes = match std::fs::read(dir.join(COSIGNED)) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let Ok(bytes) = <[u8; COSIGNED_BYTES]>::try_from(bytes) else {
+        return Ok(None);
+    };
+    let (mut size, mut root) = ([0; 8], [0; Hash::LEN]);
+    size.copy_from_slice(&bytes[..8]);
+    root.copy_from_slice(&bytes[8..8 + Hash::LEN]);
+    let said = (u64::from_be_bytes(size), Hash(root));
+    Ok((cosigned(said.0, said.1) == bytes).then_some(said))
 }
 
 fn corrupt(what: String) -> io::Error {
@@ -204,6 +238,17 @@ impl Files {
             bytes += bundle.map_or(0, |bundle| bundle.len() as u64);
         }
         Ok(Position { next: size, bytes })
+    }
+
+    /// Notes what was cosigned last, once the rows say so.
+    pub fn note_cosigned(&self, size: u64, root: Hash) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.dir.join(COSIGNED))?;
+        file.write_all_at(&cosigned(size, root), 0)
     }
 
     /// The same files without what is behind the position.

@@ -13,7 +13,7 @@ use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, Package, read_package
 use tlog::{Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
-use super::files::{Files, Position};
+use super::files::{Files, Position, last_cosigned};
 use super::rows::{Alarm, Mirrored, Pending, Rows};
 use super::{OriginStatus, Refusal, now_seconds, transact};
 use crate::merge::peers::PeerLife;
@@ -263,6 +263,18 @@ impl Origin {
         let folder = dir.to_owned();
         let at = mirrored.clone();
         let opened = blocking(move || {
+            // Before anything is cut off.
+            if let Some((size, root)) = last_cosigned(&folder)?
+                && at.as_ref().is_none_or(|at| (at.size, at.root) != (size, root))
+                && at.as_ref().is_none_or(|at| at.size <= size)
+            {
+                let known = at.as_ref().map_or(0, |at| at.size);
+                return Ok(Err(format!(
+                    "size {size} was cosigned here, and mirror.db knows of {known}: it is an older copy, or was put back without mirror.db-wal. \
+                     Nothing was changed. Put the newest one back; or, to begin from zero as a new incarnation, move mirror.db and the \
+                     data folder away and keep them"
+                )));
+            }
             let (files, tree) = Files::open(&folder, position)?;
             let wrong = match &at {
                 Some(at) if files.root(at.size)? != at.root => Some(format!(
@@ -271,16 +283,18 @@ impl Origin {
                 )),
                 _ => None,
             };
-            Ok::<_, std::io::Error>((files, tree, wrong))
+            Ok::<_, std::io::Error>(Ok((files, tree, wrong)))
         })
         .await
         .map_err(|e| StoreError::Io(e.to_string()))?;
-        let (files, tree, broken) = opened.map_err(|e| {
+        let opened = opened.map_err(|e| {
             StoreError::Corrupt(format!(
                 "{origin} in {}: {e}. Start again with an empty storage: it copies everything anew",
                 dir.display()
             ))
         })?;
+        let (files, tree, broken) = opened
+            .map_err(|why| StoreError::Corrupt(format!("{origin} in {}: {why}", dir.display())))?;
         let held = Held {
             pendings,
             position,
@@ -713,8 +727,20 @@ impl Upload {
         }
         let answer = match next {
             Some((mirrored, line)) => {
+                let further = held.mirrored_size() < end;
                 if held.mirrored_size() <= end {
                     held.mirrored = Some(mirrored);
+                }
+                if further {
+                    let noted;
+                    (held, noted) = blocking(move || {
+                        let noted = held.files.note_cosigned(end, root);
+                        (held, noted)
+                    })
+                    .await?;
+                    if let Err(error) = noted {
+                        tracing::warn!(origin = origin.origin, %error, "cannot note beside the entries what was cosigned");
+                    }
                 }
                 Ok(Ended::Cosigned(line))
             }

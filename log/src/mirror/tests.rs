@@ -663,6 +663,41 @@ async fn copies_without_their_rows_are_not_begun_anew() {
     assert!(open(dir.path()).await.is_ok());
 }
 
+/// Rows that were put back from an older copy, with the files of today: nothing that was cosigned is cut off.
+#[tokio::test]
+async fn rows_that_are_older_than_the_files_cut_nothing_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut primary = Primary::new();
+    let rows = |name: &str| dir.path().join(name);
+    let mirror = open(dir.path()).await.unwrap();
+    for (old, size) in [(0, 300), (300, 600)] {
+        primary.grow(size).await;
+        primary.pending(&mirror, old, size).await.unwrap();
+        primary.copy(&mirror, size).await;
+        mirror.rest().await;
+        std::fs::copy(rows("rows.db"), rows(&format!("rows.{size}"))).unwrap();
+    }
+    drop(mirror);
+    let back = |size: u64| {
+        for file in ["rows.db-wal", "rows.db-shm"] {
+            let _ = std::fs::remove_file(rows(file));
+        }
+        std::fs::copy(rows(&format!("rows.{size}")), rows("rows.db")).unwrap();
+    };
+    back(300);
+    let refused = open(dir.path()).await.err().unwrap().to_string();
+    assert!(
+        refused.contains("size 600 was cosigned here") && refused.contains("knows of 300"),
+        "{refused}"
+    );
+    back(600);
+    let mirror = open(dir.path()).await.unwrap();
+    assert_eq!(mirror.status()[0].mirrored, 600);
+    primary.grow(700).await;
+    primary.pending(&mirror, 600, 700).await.unwrap();
+    primary.copy(&mirror, 700).await;
+}
+
 #[tokio::test]
 async fn manifests_only_get_newer() {
     let dir = tempfile::tempdir().unwrap();
