@@ -6,7 +6,8 @@
 //! Whatever was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all. The
 //! secondaries and q are those that the newest manifest names that was found; where it lists several memberships, N-q+1 of each
 //! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it has a
-//! manifest, and for a shard only where it gave what it has of it.
+//! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
+//! part: see `merge::backup::storage`), and for a shard only where it gave what it has of it.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::merge::life`].
@@ -18,6 +19,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use config::SecondaryConfig;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Hash, Note, Signer, TILE_WIDTH, TileKind, TilePath, bundle};
@@ -26,8 +28,8 @@ use crate::Kek;
 use crate::document;
 use crate::merge::eras::Membership;
 use crate::merge::life::{self, Life};
-use crate::merge::peers::{PeerError, PeerRequest, Peers};
-use crate::merge::position::Position;
+use crate::merge::peers::{PeerAnswer, PeerError, PeerRequest, Peers};
+use crate::merge::position::{Position, UNNAMED, Vouched};
 use crate::merge::tree::ShardTree;
 use crate::mirror::manifest::MAX_MANIFEST;
 use crate::mirror::{COSIGNED, Manifest, SignedManifest};
@@ -117,6 +119,9 @@ pub struct Restored {
     pub warnings: Vec<String>,
 }
 
+/// What orders a manifest among others: the life of its log, its slots, its edition.
+type Age = (u64, u64, u64);
+
 /// What one secondary has.
 struct Source {
     url: String,
@@ -124,6 +129,8 @@ struct Source {
     vkey: Option<String>,
     /// It has a manifest.
     described: bool,
+    /// Which storage answers; none where it does not say so, or does not answer.
+    incarnation: Option<String>,
     /// The mirror checkpoints, by shard.
     has: BTreeMap<String, Checkpoint>,
     /// Shards for which it does not count.
@@ -135,8 +142,21 @@ struct Believed {
     manifest: Manifest,
     /// The life that it is of.
     life: u64,
-    /// The secondaries that have a manifest, by URL.
-    described: BTreeSet<String>,
+    /// The storages that answered, and whether they have a manifest, by URL.
+    storages: BTreeMap<String, (Option<String>, bool)>,
+    /// Which storages of its secondaries are vouched for, by all manifests of that life.
+    vouched: Vec<Vouched>,
+}
+
+impl Believed {
+    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
+    fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
+        let of =
+            |one: &&Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
+        // Each was true when it was written; the newest that was found says which storage it was last.
+        let newest = self.vouched.iter().filter(of).max_by_key(|one| one.number);
+        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
+    }
 }
 
 impl Restore {
@@ -180,7 +200,7 @@ impl Restore {
             }
             let name = shard.identity.name.clone();
             let (size, root, url) = loop {
-                if let Some(problem) = lacking(&members, &sources, &name) {
+                if let Some(problem) = lacking(&believed, &members, &sources, &name) {
                     if !self.force {
                         return Err(RestoreError::TooFew(problem));
                     }
@@ -241,6 +261,14 @@ impl Restore {
             warnings.push("the log was closing; it is open again".to_owned());
             state.gate = Gate::Open;
         }
+        if !forced.is_empty() {
+            // Whatever was signed beyond this size, nothing else is signed for it before an operator says so.
+            state.gate = Gate::Frozen {
+                slot: state.len - 1,
+                time: state.time,
+            };
+            warnings.push("the log is frozen, because what it signs next may be a second root of a size that was signed before: read \"After a forced restore\" in docs/operations.md before you unfreeze it".to_owned());
+        }
         let name = |source: &Source| {
             let all = members.iter().rev().flat_map(|of| &of.secondaries);
             let mut named = all.filter(|one| Some(&one.vkey) == source.vkey.as_ref());
@@ -252,7 +280,11 @@ impl Restore {
                 .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             generation: state.generation,
             entries: start,
-            forced: (!forced.is_empty()).then(|| sources.iter().filter_map(name).collect()),
+            // One that did not answer, and somebody else's mirror, would never take it.
+            forced: (!forced.is_empty()).then(|| {
+                let own = sources.iter().filter(|of| of.incarnation.is_some());
+                own.filter_map(name).collect()
+            }),
         };
         self.write(manifest, &state, &positions, &life, row).await?;
         Ok(Restored {
@@ -266,6 +298,12 @@ impl Restore {
     }
 
     async fn get(&self, url: &str, path: &str, most: usize) -> Result<Option<Bytes>, RestoreError> {
+        let answer = self.asked(url, path, most).await?;
+        Ok((answer.status == 200).then_some(answer.body))
+    }
+
+    /// An answer of 200 or 404.
+    async fn asked(&self, url: &str, path: &str, most: usize) -> Result<PeerAnswer, RestoreError> {
         let failed = |why: String| RestoreError::Peer {
             url: url.to_owned(),
             why: format!("{path}: {why}"),
@@ -280,8 +318,7 @@ impl Restore {
                 life: None,
             };
             match self.peers.send(request).await {
-                Ok(answer) if answer.status == 200 => return Ok(Some(answer.body)),
-                Ok(answer) if answer.status == 404 => return Ok(None),
+                Ok(answer) if matches!(answer.status, 200 | 404) => return Ok(answer),
                 Ok(answer) => last = Some(answer.words()),
                 Err(e @ PeerError::TooLong(_)) => return Err(failed(e.to_string())),
                 Err(e) => last = Some(e.to_string()),
@@ -303,12 +340,15 @@ impl Restore {
     /// The newest manifest.
     async fn manifest(&self, warnings: &mut Vec<String>) -> Result<Believed, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<((u64, u64), Manifest)>, Vec::new());
-        let mut described = BTreeSet::new();
+        let (mut best, mut why) = (None::<(Age, Manifest)>, Vec::new());
+        let (mut storages, mut vouched) = (BTreeMap::new(), Vec::new());
         for url in &self.from {
-            match self.one_manifest(url, &path).await {
+            let mut storage = None;
+            let found = self.one_manifest(url, &path, &mut storage).await;
+            storages.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
+            match found {
                 Ok(Some((age, manifest))) => {
-                    described.insert(url.clone());
+                    vouched.push((age.0, manifest.vouched.clone()));
                     if best.as_ref().is_none_or(|(best, _)| *best < age) {
                         best = Some((age, manifest));
                     }
@@ -319,12 +359,14 @@ impl Restore {
             }
         }
         match best {
-            Some(((life, _), manifest)) => {
+            Some(((life, ..), manifest)) => {
                 warnings.extend(why);
+                let vouched = vouched.into_iter().filter(|(of, _)| *of == life);
                 Ok(Believed {
                     manifest,
                     life,
-                    described,
+                    storages,
+                    vouched: vouched.flat_map(|(_, vouched)| vouched).collect(),
                 })
             }
             None => Err(RestoreError::Manifest {
@@ -334,24 +376,27 @@ impl Restore {
         }
     }
 
-    /// A manifest, and what orders it among others: the life of its log, and its slots. `None`: there is none.
+    /// A manifest, and what orders it among others. `None`: there is none. Notes which storage answered.
     async fn one_manifest(
         &self,
         url: &str,
         path: &str,
-    ) -> Result<Option<((u64, u64), Manifest)>, String> {
-        let bytes = self.get(url, path, MAX_MANIFEST).await;
-        let Some(bytes) = bytes.map_err(|e| e.to_string())? else {
+        storage: &mut Option<String>,
+    ) -> Result<Option<(Age, Manifest)>, String> {
+        let answer = self.asked(url, path, MAX_MANIFEST).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        *storage = answer.incarnation;
+        if answer.status == 404 {
             return Ok(None);
-        };
-        let signed = SignedManifest::parse(&bytes).map_err(|e| e.to_string())?;
+        }
+        let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
         let manifest = signed.open(&self.kek).map_err(|e| e.to_string())?;
         let key = self.replication(&manifest)?;
         signed.verify(key.verifier()).map_err(|e| e.to_string())?;
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok(Some(((signed.restored, signed.number), manifest)))
+        Ok(Some((signed.age(), manifest)))
     }
 
     fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
@@ -390,10 +435,12 @@ impl Restore {
             let configured = known
                 .iter()
                 .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
+            let (incarnation, described) = believed.storages.get(url).cloned().unwrap_or_default();
             let mut source = Source {
                 url: url.clone(),
                 vkey: configured.map(|one| one.vkey.clone()),
-                described: believed.described.contains(url),
+                described,
+                incarnation,
                 has: BTreeMap::new(),
                 failed: BTreeSet::new(),
             };
@@ -611,13 +658,14 @@ impl Restore {
             (keys.floor(), record::encode_number(state.len)),
             (keys.restored(), record::encode_number(life.id)),
         ];
-        if !manifest.joint.is_empty() {
-            last.push((keys.inherited(), record::encode(&manifest.joint)));
-        }
         last.extend(snapshot::rows(&keys, state));
         let stored = manifest.document.clone().into_bytes();
         let limit = self.coordination.value_limit();
         let mut puts = document::rows(&keys, limit, &state.document, stored);
+        for of in &manifest.joint {
+            let key = keys.inherited_membership(of.generation);
+            puts.push((key, record::encode(of)));
+        }
         puts.extend(snapshot::frozen_rows(&keys, state, 0));
         puts.push((
             keys.replication(),
@@ -703,7 +751,12 @@ impl Restore {
 }
 
 /// Why those that answered are not sure to have everything of a shard that was published, if they are not.
-fn lacking(members: &[Membership], sources: &[Source], shard: &str) -> Option<String> {
+fn lacking(
+    believed: &Believed,
+    members: &[Membership],
+    sources: &[Source],
+    shard: &str,
+) -> Option<String> {
     let counts = |source: &&Source| source.described && !source.failed.contains(shard);
     for (at, of) in members.iter().enumerate() {
         let joint = if at + 1 < members.len() {
@@ -719,15 +772,26 @@ fn lacking(members: &[Membership], sources: &[Source], shard: &str) -> Option<St
                 "backupQuorum{joint} was 0: what was published may be on no secondary"
             ));
         }
-        let named = |source: &&Source| {
-            let mut all = of.secondaries.iter();
-            all.any(|one| Some(&one.vkey) == source.vkey.as_ref())
-        };
-        let asked = sources.iter().filter(counts).filter(named);
-        let asked: BTreeSet<_> = asked.filter_map(|source| source.vkey.as_ref()).collect();
+        let mut asked = BTreeSet::new();
+        let mut parts = String::new();
+        for one in &of.secondaries {
+            for source in sources.iter().filter(counts) {
+                if source.vkey.as_ref() != Some(&one.vkey) {
+                    continue;
+                }
+                if believed.part(one, source.incarnation.as_deref()) {
+                    parts.push_str(&format!(
+                        "; {} does not count: its storage is another one than secondary {} had, and had not verified everything again as far as the manifests say",
+                        source.url, one.name
+                    ));
+                } else {
+                    asked.insert(&one.vkey);
+                }
+            }
+        }
         if asked.len() < of.enough() {
             return Some(format!(
-                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them",
+                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them{parts}",
                 asked.len(),
                 of.secondaries.len(),
                 of.enough(),

@@ -13,6 +13,7 @@ use crate::change::Probation;
 use crate::document;
 use crate::merge::eras::Membership;
 use crate::merge::life::Life;
+use crate::merge::position::Storage;
 use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token};
@@ -213,7 +214,19 @@ async fn secondaries(
             Err(error) => findings.row(key, error, remedy::ROW),
         }
     }
-    let (inherited, life) = (keys.inherited(), keys.life());
+    let (inherited, life) = (keys.inherited_together(), keys.life());
+    let prefix = keys.inherited();
+    for (key, row) in all(store, &prefix).await? {
+        if let Err(error) = record::decode::<Membership>(&row) {
+            findings.row(key, error, remedy::ROW);
+        }
+    }
+    let prefix = keys.storages();
+    for (key, row) in all(store, &prefix).await? {
+        if let Err(error) = record::decode_numbered::<Storage>(&row) {
+            findings.row(key, error, remedy::ROW);
+        }
+    }
     if let Some(row) = store.get(&inherited).await?
         && let Err(error) = record::decode::<Vec<Membership>>(&row)
     {

@@ -20,14 +20,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use config::{LogConfig, MergeConfig, SecondaryConfig, WitnessConfig};
 use serde::{Deserialize, Serialize};
 
 use super::position;
 use crate::log::Core;
+use crate::order::keys::trailing_number;
 use crate::order::slot::{Control, Slot};
 use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+
+/// Rows read at a time.
+const PAGE: usize = 64;
 
 /// The secondaries of some generations, and how many of them must hold a size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +67,17 @@ impl Membership {
         let named =
             |one: &SecondaryConfig| one.name.as_str() == held.secondary && one.vkey == held.vkey;
         self.secondaries.iter().any(named)
+    }
+
+    /// How many of its secondaries must hold a manifest that names the next membership before that takes over, where so many are
+    /// somebody else's mirrors, which keep none. A restore counts only those that do, and asks N-q+1 of them: any so many of them
+    /// must meet one that was told. Where there are fewer than that, only a forced restore is possible, and one is told for it.
+    pub fn told(&self, foreign: usize) -> usize {
+        let (quorum, own) = (
+            self.quorum as usize,
+            self.secondaries.len().saturating_sub(foreign),
+        );
+        quorum.saturating_sub(foreign).max(own.min(1).min(quorum))
     }
 
     /// So many of its secondaries have seen everything that any quorum of it has.
@@ -130,6 +146,12 @@ impl Eras {
     /// Whether a change of the secondaries or of the quorum is not handed over yet.
     pub(crate) fn joint(&self) -> bool {
         self.members.len() > 1
+    }
+
+    /// Whether one of them names this secondary, by this key.
+    pub(crate) fn names(&self, secondary: &str, vkey: &str) -> bool {
+        let mut all = self.members.iter().flat_map(|of| &of.secondaries);
+        all.any(|one| one.name.as_str() == secondary && one.vkey == vkey)
     }
 
     /// Every secondary that one of them names, the newest first; each once. One whose name another has by now is not asked any
@@ -245,17 +267,36 @@ impl Core {
             generation -= 1;
         }
         let mut eras = Eras::default();
-        let row = store.get(&keys.inherited()).await?;
-        if let Some(row) = row {
-            let inherited: Vec<Membership> = record::decode(&row)
-                .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.inherited())))?;
+        let corrupt = |key: &str, e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
+        let together = keys.inherited_together();
+        if let Some(row) = store.get(&together).await? {
+            let inherited: Vec<Membership> =
+                record::decode(&row).map_err(|e| corrupt(&together, e))?;
             inherited.into_iter().for_each(|of| eras.joined(of));
+        }
+        for (key, row) in self.inherited().await? {
+            eras.joined(record::decode(&row).map_err(|e| corrupt(&key, e))?);
         }
         list.into_iter().rev().for_each(|era| eras.push(era));
         // Where nobody wrote a base down, nothing was published under two memberships: what is published is under the first.
         eras.handed_over(base.unwrap_or(0));
         eras.prune(published);
         Ok(eras)
+    }
+
+    /// The memberships that a restored log took over, each in a row of its own, oldest first.
+    async fn inherited(&self) -> Result<Vec<(Key, Bytes)>, StoreError> {
+        let prefix = self.order.keys.inherited();
+        let (mut rows, mut from) = (Vec::new(), prefix.clone());
+        loop {
+            let page = self.store.scan(&prefix, &from, PAGE).await?;
+            let full = page.len() == PAGE;
+            rows.extend(page);
+            match rows.last() {
+                Some((last, _)) if full => from = format!("{last}\0"),
+                _ => return Ok(rows),
+            }
+        }
     }
 
     /// The generation whose quorum holds everything that was published, as the row says.
@@ -324,7 +365,10 @@ impl Core {
     /// Writes down that a generation is the base.
     pub(crate) async fn hand_over(&self, generation: u64) -> Result<(), StoreError> {
         let keys = &self.order.keys;
-        let all = self.eras.load().members().last().map(|of| of.generation);
+        let eras = self.eras.load_full();
+        let all = eras.members().last().map(|of| of.generation);
+        let mut passed = eras.members().iter().rev();
+        let base = passed.find(|of| of.generation <= generation);
         let mut transaction = Transaction {
             guards: vec![Guard::AtMost(keys.handover(), generation)],
             puts: vec![(
@@ -333,8 +377,17 @@ impl Core {
             )],
             ..Transaction::default()
         };
-        if all.is_some_and(|all| all <= generation) {
-            transaction.deletes.push(keys.inherited());
+        // Of what a restored log took over, what lies before the base binds nobody any more.
+        let done = all.is_some_and(|all| all <= generation);
+        if done {
+            transaction.deletes.push(keys.inherited_together());
+        }
+        for (key, _) in self.inherited().await? {
+            let before = trailing_number(&key)
+                .is_some_and(|of| base.is_some_and(|base| of < base.generation));
+            if done || before {
+                transaction.deletes.push(key);
+            }
         }
         match self.store.transact(transaction).await {
             // Refused: another process was further.

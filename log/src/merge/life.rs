@@ -36,7 +36,8 @@ pub struct Life {
     pub generation: u64,
     /// Entries, in all shards.
     pub entries: u64,
-    /// Where its operator went on with less than what is needed: the secondaries that must have taken it, by name.
+    /// Where its operator went on with less than what is needed: the secondaries that must have taken it, by name. Without
+    /// somebody else's mirrors, which take no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
 }
@@ -168,6 +169,7 @@ impl Core {
         let mut missing = Vec::new();
         for secondary in &of.secondaries {
             let row = position::manifest(store, keys, secondary.name.as_str()).await?;
+            // Somebody else's mirror refuses no earlier life, so it never counts here; a restore does not count it either.
             let taken = row.is_some_and(|row| row.vkey == secondary.vkey && row.life >= life.id);
             if !taken {
                 missing.push(secondary.name.as_str());
@@ -192,14 +194,9 @@ impl Core {
         index: u64,
         state: &State,
     ) -> Result<bool, StoreError> {
-        let before =
-            |shard: &&crate::order::state::Shard| shard.start().is_some_and(|start| start < index);
-        // Older shards are copied first: a secondary that has some of this one has all of those.
-        let Some(last) = state.shards.iter().rev().find(before) else {
+        let Some((last, size)) = position::end(state, index) else {
             return Ok(true);
         };
-        let size = index - last.start().unwrap_or_default();
-        let size = size.min(state.length(last).unwrap_or(size));
         let held = position::held(self, &last.identity.name).await?;
         let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
         let have = held.iter().filter(|held| of.names(held)).filter(has);

@@ -5,6 +5,7 @@
 //! integrated/{shard}                          Position   fetch    its tiles are durable
 //! root/{shard}/{size}                         Hash       fetch    of each cut that is not behind the published one
 //! secondary/{name}                            Live       backup   the incarnation whose rows count
+//! storage/{name}                              Storage    backup   the same, and whether a restore may rely on it
 //! manifest/{name}                             Described  backup   the manifest that the secondary holds
 //! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
 //! published/{shard}                           Published  sth      before it is signed
@@ -14,13 +15,14 @@
 //!
 //! A row carries its size in front, so that a transaction can demand that it never goes back.
 
+use config::SecondaryConfig;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
 use crate::log::Core;
 use crate::order::keys::Keys;
-use crate::order::state::State;
+use crate::order::state::{Shard, State};
 use crate::record;
 use crate::shard::Published;
 use crate::store::{Coordination, StoreError};
@@ -62,6 +64,37 @@ pub struct Live {
     pub vkey: String,
     /// Since when, milliseconds since the Unix epoch.
     pub since: u64,
+}
+
+/// What a secondary is called that does not say which storage it has: somebody else's mirror.
+pub(crate) const UNNAMED: &str = "0";
+
+/// The storage of a secondary that answered last, behind a number that grows with every write of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// What it calls itself.
+    pub incarnation: String,
+    /// The key that the secondary cosigns with.
+    pub vkey: String,
+    /// It has all that any storage of this secondary ever counted for.
+    pub whole: bool,
+}
+
+/// The same, as manifests tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// The secondary.
+    pub secondary: String,
+    /// The key that it cosigns with.
+    pub vkey: String,
+    /// Its storage.
+    pub incarnation: String,
+    /// Of two for one secondary the larger one counts.
+    pub number: u64,
+    /// It has all that any storage of this secondary ever counted for.
+    pub whole: bool,
 }
 
 /// The manifest that a secondary has taken.
@@ -175,6 +208,60 @@ pub async fn live(
     secondary: &str,
 ) -> Result<Option<Live>, StoreError> {
     plain(store, &keys.secondary(secondary)).await
+}
+
+/// The storage of a secondary that answered last, with the row's number.
+pub async fn storage(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<(u64, Option<Storage>), StoreError> {
+    let key = keys.storage(secondary);
+    let Some(bytes) = store.get(&key).await? else {
+        return Ok((0, None));
+    };
+    let (number, row) = record::decode_numbered(&bytes).map_err(|e| corrupt(&key, &e))?;
+    Ok((number, Some(row)))
+}
+
+/// All of them.
+pub async fn storages(store: &dyn Coordination, keys: &Keys) -> Result<Vec<Vouched>, StoreError> {
+    let prefix = keys.storages();
+    let rows = store.scan(&prefix, &prefix, 10_000).await?;
+    let decoded = rows.into_iter().map(|(key, bytes)| {
+        let (number, row) =
+            record::decode_numbered::<Storage>(&bytes).map_err(|e| corrupt(&key, &e))?;
+        Ok(Vouched {
+            secondary: key[prefix.len()..].to_owned(),
+            vkey: row.vkey,
+            incarnation: row.incarnation,
+            number,
+            whole: row.whole,
+        })
+    });
+    decoded.collect()
+}
+
+/// Whether a secondary is somebody else's mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
+pub(crate) async fn foreign(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &SecondaryConfig,
+) -> Result<bool, StoreError> {
+    let name = secondary.name.as_str();
+    let live = live(store, keys, name).await?;
+    let unnamed =
+        live.is_some_and(|live| (&*live.incarnation, &live.vkey) == (UNNAMED, &secondary.vkey));
+    Ok(unnamed && manifest(store, keys, name).await?.is_none())
+}
+
+/// Where everything before a global index ends: the shard of the last of it, and how many of its entries that are. Older shards
+/// are copied and published first.
+pub(crate) fn end(state: &State, index: u64) -> Option<(&Shard, u64)> {
+    let before = |shard: &&Shard| shard.start().is_some_and(|start| start < index);
+    let last = state.shards.iter().rev().find(before)?;
+    let size = index - last.start().unwrap_or_default();
+    Some((last, size.min(state.length(last).unwrap_or(size))))
 }
 
 /// What an incarnation of a secondary has verified of a shard.

@@ -495,13 +495,14 @@ impl Sth {
         Ok(())
     }
 
-    /// Whether a quorum of a membership holds a manifest that names this generation, or a later one.
+    /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
     async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
         let (store, keys) = (&*self.core.store, &self.core.order.keys);
-        let mut told = 0;
+        let (mut told, mut foreign) = (0, 0);
         for secondary in &of.secondaries {
             let name = secondary.name.as_str();
             let Some(row) = position::manifest(store, keys, name).await? else {
+                foreign += usize::from(position::foreign(store, keys, secondary).await?);
                 continue;
             };
             let live = position::live(store, keys, name).await?;
@@ -512,7 +513,7 @@ impl Sth {
                 told += 1;
             }
         }
-        Ok(told >= of.quorum as usize)
+        Ok(told >= of.told(foreign))
     }
 
     /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind,

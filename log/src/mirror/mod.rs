@@ -515,7 +515,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Keeps a log's manifest, when it is newer than the one that is here. The first one after a restore frees this mirror from
+    /// Keeps a log's manifest, when it is not older than the one that is here; whoever sends it. The first one after a restore frees this mirror from
     /// what the lost primary had announced and not copied in full; what was cosigned stays.
     ///
     /// From then on earlier lives are refused; the answer is the life that is heard, with what is cosigned here. `entries` is what
@@ -547,6 +547,9 @@ impl Mirror {
             number(rows.manifest()).await?,
             number(rows.restored()).await?,
         );
+        let edition = number(rows.edition()).await?;
+        // A header is nobody's word.
+        let entries = signed.entries.or(entries);
         // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
         let heard = self.life(key);
         let cosigned = |id| PeerLife {
@@ -556,7 +559,8 @@ impl Mirror {
         if signed.restored < heard.load(SeqCst).max(before) {
             return Err(Refusal::Superseded(cosigned(heard.load(SeqCst))));
         }
-        if signed.restored == before && signed.number < stored {
+        let older = (signed.number, signed.edition) < (stored, edition);
+        if signed.restored == before && older {
             return Err(Refusal::Size(stored));
         }
         let mut deaf = None;
@@ -588,6 +592,7 @@ impl Mirror {
             guards: vec![Guard::AtMost(rows.restored(), signed.restored)],
             puts: vec![
                 (rows.manifest(), record::encode_number(signed.number)),
+                (rows.edition(), record::encode_number(signed.edition)),
                 (rows.restored(), record::encode_number(signed.restored)),
             ],
             ..Transaction::default()

@@ -95,6 +95,10 @@ impl Rows {
     pub fn manifest(&self) -> String {
         format!("manifest/{}", self.0)
     }
+    /// Its edition, of manifests with one number.
+    pub fn edition(&self) -> String {
+        format!("edition/{}", self.0)
+    }
     /// Set where entries are to be let go at the next start.
     pub fn owed(&self) -> String {
         format!("owed/{}", self.0)

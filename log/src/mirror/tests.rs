@@ -25,6 +25,8 @@ struct Primary {
     salt: u64,
     /// Which life of the log it is.
     life: u64,
+    /// With how many entries its manifests say that this began.
+    began: u64,
 }
 
 impl Primary {
@@ -36,6 +38,7 @@ impl Primary {
             entries: Vec::new(),
             salt: 0,
             life: 0,
+            began: u64::MAX,
         }
     }
 
@@ -54,6 +57,10 @@ impl Primary {
 
     /// The manifest after so many slots.
     fn manifest(&self, len: u64, restored: u64) -> Vec<u8> {
+        self.edition(len, restored, 0)
+    }
+
+    fn edition(&self, len: u64, restored: u64, edition: u64) -> Vec<u8> {
         let manifest = Manifest {
             log: "log".into(),
             state: crate::order::state::State {
@@ -62,11 +69,17 @@ impl Primary {
             },
             document: "{}".into(),
             joint: Vec::new(),
+            vouched: Vec::new(),
             keys: BTreeMap::new(),
             replication: String::new(),
         };
         let kek = crate::Kek::generate().unwrap();
-        manifest.sign(&kek, &self.signer, restored).unwrap()
+        let stamp = manifest::Stamp {
+            restored,
+            entries: self.began,
+            edition,
+        };
+        manifest.sign(&kek, &self.signer, stamp).unwrap()
     }
 
     async fn grow(&mut self, to: u64) {
@@ -726,6 +739,21 @@ async fn manifests_only_get_newer() {
     ));
     let kept = mirror.manifest(&hash).await.unwrap().unwrap();
     assert_eq!(SignedManifest::parse(&kept).unwrap().number, 7);
+    // After one slot there are several: what the newest says is not taken back by one that anybody has read and sends again.
+    let primary = Primary::new();
+    let (early, late) = (primary.edition(7, 0, 3), primary.edition(7, 0, 4));
+    for newer in [&early, &late, &late] {
+        mirror.put_manifest(newer, None).await.unwrap();
+    }
+    for replayed in [&early, &primary.manifest(7, 0)] {
+        let refused = mirror.put_manifest(replayed, None).await;
+        assert!(matches!(refused, Err(Refusal::Size(7))), "{refused:?}");
+    }
+    drop(mirror);
+    let mirror = open(dir.path()).await.unwrap();
+    let refused = mirror.put_manifest(&early, None).await;
+    assert!(matches!(refused, Err(Refusal::Size(7))), "{refused:?}");
+    assert_eq!(&mirror.manifest(&hash).await.unwrap().unwrap()[..], late);
     assert_eq!(mirror.manifest("../../etc").await.unwrap(), None);
 }
 
@@ -780,7 +808,10 @@ async fn of_two_lives_only_the_later_one_is_heard_and_never_with_less_than_is_co
     first.copy(&mirror, 700).await;
     first.pending(&mirror, 700, 800).await.unwrap();
     // Restored with less: it does not know what is cosigned here. The other one goes on.
-    let less = mirror.put_manifest(&first.manifest(9, 5), Some(699)).await;
+    first.began = 699;
+    // Whoever sends it says more, unsigned.
+    let less = first.manifest(9, 5);
+    let less = mirror.put_manifest(&less, Some(9_999)).await;
     assert!(
         matches!(
             less,
@@ -796,7 +827,8 @@ async fn of_two_lives_only_the_later_one_is_heard_and_never_with_less_than_is_co
     let (_, used) = EntriesHead::read(&body).unwrap().unwrap();
     late.write(body.slice(used..)).await.unwrap();
     // All has come and nothing is cosigned when the later life is heard: it never is.
-    let heard = mirror.put_manifest(&first.manifest(9, 5), Some(700)).await;
+    first.began = 700;
+    let heard = mirror.put_manifest(&first.manifest(9, 5), None).await;
     assert_eq!(
         heard.unwrap(),
         PeerLife {

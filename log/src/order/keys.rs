@@ -165,7 +165,23 @@ impl Keys {
     }
     /// The memberships before it that a restore found, and that bind as long as it is not handed over.
     pub fn inherited(&self) -> Key {
+        format!("{}inherited/", self.prefix)
+    }
+    /// The one that begins with this generation.
+    pub fn inherited_membership(&self, generation: u64) -> Key {
+        format!("{}inherited/{generation:020}", self.prefix)
+    }
+    /// All of them in one row, as older versions wrote them.
+    pub fn inherited_together(&self) -> Key {
         format!("{}inherited", self.prefix)
+    }
+    /// Which storage each secondary had last.
+    pub fn storages(&self) -> Key {
+        format!("{}storage/", self.prefix)
+    }
+    /// Which storage a secondary had last.
+    pub fn storage(&self, name: &str) -> Key {
+        format!("{}storage/{name}", self.prefix)
     }
     /// All manifests that secondaries hold.
     pub fn all_manifests(&self) -> Key {

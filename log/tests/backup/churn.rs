@@ -230,6 +230,18 @@ async fn course(seed: u64) {
         }
     };
     tokio::time::timeout(LONG, told).await.unwrap();
+    // And when they have verified everything again.
+    let counted = async {
+        for n in 0.. {
+            let again = world.restore(&format!("try{n}"), &NAMES, false);
+            match again.run().await {
+                Err(log::RestoreError::TooFew(_)) => {}
+                done => return drop(done.unwrap()),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LONG, counted).await.unwrap();
     engine.shutdown().await;
     // What the secondaries have is what was acknowledged.
     drop((log, engine));

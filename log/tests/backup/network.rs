@@ -1,6 +1,6 @@
 //! The network between a log, its secondaries and its witnesses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ pub(crate) struct Network {
     pub(crate) mirrors: Mutex<BTreeMap<String, Arc<Mirror>>>,
     pub(crate) witnesses: Mutex<BTreeMap<String, Witness>>,
     pub(crate) ways: Mutex<BTreeMap<String, Way>>,
+    /// Mirrors of somebody else: they keep no manifest, and do not say which storage they have.
+    pub(crate) foreign: Mutex<BTreeSet<String>>,
     /// What a machine answers to readers of a path instead of what it has.
     spoilt: Mutex<BTreeMap<String, (String, Bytes)>>,
 }
@@ -72,8 +74,10 @@ impl Network {
             };
         }
         let mirror = self.mirrors.lock().unwrap().get(host).cloned().unwrap();
+        let foreign = self.foreign.lock().unwrap().contains(host);
         let (hash, rest) = path.split_once('/').unwrap();
         let body = match (hash, rest) {
+            ("manifest", _) | (_, COSIGNED) if foreign => None,
             ("manifest", hash) => mirror.manifest(hash).await.unwrap(),
             (hash, "checkpoint") => mirror.checkpoint(hash).await.map(Bytes::from),
             (hash, COSIGNED) => mirror.cosigned_checkpoint(hash).await.map(Bytes::from),
@@ -81,6 +85,7 @@ impl Network {
         };
         PeerAnswer {
             status: if body.is_some() { 200 } else { 404 },
+            incarnation: (!foreign).then(|| mirror.incarnation().to_owned()),
             body: body.unwrap_or_default(),
             ..PeerAnswer::default()
         }
@@ -139,6 +144,14 @@ impl Network {
                 ..PeerAnswer::default()
             };
         };
+        let foreign = self.foreign.lock().unwrap().contains(host);
+        if foreign && path == "manifest" {
+            return PeerAnswer {
+                status: 404,
+                ..PeerAnswer::default()
+            };
+        }
+        // Somebody else's does not know of lives.
         let id = life.map_or(0, |life| life.id);
         let mut heard = None;
         let result: Result<(u16, String, String), Refusal> = match path {
@@ -184,7 +197,7 @@ impl Network {
             let (status, kind, body) = refusal.answer();
             (status, kind.to_owned(), body)
         });
-        let incarnation = Some(mirror.incarnation().to_owned());
+        let incarnation = (!foreign).then(|| mirror.incarnation().to_owned());
         PeerAnswer {
             status,
             kind,

@@ -472,6 +472,30 @@ async fn a_lost_primary_that_comes_back_stops() {
     restored.shutdown().await;
 }
 
+/// A copy that has nothing to say to its secondaries would not hear of it, and acknowledge the next write.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_copy_hears_that_the_log_was_restored() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    world.secondary("x", "x", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    let restored = world.restore("restored", &["x"], false);
+    restored.run().await.unwrap();
+    let other = world.primary("restored").await;
+    published(&other.log("dev").unwrap(), 10).await;
+    until("it halts", || {
+        log.status().condition == log::Condition::Halted
+    })
+    .await;
+    let why = log.status().reason.unwrap_or_default();
+    assert!(why.contains("restored elsewhere"), "{why}");
+    other.shutdown().await;
+    engine.shutdown().await;
+}
+
 /// What it acknowledges before it is announced, another copy that is restored at the same time would not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_log_takes_no_writes_before_its_secondaries_have_taken_it() {
@@ -653,6 +677,214 @@ async fn a_secondary_without_a_manifest_does_not_count() {
     );
     let enough = world.restore("enough", &["x", "yy", "zzz"], false);
     assert_eq!(enough.run().await.unwrap().entries, 200);
+}
+
+/// A disk that was lost and is filled again in part has been told the manifest, and vouches for nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_that_is_filled_again_counts_when_it_has_everything() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 100).await;
+    published(&log, 100).await;
+    has(&log, "zzz", 100).await;
+    world.network.set("zzz.example.org", Way::Dead);
+    append(&log, 100).await;
+    published(&log, 200).await;
+    has(&log, "yy", 200).await;
+    // The new disk has the manifest, and no entries.
+    world.network.set("yy.example.org", Way::Announced);
+    let second = world.secondary("yy", "lost", &key).await;
+    append(&log, 1).await;
+    let hash = tlog::mirror::origin_hash(ORIGIN);
+    let told = async {
+        while second.manifest(&hash).await.unwrap().is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
+    world.network.set("zzz.example.org", Way::Open);
+    world.network.set("x.example.org", Way::Dead);
+    let part = world.restore("part", &["yy", "zzz"], false).run().await;
+    assert!(
+        matches!(&part, Err(log::RestoreError::TooFew(why)) if why.contains("1 of the 3") && why.contains("its storage is another one")),
+        "{part:?}"
+    );
+    // Filled, it is as good as the one before.
+    world.network.set("yy.example.org", Way::Open);
+    published(&log, 201).await;
+    let mut tries = 0;
+    let counted = async {
+        loop {
+            tries += 1;
+            let again = world.restore(&format!("full{tries}"), &["yy", "zzz"], false);
+            match again.run().await {
+                Ok(restored) => break assert_eq!(restored.entries, 201),
+                Err(log::RestoreError::TooFew(_)) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(LONG, counted).await.unwrap();
+    engine.shutdown().await;
+}
+
+/// Waits until a secondary has verified so much.
+async fn has(log: &log::Log, name: &str, size: u64) {
+    let wait = async {
+        loop {
+            let view = log.merge().await.unwrap();
+            let of = view.secondaries.into_iter().find(|one| one.name == name);
+            if of.is_some_and(|of| of.position.is_some_and(|at| at >= size)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+}
+
+/// Somebody else's mirror takes no manifest, so nobody waits until it has taken one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_does_not_wait_for_a_word_of_somebody_elses_mirror() {
+    let world = World::new();
+    let foreign = |name: &str| {
+        let mut all = world.network.foreign.lock().unwrap();
+        all.insert(format!("{name}.example.org"));
+    };
+    foreign("x");
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 10).await;
+    published(&log, 10).await;
+    configure(&log, |config| {
+        config.merge.secondaries = ["x", "yy"].map(secondary).into();
+        config.merge.backup_quorum = 2;
+    })
+    .await;
+    append(&log, 10).await;
+    published(&log, 20).await;
+    until("it is handed over", || log.held_by_before().is_none()).await;
+    // One of ours is left, and it is told.
+    world.network.set("yy.example.org", Way::Dead);
+    configure(&log, |config| {
+        config.merge.secondaries = vec![secondary("zzz")];
+        config.merge.backup_quorum = 1;
+    })
+    .await;
+    append(&log, 1).await;
+    has(&log, "zzz", 21).await;
+    assert!(log.held_by_before().is_some());
+    assert_eq!(log.status().watermarks.published, 20);
+    world.network.set("yy.example.org", Way::Open);
+    published(&log, 21).await;
+    until("it is handed over", || log.held_by_before().is_none()).await;
+    engine.shutdown().await;
+}
+
+/// Nor is a log that was restored by force held up by one, or by one that did not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
+    let world = World::new();
+    let mut all = world.network.foreign.lock().unwrap();
+    all.insert("x.example.org".to_owned());
+    drop(all);
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 10).await;
+    published(&log, 10).await;
+    has(&log, "yy", 10).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("zzz.example.org", Way::Dead);
+    let few = world.restore("few", &["x", "yy", "zzz"], false).run().await;
+    assert!(matches!(few, Err(log::RestoreError::TooFew(_))), "{few:?}");
+    let forced = world.restore("restored", &["x", "yy", "zzz"], true);
+    assert_eq!(forced.run().await.unwrap().entries, 10);
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    until("it is signed again", || {
+        world
+            .checkpoint_of("restored")
+            .is_some_and(|at| at.size == 10)
+    })
+    .await;
+    // Its operator has the last word before anything new is signed under the same keys.
+    let refused = log.append(Bytes::from_static(b"no")).await;
+    assert!(
+        matches!(refused, Err(log::AppendError::Frozen { .. })),
+        "{refused:?}"
+    );
+    log.change(Request::Unfreeze, caller()).await.unwrap();
+    append_when_taken(&log).await;
+    published(&log, 11).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let report = fsck(&world.path("restored")).await;
+    assert!(report.is_empty(), "{report:?}");
+}
+
+/// A manifest is public: one that somebody read earlier, and puts back, tells nothing old to anybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_manifest_that_is_put_back_lowers_nothing() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    append(&log, 10).await;
+    published(&log, 10).await;
+    let hash = tlog::mirror::origin_hash(ORIGIN);
+    let kek = Kek::from_file(&world.path("kek")).unwrap();
+    let of = |bytes: &[u8]| {
+        let signed = log::mirror::SignedManifest::parse(bytes).unwrap();
+        (signed.age(), signed.open(&kek).unwrap())
+    };
+    // What changes without a slot: another storage takes the place of the one before.
+    let mut seen = vec![x.manifest(&hash).await.unwrap().unwrap()];
+    drop(x);
+    let x = world.secondary("x", "lost", &key).await;
+    append(&log, 1).await;
+    published(&log, 11).await;
+    let vouches = async {
+        loop {
+            if let Some(bytes) = x.manifest(&hash).await.unwrap() {
+                if seen.last() != Some(&bytes) {
+                    seen.push(bytes.clone());
+                }
+                let (_, manifest) = of(&bytes);
+                let [one] = &manifest.vouched[..] else {
+                    panic!("{manifest:?}")
+                };
+                if one.whole && one.incarnation == x.incarnation() {
+                    break;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, vouches).await.unwrap();
+    let newest = seen.pop().unwrap();
+    for old in &seen {
+        assert!(of(old).0 < of(&newest).0);
+        let put = x.put_manifest(old, Some(u64::MAX)).await;
+        assert!(put.is_err(), "{put:?}");
+    }
+    assert_eq!(x.manifest(&hash).await.unwrap().unwrap(), newest);
+    engine.shutdown().await;
 }
 
 /// What a secondary has more, another copy may have published: it is not thrown away on the word of this one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::{LogConfig, SecondaryConfig};
 
+use crate::merge::eras::Membership;
 use crate::merge::position::{self, Live, Verified};
 use crate::order::keys::Keys;
 use crate::promise::tests::{Rig, caller};
@@ -187,4 +188,39 @@ async fn a_size_is_cosigned_by_the_witnesses_of_its_entries() {
         pause().await;
     }
     engine.shutdown().await;
+}
+
+fn membership(count: usize, quorum: usize) -> Membership {
+    let one = |n| SecondaryConfig {
+        name: format!("s{n}").parse().unwrap(),
+        url: format!("https://s{n}.example.org"),
+        vkey: format!("key {n}"),
+    };
+    Membership {
+        generation: 1,
+        start: 0,
+        quorum: u32::try_from(quorum).unwrap(),
+        secondaries: (0..count).map(one).collect(),
+    }
+}
+
+/// Whatever a restore asks without force, one of those that count was told of the next membership; and it never takes more of
+/// them than there are.
+#[test]
+fn a_restore_meets_one_that_was_told_whoever_keeps_no_manifest() {
+    for count in 1..6 {
+        for quorum in 0..=count {
+            for foreign in 0..=count {
+                let (of, own) = (membership(count, quorum), count - foreign);
+                let told = of.told(foreign);
+                assert!(told <= own, "{count} {quorum} {foreign}: it would never be");
+                if quorum > 0 && of.enough() <= own {
+                    assert!(told + of.enough() > own, "{count} {quorum} {foreign}");
+                }
+                if foreign == 0 {
+                    assert_eq!(told, quorum);
+                }
+            }
+        }
+    }
 }
