@@ -191,6 +191,55 @@ async fn a_wiped_secondary_stops_counting_at_its_first_answer() {
     engine.shutdown().await;
 }
 
+/// Whoever has something of a shard is believed to have all of the older ones: so a new storage gets them first, whenever it is met.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_storage_gets_the_older_shards_first() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let first = world.secondary("x", "x", &key).await;
+    append(&log, 300).await;
+    published(&log, 300).await;
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    let manifest = async |mirror: &log::mirror::Mirror| {
+        let kek = Kek::from_file(&world.path("kek")).unwrap();
+        let bytes = mirror.manifest(&origin_hash(ORIGIN)).await.unwrap()?;
+        let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+        Some(opened.state.generation)
+    };
+    let told = async {
+        while manifest(&first).await != Some(2) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
+    // A moment later there is nothing left to say.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    world.network.set("x.example.org", Way::Without("a"));
+    let second = world.secondary("x", "x-new-disk", &key).await;
+    append(&log, 1).await;
+    let told = async {
+        while manifest(&second).await.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, told).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(log.status().watermarks.published, 300);
+    assert!(second.status().iter().all(|at| at.mirrored == 0));
+    world.network.set("x.example.org", Way::Open);
+    published(&log, 301).await;
+    let sizes: u64 = second.status().iter().map(|at| at.mirrored).sum();
+    assert_eq!(sizes, 301);
+    engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_history_is_an_alarm_on_both_sides() {
     let world = World::new();

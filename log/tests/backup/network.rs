@@ -22,6 +22,8 @@ pub(crate) enum Way {
     Silent,
     /// Entries do not arrive, all else does.
     Announced,
+    /// The same, of one shard.
+    Without(&'static str),
 }
 
 /// A witness: keeps a size, and knows its logs by the origin only; without a list, all of them.
@@ -226,11 +228,21 @@ impl Peers for Network {
             match way {
                 Way::Dead => Err(lost()),
                 Way::Announced if path == "add-entries" => Err(lost()),
+                Way::Without(shard)
+                    if path == "add-entries" && {
+                        let head = EntriesHead::read(&body).unwrap().unwrap().0;
+                        head.origin.ends_with(&format!("/{shard}"))
+                    } =>
+                {
+                    Err(lost())
+                }
                 Way::Silent => {
                     tokio::time::sleep(request.timeout).await;
                     Err(PeerError::Timeout(request.timeout))
                 }
-                Way::Open | Way::Announced => Ok(self.answer(host, path, body, request.life).await),
+                Way::Open | Way::Announced | Way::Without(_) => {
+                    Ok(self.answer(host, path, body, request.life).await)
+                }
                 Way::Mute => {
                     self.answer(host, path, body, request.life).await;
                     Err(lost())

@@ -479,9 +479,16 @@ async fn an_idle_copy_hears_that_the_log_was_restored() {
     let engine = world.primary("primary").await;
     let log = create(&engine, &["x"], 1).await;
     let key = log.replication_key().await.unwrap();
-    world.secondary("x", "x", &key).await;
+    let x = world.secondary("x", "x", &key).await;
     append(&log, 10).await;
     published(&log, 10).await;
+    let hash = tlog::mirror::origin_hash(&format!("{ORIGIN}/a"));
+    let shown = async {
+        while x.checkpoint(&hash).await.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, shown).await.unwrap();
     let restored = world.restore("restored", &["x"], false);
     restored.run().await.unwrap();
     let other = world.primary("restored").await;
@@ -854,29 +861,35 @@ async fn an_old_manifest_that_is_put_back_lowers_nothing() {
         (signed.age(), signed.open(&kek).unwrap())
     };
     // What changes without a slot: another storage takes the place of the one before.
-    let mut seen = vec![x.manifest(&hash).await.unwrap().unwrap()];
+    let mut seen = Vec::new();
+    seen.extend(x.manifest(&hash).await.unwrap());
     drop(x);
+    world.network.set("x.example.org", Way::Announced);
     let x = world.secondary("x", "lost", &key).await;
     append(&log, 1).await;
-    published(&log, 11).await;
-    let vouches = async {
-        loop {
-            if let Some(bytes) = x.manifest(&hash).await.unwrap() {
-                if seen.last() != Some(&bytes) {
-                    seen.push(bytes.clone());
+    for whole in [false, true] {
+        let vouches = async {
+            loop {
+                if let Some(bytes) = x.manifest(&hash).await.unwrap() {
+                    let (_, manifest) = of(&bytes);
+                    let [one] = &manifest.vouched[..] else {
+                        panic!("{manifest:?}")
+                    };
+                    if one.whole == whole && one.incarnation == x.incarnation() {
+                        break seen.push(bytes);
+                    }
                 }
-                let (_, manifest) = of(&bytes);
-                let [one] = &manifest.vouched[..] else {
-                    panic!("{manifest:?}")
-                };
-                if one.whole && one.incarnation == x.incarnation() {
-                    break;
-                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
-            tokio::task::yield_now().await;
-        }
+        };
+        tokio::time::timeout(LONG, vouches).await.unwrap();
+        world.network.set("x.example.org", Way::Open);
+    }
+    published(&log, 11).await;
+    let [.., part, whole] = &seen[..] else {
+        panic!("{}", seen.len())
     };
-    tokio::time::timeout(LONG, vouches).await.unwrap();
+    assert_eq!(of(part).0.1, of(whole).0.1, "after the same slot");
     let newest = seen.pop().unwrap();
     for old in &seen {
         assert!(of(old).0 < of(&newest).0);

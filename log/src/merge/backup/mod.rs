@@ -128,6 +128,7 @@ impl Backup {
                 vkey: secondary.vkey.clone(),
                 key,
                 incarnation: None,
+                met: 0,
                 pending: HashMap::new(),
                 whole: HashSet::new(),
                 shown: HashMap::new(),
@@ -159,6 +160,8 @@ struct Copier {
     key: CosignerKey,
     /// The storage that answered last.
     incarnation: Option<String>,
+    /// How often another storage answered, or one that knew less: what was begun before is begun again.
+    met: u64,
     /// The size of the pending checkpoint that it is believed to have, by shard.
     pending: HashMap<String, u64>,
     /// Shards that it has all of.
@@ -307,6 +310,7 @@ impl Copier {
         }
         // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.
         self.send_manifest(&state).await?;
+        let met = self.met;
         for shard in state.shards.iter() {
             let name = &shard.identity.name;
             if shard.start().is_none() {
@@ -317,6 +321,10 @@ impl Copier {
                 continue;
             }
             self.show(&state, name, &shard.identity.origin).await?;
+            if self.met != met {
+                // It has none of the older shards, and no manifest.
+                return Ok(true);
+            }
             if whole {
                 continue;
             }
@@ -326,8 +334,13 @@ impl Copier {
             let verified = self.verified(name).await?;
             if verified.is_none_or(|size| size < cut.size) {
                 self.send_manifest(&state).await?;
-                self.copy(name, &shard.identity.origin, &cut, verified.unwrap_or(0))
-                    .await?;
+                if self.met == met {
+                    self.copy(name, &shard.identity.origin, &cut, verified.unwrap_or(0))
+                        .await?;
+                }
+                if self.met != met {
+                    return Ok(true);
+                }
                 moved = true;
             }
             let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == cut.size);

@@ -225,6 +225,7 @@ impl Copier {
 
     /// What it was believed to have is asked for again.
     fn know_nothing(&mut self) {
+        self.met += 1;
         self.pending.clear();
         self.whole.clear();
         self.shown.clear();

@@ -68,7 +68,7 @@ impl Copier {
         Ok(())
     }
 
-    /// Copies a shard up to a cut.
+    /// Copies a shard up to a cut, unless another storage answers meanwhile: that gets the manifest and the older shards first.
     pub(super) async fn copy(
         &mut self,
         shard: &str,
@@ -88,10 +88,14 @@ impl Copier {
             end: cut.size,
             ticket: Vec::new(),
         };
+        let met = self.met;
         self.commit(shard, origin, cut, &tiles).await?;
         let mut stubborn = 0;
         let mut ahead: Option<(EntriesHead, Bytes)> = None;
         loop {
+            if self.met != met {
+                return Ok(());
+            }
             let body = match ahead.take() {
                 Some((prepared, body)) if prepared == head => body,
                 _ => tiles.request(&head).await?.0,
@@ -115,6 +119,9 @@ impl Copier {
             let answer = answer?;
             ahead = prepared.map(|body| (prepare, body));
             let before = head.start;
+            if self.met != met {
+                return Ok(());
+            }
             match answer.status {
                 200 => {
                     let text = self.pending_text(origin, cut);

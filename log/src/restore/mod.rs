@@ -1,0 +1,241 @@
+//! Rebuilds a lost log from its secondaries.
+//!
+//! A secondary is believed in nothing: entries must lead to roots that were cosigned, and the manifest must open with the
+//! key-encryption key. What must never happen: a restored log that is smaller than what its readers have seen.
+//!
+//! Whatever was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all. The
+//! secondaries and q are those that the newest manifest names that was found; where it lists several memberships, N-q+1 of each
+//! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it has a
+//! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
+//! part: see `merge::backup::storage`), and for a shard only where it gave what it has of it.
+//!
+//! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
+//! on refuse every earlier life: see [`crate::merge::life`].
+
+mod copy;
+mod sources;
+mod write;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::Kek;
+use crate::document;
+use crate::merge::eras::Membership;
+use crate::merge::life::{self, Life};
+use crate::merge::peers::Peers;
+use crate::order::commit::now_ms;
+use crate::order::keys::LOGS;
+use crate::order::state::{Gate, Phase};
+use crate::store::{Coordination, Objects, StoreError};
+use sources::{Source, lacking};
+
+/// The restored order begins so many slots behind the manifest: behind whatever was decided after it.
+const JUMP: u64 = 1 << 32;
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// No secondary has the manifest.
+    #[error("no secondary has a manifest of {origin} that this key-encryption key opens: {}", .why.join("; "))]
+    Manifest {
+        /// The log's origin.
+        origin: String,
+        /// What each said.
+        why: Vec<String>,
+    },
+    /// What was published may be missing.
+    #[error("{0}; with --force what they have is restored")]
+    TooFew(String),
+    /// Entries and cosigned roots contradict each other.
+    #[error("{0}")]
+    Contradiction(String),
+    /// A secondary did not give what it has.
+    #[error("{url}: {why}")]
+    Peer {
+        /// Which.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// The new stores.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is such a log already.
+    #[error("the stores have a log {0} already: a restore needs new ones")]
+    Exists(String),
+}
+
+/// What to restore, from where to where.
+pub struct Restore {
+    /// The log's origin, without a shard.
+    pub origin: String,
+    /// Where the secondaries are.
+    pub from: Vec<String>,
+    /// Opens what the primary sealed.
+    pub kek: Kek,
+    /// Go on although something that was published may be missing.
+    pub force: bool,
+    /// Asks them.
+    pub peers: Arc<dyn Peers>,
+    /// New and empty.
+    pub coordination: Arc<dyn Coordination>,
+    /// New and empty.
+    pub objects: Arc<dyn Objects>,
+}
+
+/// What was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The log.
+    pub log: String,
+    /// Its generation, which goes on.
+    pub generation: u64,
+    /// When the manifest that was believed was made, as the log's own time tells: milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Entries, in all shards.
+    pub entries: u64,
+    /// Each opened shard: its name, its entries, and where they came from.
+    pub shards: Vec<(String, u64, String)>,
+    /// What is not as it was.
+    pub warnings: Vec<String>,
+}
+
+impl Restore {
+    /// Restores the log. Its name is written last of all, with what a server begins with: until then it can be begun again.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; then the stores have no log.
+    pub async fn run(&self) -> Result<Restored, RestoreError> {
+        let mut warnings = Vec::new();
+        let believed = self.manifest(&mut warnings).await?;
+        let manifest = &believed.manifest;
+        let row = format!("{LOGS}{}", manifest.log);
+        if self.coordination.get(&row).await?.is_some() {
+            return Err(RestoreError::Exists(manifest.log.clone()));
+        }
+        let config = document::whole(
+            manifest.document.as_bytes(),
+            &manifest.state.document,
+            &manifest.state,
+        )
+        .map_err(|e| RestoreError::Contradiction(format!("the manifest's configuration: {e}")))?;
+        let mut members = manifest.joint.clone();
+        members.push(Membership {
+            generation: manifest.state.generation,
+            start: 0,
+            quorum: config.merge.backup_quorum,
+            secondaries: config.merge.secondaries.clone(),
+        });
+        let mut sources = self.sources(&believed, &members, &mut warnings).await?;
+        let mut state = manifest.state.clone();
+        let time_ms = state.time;
+        let mut shards = Vec::new();
+        let mut positions = Vec::new();
+        let mut start = 0;
+        let mut rebuilt = Vec::clone(&state.shards);
+        let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
+        let mut forced = BTreeSet::new();
+        for (at, shard) in rebuilt.iter_mut().enumerate() {
+            if shard.start().is_none() {
+                continue;
+            }
+            let name = shard.identity.name.clone();
+            let (size, root, url) = loop {
+                if let Some(problem) = lacking(&believed, &members, &sources, &name) {
+                    if !self.force {
+                        return Err(RestoreError::TooFew(problem));
+                    }
+                    forced.insert(problem);
+                }
+                match self.shard(&manifest.log, &name, &sources).await {
+                    // The next one that has it, if there are enough without this one.
+                    Err((Some(bad), RestoreError::Peer { url, why })) => {
+                        warnings.push(format!("{url} is left out for shard {name}: {why}"));
+                        sources[bad].failed.insert(name.clone());
+                        sources[bad].has.remove(&name);
+                    }
+                    Err((_, e)) => return Err(e),
+                    Ok(copied) => break copied,
+                }
+            };
+            match &mut shard.phase {
+                Phase::Frozen {
+                    start: first,
+                    length,
+                } => {
+                    // Older shards are published first: what a later one has may be published, and would get other indexes.
+                    let later = names.iter().skip(at + 1);
+                    let mut later = later.filter(|name| {
+                        let has = sources.iter().filter_map(|source| source.has.get(*name));
+                        has.clone().any(|checkpoint| checkpoint.size > 0)
+                    });
+                    if *length > size
+                        && let Some(later) = later.next()
+                    {
+                        let problem = format!(
+                            "shard {name} was closed with {length} entries, of which the secondaries have {size}; there are entries of shard {later}, which would get other indexes than they were published with"
+                        );
+                        if !self.force {
+                            return Err(RestoreError::TooFew(problem));
+                        }
+                        forced.insert(problem);
+                    } else if *length != size {
+                        warnings.push(format!(
+                            "shard {name} was closed with {length} entries, of which {size} were copied: the others are lost, and what follows moves"
+                        ));
+                    }
+                    (*first, *length) = (start, size);
+                }
+                Phase::Active { start: first } => *first = start,
+                Phase::Planned => {}
+            }
+            start += size;
+            positions.push((name.clone(), size, root));
+            shards.push((name, size, url));
+        }
+        warnings.extend(forced.iter().map(|problem| format!("forced: {problem}")));
+        state.shards = Arc::new(rebuilt);
+        state.size = start;
+        state.len += JUMP;
+        state.time = now_ms().max(state.time + 1);
+        if matches!(state.gate, Gate::Closing) {
+            warnings.push("the log was closing; it is open again".to_owned());
+            state.gate = Gate::Open;
+        }
+        if !forced.is_empty() {
+            // Whatever was signed beyond this size, nothing else is signed for it before an operator says so.
+            state.gate = Gate::Frozen {
+                slot: state.len - 1,
+                time: state.time,
+            };
+            warnings.push("the log is frozen, because what it signs next may be a second root of a size that was signed before: read \"After a forced restore\" in docs/operations.md before you unfreeze it".to_owned());
+        }
+        let name = |source: &Source| {
+            let all = members.iter().rev().flat_map(|of| &of.secondaries);
+            let mut named = all.filter(|one| Some(&one.vkey) == source.vkey.as_ref());
+            named.next().map(|one| one.name.to_string())
+        };
+        let life = Life {
+            // Later than all of its lives before, whatever the clock says.
+            id: life::new(state.time, believed.life)
+                .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
+            generation: state.generation,
+            entries: start,
+            // One that did not answer, and somebody else's mirror, would never take it.
+            forced: (!forced.is_empty()).then(|| {
+                let own = sources.iter().filter(|of| of.incarnation.is_some());
+                own.filter_map(name).collect()
+            }),
+        };
+        self.write(manifest, &state, &positions, &life, row).await?;
+        Ok(Restored {
+            log: manifest.log.clone(),
+            generation: state.generation,
+            time_ms,
+            entries: start,
+            shards,
+            warnings,
+        })
+    }
+}

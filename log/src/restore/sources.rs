@@ -1,0 +1,318 @@
+//! What the secondaries have: the manifest that is believed, and the checkpoints that each has cosigned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use config::SecondaryConfig;
+use tlog::mirror::origin_hash;
+use tlog::{Checkpoint, CosignerKey, Note, Signer};
+
+use super::{Restore, RestoreError};
+use crate::merge::eras::Membership;
+use crate::merge::peers::{PeerAnswer, PeerError, PeerRequest};
+use crate::merge::position::{UNNAMED, Vouched};
+use crate::mirror::manifest::MAX_MANIFEST;
+use crate::mirror::{COSIGNED, Manifest, SignedManifest};
+
+/// Time for one request.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What orders a manifest among others: the life of its log, its slots, its edition.
+type Age = (u64, u64, u64);
+
+/// What one secondary has.
+pub(super) struct Source {
+    pub(super) url: String,
+    /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
+    pub(super) vkey: Option<String>,
+    /// It has a manifest.
+    described: bool,
+    /// Which storage answers; none where it does not say so, or does not answer.
+    pub(super) incarnation: Option<String>,
+    /// The mirror checkpoints, by shard.
+    pub(super) has: BTreeMap<String, Checkpoint>,
+    /// Shards for which it does not count.
+    pub(super) failed: BTreeSet<String>,
+}
+
+/// The manifest that is believed.
+pub(super) struct Believed {
+    pub(super) manifest: Manifest,
+    /// The life that it is of.
+    pub(super) life: u64,
+    /// The storages that answered, and whether they have a manifest, by URL.
+    storages: BTreeMap<String, (Option<String>, bool)>,
+    /// Which storages of its secondaries are vouched for, by all manifests of that life.
+    vouched: Vec<Vouched>,
+}
+
+impl Believed {
+    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
+    fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
+        let of =
+            |one: &&Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
+        // Each was true when it was written; the newest that was found says which storage it was last.
+        let newest = self.vouched.iter().filter(of).max_by_key(|one| one.number);
+        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
+    }
+}
+
+impl Restore {
+    pub(super) async fn get(
+        &self,
+        url: &str,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Bytes>, RestoreError> {
+        let answer = self.asked(url, path, most).await?;
+        Ok((answer.status == 200).then_some(answer.body))
+    }
+
+    /// An answer of 200 or 404.
+    async fn asked(&self, url: &str, path: &str, most: usize) -> Result<PeerAnswer, RestoreError> {
+        let failed = |why: String| RestoreError::Peer {
+            url: url.to_owned(),
+            why: format!("{path}: {why}"),
+        };
+        let mut last = None;
+        for _ in 0..3 {
+            let request = PeerRequest {
+                url: format!("{}/{path}", url.trim_end_matches('/')),
+                body: None,
+                timeout: PATIENCE,
+                most,
+                life: None,
+            };
+            match self.peers.send(request).await {
+                Ok(answer) if matches!(answer.status, 200 | 404) => return Ok(answer),
+                Ok(answer) => last = Some(answer.words()),
+                Err(e @ PeerError::TooLong(_)) => return Err(failed(e.to_string())),
+                Err(e) => last = Some(e.to_string()),
+            }
+        }
+        Err(failed(last.unwrap_or_default()))
+    }
+
+    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one.
+    async fn newest(&self, url: &str, origin: &str) -> Result<Option<Bytes>, RestoreError> {
+        const MOST: usize = 64 << 10;
+        let hash = origin_hash(origin);
+        match self.get(url, &format!("{hash}/{COSIGNED}"), MOST).await? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.get(url, &format!("{hash}/checkpoint"), MOST).await,
+        }
+    }
+
+    /// The newest manifest.
+    pub(super) async fn manifest(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<Believed, RestoreError> {
+        let path = format!("manifest/{}", origin_hash(&self.origin));
+        let (mut best, mut why) = (None::<(Age, Manifest)>, Vec::new());
+        let (mut storages, mut vouched) = (BTreeMap::new(), Vec::new());
+        for url in &self.from {
+            let mut storage = None;
+            let found = self.one_manifest(url, &path, &mut storage).await;
+            storages.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
+            match found {
+                Ok(Some((age, manifest))) => {
+                    vouched.push((age.0, manifest.vouched.clone()));
+                    if best.as_ref().is_none_or(|(best, _)| *best < age) {
+                        best = Some((age, manifest));
+                    }
+                }
+                // It may be a new storage, that has not been told what the one before it had: it does not count.
+                Ok(None) => why.push(format!("{url}: it has no manifest of this log")),
+                Err(e) => why.push(format!("{url}: {e}")),
+            }
+        }
+        match best {
+            Some(((life, ..), manifest)) => {
+                warnings.extend(why);
+                let vouched = vouched.into_iter().filter(|(of, _)| *of == life);
+                Ok(Believed {
+                    manifest,
+                    life,
+                    storages,
+                    vouched: vouched.flat_map(|(_, vouched)| vouched).collect(),
+                })
+            }
+            None => Err(RestoreError::Manifest {
+                origin: self.origin.clone(),
+                why,
+            }),
+        }
+    }
+
+    /// A manifest, and what orders it among others. `None`: there is none. Notes which storage answered.
+    async fn one_manifest(
+        &self,
+        url: &str,
+        path: &str,
+        storage: &mut Option<String>,
+    ) -> Result<Option<(Age, Manifest)>, String> {
+        let answer = self.asked(url, path, MAX_MANIFEST).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        *storage = answer.incarnation;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
+        let manifest = signed.open(&self.kek).map_err(|e| e.to_string())?;
+        let key = self.replication(&manifest)?;
+        signed.verify(key.verifier()).map_err(|e| e.to_string())?;
+        if signed.origin != self.origin {
+            return Err(format!("its manifest is of {}", signed.origin));
+        }
+        Ok(Some((signed.age(), manifest)))
+    }
+
+    fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
+        let sealed = STANDARD
+            .decode(&manifest.replication)
+            .map_err(|e| e.to_string())?;
+        let seed = self
+            .kek
+            .open(&sealed, &format!("replication/{}", self.origin))
+            .map_err(|e| e.to_string())?;
+        Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
+    }
+
+    /// What each secondary has cosigned. One that does not give a checkpoint, or gives one that is not right, does not count for
+    /// that shard.
+    pub(super) async fn sources(
+        &self,
+        believed: &Believed,
+        members: &[Membership],
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Source>, RestoreError> {
+        let log = self
+            .replication(&believed.manifest)
+            .map_err(RestoreError::Contradiction)?;
+        let known: Vec<_> = members
+            .iter()
+            .rev()
+            .flat_map(|of| &of.secondaries)
+            .collect();
+        let keys: Vec<(String, CosignerKey)> = known
+            .iter()
+            .filter_map(|one| Some((one.vkey.clone(), one.vkey.parse().ok()?)))
+            .collect();
+        let mut sources = Vec::new();
+        for url in &self.from {
+            let configured = known
+                .iter()
+                .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
+            let (incarnation, described) = believed.storages.get(url).cloned().unwrap_or_default();
+            let mut source = Source {
+                url: url.clone(),
+                vkey: configured.map(|one| one.vkey.clone()),
+                described,
+                incarnation,
+                has: BTreeMap::new(),
+                failed: BTreeSet::new(),
+            };
+            let state = &believed.manifest.state;
+            for shard in state.shards.iter().filter(|s| s.start().is_some()) {
+                let (name, origin) = (&shard.identity.name, &shard.identity.origin);
+                let got = match self.newest(url, origin).await {
+                    Ok(None) => continue,
+                    Ok(Some(bytes)) => opened(&bytes, origin, &log, &keys),
+                    Err(e) => Err(e.to_string()),
+                };
+                match got {
+                    Ok((checkpoint, vkey)) => {
+                        source.vkey = Some(vkey);
+                        source.has.insert(name.clone(), checkpoint);
+                    }
+                    Err(why) => {
+                        warnings.push(format!(
+                            "{url} is left out for shard {name}: its checkpoint: {why}"
+                        ));
+                        source.failed.insert(name.clone());
+                    }
+                }
+            }
+            sources.push(source);
+        }
+        Ok(sources)
+    }
+}
+
+/// Why those that answered are not sure to have everything of a shard that was published, if they are not.
+pub(super) fn lacking(
+    believed: &Believed,
+    members: &[Membership],
+    sources: &[Source],
+    shard: &str,
+) -> Option<String> {
+    let counts = |source: &&Source| source.described && !source.failed.contains(shard);
+    for (at, of) in members.iter().enumerate() {
+        let joint = if at + 1 < members.len() {
+            format!(
+                " of generation {}, before their change was handed over",
+                of.generation
+            )
+        } else {
+            String::new()
+        };
+        if of.quorum == 0 {
+            return Some(format!(
+                "backupQuorum{joint} was 0: what was published may be on no secondary"
+            ));
+        }
+        let mut asked = BTreeSet::new();
+        let mut parts = String::new();
+        for one in &of.secondaries {
+            for source in sources.iter().filter(counts) {
+                if source.vkey.as_ref() != Some(&one.vkey) {
+                    continue;
+                }
+                if believed.part(one, source.incarnation.as_deref()) {
+                    parts.push_str(&format!(
+                        "; {} does not count: its storage is another one than secondary {} had, and had not verified everything again as far as the manifests say",
+                        source.url, one.name
+                    ));
+                } else {
+                    asked.insert(&one.vkey);
+                }
+            }
+        }
+        if asked.len() < of.enough() {
+            return Some(format!(
+                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them{parts}",
+                asked.len(),
+                of.secondaries.len(),
+                of.enough(),
+                of.quorum
+            ));
+        }
+    }
+    None
+}
+
+/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; with the key of that.
+fn opened(
+    bytes: &[u8],
+    origin: &str,
+    log: &Signer,
+    keys: &[(String, CosignerKey)],
+) -> Result<(Checkpoint, String), String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    let note = Note::parse(text).map_err(|e| e.to_string())?;
+    note.verify(&[log.verifier()]).map_err(|e| e.to_string())?;
+    let checkpoint = Checkpoint::parse(note.text).map_err(|e| e.to_string())?;
+    if checkpoint.origin != origin {
+        return Err(format!("its origin is {}", checkpoint.origin));
+    }
+    for (vkey, key) in keys {
+        if key.find(&note).map_err(|e| e.to_string())?.is_some() {
+            return Ok((checkpoint, vkey.clone()));
+        }
+    }
+    Err("no configured secondary has cosigned it".to_owned())
+}

@@ -1,0 +1,175 @@
+//! The rows of the restored log, its name last of all.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use tlog::Hash;
+
+use super::{Restore, RestoreError};
+use crate::document;
+use crate::merge::life::Life;
+use crate::merge::position::Position;
+use crate::mirror::Manifest;
+use crate::order::commit::now_ms;
+use crate::order::keys::{Keys, RESTORING};
+use crate::order::slot::{Action, Control, Decision, Slot, Token};
+use crate::order::snapshot;
+use crate::order::state::State;
+use crate::record;
+use crate::shard::Published;
+use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+
+impl Restore {
+    /// The rows that a server opens: a snapshot with nothing before it, and the positions.
+    pub(super) async fn write(
+        &self,
+        manifest: &Manifest,
+        state: &State,
+        positions: &[(String, u64, Hash)],
+        life: &Life,
+        log: String,
+    ) -> Result<(), RestoreError> {
+        let keys = Keys::new(&manifest.log);
+        let decode = |what: &str, text: &str| {
+            STANDARD
+                .decode(text)
+                .map(Bytes::from)
+                .map_err(|e| RestoreError::Contradiction(format!("{what}: {e}")))
+        };
+        let base = manifest.joint.first();
+        let base = base.map_or(state.generation, |of| of.generation);
+        // The restored generation is one to go back to, and history goes on from there.
+        let mut operation = [0; 16];
+        getrandom::fill(&mut operation)
+            .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let operation = Token::from_bytes(operation);
+        let slot = Slot {
+            format: 1,
+            number: state.len - 1,
+            start: state.size,
+            time: state.time,
+            previous: Hash([0; 32]),
+            batches: Vec::new(),
+            control: Some(Decision {
+                operation,
+                request: state.document,
+                action: Action::Configure,
+                actor: "restore".to_owned(),
+                control: Control::Reconfigure {
+                    base: state.generation.saturating_sub(1),
+                    document: state.document,
+                    plan: Vec::new(),
+                    open: None,
+                },
+                reason: Some(format!(
+                    "restored from its secondaries with {} entries",
+                    state.size
+                )),
+            }),
+        };
+        let mut last = vec![
+            (keys.history_item(slot.number), record::encode(&slot)),
+            (
+                keys.generation(state.generation),
+                record::encode_number(slot.number),
+            ),
+            (
+                keys.operation(operation),
+                record::encode_number(slot.number),
+            ),
+            (keys.handover(), record::encode_numbered(base, &base)),
+            (keys.life(), record::encode(life)),
+            (keys.floor(), record::encode_number(state.len)),
+            (keys.restored(), record::encode_number(life.id)),
+        ];
+        last.extend(snapshot::rows(&keys, state));
+        let stored = manifest.document.clone().into_bytes();
+        let limit = self.coordination.value_limit();
+        let mut puts = document::rows(&keys, limit, &state.document, stored);
+        for of in &manifest.joint {
+            let key = keys.inherited_membership(of.generation);
+            puts.push((key, record::encode(of)));
+        }
+        puts.extend(snapshot::frozen_rows(&keys, state, 0));
+        puts.push((
+            keys.replication(),
+            decode("the replication key", &manifest.replication)?,
+        ));
+        for (id, sealed) in &manifest.keys {
+            puts.push((keys.signing_key(*id), decode("a signing key", sealed)?));
+        }
+        for (shard, size, root) in positions {
+            let (size, root) = (*size, *root);
+            let cut = Position {
+                size,
+                root,
+                slots: state.len,
+            };
+            let published = Published {
+                size,
+                root,
+                time: now_ms(),
+            };
+            puts.push((keys.root(shard, size), record::encode(&root)));
+            puts.push((keys.integrated(shard), record::encode_numbered(size, &cut)));
+            puts.push((
+                keys.published(shard),
+                record::encode_numbered(size, &published),
+            ));
+        }
+        // No server opens the log before its name is there, so most rows may come in several transactions.
+        self.begin(&manifest.log, &keys).await?;
+        let mut puts = puts.into_iter().peekable();
+        while puts.peek().is_some() {
+            let some = puts.by_ref().take(snapshot::ROWS).collect();
+            let put = Transaction {
+                puts: some,
+                ..Transaction::default()
+            };
+            self.transact(&manifest.log, put).await?;
+        }
+        last.push((log.clone(), record::encode(&manifest.log)));
+        let there = Transaction {
+            guards: vec![Guard::Absent(log)],
+            puts: last,
+            deletes: vec![format!("{RESTORING}{}", manifest.log)],
+        };
+        self.transact(&manifest.log, there).await
+    }
+
+    /// Notes that the log's rows are those of an unfinished restore, and removes what an earlier one left. Rows that no restore has
+    /// written are not touched: they may be all that is left of a log.
+    async fn begin(&self, log: &str, keys: &Keys) -> Result<(), RestoreError> {
+        let note = format!("{RESTORING}{log}");
+        let begun = self.coordination.get(&note).await?.is_some();
+        let prefix = keys.all();
+        loop {
+            let rows = self.coordination.scan(&prefix, &prefix, snapshot::ROWS);
+            let deletes: Vec<Key> = rows.await?.into_iter().map(|(key, _)| key).collect();
+            if deletes.is_empty() {
+                break;
+            }
+            if !begun {
+                return Err(RestoreError::Exists(log.to_owned()));
+            }
+            let remove = Transaction {
+                deletes,
+                ..Transaction::default()
+            };
+            self.transact(log, remove).await?;
+        }
+        let put = Transaction {
+            puts: vec![(note, record::encode(&log))],
+            ..Transaction::default()
+        };
+        self.transact(log, put).await
+    }
+
+    async fn transact(&self, log: &str, transaction: Transaction) -> Result<(), RestoreError> {
+        match self.coordination.transact(transaction).await {
+            Outcome::Committed => Ok(()),
+            Outcome::Refused => Err(RestoreError::Exists(log.to_owned())),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+        }
+    }
+}
