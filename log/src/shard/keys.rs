@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -232,7 +232,7 @@ pub fn is_exposed(mode: u32, owner: u32) -> bool {
     mode & others != 0
 }
 
-/// Writes a new file of mode 0600, durably.
+/// Writes a new file of mode 0600, durably and as a whole: a process that is killed leaves no half of a secret under this name.
 ///
 /// # Errors
 /// [`KeyError::File`]: also when the file exists.
@@ -241,26 +241,41 @@ pub fn write_secret(path: &Path, text: &str) -> Result<(), KeyError> {
         path: path.to_owned(),
         source,
     };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(beside);
+    // Of an earlier process with this number.
+    let _ = std::fs::remove_file(&beside);
+    let written = write_whole(&beside, text).and_then(|()| {
+        // A link, unlike a new name, replaces nothing.
+        match std::fs::hard_link(&beside, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                tracing::debug!(%error, "no links on this file system");
+                write_whole(path, text)
+            }
+            linked => linked,
+        }
+    });
+    let _ = std::fs::remove_file(&beside);
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    let synced = || File::open(parent).and_then(|parent| parent.sync_all());
+    written.and_then(|()| synced()).map_err(failed)
+}
+
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| File::open(parent))
-        .and_then(|parent| parent.sync_all());
-    written.map_err(|source| {
-        // Half a key would be in the way of the next attempt; that it cannot be removed changes nothing here.
-        let _ = std::fs::remove_file(path);
-        failed(source)
-    })
+        .and_then(|()| file.sync_all());
+    // Half a key would be in the way of the next attempt; that it cannot be removed changes nothing here.
+    written.inspect_err(|_| drop(std::fs::remove_file(path)))
 }
 
 /// What is authenticated beside the seed: the version too, so that no later format can be passed off as this one.
@@ -272,7 +287,6 @@ fn associated(context: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::ErrorKind;
     use std::os::unix::fs::PermissionsExt;
 
     use proptest::prelude::*;

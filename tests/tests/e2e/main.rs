@@ -34,6 +34,7 @@ mod promises;
 mod qos_admin;
 mod replicas;
 mod resources;
+mod restores;
 mod rotation;
 mod secondaries;
 mod shutdown;

@@ -141,6 +141,33 @@ fn an_older_copy_of_the_database() -> Done {
     Ok(())
 }
 
+/// What `logd backup` made is whole, and no older for that: entries that came after it are missing in it.
+#[test]
+fn a_copy_of_logd_backup_that_is_older_than_the_objects() -> Done {
+    let folder = folder()?;
+    let (at, to) = (folder.path().join("data"), folder.path().join("copy.db"));
+    let path = |path: &Path| path.to_str().map(str::to_owned).context("UTF-8");
+    let logd = Logd::start(&at)?;
+    write(&logd, 0..10)?;
+    let (from, copied) = (path(&at)?, path(&to)?);
+    tests::process::logd(&["backup", "--dir", &from, "--to", &copied])?.expect_code(0)?;
+    write(&logd, 10..20)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    let newest = folder.path().join("newest");
+    copy(&at, &newest)?;
+    for path in database(&at)? {
+        std::fs::remove_file(path)?;
+    }
+    std::fs::copy(&to, at.join("coordination.db"))?;
+    refuses(&at, &[OLDER])?;
+    // The remedy.
+    replace_database(&at, &newest)?;
+    let logd = Logd::start(&at)?;
+    ensure!(logd.add(b"the next")? == 20, "the next index");
+    crate::audit(&logd, [])?;
+    Ok(())
+}
+
 #[test]
 fn a_database_without_its_write_ahead_log() -> Done {
     let folder = folder()?;
