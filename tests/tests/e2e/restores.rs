@@ -255,13 +255,14 @@ fn secondaries_and_quorum_change_while_writers_write() -> Done {
             let n = if step == 1 { 1 } else { 2 };
             let address = described[n].1.clone();
             let dir = folder.path().join(NAMES[n]);
-            let lost = folder.path().join(format!("lost{step}"));
             let old = all.remove(n);
             let before = old.incarnation.clone();
             old.kill()?;
-            std::fs::rename(&dir, &lost)?;
+            let kept = folder.path().join("mirror.key");
+            std::fs::copy(dir.join("mirror.key"), &kept)?;
+            std::fs::remove_dir_all(&dir)?;
             std::fs::create_dir(&dir)?;
-            std::fs::copy(lost.join("mirror.key"), dir.join("mirror.key"))?;
+            std::fs::copy(&kept, dir.join("mirror.key"))?;
             let new = again(folder.path(), NAMES[n], &address, &key)?;
             ensure!(new.incarnation != before);
             all.insert(n, new);

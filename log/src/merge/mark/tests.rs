@@ -766,6 +766,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
             state: State::default(),
             document: String::new(),
             joint: Vec::new(),
+            vouched: Vec::new(),
             keys: std::collections::BTreeMap::new(),
             replication: log.name().to_owned(),
         };
@@ -773,7 +774,12 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         let silent: Arc<Secondary> = Arc::default();
         let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
         let signer = log.core.replication().await.unwrap();
-        let manifest = manifest(&log).sign(&log.core.kek, signer, heard).unwrap();
+        let stamp = crate::mirror::manifest::Stamp {
+            restored: heard,
+            entries: 10,
+            edition: 1,
+        };
+        let manifest = manifest(&log).sign(&log.core.kek, signer, stamp).unwrap();
         engine.shutdown().await;
         secondary.says("/manifest/", manifest);
         let (engine, log) = rig.process(&none, &none, beside(&secondary)).await;
