@@ -801,9 +801,8 @@ async fn a_change_does_not_wait_for_a_word_of_somebody_elses_mirror() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
     let world = World::new();
-    let mut all = world.network.foreign.lock().unwrap();
-    all.insert("x.example.org".to_owned());
-    drop(all);
+    let foreign = &world.network.foreign;
+    foreign.lock().unwrap().insert("x.example.org".to_owned());
     let engine = world.primary("primary").await;
     let log = create(&engine, &["x", "yy", "zzz"], 2).await;
     let key = log.replication_key().await.unwrap();
