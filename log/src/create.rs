@@ -16,6 +16,9 @@ use crate::orphans;
 use crate::record;
 use crate::store::{Guard, Outcome, StoreError, Transaction};
 
+/// Rows of an origin, each of a log that has another one, that are passed over.
+const GIVEN_UP: usize = 16;
+
 impl Engine {
     /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
     /// used once, for good.
@@ -132,11 +135,13 @@ impl Engine {
         }
     }
 
-    /// Writes the rows that name the log, and its origin, which no other log may have.
-    async fn register(&self, config: &LogConfig) -> Result<(), ChangeError> {
+    /// Writes the rows that name the log, and its origin, which no other log may have. Where the log in the origin's row got another
+    /// one, the next row decides, `ORIGIN+LOG`; a plus sign is in no origin.
+    async fn register(self: &Arc<Self>, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.to_string();
-        let origin = format!("{ORIGINS}{}", config.origin);
-        for _ in 0..2 {
+        let mut origin = format!("{ORIGINS}{}", config.origin);
+        let (mut tries, mut passed) = (0, 0);
+        while tries < 2 && passed < GIVEN_UP {
             let mut row = Transaction {
                 puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
                 ..Transaction::default()
@@ -145,6 +150,12 @@ impl Engine {
                 Some(owner) => {
                     let owner: String = record::decode(&owner)
                         .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
+                    if owner != name && self.given_up(&owner, &config.origin).await? {
+                        // No row is overwritten: of two that come here at once one gets the next.
+                        origin = format!("{origin}+{owner}");
+                        passed += 1;
+                        continue;
+                    }
                     if owner != name {
                         return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
                     }
@@ -157,13 +168,23 @@ impl Engine {
             match self.store.transact(row).await {
                 Outcome::Committed => return Ok(()),
                 // Another process took the origin at this moment; it is read again.
-                Outcome::Refused => {}
+                Outcome::Refused => tries += 1,
                 Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
             }
         }
         Err(ChangeError::Conflict(format!(
             "the log {name} could not be registered"
         )))
+    }
+
+    /// Whether a log that registered an origin has another one, for good: of two creations of one name the other one was decided.
+    async fn given_up(self: &Arc<Self>, owner: &str, origin: &str) -> Result<bool, StoreError> {
+        self.open_log(owner).await?;
+        let Some(log) = self.opened(owner) else {
+            return Ok(false);
+        };
+        log.refresh().await?;
+        Ok(log.is_created() && log.core.config().origin != origin)
     }
 
     /// Creates a log; `None` where somebody else has, whatever its configuration.

@@ -4,8 +4,11 @@
 //! is written in the transaction of the slot that orders it, and no two batches with one place are ordered, on one server or many;
 //! the digest in the row tells a repeat from another request. A write without a key has no place and costs nothing for all this.
 //!
+//! A batch comes in pieces, and one that broke off goes on when its body is sent again. So its end is written down, too, before it
+//! is answered: a row without entries where the next part would be. A body that goes on behind it is another request.
+//!
 //! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
-//! which holds something else.
+//! which holds something else; two bodies that are both answered under one key.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -19,9 +22,10 @@ use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::batch;
 use crate::order::load::Payload;
 use crate::order::place::{Place, PlacedRow};
+use crate::order::slot::Token;
 use crate::qos::{Advice, TenantId, Ticket, UploadId};
 use crate::record;
-use crate::store::StoreError;
+use crate::store::{Guard, Outcome, StoreError, Transaction};
 use crate::upload::UploadProgress;
 
 /// Sets these names apart from those of uploads, which a writer chooses.
@@ -131,20 +135,66 @@ impl Log {
         })
     }
 
+    /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
+    pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
+        let core = &self.core;
+        let unknown = |error: StoreError| {
+            tracing::warn!(%error, "cannot write down the end of a batch with an idempotency key");
+            AppendError::Unknown
+        };
+        for _ in 0..2 {
+            let mut last = None;
+            let progress = self.parts(key.0, |row| last = Some(*row)).await;
+            let progress = progress.map_err(unknown)?;
+            let Some(last) = last.filter(|_| progress.accepted == entries) else {
+                return Err(match progress.accepted > entries {
+                    true => AppendError::KeyReused,
+                    false => AppendError::Unknown,
+                });
+            };
+            if last.is_end() {
+                return Ok(());
+            }
+            let place = Place::Upload {
+                id: key.0,
+                offset: entries,
+            };
+            let row = core.order.keys.placed(&place, Token::from_bytes([0; 16]));
+            let transaction = Transaction {
+                guards: vec![Guard::Absent(row.clone())],
+                puts: vec![(row, record::encode(&last.end()))],
+                deletes: Vec::new(),
+            };
+            match core.store.transact(transaction).await {
+                Outcome::Committed => return Ok(()),
+                // Another request wrote the same, or went on.
+                Outcome::Refused => {}
+                Outcome::Failed(error) | Outcome::Unknown(error) => return Err(unknown(error)),
+            }
+        }
+        Err(AppendError::Unknown)
+    }
+
     /// What was accepted of a batch under a key, and what its repeat has to be.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
-        let mut parts = VecDeque::new();
-        let progress = self
-            .parts(key.0, |row| parts.push_back((row.entries, row.digest)))
-            .await?;
+        let (mut parts, mut ended) = (VecDeque::new(), false);
+        let each = |row: &PlacedRow| match row.is_end() {
+            true => ended = true,
+            false => parts.push_back((row.entries, row.digest)),
+        };
+        let progress = self.parts(key.0, each).await?;
         if progress.accepted > 0 {
             self.core.order.refresh().await?;
         }
         let repeat = Repeat {
             parts,
+            ended,
             hash: Sha256::new(),
             entries: 0,
         };
@@ -162,6 +212,8 @@ impl Log {
 pub struct Repeat {
     /// Entries and digest of each part that is not passed yet.
     parts: VecDeque<(u64, Hash)>,
+    /// Nothing comes after them.
+    ended: bool,
     hash: Sha256,
     /// Entries of the first part that came.
     entries: u64,
@@ -175,10 +227,10 @@ impl Repeat {
     /// Takes the next entry of the repeat.
     ///
     /// # Errors
-    /// [`Reused`] at the end of a part that is another.
+    /// [`Reused`] at the end of a part that is another, and behind the end.
     pub fn entry(&mut self, entry: &[u8]) -> Result<(), Reused> {
         let Some((entries, digest)) = self.parts.front() else {
-            return Ok(());
+            return (!self.ended).then_some(()).ok_or(Reused);
         };
         self.hash.update((entry.len() as u16).to_be_bytes());
         self.hash.update(entry);
@@ -190,6 +242,11 @@ impl Repeat {
         self.parts.pop_front();
         self.entries = 0;
         same.then_some(()).ok_or(Reused)
+    }
+
+    /// Whether what was accepted is a whole body: nothing comes after it.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// At the end of the body.

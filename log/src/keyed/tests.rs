@@ -1,7 +1,6 @@
 //! Keys on several servers over one pair of stores, some of which fail.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use config::{LogConfig, LogName, ShardName};
@@ -137,26 +136,105 @@ fn a_repeat_is_compared_part_by_part() {
         entries.iter().for_each(|e| batch::push(&mut bytes, e));
         (entries.len() as u64, record::digest(&bytes))
     };
-    let repeat = Repeat {
+    let whole = Repeat {
         parts: [part(&[b"a", b"bc"]), part(&[b"d"])].into(),
+        ended: true,
         hash: Sha256::new(),
         entries: 0,
     };
-    let take = |entries: &[&[u8]]| {
+    let begun = Repeat {
+        ended: false,
+        ..whole.clone()
+    };
+    let take = |repeat: &Repeat, entries: &[&[u8]]| {
         let mut repeat = repeat.clone();
         entries.iter().try_for_each(|e| repeat.entry(e))?;
         repeat.end()
     };
-    assert_eq!(take(&[b"a", b"bc", b"d"]), Ok(()));
-    assert_eq!(take(&[b"a", b"bc", b"d", b"more"]), Ok(()));
+    for repeat in [&whole, &begun] {
+        assert_eq!(take(repeat, &[b"a", b"bc", b"d"]), Ok(()));
+    }
+    // Only one that broke off goes on.
+    let more: &[&[u8]] = &[b"a", b"bc", b"d", b"more"];
+    assert_eq!(take(&begun, more), Ok(()));
+    assert_eq!(take(&whole, more), Err(Reused));
     for other in [
         &[b"a".as_slice(), b"bc"][..],
         &[b"a", b"bd", b"d"],
         &[b"ab", b"c", b"d"],
         &[b"a", b"bc", b"e"],
     ] {
-        assert_eq!(take(other), Err(Reused), "{other:?}");
+        assert_eq!(take(&begun, other), Err(Reused), "{other:?}");
     }
+}
+
+/// A batch's end is one: told to every server, whoever writes it down, and no body goes on behind it.
+#[tokio::test(start_paused = true)]
+async fn a_batch_under_a_key_has_one_end() {
+    let rig = Rig::new();
+    let (first, log) = rig.server(&Faults::new()).await;
+    let (second, other) = rig.server(&Faults::new()).await;
+    let key = WriteKey::new("default", "batch");
+    let part = async |log: &Log, offset, texts: &[&str]| {
+        let mut bytes = BytesMut::new();
+        texts
+            .iter()
+            .for_each(|t| batch::push(&mut bytes, t.as_bytes()));
+        let chunk = crate::qos::Chunk {
+            bytes: bytes.freeze(),
+            entries: texts.len() as u64,
+            upload: Some(crate::qos::UploadPart {
+                id: key.upload(),
+                offset,
+            }),
+        };
+        let tenant = log.policy().own();
+        let ticket = log.submit_chunk(chunk, tenant, &Advice::default()).await?;
+        ticket.answer.await
+    };
+    part(&log, 0, &["a", "b"]).await.unwrap();
+    // It broke off here, and goes on at another server.
+    let (progress, mut repeat) = other.keyed_batch(key).await.unwrap();
+    assert_eq!(progress.accepted, 2);
+    for entry in [b"a", b"b", b"c"] {
+        repeat.entry(entry).unwrap();
+    }
+    assert_eq!(
+        other.end_keyed_batch(key, 3).await,
+        Err(AppendError::Unknown),
+        "nothing ends where nothing is"
+    );
+    part(&other, 2, &["c"]).await.unwrap();
+    // A body that ends before that is another.
+    assert_eq!(
+        log.end_keyed_batch(key, 2).await,
+        Err(AppendError::KeyReused)
+    );
+    for log in [&other, &log, &other] {
+        assert_eq!(log.end_keyed_batch(key, 3).await, Ok(()));
+        let (progress, mut repeat) = log.keyed_batch(key).await.unwrap();
+        assert_eq!((progress.accepted, progress.ranges.len()), (3, 1));
+        for entry in [b"a", b"b", b"c"] {
+            repeat.entry(entry).unwrap();
+        }
+        assert_eq!(repeat.end(), Ok(()));
+        assert_eq!(repeat.entry(b"d"), Err(Reused));
+        // One that read where it stands before the end was there.
+        assert_eq!(
+            part(log, 3, &["d"]).await.unwrap_err(),
+            AppendError::UploadAt { accepted: 3 }
+        );
+    }
+    first.shutdown().await;
+    second.shutdown().await;
+    assert_eq!(findings(&rig).await, []);
+}
+
+/// What `fsck` finds.
+async fn findings(rig: &Rig) -> Vec<crate::fsck::Finding> {
+    let none: crate::fsck::OpenNode<'_> = &|_| Err("none".into());
+    let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, none, &mut |_| {}).await;
+    report.unwrap().findings
 }
 
 /// Two creations of one log at once: one is made, the other hears that its configuration is not what runs.
@@ -193,6 +271,17 @@ async fn of_two_creations_at_once_one_is_made() {
                 (Some(_), ChangeError::KeyReused { .. }) => {}
                 other => panic!("{other:?}"),
             }
+            // What was not taken is free: for one log.
+            let free = match first.log(&log).unwrap().config().origin == one {
+                true => two,
+                false => one,
+            };
+            for (name, may) in [("next", true), ("more", false), ("next", true)] {
+                let made = second
+                    .create_log(config(&format!("{name}-{log}"), &free), by(None))
+                    .await;
+                assert_eq!(made.is_ok(), may, "{made:?}");
+            }
             // The same again is the same.
             let running = first.log(&log).unwrap().config().origin;
             let again = second
@@ -202,7 +291,7 @@ async fn of_two_creations_at_once_one_is_made() {
             assert_eq!(again.generation, 1);
         }
     }
-    drop(Arc::clone(&first));
     first.shutdown().await;
     second.shutdown().await;
+    assert_eq!(findings(&rig).await, []);
 }

@@ -1,7 +1,8 @@
 //! Places: where whoever decides a slot writes down where a batch went, so that its author finds it however late it asks.
 //!
 //! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper who found the batch in the
-//! bag. So the row is there exactly when the batch is ordered, until it is swept long after.
+//! bag. So the row is there exactly when the batch is ordered, until it is swept long after. A row without entries is that of no
+//! batch: it says that an upload ends there.
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,23 @@ pub struct PlacedRow {
     pub time: u64,
     /// SHA-256 of its bytes.
     pub digest: tlog::Hash,
+}
+
+impl PlacedRow {
+    /// That nothing comes after this part of an upload.
+    pub fn end(&self) -> Self {
+        Self {
+            index: self.index + self.entries,
+            entries: 0,
+            digest: crate::record::digest(b""),
+            ..*self
+        }
+    }
+
+    /// Whether it says that nothing comes after the part before it.
+    pub fn is_end(&self) -> bool {
+        self.entries == 0
+    }
 }
 
 impl BatchRef {

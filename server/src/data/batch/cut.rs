@@ -72,6 +72,12 @@ impl Cutter {
         }
     }
 
+    /// An entry that is not known: nothing comes behind the end of what was answered.
+    fn take_new(&self) -> Result<(), Fault> {
+        let ended = self.repeat.as_ref().is_some_and(Repeat::is_ended);
+        (!ended).then_some(()).ok_or(Fault::Reused)
+    }
+
     /// Whole entries that came so far.
     pub(super) fn seen(&self) -> u64 {
         self.before + self.entries
@@ -103,6 +109,7 @@ impl Cutter {
         if self.known > 0 {
             return self.drop_known(entry).map(|()| None);
         }
+        self.take_new()?;
         let full = self.whole + LENGTH + entry.len() > self.size || self.entries == MOST;
         let cut = (full && self.whole > 0).then(|| self.cut());
         if self.buffer.capacity() == 0 {
@@ -153,6 +160,7 @@ impl Cutter {
                 self.drop_known(&entry[LENGTH..])?;
                 continue;
             }
+            self.take_new()?;
             if end > self.size && self.whole > 0 {
                 return Ok(end);
             }
