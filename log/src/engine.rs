@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::change::{Caller, ChangeError};
 use crate::clock::{Clock, ClockFault};
+use crate::damage;
 use crate::formats::Formats;
 use crate::halt::Halt;
 pub use crate::heart::ReplicaInfo;
@@ -256,11 +257,12 @@ impl Engine {
         let space = engine.keep("the watch over free space", Self::watch_space);
         let sweep = engine.keep("the sweep of what is remembered", Self::sweep);
         let discover = engine.keep("the look for new logs", Self::discover);
+        let scrub = engine.keep("the look at published objects", damage::scrub::run);
         engine
             .tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend([heart, space, sweep, discover]);
+            .extend([heart, space, sweep, discover, scrub]);
         Ok(engine)
     }
 
@@ -411,7 +413,7 @@ impl Engine {
             uploads: crate::upload::Uploads::default(),
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
-            damage: crate::damage::Damage::default(),
+            damage: damage::Damage::default(),
             shards: Shards::default(),
             unsettled: std::sync::Mutex::default(),
             mark: Mark::default(),
@@ -496,7 +498,7 @@ impl Engine {
             others.push(keep(&core, "the releaser", release));
             let mend = |core: Arc<Core>| async move {
                 core.marked().await;
-                crate::damage::mend(core).await;
+                damage::mend(core).await;
             };
             others.push(keep(&core, "the repair of damaged objects", mend));
         }

@@ -15,7 +15,7 @@ use crate::merge::fetch::read_batch;
 use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
-use crate::shard::{Published, Shard, SignError};
+use crate::shard::{Published, Shard, Shards, SignError};
 use crate::store::StoreError;
 
 /// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.
@@ -475,7 +475,12 @@ impl Log {
         // Again: a partial tile may go as soon as a newer checkpoint covers the full one.
         for _ in 0..2 {
             let bytes = self.core.objects.get(&object).await?;
-            let Some(tile) = tile else { return Ok(bytes) };
+            let Some(tile) = tile else {
+                if bytes.is_none() && sealed(&state, &shard.name, &self.core.shards) {
+                    self.core.damage.suspect(&shard.name, 0);
+                }
+                return Ok(bytes);
+            };
             if let Some(bytes) = bytes {
                 // Who reads tiles checks them, and is shown what is there; the operator hears of it.
                 if !is_tile(tile, &bytes) {
@@ -495,6 +500,14 @@ impl Log {
         let Some(tile) = tile else { return Ok(None) };
         Err(self.core.damaged(&shard.name, first_leaf(tile)))
     }
+}
+
+/// Whether a shard has its seal by now: older shards come first, and its successor has published.
+fn sealed(state: &State, name: &str, shards: &Shards) -> bool {
+    let at = state.shards.iter().position(|s| s.identity.name == *name);
+    let next = at.and_then(|at| state.shards.get(at + 1));
+    let next = next.and_then(|next| shards.get(state, &next.identity.name));
+    next.is_some_and(|next| next.published() > 0)
 }
 
 /// The first leaf under a tile.

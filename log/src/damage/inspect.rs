@@ -52,6 +52,9 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
             written: Vec::new(),
         };
         inspector.look(place.1 / TILE_WIDTH).await?;
+        if place.1 == 0 {
+            inspector.notes(&state).await?;
+        }
         let (wrong, written) = (inspector.wrong, inspector.written);
         let same = shard.at().is_some_and(|now| now == at);
         if !same && !wrong.is_empty() {
@@ -73,18 +76,18 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
     Ok(())
 }
 
-struct Inspector<'a> {
-    core: &'a Arc<Core>,
-    shard: &'a Shard,
+pub(super) struct Inspector<'a> {
+    pub(super) core: &'a Arc<Core>,
+    pub(super) shard: &'a Shard,
     /// The shard's folder.
-    folder: &'a str,
-    at: &'a Published,
+    pub(super) folder: &'a str,
+    pub(super) at: &'a Published,
     /// Asked for once something is wrong.
     sources: Option<Vec<Source>>,
     /// What is wrong with which object.
-    wrong: BTreeMap<String, String>,
+    pub(super) wrong: BTreeMap<String, String>,
     /// What was written anew, and from where.
-    written: Vec<(String, String)>,
+    pub(super) written: Vec<(String, String)>,
 }
 
 impl Inspector<'_> {

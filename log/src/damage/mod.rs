@@ -1,7 +1,8 @@
-//! Published objects that are lost or are not as they were written: what readers ran into, what it came to, and the repair.
+//! Published objects that are lost or are not as they were written: what readers ran into or a slow look at everything ([`scrub`])
+//! found, what it came to, and the repair.
 //!
 //! Nothing that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
-//! a task looks for the object that is wrong ([`inspect`]), lists it for the operator, and writes it anew from a copy that leads to
+//! a task looks for the object that is wrong ([`inspect`], [`notes`]), lists it for the operator, and writes it anew from a copy that leads to
 //! the signed root ([`copies`]).
 //!
 //! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
@@ -9,6 +10,8 @@
 
 mod copies;
 mod inspect;
+mod notes;
+pub(crate) mod scrub;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use std::time::Duration;
 
 use tlog::TILE_WIDTH;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::log::{Core, Log};
 use crate::metrics::Gauge;
@@ -186,12 +190,18 @@ impl Log {
 
 /// Looks at what readers ran into, and repairs what it can, until the log ends.
 pub(crate) async fn mend(core: Arc<Core>) {
+    let mut again = Instant::now() + AGAIN;
     loop {
-        let known = tokio::select! {
+        tokio::select! {
             _ = core.halt.halted() => return,
-            () = core.damage.look.notified() => false,
-            () = tokio::time::sleep(AGAIN) => true,
+            () = core.damage.look.notified() => {}
+            () = tokio::time::sleep_until(again) => {}
         };
+        // However often something else is suspected meanwhile.
+        let known = Instant::now() >= again;
+        if known {
+            again = Instant::now() + AGAIN;
+        }
         for place in core.damage.places(known) {
             if let Err(error) = inspect::inspect(&core, &place).await {
                 tracing::warn!(log = core.name, shard = %place.0, %error, "cannot look at damaged objects");

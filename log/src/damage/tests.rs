@@ -140,6 +140,62 @@ async fn what_is_not_there_yet_is_not_damaged() {
     engine.shutdown().await;
 }
 
+/// Nobody reads: what is wrong is found all the same, and the notes are as good as before.
+#[tokio::test(start_paused = true)]
+async fn what_no_reader_met_is_found_by_a_slow_look() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    let mut good = Vec::new();
+    for path in ["tile/0/000", "checkpoint", "seal"] {
+        let path = format!("dev/a/{path}");
+        good.push((path.clone(), flip(&rig.objects, &path).await));
+    }
+    let lost = "dev/a/tile/entries/001".to_owned();
+    let bundle = rig.objects.get(&lost).await.unwrap().unwrap();
+    rig.objects.delete(vec![lost.clone()]).await.unwrap();
+    let list = listed(&log, |all| {
+        all.len() == 4 && all.iter().filter(|d| d.repaired.is_some()).count() == 3
+    });
+    let list = list.await;
+    let open: Vec<_> = list.iter().filter(|d| d.repaired.is_none()).collect();
+    assert_eq!((open.len(), &open[0].path), (1, &lost));
+    assert_eq!(log.damage_counts(), (0, 3));
+    for (path, bytes) in &good {
+        assert_eq!(
+            rig.objects.get(path).await.unwrap().as_ref(),
+            Some(bytes),
+            "{path}"
+        );
+    }
+    rig.objects.put(vec![(lost, bundle)]).await.unwrap();
+    listed(&log, |all| all.iter().all(|d| d.repaired.is_some())).await;
+    // Gone is as bad as altered.
+    let gone = ["dev/a/checkpoint", "dev/a/seal"].map(str::to_owned);
+    rig.objects.delete(gone.to_vec()).await.unwrap();
+    assert_eq!(
+        log.object("a", "seal").await.unwrap(),
+        None,
+        "told by a reader"
+    );
+    listed(&log, |all| {
+        let seen = |d: &&Damaged| gone.contains(&d.path) && d.what == "is missing";
+        all.iter()
+            .filter(seen)
+            .filter(|d| d.repaired.is_some())
+            .count()
+            == 2
+    })
+    .await;
+    for (path, bytes) in &good {
+        assert_eq!(
+            rig.objects.get(path).await.unwrap().as_ref(),
+            Some(bytes),
+            "{path}"
+        );
+    }
+    engine.shutdown().await;
+}
+
 /// A frontend's copy is taken when it leads to the signed root, and only then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_is_written_anew_from_a_frontend() {

@@ -234,7 +234,7 @@ fn checkpoint(
     )
 }
 
-/// Published objects that readers found damaged since this process started.
+/// Published objects that were found damaged since this process started.
 fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
     let since = |ms: u64| crate::rfc3339::rfc3339(ms);
     let open: Vec<&Damaged> = listed.iter().filter(|d| d.repaired.is_none()).collect();
@@ -271,12 +271,7 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
             "the log is whole again, but something changed or deleted its files: look at the disk, and run `logd fsck` for what nobody has read yet. A restart of the server clears this line",
         );
     }
-    found(
-        "objects",
-        Severity::Ok,
-        "no reader met a damaged object",
-        "",
-    )
+    found("objects", Severity::Ok, "no damaged object was found", "")
 }
 
 impl EngineHost {

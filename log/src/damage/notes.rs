@@ -1,0 +1,106 @@
+//! A shard's signed notes as objects: the checkpoint and the seal.
+//!
+//! The checkpoint of a shard that grows is written with each publication and again when nothing is published, so a damaged one is only
+//! told. What is final is written anew: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
+//!
+//! What must never happen: a checkpoint that is written over a newer one.
+
+use bytes::Bytes;
+use tlog::{Checkpoint, Seal, VerifierKey};
+
+use super::inspect::Inspector;
+use crate::order::state::{Phase, State};
+use crate::store::StoreError;
+
+/// What the bytes are for a reader; `None`: not even text.
+fn text(note: &Bytes) -> Option<&str> {
+    std::str::from_utf8(note).ok()
+}
+
+/// Whether a reader of the shard believes this checkpoint.
+fn is_checkpoint(note: &Bytes, key: &VerifierKey) -> bool {
+    text(note).is_some_and(|note| Checkpoint::open(note, key).is_ok())
+}
+
+impl Inspector<'_> {
+    /// Looks at the notes of the shard.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(super) async fn notes(&mut self, state: &State) -> Result<(), StoreError> {
+        let name = &*self.shard.name;
+        let position = state.shards.iter().position(|s| s.identity.name == *name);
+        let Some(position) = position else {
+            return Ok(());
+        };
+        let Ok(key) = self.shard.verifier() else {
+            return Ok(());
+        };
+        let phase = state.shards.get(position).map(|shard| &shard.phase);
+        let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
+        let path = format!("{}/checkpoint", self.folder);
+        let stored = self.core.objects.get(&path).await?;
+        if let Some(what) = wrong(stored.as_ref(), |note| is_checkpoint(note, &key)) {
+            self.wrong.insert(path.clone(), what.to_owned());
+            match self
+                .shard
+                .signed()
+                .filter(|signed| whole && signed.at == *self.at)
+            {
+                Some(signed) => {
+                    let note = Bytes::from(signed.note.clone());
+                    self.put(path, note, "the checkpoint in memory").await;
+                }
+                // Whoever publishes looks at a settled shard again, and signs the same once more.
+                None => drop(self.core.signed(self.shard).await?),
+            }
+        }
+        let next = state.shards.get(position + 1);
+        let next = next.and_then(|next| self.core.shards.get(state, &next.identity.name));
+        // Older shards first: one whose successor has published is sealed.
+        let Some(next) = next.filter(|next| whole && next.published() > 0) else {
+            return Ok(());
+        };
+        let Ok(successor_key) = next.verifier() else {
+            return Ok(());
+        };
+        let seal = Seal {
+            origin: self.shard.identity.origin.clone(),
+            size: self.at.size,
+            root: self.at.root,
+            successor_origin: next.identity.origin.clone(),
+            successor_key,
+        };
+        let path = format!("{}/seal", self.folder);
+        let stored = self.core.objects.get(&path).await?;
+        let same = |note: &Bytes| {
+            let open = text(note).and_then(|note| Seal::open(note, &key).ok());
+            open.is_some_and(|open| open == seal)
+        };
+        if let Some(what) = wrong(stored.as_ref(), same) {
+            self.wrong.insert(path.clone(), what.to_owned());
+            match self.core.sign_seal(self.shard, &next, &seal).await {
+                Ok(note) => self.put(path, note.into(), "the shard's keys").await,
+                Err(error) => tracing::warn!(path, %error, "a seal can't be signed again"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, path: String, note: Bytes, from: &str) {
+        match self.core.objects.put(vec![(path.clone(), note)]).await {
+            Ok(()) => self.written.push((path, from.to_owned())),
+            // It stays listed; the next look tries again.
+            Err(error) => tracing::warn!(path, %error, "a damaged object can't be written anew"),
+        }
+    }
+}
+
+/// What is wrong with a note.
+fn wrong(stored: Option<&Bytes>, good: impl Fn(&Bytes) -> bool) -> Option<&'static str> {
+    match stored {
+        None => Some("is missing"),
+        Some(note) if !good(note) => Some("is not what was signed"),
+        Some(_) => None,
+    }
+}
