@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
+use tests::load::{Load, Outcome, Plan};
 use tests::process::{Logd, Start, logctl, logd};
 use tests::wait;
 
@@ -155,6 +156,62 @@ fn a_log_that_cannot_be_written_costs_nothing_else() -> Done {
         audit(&server, []).context(name)?;
         ensure!(server.terminate()?.success(), "{name}: a stop is graceful");
     }
+    Ok(())
+}
+
+/// Whatever the system sends while writers write, and while the log's reader goes away: nothing that was acknowledged is lost.
+#[test]
+fn signals_in_the_middle_of_everything_lose_nothing() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let mut reports = Vec::new();
+    for elsewhere in [
+        "exec \"$0\" \"$@\" 2> >(head -c 900 > /dev/null)",
+        "exec \"$0\" \"$@\" 2>&-",
+        "exec \"$0\" \"$@\"",
+    ] {
+        let server = production(at, &["--drain", "1h"], &["bash", "-c", elsewhere])?;
+        let round = reports.len();
+        let load = Load::start(Plan::synthetic(
+            server.address,
+            16,
+            &format!("round-{round}"),
+        ));
+        for n in 1..=4 {
+            load.reach(n * 150)?;
+            server.signal(Signal::HUP)?;
+            server.signal(Signal::XFSZ)?;
+            logctl(at, &["shard", "rotate", "--yes"])?
+                .expect_code(0)
+                .context(elsewhere)?;
+            server.signal(Signal::XFSZ)?;
+        }
+        ensure!(server.http().get("/readyz", &[])?.status == 200);
+        // The first asks for a stop, the second ends the drain time: writers write all the while.
+        server.signal(Signal::TERM)?;
+        load.reach(load.acknowledged() + 50)?;
+        server.signal(Signal::HUP)?;
+        ensure!(
+            server.terminate()?.success(),
+            "{elsewhere}: a stop is graceful"
+        );
+        let report = load.finish()?;
+        let bad: Vec<_> = report
+            .all()
+            .filter(|w| matches!(w.outcome, Outcome::Refused(status) if status != 503))
+            .collect();
+        ensure!(bad.is_empty(), "{bad:?} {:?}", report.complaints);
+        tests::verify::clean(at)?;
+        reports.push(report);
+    }
+    let server = production(at, &[], &[])?;
+    let acknowledged: u64 = reports.iter().map(|report| report.acknowledged()).sum();
+    let total = server.settled()?;
+    ensure!(
+        total == acknowledged,
+        "{total} entries, {acknowledged} acknowledged"
+    );
+    audit(&server, reports)?;
     Ok(())
 }
 
