@@ -1,4 +1,5 @@
 //! One budget for the request bodies that a listener holds in memory, over all its connections, and one for its long answers.
+//! The data plane's listeners share it.
 //!
 //! What counts is what came, not what was announced: who announces much and sends nothing takes nothing from others. What must never
 //! happen: memory that grows with the number of connections and streams instead of ending at the budget.
@@ -10,30 +11,30 @@ use bytes::Bytes;
 
 /// What a request costs beside its body.
 const REQUEST: usize = 512;
-/// Answers of so many bytes are in no budget: there are as many as streams.
-const SHORT: usize = 64 << 10;
+/// Answers of so many bytes are in no budget where a connection has one at a time.
+pub const SHORT: usize = 64 << 10;
 
 /// The budget.
 #[derive(Debug)]
-pub(crate) struct Bodies {
+pub struct Bodies {
     most: usize,
     held: AtomicUsize,
 }
 
 /// The budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spent;
+pub struct Spent;
 
 /// What one request holds; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     bodies: Arc<Bodies>,
     bytes: usize,
 }
 
 impl Bodies {
     /// A budget of so many bytes.
-    pub(crate) fn new(most: usize) -> Arc<Self> {
+    pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
             held: AtomicUsize::new(0),
@@ -41,12 +42,15 @@ impl Bodies {
     }
 
     /// Bytes held.
-    pub(crate) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.held.load(Relaxed)
     }
 
     /// Begins a request whose body has `announced` bytes; nothing of it was read yet.
-    pub(crate) fn begin(self: &Arc<Self>, announced: usize) -> Result<Held, Spent> {
+    ///
+    /// # Errors
+    /// [`Spent`]: it does not fit.
+    pub fn begin(self: &Arc<Self>, announced: usize) -> Result<Held, Spent> {
         let mut held = Held {
             bodies: Arc::clone(self),
             bytes: 0,
@@ -58,24 +62,33 @@ impl Bodies {
         Ok(held)
     }
 
-    /// An answer that counts until the last piece of it was sent or dropped. A short one does not count.
-    pub(crate) fn answer(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, Spent> {
-        if bytes.len() <= SHORT {
-            return Ok(bytes);
-        }
+    /// An answer of so many bytes that counts until the last piece of it was sent or dropped; so long `beside` is kept, too.
+    ///
+    /// # Errors
+    /// [`Spent`]: it does not fit.
+    pub fn answer<T: Send + 'static>(
+        self: &Arc<Self>,
+        bytes: Bytes,
+        beside: T,
+    ) -> Result<Bytes, Spent> {
         let mut held = self.begin(bytes.len())?;
         held.grow(bytes.len())?;
-        Ok(Bytes::from_owner(Answer { bytes, _held: held }))
+        Ok(Bytes::from_owner(Answer {
+            bytes,
+            _held: held,
+            _beside: beside,
+        }))
     }
 }
 
-/// A long answer.
-struct Answer {
+/// Bytes that count.
+struct Answer<T> {
     bytes: Bytes,
     _held: Held,
+    _beside: T,
 }
 
-impl AsRef<[u8]> for Answer {
+impl<T> AsRef<[u8]> for Answer<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -83,7 +96,10 @@ impl AsRef<[u8]> for Answer {
 
 impl Held {
     /// So many bytes more came.
-    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Spent> {
+    ///
+    /// # Errors
+    /// [`Spent`]: the budget is exceeded; they count all the same.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Spent> {
         let before = self.bodies.held.fetch_add(bytes, Relaxed);
         self.bytes += bytes;
         if before.saturating_add(bytes) > self.bodies.most {
@@ -92,8 +108,21 @@ impl Held {
         Ok(())
     }
 
+    /// These bytes, which count until they are dropped.
+    #[must_use]
+    pub fn keep(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Answer {
+            bytes,
+            _held: self,
+            _beside: (),
+        })
+    }
+
     /// It holds so many bytes now.
-    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Spent> {
+    ///
+    /// # Errors
+    /// [`Spent`]: the budget is exceeded; they count all the same.
+    pub fn set(&mut self, bytes: usize) -> Result<(), Spent> {
         let bytes = bytes + REQUEST;
         match bytes.checked_sub(self.bytes) {
             Some(0) => Ok(()),
@@ -137,15 +166,17 @@ mod tests {
     #[test]
     fn a_long_answer_counts_until_its_last_piece_is_gone() {
         let answers = Bodies::new(1 << 20);
-        let short = answers.answer(Bytes::from(vec![1; SHORT])).unwrap();
-        assert_eq!((short.len(), answers.held()), (SHORT, 0));
-        let mut long = answers.answer(Bytes::from(vec![2; 1_000_000])).unwrap();
+        let beside = Arc::new(());
+        let bytes = Bytes::from(vec![2; 1_000_000]);
+        let mut long = answers.answer(bytes, Arc::clone(&beside)).unwrap();
         assert_eq!(answers.held(), 1_000_000 + REQUEST);
-        assert_eq!(answers.answer(Bytes::from(vec![3; 100_000])), Err(Spent));
+        let other = answers.answer(Bytes::from(vec![3; 100_000]), ());
+        assert_eq!(other, Err(Spent));
         let piece = long.split_to(1000);
         drop(long);
         assert_eq!(answers.held(), 1_000_000 + REQUEST);
+        assert_eq!(Arc::strong_count(&beside), 2);
         drop(piece);
-        assert_eq!(answers.held(), 0);
+        assert_eq!((answers.held(), Arc::strong_count(&beside)), (0, 1));
     }
 }

@@ -3,6 +3,7 @@
 //! A body is bounded in size and in time before it is looked at, and a compressed one is refused, since its real size
 //! would not be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use admin_api::{CreateLogRequest, Finding, codes};
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
 
 use crate::Limits;
+use crate::bodies::Bodies;
 use crate::problem::Refusal;
 
 /// A larger body is read and thrown away up to this size, so that its sender gets to read the refusal.
@@ -27,25 +29,42 @@ const DISCARD: usize = 16 << 20;
 /// The finding about JSON of another shape than expected.
 const UNEXPECTED: &str = "unexpected-value";
 
-/// Reads a whole body.
-pub(crate) async fn read(
-    headers: &HeaderMap,
-    body: Body,
-    limits: &Limits,
-) -> Result<Bytes, Refusal> {
+/// What bodies may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    pub(crate) limits: Limits,
+    /// Of all requests at a time.
+    bodies: Arc<Bodies>,
+}
+
+impl Room {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            bodies: Bodies::new(limits.bodies),
+        }
+    }
+}
+
+/// Reads a whole body, which counts until it is dropped.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, room: &Room) -> Result<Bytes, Refusal> {
+    let limits = &room.limits;
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > DISCARD) {
         return Err(too_large(limits.body_bytes));
     }
-    match tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes)).await {
+    let most = limits.body_bytes;
+    match tokio::time::timeout(limits.body_time, collect(body, most, &room.bodies)).await {
         Ok(read) => read,
         Err(_) => Err(too_slow(limits.body_time)),
     }
 }
 
-async fn collect(mut body: Body, most: usize) -> Result<Bytes, Refusal> {
+async fn collect(mut body: Body, most: usize, bodies: &Arc<Bodies>) -> Result<Bytes, Refusal> {
+    // `None`: there is no room for it, and the rest of it is thrown away, too.
+    let mut held = bodies.begin(0).ok();
     let mut whole = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
@@ -57,15 +76,29 @@ async fn collect(mut body: Body, most: usize) -> Result<Bytes, Refusal> {
         if length > DISCARD {
             break;
         }
-        if length <= most {
+        if length > most {
+            continue;
+        }
+        held = held.and_then(|mut held| held.grow(data.len()).map(|()| held).ok());
+        if held.is_some() {
             whole.extend_from_slice(&data);
+        } else {
+            whole = BytesMut::new();
         }
     }
-    if length > most {
-        Err(too_large(most))
-    } else {
-        Ok(whole.freeze())
+    match held {
+        _ if length > most => Err(too_large(most)),
+        None => Err(crowded()),
+        Some(held) => Ok(held.keep(whole.freeze())),
     }
+}
+
+fn crowded() -> Refusal {
+    Refusal::new(
+        codes::UNAVAILABLE,
+        "too many request bodies are under way; nothing was changed",
+    )
+    .retry_after(Duration::from_secs(1))
 }
 
 fn too_large(most: usize) -> Refusal {

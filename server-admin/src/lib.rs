@@ -120,6 +120,7 @@
 //!   learns whether a log exists.
 
 mod access;
+mod bodies;
 mod body;
 mod error;
 mod etag;
@@ -139,6 +140,7 @@ mod tls;
 pub use access::{
     Access, BadClientName, ClientCertificate, ClientName, IdentityRule, Peer, Secret, issue,
 };
+pub use bodies::{Bodies, Held, SHORT, Spent};
 pub use error::Error;
 pub use etag::{BadBase, Base};
 pub use follow::{Follow, Look};

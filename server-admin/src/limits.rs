@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Largest request body, in bytes. 4 MiB: a document of a log with thousands of shards.
     pub body_bytes: usize,
+    /// Bytes of request bodies in memory at a time, of all connections; and as many of long answers. 32 MiB.
+    pub bodies: usize,
     /// Time for a whole body to arrive. 10 s.
     pub body_time: Duration,
     /// Time for a request's headers to arrive; also how long a connection may idle. 10 s.
@@ -29,6 +31,7 @@ impl Default for Limits {
         let patience = Duration::from_secs(10);
         Self {
             body_bytes: 4 << 20,
+            bodies: 32 << 20,
             body_time: patience,
             header_time: patience,
             peer_time: patience,

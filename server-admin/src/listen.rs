@@ -7,6 +7,7 @@
 //! HTTP/1.1 only: an admin client gains nothing from multiplexing, and a byte that is never sent can't stall a choice of
 //! protocol.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -14,11 +15,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin_api::codes;
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,10 +31,12 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::access::{Access, ClientCertificate, Peer};
+use crate::bodies::{Bodies, SHORT};
 use crate::error::Error;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::places::{Place, Places};
+use crate::problem::Refusal;
 use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
 use crate::socket::{self, SocketFile};
@@ -186,6 +190,7 @@ impl Listeners {
             host,
             access,
             limits,
+            answers: Bodies::new(limits.bodies),
             stopped,
         };
         if let Some((file, listener)) = socket {
@@ -354,6 +359,8 @@ struct Shared {
     host: Arc<dyn Host>,
     access: Arc<Access>,
     limits: Limits,
+    /// The memory of long answers.
+    answers: Arc<Bodies>,
     stopped: watch::Receiver<bool>,
 }
 
@@ -456,6 +463,7 @@ impl Shared {
                 .extensions_mut()
                 .insert(Stopping::when(self.stopped.clone()));
             let busy = place.keep();
+            let read = request.method().is_safe();
             let answer = self.app.clone().oneshot(request);
             // Until the last byte of the answer is handed over, the connection is not idle.
             let whole = |answer: Response| {
@@ -466,7 +474,11 @@ impl Shared {
                     }))
                 })
             };
-            async move { answer.await.map(whole) }
+            let answers = &self.answers;
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(whole(counted(answer, read, answers)))
+            }
         });
         let mut connection = pin!(
             http1::Builder::new()
@@ -490,6 +502,31 @@ impl Shared {
             tracing::debug!(%error, ?peer, "connection ended");
         }
     }
+}
+
+/// An answer whose bytes count while they are under way. What was changed is told in any case, and it is short.
+fn counted(answer: Response, read: bool, answers: &Arc<Bodies>) -> Response {
+    let length = answer.body().size_hint().exact();
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let Some(length) = length.filter(|length| read && *length > SHORT) else {
+        return answer;
+    };
+    let Ok(mut held) = answers.begin(length).and_then(|mut held| {
+        held.grow(length)?;
+        Ok(Some(held))
+    }) else {
+        let refusal = Refusal::new(codes::UNAVAILABLE, "too many long answers are under way");
+        return refusal.retry_after(Duration::from_secs(1)).into_response();
+    };
+    // One that is whole in memory comes in one piece.
+    answer.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            frame.map_data(|bytes| match held.take() {
+                Some(held) => held.keep(bytes),
+                None => bytes,
+            })
+        }))
+    })
 }
 
 /// The peer, with the client certificate that the handshake verified.

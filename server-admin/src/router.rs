@@ -15,12 +15,13 @@ use axum::routing::{MethodFilter, MethodRouter, any, on};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::Limits;
 use crate::access::{Access, Peer, Principal, sessions, tokens};
+use crate::body::{self, Room};
 use crate::host::{Capabilities, Change, Host, HostError, Mode};
 use crate::problem::{Refusal, panicked};
 use crate::resources::finding;
 use crate::resources::{Note, audit, configs, logs, merge, operations, qos, server, shards};
-use crate::{Limits, body};
 
 /// Mounts the admin endpoint: everything under [`admin_api::BASE`], and nothing else, so that it can be merged into or
 /// nested in another router. With the default [`Limits`].
@@ -28,12 +29,12 @@ pub fn router(host: Arc<dyn Host>, access: Arc<Access>) -> Router {
     router_with(host, access, Limits::default())
 }
 
-/// [`router`], with other limits; of these it uses `body_bytes` and `body_time`, the rest are the listener's.
+/// [`router`], with other limits; of these it uses `body_bytes`, `bodies` and `body_time`, the rest are the listener's.
 pub fn router_with(host: Arc<dyn Host>, access: Arc<Access>, limits: Limits) -> Router {
     let app = Arc::new(App {
         host,
         access,
-        limits,
+        room: Room::new(limits),
         writes: Writes::default(),
         streams: Arc::new(Semaphore::new(limits.streams)),
     });
@@ -155,7 +156,7 @@ pub(crate) struct App {
     host: Arc<dyn Host>,
     pub(crate) access: Arc<Access>,
     writes: Writes,
-    pub(crate) limits: Limits,
+    pub(crate) room: Room,
     /// A permit for each operation that is followed.
     pub(crate) streams: Arc<Semaphore>,
 }

@@ -146,6 +146,55 @@ async fn slow_bodies_end_and_nobody_waits_longer() {
 }
 
 #[tokio::test]
+async fn bodies_and_long_answers_end_at_their_budget_over_all_connections() {
+    let endpoint = Endpoint::new();
+    let limits = Limits {
+        bodies: 250_000,
+        body_time: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let (running, address) = start(&endpoint, limits);
+    let request = format!(
+        "POST /admin/v1/logs/argon/freeze?dryRun=true HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 150000\r\nAuthorization: Bearer {}\r\n\r\n{}{{}}",
+        endpoint.root,
+        " ".repeat(149_998)
+    );
+    let status = async || {
+        let answer = talk(address, request.as_bytes()).await;
+        answer.get(9..12).unwrap_or_default().to_owned()
+    };
+    assert_eq!(status().await, "200");
+    let (most, _) = request.as_bytes().split_at(request.len() - 1);
+    let mut slow = Vec::new();
+    // Of those that come at the same time the last is refused; one that has come holds what it sent.
+    while status().await != "503" {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(most).await.unwrap();
+        slow.push(stream);
+    }
+    the_good_caller_is_answered(&endpoint, address).await;
+    drop(slow);
+    while status().await != "200" {}
+    running.stop().await.unwrap();
+
+    // The longest answer, where it fits and where it does not.
+    for (bodies, wanted) in [(250_000, "200"), (90_000, "503")] {
+        let limits = Limits {
+            bodies,
+            ..Limits::default()
+        };
+        let (running, address) = start(&endpoint, limits);
+        let long = get(&endpoint, "/admin/v1/openapi.json");
+        for _ in 0..5 {
+            let answer = talk(address, long.as_bytes()).await;
+            assert_eq!(answer.get(9..12), Some(wanted), "{answer:.300}");
+            the_good_caller_is_answered(&endpoint, address).await;
+        }
+        running.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn strange_requests_are_refused_and_never_reach_the_host() {
     let endpoint = Endpoint::new();
     // Some of them never end.

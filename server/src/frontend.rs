@@ -11,13 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::{LogName, ShardName};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use log::Faults;
 use log::merge::copy::Tiles;
 use log::store::{Directory, Objects, StoreError};
-use tlog::TilePath;
+use server_admin::Spent;
+use tlog::{TileKind, TilePath};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::FrontendOptions;
@@ -26,6 +28,7 @@ use crate::dev::reachable;
 use crate::error::{Error, at};
 use crate::life::{Life, Sources};
 use crate::net::accept::{self, Plane, bind};
+use crate::net::gzip::packed;
 use crate::net::tls::Pair;
 use crate::net::watch::{Order, Phase, Watch, Watched};
 use crate::run;
@@ -35,6 +38,8 @@ pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 pub(crate) const BYTES: &str = "application/octet-stream";
 pub(crate) const FOR_EVER: &str = "public, max-age=31536000, immutable";
 pub(crate) const NEVER: &str = "no-cache";
+/// Bundles that are read at a time.
+const READS: usize = 32;
 
 /// Serves a folder until it is asked to stop.
 pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
@@ -63,6 +68,7 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
     let register = |source| Error::Listen { address, source };
     let frontend = Arc::new(Frontend {
         objects,
+        reads: Semaphore::new(READS),
         draining: AtomicBool::new(false),
     });
     let serving = accept::serve(
@@ -105,6 +111,8 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
 /// A folder behind HTTP.
 struct Frontend {
     objects: Directory,
+    /// Taken while a bundle is read.
+    reads: Semaphore,
     /// A stop was asked for.
     draining: AtomicBool,
 }
@@ -139,7 +147,11 @@ fn asked(path: &str) -> Option<Asked> {
 }
 
 impl Frontend {
-    async fn read(&self, path: &str) -> Result<Option<Response<Bytes>>, StoreError> {
+    async fn read(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<Response<Bytes>>, StoreError> {
         let Some(asked) = asked(path) else {
             return Ok(None);
         };
@@ -158,7 +170,18 @@ impl Frontend {
                 let note = self.objects.get(&format!("{folder}/seal")).await?;
                 (note, TEXT, FOR_EVER)
             }
-            Asked::Tile(folder, tile) => (self.tile(&folder, tile).await?, BYTES, FOR_EVER),
+            Asked::Tile(folder, tile) => {
+                // A bundle can have 16 MiB: the budget for answers counts what was read.
+                let _turn = match tile.kind {
+                    TileKind::Entries => Some(self.reads.acquire().await),
+                    TileKind::Hashes(_) => None,
+                };
+                let Some(bytes) = self.tile(&folder, tile).await? else {
+                    return Ok(None);
+                };
+                let whole = reply(StatusCode::OK, BYTES, FOR_EVER, bytes);
+                return Ok(Some(packed(whole, tile, headers).await));
+            }
         };
         Ok(bytes.map(|bytes| reply(StatusCode::OK, kind, cache, bytes)))
     }
@@ -194,6 +217,16 @@ fn reply(
     response
 }
 
+/// The memory for long answers is used up.
+fn busy() -> Response<Bytes> {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let text = "too many long answers are under way\n";
+    let mut response = reply(status, TEXT, NEVER, text);
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 impl Plane for Frontend {
     async fn answer(
         &self,
@@ -204,7 +237,7 @@ impl Plane for Frontend {
         let unread = Unread::new(head.version, &head.headers, body);
         watched.enter(Phase::Working);
         let response = if matches!(head.method, Method::GET | Method::HEAD) {
-            match self.read(head.uri.path()).await {
+            match self.read(head.uri.path(), &head.headers).await {
                 Ok(Some(response)) => response,
                 Ok(None) => reply(
                     StatusCode::NOT_FOUND,
@@ -224,6 +257,11 @@ impl Plane for Frontend {
             let allowed = HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(ALLOW, allowed);
             response
+        };
+        let (head, body) = response.into_parts();
+        let response = match watched.answer(body) {
+            Ok(body) => Response::from_parts(head, body),
+            Err(Spent) => busy(),
         };
         watched.enter(Phase::Idle);
         Ok(response.map(|answer| unread.answer(answer)))

@@ -178,7 +178,7 @@ type DamageNumber = (&'static str, &'static str, MetricType, fn(&Log) -> u64);
 const DAMAGE: &[DamageNumber] = &[
     (
         "damaged_objects",
-        "Published objects that readers found damaged and that are not repaired",
+        "Published objects that were found damaged and are not repaired",
         MetricType::Gauge,
         |log| log.damaged_count() as u64,
     ),
@@ -256,6 +256,13 @@ impl Collector for Source {
             MetricType::Gauge,
         )?;
         bodies.encode_gauge(&i64::try_from(self.watch.bodies().held()).unwrap_or(i64::MAX))?;
+        let mut out = encoder.encode_descriptor(
+            "http_answer_bytes",
+            "Bytes of long answers held by the data plane until their readers have taken them; at twice limits.max_bodies, and 64 MiB at least, long answers are refused",
+            None,
+            MetricType::Gauge,
+        )?;
+        out.encode_gauge(&i64::try_from(self.watch.answers().held()).unwrap_or(i64::MAX))?;
         let mut answers = encoder.encode_descriptor(
             "http_requests",
             "Data-plane answers by status",

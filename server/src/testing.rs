@@ -107,6 +107,19 @@ impl Server {
 
     /// One that does not know its engine yet.
     pub(crate) async fn closed(folder: TempDir, engine: Arc<Engine>) -> Self {
+        Self::patient(folder, engine, LONG).await
+    }
+
+    /// One whose batches may be silent, or behind, for so long.
+    pub(crate) async fn hasty(patience: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(&folder).await;
+        let server = Self::patient(folder, engine, patience).await;
+        server.gate.open(Arc::clone(&server.engine));
+        server
+    }
+
+    async fn patient(folder: TempDir, engine: Arc<Engine>, patience: Duration) -> Self {
         let (gate, http) = (Arc::new(Gate::default()), Arc::new(HttpMetrics::default()));
         let limits = Limits {
             connections: 64,
@@ -121,7 +134,7 @@ impl Server {
         let plane = Arc::new(DataPlane::new(
             Arc::clone(&gate),
             Arc::clone(&http),
-            LONG,
+            patience,
             LONG,
         ));
         let listener = TcpListener::from_std(listener).unwrap();

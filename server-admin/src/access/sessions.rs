@@ -21,7 +21,7 @@ use crate::permission::Permission;
 use crate::problem::Refusal;
 use crate::resources::query;
 use crate::router::App;
-use crate::{Limits, body, router};
+use crate::{body, router};
 
 /// How long a session lasts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -48,11 +48,9 @@ pub(crate) async fn create(
     router::no_browser(&parts.headers)?;
     body::plain(&parts.headers)?;
     query::<NoQuery>(&parts.uri)?;
-    let limits = Limits {
-        body_bytes: BODY_BYTES,
-        ..app.limits
-    };
-    let body = body::read(&parts.headers, body, &limits).await?;
+    let mut room = app.room.clone();
+    room.limits.body_bytes = BODY_BYTES;
+    let body = body::read(&parts.headers, body, &room).await?;
     let NoRequest {} = body::json(&parts.headers, &body)?;
     let peer = peer.as_ref().map(|Extension(peer)| peer);
     let session = app.exchange(&parts.headers, peer).await?;

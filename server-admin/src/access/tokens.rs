@@ -109,7 +109,7 @@ pub(crate) async fn create(
     let ReasonQuery { reason } = query(&parts.uri)?;
     let reason = said(reason)?;
     let key_of_caller = idempotency_key(&parts.headers)?;
-    let body = body::read(&parts.headers, body, &app.limits).await?;
+    let body = body::read(&parts.headers, body, &app.room).await?;
     let request: TokenRequest = body::json(&parts.headers, &body)?;
     let scopes = understood(&request).map_err(Refusal::invalid)?;
     if let Some(scope) = scopes.iter().find(|scope| !who.may_give(scope)) {
@@ -224,7 +224,7 @@ pub(crate) async fn revoke(
     let (parts, body) = request.into_parts();
     let ReasonQuery { reason } = query(&parts.uri)?;
     let reason = said(reason)?;
-    let body = body::read(&parts.headers, body, &app.limits).await?;
+    let body = body::read(&parts.headers, body, &app.room).await?;
     let NoRequest {} = body::json(&parts.headers, &body)?;
     let missing = || Refusal::new(codes::NOT_FOUND, format!("no token named {name:?}"));
     if !super::secret::is_name(&name) {

@@ -16,10 +16,9 @@ use super::{
     Answer, AppState, Note, Segment, Write, Written, finding, mode, query, reason, tagged,
 };
 use crate::access::Principal;
-use crate::body;
+use crate::body::{self, Room};
 use crate::etag::{self, Base};
 use crate::host::Change;
-use crate::limits::Limits;
 use crate::problem::Refusal;
 
 /// How long a change may be on probation.
@@ -69,7 +68,7 @@ pub(crate) async fn put(
         )
         .hint("read the configuration, and send its ETag as If-Match"));
     };
-    let document = document_of(&log, &write.headers, write.body, &app.limits).await?;
+    let document = document_of(&log, &write.headers, write.body, &app.room).await?;
     let change = Change::Configure {
         document: Box::new(document),
         base,
@@ -91,9 +90,9 @@ pub(super) async fn document_of(
     log: &str,
     headers: &HeaderMap,
     body: Body,
-    limits: &Limits,
+    room: &Room,
 ) -> Result<LogConfig, Refusal> {
-    let body = body::read(headers, body, limits).await?;
+    let body = body::read(headers, body, room).await?;
     let document = body::document(headers, &body)?;
     if document.log.as_str() == log {
         return Ok(document);

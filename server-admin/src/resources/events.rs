@@ -77,7 +77,7 @@ pub(crate) fn follow(
         pause: FASTEST,
         next: Next::Tell,
     };
-    let end = Instant::now() + app.limits.stream_time;
+    let end = Instant::now() + app.room.limits.stream_time;
     let ended = async move {
         let stopped = async {
             match stopping {

@@ -58,7 +58,7 @@ pub(crate) async fn create(
     app.on_some(&who, Name::CreateLog)?;
     let mut write = Write::without_base(request)?;
     let body = std::mem::take(&mut write.body);
-    let body = body::read(&write.headers, body, &app.limits).await?;
+    let body = body::read(&write.headers, body, &app.room).await?;
     let CreateLogRequest { config } = body::creation(&write.headers, &body)?;
     let log = config.log.as_str().to_owned();
     let change = Change::Create {
@@ -75,7 +75,7 @@ pub(crate) async fn delete(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::DeleteLog, &log)?;
     let mut write = Write::without_base(request)?;
-    let NoRequest {} = write.json(&app.limits).await?;
+    let NoRequest {} = write.json(&app.room).await?;
     write
         .apply(&app, &who, Name::DeleteLog, log, Change::Delete)
         .await
@@ -89,7 +89,7 @@ pub(crate) async fn undelete(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::UndeleteLog, &log)?;
     let mut write = Write::without_base(request)?;
-    let NoRequest {} = write.json(&app.limits).await?;
+    let NoRequest {} = write.json(&app.room).await?;
     write
         .apply(&app, &who, Name::UndeleteLog, log, Change::Undelete)
         .await
@@ -103,7 +103,7 @@ pub(crate) async fn freeze(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::FreezeLog, &log)?;
     let mut write = Write::without_base(request)?;
-    let FreezeRequest { now } = write.json(&app.limits).await?;
+    let FreezeRequest { now } = write.json(&app.room).await?;
     write
         .apply(&app, &who, Name::FreezeLog, log, Change::Freeze { now })
         .await
@@ -117,7 +117,7 @@ pub(crate) async fn unfreeze(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::UnfreezeLog, &log)?;
     let mut write = Write::without_base(request)?;
-    let UnfreezeRequest {} = write.json(&app.limits).await?;
+    let UnfreezeRequest {} = write.json(&app.room).await?;
     write
         .apply(&app, &who, Name::UnfreezeLog, log, Change::Unfreeze)
         .await

@@ -28,10 +28,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::Principal;
-use crate::body;
+use crate::body::{self, Room};
 use crate::etag::{self, Base};
 use crate::host::{Change, Mode};
-use crate::limits::Limits;
 use crate::problem::Refusal;
 use crate::router::App;
 
@@ -115,9 +114,9 @@ impl<Q: DeserializeOwned> Write<Q> {
     }
 
     /// Its body as JSON; none at all stands for `{}`.
-    async fn json<T: DeserializeOwned>(&mut self, limits: &Limits) -> Result<T, Refusal> {
+    async fn json<T: DeserializeOwned>(&mut self, room: &Room) -> Result<T, Refusal> {
         let body = std::mem::take(&mut self.body);
-        let body = body::read(&self.headers, body, limits).await?;
+        let body = body::read(&self.headers, body, room).await?;
         body::json(&self.headers, &body)
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn confirm(
 ) -> Result<Written, Refusal> {
     app.on_some(&who, Name::ConfirmOperation)?;
     let mut write = Write::<ReasonQuery>::without_base(request)?;
-    let NoRequest {} = write.json(&app.limits).await?;
+    let NoRequest {} = write.json(&app.room).await?;
     let Operation { log, id, .. } = find(&app, &who, Name::ConfirmOperation, &id).await?;
     let note = Note {
         idempotency_key: write.idempotency_key,

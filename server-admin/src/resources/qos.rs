@@ -44,6 +44,6 @@ pub(crate) async fn simulate(
         return Err(refusal.hint("for example ?since=24h"));
     }
     let (parts, body) = request.into_parts();
-    let document = document_of(&log, &parts.headers, body, &app.limits).await?;
+    let document = document_of(&log, &parts.headers, body, &app.room).await?;
     Ok(Json(host.simulate(&log, Box::new(document), since).await?))
 }

@@ -33,7 +33,7 @@ pub(crate) async fn plan(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::PlanShard, &log)?;
     let mut write = Write::of(request)?;
-    let PlanRequest { name } = write.json(&app.limits).await?;
+    let PlanRequest { name } = write.json(&app.room).await?;
     let (name, base) = (shard_name(name)?, write.base.clone());
     let change = Change::Plan { name, base };
     write.apply(&app, &who, Name::PlanShard, log, change).await
@@ -47,7 +47,7 @@ pub(crate) async fn rotate(
 ) -> Result<Written, Refusal> {
     app.on_log(&who, Name::RotateShard, &log)?;
     let mut write = Write::of(request)?;
-    let RotateRequest { name, force } = write.json(&app.limits).await?;
+    let RotateRequest { name, force } = write.json(&app.room).await?;
     let (name, base) = (shard_name(name)?, write.base.clone());
     let change = Change::Rotate { name, base, force };
     write

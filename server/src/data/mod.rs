@@ -35,9 +35,9 @@ use self::refusal::Refusal;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
 use crate::net::accept::Plane;
-use crate::net::bodies::Spent;
 use crate::net::watch::{Phase, Watched};
 use log::Log;
+use server_admin::Spent;
 
 /// The name that no route serves: the system log is written by the server and read through the admin endpoint.
 const SYSTEM: &str = "system";
@@ -88,7 +88,7 @@ impl DataPlane {
         let (mut head, body) = response.into_parts();
         // Every answer of the router is in memory.
         let bytes = axum::body::to_bytes(body, usize::MAX).await;
-        let body = match watched.answers().answer(bytes.unwrap_or_default()) {
+        let body = match watched.answer(bytes.unwrap_or_default()) {
             Ok(bytes) => bytes,
             Err(Spent) => {
                 let (refused, text) = Refusal::busy_answers().respond(json).into_parts();

@@ -22,6 +22,7 @@ use super::promise;
 use super::refusal::{self, Refusal};
 use super::{batch, find};
 use crate::gate::Gate;
+use crate::net::gzip::packed;
 use crate::rfc3339::rfc3339;
 use config::ShardState;
 use log::Inclusion;
@@ -329,7 +330,10 @@ async fn tile(
                 "shard {name}/{shard} has no {path} yet, or no longer"
             ))
         })?;
+        let whole = packed(hyper::Response::new(bytes), tile, &headers).await;
+        let (coded, bytes) = whole.into_parts();
         let mut response = page(BYTES, FOR_EVER, bytes);
+        response.headers_mut().extend(coded.headers);
         response.headers_mut().insert(NOSNIFF.0, NOSNIFF.1);
         Ok(response)
     })

@@ -14,6 +14,7 @@ use log::qos::Denied;
 use log::{AppendError, ReadError};
 
 use super::granted::seconds;
+use crate::net::pace::PACE;
 use crate::rfc3339::rfc3339;
 
 /// The merge delay that could be promised now, where the one asked for could not.
@@ -146,6 +147,17 @@ impl Refusal {
             StatusCode::REQUEST_TIMEOUT,
             "slow-body",
             "the body did not arrive in time",
+        )
+    }
+
+    /// 408: what came is taken.
+    pub(super) fn slow_batch() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "slow-body",
+            format!(
+                "the body comes too slowly: a batch has a place while it brings {PACE} bytes a second; send what is not accepted yet in another request"
+            ),
         )
     }
 

@@ -687,10 +687,11 @@ async fn a_batch_with_a_key_is_taken_once_and_answered_the_same() {
         .ask("POST /dev/add-batch", as_lines, lines.as_bytes())
         .await;
     assert_eq!((again.status, again.json()), (200, first.json()));
-    // Another body: other bytes, or an end that comes too early.
+    // Another body: other bytes, an end that comes too early, or too late.
     let mut other = body.clone();
     other[40] ^= 1;
-    for other in [&other[..], &body[..9]] {
+    let longer = [&body[..], b"\x00\x04more"].concat();
+    for other in [&other[..], &body[..9], &longer] {
         let reply = server.ask_any("POST /dev/add-batch", headers, other).await;
         assert_eq!(
             (reply.status, reply.json()["code"].as_str().unwrap()),
@@ -706,6 +707,90 @@ async fn a_batch_with_a_key_is_taken_once_and_answered_the_same() {
         .await;
     assert_eq!(both.status, 400);
     assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 5_001);
+}
+
+/// A full bundle is compressed for those who ask, and for nobody else; everything else never.
+#[tokio::test]
+async fn a_full_bundle_is_compressed_for_who_asks() {
+    let server = Server::start().await;
+    let entries: Vec<u8> = (0..300u32)
+        .flat_map(|n| [&[0, 100][..], format!("{n:0100}").as_bytes()].concat())
+        .collect();
+    let kind = "content-type: application/octet-stream\r\n";
+    let done = server.ask("POST /dev/add-batch", kind, &entries).await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let log = server.engine.log("dev").unwrap();
+    log.wait_published(299).await.unwrap();
+    let gzip = "accept-encoding: br, gzip\r\n";
+    let path = "/dev/a/tile/entries/000";
+    let plain = server.get(path).await;
+    assert_eq!(plain.header("vary"), Some("accept-encoding"));
+    assert_eq!(plain.header("content-encoding"), None);
+    assert_eq!(plain.body, entries[..256 * 102]);
+    let packed = server.ask(&format!("GET {path}"), gzip, b"").await;
+    assert_eq!(
+        (packed.status, packed.header("content-encoding")),
+        (200, Some("gzip"))
+    );
+    assert_eq!(packed.header("vary"), Some("accept-encoding"));
+    assert_eq!(
+        packed.header("cache-control"),
+        plain.header("cache-control")
+    );
+    assert!(packed.body.len() < plain.body.len() / 2);
+    let mut whole = Vec::new();
+    let mut reader = flate2::read::GzDecoder::new(&packed.body[..]);
+    std::io::Read::read_to_end(&mut reader, &mut whole).unwrap();
+    assert_eq!(whole, plain.body);
+    for path in ["tile/0/000", "tile/entries/001.p/44", "checkpoint"] {
+        let reply = server.ask(&format!("GET /dev/a/{path}"), gzip, b"").await;
+        assert_eq!(
+            (reply.status, reply.header("content-encoding")),
+            (200, None),
+            "{path}"
+        );
+    }
+}
+
+/// A batch that broke off is taken up by the same body, and by no shorter one.
+#[tokio::test]
+async fn a_batch_with_a_key_that_broke_off_goes_on() {
+    let server = Server::start().await;
+    let headers = "content-type: application/octet-stream\r\nidempotency-key: broken\r\n";
+    let body: Vec<u8> = (0..2_000u32)
+        .flat_map(|n| [&[0, 100][..], format!("{n:0100}").as_bytes()].concat())
+        .collect();
+    let whole = request("POST /dev/add-batch", headers, &body);
+    let mut stream = server.connect().await;
+    stream
+        .write_all(&whole[..whole.len() - 50_000])
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    drop(read_all(&mut stream, false).await);
+    let log = server.engine.log("dev").unwrap();
+    log.wait_published(1283).await.unwrap();
+    server.add(b"between").await;
+    let short = server
+        .ask_any("POST /dev/add-batch", headers, &body[..102_000])
+        .await;
+    assert_eq!(short.status, 422, "{}", short.text());
+    for _ in 0..2 {
+        let done = server.ask("POST /dev/add-batch", headers, &body).await;
+        assert_eq!(done.status, 200, "{}", done.text());
+        let done = done.json();
+        assert_eq!(
+            (&done["entries"], &done["accepted"]),
+            (&2_000.into(), &2_000.into())
+        );
+        assert_eq!(done["ranges"].as_array().unwrap().len(), 2);
+    }
+    let longer = [&body[..], b"\x00\x04more"].concat();
+    let longer = server
+        .ask_any("POST /dev/add-batch", headers, &longer)
+        .await;
+    assert_eq!(longer.json()["code"], "idempotency-key-reused");
+    assert_eq!(server.get_json("/dev/watermarks").await["ordered"], 2_001);
 }
 
 /// Of what is damaged a reader hears that it is; which object that is, the operator hears.

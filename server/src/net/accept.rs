@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::track::Tracked;
-use super::watch::{Order, Place, Watch, Watched};
+use super::watch::{Order, Place, WINDOW, Watch, Watched};
 use crate::data::{Body, Sent};
 use crate::error::Error;
 
@@ -30,8 +30,8 @@ const REST: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(20);
 /// Streams of one HTTP/2 connection at a time.
 const STREAMS: u32 = 32;
-/// What a client may send on one HTTP/2 stream, and on all streams of a connection, before it was read: a largest entry, and two.
-const WINDOW: (u32, u32) = (64 << 10, 128 << 10);
+/// What a client may send on one HTTP/2 stream before it was read: a largest entry.
+const STREAM_WINDOW: u32 = 64 << 10;
 /// What waits to be sent on one HTTP/2 stream.
 const SEND: usize = 128 << 10;
 /// What a connection over the cap is told before it is closed.
@@ -135,8 +135,8 @@ fn builder(watch: &Watch) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
-        .initial_stream_window_size(WINDOW.0)
-        .initial_connection_window_size(WINDOW.1)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_send_buf_size(SEND)
         .max_header_list_size(u32::try_from(watch.limits().header_bytes).unwrap_or(u32::MAX));
     builder

@@ -4,8 +4,9 @@
 //! happen: a connection that can stay for ever without progress, and a stop that cuts off an answer already earned.
 
 pub(crate) mod accept;
-pub(crate) mod bodies;
+pub(crate) mod gzip;
 pub(crate) mod limits;
+pub(crate) mod pace;
 pub(crate) mod tls;
 pub(crate) mod track;
 pub(crate) mod watch;

@@ -45,7 +45,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tracked<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let sent = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
-        self.watched.sent();
+        self.watched.sent(sent);
         Poll::Ready(Ok(sent))
     }
 
@@ -55,7 +55,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tracked<T> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let sent = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices))?;
-        self.watched.sent();
+        self.watched.sent(sent);
         Poll::Ready(Ok(sent))
     }
 

@@ -1,23 +1,35 @@
 //! Follows connections, so that slow ones end: each notes its phase in one atomic, and one task looks at all of them once a
 //! second. Timers per request would cost more than answering it.
 //!
+//! A client that takes an answer more slowly than [`PACE`] for so long that it is behind by the idle time ends as well.
+//!
 //! A connection is only ever *asked* to end: the order is read by the task that owns the connection.
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use server_admin::{Bodies, SHORT, Spent};
 use tokio::sync::Notify;
 
-use super::bodies::Bodies;
 use super::limits::Limits;
+use super::pace::PACE;
 
 /// Bytes of long answers that are always taken: some of the longest, however little the request bodies may have.
 const ANSWERS: usize = 64 << 20;
+/// Answers of so many bytes are in no budget on a multiplexed connection, which has many at a time.
+const SMALL: usize = 1 << 10;
+/// Bytes of answers that one multiplexed connection may have under way: two of the longest.
+const OUTGOING: usize = 32 << 20;
+/// What a multiplexed connection may send before it is read. So many connections are multiplexed as these bytes fit into the budget
+/// for bodies, and a few always.
+pub(crate) const WINDOW: u32 = 128 << 10;
+const MULTIPLEXED: usize = 64;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,22 +63,57 @@ pub(crate) enum Order {
 /// One connection, as its watcher sees it.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    clock: Arc<AtomicU32>,
     /// Phase in the upper half, the second it began in the lower: one store, so that they are never read apart.
     phase: AtomicU64,
     /// The second in which bytes last moved.
     moved: AtomicU32,
+    /// Bytes by which the client is behind the least pace in taking what is on its way.
+    owed: AtomicU64,
+    /// Bytes of its answers in the budget.
+    outgoing: Arc<AtomicUsize>,
     /// Requests of a multiplexed connection that are being answered.
     streams: AtomicU32,
     order: AtomicU8,
     owner: AtomicWaker,
+    shared: Arc<Shared>,
+}
+
+/// What the connections of a listener share.
+#[derive(Debug)]
+struct Shared {
+    /// Seconds, as the sweep counts them.
+    clock: AtomicU32,
     bodies: Arc<Bodies>,
     answers: Arc<Bodies>,
+    /// Connections that are multiplexed, and how many may be.
+    multiplexed: AtomicUsize,
+    most_multiplexed: usize,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Outgoing {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 /// A request of a multiplexed connection that is being answered.
 #[derive(Debug)]
 pub(crate) struct Stream(Arc<Watched>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.phase() == Phase::Multiplexed {
+            self.shared.multiplexed.fetch_sub(1, Relaxed);
+        }
+    }
+}
 
 impl Drop for Stream {
     fn drop(&mut self) {
@@ -76,32 +123,65 @@ impl Drop for Stream {
 }
 
 impl Watched {
-    fn new(clock: Arc<AtomicU32>, bodies: Arc<Bodies>, answers: Arc<Bodies>) -> Self {
-        let now = clock.load(Relaxed);
+    fn new(shared: &Arc<Shared>) -> Self {
+        let now = shared.clock.load(Relaxed);
         Self {
-            clock,
             phase: AtomicU64::new(pack(Phase::Head, now)),
             moved: AtomicU32::new(now),
+            owed: AtomicU64::new(0),
+            outgoing: Arc::default(),
             streams: AtomicU32::new(0),
             order: AtomicU8::new(0),
             owner: AtomicWaker::new(),
-            bodies,
-            answers,
+            shared: Arc::clone(shared),
         }
+    }
+
+    fn now(&self) -> u32 {
+        self.shared.clock.load(Relaxed)
+    }
+
+    fn phase(&self) -> Phase {
+        unpack(self.phase.load(Relaxed)).0
     }
 
     /// The budget for request bodies of its listener.
     pub(crate) fn bodies(&self) -> &Arc<Bodies> {
-        &self.bodies
+        &self.shared.bodies
     }
 
     /// The budget for long answers of its listener.
+    #[cfg(test)]
     pub(crate) fn answers(&self) -> &Arc<Bodies> {
-        &self.answers
+        &self.shared.answers
+    }
+
+    /// An answer's bytes. A long one counts until the last piece of it was sent or dropped.
+    pub(crate) fn answer(&self, bytes: Bytes) -> Result<Bytes, Spent> {
+        let multiplexed = self.phase() == Phase::Multiplexed;
+        if bytes.len() <= if multiplexed { SMALL } else { SHORT } {
+            return Ok(bytes);
+        }
+        let before = self.outgoing.fetch_add(bytes.len(), Relaxed);
+        let outgoing = Outgoing {
+            all: Arc::clone(&self.outgoing),
+            bytes: bytes.len(),
+        };
+        if before > 0 && before.saturating_add(bytes.len()) > OUTGOING {
+            return Err(Spent);
+        }
+        self.shared.answers.answer(bytes, outgoing)
     }
 
     /// A request on a multiplexed connection begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Stream {
+        if self.phase() != Phase::Multiplexed {
+            let before = self.shared.multiplexed.fetch_add(1, Relaxed);
+            if before >= self.shared.most_multiplexed {
+                // This request is answered; the client comes again.
+                self.ask(Order::Drain);
+            }
+        }
         self.streams.fetch_add(1, Relaxed);
         self.progressed();
         Stream(Arc::clone(self))
@@ -109,30 +189,48 @@ impl Watched {
 
     /// Something that counts happened on a multiplexed connection: a request, or a piece of an answer.
     pub(crate) fn progressed(&self) {
-        let now = self.clock.load(Relaxed);
-        self.phase.store(pack(Phase::Multiplexed, now), Relaxed);
+        self.phase
+            .store(pack(Phase::Multiplexed, self.now()), Relaxed);
     }
 
     /// Enters a phase. A multiplexed connection stays that.
     pub(crate) fn enter(&self, phase: Phase) {
-        if unpack(self.phase.load(Relaxed)).0 != Phase::Multiplexed {
-            self.phase
-                .store(pack(phase, self.clock.load(Relaxed)), Relaxed);
+        if self.phase() != Phase::Multiplexed {
+            self.phase.store(pack(phase, self.now()), Relaxed);
+            self.owed.store(0, Relaxed);
         }
     }
 
     /// Bytes came in.
     pub(crate) fn received(&self) {
-        let now = self.clock.load(Relaxed);
+        let now = self.now();
         self.moved.store(now, Relaxed);
-        if unpack(self.phase.load(Relaxed)).0 == Phase::Idle {
+        if self.phase() == Phase::Idle {
             self.phase.store(pack(Phase::Head, now), Relaxed);
         }
     }
 
-    /// Bytes went out.
-    pub(crate) fn sent(&self) {
-        self.moved.store(self.clock.load(Relaxed), Relaxed);
+    /// So many bytes went out.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.moved.store(self.now(), Relaxed);
+        let owed = self.owed.load(Relaxed);
+        if owed > 0 {
+            // The watcher adds once a second; a second that is lost here is no harm.
+            self.owed.store(owed.saturating_sub(bytes as u64), Relaxed);
+        }
+    }
+
+    /// A second has passed in which the client should have taken something of what is on its way.
+    fn second(&self) {
+        match self.phase() {
+            Phase::Idle => {
+                self.owed.fetch_add(u64::from(PACE), Relaxed);
+            }
+            Phase::Multiplexed if self.outgoing.load(Relaxed) > 0 => {
+                self.owed.fetch_add(u64::from(PACE), Relaxed);
+            }
+            _ => self.owed.store(0, Relaxed),
+        }
     }
 
     /// What the owner should do; it is woken when that changes.
@@ -174,10 +272,12 @@ fn overdue(watched: &Watched, now: u32, limits: &Limits) -> bool {
     let (phase, since) = unpack(watched.phase.load(Relaxed));
     let moved = watched.moved.load(Relaxed);
     let passed = |from: u32, limit: Duration| u64::from(now.saturating_sub(from)) > limit.as_secs();
+    let behind = u64::from(PACE).saturating_mul(limits.idle_timeout.as_secs());
+    let behind = watched.owed.load(Relaxed) > behind;
     match phase {
-        Phase::Idle => passed(since.max(moved), limits.idle_timeout),
+        Phase::Idle => behind || passed(since.max(moved), limits.idle_timeout),
         Phase::Multiplexed => {
-            watched.streams.load(Relaxed) == 0 && passed(since, limits.idle_timeout)
+            behind || watched.streams.load(Relaxed) == 0 && passed(since, limits.idle_timeout)
         }
         Phase::Head => passed(since, limits.header_timeout),
         Phase::Body => passed(since, limits.body_timeout),
@@ -190,9 +290,7 @@ fn overdue(watched: &Watched, now: u32, limits: &Limits) -> bool {
 #[derive(Debug)]
 pub(crate) struct Watch {
     limits: Limits,
-    clock: Arc<AtomicU32>,
-    bodies: Arc<Bodies>,
-    answers: Arc<Bodies>,
+    shared: Arc<Shared>,
     /// Locked when a connection comes or goes, and by the sweep.
     connections: Mutex<Connections>,
     /// Told when the last connection has gone.
@@ -237,11 +335,17 @@ impl Drop for Place {
 impl Watch {
     /// Nobody watched yet.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
+        let windows = limits.bodies / WINDOW as usize;
+        let shared = Shared {
+            clock: AtomicU32::new(0),
             bodies: Bodies::new(limits.bodies),
-            answers: Bodies::new((2 * limits.bodies).max(ANSWERS)),
+            answers: Bodies::new(limits.bodies.saturating_mul(2).max(ANSWERS)),
+            multiplexed: AtomicUsize::new(0),
+            most_multiplexed: windows.max(MULTIPLEXED),
+        };
+        Arc::new(Self {
             limits,
-            clock: Arc::new(AtomicU32::new(0)),
+            shared: Arc::new(shared),
             connections: Mutex::default(),
             gone: Notify::new(),
         })
@@ -249,7 +353,12 @@ impl Watch {
 
     /// The budget for request bodies of this listener.
     pub(crate) fn bodies(&self) -> &Arc<Bodies> {
-        &self.bodies
+        &self.shared.bodies
+    }
+
+    /// The budget for long answers of this listener.
+    pub(crate) fn answers(&self) -> &Arc<Bodies> {
+        &self.shared.answers
     }
 
     /// The limits of this listener.
@@ -271,11 +380,7 @@ impl Watch {
         }
         let number = connections.next;
         connections.next += 1;
-        let watched = Arc::new(Watched::new(
-            Arc::clone(&self.clock),
-            Arc::clone(&self.bodies),
-            Arc::clone(&self.answers),
-        ));
+        let watched = Arc::new(Watched::new(&self.shared));
         watched.order.store(connections.order, Relaxed);
         connections.all.insert(number, Arc::clone(&watched));
         Some(Place {
@@ -318,9 +423,10 @@ impl Watch {
 
     /// Lets one second pass, and asks whoever is overdue to close. Returns how many were asked.
     pub(crate) fn sweep(&self) -> usize {
-        let now = self.clock.fetch_add(1, Relaxed).saturating_add(1);
+        let clock = &self.shared.clock;
+        let now = clock.fetch_add(1, Relaxed).saturating_add(1);
         let connections = self.lock();
-        let all = connections.all.values();
+        let all = connections.all.values().inspect(|watched| watched.second());
         let overdue = all.filter(|watched| overdue(watched, now, &self.limits));
         overdue.map(|watched| watched.ask(Order::Close)).count()
     }
@@ -387,10 +493,91 @@ mod tests {
         idle.watched().enter(Phase::Idle);
         for _ in 0..50 {
             head.watched().received();
-            idle.watched().sent();
+            idle.watched().sent(PACE as usize);
             watch.sweep();
         }
         assert_eq!((order(&head), order(&idle)), (Order::Close, Order::Serve));
+    }
+
+    #[test]
+    fn an_answer_that_is_taken_by_drips_ends_and_one_over_a_poor_line_does_not() {
+        let watch = Watch::new(limits());
+        let (drip, poor) = (watch.join().unwrap(), watch.join().unwrap());
+        for place in [&drip, &poor] {
+            place.watched().enter(Phase::Idle);
+            // What was taken fast at the beginning saves up nothing.
+            place.watched().sent(16 << 20);
+        }
+        for _ in 0..50 {
+            drip.watched().sent(100);
+            poor.watched().sent(8 << 10);
+            watch.sweep();
+        }
+        assert_eq!((order(&drip), order(&poor)), (Order::Close, Order::Serve));
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_ends_though_other_requests_come() {
+        let watch = Watch::new(limits());
+        let (stuck, reading) = (watch.join().unwrap(), watch.join().unwrap());
+        let answers: Vec<_> = [&stuck, &reading]
+            .map(|place| {
+                drop(place.watched().begin());
+                place
+                    .watched()
+                    .answer(Bytes::from(vec![1; 60_000]))
+                    .unwrap()
+            })
+            .into();
+        for _ in 0..50 {
+            drop(stuck.watched().begin());
+            stuck.watched().sent(100);
+            drop(reading.watched().begin());
+            reading.watched().sent(8 << 10);
+            watch.sweep();
+        }
+        assert_eq!(
+            (order(&stuck), order(&reading)),
+            (Order::Close, Order::Serve)
+        );
+        drop(answers);
+        assert_eq!(watch.answers().held(), 0);
+    }
+
+    #[test]
+    fn one_multiplexed_connection_cannot_have_all_answers() {
+        let watch = Watch::new(limits());
+        let (greedy, other) = (watch.join().unwrap(), watch.join().unwrap());
+        drop((greedy.watched().begin(), other.watched().begin()));
+        let long = || Bytes::from(vec![1; 10 << 20]);
+        let mut answers: Vec<_> = (0..3)
+            .map(|_| greedy.watched().answer(long()).unwrap())
+            .collect();
+        assert_eq!(greedy.watched().answer(long()), Err(Spent));
+        answers.push(other.watched().answer(long()).unwrap());
+        drop(answers.remove(0));
+        assert!(greedy.watched().answer(long()).is_ok());
+    }
+
+    #[test]
+    fn multiplexed_connections_are_as_many_as_their_windows_fit() {
+        let watch = Watch::new(Limits {
+            connections: 1000,
+            bodies: 100 * WINDOW as usize,
+            ..limits()
+        });
+        let mut places: Vec<Place> = Vec::new();
+        for n in 0..120 {
+            let place = watch.join().unwrap();
+            drop((place.watched().begin(), place.watched().begin()));
+            let wanted = if n < 100 { Order::Serve } else { Order::Drain };
+            assert_eq!(order(&place), wanted, "{n}");
+            places.push(place);
+        }
+        drop(places);
+        let place = watch.join().unwrap();
+        drop(place.watched().begin());
+        assert_eq!(order(&place), Order::Serve);
     }
 
     #[test]
@@ -412,25 +599,25 @@ mod tests {
         let (idle, busy, reading) = (
             watch.join().unwrap(),
             watch.join().unwrap(),
-            Watched::new(
-                Arc::clone(&watch.clock),
-                Arc::clone(&watch.bodies),
-                Arc::clone(&watch.answers),
-            ),
+            Arc::new(Watched::new(&watch.shared)),
         );
         drop(idle.watched().begin());
         let stream = busy.watched().begin();
-        reading.progressed();
+        drop(reading.begin());
         for second in 0..50 {
             idle.watched().received();
-            idle.watched().sent();
+            idle.watched().sent(1);
             if second % 10 == 0 {
                 reading.progressed();
             }
             watch.sweep();
         }
         assert_eq!((order(&idle), order(&busy)), (Order::Close, Order::Serve));
-        assert!(!overdue(&reading, watch.clock.load(Relaxed), &watch.limits));
+        assert!(!overdue(
+            &reading,
+            watch.shared.clock.load(Relaxed),
+            &watch.limits
+        ));
         drop(stream);
         assert_eq!(seconds_until_closed(&watch, &busy), Some(21));
     }

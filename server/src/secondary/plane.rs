@@ -15,14 +15,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use log::PeerLife;
 use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
-use tlog::TilePath;
+use server_admin::{Held, Spent};
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
+use tlog::{TileKind, TilePath};
 use tokio::sync::Semaphore;
 
 use super::upload::{NotTaken, Source, next_frame, take};
 use crate::data::{Body, Unread};
 use crate::net::accept::Plane;
-use crate::net::bodies::{Held, Spent};
+use crate::net::gzip::packed;
 use crate::net::watch::{Phase, Watched};
 
 /// Which storage answers: another one after its loss.
@@ -45,12 +46,17 @@ pub(super) struct MirrorPlane {
     incarnation: HeaderValue,
     /// Taken while a manifest comes.
     manifests: Semaphore,
+    /// Taken while a bundle is read.
+    reads: Semaphore,
     /// A stop was asked for.
     draining: AtomicBool,
 }
 
 /// Manifests that come at a time: each is as long as a body can be, and they must leave memory for entries.
 const MANIFESTS: usize = 2;
+
+/// Bundles that are read at a time: the budget for answers counts what was read.
+const READS: usize = 32;
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
@@ -127,6 +133,7 @@ impl MirrorPlane {
             body_timeout,
             incarnation,
             manifests: Semaphore::new(MANIFESTS),
+            reads: Semaphore::new(READS),
             draining: AtomicBool::new(false),
         }
     }
@@ -279,7 +286,7 @@ impl MirrorPlane {
         }
     }
 
-    async fn read(&self, path: &str) -> Response<Bytes> {
+    async fn read(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         let failed = |e: log::store::StoreError| refused(&Refusal::Storage(e.to_string()));
         match path {
             "/healthz" => return said(StatusCode::OK, "ok"),
@@ -310,13 +317,17 @@ impl MirrorPlane {
         let Ok(tile) = rest.parse::<TilePath>() else {
             return not_found();
         };
+        let _turn = match tile.kind {
+            TileKind::Entries => Some(self.reads.acquire().await),
+            TileKind::Hashes(_) => None,
+        };
         match self.mirror.tile(hash, tile).await {
             Ok(Some(bytes)) => {
                 let mut response = reply(StatusCode::OK, BYTES, bytes);
                 response
                     .headers_mut()
                     .insert(CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
-                response
+                packed(response, tile, headers).await
             }
             Ok(None) => not_found(),
             Err(e) => failed(e),
@@ -362,8 +373,8 @@ impl Plane for MirrorPlane {
             }
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);
-                let (head, body) = self.read(path).await.into_parts();
-                match watched.answers().answer(body) {
+                let (head, body) = self.read(path, &head.headers).await.into_parts();
+                match watched.answer(body) {
                     Ok(body) => Response::from_parts(head, body),
                     Err(Spent) => crowded_with("too many long answers are under way"),
                 }

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use crate::net::bodies::{Held, Spent};
 use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
 use log::mirror::{Ended, Mirror, Refusal, Upload};
+use server_admin::{Held, Spent};
 use tlog::mirror::EntriesHead;
 use tokio::time::Instant;
 

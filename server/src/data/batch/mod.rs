@@ -2,7 +2,7 @@
 //!
 //! The body is read frame by frame and cut into chunks ([`cut`]); each goes into the order as a whole, a bounded number of them at
 //! a time ([`flight`]). A writer that sends faster than the log takes is not refused, it is not read. One JSON line at the end
-//! says where everything is ([`ranges`]).
+//! says where everything is ([`ranges`]). One that sends too slowly ([`Pace`]) is told: its place is another's.
 //!
 //! What must never happen: an entry of an upload (`?upload=ID`) that is in the log twice, however often its writer comes again
 //! ([`turns`]); memory that grows with the body; an answer that hides what was accepted before something went wrong.
@@ -27,7 +27,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 
 use self::ask::Encoding;
@@ -43,9 +43,11 @@ use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
+use crate::net::pace::Pace;
 use crate::net::watch::{Phase, Watched};
 use log::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
 use log::{AppendError, Log, UploadRange, WriteKey};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::turns::Turns;
@@ -267,12 +269,12 @@ async fn add(
         granted: None,
         newer: turn.newer(),
         flight: Flight::new(turn, ranges),
+        pace: Pace::new(plane.body_timeout),
     };
-    let timeout = (head.version == Version::HTTP_2).then_some(plane.body_timeout);
     let result = async {
         loop {
             watched.enter(Phase::Streaming);
-            let piece = sender.read(body, timeout).await?;
+            let piece = sender.read(body).await?;
             watched.enter(Phase::Working);
             let Some(mut piece) = piece else {
                 break;
@@ -292,7 +294,11 @@ async fn add(
     .await;
     watched.enter(Phase::Working);
     let landed = sender.flight.land_all().await;
-    let result = result.and(landed.map_err(|error| sender.refused(error)));
+    let mut result = result.and(landed.map_err(|error| sender.refused(error)));
+    if let (Ok(()), Some(key)) = (&result, key) {
+        let ended = log.end_keyed_batch(key, sender.next).await;
+        result = ended.map_err(|error| sender.refused(error));
+    }
     let done = Done {
         entries: sender.flight.ranges.entries(),
         accepted: sender.flight.ranges.run(begun),
@@ -329,21 +335,27 @@ struct Sender<'a> {
     granted: Option<Granted>,
     newer: CancellationToken,
     flight: Flight,
+    /// How long the writer may still be waited for. Time in which it is not read does not count.
+    pace: Pace,
 }
 
 impl Sender<'_> {
     /// The next piece of the body; `None` at its end. Chunks land meanwhile.
-    async fn read(
-        &mut self,
-        body: &mut Incoming,
-        timeout: Option<Duration>,
-    ) -> Result<Option<Bytes>, Refusal> {
+    async fn read(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+        let begun = Instant::now();
+        let until = begun + self.pace.left();
         loop {
             tokio::select! {
                 biased;
                 () = self.newer.cancelled() => return Err(superseded()),
                 landed = self.flight.land() => self.landed(landed)?,
-                piece = frame(body, timeout) => return piece,
+                piece = super::add::frame(body) => {
+                    let piece = piece?;
+                    let bytes = piece.as_ref().map_or(0, Bytes::len);
+                    self.pace.came(begun.elapsed(), bytes);
+                    return Ok(piece);
+                }
+                () = tokio::time::sleep_until(until) => return Err(Refusal::slow_batch()),
             }
         }
     }
@@ -403,16 +415,6 @@ impl Sender<'_> {
                 "the entries of this body lie in more than {MOST_RANGES} ranges; send what is not accepted yet in another request"
             ),
         ))
-    }
-}
-
-async fn frame(body: &mut Incoming, timeout: Option<Duration>) -> Result<Option<Bytes>, Refusal> {
-    match timeout {
-        None => super::add::frame(body).await,
-        // The watch sees no phases in a multiplexed connection, so the body gets a timer of its own.
-        Some(timeout) => tokio::time::timeout(timeout, super::add::frame(body))
-            .await
-            .map_err(|_| Refusal::slow_body())?,
     }
 }
 

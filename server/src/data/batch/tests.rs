@@ -1,5 +1,7 @@
 //! Batches over a real engine, byte by byte as a client sends them.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -228,6 +230,39 @@ async fn a_stop_ends_an_upload_and_says_how_far_it_came() {
     let rest = String::from_utf8_lossy(&rest[..read]).to_lowercase();
     assert!(rest.contains("retry-after: 1\r\n"), "{rest}");
     assert!(rest.contains("\"accepted\":642"), "{rest}");
+}
+
+/// A place is for those that send: bytes now and then are not enough to keep one, and what came is taken all the same.
+#[tokio::test]
+async fn a_batch_that_drips_is_told_and_loses_its_place() {
+    let server = Server::hasty(Duration::from_secs(1)).await;
+    let stream = server.connect().await;
+    let (mut reads, mut writes) = stream.into_split();
+    let head = format!(
+        "POST /dev/add-batch HTTP/1.1\r\nhost: x\r\n{BUNDLE}transfer-encoding: chunked\r\n\r\n"
+    );
+    writes.write_all(head.as_bytes()).await.unwrap();
+    let body = bundle(numbered(0..700));
+    let mut piece = format!("{:x}\r\n", body.len()).into_bytes();
+    piece.extend_from_slice(&body);
+    piece.extend_from_slice(b"\r\n");
+    writes.write_all(&piece).await.unwrap();
+    let drip = tokio::spawn(async move {
+        // Never silent for long.
+        while writes.write_all(b"1\r\nx\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    reads.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    let mut rest = vec![0; 4096];
+    let read = reads.read(&mut rest).await.unwrap();
+    let rest = String::from_utf8_lossy(&rest[..read]).to_lowercase();
+    assert!(rest.contains("\"code\":\"slow-body\""), "{rest}");
+    assert!(rest.contains("4096 bytes a second"), "{rest}");
+    assert!(rest.contains("\"accepted\":642"), "{rest}");
+    drip.abort();
 }
 
 const ID: &str = "00112233445566778899aabbccddeeff";
