@@ -85,6 +85,10 @@ impl Copier {
                 }
             }
             self.incarnation = Some(named.to_owned());
+            // Told at once: what it is given next may be published before this pass ends.
+            core.replicas.secondary(&self.name, |state| {
+                state.incarnation = Some(named.to_owned())
+            });
             self.know_nothing();
             return Ok(());
         }
