@@ -14,11 +14,11 @@ use crate::{
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// writes, single, memory, rotation, shards, logs, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
+    /// writes, single, memory, rotation, shards, aged, logs, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
     /// compare, halved; commits, which is contended, piled, stopped; merge, which is
     /// parallel and published; all when none is named
     names: Vec<String>,
-    /// Entries of the memory figure
+    /// Entries of the memory figure, and of the aged log
     #[arg(long, default_value_t = 10_000_000)]
     pub(crate) entries: u64,
     /// Seconds of the write figure
@@ -106,12 +106,13 @@ fn shown(value: f64) -> String {
 
 type Measure = fn(&Options) -> Result<Vec<Figure>>;
 
-const ALL: [(&str, Measure); 23] = [
+const ALL: [(&str, Measure); 24] = [
     ("writes", writes::measure),
     ("single", single::measure),
     ("memory", memory::measure),
     ("rotation", rotation::measure),
     ("shards", shards::shards),
+    ("aged", shards::aged),
     ("logs", shards::logs),
     ("secondary", secondary::measure),
     ("converge", changes::converge),

@@ -12,6 +12,8 @@ use crate::proc::{cpu_us, peak_mib, resident_mib};
 
 /// The last rotations, which are measured.
 const LAST: u64 = 100;
+/// Shards of the log with many entries.
+const AGED: u64 = 200;
 /// How long a server with many logs is watched while nothing happens.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -22,21 +24,19 @@ pub(crate) fn shards(options: &Options) -> Result<Vec<Figure>> {
     let logd = Logd::start(&at)?;
     let mut admin = Http::unix(at.join("admin.sock"));
     let mut took = Histogram::<u64>::new(3)?;
+    let mut cpu = 0;
     for n in 1..options.shards {
+        if n + LAST == options.shards {
+            cpu = cpu_us(logd.pid(), "")?;
+        }
         logd.add(format!("entry {n}").as_bytes())?;
-        let key = format!("rotation-{n}");
         let begin = Instant::now();
-        admin
-            .post(
-                "/admin/v1/logs/dev/rotations",
-                &[("Idempotency-Key", &key)],
-                b"",
-            )?
-            .expect_status(200)?;
+        rotate(&mut admin, n)?;
         if n + LAST >= options.shards {
             took.record(begin.elapsed().as_micros() as u64)?;
         }
     }
+    let cpu = cpu_us(logd.pid(), "")?.saturating_sub(cpu);
     let grown = resident_mib(logd.pid())?;
     logd.terminate()?;
     let begin = Instant::now();
@@ -55,11 +55,68 @@ pub(crate) fn shards(options: &Options) -> Result<Vec<Figure>> {
         Figure::plain("shards", count as f64, ""),
         Figure::plain("rotation, of the last hundred p50", ms(0.5), "ms"),
         Figure::most("rotation, of the last hundred p99", ms(0.99), "ms", 100.0),
+        Figure::plain(
+            "CPU of a rotation and an entry, of the last hundred",
+            cpu as f64 / 1e3 / LAST as f64,
+            "ms",
+        ),
         Figure::most("start until ready", start, "s", 5.0),
         Figure::most("resident size after the start, at most", peak, "MiB", 300.0),
         Figure::plain("resident size after the rotations", grown, "MiB"),
         Figure::plain("`logd fsck`", checked, "s"),
     ])
+}
+
+/// A log of many entries in many shards: what a start takes, after a stop and after a kill.
+pub(crate) fn aged(options: &Options) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let at = folder.path().join("log");
+    let logd = Logd::start(&at)?;
+    let mut admin = Http::unix(at.join("admin.sock"));
+    let each = options.entries / AGED;
+    let headers = [("Content-Type", "application/octet-stream")];
+    for shard in 0..AGED {
+        let mut body = Vec::new();
+        for n in 0..each {
+            let entry = format!("{:>112}", shard * each + n);
+            body.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+            body.extend_from_slice(entry.as_bytes());
+        }
+        let mut http = logd.http();
+        http.post("/dev/add-batch", &headers, &body)?
+            .expect_status(200)?;
+        if shard + 1 < AGED {
+            rotate(&mut admin, shard)?;
+        }
+    }
+    let entries = logd.settled()?;
+    ensure!(entries == AGED * each, "{entries} entries");
+    ensure!(logd.terminate()?.success(), "logd did not stop well");
+    let begin = Instant::now();
+    let logd = Logd::start(&at)?;
+    let after_stop = begin.elapsed();
+    let peak = peak_mib(logd.pid())?;
+    logd.kill()?;
+    let begin = Instant::now();
+    let logd = Logd::start(&at)?;
+    let after_kill = begin.elapsed();
+    let count = logd.shards()?.len() as u64;
+    ensure!(count == AGED, "{count} shards");
+    Ok(vec![
+        Figure::plain("entries", entries as f64, ""),
+        Figure::plain("shards", count as f64, ""),
+        Figure::most("start after a stop", after_stop.as_secs_f64(), "s", 2.0),
+        Figure::most("start after kill -9", after_kill.as_secs_f64(), "s", 2.0),
+        Figure::plain("resident size after the start, at most", peak, "MiB"),
+    ])
+}
+
+/// The `n`-th rotation.
+fn rotate(admin: &mut Http, n: u64) -> Result<()> {
+    let key = format!("rotation-{n}");
+    let path = "/admin/v1/logs/dev/rotations";
+    let answer = admin.post(path, &[("Idempotency-Key", &key)], b"")?;
+    answer.expect_status(200).map(drop)
 }
 
 /// Many logs: creation, start, and what a server uses while nobody writes.

@@ -430,6 +430,7 @@ impl Engine {
                 document: Arc::new(placeholder),
                 etag: "g0-00000000".to_owned(),
             }),
+            updating: tokio::sync::Mutex::default(),
             eras: ArcSwap::default(),
             life: tokio::sync::OnceCell::new(),
             announced: AtomicBool::new(false),

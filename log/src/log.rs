@@ -96,6 +96,8 @@ pub struct Core {
     /// What is known of secondaries and witnesses.
     pub(crate) replicas: Replicas,
     pub(crate) running: ArcSwap<Running>,
+    /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
+    pub(crate) updating: tokio::sync::Mutex<()>,
     /// The configurations of what is not published.
     pub(crate) eras: ArcSwap<Eras>,
     /// The rules of that configuration.
@@ -409,10 +411,15 @@ impl Core {
 
     /// Loads the config document that the state names, when it is not the one that runs.
     pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
-        let state = self.order.state();
-        if state.generation == self.running.load().generation {
+        let runs = || self.order.state().generation == self.running.load().generation;
+        if runs() {
             return Ok(());
         }
+        let _one = self.updating.lock().await;
+        if runs() {
+            return Ok(());
+        }
+        let state = self.order.state();
         self.update_eras().await?;
         let running = Arc::new(Running {
             generation: state.generation,

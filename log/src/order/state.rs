@@ -252,24 +252,18 @@ impl State {
             Control::Reconfigure { base, .. } if *base != self.generation => Err(Refusal::Stale {
                 current: self.generation,
             }),
-            Control::Reconfigure { plan, open, .. } => self
-                .reshard(plan, open.as_deref(), self.size)
-                .map(drop)
-                .map_err(Refusal::Shards),
+            Control::Reconfigure { plan, open, .. } => {
+                self.fits(plan, open.as_deref()).map_err(Refusal::Shards)
+            }
             Control::Closing | Control::Freeze => Ok(()),
         }
     }
 
-    /// The shards after planning some and opening one at global index `at`.
-    fn reshard(
-        &self,
-        plan: &[ShardIdentity],
-        open: Option<&str>,
-        at: u64,
-    ) -> Result<Vec<Shard>, String> {
-        let mut shards = self.shards.to_vec();
-        for identity in plan {
-            for other in shards.iter().map(|s| &s.identity) {
+    /// Whether some shards may be planned, and then this one opened.
+    fn fits(&self, plan: &[ShardIdentity], open: Option<&str>) -> Result<(), String> {
+        for (n, identity) in plan.iter().enumerate() {
+            let known = self.shards.iter().map(|s| &*s.identity);
+            for other in known.chain(plan.iter().take(n)) {
                 let clash = [
                     ("name", other.name == identity.name),
                     ("origin", other.origin == identity.origin),
@@ -283,11 +277,28 @@ impl State {
                     ));
                 }
             }
-            shards.push(Shard {
-                identity: Arc::new(identity.clone()),
-                phase: Phase::Planned,
-            });
         }
+        let Some(name) = open else { return Ok(()) };
+        let waits = |s: &Shard| s.identity.name == name && s.phase == Phase::Planned;
+        let planned = self.shards.iter().rev().any(waits) || plan.iter().any(|i| i.name == name);
+        match planned {
+            true => Ok(()),
+            false => Err(format!("shard {name} is not planned")),
+        }
+    }
+
+    /// The shards after planning some and opening one at global index `at`, where that [fits](State::fits).
+    fn reshard(
+        &self,
+        plan: &[ShardIdentity],
+        open: Option<&str>,
+        at: u64,
+    ) -> Result<Vec<Shard>, String> {
+        let mut shards = self.shards.to_vec();
+        shards.extend(plan.iter().map(|identity| Shard {
+            identity: Arc::new(identity.clone()),
+            phase: Phase::Planned,
+        }));
         if let Some(name) = open {
             let next = shards.iter().position(|s| s.phase == Phase::Planned);
             let named = shards.iter().position(|s| s.identity.name == name);
