@@ -87,6 +87,8 @@ pub(crate) enum Error {
     NoEndpoint {
         /// Where it was looked for.
         tried: String,
+        /// A context that could be chosen.
+        choose: Option<String>,
     },
     /// The log was not named and cannot be guessed.
     #[error("which log? the server has {}", list(logs))]
@@ -253,6 +255,12 @@ pub(crate) enum Error {
     Lacking {
         /// What is missing.
         permissions: Vec<String>,
+    },
+    /// Logs are halted.
+    #[error("{} {} halted", logs.join(" and "), if logs.len() == 1 { "is" } else { "are" })]
+    Halted {
+        /// Which.
+        logs: Vec<String>,
     },
     /// `doctor` found something that cannot wait.
     #[error("{}", count(*critical, "critical finding"))]

@@ -144,6 +144,15 @@ pub(crate) fn row(error: &Error) -> Row {
             "run the command again when you are ready",
         ),
         Error::ContextFile { hint, .. } => Row::new(USAGE, "context", hint),
+        Error::NoEndpoint {
+            choose: Some(name), ..
+        } => Row::new(
+            USAGE,
+            "context",
+            format!(
+                "`logctl context use {name}` chooses that one; --context NAME goes for one command"
+            ),
+        ),
         Error::NoEndpoint { .. } => Row::new(
             USAGE,
             "context",
@@ -250,6 +259,11 @@ pub(crate) fn row(error: &Error) -> Row {
             DENIED,
             codes::FORBIDDEN,
             "ask whoever runs the log for these permissions; nothing was run",
+        ),
+        Error::Halted { .. } => Row::new(
+            HALTED,
+            codes::HALTED,
+            "do what the reason above says; `logctl doctor` looks at the rest, and `logd fsck`, which changes nothing, at the stores",
         ),
         Error::Ailing { .. } => Row::new(
             HALTED,
@@ -436,7 +450,15 @@ fn write_row(status: u16, code: &str, resume: &str) -> Row {
 fn suggestion(kind: &str, name: &str, known: &[String]) -> String {
     match crate::nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => format!("there is no {kind} yet"),
+        None if known.is_empty() => match kind {
+            "planned shard" => {
+                "no shard is planned; `logctl shard list` shows all of them".to_owned()
+            }
+            "operation that begins with" => {
+                "`logctl op list` lists them, the newest hundred".to_owned()
+            }
+            kind => format!("there is no {kind}"),
+        },
         None => format!("there is: {}", known.join(", ")),
     }
 }

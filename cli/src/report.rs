@@ -140,6 +140,14 @@ impl Page {
         Self::default()
     }
 
+    /// A table, or what to do where there is nothing to list.
+    pub(crate) fn listing(table: Block, none: &str) -> Self {
+        match &table {
+            Block::Table { rows, .. } if rows.is_empty() => Self::new().text(none),
+            _ => Self::new().with(table),
+        }
+    }
+
     /// With one more block.
     pub(crate) fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);

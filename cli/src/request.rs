@@ -595,6 +595,19 @@ impl Request {
         )
     }
 
+    /// The log that the command's own words name.
+    pub(crate) fn log_by_name(&self) -> Option<String> {
+        match self {
+            Self::Log(LogRequest::Freeze { name, .. } | LogRequest::Unfreeze { name, .. }) => {
+                name.clone()
+            }
+            Self::Log(LogRequest::Delete { name } | LogRequest::Undelete { name }) => {
+                Some(name.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The command, as a person would say it: for progress and hints.
     pub(crate) fn spelled(&self) -> String {
         match self {

@@ -459,6 +459,9 @@ impl Engine {
         core.metrics.integrated.set(resumed.integrated);
         core.integrated.send_replace(resumed.integrated);
         core.tell_published();
+        if halt.is_halted() {
+            recover::show_published(&core).await;
+        }
         let asking = mark::ask(Arc::clone(&core), resumed.open.clone());
         let mut others = vec![
             // Nothing is taken or signed before.

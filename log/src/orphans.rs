@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use tlog::{Checkpoint, Note};
 
 use crate::log::Core;
+use crate::merge::mark::judge::{self, Conflict, Whence};
 use crate::store::{Objects, StoreError};
 
 /// What only a shard has, in the order in which it tells most.
@@ -23,6 +24,18 @@ pub(crate) struct Orphan {
     pub(crate) path: String,
     /// The signed checkpoint, when that is what it is: origin and size.
     pub(crate) signed: Option<(String, u64)>,
+}
+
+impl Orphan {
+    /// Of a log that is known: the coordination store is older than the shard.
+    pub(crate) fn older(&self) -> Conflict {
+        let has = match &self.signed {
+            Some((origin, size)) => format!("a signed checkpoint of {origin} at size {size}"),
+            None => format!("objects of shard {}", self.shard),
+        };
+        let only = format!("knows no shard {}", self.shard);
+        judge::older(&Whence::Objects(self.path.clone()), &has, &only)
+    }
 }
 
 impl std::fmt::Display for Orphan {
@@ -121,11 +134,7 @@ pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
     let known = shards();
     match found.iter().find(|orphan| !known.contains(&orphan.shard)) {
         None => Ok(true),
-        Some(orphan) => Err(StoreError::Corrupt(format!(
-            "{orphan}: the slots know no shard {}: the coordination store is an older copy than the objects; put the newest one \
-             back, or restore the log from its secondaries with `logd restore`",
-            orphan.shard
-        ))),
+        Some(orphan) => Err(StoreError::Corrupt(orphan.older().to_string())),
     }
 }
 
@@ -141,11 +150,7 @@ pub(crate) fn occupied(log: &str, orphan: &Orphan) -> String {
 
 /// Why no shard of this name is planned.
 pub(crate) fn shard_occupied(orphan: &Orphan) -> String {
-    format!(
-        "the object store holds {orphan}, but the log has no shard {}: its coordination store is an older copy than the objects; stop the \
-         server and put the newest one back",
-        orphan.shard
-    )
+    orphan.older().to_string()
 }
 
 #[cfg(test)]
@@ -338,16 +343,35 @@ mod tests {
         let (engine, log) = rig.server(&Faults::new()).await;
         let why = log.status().reason.unwrap_or_default();
         assert!(
-            why.contains("dev/b/checkpoint") && why.contains("older copy"),
+            why.contains("dev/b/checkpoint") && why.contains(OLDER),
             "{why}"
         );
         assert!(log.append(Bytes::from_static(b"y")).await.is_err());
+        assert_eq!(
+            log.status().watermarks.published,
+            1,
+            "what is known is shown"
+        );
         engine.shutdown().await;
+        // Whatever shows it, it is one sentence with one remedy.
+        let nodes = |_: &str| Err(String::new());
+        let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, &nodes, &mut |_| {})
+            .await
+            .unwrap();
+        assert!(report.findings.len() > 1, "{report:#?}");
+        for finding in &report.findings {
+            assert!(finding.what.starts_with(OLDER), "{finding:?}");
+            assert_eq!(finding.remedy, super::judge::OLDER, "{finding:?}");
+        }
+        let said = |finding: &crate::fsck::Finding| format!("{}; {}", finding.what, finding.remedy);
+        assert!(report.findings.iter().any(|f| said(f) == why), "{why}");
         with(&mut rig, newer);
         let (engine, log) = rig.server(&Faults::new()).await;
         append(&log).await;
         engine.shutdown().await;
     }
+
+    const OLDER: &str = "the coordination store is older than what was made from it";
 
     /// `fsck` names what was signed of logs and shards that the coordination store does not know.
     #[tokio::test(flavor = "multi_thread")]
@@ -359,7 +383,11 @@ mod tests {
             .await
             .unwrap();
         let nodes = |_: &str| Err(String::new());
-        for (keep, place) in [(true, "dev/b/checkpoint"), (false, "dev/a/checkpoint")] {
+        let unknown = "the coordination store does not know";
+        for (keep, place, said) in [
+            (true, "dev/b/checkpoint", OLDER),
+            (false, "dev/a/checkpoint", unknown),
+        ] {
             rows.retain(|key, _| keep || !of_dev(key));
             let coordination = MemoryCoordination::with(rows.clone());
             let report = crate::fsck::fsck(&coordination, &*rig.objects, &nodes, &mut |_| {})
@@ -367,10 +395,7 @@ mod tests {
                 .unwrap();
             let found = report.findings.iter().find(|f| f.place == place);
             let what = &found.unwrap_or_else(|| panic!("{report:#?}")).what;
-            assert!(
-                what.contains("the coordination store does not know"),
-                "{what}"
-            );
+            assert!(what.contains(said), "{what}");
         }
     }
 }

@@ -12,6 +12,8 @@ use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::log::{Core, Log};
 use crate::merge::fetch::read_batch;
+use crate::merge::mark::classify;
+use crate::merge::mark::judge::Found;
 use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
@@ -422,7 +424,9 @@ impl Log {
         if let Some(signed) = self.core.signed(&shard).await? {
             return Ok(Some(signed.note.clone()));
         }
-        self.alive()?;
+        if let Err(halted) = self.alive() {
+            return self.signed_before(&shard).await?.map(Some).ok_or(halted);
+        }
         if let Some(row) =
             position::published(&*self.core.store, &self.core.order.keys, &shard.name).await?
             && row.size > 0
@@ -432,6 +436,18 @@ impl Log {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
         Ok(Some(self.core.sign_empty(&shard).await?))
+    }
+
+    /// The checkpoint that readers of a halted log have: what was signed stays true.
+    async fn signed_before(&self, shard: &Shard) -> Result<Option<String>, ReadError> {
+        let path = self.core.object_path(&shard.name, "checkpoint");
+        let Some(bytes) = self.core.objects.get(&path).await? else {
+            return Ok(None);
+        };
+        Ok(match classify(&bytes, &shard.verifier()?) {
+            (Found::Signed { .. }, Some(looked)) => Some(looked.note),
+            _ => None,
+        })
     }
 
     /// The first checkpoint of a shard whose position is durable: whoever publishes it is about to sign it, or has and this

@@ -151,8 +151,14 @@ impl Log {
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
             (None, Gate::Closing) => (Condition::Closing, self.damage_in_words()),
-            (None, Gate::Frozen { slot, .. }) => {
-                let frozen = format!("frozen in slot {slot}");
+            (None, Gate::Frozen { slot, time }) => {
+                let frozen = match i64::try_from(time)
+                    .ok()
+                    .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+                {
+                    Some(time) => format!("frozen since {time:.0} (slot {slot} of its order)"),
+                    None => format!("frozen since slot {slot} of its order"),
+                };
                 let why = match self.damage_in_words() {
                     Some(damage) => format!("{frozen}; {damage}"),
                     None => frozen,
@@ -203,6 +209,11 @@ impl Log {
     /// Its entity tag.
     pub fn running_etag(&self) -> String {
         self.core.running.load().etag.clone()
+    }
+
+    /// Why it is halted on this replica, where it is.
+    pub fn halted(&self) -> Option<String> {
+        self.core.halt.reason()
     }
 
     /// Which published objects are damaged, for operators.

@@ -110,7 +110,7 @@ impl From<HostError> for Refusal {
             }
             HostError::Unsupported(_) => Self::new(codes::UNSUPPORTED, detail),
             HostError::Halted(_) => Self::new(codes::HALTED, detail)
-                .hint("another replica may still serve this log; check its store first"),
+                .hint("do what the message says first; `logctl doctor` says the same, and `logd fsck`, which changes nothing, names all that is wrong in the stores"),
             HostError::Full(_) => {
                 Self::new(codes::FULL, detail).hint("free space; nothing was changed")
             }

@@ -1,6 +1,6 @@
 //! The command line, turned into a plain [`Command`]; nothing behind this module knows clap.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -9,7 +9,7 @@ use config::{LogName, Span};
 use crate::error::Error;
 use crate::life::Sources;
 use crate::restore::RestoreArgs;
-use crate::settings::{Bounds, Logging, Metrics, SecondarySettings, read_text};
+use crate::settings::{Bounds, Logging, Metrics, NO_ADDRESS, SecondarySettings, read_text};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -401,7 +401,7 @@ struct FrontendArgs {
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Address for readers (port 0: any free one)
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7090")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7090")]
     listen: SocketAddr,
     /// Certificate chain, PEM; plain HTTP without it
     #[arg(long, value_name = "FILE", requires = "key")]
@@ -437,6 +437,25 @@ enum ConfigVerb {
     },
 }
 
+/// An address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| match text.parse::<IpAddr>() {
+        Ok(ip) => format!("it has no port: write {}", SocketAddr::new(ip, 7070)),
+        Err(_) => NO_ADDRESS.to_owned(),
+    })
+}
+
+/// One that clients are told of before the server runs.
+fn known_address(text: &str) -> Result<SocketAddr, String> {
+    let address = address(text)?;
+    match address.port() {
+        0 => Err(
+            "port 0 is another one at each start: choose one that clients can be told".to_owned(),
+        ),
+        _ => Ok(address),
+    }
+}
+
 #[derive(Debug, Args)]
 struct InitArgs {
     /// The folder, absent or empty
@@ -449,10 +468,10 @@ struct InitArgs {
     #[arg(long, value_name = "NAME")]
     log: Option<LogName>,
     /// Address for writers and readers
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDRESS", value_parser = known_address, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
     /// Address of the admin endpoint, TLS
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7071")]
+    #[arg(long, value_name = "ADDRESS", value_parser = known_address, default_value = "127.0.0.1:7071")]
     admin: SocketAddr,
     /// Ask nothing
     #[arg(short, long)]
@@ -465,13 +484,13 @@ struct DevArgs {
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Address for writers and readers (port 0: any free one)
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
     /// Address of the admin endpoint, TLS (port 0: any free one)
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7071")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7071")]
     admin: SocketAddr,
     /// Loopback address of the Prometheus metrics; none unless given
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// Programs of the merge that it runs; the others run beside it, see `logd merge`
     #[arg(
@@ -515,7 +534,7 @@ struct SecondaryArgs {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Address for logs and readers (port 0: any free one)
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:7080")]
     listen: SocketAddr,
     /// Replication key of a log to copy; may be given many times
     #[arg(long, value_name = "VKEY")]
@@ -524,7 +543,7 @@ struct SecondaryArgs {
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
     /// Loopback address of the Prometheus metrics; none unless given
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
     /// How log lines on standard error look
     #[arg(long, value_enum, default_value_t)]
@@ -798,12 +817,32 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_a_port_and_the_message_shows_it() {
+        let said = |line: &str| match parse(line) {
+            Err(usage) => usage.to_string(),
+            Ok(command) => panic!("{line}: {command:?}"),
+        };
+        for (given, expected) in [
+            ("127.0.0.1", "write 127.0.0.1:7070"),
+            ("::1", "write [::1]:7070"),
+            ("localhost:7070", "such as 127.0.0.1:7070"),
+        ] {
+            let said = said(&format!("logd dev --dir d --listen {given}"));
+            assert!(said.contains(expected), "{said}");
+        }
+        let said = said("logd init d --origin example.org/a --listen 127.0.0.1:0");
+        assert!(said.contains("port 0"), "{said}");
+    }
+
+    #[test]
     fn what_is_not_understood_is_usage() {
         for line in [
             "logd",
             "logd dev",
             "logd serve",
             "logd dev --dir d --listen nowhere",
+            "logd init d --origin example.org/a --listen 127.0.0.1:0",
+            "logd init d --origin example.org/a --admin 127.0.0.1:0",
             "logd dev --dir d --log-format xml",
             "logd devv",
             "logd fsck",

@@ -16,6 +16,7 @@ use crate::exit::Ended;
 use crate::rfc3339;
 use crate::run::{self, print};
 use crate::settings::Settings;
+use crate::words::count;
 
 /// What was made.
 #[derive(Debug, Serialize)]
@@ -58,19 +59,39 @@ pub(crate) fn run(which: &Which, to: &Path, output: FsckOutput) -> Result<Ended,
     })
 }
 
+/// The file that is to be made: in a folder that is there, or under the name that is given. A name without an ending is more likely
+/// a folder that is not there.
+fn place(to: &Path, time: &str) -> Result<PathBuf, Error> {
+    if to.is_dir() {
+        return Ok(to.join(format!("coordination-{time}.db")));
+    }
+    let absent = |folder: &Path| Error::Input {
+        what: format!(
+            "no backup was made: there is no folder {}",
+            folder.display()
+        ),
+        hint: format!(
+            "`install -d -m 0700 {}` makes it; --to names a folder that is there, or a new file such as coordination.db",
+            folder.display()
+        ),
+    };
+    let is_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if is_folder || (to.extension().is_none() && to.symlink_metadata().is_err()) {
+        return Err(absent(to));
+    }
+    match to.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(absent(folder)),
+        _ => Ok(to.to_owned()),
+    }
+}
+
 async fn make(store: &Path, to: &Path) -> Result<Made, Error> {
     let failed = |error: StoreError| match error {
         StoreError::Io(detail) => Error::Backup(detail),
         other => Error::Backup(other.to_string()),
     };
     let now = jiff::Timestamp::now();
-    let path = match to.is_dir() {
-        true => to.join(format!(
-            "coordination-{}.db",
-            now.strftime("%Y%m%dT%H%M%SZ")
-        )),
-        false => to.to_owned(),
-    };
+    let path = place(to, &now.strftime("%Y%m%dT%H%M%SZ").to_string())?;
     let copy = SqliteCopy::of(store, &path).map_err(failed)?;
     let copied = Sqlite::open_to_read(copy.temporary()).map_err(failed)?;
     let (shards, findings) = log::fsck::positions(&copied).await.map_err(failed)?;
@@ -119,12 +140,12 @@ fn table(made: &Made) -> String {
     for position in &made.shards {
         let root = position.root.as_deref();
         line(format_args!(
-            "  log {}, shard {}: {} entries ordered, {} published{}",
+            "  log {}, shard {}: {} ordered, {} published{}",
             position.log,
             position.shard,
-            position.ordered,
+            count(position.ordered, "entry"),
             position.published,
-            root.map(|root| format!(", root {root}"))
+            root.map(|root| format!(" (root of these: {root})"))
                 .unwrap_or_default()
         ));
     }
@@ -143,4 +164,37 @@ fn table(made: &Made) -> String {
         "not in it: the objects, and the key-encryption key. It may be put back only where nothing was signed since"
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("taken"), "").unwrap();
+        let made = |to: &Path| place(to, "T");
+        assert_eq!(made(folder.path()).unwrap(), at("coordination-T.db"));
+        assert_eq!(made(&at("new.db")).unwrap(), at("new.db"));
+        // The copy itself says that it is never replaced.
+        assert_eq!(made(&at("taken")).unwrap(), at("taken"));
+        for (to, missing) in [
+            ("absent", "absent"),
+            ("absent/", "absent/"),
+            ("absent/new.db", "absent"),
+            ("absent.d/", "absent.d/"),
+        ] {
+            let error = made(&at(to)).unwrap_err();
+            let said = format!("{error} {}", error.hint().unwrap());
+            let missing = at(missing).display().to_string();
+            assert!(
+                said.contains(&format!("there is no folder {missing}"))
+                    && said.contains(&format!("install -d -m 0700 {missing}")),
+                "{said}"
+            );
+            assert!(!said.contains(".part"), "{said}");
+        }
+    }
 }

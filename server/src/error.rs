@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::settings::SettingsError;
+use crate::settings::{self, SettingsError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,17 @@ pub(crate) enum Error {
     /// A key-encryption key, token or other secret is not usable.
     #[error("{0}")]
     Secret(String),
+    /// The key-encryption key of the settings cannot be read.
+    #[error("[kek] in the settings: {0}")]
+    Kek(log::shard::keys::KeyError),
+    /// What was asked for makes no sense.
+    #[error("{what}")]
+    Input {
+        /// Why.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
     /// A store could not be opened.
     #[error("cannot open the {what} store at {}: {detail}", path.display())]
     Store {
@@ -155,6 +166,15 @@ impl Error {
             },
             Self::Broken { .. } => {
                 "start it again; this is a fault of logd, so please report it with the lines of its log before this one"
+            }
+            Self::Kek(error) => settings::kek_remedy(error),
+            Self::Input { hint, .. } => return Some(Cow::Owned(hint.clone())),
+            // Whoever checks a file that is not there is not told to check it.
+            Self::Settings(error) if error.is_missing() => {
+                "name the settings file; `logd init DIR` makes one with all that belongs to it, `logd config example` prints a commented one"
+            }
+            Self::Settings(error) if error.is_unreadable() => {
+                "name a file of settings that the user you are can read"
             }
             Self::Settings(error) => {
                 return Some(Cow::Owned(format!(

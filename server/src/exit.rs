@@ -1,6 +1,6 @@
 //! Exit codes, in one place, and the last word on standard error.
 //!
-//! 0 done, 1 failed, 2 usage (also bad settings), 6 `config check` found something, 12 `fsck` found something.
+//! 0 done, 1 failed, 2 usage (also bad settings and names), 6 `config check` found something, 12 `fsck` found something.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -37,7 +37,13 @@ pub(crate) fn report(outcome: Result<Ended, Error>) -> ExitCode {
             // A closed stderr must not turn one failure into another.
             let _ = writeln!(std::io::stderr().lock(), "logd: {}", sentence(&error));
             ExitCode::from(
-                if matches!(error, Error::Settings(_) | Error::Unconfirmed) {
+                if matches!(
+                    error,
+                    Error::Settings(_)
+                        | Error::Input { .. }
+                        | Error::NotEmpty { .. }
+                        | Error::Unconfirmed
+                ) {
                     2
                 } else {
                     1

@@ -19,6 +19,7 @@ use crate::error::{Error, at};
 use crate::exit::Ended;
 use crate::run::print;
 use crate::settings::{Settings, Stores};
+use crate::words::count;
 
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(200);
@@ -135,14 +136,14 @@ fn table(report: &Report, stores: &Stores) -> String {
     };
     for log in &report.logs {
         line(format_args!(
-            "log {}: {} slots ({} kept), {} entries ordered, {} published, {} shards, {} objects read",
+            "log {}: {} ({} kept), {} ordered, {} published, {}, {} read",
             log.name,
-            log.slots,
+            count(log.slots, "slot"),
             log.slots - log.floor.min(log.slots),
-            log.ordered,
+            count(log.ordered, "entry"),
             log.published,
-            log.shards,
-            log.objects,
+            count(log.shards, "shard"),
+            count(log.objects, "object"),
         ));
         for node in &log.nodes {
             let NodeReport { name, trouble, .. } = node;
@@ -159,12 +160,16 @@ fn table(report: &Report, stores: &Stores) -> String {
                 line(format_args!("    a running server writes them here again"));
             }
         }
+        let whole = report.findings.iter().all(|found| found.log != log.name);
         for unfinished in &log.unfinished {
-            line(format_args!("  a restart finishes: {unfinished}"));
+            let says = match whole {
+                true => "a restart finishes",
+                false => "unfinished, until the findings below are settled",
+            };
+            line(format_args!("  {says}: {unfinished}"));
         }
         let litter =
             log.litter.announcements + log.litter.batches + log.litter.rows + log.litter.objects;
-        let whole = report.findings.iter().all(|found| found.log != log.name);
         if litter > 0 && whole {
             line(format_args!(
                 "  leftovers of interrupted work, harmless: {litter}"

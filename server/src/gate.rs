@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use log::{Condition, Engine, Log};
+use log::{Engine, Log};
 
 /// The state of this process.
 #[derive(Default)]
@@ -73,17 +73,7 @@ impl Gate {
             return Err(NotReady::Draining);
         }
         let engine = self.engine.get().ok_or(NotReady::Starting)?;
-        let halted: Vec<_> = engine
-            .logs()
-            .iter()
-            .chain(&engine.system())
-            .map(|log| (log.name().to_owned(), log.condition()))
-            .filter(|(_, (condition, _))| *condition == Condition::Halted)
-            .map(|(log, (_, reason))| {
-                let reason = reason.unwrap_or_else(|| "no reason given".into());
-                (log, reason)
-            })
-            .collect();
+        let halted = halted(engine);
         if !halted.is_empty() {
             return Err(NotReady::Halted(halted));
         }
@@ -91,6 +81,25 @@ impl Gate {
         let logs = engine.logs().into_iter().filter(|log| !log.is_deleted());
         Ok(logs.chain(engine.system()).filter_map(held_up).collect())
     }
+}
+
+/// The logs of this process that are halted, the server's own among them, with their reasons.
+pub(crate) fn halted(engine: &Engine) -> Vec<(String, String)> {
+    let logs = engine.logs().into_iter().chain(engine.system());
+    let reason = |log: Arc<Log>| Some((log.name().to_owned(), log.halted()?));
+    logs.filter_map(reason).collect()
+}
+
+/// What a service manager shows of this process; nothing while all is well.
+pub(crate) fn halted_in_words(engine: &Engine) -> Option<String> {
+    let halted = halted(engine);
+    let names: Vec<&str> = halted.iter().map(|(log, _)| log.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "halted: {}; nothing is written or signed there (`logctl status` says why)",
+            names.join(", ")
+        )
+    })
 }
 
 impl std::fmt::Display for NotReady {

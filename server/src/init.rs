@@ -34,6 +34,7 @@ const LOCK: &str = ".init";
 pub(crate) async fn run(init: Init) -> Result<(), Error> {
     let plan = Plan::of(init)?;
     plan.confirm()?;
+    let ours = !plan.init.dir.exists();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -59,6 +60,10 @@ pub(crate) async fn run(init: Init) -> Result<(), Error> {
         clear(&dir);
     }
     let _ = std::fs::remove_file(&lock);
+    if made.is_err() && ours {
+        // Only an empty one goes.
+        let _ = std::fs::remove_dir(&dir);
+    }
     made?;
     run::print(&plan.next(&dir))
 }
@@ -111,11 +116,11 @@ impl Plan {
             Some(name) => name.clone(),
             None => {
                 let last = init.origin.rsplit('/').next().unwrap_or_default();
-                last.parse::<LogName>().map_err(|_| Error::Create {
-                    log: init.origin.clone(),
-                    detail: format!(
-                        "the last part of the origin, {last:?}, cannot be its name; choose one with --log NAME, for example --log main"
+                last.parse::<LogName>().map_err(|error| Error::Input {
+                    what: format!(
+                        "the last part of the origin, {last:?}, cannot be the log's name: {error}"
                     ),
+                    hint: "choose one with --log NAME, for example --log main".to_owned(),
                 })?
             }
         };
@@ -129,6 +134,19 @@ impl Plan {
         let shard = config::next_name(&RotateConfig::default().name, &[], year)
             .map_err(|e| failed(e.to_string()))?;
         let config = LogConfig::new(name.clone(), init.origin.clone(), shard);
+        // Before anything is made.
+        let findings = config.validate();
+        if let Some(first) = findings.first() {
+            let list: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
+            let hint = match first.pointer.as_str() {
+                "/log" => Some("choose another name with --log NAME, for example --log main"),
+                _ => first.hint.as_deref(),
+            };
+            return Err(Error::Input {
+                what: list.join("\n  "),
+                hint: hint.unwrap_or("nothing was made").to_owned(),
+            });
+        }
         Ok(Self { init, config })
     }
 
@@ -335,21 +353,45 @@ mod tests {
         assert_eq!(before, after);
     }
 
+    const BAD_ORIGINS: &str = "\
+the origin `not an origin/argon` has characters other than printable ASCII, or a space or `+`
+  a domain and path, for example log.example.org/argon
+the origin `https://log.example.org/argon` has a scheme
+  leave out `https://`
+the last part of the origin, \"Nicht Gut\", cannot be the log's name: a name is 1 to 63 characters of a-z, 0-9, '.' and '-', and starts with a letter or a digit
+  choose one with --log NAME, for example --log main
+`system` is reserved for the server's own routes and logs
+  choose another name with --log NAME, for example --log main
+";
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_failure_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("new");
-        let bad = Init {
-            origin: "not an origin/argon".to_owned(),
-            ..init(dir.clone())
+        let refused = async |origin: &str| {
+            let bad = Init {
+                origin: origin.to_owned(),
+                ..init(dir.clone())
+            };
+            let error = run(bad).await.unwrap_err();
+            assert!(!dir.exists(), "{origin}: a folder is left behind");
+            assert!(matches!(error, Error::Input { .. }), "{error:?}");
+            format!("{error}\n  {}", error.hint().unwrap())
         };
-        assert!(run(bad).await.is_err());
-        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
-        let nameless = Init {
-            origin: "log.example.org/Nicht Gut".to_owned(),
-            ..init(dir.clone())
-        };
-        let refused = run(nameless).await.unwrap_err().to_string();
-        assert!(refused.contains("--log NAME"), "{refused}");
+        let shown = [
+            "not an origin/argon",
+            "https://log.example.org/argon",
+            "log.example.org/Nicht Gut",
+            "system",
+        ];
+        let mut all = String::new();
+        for origin in shown {
+            all += &refused(origin).await;
+            all += "\n";
+        }
+        assert_eq!(all, BAD_ORIGINS);
+        // What fails while it is made goes, too, with the folder.
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(run(init(folder.path().join("file/new"))).await.is_err());
     }
 }

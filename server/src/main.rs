@@ -30,6 +30,7 @@ mod settings;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod words;
 
 /// A tenth less CPU per entry than the system's allocator: small buffers come and go on different threads.
 #[global_allocator]

@@ -24,7 +24,7 @@ use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
 use crate::error::{Error, at};
 use crate::exit::Ended;
-use crate::gate::Gate;
+use crate::gate::{Gate, halted, halted_in_words};
 use crate::handover;
 use crate::init;
 use crate::life::{DRAIN, Life, Sources};
@@ -201,6 +201,15 @@ pub(crate) fn ready(line: &str) {
     }
 }
 
+/// Names the logs that are halted, before it is said that the process serves: whoever waits for that line has read this one.
+pub(crate) fn say_halted(engine: &Engine) {
+    for (log, reason) in halted(engine) {
+        ready(&format!(
+            "logd halted: {log} takes no writes and signs nothing: {reason}\n"
+        ));
+    }
+}
+
 /// Runs a server in the data plane's runtime.
 fn with_runtime(server: impl Future<Output = Result<(), Error>>) -> Result<Ended, Error> {
     raise_descriptor_limit();
@@ -347,6 +356,9 @@ async fn run(
         "the admin endpoint's TLS files and tokens (which are looked at with each connection)",
     );
     gate.open(Arc::clone(&engine));
+    let limited = Arc::clone(&engine);
+    life.limited_by(move || halted_in_words(&limited));
+    say_halted(&engine);
     announce(settings, place, &url, data_address, admin_address)?;
 
     let broken = async {
@@ -570,7 +582,7 @@ pub(crate) async fn open_engine(
         KekSource::File(path) => Kek::from_file(path),
         KekSource::Env(name) => Kek::from_env(name),
     };
-    let kek = kek.map_err(|e| Error::Secret(e.to_string()))?;
+    let kek = kek.map_err(Error::Kek)?;
     let stores = &settings.stores;
     let coordination = Sqlite::open(&stores.coordination).map_err(|e| Error::Store {
         what: "coordination",
@@ -656,7 +668,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
         Err(error) => {
             let detail = match &error {
                 ChangeError::Invalid(findings) => {
-                    let list: Vec<String> = findings.iter().map(ToString::to_string).collect();
+                    let list: Vec<String> = findings.iter().map(plainly).collect();
                     list.join("\n  ")
                 }
                 _ => error.to_string(),
@@ -671,6 +683,13 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
         tracing::info!(log, "created");
     }
     Ok(())
+}
+
+/// A finding about a document that nobody wrote: it has no lines.
+pub(crate) fn plainly(finding: &config::Finding) -> String {
+    let hint = finding.hint.as_ref();
+    let hint = hint.map(|hint| format!(" ({hint})"));
+    format!("{}{}", finding.message, hint.unwrap_or_default())
 }
 
 /// Writes the contexts and the ready line.

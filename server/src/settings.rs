@@ -22,7 +22,7 @@ mod check;
 mod secondary;
 
 pub(crate) use admin::Admin;
-pub(crate) use check::check;
+pub(crate) use check::{check, kek_remedy};
 pub(crate) use secondary::SecondarySettings;
 
 /// The longest path a Unix socket can have, bytes.
@@ -358,6 +358,17 @@ impl SettingsError {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        let kind = self.source.as_ref().map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::NotFound)
+    }
+
+    /// Whether the file cannot be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.source.is_some()
+    }
 }
 
 impl fmt::Display for SettingsError {
@@ -399,6 +410,17 @@ impl Wrong {
     }
 }
 
+/// What an address to listen on looks like.
+pub(crate) const NO_ADDRESS: &str =
+    "an address is an IP address and a port, such as 127.0.0.1:7070 or [::1]:7070";
+
+/// A message of the TOML reader on one line.
+fn in_words(message: &str) -> String {
+    message
+        .replace('\n', "; ")
+        .replace("invalid socket address syntax", NO_ADDRESS)
+}
+
 /// The line, from 1, of a byte.
 fn line_at(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
@@ -425,7 +447,7 @@ fn read_toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<
     toml::from_str(text).map_err(|e| SettingsError {
         path: path.to_owned(),
         line: e.span().map(|span| line_at(text, span.start)),
-        problem: e.message().replace('\n', "; "),
+        problem: in_words(e.message()),
         source: None,
     })
 }

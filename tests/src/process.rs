@@ -83,6 +83,8 @@ pub struct Logd {
     pub admin: String,
     /// The data folder.
     pub directory: PathBuf,
+    /// What it said of halted logs before it was ready.
+    pub halted: Vec<String>,
     errors: tempfile::NamedTempFile,
 }
 
@@ -157,9 +159,11 @@ impl Logd {
                 let _ = send.send(line);
             }
         });
+        let mut halted = Vec::new();
         let ready = loop {
             match lines.recv_timeout(Duration::from_secs(120)) {
                 Ok(line) if line.starts_with("logd ready: ") => break Ok(line),
+                Ok(line) if line.starts_with("logd halted: ") => halted.push(line),
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break Err("ended before it was ready"),
                 Err(RecvTimeoutError::Timeout) => break Err("neither ready nor ended after 120 s"),
@@ -181,6 +185,7 @@ impl Logd {
             address,
             admin,
             directory: directory.to_owned(),
+            halted,
             errors,
         })
     }
@@ -390,7 +395,11 @@ impl Worker {
         let stdout = child.stdout.take().context("stdout is a pipe")?;
         let mut lines = BufReader::new(stdout);
         let mut line = String::new();
-        let read = lines.read_line(&mut line);
+        let mut read = lines.read_line(&mut line);
+        while line.starts_with("logd halted: ") && matches!(read, Ok(1..)) {
+            line.clear();
+            read = lines.read_line(&mut line);
+        }
         let ready = line.strip_prefix("logd ready: ").map(str::trim_end);
         match (read, ready) {
             (Ok(_), Some(ready)) => {

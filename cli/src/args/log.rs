@@ -20,7 +20,7 @@ pub(crate) enum LogCommand {
         #[arg(long)]
         deleted: bool,
     },
-    /// Stop taking writes, until `unfreeze`
+    /// Freeze the log: it takes no writes until it is unfrozen. Its shard stays the active one
     #[command(after_help = "Example:
   logctl log freeze argon --yes")]
     Freeze {
@@ -33,7 +33,7 @@ pub(crate) enum LogCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Take writes again, in the same shard
+    /// Let the frozen log take writes again, in the same shard
     #[command(after_help = "Example:
   logctl log unfreeze argon --yes")]
     Unfreeze {

@@ -17,7 +17,7 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op show 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Show {
-        /// The operation, 32 hexadecimal digits
+        /// The operation: its id, or the first digits of it (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
@@ -25,7 +25,7 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op wait 4f1c0a9be2d84c7fa1b36d5e90c2a871 --timeout 5m")]
     Wait {
-        /// The operation, 32 hexadecimal digits
+        /// The operation: its id, or the first digits of it (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
@@ -33,7 +33,7 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op watch 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Watch {
-        /// The operation, 32 hexadecimal digits
+        /// The operation: its id, or the first digits of it (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
     },
@@ -41,7 +41,7 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op confirm 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Confirm {
-        /// The operation, 32 hexadecimal digits
+        /// The operation: its id, or the first digits of it (4 or more)
         #[arg(add = ArgValueCompleter::new(complete::operations))]
         id: String,
         #[command(flatten)]

@@ -116,7 +116,9 @@ pub(crate) enum ShardCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Stop taking writes
+    /// Freeze the whole log: it takes no writes until it is unfrozen; the same as `log freeze`
+    ///
+    /// A shard is frozen for good, and the next one opened, by `shard rotate`.
     #[command(after_help = "Example:
   logctl shard freeze --yes")]
     Freeze {
@@ -126,7 +128,7 @@ pub(crate) enum ShardCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Take writes again, in the same shard
+    /// Let the frozen log take writes again, in the same shard; the same as `log unfreeze`
     #[command(after_help = "Example:
   logctl shard unfreeze --yes")]
     Unfreeze {

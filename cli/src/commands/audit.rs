@@ -88,20 +88,23 @@ impl Present for AuditList {
                 Cell::maybe(entry.operation.as_deref()),
             ]
         });
-        let page = Page::new().with(Block::Table {
-            header: vec![
-                "INDEX",
-                "TIME",
-                "BY",
-                "KIND",
-                "WHAT",
-                "LOG",
-                "ABOUT",
-                "OPERATION",
-            ],
-            rows: rows.collect(),
-            spare: 2,
-        });
+        let page = Page::listing(
+            Block::Table {
+                header: vec![
+                    "INDEX",
+                    "TIME",
+                    "BY",
+                    "KIND",
+                    "WHAT",
+                    "LOG",
+                    "ABOUT",
+                    "OPERATION",
+                ],
+                rows: rows.collect(),
+                spare: 2,
+            },
+            "no entry of the audit trail fits; `logctl audit list` shows the newest ones of all logs",
+        );
         match self.next {
             Some(next) => page.text(format!(
                 "{} of {} entries; `logctl audit list --before {next}` goes on",

@@ -279,7 +279,11 @@ impl Made {
             self.operation.generation
         );
         session.ui.show(&Page::new().text(runs));
-        if session.ui.ask("Keep this change?")? != Some(true) {
+        let question = format!(
+            "keep generation {} of {}?",
+            self.operation.generation, self.operation.log
+        );
+        if session.ui.ask(&question)? != Some(true) {
             return Ok(());
         }
         let server = session.server()?;

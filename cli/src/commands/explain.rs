@@ -248,7 +248,7 @@ fn asks(request: &Request) -> Asks {
         Request::Step(Step::Freeze { .. }) => change(FreezeLog),
         Request::Step(Step::Unfreeze) => change(UnfreezeLog),
         Request::Top { .. } => always(&[ListLogs]).and(&[ShowQos]),
-        Request::Status => always(&[ListLogs, ListReplicas]).and(&[Name::WhoAmI]),
+        Request::Status => always(&[ListLogs, ListReplicas]).and(&[ShowLog, Name::WhoAmI]),
         Request::ConfigCompare { .. } | Request::ConfigShow { .. } => always(&[ShowConfig]),
         Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
         Request::ConfigPlan { .. } => {
@@ -270,11 +270,13 @@ fn asks(request: &Request) -> Asks {
         Request::Qos(QosRequest::Simulate { .. }) => always(&[SimulateQos]).and(&[ShowLog]),
         Request::MergeStatus => always(&[ShowMerge]),
         Request::OpList => always(&[ListOperations]),
-        Request::OpShow { .. } => always(&[ShowOperation]),
+        Request::OpShow { .. } => always(&[ShowOperation]).and(&[ListOperations]),
         Request::OpWait { .. } | Request::OpWatch { .. } => {
-            always(&[ShowOperation]).and(&[ListReplicas])
+            always(&[ShowOperation]).and(&[ListReplicas, ListOperations])
         }
-        Request::OpConfirm { .. } => always(&[ConfirmOperation]).and(&[ShowOperation]),
+        Request::OpConfirm { .. } => {
+            always(&[ConfirmOperation]).and(&[ShowOperation, ListOperations])
+        }
         Request::Log(LogRequest::Freeze { .. }) => change(FreezeLog),
         Request::Log(LogRequest::Unfreeze { .. }) => change(UnfreezeLog),
         Request::Log(LogRequest::List { .. }) => always(&[ListLogs]),

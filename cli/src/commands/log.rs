@@ -75,6 +75,9 @@ async fn create(session: &Session<'_>, file: File, dry_run: bool) -> Result<Outc
         .map_err(|error| document.place_below("/config", error))
 }
 
+/// What to do where there is no log.
+pub(super) const NO_LOG: &str = "there is no log that you may see; `logctl shard --create-config FILE --log NAME --origin ORIGIN` writes a first document, `logctl log create FILE` creates the log";
+
 #[derive(Debug, Serialize)]
 struct LogList {
     /// Whether these are the logs that were deleted.
@@ -118,11 +121,12 @@ impl Present for LogList {
                 Cell::maybe(log.url.as_deref()),
             ]
         });
-        let page = Page::new().with(Block::Table {
+        let table = Block::Table {
             header: vec!["LOG", "CONDITION", "GENERATION", "ENTRIES", "SHARDS", "URL"],
             rows: rows.collect(),
             spare: 2,
-        });
+        };
+        let page = Page::listing(table, NO_LOG);
         match self.deleted {
             true => page.text("`logctl log undelete NAME` shows one again, with all its entries"),
             false => page,

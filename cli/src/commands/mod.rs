@@ -25,7 +25,7 @@ mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use admin_api::{Difference, LogStatus};
+use admin_api::{Difference, LogStatus, Problem, codes};
 
 use crate::client::{Admin, Asked, Deadline, idempotency_key};
 use crate::error::Error;
@@ -80,76 +80,86 @@ pub(crate) async fn run(
     if explain {
         return explain::run(&session, &request).await;
     }
+    let named = request.log_by_name();
+    match dispatch(&session, request).await {
+        Err(Error::Problem(problem)) if problem.code == codes::NOT_FOUND => {
+            Err(session.misnamed(named, problem).await)
+        }
+        other => other,
+    }
+}
+
+async fn dispatch(session: &Session<'_>, request: Request) -> Result<Outcome, Error> {
     match request {
         Request::CreateConfig {
             file,
             force,
             offline,
-        } => shard::create_config::run(&session, file, force, offline).await,
+        } => shard::create_config::run(session, file, force, offline).await,
         Request::UseConfig {
             file,
             dry_run,
             confirm_within,
-        } => shard::use_config::run(&session, file, dry_run, confirm_within).await,
+        } => shard::use_config::run(session, file, dry_run, confirm_within).await,
         Request::ImportConfig {
             file,
             force,
             log,
             from,
-        } => shard::import::run(&session, file, force, log, &from).await,
-        Request::ShardExport(Export::Rekor) => shard::export::run(&session).await,
-        Request::ShardList => shard::list::run(&session).await,
-        Request::ShardShow { name } => shard::show::run(&session, &name).await,
-        Request::Step(step) => shard::step::run(&session, step).await,
-        Request::ShardVerify { names, url } => shard::verify::run(&session, names, url).await,
-        Request::Status => status::run(&session).await,
+        } => shard::import::run(session, file, force, log, &from).await,
+        Request::ShardExport(Export::Rekor) => shard::export::run(session).await,
+        Request::ShardList => shard::list::run(session).await,
+        Request::ShardShow { name } => shard::show::run(session, &name).await,
+        Request::Step(step) => shard::step::run(session, step).await,
+        Request::ShardVerify { names, url } => shard::verify::run(session, names, url).await,
+        Request::Status => status::run(session).await,
         Request::ConfigDiff { file, exit_code } => {
-            config::diff::run(&session, file, exit_code).await
+            config::diff::run(session, file, exit_code).await
         }
         Request::ConfigCompare {
             from,
             to,
             exit_code,
-        } => config::compare::run(&session, from, to, exit_code).await,
+        } => config::compare::run(session, from, to, exit_code).await,
         Request::ConfigEdit {
             dry_run,
             confirm_within,
-        } => config::edit::run(&session, dry_run, confirm_within).await,
+        } => config::edit::run(session, dry_run, confirm_within).await,
         Request::ConfigValidate { file } => config::validate::run(file).await,
-        Request::ConfigPlan { file, out } => config::plan::run(&session, file, out).await,
+        Request::ConfigPlan { file, out } => config::plan::run(session, file, out).await,
         Request::ConfigApply {
             file,
             confirm_within,
-        } => config::apply::run(&session, file, confirm_within).await,
+        } => config::apply::run(session, file, confirm_within).await,
         Request::ConfigRollback {
             generation,
             dry_run,
             confirm_within,
-        } => config::rollback::run(&session, generation, dry_run, confirm_within).await,
-        Request::ConfigShow { generation } => config::show::run(&session, generation).await,
+        } => config::rollback::run(session, generation, dry_run, confirm_within).await,
+        Request::ConfigShow { generation } => config::show::run(session, generation).await,
         Request::ConfigHistory { since, until, by } => {
-            config::history::run(&session, since, until, by).await
+            config::history::run(session, since, until, by).await
         }
         Request::ConfigSchema => config::schema::run(),
-        Request::Qos(request) => qos::run(&session, request).await,
-        Request::MergeStatus => merge::status(&session).await,
-        Request::OpList => op::list::run(&session).await,
-        Request::OpShow { id } => op::show::run(&session, &id).await,
-        Request::OpWait { id } => op::wait::run(&session, &id).await,
-        Request::OpWatch { id } => op::watch::run(&session, &id).await,
-        Request::OpConfirm { id } => op::confirm::run(&session, &id).await,
-        Request::Log(request) => log::run(&session, request).await,
-        Request::Top { interval } => top::run(&session, interval).await,
-        Request::Load(request) => load::run(&session, request).await,
-        Request::Token(request) => token::run(&session, request).await,
-        Request::Audit(request) => audit::run(&session, request).await,
-        Request::Receipt(request) => receipt::run(&session, request).await,
-        Request::Api(request) => api::run(&session, request).await,
-        Request::Doctor => doctor::run(&session).await,
-        Request::Context(request) => context::run(&session, request).await,
+        Request::Qos(request) => qos::run(session, request).await,
+        Request::MergeStatus => merge::status(session).await,
+        Request::OpList => op::list::run(session).await,
+        Request::OpShow { id } => op::show::run(session, &id).await,
+        Request::OpWait { id } => op::wait::run(session, &id).await,
+        Request::OpWatch { id } => op::watch::run(session, &id).await,
+        Request::OpConfirm { id } => op::confirm::run(session, &id).await,
+        Request::Log(request) => log::run(session, request).await,
+        Request::Top { interval } => top::run(session, interval).await,
+        Request::Load(request) => load::run(session, request).await,
+        Request::Token(request) => token::run(session, request).await,
+        Request::Audit(request) => audit::run(session, request).await,
+        Request::Receipt(request) => receipt::run(session, request).await,
+        Request::Api(request) => api::run(session, request).await,
+        Request::Doctor => doctor::run(session).await,
+        Request::Context(request) => context::run(session, request).await,
         Request::Completions { shell, fixed } => pages::completions(shell, fixed),
-        Request::WhoAmI => whoami::run(&session).await,
-        Request::Version => version::run(&session).await,
+        Request::WhoAmI => whoami::run(session).await,
+        Request::Version => version::run(session).await,
         Request::Help { command } => pages::help(&command),
         Request::Man { command } => pages::man(&command),
     }
@@ -178,6 +188,26 @@ impl Session<'_> {
 
     fn settings(&self) -> Result<Settings, Error> {
         settings::resolve(self.overrides)
+    }
+
+    /// Why something was not found: where the log is not there, with the one that was probably meant.
+    async fn misnamed(&self, named: Option<String>, problem: Box<Problem>) -> Error {
+        let missing = problem.detail.contains("no log named");
+        if let Ok(server) = self.server()
+            && missing
+            && let Some(name) = named.or_else(|| server.settings.log.clone())
+            && let Ok(logs) = server.admin.logs(server.deadline).await
+        {
+            let known: Vec<String> = logs.into_iter().map(|log| log.log).collect();
+            if !known.contains(&name) {
+                return Error::NotFound {
+                    kind: "log",
+                    name,
+                    known,
+                };
+            }
+        }
+        Error::Problem(problem)
     }
 
     /// The admin endpoint. Connects at the first call only.
@@ -215,6 +245,7 @@ impl Session<'_> {
         let Some(endpoint) = &settings.admin else {
             return Err(Error::NoEndpoint {
                 tried: settings.tried,
+                choose: settings.choose,
             });
         };
         if let Some(name) = &settings.context {

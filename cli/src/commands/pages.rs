@@ -32,9 +32,42 @@ pub(super) fn completions(shell: Shell, fixed: bool) -> Result<Outcome, Error> {
     Outcome::done(&Completions { script })
 }
 
+/// The commands of this name at any depth, as they are typed: `shard rotate`.
+fn by_name(command: &clap::Command, above: &[&str], name: &str, found: &mut Vec<String>) {
+    for one in command.get_subcommands() {
+        let path: Vec<&str> = above.iter().copied().chain([one.get_name()]).collect();
+        if one.get_name() == name {
+            found.push(path.join(" "));
+        }
+        by_name(one, &path, name, found);
+    }
+}
+
+/// What is meant by words that begin with no command: the only one of that name, wherever it is.
+fn meant(command: &clap::Command, words: &[String]) -> Result<Vec<String>, Error> {
+    let words = words.to_vec();
+    let [name] = words.as_slice() else {
+        return Ok(words);
+    };
+    if command.find_subcommand(name).is_some() {
+        return Ok(words);
+    }
+    let mut found = Vec::new();
+    by_name(command, &[], name, &mut found);
+    match found.as_slice() {
+        [] => Ok(words),
+        [only] => Ok(only.split(' ').map(str::to_owned).collect()),
+        several => Err(Error::Usage {
+            message: format!("{name} is the name of several commands"),
+            hint: format!("name one of them whole: {}", several.join(", ")),
+        }),
+    }
+}
+
 pub(super) fn help(words: &[String]) -> Result<Outcome, Error> {
     let mut command = crate::command();
     command.build();
+    let words = &meant(&command, words)?;
     let mut found = &mut command;
     for (at, word) in words.iter().enumerate() {
         let known: Vec<String> = found
@@ -64,6 +97,7 @@ pub(super) fn help(words: &[String]) -> Result<Outcome, Error> {
 }
 
 pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
+    let command = &meant(&crate::command(), command)?;
     let name = std::iter::once("logctl")
         .chain(command.iter().map(String::as_str))
         .collect::<Vec<_>>()

@@ -1,9 +1,12 @@
 //! `logctl status`: every log, and who serves it.
 
-use admin_api::{LogCondition, LogStatus, Replica, ShardState};
+use admin_api::{LogCondition, LogStatus, Replica, ShardState, codes};
+use config::SYSTEM;
 use serde::Serialize;
 
+use super::log::NO_LOG;
 use super::{Session, log_name, version};
+use crate::client::{Admin, Deadline};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
@@ -39,7 +42,11 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     // A log that the context names is where work goes; it does not hide the others. One that was asked for does.
     let logs = match &session.overrides.log {
         Some(log) => vec![admin.log(&log_name(log)?, deadline).await?],
-        None => admin.logs(deadline).await?,
+        None => {
+            let mut logs = admin.logs(deadline).await?;
+            logs.extend(halted_trail(admin, deadline).await?);
+            logs
+        }
     };
     let (mut replicas, mut silent) = (Vec::new(), Vec::new());
     for LogStatus { log, .. } in &logs {
@@ -55,7 +62,10 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
         }));
     }
     let caller = admin.whoami(deadline).await?;
-    Outcome::done(&Status {
+    let halted = logs.iter().filter(|log| is_halted(log));
+    let halted: Vec<String> = halted.map(|log| log.log.clone()).collect();
+    let trouble = (!halted.is_empty()).then_some(Error::Halted { logs: halted });
+    let status = Status {
         server: admin.address(),
         versions: Versions {
             logctl: version::OWN,
@@ -64,7 +74,32 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
         logs,
         replicas,
         silent,
-    })
+    };
+    Outcome::with_trouble(&status, trouble)
+}
+
+fn is_halted(log: &LogStatus) -> bool {
+    log.condition == LogCondition::Halted
+}
+
+/// The log that the server keeps of itself (audit trail), which is in no list, where it is halted: no change can be made then. A host
+/// may have none, and a caller may not be allowed to read it.
+async fn halted_trail(admin: &Admin, deadline: Deadline) -> Result<Option<LogStatus>, Error> {
+    match admin.log(SYSTEM, deadline).await {
+        Ok(log) => Ok(Some(log).filter(is_halted)),
+        Err(Error::Problem(problem))
+            if matches!(problem.code.as_str(), codes::NOT_FOUND | codes::FORBIDDEN) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A position, or a dash for a halted log that has not read it.
+fn position(log: &LogStatus, at: u64) -> Cell {
+    let known = !is_halted(log) || at > 0 || log.watermarks.ordered == 0;
+    Cell::number(known.then_some(at))
 }
 
 impl Present for Status {
@@ -83,9 +118,9 @@ impl Present for Status {
                 condition(log.condition),
                 Cell::maybe(active.map(|shard| shard.name.as_str())),
                 Cell::number(Some(log.watermarks.ordered)),
-                Cell::number(Some(log.watermarks.published)),
+                position(log, log.watermarks.published),
                 Cell::number(Some(log.generation)),
-                Cell::number(Some(log.watermarks.integrated)),
+                position(log, log.watermarks.integrated),
             ]
         });
         let header = vec![
@@ -97,14 +132,20 @@ impl Present for Status {
             "GENERATION",
             "INTEGRATED",
         ];
-        let mut page = Page::new().with(Block::Table {
+        let table = Block::Table {
             header,
             rows: logs.collect(),
             spare: 2,
-        });
+        };
+        let mut page = Page::listing(table, NO_LOG);
         for log in &self.logs {
             if let Some(reason) = &log.reason {
                 page = page.text(format!("{}: {reason}", log.log));
+            }
+            if log.log == SYSTEM {
+                page = page.text(
+                    "system is the log of what operators do: while it is halted, no change can be recorded, so none is made",
+                );
             }
         }
         let replicas = self.replicas.iter().map(|Serving { log, replica }| {
@@ -119,11 +160,13 @@ impl Present for Status {
             ]
         });
         let header = vec!["LOG", "REPLICA", "GENERATION", "SEEN", "ID", "FORMAT"];
-        page = page.with(Block::Table {
-            header,
-            rows: replicas.collect(),
-            spare: 2,
-        });
+        if !self.replicas.is_empty() {
+            page = page.with(Block::Table {
+                header,
+                rows: replicas.collect(),
+                spare: 2,
+            });
+        }
         for replica in &self.silent {
             page = page.text(format!(
                 "{} is silent for {} s, without a goodbye",

@@ -224,11 +224,14 @@ impl Present for TokenList {
                 Cell::maybe(token.created_at.as_deref()),
             ]
         });
-        Page::new().with(Block::Table {
-            header: vec!["TOKEN", "MAY", "ENDS", "MADE BY", "MADE"],
-            rows: rows.collect(),
-            spare: 2,
-        })
+        Page::listing(
+            Block::Table {
+                header: vec!["TOKEN", "MAY", "ENDS", "MADE BY", "MADE"],
+                rows: rows.collect(),
+                spare: 2,
+            },
+            "there is no token; `logctl token create NAME --scope RESOURCE:VERB:LOG` makes one",
+        )
     }
 }
 

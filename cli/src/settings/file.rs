@@ -121,9 +121,24 @@ impl Found {
     /// Why no endpoint came of it.
     pub(crate) fn tried(&self) -> String {
         match (&self.path, &self.text) {
-            (Some(path), Some(_)) => format!("{} names none", path.display()),
+            (Some(path), Some(_)) => match self.unchosen().as_slice() {
+                [] => format!("{} names none", path.display()),
+                known => format!(
+                    "no context is in use, and {} has {}",
+                    path.display(),
+                    known.join(", ")
+                ),
+            },
             (Some(path), None) => format!("{} does not exist", path.display()),
             _ => "neither HOME nor XDG_CONFIG_HOME is set".to_owned(),
+        }
+    }
+
+    /// The contexts that there are, where none of them is the current one.
+    pub(crate) fn unchosen(&self) -> Vec<String> {
+        match self.parse() {
+            Ok(file) if file.current.is_none() => file.contexts.into_keys().collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -164,6 +179,7 @@ impl Found {
         if self.text.is_none() {
             return Err(Error::NoEndpoint {
                 tried: format!("there is no context `{name}`: {}", self.tried()),
+                choose: None,
             });
         }
         let known: Vec<&str> = file.contexts.keys().map(String::as_str).collect();

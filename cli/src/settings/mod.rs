@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) url_ca: Option<PathBuf>,
     /// Where an endpoint was looked for, for the error message.
     pub(crate) tried: String,
+    /// A context that could be chosen, where there are some and none is.
+    pub(crate) choose: Option<String>,
     /// Every value, in the order of the help of `context set`, and where it came from.
     pub(crate) explained: Vec<Explained>,
 }

@@ -196,6 +196,7 @@ pub(super) fn merge(
         url,
         url_ca,
         tried: found.tried(),
+        choose: found.unchosen().into_iter().next(),
         explained,
     })
 }

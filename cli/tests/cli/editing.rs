@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::fake::{Answer, Fake, OPERATION, operation, problem_with, running, status};
+use crate::fake::{
+    Answer, Fake, OPERATION, operation, problem, problem_with, replica, running, status,
+};
 use crate::runner::Bench;
 
 /// A server, a place for state, and an editor that is this script.
@@ -106,6 +108,21 @@ fn what_was_written_is_never_lost() {
                 .all(|put| put.path.contains("dryRun"))
         );
     }
+    // Nothing was written: nothing is kept, and nobody is offered it.
+    let (bench, _fake) = editing("exit 3\n");
+    let ran = bench.run("config edit --yes");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(!ran.err.contains("what you wrote"), "{}", ran.shown());
+    assert!(kept(&bench).is_empty());
+    // It was made, if not everywhere: nobody is told to apply it.
+    let (bench, fake) = editing("sed -i s/2026a/2026z/ \"$1\"\n");
+    let mut decided = operation("configure", "decided", [7, 8]);
+    decided["replicas"] = json!([replica("one:11", 8), replica("two:22", 7)]);
+    let behind = [Answer::Json(200, decided)];
+    fake.says(&format!("GET /operations/{OPERATION}"), behind);
+    let ran = bench.run("config edit --yes --timeout 1s");
+    assert_eq!(ran.code, Some(9), "{}", ran.shown());
+    assert!(!ran.err.contains("what you wrote"), "{}", ran.shown());
     let (bench, _fake) = Bench::served();
     let ran = bench.run("config edit --yes");
     assert_eq!(ran.code, Some(2), "{}", ran.shown());
@@ -212,6 +229,24 @@ fn small_commands_that_people_look_for() {
         nowhere.run("shard rotate --help").out
     );
     assert_eq!(nowhere.run("help").code, Some(0));
+    // A name alone is enough where it is one command's.
+    assert_eq!(
+        nowhere.run("help rotate").out,
+        nowhere.run("shard rotate --help").out
+    );
+    assert_eq!(
+        nowhere.run("man rotate").out,
+        nowhere.run("man shard rotate").out
+    );
+    let several = nowhere.run("help freeze");
+    assert_eq!(several.code, Some(2), "{}", several.shown());
+    assert!(
+        several
+            .err
+            .contains("name one of them whole: shard freeze, log freeze"),
+        "{}",
+        several.shown()
+    );
     let unknown = nowhere.run("help shard rotat");
     assert_eq!(unknown.code, Some(6), "{}", unknown.shown());
     assert!(
@@ -290,6 +325,17 @@ fn contexts_are_not_lost_and_can_be_deleted() {
     let all = listed["contexts"].as_array().unwrap();
     assert_eq!(all.len(), 7);
     assert!(all.iter().all(|context| context["current"] == false));
+    let next = bench.run("status");
+    assert_eq!(next.code, Some(2), "{}", next.shown());
+    insta::assert_snapshot!("no_current_context", next.shown());
+    assert!(
+        bench
+            .run("context delete c0 --yes")
+            .out
+            .contains("no context is in use now"),
+        "what comes next is said"
+    );
+    bench.run("context set c0 admin=https://log0.example.org");
     assert_eq!(bench.run("context delete c3 --yes").code, Some(2));
 }
 
@@ -306,4 +352,76 @@ fn an_address_with_a_password_is_refused_and_not_repeated() {
         assert!(!said.contains("s3cret"), "{said}");
         assert!(said.contains("token_file"), "{said}");
     }
+}
+
+#[test]
+fn an_operation_is_known_by_its_first_digits() {
+    let (bench, fake) = Bench::served();
+    let mut other = operation("rotate", "done", [5, 6]);
+    other["id"] = "0123ffff89abcdef0123456789abcdef".into();
+    let both = json!({ "operations": [operation("rotate", "done", [6, 7]), other] });
+    fake.says("GET /operations", [Answer::Json(200, both)]);
+    for line in ["op show 01234", "op wait 01234567", "op watch 01234"] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(0), "{}", ran.shown());
+    }
+    let mut shown = String::new();
+    for line in [
+        "op show 0123",
+        "op show abcd",
+        "op show 012",
+        "op show 0123456G",
+    ] {
+        let ran = bench.run(line);
+        assert_ne!(ran.code, Some(0), "{}", ran.shown());
+        shown.push_str(&ran.shown());
+        shown.push_str("\n=====\n");
+    }
+    insta::assert_snapshot!("short_ids", shown);
+}
+
+#[test]
+fn the_log_that_was_probably_meant_is_named() {
+    let (bench, fake) = Bench::served();
+    let missing = |name: &str| problem(404, "not-found", &format!("no log named {name}"));
+    fake.says("GET /logs/devv", [missing("devv")]);
+    fake.says("POST /logs/dvv/freeze", [missing("dvv")]);
+    for line in ["shard list --log devv", "log freeze dvv --yes"] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(6), "{}", ran.shown());
+        assert!(ran.err.contains("did you mean `dev`?"), "{}", ran.shown());
+    }
+    let ran = bench.run("status --context devv");
+    assert_eq!(ran.code, Some(2), "{}", ran.shown());
+    assert!(ran.err.contains("did you mean `dev`?"), "{}", ran.shown());
+}
+
+#[test]
+fn an_empty_list_says_what_to_do() {
+    let (bench, fake) = Bench::served();
+    fake.says("GET /logs", [Answer::Json(200, json!({ "logs": [] }))]);
+    fake.says("GET /tokens", [Answer::Json(200, json!({ "tokens": [] }))]);
+    let none = json!({ "operations": [] });
+    fake.says("GET /operations?log=dev", [Answer::Json(200, none)]);
+    let mut shown = String::new();
+    for line in [
+        "log list",
+        "log list --deleted",
+        "status",
+        "token list",
+        "op list",
+        "config history --by nobody",
+    ] {
+        if line.contains("deleted") {
+            fake.says(
+                "GET /logs?deleted=true",
+                [Answer::Json(200, json!({ "logs": [] }))],
+            );
+        }
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(0), "{}", ran.shown());
+        shown.push_str(&ran.shown());
+        shown.push_str("\n=====\n");
+    }
+    insta::assert_snapshot!("empty_lists", shown);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::fake::{Answer, OPERATION, operation, replica, running, status};
+use crate::fake::{Answer, OPERATION, operation, problem, replica, running, status};
 use crate::runner::Bench;
 use serde_json::json;
 
@@ -312,4 +312,43 @@ fn validate_diff_and_schema() {
         serde_json::from_str::<serde_json::Value>(&schema.out).unwrap(),
         config::schema()
     );
+}
+
+/// A halted log is named, also the one that the server keeps of itself, and the exit code is that of any halted log.
+#[test]
+fn a_halted_log_is_no_success() {
+    let (bench, fake) = Bench::served();
+    let halted = |log: &str, published: u64| {
+        let mut said = status(log);
+        said["condition"] = "halted".into();
+        said["reason"] =
+            "the coordination store is older than what was made from it: WHAT; REMEDY".into();
+        said["watermarks"]["integrated"] = 0.into();
+        said["watermarks"]["published"] = published.into();
+        said
+    };
+    fake.says("GET /logs/system", [Answer::Json(200, halted("system", 0))]);
+    fake.says(
+        "GET /replicas?log=system",
+        [Answer::Json(200, json!({ "replicas": [] }))],
+    );
+    let only_the_trail = bench.run("status");
+    fake.says(
+        "GET /logs",
+        [Answer::Json(200, json!({ "logs": [halted("dev", 980)] }))],
+    );
+    let both = bench.run("status");
+    insta::assert_snapshot!(
+        "halted",
+        format!("{}\n=====\n{}", only_the_trail.shown(), both.shown())
+    );
+    let json = bench.run("status -o json");
+    assert_eq!(json.code, Some(13), "{}", json.shown());
+    let json = json.json();
+    assert_eq!(json["logs"][1]["log"], "system", "{json}");
+    assert_eq!(json["error"]["code"], "halted", "{json}");
+    // One that the caller may not read is left out.
+    let (bench, fake) = Bench::served();
+    fake.says("GET /logs/system", [problem(403, "forbidden", "not yours")]);
+    assert_eq!(bench.run("status").code, Some(0));
 }

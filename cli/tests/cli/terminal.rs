@@ -183,7 +183,7 @@ fn a_change_on_probation_is_confirmed_over_a_new_connection() {
     let line = "shard --use-config next.yaml --confirm-within 10m";
     let (code, screen) = typed(&bench, line, "y\ry\r");
     assert_eq!(code, Some(0), "{screen}");
-    assert!(screen.contains("Keep this change?"), "{screen}");
+    assert!(screen.contains("keep generation 8 of dev?"), "{screen}");
     let (put, confirm) = (fake.asked("PUT").pop().unwrap(), &fake.asked("POST")[0]);
     assert_ne!(put.connection, confirm.connection);
     // No is not taken back at once: the time runs on.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use config::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig};
+use config::{Finding, LOCAL, LogConfig, MergeConfig, QosConfig, ShardConfig, ShardState};
 
 use super::{ChangeError, Request};
 use crate::heart::replicas;
@@ -14,6 +14,7 @@ use crate::merge::eras::Membership;
 use crate::merge::leaving;
 use crate::merge::view::MergeView;
 use crate::merge::{MergeOptions, Program};
+use crate::order::state::State;
 use crate::store::{Coordination, StoreError};
 
 impl Log {
@@ -38,8 +39,26 @@ impl Log {
         }
         warnings.extend(self.joint(next).await?);
         warnings.extend(unreachable(&core.running.load().document.qos, &next.qos));
+        warnings.extend(empty(&core.order.state(), next));
         Ok(warnings)
     }
+}
+
+/// A shard that is closed before anything was written into it: as a rule the same rotation was asked for twice. Pure.
+fn empty(state: &State, next: &LogConfig) -> Option<Finding> {
+    let active = state.active()?;
+    let name = active.identity.name.as_str();
+    let closes =
+        |shard: &ShardConfig| shard.name.as_str() == name && shard.state == ShardState::Frozen;
+    let at = next.shards.iter().position(closes)?;
+    (state.length(active) == Some(0)).then(|| {
+        Finding::new(
+            "empty-shard-closed",
+            format!("shard {name}, which this closes for good, has no entries"),
+            format!("/shards/{at}"),
+            "if it was opened a moment ago by the same command, this rotation is not needed: `logctl config history` shows it",
+        )
+    })
 }
 
 /// Tiers that no writer would get any more, or that are new and nobody gets. Pure.

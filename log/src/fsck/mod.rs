@@ -176,8 +176,20 @@ impl Findings<'_> {
         self.add(path.into(), Place::Objects, what.to_string(), remedy);
     }
 
-    /// Objects of a log or a shard that the coordination store does not know.
-    fn orphans(&mut self, found: Result<Vec<Orphan>, StoreError>, of: &str) {
+    /// Objects of a shard that the slots of its log do not know: the coordination store is older.
+    fn shards(&mut self, found: Result<Vec<Orphan>, StoreError>) {
+        self.orphans(found, |orphan| {
+            let conflict = orphan.older();
+            (conflict.cause().to_owned(), conflict.remedy())
+        });
+    }
+
+    /// Objects that the coordination store does not know.
+    fn orphans(
+        &mut self,
+        found: Result<Vec<Orphan>, StoreError>,
+        say: impl Fn(&Orphan) -> (String, &'static str),
+    ) {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -186,10 +198,8 @@ impl Findings<'_> {
             }
         };
         for orphan in found {
-            let what = format!(
-                "{orphan}: objects of a {of} that the coordination store does not know: it is another one, or an older one"
-            );
-            self.object(orphan.path.clone(), what, remedy::ORPHAN);
+            let (what, remedy) = say(&orphan);
+            self.object(orphan.path.clone(), what, remedy);
         }
     }
 
@@ -312,7 +322,12 @@ async fn unknown(
         let found = orphans::of_others(objects, name, |_| false, usize::MAX).await;
         // A running server may have made the log since.
         if coordination.get(&format!("{LOGS}{name}")).await?.is_none() {
-            findings.orphans(found, "log");
+            findings.orphans(found, |orphan| {
+                let what = format!(
+                    "{orphan}: objects of a log that the coordination store does not know: it is another one, or an older one"
+                );
+                (what, remedy::ORPHAN)
+            });
         }
         report.findings.append(&mut findings.list);
     }

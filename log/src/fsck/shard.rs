@@ -8,7 +8,7 @@ use super::order::Order;
 use super::rows::{all, root_size};
 use super::tree::{Tree, Watched};
 use super::{Findings, LogReport, Watcher, remedy};
-use crate::merge::mark::judge::{Found, Known, Verdict, Whence, judge};
+use crate::merge::mark::judge::{self, Found, Known, Verdict, Whence, judge};
 use crate::merge::mark::{Looked, classify};
 use crate::order::keys::Keys;
 use crate::order::state::{Phase, Shard};
@@ -170,7 +170,7 @@ async fn unknown(
         .await?
         .is_none()
     {
-        findings.orphans(found, "shard");
+        findings.shards(found);
     }
     Ok(())
 }
@@ -600,6 +600,15 @@ impl One<'_> {
                 .await?
                 .is_some();
         if !self.order.whole || moved {
+            return Ok(());
+        }
+        if closed.is_none() {
+            let (has, only) = (
+                format!("a seal of shard {} over {} entries", self.name(), seal.size),
+                format!("has shard {} open", self.name()),
+            );
+            let conflict = judge::older(&Whence::Objects(path.clone()), &has, &only);
+            findings.object(path, conflict.cause(), conflict.remedy());
             return Ok(());
         }
         let successor = self

@@ -243,6 +243,27 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
     Ok(Some(resumed))
 }
 
+/// Shows how far a log is published that halted before that was read: what the rows say, where they can be read.
+pub async fn show_published(core: &Core) {
+    let prefix = core.order.keys.all_published();
+    let read = rows(core, &prefix, |key, bytes| {
+        let read = record::decode_numbered::<Published>(bytes);
+        Ok(read.map_err(|e| corrupt(key, &e))?.1.size)
+    });
+    if let Ok(sizes) = read.await {
+        let published = sizes
+            .values()
+            .fold(0u64, |sum, size| sum.saturating_add(*size));
+        let published = published.min(core.order.state().size);
+        // What is published is in the trees.
+        if *core.integrated.borrow() < published {
+            core.metrics.integrated.set(published);
+            core.integrated.send_replace(published);
+        }
+        core.published.send_replace(published);
+    }
+}
+
 /// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
 async fn look_at_planned(core: &Core, state: &State, name: &str) -> Result<(), StoreError> {
     let path = core.object_path(name, "checkpoint");

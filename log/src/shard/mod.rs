@@ -68,7 +68,9 @@ pub enum SignError {
     #[error("shard {0} has no signing key in the store")]
     Missing(String),
     /// The key-encryption key does not open it, or it is another shard's.
-    #[error("shard {shard}: {why}; is this the key-encryption key that sealed it?")]
+    #[error(
+        "shard {shard}: {why}; most likely [kek] of logd.toml names another key-encryption key than the one that sealed it: put the right one back and restart, and never make a new one; what was acknowledged is kept meanwhile"
+    )]
     Sealed {
         /// The shard.
         shard: String,

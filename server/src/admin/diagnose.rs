@@ -14,6 +14,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::EngineHost;
+use crate::words::count;
 
 /// Pause before what may be passing is looked at again.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -54,6 +55,13 @@ fn graded<T: PartialOrd>(value: T, warning: T, critical: T) -> Severity {
         Severity::Warning
     } else {
         Severity::Ok
+    }
+}
+
+fn all_run(replicas: usize, generation: u64) -> String {
+    match replicas {
+        1 => format!("the only replica runs generation {generation}"),
+        many => format!("all {many} replicas run generation {generation}"),
     }
 }
 
@@ -227,8 +235,9 @@ fn checkpoint(
         "checkpoint-age",
         graded(age, renewed * 2 + slack, renewed * 10 + slack),
         format!(
-            "the newest checkpoint is {} s old, and {waiting} entries wait for the next",
-            age.as_secs()
+            "the newest checkpoint is {} s old; waiting for the next: {}",
+            age.as_secs(),
+            count(waiting, "entry")
         ),
         remedy,
     )
@@ -373,12 +382,12 @@ impl EngineHost {
                     .map(|replica| replica.label.as_str())
                     .collect();
                 let (severity, measured) = if behind.is_empty() {
-                    let all = format!("all {} run generation {}", replicas.len(), status.generation);
-                    (Severity::Ok, all)
+                    (Severity::Ok, all_run(replicas.len(), status.generation))
                 } else {
                     let who = format!(
-                        "{} do not run generation {}",
+                        "{} {} not run generation {}",
                         behind.join(", "),
+                        if behind.len() == 1 { "does" } else { "do" },
                         status.generation
                     );
                     (Severity::Warning, who)

@@ -8,6 +8,7 @@ use server_admin::HostError;
 
 use super::EngineHost;
 use super::diagnose::found;
+use crate::words::count;
 
 /// Behind for longer, a peer is worth a look, milliseconds.
 const SLOW: u64 = 60_000;
@@ -68,10 +69,10 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     }
     if checks.is_empty() {
         let measured = format!(
-            "{} storage nodes, {} secondaries and {} frontends are as they should be",
-            view.nodes.len(),
-            view.secondaries.len(),
-            view.frontends.len()
+            "all as it should be: {}, {}, {}",
+            count(view.nodes.len() as u64, "storage node"),
+            count(view.secondaries.len() as u64, "secondary"),
+            count(view.frontends.len() as u64, "frontend")
         );
         checks.push(found("merge", Severity::Ok, measured, ""));
     }

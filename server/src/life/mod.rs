@@ -34,7 +34,11 @@ pub(crate) struct Life {
     terminal: bool,
     /// Whom to tell.
     pub(crate) service: Service,
+    limits: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
+
+/// How often it is looked whether there is something new to tell the service manager.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +67,16 @@ impl Life {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
             service: Service::from_environment(),
+            limits: Box::new(|| None),
         })
+    }
+
+    /// What the service manager hears of a process that serves all the same: which logs are halted.
+    pub(crate) fn limited_by(
+        &mut self,
+        limits: impl Fn() -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.limits = Box::new(limits);
     }
 
     async fn next(&mut self) -> Asked {
@@ -95,7 +108,10 @@ impl Life {
     ) -> Result<Duration, Error> {
         tokio::pin!(broken);
         let mut alive = self.service.watchdog();
-        self.service.ready();
+        let mut said = (self.limits)();
+        self.service.ready(said.as_deref());
+        let mut news = tokio::time::interval(NEWS);
+        news.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let asked = tokio::select! {
                 asked = self.next() => asked,
@@ -104,12 +120,21 @@ impl Life {
                     self.service.alive();
                     continue;
                 }
+                _ = news.tick(), if self.service.is_there() => {
+                    let now = (self.limits)();
+                    if now != said {
+                        self.service.status(now.as_deref());
+                        said = now;
+                    }
+                    continue;
+                }
             };
             match asked {
                 Asked::Reload => {
                     self.service.reloading();
                     sources.reload().report();
-                    self.service.ready();
+                    said = (self.limits)();
+                    self.service.ready(said.as_deref());
                 }
                 Asked::Stop => return Ok(drain.or(sources.drain()).unwrap_or(otherwise)),
                 Asked::StopNow => return Ok(Duration::ZERO),

@@ -8,6 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
+/// What is said of a process of which nothing is held up.
+const SERVING: &str = "serving";
+
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Service {
@@ -65,9 +68,19 @@ impl Service {
         }
     }
 
-    /// It serves.
-    pub(crate) fn ready(&self) {
-        self.tell("READY=1\nSTATUS=serving");
+    /// It serves, but for what `limits` says.
+    pub(crate) fn ready(&self, limits: Option<&str>) {
+        self.tell(&format!("READY=1\nSTATUS={}", limits.unwrap_or(SERVING)));
+    }
+
+    /// What has changed of that since.
+    pub(crate) fn status(&self, limits: Option<&str>) {
+        self.tell(&format!("STATUS={}", limits.unwrap_or(SERVING)));
+    }
+
+    /// Whether anybody listens.
+    pub(crate) fn is_there(&self) -> bool {
+        self.socket.is_some()
     }
 
     /// It reads settings again; [`Service::ready`] says that it has.
@@ -133,8 +146,12 @@ mod tests {
             (on_name, format!("@{name}").into()),
         ] {
             let service = Service::new(Some(&said), Some(Duration::from_secs(20)));
-            service.ready();
-            assert!(heard(&manager).starts_with("READY=1\n"));
+            service.ready(None);
+            assert_eq!(heard(&manager), "READY=1\nSTATUS=serving");
+            service.ready(Some("halted: dev"));
+            assert_eq!(heard(&manager), "READY=1\nSTATUS=halted: dev");
+            service.status(Some("halted: dev, system"));
+            assert_eq!(heard(&manager), "STATUS=halted: dev, system");
             service.reloading();
             let text = heard(&manager);
             let (first, rest) = text.split_once('\n').unwrap();
@@ -146,10 +163,10 @@ mod tests {
             service.alive();
             assert_eq!(heard(&manager), "WATCHDOG=1");
             drop(manager);
-            service.ready();
+            service.ready(None);
         }
         let nobody = Service::new(None, Some(Duration::from_secs(20)));
-        nobody.ready();
+        nobody.ready(None);
         assert!(nobody.watchdog().0.is_none());
     }
 }

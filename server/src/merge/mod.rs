@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{Finished, MergeOptions, Program, Programs, TroubleKind};
@@ -48,6 +49,9 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
         };
         return report(program, &finished);
     }
+    let limited = Arc::clone(&engine);
+    life.limited_by(move || crate::gate::halted_in_words(&limited));
+    run::say_halted(&engine);
     run::ready(&format!("logd ready: merge {program}\n"));
     let check = |text: &str, path: &Path| Settings::parse(text, path).map(|s| s.hot());
     let mut sources = Sources::file(&file, &text, &hot, check);

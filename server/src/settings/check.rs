@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use log::Kek;
+use log::shard::keys::KeyError;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::secondary::SecondarySettings;
 use super::{
     Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, Peers, Settings, Stores, Wrong,
-    line_at, line_of,
+    in_words, line_at, line_of,
 };
 use crate::net::tls;
 
@@ -98,7 +99,7 @@ impl<'a> Checked<'a> {
         for error in &errors {
             problems.push(Problem {
                 line: error.span().map(|span| line_at(text, span.start)),
-                what: one_line(error.message()),
+                what: in_words(error.message()),
                 remedy: "correct the TOML here; what depends on it is not checked before"
                     .to_owned(),
             });
@@ -142,7 +143,7 @@ impl<'a> Checked<'a> {
                 Ok(read) => return Some(read),
                 Err(error) => error,
             };
-            let message = one_line(error.message());
+            let message = in_words(error.message());
             let span = error.span().unwrap_or(whole.clone());
             let missing = quoted_after(&message, "missing field ");
             // What was taken out is missing now: that is no mistake of its own.
@@ -256,10 +257,6 @@ impl<'a> Checked<'a> {
     }
 }
 
-fn one_line(message: &str) -> String {
-    message.replace('\n', "; ")
-}
-
 /// The word in backticks behind a prefix.
 fn quoted_after<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
     message.strip_prefix(prefix)?.split('`').nth(1)
@@ -314,6 +311,21 @@ fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Str
             Some(String::new())
         }
         _ => None,
+    }
+}
+
+/// What to do about a key-encryption key that cannot be read. Another one opens nothing, so none is ever to be made in its place.
+pub(crate) fn kek_remedy(error: &KeyError) -> &'static str {
+    match error {
+        KeyError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            "put the file back from its copy: no other key opens what is in the stores; for a new log, `logd init` makes one"
+        }
+        KeyError::File { .. } => "let the user that runs the server read it, and nobody else",
+        KeyError::Unset(_) => "set it where the server runs; it may be unset where you check",
+        KeyError::Malformed(_) => {
+            "`file` under [kek] names the key itself, one line of 44 characters, as `logd init` wrote it; put it back from its copy, never make another in its place"
+        }
+        _ => "make it readable for the user that runs the server, and for nobody else",
     }
 }
 
@@ -552,24 +564,14 @@ impl Files<'_> {
         match source {
             KekSource::Env(name) => {
                 if let Err(error) = Kek::from_env(name) {
-                    let remedy = "set it where the server runs; it may be unset where you check";
+                    let remedy = kek_remedy(&error);
                     self.problem(Path::new(name), error.to_string(), remedy);
                 }
             }
             KekSource::File(path) => {
                 let full = self.full(path);
                 if let Err(error) = Kek::from_file(&full) {
-                    let mut what = error.to_string();
-                    if let Some(cause) = std::error::Error::source(&error) {
-                        what = format!("{what}: {cause}");
-                    }
-                    let remedy = match full.exists() {
-                        true => {
-                            "mode 0600 and 32 bytes in base64 on one line; put it back from its copy, never make another in its place"
-                        }
-                        false => "put it back from its copy; for a new log, `logd init` makes one",
-                    };
-                    self.problem(path, what, remedy);
+                    self.problem(path, error.to_string(), kek_remedy(&error));
                 }
             }
         }

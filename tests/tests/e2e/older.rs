@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use tests::process::{Logd, fsck, logctl};
 
-use crate::{Done, does, folder};
+use crate::{Done, folder, run};
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to)?;
@@ -107,10 +107,17 @@ fn refuses(at: &Path, words: &[&str]) -> Done {
                 "{}",
                 ready.text()
             );
-            let status = does(at, "status")?;
+            ensure!(
+                logd.halted.iter().any(|line| says(line)),
+                "said before it was ready: {:?}",
+                logd.halted
+            );
+            let status = run(at, "status -o json", 13)?.json()?;
             let dev = &status["logs"][0];
             ensure!(dev["condition"] == "halted", "{status}");
             ensure!(dev["reason"].as_str().is_some_and(says), "{status}");
+            ensure!(status["error"]["code"] == "halted", "{status}");
+            reads_go_on(&logd, at, words)?;
             let doctor = logctl(at, &["doctor"])?;
             ensure!(doctor.code != 0 && says(&doctor.stdout), "{doctor:?}");
             ensure!(logd.terminate()?.success(), "stops");
@@ -120,6 +127,27 @@ fn refuses(at: &Path, words: &[&str]) -> Done {
     let ran = fsck(at)?.expect_code(12)?;
     let text = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(says(&text), "fsck says {words:?}: {text}");
+    Ok(())
+}
+
+/// What was signed is served as it is, where it is this log's.
+fn reads_go_on(logd: &Logd, at: &Path, words: &[&str]) -> Done {
+    if !words.contains(&OLDER) {
+        return Ok(());
+    }
+    let shard = logd.shards()?[0].name.clone();
+    let path = format!("dev/{shard}/checkpoint");
+    let served = logd
+        .http()
+        .get(&format!("/{path}"), &[])?
+        .expect_status(200)?;
+    ensure!(
+        served.body == std::fs::read(at.join("objects").join(&path))?,
+        "{}",
+        served.text()
+    );
+    logd.http().get("/dev/entries/0", &[])?.expect_status(200)?;
+    ensure!(logd.watermarks()?.published > 0, "what is known is shown");
     Ok(())
 }
 
@@ -165,6 +193,61 @@ fn a_copy_of_logd_backup_that_is_older_than_the_objects() -> Done {
     let logd = Logd::start(&at)?;
     ensure!(logd.add(b"the next")? == 20, "the next index");
     crate::audit(&logd, [])?;
+    Ok(())
+}
+
+/// A rotation since the copy, and no entry after it: what shows it is another thing, the sentence and the remedy are the same.
+#[test]
+fn an_older_copy_of_the_database_from_before_a_rotation() -> Done {
+    let (early, late) = (folder()?, folder()?);
+    let logd = Logd::start(late.path())?;
+    write(&logd, 0..10)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    copy(late.path(), early.path())?;
+    let logd = Logd::start(late.path())?;
+    run(late.path(), "shard rotate --yes", 0)?;
+    logd.settled()?;
+    ensure!(logd.terminate()?.success(), "stops");
+    replace_database(late.path(), early.path())?;
+    refuses(late.path(), &[OLDER])?;
+    let fsck = fsck(late.path())?.expect_code(12)?.stdout;
+    let found = fsck.lines().filter(|line| line.starts_with("WRONG"));
+    ensure!(
+        found.count() == fsck.matches(OLDER).count()
+            && !fsck.contains("a restart finishes")
+            && fsck.contains("The coordination store went back"),
+        "{fsck}"
+    );
+    Ok(())
+}
+
+/// Only the log of what operators do is halted: it is in no list of logs, and is shown all the same.
+#[test]
+fn an_older_copy_of_the_database_from_before_a_token() -> Done {
+    let (early, late) = (folder()?, folder()?);
+    let logd = Logd::start(late.path())?;
+    write(&logd, 0..10)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    copy(late.path(), early.path())?;
+    let logd = Logd::start(late.path())?;
+    run(late.path(), "token create ci --scope log:read:dev --yes", 0)?;
+    ensure!(logd.terminate()?.success(), "stops");
+    replace_database(late.path(), early.path())?;
+    let logd = Logd::start(late.path())?;
+    let (halted, status) = (&logd.halted, logctl(late.path(), &["status"])?);
+    ensure!(
+        halted.len() == 1 && halted[0].starts_with("logd halted: system "),
+        "{halted:?}"
+    );
+    ensure!(
+        status.code == 13
+            && status.stdout.contains(OLDER)
+            && status.stderr.contains("system is halted"),
+        "{status:?}"
+    );
+    let json = run(late.path(), "status -o json", 13)?.json()?;
+    ensure!(json["logs"][0]["condition"] == "open", "{json}");
+    ensure!(json["logs"][1]["log"] == "system", "{json}");
     Ok(())
 }
 

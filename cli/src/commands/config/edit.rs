@@ -41,10 +41,6 @@ pub(in crate::commands) async fn run(
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?;
     let file = scratch(&log, &running)?;
-    session.ui.stand(
-        "nothing was changed",
-        format!("what you wrote is in {}", file.display()),
-    );
     let result = edited(
         session,
         &server,
@@ -54,17 +50,52 @@ pub(in crate::commands) async fn run(
         (dry_run, confirm_within),
     )
     .await;
-    let made = matches!(&result, Ok(outcome) if outcome.trouble.is_none());
-    if made && !dry_run {
+    match draft(&file, &running.config.to_yaml(), &result, dry_run) {
         // What it holds runs now, or ran before.
-        let _ = std::fs::remove_file(&file);
-    } else {
-        session.ui.note(&format!(
-            "what you wrote is in {path}; `logctl shard --use-config {path}` applies it",
-            path = file.display()
-        ));
+        Draft::Done => drop(std::fs::remove_file(&file)),
+        Draft::Keep(next) => {
+            let path = file.display();
+            session.ui.note(&format!(
+                "what you wrote is in {path}; {}",
+                next.replace("FILE", &path.to_string())
+            ));
+        }
     }
     result
+}
+
+/// What becomes of the file.
+#[derive(Debug, PartialEq, Eq)]
+enum Draft {
+    /// Nobody wrote anything into it, or what was written is made.
+    Done,
+    /// It is kept, and this is how to go on with it.
+    Keep(&'static str),
+}
+
+fn draft(file: &Path, running: &str, result: &Result<Outcome, Error>, dry_run: bool) -> Draft {
+    let written = std::fs::read_to_string(file).map(|text| stripped(&text));
+    if written.is_ok_and(|written| written.is_empty() || written == running) {
+        return Draft::Done;
+    }
+    let error = match result {
+        Ok(outcome) => outcome.trouble.as_ref(),
+        Err(error) => Some(error),
+    };
+    match error {
+        None if dry_run => Draft::Keep("`logctl shard --use-config FILE` applies it"),
+        // It runs, if not everywhere.
+        None | Some(Error::NotConverged { .. }) => Draft::Done,
+        Some(Error::OutcomeUnknown { .. } | Error::Interrupted { .. } | Error::TimedOut { .. }) => {
+            Draft::Keep(
+                "`logctl shard --use-config FILE` applies it, and does nothing where it was applied",
+            )
+        }
+        Some(Error::Invalid { .. }) => {
+            Draft::Keep("correct it, then `logctl shard --use-config FILE` applies it")
+        }
+        Some(_) => Draft::Keep("`logctl shard --use-config FILE` applies it"),
+    }
 }
 
 async fn edited(
@@ -98,6 +129,10 @@ async fn edited(
             };
         }
         body = written;
+        session.ui.stand(
+            "nothing was changed",
+            format!("what you wrote is in {}", file.display()),
+        );
         let document = match config::parse(&body) {
             Ok(document) => document,
             Err(found) => {

@@ -79,11 +79,14 @@ impl Present for ConfigHistory {
             }
         }
         let header = vec!["GENERATION", "TIME", "AT INDEX", "BY", "WHAT", "ETAG"];
-        Page::new().with(Block::Table {
-            header,
-            rows,
-            spare: 1,
-        })
+        Page::listing(
+            Block::Table {
+                header,
+                rows,
+                spare: 1,
+            },
+            "no change fits; leave out --since, --until or --by to see more",
+        )
     }
 }
 

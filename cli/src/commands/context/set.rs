@@ -69,15 +69,21 @@ pub(super) fn delete(session: &Session<'_>, name: &str) -> Result<Outcome, Error
     let Some(path) = &found.path else {
         return Err(Error::NoEndpoint {
             tried: found.tried(),
+            choose: None,
         });
     };
     private::write(path, text.as_bytes()).map_err(|source| Error::Write {
         what: format!("the context file {}", path.display()),
         source,
     })?;
+    let left = Found {
+        path: None,
+        text: Some(text),
+    };
     Outcome::done(&ContextDeleted {
         file: path.display().to_string(),
         context: name.to_owned(),
+        unchosen: left.unchosen(),
     })
 }
 
@@ -85,6 +91,9 @@ pub(super) fn delete(session: &Session<'_>, name: &str) -> Result<Outcome, Error
 struct ContextDeleted {
     file: String,
     context: String,
+    /// Those that are left, where none of them is the current one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unchosen: Vec<String>,
 }
 
 impl Present for ContextDeleted {
@@ -92,10 +101,17 @@ impl Present for ContextDeleted {
     const NAME: &'static str = "/context";
 
     fn page(&self) -> Page {
-        Page::new().text(format!(
+        let page = Page::new().text(format!(
             "took context {} out of {}; token and key files that it named are still there",
             self.context, self.file
-        ))
+        ));
+        match self.unchosen.as_slice() {
+            [] => page,
+            left => page.text(format!(
+                "no context is in use now; `logctl context use NAME` chooses one: {}",
+                left.join(", ")
+            )),
+        }
     }
 }
 
@@ -103,6 +119,7 @@ fn store(found: &Found, name: &str, text: String) -> Result<Outcome, Error> {
     let Some(path) = &found.path else {
         return Err(Error::NoEndpoint {
             tried: found.tried(),
+            choose: None,
         });
     };
     let changed = found.text.as_deref() != Some(&text);

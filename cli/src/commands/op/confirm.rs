@@ -8,6 +8,7 @@ use crate::report::Outcome;
 pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
+    let id = &*super::whole(&server, id).await?;
     session.ui.stand(
         "the change may or may not have been confirmed",
         format!("`logctl op confirm {id}` again is safe"),

@@ -49,11 +49,14 @@ impl Present for OperationList {
             "DECIDED",
             "BY",
         ];
-        Page::new().with(Block::Table {
-            header,
-            rows: rows.collect(),
-            spare: 3,
-        })
+        Page::listing(
+            Block::Table {
+                header,
+                rows: rows.collect(),
+                spare: 3,
+            },
+            "no change is remembered; `logctl config history` goes back to the first one",
+        )
     }
 }
 

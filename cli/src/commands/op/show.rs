@@ -15,6 +15,7 @@ struct Shown {
 pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
+    let id = &*super::whole(&server, id).await?;
     let operation = server.admin.operation(id, server.deadline).await?;
     Outcome::done(&Shown { operation })
 }

@@ -7,6 +7,7 @@ use crate::report::Outcome;
 pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
+    let id = &*super::whole(&server, id).await?;
     let operation = server.admin.operation(id, server.deadline).await?;
     change::report(session, &server, server.deadline, operation, false).await
 }

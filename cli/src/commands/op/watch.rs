@@ -17,6 +17,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
+    let id = &*super::whole(&server, id).await?;
     session.ui.stand(
         "the change goes on without being watched",
         format!("`logctl op watch {id}` watches on"),

@@ -206,13 +206,18 @@ impl fmt::Display for Conflict {
     }
 }
 
+/// The one sentence for a coordination store that went back, whatever shows it.
+pub(crate) fn older(whence: &Whence, has: &str, only: &str) -> Conflict {
+    Conflict::Older(format!(
+        "the coordination store is older than what was made from it: {whence} has {has}, the coordination store {only}"
+    ))
+}
+
 /// Judges one finding of a shard.
 pub fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verdict {
     let published = known.published.map_or(0, |(size, _)| size);
     let older = |has: String, only: String| {
-        Verdict::Halt(Conflict::Older(format!(
-            "the coordination store is older than what was made from it: {whence} has {has}, the coordination store has {only} of shard {shard}"
-        )))
+        Verdict::Halt(older(whence, &has, &format!("has {only} of shard {shard}")))
     };
     let differs = |what: &str, size: u64, root: Hash, here: Hash| {
         Verdict::Halt(Conflict::Differs(format!(
@@ -289,9 +294,8 @@ pub fn judge_order(whence: &Whence, found: (u64, u64), known: (u64, u64)) -> Ver
         )));
     }
     if restored == here_restored && slots > here {
-        return Verdict::Halt(Conflict::Older(format!(
-            "the coordination store is older than what was made from it: {whence} has a manifest of {slots} slots, the coordination store has {here}"
-        )));
+        let has = format!("a manifest of {slots} slots");
+        return Verdict::Halt(older(whence, &has, &format!("has {here}")));
     }
     Verdict::Fits
 }
