@@ -61,7 +61,7 @@ pub enum ShardState {
 pub struct Shard {
     /// Unique in its log.
     pub name: String,
-    /// Its state.
+    /// Whether it is planned, active or frozen.
     pub state: ShardState,
     /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
     pub tree_id: String,
@@ -267,7 +267,7 @@ pub struct Operation {
     /// Who asked (`uid:0`, `token:ci`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// Why, as far as somebody said so.
+    /// The reason that the caller gave, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Index of its intent in the system log.
@@ -325,7 +325,7 @@ pub struct AuditEntry {
     pub index: u64,
     /// `intent`: asked for. `outcome`: what became of an intent. `event`: anything else (a failed login, a new token).
     pub kind: String,
-    /// When, RFC 3339.
+    /// When it was written, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// Who: `uid:0`, `token:ci`, `auto`.
@@ -349,7 +349,7 @@ pub struct AuditEntry {
     /// Of an outcome: the generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// For a person.
+    /// Details, in words for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -394,7 +394,7 @@ pub struct Token {
     /// Who made it; absent for one that was written into the token file by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// When, RFC 3339.
+    /// When it was made, RFC 3339; absent like `createdBy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
     /// Whether it can be revoked here; one of the server's token file is taken out of the file.
@@ -408,7 +408,7 @@ pub struct Tokens {
     pub tokens: Vec<Token>,
 }
 
-/// `POST tokens`. Nobody can give what he does not have: each scope must be covered by the caller's own permissions.
+/// `POST tokens`. Nobody can give away more than they have: each scope must be covered by the caller's own permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TokenRequest {
@@ -426,12 +426,12 @@ pub struct TokenRequest {
 pub struct NewToken {
     /// The token's text.
     pub secret: String,
-    /// The rest.
+    /// The token without its text, as `GET tokens` lists it.
     pub token: Token,
     /// Index of its intent in the system log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_index: Option<u64>,
-    /// Proof of that.
+    /// Proof that this intent is in the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReceipt>,
 }
@@ -453,7 +453,7 @@ pub struct Revoked {
     /// Index of the intent in the system log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_index: Option<u64>,
-    /// Proof of that.
+    /// Proof that this intent is in the audit trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditReceipt>,
 }
@@ -567,7 +567,7 @@ pub struct HistoryItem {
     pub generation: u64,
     /// What was done.
     pub action: Action,
-    /// When, RFC 3339.
+    /// When it was decided, RFC 3339.
     pub time: String,
     /// The slot that carries the decision.
     pub slot: u64,
@@ -583,10 +583,10 @@ pub struct HistoryItem {
     /// The entity tag after it; its document is `GET logs/{log}/config?generation=N`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// Why, as far as somebody said so.
+    /// The reason that the caller gave, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it changed in the configuration; absent for changes of long ago, whose operation tells it.
+    /// What the change did to the configuration. Absent for old changes: ask for the operation instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differences: Option<Vec<Difference>>,
 }
@@ -608,6 +608,35 @@ pub struct WhoAmI {
     /// The server's program and version: `logd 0.1.0`; absent when it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// What the server can do beyond the basics.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}
+
+/// What documents and requests may ask of a server beyond shards, rotation and `merge.checkpointInterval`. A server that does not say
+/// it is taken to do everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Capabilities {
+    /// Tiers, tenants and tokens of writers: `qos` in a document, `GET logs/{log}/qos`.
+    pub qos: bool,
+    /// Storage nodes, secondaries, a backup quorum, frontends: `merge` in a document.
+    pub merge: bool,
+    /// A policy of witnesses: `witnesses` in a document.
+    pub witnesses: bool,
+    /// Changes that are taken back unless somebody confirms them: `?confirmWithin=`.
+    pub probation: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            qos: true,
+            merge: true,
+            witnesses: true,
+            probation: true,
+        }
+    }
 }
 
 /// What is wrong, where, and what to do: an element of [`Problem::findings`].
@@ -616,7 +645,7 @@ pub struct WhoAmI {
 pub struct Finding {
     /// Stable identifier, kebab-case.
     pub code: String,
-    /// For a person.
+    /// What is wrong, in words for a person.
     pub message: String,
     /// JSON pointer into the document.
     pub pointer: String,
@@ -626,7 +655,7 @@ pub struct Finding {
     /// 1-based.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
-    /// What to do.
+    /// What the author of the document can do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -669,7 +698,7 @@ pub struct Problem {
     pub code: String,
     /// This occurrence, for a person.
     pub detail: String,
-    /// What to do next.
+    /// What the caller can do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// All findings of a refused document.

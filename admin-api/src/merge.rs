@@ -9,7 +9,7 @@ use crate::Watermarks;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeStatus {
-    /// The log.
+    /// The log's name.
     pub log: String,
     /// The generation whose nodes, secondaries and frontends these are.
     pub generation: u64,
@@ -61,7 +61,7 @@ pub struct ProgramStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
-    /// Its name.
+    /// The name that the configuration gives the storage node.
     pub name: String,
     /// Whether it answers as it should.
     pub up: bool,
@@ -78,9 +78,9 @@ pub struct NodeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
-    /// Its name.
+    /// The name that the configuration gives the secondary or frontend.
     pub name: String,
-    /// Where it is.
+    /// The address that the configuration names for it.
     pub url: String,
     /// Of a secondary: the storage whose word counts; another one after its loss.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -65,7 +65,7 @@ pub fn openapi() -> Value {
 }
 
 const INTRODUCTION: &str = "\
-Sizes are entries, times RFC 3339 UTC strings, hashes lowercase hex. Over the Unix socket the caller is known by his uid \
+Sizes are entries, times RFC 3339 UTC strings, hashes lowercase hex. Over the Unix socket the caller is known by their uid \
 and needs neither token nor certificate. Unknown query parameters and unknown members of a request are refused; clients \
 ignore unknown members of answers. Each operation names the permission that it needs, `resource:verb`; the third part of \
 a permission is a log's name or `*`.";

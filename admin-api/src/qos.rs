@@ -10,7 +10,7 @@ use crate::{Difference, Watermarks};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QosStatus {
-    /// The log.
+    /// The log's name.
     pub log: String,
     /// The generation whose tiers and tenants these are.
     pub generation: u64,
@@ -34,7 +34,7 @@ pub struct QosStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TierStatus {
-    /// Its name.
+    /// The tier's name.
     pub tier: String,
     /// Entries that were published later than promised.
     pub missed: u64,
@@ -44,9 +44,9 @@ pub struct TierStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueStatus {
-    /// The tier.
+    /// The tier whose work waits.
     pub tier: String,
-    /// The tenant.
+    /// The tenant whose work waits.
     pub tenant: String,
     /// Entries that wait to be ordered.
     pub queued_entries: u64,
@@ -69,7 +69,7 @@ pub struct QueueStatus {
 pub struct Refused {
     /// Stable identifier, kebab-case.
     pub reason: String,
-    /// How many.
+    /// How many entries were refused for this reason.
     pub entries: u64,
 }
 
@@ -78,7 +78,7 @@ pub struct Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulation {
-    /// The log.
+    /// The log's name.
     pub log: String,
     /// The generation that it was compared with.
     pub generation: u64,
@@ -100,7 +100,7 @@ pub struct Simulation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedTier {
-    /// Its name.
+    /// The tier's name.
     pub tier: String,
     /// With the settings that run; absent for a new tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -104,7 +104,7 @@ pub enum Base {
 /// What stands in the body of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Body {
-    /// Nothing.
+    /// The request or the answer has no body.
     None,
     /// JSON; no body at all stands for `{}`.
     Optional(Shape),
@@ -183,7 +183,7 @@ impl Name {
 /// One request.
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
-    /// Its name.
+    /// How code refers to it.
     pub name: Name,
     /// Its method.
     pub method: Method,
@@ -320,7 +320,7 @@ pub const ROUTES: &[Route] = &[
             Name::WhoAmI,
             "/whoami",
             Answer::Json(shape::<WhoAmI>),
-            "The caller and his permissions",
+            "The caller and their permissions",
         )
     },
     read(

@@ -18,31 +18,31 @@ pub(crate) enum Error {
     /// The words do not make sense together, in a way that clap cannot see.
     #[error("{message}")]
     Usage {
-        /// What is wrong.
+        /// What is wrong with the command line or a local file.
         message: String,
-        /// What to do.
+        /// What the user can do next.
         hint: String,
     },
     /// A file or stream could not be read.
     #[error("cannot read {what}: {source}")]
     Read {
-        /// The file.
+        /// The file, or what else was read.
         what: String,
-        /// Why.
+        /// The operating system's answer.
         source: io::Error,
     },
     /// A file or stream could not be written.
     #[error("cannot write {what}: {source}")]
     Write {
-        /// The file.
+        /// The file, or what else was written.
         what: String,
-        /// Why.
+        /// The operating system's answer.
         source: io::Error,
     },
     /// A file that is to be made, onto something.
     #[error("{} exists already", path.display())]
     Exists {
-        /// The file.
+        /// The file that is there already.
         path: PathBuf,
         /// Whether the command may be told to overwrite it.
         force: bool,
@@ -50,15 +50,15 @@ pub(crate) enum Error {
     /// A question, and nobody to answer it.
     #[error("{question} needs an answer, and there is no terminal to ask on")]
     Unconfirmed {
-        /// The question.
+        /// The question that nobody answered.
         question: String,
     },
     /// A change in a protected context, and nobody to type its name.
     #[error("{question} needs the name of the context typed: `{context}` is protected")]
     Protected {
-        /// The question.
+        /// The question that nobody answered.
         question: String,
-        /// The context.
+        /// The context whose name must be typed.
         context: String,
     },
     /// `--confirm` names another context than the one in use.
@@ -77,9 +77,9 @@ pub(crate) enum Error {
     ContextFile {
         /// `FILE` or `FILE:LINE:COLUMN`.
         place: String,
-        /// What is wrong.
+        /// What is wrong at that place.
         message: String,
-        /// What to do.
+        /// What the user can do next.
         hint: String,
     },
     /// No admin address by flag, environment or file.
@@ -93,13 +93,13 @@ pub(crate) enum Error {
     /// The log was not named and cannot be guessed.
     #[error("which log? the server has {}", list(logs))]
     WhichLog {
-        /// What there is.
+        /// The logs of the server.
         logs: Vec<String>,
     },
     /// A secret file that others can read.
     #[error("{} can be read by others (mode {mode:04o})", path.display())]
     SecretExposed {
-        /// The file.
+        /// The file that others can read.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -107,7 +107,7 @@ pub(crate) enum Error {
     /// A secret file that holds no token.
     #[error("{} holds no token", path.display())]
     SecretEmpty {
-        /// The file.
+        /// The file that should hold the token.
         path: PathBuf,
     },
     /// No token could be had, or the identity was refused.
@@ -115,7 +115,7 @@ pub(crate) enum Error {
     Login {
         /// What went wrong, without any secret.
         message: String,
-        /// What to do.
+        /// What the user can do next.
         hint: String,
     },
     /// Certificate files or TLS settings.
@@ -123,23 +123,23 @@ pub(crate) enum Error {
     Tls {
         /// The file or address.
         what: String,
-        /// Why.
+        /// What the TLS library said, in words.
         message: String,
     },
     /// Nothing answers there; nothing was sent.
     #[error("cannot reach {address}: {cause}")]
     Unreachable {
-        /// As configured.
+        /// The endpoint's address, as it was configured.
         address: String,
         /// The innermost reason.
         cause: String,
-        /// What to do.
+        /// What the user can do next.
         hint: String,
     },
     /// Something answers there, but not an admin endpoint.
     #[error("{address} does not answer like an admin endpoint: {cause}")]
     Foreign {
-        /// As configured.
+        /// The endpoint's address, as it was configured.
         address: String,
         /// What came instead.
         cause: String,
@@ -147,9 +147,9 @@ pub(crate) enum Error {
     /// The connection broke, or time ran out, after a write was sent, and asking again did not tell either.
     #[error("no answer from {address}: {cause}; the change may or may not have been made")]
     OutcomeUnknown {
-        /// As configured.
+        /// The endpoint's address, as it was configured.
         address: String,
-        /// Why.
+        /// What happened to the connection.
         cause: String,
         /// The operation, when the server named it.
         operation: Option<String>,
@@ -161,9 +161,9 @@ pub(crate) enum Error {
     /// The document was refused here, before anything was sent, or by the server.
     #[error("{subject} was refused: {}", count(findings.len(), "problem"))]
     Invalid {
-        /// The file.
+        /// The file whose document is refused.
         subject: String,
-        /// All of them.
+        /// Everything that is wrong with it.
         findings: Vec<Finding>,
     },
     /// The server said no.
@@ -174,7 +174,7 @@ pub(crate) enum Error {
     BadEntries {
         /// The file, the place, and what is wrong there.
         message: String,
-        /// What to do.
+        /// What the user can do next.
         hint: String,
     },
     /// The log's public address said no to a writer.
@@ -184,7 +184,7 @@ pub(crate) enum Error {
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
-        /// For a person.
+        /// Details, in words for a person.
         detail: String,
         /// How to go on.
         resume: String,
@@ -195,13 +195,13 @@ pub(crate) enum Error {
     /// It was made on probation, and nobody confirmed it.
     #[error("rolled back: nobody confirmed operation {} in time, so what ran before it runs again", operation.id)]
     RolledBack {
-        /// The operation.
+        /// The change that was taken back.
         operation: Box<Operation>,
     },
     /// An operation that was asked about was refused when it was asked for.
     #[error("operation {operation} was refused; nothing was changed")]
     NotMade {
-        /// The operation.
+        /// The id of the change that was refused.
         operation: String,
     },
     /// The audit trail is not what it should be.
@@ -209,7 +209,7 @@ pub(crate) enum Error {
     Trail {
         /// In what way.
         fault: TrailFault,
-        /// For a person.
+        /// What was found, in words for a person.
         message: String,
         /// What was pinned, and what is served now.
         evidence: Option<Box<(Seen, Seen)>>,
@@ -219,15 +219,15 @@ pub(crate) enum Error {
     NotFound {
         /// `shard`, `command`.
         kind: &'static str,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The names that there are.
         known: Vec<String>,
     },
     /// Decided, but some replica did not follow in time.
     #[error("applied as generation {generation}, but {} not run it yet: {}", does(lagging.len()), labels(lagging))]
     NotConverged {
-        /// The operation.
+        /// The change's id, where it is known.
         operation: Option<String>,
         /// The generation decided.
         generation: u64,
@@ -239,13 +239,13 @@ pub(crate) enum Error {
     TimedOut {
         /// The limit.
         seconds: f64,
-        /// The operation.
+        /// The change's id, where it is known.
         operation: Option<String>,
     },
     /// `--exit-code`, and there is a difference.
     #[error("{}", count(*.differences, "difference"))]
     Differs {
-        /// How many.
+        /// How many differences there are.
         differences: usize,
         /// Whether they are those of a file, which can be applied.
         file: bool,
@@ -256,16 +256,24 @@ pub(crate) enum Error {
         /// What is missing.
         permissions: Vec<String>,
     },
+    /// The server has nothing of the kind.
+    #[error("{address} has no {what}")]
+    Unsupported {
+        /// The endpoint's address, as it was configured.
+        address: String,
+        /// What was asked for.
+        what: &'static str,
+    },
     /// Logs are halted.
     #[error("{} {} halted", logs.join(" and "), if logs.len() == 1 { "is" } else { "are" })]
     Halted {
-        /// Which.
+        /// The names of the halted logs.
         logs: Vec<String>,
     },
     /// `doctor` found something that cannot wait.
     #[error("{}", count(*critical, "critical finding"))]
     Ailing {
-        /// How many.
+        /// How many findings are critical.
         critical: usize,
     },
     /// The audit found something.
@@ -277,7 +285,7 @@ pub(crate) enum Error {
     /// A receipt that is none, or by nobody who is known.
     #[error("{what} is not a receipt to believe: {why}")]
     ReceiptInvalid {
-        /// The file.
+        /// The file that should be a receipt.
         what: String,
         /// What is wrong with it.
         why: String,
@@ -291,7 +299,7 @@ pub(crate) enum Error {
     /// The log may have kept it, so long ago that it forgot.
     #[error("whether the promise was kept cannot be told any more: {why}")]
     PromiseForgotten {
-        /// Why.
+        /// Why the promise cannot be checked any more.
         why: String,
     },
     /// Ctrl-C.
@@ -320,7 +328,7 @@ pub(crate) struct Stale {
     pub(crate) current: String,
     /// Who changed it last.
     pub(crate) changed_by: Option<String>,
-    /// When, RFC 3339.
+    /// When it was changed, RFC 3339.
     pub(crate) changed_at: Option<String>,
     /// What moved, and what the plan would change.
     pub(crate) moved: Vec<Moved>,
@@ -407,7 +415,7 @@ fn list(names: &[String]) -> String {
 
 /// Where a finding is, in the form that editors jump to.
 pub(crate) struct Place<'a> {
-    /// The file.
+    /// The file that the place is in.
     pub(crate) subject: &'a str,
     /// The finding.
     pub(crate) finding: &'a Finding,

@@ -84,7 +84,7 @@ pub(crate) struct Row {
     pub(crate) exit: u8,
     /// Stable, kebab-case.
     pub(crate) code: String,
-    /// What to do next.
+    /// What the user can do next.
     pub(crate) hint: String,
 }
 
@@ -259,6 +259,11 @@ pub(crate) fn row(error: &Error) -> Row {
             DENIED,
             codes::FORBIDDEN,
             "ask whoever runs the log for these permissions; nothing was run",
+        ),
+        Error::Unsupported { .. } => Row::new(
+            REFUSED,
+            codes::UNSUPPORTED,
+            "`logctl whoami` says what this server cannot do; nothing was changed",
         ),
         Error::Halted { .. } => Row::new(
             HALTED,

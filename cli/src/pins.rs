@@ -29,7 +29,7 @@ pub(crate) struct Pins {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ShardPins {
-    /// Its name.
+    /// The shard's name.
     pub(crate) shard: String,
     /// The key of its checkpoints, as at the first contact.
     pub(crate) vkey: String,
@@ -50,7 +50,7 @@ pub(crate) struct Seen {
     pub(crate) size: u64,
     /// Its root.
     pub(crate) root: Hash,
-    /// When, RFC 3339.
+    /// When it was seen, RFC 3339.
     pub(crate) at: String,
 }
 

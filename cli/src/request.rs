@@ -44,7 +44,7 @@ pub(crate) struct Invocation {
     pub(crate) explain: bool,
     /// What is said about the change, if it is one.
     pub(crate) note: Note,
-    /// The work.
+    /// The request that the command line makes.
     pub(crate) request: Request,
 }
 
@@ -97,7 +97,7 @@ impl From<OutputForm> for Form {
     }
 }
 
-/// The work.
+/// What the command line asks for, without how to show it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// `shard --create-config`.
@@ -133,7 +133,7 @@ pub(crate) enum Request {
     ShardList,
     /// `shard show`.
     ShardShow {
-        /// The shard.
+        /// The shard to show.
         name: String,
     },
     /// `shard plan|rotate|freeze|unfreeze`.
@@ -224,22 +224,22 @@ pub(crate) enum Request {
     OpList,
     /// `op show`.
     OpShow {
-        /// The operation.
+        /// The operation's id, or its first digits.
         id: String,
     },
     /// `op wait`.
     OpWait {
-        /// The operation.
+        /// The operation's id, or its first digits.
         id: String,
     },
     /// `op watch`.
     OpWatch {
-        /// The operation.
+        /// The operation's id, or its first digits.
         id: String,
     },
     /// `op confirm`.
     OpConfirm {
-        /// The operation.
+        /// The operation's id, or its first digits.
         id: String,
     },
     /// `log`.
@@ -305,7 +305,7 @@ pub(crate) enum Step {
     },
     /// Take a planned shard back.
     Unplan {
-        /// Its name.
+        /// The planned shard to take back.
         name: String,
         /// Only a preview.
         dry_run: bool,
@@ -331,7 +331,7 @@ pub(crate) enum Step {
 /// A new log that no server knows yet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NewLog {
-    /// Its name.
+    /// The new log's name.
     pub(crate) log: String,
     /// Its checkpoint origin.
     pub(crate) origin: String,
@@ -342,7 +342,7 @@ pub(crate) struct NewLog {
 pub(crate) enum File {
     /// Standard input or output.
     Standard,
-    /// A path.
+    /// A file at this path.
     Path(PathBuf),
 }
 
@@ -657,7 +657,7 @@ impl Request {
 }
 
 impl Step {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Plan { .. } => "plan",

@@ -11,15 +11,15 @@ pub enum Error {
     /// A file can't be read or written.
     #[error("{}", path.display())]
     File {
-        /// Which.
+        /// The file that could not be used.
         path: PathBuf,
-        /// Why.
+        /// The operating system's answer.
         source: io::Error,
     },
     /// A file that must be private, or that only its owner may change, is open to others.
     #[error("{} has mode {mode:o}: {problem}", path.display())]
     Exposed {
-        /// Which.
+        /// The file that others can change or read.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -29,7 +29,7 @@ pub enum Error {
     /// The token file does not hold what it should.
     #[error("{}: {problem}", path.display())]
     TokenFile {
-        /// Which.
+        /// The token file.
         path: PathBuf,
         /// What is wrong, and where.
         problem: String,
@@ -48,9 +48,9 @@ pub enum Error {
     /// A certificate or key can't be used.
     #[error("{}", path.display())]
     Pem {
-        /// Which file.
+        /// The file that should hold PEM.
         path: PathBuf,
-        /// Why.
+        /// What the PEM reader found wrong.
         source: rustls_pki_types::pem::Error,
     },
     /// Certificate and key don't make a TLS server.
@@ -59,9 +59,9 @@ pub enum Error {
     /// The authority for client certificates can't be used.
     #[error("{}: {problem}", path.display())]
     ClientCa {
-        /// Which file.
+        /// The file of certificate authorities.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         problem: String,
     },
     /// Client certificates have permissions, but no authority says which are genuine.
@@ -96,7 +96,7 @@ pub enum Error {
     Listen {
         /// The address or path.
         address: String,
-        /// Why.
+        /// The operating system's answer.
         source: io::Error,
     },
     /// The endpoint's own runtime can't be started.

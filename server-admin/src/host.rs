@@ -38,7 +38,7 @@ pub enum Change {
     Rotate {
         /// The shard to open; the oldest planned one, or a new one by the name template, when absent.
         name: Option<ShardName>,
-        /// The state that the author saw, where he insists.
+        /// The state that the author saw, where they insist on it.
         base: Option<Base>,
         /// Open it although it could not be published now; else that is [`HostError::Invalid`].
         force: bool,
@@ -47,7 +47,7 @@ pub enum Change {
     Plan {
         /// The shard's name; by the name template when absent.
         name: Option<ShardName>,
-        /// The state that the author saw, where he insists.
+        /// The state that the author saw, where they insist on it.
         base: Option<Base>,
     },
     /// Stop taking writes. `POST logs/{log}/freeze`.
@@ -141,6 +141,17 @@ impl Capabilities {
         Self {
             merge: true,
             ..self
+        }
+    }
+}
+
+impl From<Capabilities> for admin_api::Capabilities {
+    fn from(can: Capabilities) -> Self {
+        Self {
+            qos: can.qos,
+            merge: can.merge,
+            witnesses: can.witnesses,
+            probation: can.probation,
         }
     }
 }
@@ -373,7 +384,7 @@ pub enum HostError {
         current_etag: String,
         /// Who changed it last.
         changed_by: Option<String>,
-        /// When, RFC 3339.
+        /// When it was changed, RFC 3339.
         changed_at: Option<String>,
         /// What moved between the base and now; empty when the base is no longer known.
         differences: Vec<Difference>,

@@ -1,8 +1,8 @@
 //! The admin endpoint of a transparency log as a plug-in: any Rust server mounts it.
 //!
 //! The server supplies a [`Host`]: what logs there are, and how one is changed. The plug-in does the rest: who is
-//! calling ([`Access`]), what he may do ([`Permission`]), what he asks for (parsing, preconditions, limits) and how he
-//! is told what went wrong (RFC 9457 problem documents). The types on the wire are in [`admin_api`]; no engine is known
+//! calling ([`Access`]), what they may do ([`Permission`]), what they ask for (parsing, preconditions, limits) and how they are
+//! told what went wrong (RFC 9457 problem documents). The types on the wire are in [`admin_api`]; no engine is known
 //! here.
 //!
 //! # Embedding
@@ -86,7 +86,7 @@
 //!
 //! | resource under `/admin/v1` | |
 //! |---|---|
-//! | `whoami` | GET: the caller and his permissions |
+//! | `whoami` | GET: the caller and their permissions |
 //! | `logs` | GET: the status of each; with `?deleted=true` of those that were deleted. POST: creates one |
 //! | `logs/{log}` | GET: its status. DELETE: hides it (it must be frozen; its data is kept) |
 //! | `logs/{log}/undelete`, `…/freeze`, `…/unfreeze` | POST |

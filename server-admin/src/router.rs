@@ -313,7 +313,7 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
 /// A turn to write; see [`Writes`].
 type Turn = tokio::sync::OwnedMutexGuard<()>;
 
-/// Runs a change to its end even if its caller hangs up; who hangs up while he waits for his turn never gets here.
+/// Runs a change to its end even if its caller hangs up. A caller who hangs up while they wait for their turn never gets here.
 async fn to_the_end(
     turn: Option<Turn>,
     mode: Mode,

@@ -11,7 +11,7 @@ use crate::life::Sources;
 use crate::restore::RestoreArgs;
 use crate::settings::{Bounds, Logging, Metrics, NO_ADDRESS, SecondarySettings, read_text};
 
-/// What to do.
+/// What the command line asks `logd` to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Serve one log from one directory.
@@ -22,34 +22,34 @@ pub(crate) enum Command {
         config: PathBuf,
         /// How long a stop goes on serving; the settings' time where it is not said.
         drain: Option<Span>,
-        /// How to log.
+        /// The form of log lines on standard error.
         format: LogFormat,
     },
     /// Check the stores.
     Fsck {
-        /// Which.
+        /// The stores to check.
         stores: Stores,
-        /// How to report.
+        /// The form of the report on standard output.
         output: FsckOutput,
     },
     /// Copy the coordination store.
     Backup {
-        /// Of which stores.
+        /// The stores whose coordination store is copied.
         stores: Stores,
         /// A new file, or a folder.
         to: PathBuf,
-        /// How to report.
+        /// The form of the report on standard output.
         output: FsckOutput,
     },
     /// Run one program of the merge.
     Merge {
-        /// Which.
+        /// The program to run.
         program: log::Program,
         /// Do what there is to do, and end.
         once: bool,
-        /// On which stores.
+        /// The stores to work on.
         stores: Stores,
-        /// How to log.
+        /// The form of log lines on standard error.
         format: LogFormat,
     },
     /// Let the secondaries of before a change go.
@@ -58,9 +58,9 @@ pub(crate) enum Command {
         log: String,
         /// Although they have not taken it.
         force: bool,
-        /// On which stores.
+        /// The stores to work on.
         stores: Stores,
-        /// How to log.
+        /// The form of log lines on standard error.
         format: LogFormat,
     },
     /// Serve what `dist` pushed.
@@ -69,9 +69,9 @@ pub(crate) enum Command {
     Init(Init),
     /// List all that is wrong with a settings file.
     ConfigCheck {
-        /// Which.
+        /// The settings file to check.
         file: PathBuf,
-        /// How to report.
+        /// The form of the report on standard output.
         output: FsckOutput,
     },
     /// Print the commented example of a settings file.
@@ -82,19 +82,19 @@ pub(crate) enum Command {
         from: SecondaryFrom,
         /// How long a stop goes on serving.
         drain: Option<Span>,
-        /// How to log.
+        /// The form of log lines on standard error.
         format: LogFormat,
     },
     /// Rebuild a lost log.
     Restore {
         /// What, from where, to where.
         args: RestoreArgs,
-        /// How to log.
+        /// The form of log lines on standard error.
         format: LogFormat,
     },
     /// Make or show a secondary's key.
     SecondaryKey {
-        /// Where it is.
+        /// The key file.
         file: PathBuf,
         /// Make one of this name.
         name: Option<String>,
@@ -110,7 +110,7 @@ pub(crate) enum SecondaryFrom {
     Flags {
         /// Its storage.
         dir: PathBuf,
-        /// Where it listens.
+        /// The address that logs and readers connect to.
         listen: SocketAddr,
         /// The logs' replication keys.
         logs: Vec<String>,
@@ -174,7 +174,7 @@ pub(crate) struct Dev {
     pub(crate) merge: Vec<log::Program>,
     /// How long a stop goes on serving.
     pub(crate) drain: Option<Span>,
-    /// How to log.
+    /// The form of log lines on standard error.
     pub(crate) format: LogFormat,
 }
 
@@ -215,7 +215,7 @@ pub(crate) struct FrontendOptions {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// How long a stop goes on serving.
     pub(crate) drain: Option<Span>,
-    /// How to log.
+    /// The form of log lines on standard error.
     pub(crate) format: LogFormat,
 }
 

@@ -20,7 +20,7 @@ pub(crate) enum Error {
     File {
         /// `read`, `write`, `create`.
         action: &'static str,
-        /// Which.
+        /// The file that could not be used.
         path: PathBuf,
         /// The operating system's answer.
         source: std::io::Error,
@@ -30,7 +30,7 @@ pub(crate) enum Error {
     NotDev {
         /// The folder.
         dir: PathBuf,
-        /// What is there.
+        /// What the folder holds.
         found: String,
         /// A settings file in it.
         settings: Option<PathBuf>,
@@ -40,7 +40,7 @@ pub(crate) enum Error {
     NotEmpty {
         /// The folder.
         dir: PathBuf,
-        /// What is there.
+        /// What the folder holds.
         found: String,
     },
     /// A question that nobody answered with yes.
@@ -49,13 +49,13 @@ pub(crate) enum Error {
     /// `logd dev` would replace settings that somebody changed.
     #[error("{} was changed since `logd dev` wrote it; nothing was changed now", path.display())]
     EditedSettings {
-        /// The file.
+        /// The settings file that was edited.
         path: PathBuf,
     },
     /// An address could not be bound.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Which.
+        /// The address that could not be bound.
         address: SocketAddr,
         /// The operating system's answer.
         source: std::io::Error,
@@ -72,9 +72,9 @@ pub(crate) enum Error {
     /// What was asked for makes no sense.
     #[error("{what}")]
     Input {
-        /// Why.
+        /// What is wrong with it.
         what: String,
-        /// What to do.
+        /// What to write instead, or the next command.
         hint: String,
     },
     /// A store could not be opened.
@@ -82,7 +82,7 @@ pub(crate) enum Error {
     Store {
         /// `coordination`, `objects`.
         what: &'static str,
-        /// Where.
+        /// Where the settings say that it is.
         path: PathBuf,
         /// The driver's answer.
         detail: String,
@@ -93,15 +93,15 @@ pub(crate) enum Error {
     /// The log of `logd dev` could not be created.
     #[error("cannot create log {log}: {detail}")]
     Create {
-        /// Its name.
+        /// The name of the log, or the file that describes it.
         log: String,
-        /// Why.
+        /// Why the log could not be created.
         detail: String,
     },
     /// A program of the merge did not do everything.
     #[error("merge {program}: {detail}")]
     Merge {
-        /// Which.
+        /// The program that did not finish.
         program: log::Program,
         /// What failed, by log.
         detail: String,
@@ -127,7 +127,7 @@ pub(crate) enum Error {
     /// The operating system refused a thread, a runtime, a signal handler or standard output.
     #[error("{what}")]
     System {
-        /// What was asked for.
+        /// What the operating system refused.
         what: &'static str,
         /// The operating system's answer.
         source: std::io::Error,

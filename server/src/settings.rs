@@ -64,7 +64,7 @@ pub(crate) struct Settings {
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
-    /// What is logged.
+    /// Which log lines are written.
     #[serde(default)]
     pub(crate) log: Logging,
 }
@@ -155,7 +155,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Place {
-    /// A path.
+    /// A folder on this machine.
     Folder(PathBuf),
     /// A URL.
     Bucket(BucketUrl),
@@ -193,7 +193,7 @@ impl TryFrom<String> for BucketName {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Data {
-    /// Where it listens.
+    /// The address that writers and readers connect to.
     pub(crate) listen: SocketAddr,
     /// How clients reach it, when that differs (behind a proxy).
     pub(crate) url: Option<String>,
@@ -354,7 +354,7 @@ pub(crate) struct SettingsError {
 }
 
 impl SettingsError {
-    /// The file.
+    /// The settings file that is wrong.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

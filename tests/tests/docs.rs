@@ -240,3 +240,102 @@ fn the_dashboard_uses_metrics_that_there_are() -> Result<()> {
     }
     Ok(())
 }
+
+/// The first block of a page in a language.
+fn block<'a>(page: &'a str, language: &str) -> Result<&'a str> {
+    let fence = format!("```{language}\n");
+    let (_, rest) = page.split_once(&fence).context("no such block")?;
+    let (block, _) = rest.split_once("\n```").context("it has no end")?;
+    Ok(block)
+}
+
+/// The guide to the plug-in from an empty project, which lies outside of this workspace: its dependency lines, its code, nothing else.
+/// What was compiled for the workspace is used again.
+#[test]
+fn the_guide_compiles_from_an_empty_project() -> Result<()> {
+    let page = read("docs/plugin.md")?;
+    let workspace = root().canonicalize()?;
+    let folder = tempfile::tempdir()?;
+    let at = folder.path().canonicalize()?;
+    ensure!(!at.starts_with(&workspace), "{} is outside", at.display());
+    let dependencies = block(&page, "toml")?;
+    ensure!(
+        dependencies.contains("\"../logs/server-admin\""),
+        "the guide names the crates by path"
+    );
+    let here = format!("\"{}/", workspace.display());
+    let manifest = format!(
+        "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{}\n",
+        dependencies.replace("\"../logs/", &here)
+    );
+    // What begins with `# ` is not shown on the page.
+    let code: String = block(&page, "rust")?
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line).to_owned() + "\n")
+        .collect();
+    std::fs::create_dir(at.join("src"))?;
+    std::fs::write(at.join("Cargo.toml"), manifest)?;
+    std::fs::write(at.join("src/main.rs"), code)?;
+    std::fs::copy(workspace.join("Cargo.lock"), at.join("Cargo.lock"))?;
+    let ours = std::env::current_exe()?;
+    let target = ours
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").is_file())
+        .context("this test lies in a target folder")?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let ran = std::process::Command::new(cargo)
+        .args(["run", "--quiet", "--offline"])
+        .current_dir(&at)
+        .env("CARGO_TARGET_DIR", target)
+        .output()?;
+    ensure!(
+        ran.status.success(),
+        "docs/plugin.md: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    Ok(())
+}
+
+/// The unit file of the operations page, with the program of this build in the place of the installed one.
+#[test]
+fn the_unit_file_is_one_for_systemd() -> Result<()> {
+    let unit = read("docs/operations.md")?;
+    let unit = block(&unit, "ini")?;
+    ensure!(unit.contains("Type=notify") && unit.contains("ExecReload="));
+    let Some(verify) = installed("systemd-analyze") else {
+        skip(
+            "the unit file in docs/operations.md",
+            "systemd-analyze is not installed",
+        );
+        return Ok(());
+    };
+    let logd = binary("logd")?.canonicalize()?;
+    let installed = "/usr/local/bin/logd";
+    ensure!(unit.contains(installed), "{unit}");
+    let folder = tempfile::tempdir()?;
+    let said = |text: &str| -> Result<String> {
+        let path = folder.path().join("logd.service");
+        std::fs::write(&path, text.replace(installed, &logd.display().to_string()))?;
+        let ran = std::process::Command::new(&verify)
+            .args(["verify", "--man=no"])
+            .arg(&path)
+            .output()?;
+        Ok(format!(
+            "{}{}",
+            String::from_utf8_lossy(&ran.stdout),
+            String::from_utf8_lossy(&ran.stderr)
+        ))
+    };
+    // It ends with 0 for a key that it does not know.
+    let broken = said(&unit.replace("WatchdogSec", "WatchdgSec"))?;
+    if !broken.contains("WatchdgSec") {
+        skip(
+            "the unit file in docs/operations.md",
+            "systemd-analyze finds nothing here",
+        );
+        return Ok(());
+    }
+    let found = said(unit)?;
+    ensure!(found.trim().is_empty(), "docs/operations.md: {found}");
+    Ok(())
+}

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueHint};
 
 use super::{DAY, ImportArgs, parse_between};
 
-/// What to write.
+/// What `logctl load` writes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoadCommand {
     /// Write a file of entries into a log, as fast as it takes them

@@ -55,7 +55,7 @@ pub(crate) enum QosCommand {
     },
 }
 
-/// What to change.
+/// What `logctl qos set` changes.
 #[derive(Debug, Subcommand)]
 pub(crate) enum QosSet {
     /// Change a tier; a new one needs --for, which says who may use it

@@ -46,7 +46,7 @@ pub(crate) trait Source: Sync {
 pub(crate) struct SourceError {
     /// The path asked for.
     pub(crate) path: String,
-    /// Why.
+    /// Why the server could not be read.
     #[source]
     pub(crate) source: Box<dyn StdError + Send + Sync>,
 }

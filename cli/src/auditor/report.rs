@@ -64,7 +64,7 @@ pub(crate) struct ShardReport {
     pub(crate) samples: u64,
     /// Its seal.
     pub(crate) seal: SealState,
-    /// What is wrong.
+    /// Everything that is wrong with the shard.
     pub(crate) findings: Vec<Finding>,
     /// Whether the audit stopped early because too much is wrong.
     pub(crate) stopped: bool,

@@ -15,7 +15,7 @@ pub(crate) struct Raw {
     pub(crate) etag: Option<String>,
     /// The media type.
     pub(crate) media: String,
-    /// The body.
+    /// The answer's body, as it came.
     pub(crate) body: Vec<u8>,
 }
 

@@ -26,7 +26,7 @@ pub(super) fn of<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// What happened.
+/// An error of the TLS library, in words for a person.
 pub(super) fn words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(error) => certificate(error),

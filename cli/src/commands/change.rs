@@ -24,16 +24,16 @@ pub(super) struct Changed {
     unchanged: bool,
     /// Whether this was only a preview.
     dry_run: bool,
-    /// The change.
+    /// The change as an operation.
     operation: Operation,
 }
 
 /// What to carry out, and how.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The log.
+    /// The log's name.
     pub(super) log: String,
-    /// The change.
+    /// The change to ask for.
     pub(super) write: Write,
     /// The entity tag of the state that whoever asks for it has seen.
     pub(super) base: Option<String>,
@@ -62,6 +62,17 @@ pub(super) async fn carry_out(
         preview,
         dry_run,
     } = plan;
+    if let Write::Configure {
+        confirm_within: Some(_),
+        ..
+    } = &write
+        && !server.capabilities().await.probation
+    {
+        return Err(Error::Unsupported {
+            address: server.admin.address(),
+            what: "changes on probation (--confirm-within)",
+        });
+    }
     let mut told = Vec::new();
     let place = place(server, &log, &write)?;
     let earlier = if dry_run {
@@ -227,7 +238,7 @@ pub(super) fn warn(session: &Session<'_>, warnings: &[Finding], told: &mut Vec<(
 /// A change that was made: how far it is, and what is wrong with it all the same.
 #[derive(Debug)]
 pub(super) struct Made {
-    /// The change.
+    /// The change as an operation.
     pub(super) operation: Operation,
     /// What went wrong although it was made. The first counts.
     pub(super) trouble: Option<Error>,

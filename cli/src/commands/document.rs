@@ -14,7 +14,7 @@ use crate::request::File;
 pub(super) struct Document {
     /// The path, or `standard input`.
     pub(super) subject: String,
-    /// What it says.
+    /// The configuration that the file holds.
     pub(super) config: LogConfig,
     text: String,
 }

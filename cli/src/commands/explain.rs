@@ -262,12 +262,19 @@ fn asks(request: &Request) -> Asks {
             ListReplicas,
         ]),
         Request::ConfigHistory { .. } => always(&[ListHistory]),
-        Request::Qos(QosRequest::List) => always(&[ShowConfig]),
-        Request::Qos(QosRequest::Show { .. }) => always(&[ShowConfig, ShowQos]),
-        Request::Qos(QosRequest::Set { .. }) => {
-            always(&[ShowConfig, PutConfig]).and(&[ShowOperation, ShowLog, ListReplicas])
+        Request::Qos(QosRequest::List) => always(&[ShowConfig]).and(&[Name::WhoAmI]),
+        Request::Qos(QosRequest::Show { .. }) => {
+            always(&[ShowConfig, ShowQos]).and(&[Name::WhoAmI])
         }
-        Request::Qos(QosRequest::Simulate { .. }) => always(&[SimulateQos]).and(&[ShowLog]),
+        Request::Qos(QosRequest::Set { .. }) => always(&[ShowConfig, PutConfig]).and(&[
+            ShowOperation,
+            ShowLog,
+            ListReplicas,
+            Name::WhoAmI,
+        ]),
+        Request::Qos(QosRequest::Simulate { .. }) => {
+            always(&[SimulateQos]).and(&[ShowLog, Name::WhoAmI])
+        }
         Request::MergeStatus => always(&[ShowMerge]),
         Request::OpList => always(&[ListOperations]),
         Request::OpShow { .. } => always(&[ShowOperation]).and(&[ListOperations]),

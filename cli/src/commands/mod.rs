@@ -25,7 +25,7 @@ mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use admin_api::{Difference, LogStatus, Problem, codes};
+use admin_api::{Capabilities, Difference, LogStatus, Problem, codes};
 
 use crate::client::{Admin, Asked, Deadline, idempotency_key};
 use crate::error::Error;
@@ -50,7 +50,7 @@ struct Place {
     url: String,
     /// The certificate authority that counts there.
     ca: Option<std::path::PathBuf>,
-    /// The log.
+    /// The log's name.
     log: String,
 }
 
@@ -260,6 +260,12 @@ impl Session<'_> {
 }
 
 impl Server {
+    /// What it can do beyond the basics; everything, where it cannot be asked: what it cannot do it refuses itself.
+    async fn capabilities(&self) -> Capabilities {
+        let caller = self.admin.whoami(self.deadline).await;
+        caller.map(|caller| caller.capabilities).unwrap_or_default()
+    }
+
     /// The log to work on: as named, else the server's only one.
     async fn log(&self) -> Result<String, Error> {
         if let Some(log) = &self.settings.log {

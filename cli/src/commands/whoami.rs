@@ -28,10 +28,24 @@ impl Present for Caller {
     const NAME: &'static str = "/caller/actor";
 
     fn page(&self) -> Page {
-        Page::new().with(Block::Fields(vec![
+        let mut fields = vec![
             ("server", self.endpoint.as_str().into()),
             ("you are", self.caller.actor.as_str().into()),
             ("you may", self.caller.permissions.join(", ").into()),
-        ]))
+        ];
+        let can = self.caller.capabilities;
+        let lacks: Vec<&str> = [
+            (can.qos, "tiers and tenants"),
+            (can.merge, "secondaries, storage nodes and frontends"),
+            (can.witnesses, "witnesses"),
+            (can.probation, "changes on probation"),
+        ]
+        .into_iter()
+        .filter_map(|(can, what)| (!can).then_some(what))
+        .collect();
+        if !lacks.is_empty() {
+            fields.push(("it has no", lacks.join(", ").into()));
+        }
+        Page::new().with(Block::Fields(fields))
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Format {
 pub(crate) struct Block {
     /// In bundle encoding.
     pub(crate) bytes: Bytes,
-    /// How many.
+    /// How many entries the block has.
     pub(crate) entries: u64,
     /// Bytes of the file that were read when it was full.
     pub(crate) read: u64,
@@ -58,7 +58,7 @@ pub(crate) enum Broken {
     Form {
         /// What it looks like.
         what: &'static str,
-        /// What to do.
+        /// What the user can do next.
         hint: &'static str,
     },
     /// A bundle that is none.

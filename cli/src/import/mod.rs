@@ -32,7 +32,7 @@ impl UploadId {
         ))
     }
 
-    /// Its text.
+    /// The text that the server knows it by.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

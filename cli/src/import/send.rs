@@ -48,7 +48,7 @@ pub(crate) struct Target {
 /// What was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
-    /// Where it is.
+    /// The global indexes that the entries have.
     pub(crate) ranges: Vec<Range>,
     /// The shard of the last entries.
     pub(crate) shard: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) enum Failed {
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
-        /// For a person.
+        /// Details, in words for a person.
         detail: String,
     },
 }

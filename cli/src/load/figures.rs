@@ -21,7 +21,7 @@ const QUANTILES: [f64; 12] = [
 pub(crate) struct LoadReport {
     /// Where the log is.
     pub(crate) url: String,
-    /// The log.
+    /// The log's name.
     pub(crate) log: String,
     /// When it began, RFC 3339.
     pub(crate) started_at: String,
@@ -48,7 +48,7 @@ pub(crate) struct LoadReport {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamFigures {
-    /// Its name.
+    /// The stream's name.
     pub(crate) name: String,
     /// How it wrote, in words.
     pub(crate) pace: String,
@@ -132,7 +132,7 @@ pub(crate) struct PromiseFigures {
 /// One tier.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TierFigures {
-    /// Its name.
+    /// The tier's name.
     pub(crate) tier: String,
     /// Acknowledged entries.
     pub(crate) entries: u64,
@@ -161,7 +161,7 @@ pub(crate) struct Timeline {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamLine {
-    /// Its name.
+    /// The stream's name.
     pub(crate) name: String,
     /// Entries acknowledged a second.
     pub(crate) acknowledged: Vec<f64>,
@@ -176,7 +176,7 @@ pub(crate) struct StreamLine {
 /// Something with a name over time.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Line {
-    /// Its name.
+    /// The line's name in the legend.
     pub(crate) name: String,
     /// A value for each interval.
     pub(crate) values: Vec<f64>,
@@ -197,9 +197,9 @@ pub(crate) struct Watch {
 pub(crate) struct About {
     /// Where the log is.
     pub(crate) url: String,
-    /// The log.
+    /// The log's name.
     pub(crate) log: String,
-    /// RFC 3339.
+    /// When the run began, RFC 3339.
     pub(crate) started_at: String,
     /// Until the last request was sent.
     pub(crate) took: Duration,

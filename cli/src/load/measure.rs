@@ -38,9 +38,9 @@ pub(crate) struct Acknowledged {
     pub(crate) answered: Duration,
     /// Global index of the first entry.
     pub(crate) first: u64,
-    /// How many.
+    /// How many entries were acknowledged.
     pub(crate) entries: u64,
-    /// What was granted.
+    /// The tier and the delay that the server granted.
     pub(crate) granted: Granted,
 }
 

@@ -37,7 +37,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Setup {
     /// Where the log is.
     pub(crate) target: Rc<Target>,
-    /// Its name.
+    /// The log's name.
     pub(crate) log: String,
     /// Each stream's token.
     pub(crate) tokens: Vec<Option<Token>>,
@@ -56,7 +56,7 @@ pub(crate) struct Setup {
 pub(crate) struct Kept {
     /// Global index of the first.
     pub(crate) index: u64,
-    /// How many.
+    /// How many entries are kept.
     pub(crate) entries: u64,
     /// Number of the first in its stream.
     pub(crate) sequence: u64,

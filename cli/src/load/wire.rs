@@ -23,7 +23,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 pub(crate) enum Target {
     /// Without TLS: our own few lines.
     Plain {
-        /// The server.
+        /// The server's address.
         address: SocketAddr,
         /// For the `Host` header.
         host: String,
@@ -42,9 +42,9 @@ pub(crate) enum Target {
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// The body.
+    /// The answer's body, as it came.
     pub(crate) body: Vec<u8>,
-    /// What was granted.
+    /// The tier and the delay that the server granted.
     pub(crate) granted: Granted,
     /// `Retry-After`.
     pub(crate) retry_after: Option<Duration>,

@@ -29,7 +29,7 @@ impl From<AuditCommand> for AuditRequest {
 }
 
 impl AuditRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::List { .. } => "list",

@@ -5,23 +5,23 @@ use crate::args::ContextCommand;
 /// Work on the context file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ContextRequest {
-    /// All of them.
+    /// Lists every context of the file.
     List,
     /// Choose the current one.
     Use {
-        /// The context.
+        /// The context's name.
         name: String,
     },
     /// Change one.
     Set {
-        /// The context.
+        /// The context's name.
         name: String,
         /// Keys and values; an empty value takes the key out.
         changes: Vec<(String, String)>,
     },
     /// Take one out.
     Delete {
-        /// The context.
+        /// The context's name.
         name: String,
     },
     /// What is in effect.
@@ -46,7 +46,7 @@ impl From<ContextCommand> for ContextRequest {
 }
 
 impl ContextRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::List => "list",

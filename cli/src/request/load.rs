@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{File, LoadImport};
 use crate::args::LoadCommand;
 
-/// What to write.
+/// What `logctl load` is asked to write.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LoadRequest {
     /// `load import`.
@@ -24,7 +24,7 @@ pub(crate) struct LoadCommits {
     pub(crate) writers: u32,
     /// How many servers.
     pub(crate) processes: usize,
-    /// How long.
+    /// How long the servers are put under load.
     pub(crate) duration: Duration,
     /// What each operation of the servers' stores takes at least.
     pub(crate) store_delay: Duration,
@@ -39,7 +39,7 @@ pub(crate) struct LoadCommits {
 /// `load run`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoadRun {
-    /// What to do.
+    /// The streams to run.
     pub(crate) what: Streams,
     /// How long, when that was said.
     pub(crate) duration: Option<Duration>,
@@ -100,7 +100,7 @@ impl From<LoadCommand> for LoadRequest {
 }
 
 impl LoadRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Import(_) => "import",

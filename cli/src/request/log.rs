@@ -32,12 +32,12 @@ pub(crate) enum LogRequest {
     },
     /// `log delete`.
     Delete {
-        /// The log.
+        /// The log to hide.
         name: String,
     },
     /// `log undelete`.
     Undelete {
-        /// The log.
+        /// The log to show again.
         name: String,
     },
 }
@@ -59,7 +59,7 @@ impl From<LogCommand> for LogRequest {
 }
 
 impl LogRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::List { .. } => "list",

@@ -20,7 +20,7 @@ pub(crate) enum QosRequest {
     },
     /// `qos set`.
     Set {
-        /// What to change.
+        /// The edit of the document.
         edit: QosEdit,
         /// Only a preview.
         dry_run: bool,
@@ -41,14 +41,14 @@ pub(crate) enum QosRequest {
 pub(crate) enum QosEdit {
     /// `qos set tier`.
     Tier {
-        /// The tier.
+        /// The tier to change, add or remove.
         name: TierName,
         /// What to change in it; nothing: it goes.
         edit: Option<TierEdit>,
     },
     /// `qos set tenant`.
     Tenant {
-        /// The tenant.
+        /// The tenant to change, add or remove.
         name: TenantName,
         /// What to change in it; nothing: it goes.
         edit: Option<TenantEdit>,
@@ -84,7 +84,7 @@ pub(crate) struct TenantEdit {
 /// A token to make.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AddToken {
-    /// Its name.
+    /// The new token's name.
     pub(crate) name: String,
     /// For how long; until it is removed when absent.
     pub(crate) lifetime: Option<Duration>,
@@ -155,7 +155,7 @@ fn tenant(args: TenantArgs) -> QosRequest {
 }
 
 impl QosRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::List => "list",

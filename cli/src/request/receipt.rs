@@ -37,7 +37,7 @@ impl From<ReceiptCommand> for ReceiptRequest {
 }
 
 impl ReceiptRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Verify { .. } => "verify",

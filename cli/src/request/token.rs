@@ -10,7 +10,7 @@ use crate::args::TokenCommand;
 pub(crate) enum TokenRequest {
     /// `token create`.
     Create {
-        /// Its name.
+        /// The new token's name.
         name: String,
         /// What it may do.
         scopes: Vec<String>,
@@ -23,7 +23,7 @@ pub(crate) enum TokenRequest {
     List,
     /// `token revoke`.
     Revoke {
-        /// The token.
+        /// The token to end.
         name: String,
     },
 }
@@ -50,7 +50,7 @@ impl From<TokenCommand> for TokenRequest {
 }
 
 impl TokenRequest {
-    /// The subcommand's name.
+    /// The subcommand's name as it is typed.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Text,
     /// `unix:PATH` or a URL.
     Address,
-    /// A file.
+    /// The path of a file.
     Path,
     /// A program and its arguments.
     Words,

@@ -75,7 +75,7 @@ pub(crate) struct Explained {
 /// An admin endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// Where.
+    /// The endpoint's address.
     pub(crate) address: Address,
     /// Certificate authority; the platform's when absent.
     pub(crate) ca: Option<PathBuf>,
@@ -115,7 +115,7 @@ pub(crate) enum Login {
 pub(crate) struct IdentityToken {
     /// Its audience.
     pub(crate) audience: String,
-    /// From where.
+    /// Where the identity token is found.
     pub(crate) from: IdentitySource,
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct IdentityToken {
 pub(crate) enum IdentitySource {
     /// An environment variable.
     Variable(String),
-    /// A file.
+    /// A file that holds the token.
     File(PathBuf),
     /// The request protocol of GitHub Actions.
     Actions,

@@ -24,7 +24,7 @@ pub(crate) struct Sample {
 /// One log's queues.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queues {
-    /// The log.
+    /// The log's name.
     pub(crate) log: String,
     /// Tier by tier.
     pub(crate) rows: Vec<Queue>,
@@ -33,9 +33,9 @@ pub(crate) struct Queues {
 /// What waits in one tier, of one tenant.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Queue {
-    /// The tier.
+    /// The tier whose work waits.
     pub(crate) tier: String,
-    /// The tenant.
+    /// The tenant whose work waits.
     pub(crate) tenant: String,
     /// Entries waiting before the order.
     pub(crate) entries: u64,

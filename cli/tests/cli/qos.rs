@@ -285,3 +285,27 @@ fn a_simulation_shows_what_gets_worse() {
     assert!(ran.out.contains("nothing can be said"), "{}", ran.shown());
     assert_eq!(bench.run("qos simulate next.yaml --since 8d").code, Some(2));
 }
+
+/// What a host cannot do is said before anything is asked of it.
+#[test]
+fn what_the_server_cannot_do_is_not_offered() {
+    let (bench, fake) = Bench::served();
+    let caller = json!({ "actor": "uid:0", "permissions": ["*:*:*"],
+        "capabilities": { "qos": false, "probation": false } });
+    fake.says("GET /whoami", [Answer::Json(200, caller)]);
+    bench.write("next.yaml", &running().to_yaml());
+    let mut shown = String::new();
+    for line in [
+        "qos list",
+        "qos set tier bulk --weight 2 --yes",
+        "shard --use-config next.yaml --confirm-within 10m --yes",
+    ] {
+        let ran = bench.run(line);
+        assert_eq!(ran.code, Some(6), "{}", ran.shown());
+        shown.push_str(&ran.shown());
+        shown.push_str("\n=====\n");
+    }
+    shown.push_str(&bench.run("whoami").shown());
+    insta::assert_snapshot!("unsupported", shown);
+    assert!(fake.asked("PUT").is_empty());
+}

@@ -323,6 +323,35 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promise::tests::Rig;
+    use crate::store::fault::Faults;
+
+    /// What a witness failed with is remembered; one that the policy does not name any more is not shown.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_witness_that_was_taken_out_is_not_listed() {
+        let rig = Rig::new();
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let failed = |name: &str| {
+            log.core.replicas.witness(name, |counts| {
+                counts.trouble = Some("connection refused".to_owned());
+            });
+        };
+        failed("gone");
+        failed("here");
+        let key = tlog::Cosigner::from_seed("here.example.org", &[7; 32]).unwrap();
+        let mut document = log.config();
+        document.witnesses.policy = format!("witness here {}\nquorum here\n", key.verifier());
+        let running = crate::log::Running {
+            generation: 9,
+            document: Arc::new(document),
+            etag: "g9-00000000".to_owned(),
+        };
+        log.core.running.store(Arc::new(running));
+        let listed = log.merge_now().await.unwrap().witnesses;
+        let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["here"]);
+        engine.shutdown().await;
+    }
 
     #[test]
     fn a_secondary_counts_while_it_is_known_reached_and_up_to_date() {

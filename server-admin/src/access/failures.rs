@@ -104,7 +104,7 @@ impl Failures {
         if let Some(source) = self.note(source) {
             let (failures, host) = (Arc::clone(self), Arc::clone(host));
             let first = record(host.clone(), source, detail.to_owned());
-            // Tasks of their own: a caller who hangs up must not keep his failure out of the trail.
+            // Tasks of their own: a caller who hangs up must not keep their failure out of the trail.
             let first = tokio::spawn(first);
             tokio::spawn(async move {
                 tokio::time::sleep(failures.window).await;

@@ -54,13 +54,13 @@ pub struct Access {
 
 /// Why a caller is not let in.
 enum Denial {
-    /// What he offered is wrong. Counted, limited and audited as a failed login.
+    /// The credential is wrong. Counted, limited and audited as a failed login.
     Failed {
         code: &'static str,
         detail: String,
         hint: Option<&'static str>,
     },
-    /// Something else; not his failure to log in.
+    /// Something else; not a failure to log in.
     Refused(Refusal),
 }
 
@@ -74,7 +74,7 @@ impl Denial {
         }
     }
 
-    /// 403: it is known who he is, but nothing is allowed to him.
+    /// 403: the caller is known, but allowed nothing.
     fn nobody(detail: impl Into<String>) -> Self {
         Self::Failed {
             code: codes::FORBIDDEN,
@@ -107,7 +107,7 @@ impl From<HostError> for Denial {
     }
 }
 
-/// An actor and what he may do.
+/// An actor and what they may do.
 type Known = (Arc<str>, Arc<[Permission]>);
 
 impl Access {
@@ -257,7 +257,7 @@ impl Access {
         error: &rustls::CertificateError,
     ) {
         let detail = format!("the client certificate does not verify: {error}");
-        // Nothing to limit: he has no connection.
+        // Nothing to limit: the caller has no connection.
         let _ = self.failures.failed(host, peer.source(), &detail).await;
     }
 

@@ -1,4 +1,4 @@
-//! An authenticated caller, and what he may do.
+//! An authenticated caller, and what they may do.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::resources::Note;
 pub(crate) struct Principal {
     pub(super) actor: Arc<str>,
     pub(super) permissions: Arc<[Permission]>,
-    /// The connection he calls over, where the listener tells.
+    /// The connection that they call over, where the listener tells.
     pub(super) connection: Option<u64>,
 }
 
@@ -26,7 +26,7 @@ impl Principal {
         &self.actor
     }
 
-    /// The host's view of him.
+    /// The caller as the host sees them.
     pub(crate) fn caller(&self, note: Note) -> Caller {
         Caller {
             actor: self.actor.to_string(),
@@ -40,27 +40,27 @@ impl Principal {
         &self.permissions
     }
 
-    /// Whether he may do this to this log.
+    /// Whether the caller may do this to this log.
     pub(crate) fn may(&self, need: Need, log: &str) -> bool {
         self.permissions
             .iter()
             .any(|permission| permission.allows(need, log))
     }
 
-    /// Whether he may do this to at least one log.
+    /// Whether the caller may do this to at least one log.
     pub(crate) fn may_somewhere(&self, need: Need) -> bool {
         self.permissions
             .iter()
             .any(|permission| permission.covers(need))
     }
 
-    /// Whether he may do this to all logs.
+    /// Whether the caller may do this to all logs.
     pub(crate) fn may_everywhere(&self, need: Need) -> bool {
         self.permissions
             .iter()
             .any(|permission| permission.allows_everywhere(need))
     }
-    /// Whether one of his own permissions covers this one, so that he can give it to another.
+    /// Whether one of the caller's own permissions covers this one, so that they can give it to others.
     pub(super) fn may_give(&self, permission: &Permission) -> bool {
         self.permissions.iter().any(|own| own.includes(permission))
     }

@@ -34,7 +34,7 @@ const BODY_BYTES: usize = 1 << 10;
 struct Row {
     actor: String,
     permissions: Vec<Permission>,
-    /// RFC 3339.
+    /// When it ends, RFC 3339.
     expires: String,
 }
 
@@ -94,7 +94,7 @@ impl Access {
         }
         let opened = open(host, admitted, now).await;
         if opened.is_err() {
-            // No session came of it, so its owner may try it again. A failure here only costs him that.
+            // No session came of it, so its owner may try it again. A failure here costs them only that.
             let _ = host.forget(&used).await;
         }
         opened.map_err(Denial::from)

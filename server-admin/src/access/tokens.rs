@@ -1,7 +1,7 @@
 //! Tokens that are made and revoked here: `GET tokens`, `POST tokens`, `DELETE tokens/{name}`.
 //!
 //! Each is one row in the memory that all replicas share, under its name, with the hash of its text. So a name is taken,
-//! and a token revoked, everywhere at once. What must never happen: someone gives away more than he may do himself, or a
+//! and a token revoked, everywhere at once. What must never happen: someone gives away more than they may do themselves, or a
 //! token is made or revoked that the audit trail does not tell of.
 
 use std::collections::BTreeMap;

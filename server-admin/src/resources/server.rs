@@ -22,6 +22,7 @@ pub(crate) async fn who_am_i(State(app): AppState, who: Principal, uri: Uri) -> 
         actor: who.actor().to_owned(),
         permissions,
         server: app.host().version(),
+        capabilities: app.host().capabilities().into(),
     }))
 }
 

@@ -18,9 +18,9 @@ pub(super) struct Asked<'a> {
     pub(super) operation: String,
     /// The log it concerns.
     pub(super) log: &'a str,
-    /// In one word.
+    /// The action in one word, as the trail names it.
     pub(super) action: &'a str,
-    /// Who asks.
+    /// The caller who asks for the change.
     pub(super) actor: &'a str,
     /// SHA-256 of the request.
     pub(super) request: Hash,
@@ -95,7 +95,7 @@ impl EngineHost {
     }
 }
 
-/// The caller for the engine; with a key of our own when he has none, so that the intent can name the operation.
+/// The caller for the engine; with a key of our own when they have none, so that the intent can name the operation.
 pub(super) fn as_engine(caller: &Caller) -> Result<log::Caller, HostError> {
     let key = match &caller.idempotency_key {
         Some(key) => key.clone(),

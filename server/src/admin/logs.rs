@@ -1,4 +1,4 @@
-//! Logs come and go: created with a document, hidden when their operator deletes them, back when he wants them back.
+//! Logs come and go: created with a document, hidden when their operator deletes them, back when their operator wants them back.
 //!
 //! What must never happen: an entry lost by a deletion, a name that names two logs.
 

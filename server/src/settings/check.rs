@@ -24,14 +24,14 @@ use super::{
 };
 use crate::net::tls;
 
-/// What is wrong.
+/// One thing that is wrong with a settings file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// Line, from 1, where it has one.
     pub(crate) line: Option<usize>,
-    /// What.
+    /// What is wrong.
     pub(crate) what: String,
-    /// What to do.
+    /// What to write instead, or the next command.
     pub(crate) remedy: String,
 }
 

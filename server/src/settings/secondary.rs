@@ -27,7 +27,7 @@ pub(crate) struct SecondarySettings {
     /// What clients may take.
     #[serde(default, rename = "limits")]
     pub(crate) bounds: Bounds,
-    /// What is logged.
+    /// Which log lines are written.
     #[serde(default)]
     pub(crate) log: Logging,
 }

@@ -266,3 +266,32 @@ fn a_token_that_is_missing_or_wrong() -> Done {
     ensure!(exposed["error"]["code"] == "secret-exposed", "{exposed}");
     Ok(())
 }
+
+/// A key-encryption key that is one, but not the one: nothing can be signed, and it is said where to look.
+#[test]
+fn another_key_encryption_key_is_named_as_the_cause() -> Done {
+    let (folder, other) = (folder()?, folder()?);
+    let at = folder.path();
+    for place in [at, other.path()] {
+        let logd = Logd::start(place)?;
+        logd.add(b"entry")?;
+        logd.settled()?;
+        ensure!(logd.terminate()?.success(), "stops");
+    }
+    let own = std::fs::read(at.join("kek"))?;
+    std::fs::write(at.join("kek"), std::fs::read(other.path().join("kek"))?)?;
+    let logd = Logd::start(at)?;
+    logd.add(b"another")?;
+    let said = "[kek] of logd.toml names another key-encryption key";
+    tests::wait::until("the cause is shown", || {
+        let status = logctl(at, &["status"])?.expect_code(0)?;
+        Ok(status.stdout.contains(said).then_some(()))
+    })?;
+    logd.terminate()?;
+    // The remedy: nothing that was acknowledged is lost.
+    std::fs::write(at.join("kek"), own)?;
+    let logd = Logd::start(at)?;
+    ensure!(logd.settled()? == 2, "both entries");
+    audit(&logd, [])?;
+    Ok(())
+}

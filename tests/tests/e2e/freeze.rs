@@ -48,6 +48,8 @@ fn freeze_and_unfreeze_under_load() -> Done {
         .expect_code(0)?
         .json()?;
     ensure!(status["logs"][0]["condition"] == "frozen", "{status}");
+    let reason = status["logs"][0]["reason"].as_str().unwrap_or_default();
+    ensure!(reason.starts_with("frozen since 2"), "since when: {reason}");
     // Nothing more to freeze: a conflict or nothing to do, never a second decision.
     let twice = logctl(at, &["shard", "freeze", "--yes", "-o", "json"])?;
     ensure!(matches!(twice.code, 0 | 5), "{twice:?}");

@@ -278,6 +278,22 @@ fn an_interrupted_import_says_how_to_go_on_and_does() -> Done {
     kill_process(pid, Signal::INT)?;
     let output = child.wait_with_output()?;
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    // What it counts is what was accepted, not what was sent.
+    let ordered = logd.watermarks()?.ordered;
+    let counted = errors.split(" entries accepted, ");
+    for before in counted.clone().take(counted.count().saturating_sub(1)) {
+        let digits: String = before
+            .chars()
+            .rev()
+            .take_while(|c| c.is_ascii_digit() || *c == ',')
+            .collect();
+        let digits: String = digits.chars().rev().filter(char::is_ascii_digit).collect();
+        let accepted: u64 = digits.parse().with_context(|| before.to_owned())?;
+        ensure!(
+            accepted <= ordered,
+            "{accepted} of {ordered} in the log: {errors}"
+        );
+    }
     // On a fast machine it may have been done.
     match output.status.code() {
         Some(130) => ensure!(errors.contains(&format!("--resume {ID}")), "{errors}"),

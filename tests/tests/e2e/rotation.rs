@@ -154,3 +154,31 @@ fn an_empty_shard_can_be_rotated() -> Done {
     logctl(folder.path(), &["shard", "verify"])?.expect_code(0)?;
     Ok(())
 }
+
+/// The same command twice: the second one closes what the first has opened, and says so before and after.
+#[test]
+fn a_rotation_that_closes_an_empty_shard_is_warned_of() -> Done {
+    let folder = folder()?;
+    let at = folder.path();
+    let logd = Logd::start(at)?;
+    logd.add(b"entry")?;
+    let first = logctl(at, &["shard", "rotate", "--yes"])?.expect_code(0)?;
+    ensure!(!first.stderr.contains("has no entries"), "{}", first.stderr);
+    for words in [
+        ["shard", "rotate", "--dry-run"],
+        ["shard", "rotate", "--yes"],
+    ] {
+        let ran = logctl(at, &words)?.expect_code(0)?;
+        let opened = &logd.shards()?[1].name;
+        let said = format!("shard {opened}, which this closes for good, has no entries");
+        ensure!(ran.stderr.contains(&said), "{said}: {}", ran.stderr);
+        ensure!(
+            ran.stderr.contains("[empty-shard-closed]"),
+            "{}",
+            ran.stderr
+        );
+    }
+    logd.settled()?;
+    audit(&logd, [])?;
+    Ok(())
+}

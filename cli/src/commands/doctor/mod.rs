@@ -22,7 +22,7 @@ struct Doctor {
 struct Check {
     /// `logctl`, or the replica that answered.
     by: String,
-    /// What came of it.
+    /// What the check found.
     #[serde(rename = "result")]
     diagnosis: Diagnosis,
 }

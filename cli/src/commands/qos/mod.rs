@@ -13,6 +13,13 @@ use crate::report::Outcome;
 use crate::request::QosRequest;
 
 pub(super) async fn run(session: &Session<'_>, request: QosRequest) -> Result<Outcome, Error> {
+    let server = session.server()?;
+    if !server.capabilities().await.qos {
+        return Err(Error::Unsupported {
+            address: server.admin.address(),
+            what: "tiers and tenants",
+        });
+    }
     match request {
         QosRequest::List => list::run(session).await,
         QosRequest::Show { name } => show::run(session, &name).await,

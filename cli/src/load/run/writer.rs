@@ -321,7 +321,7 @@ struct Range {
     first: u64,
     /// Its global index.
     index: u64,
-    /// How many.
+    /// How many entries the range has.
     entries: u64,
 }
 

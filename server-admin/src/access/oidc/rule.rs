@@ -11,7 +11,7 @@ use crate::access::secret::is_shared_name;
 use crate::error::Error;
 use crate::permission::Permission;
 
-/// GitHub Actions, where everybody can have a repository and name its environments as he likes.
+/// GitHub Actions, where everybody can have a repository and name its environments as they like.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 /// Of GitHub's claims, those that nobody else can have.
 const GITHUB_OWN: [&str; 7] = [

@@ -25,7 +25,7 @@ pub(crate) struct Intent {
     pub(crate) log: String,
     /// What is asked for.
     pub(crate) action: String,
-    /// Who asks.
+    /// The caller who asks for the change.
     pub(crate) actor: String,
     /// SHA-256 of the request.
     pub(crate) request: Hash,
@@ -34,7 +34,7 @@ pub(crate) struct Intent {
     pub(crate) reason: Option<String>,
     /// The server process that was asked.
     pub(crate) replica: String,
-    /// When, RFC 3339.
+    /// When it was asked for, RFC 3339.
     pub(crate) time: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
     pub(crate) log: Option<String>,
     /// The intent's index in the system log.
     pub(crate) intent: u64,
-    /// In one word.
+    /// What became of the intent.
     pub(crate) result: Verdict,
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub(crate) struct Outcome {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
-    /// When, RFC 3339.
+    /// When that was known, RFC 3339.
     pub(crate) time: String,
 }
 
@@ -85,11 +85,11 @@ pub(crate) struct Event {
     pub(crate) action: String,
     /// Who did it.
     pub(crate) actor: String,
-    /// For a person.
+    /// What happened, in words for a person.
     pub(crate) detail: String,
     /// The server process that saw it.
     pub(crate) replica: String,
-    /// When, RFC 3339.
+    /// When it happened, RFC 3339.
     pub(crate) time: String,
 }
 

@@ -8,7 +8,7 @@ use super::{caller, host, settle_on, trail, until};
 use crate::admin::audit::Record;
 use crate::testing::engine;
 
-/// A caller on a connection of his own.
+/// A caller on a connection of their own.
 fn on(connection: u64, key: &str) -> server_admin::Caller {
     server_admin::Caller {
         connection: Some(connection),
