@@ -102,7 +102,7 @@ fn halts(at: &Path, what: &str) -> Done {
         ready.text()
     );
     let status = logctl(at, &["status", "-o", "json"])?
-        .expect_code(0)?
+        .expect_code(13)?
         .json()?;
     ensure!(status["logs"][0]["condition"] == "halted", "{status}");
     let refused = logctl(at, &["shard", "rotate", "--yes", "-o", "json"])?;
