@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use log::merge::pending::{Ordered, Pending};
+use log::merge::pending::Pending;
 use log::order::slot::{BatchRef, Slot, Tokens};
 use log::order::state::State;
 use tlog::Hash;
@@ -47,11 +47,8 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
             control: None,
         };
         state.len += 1;
-        pending.push(Ordered {
-            slot: Arc::new(slot),
-            state: Arc::new(state.clone()),
-            bytes: vec![Some(bytes.freeze())],
-        });
+        pending.hold(&slot, vec![Some(bytes.freeze())]);
+        pending.hand_on(&(Arc::new(slot), Arc::new(state.clone())));
         // As they run: the integrator is through with it, the publisher waits for its quorum.
         fetch.try_recv().unwrap();
         kept.push_back(sth.try_recv().unwrap());

@@ -23,17 +23,6 @@ const SLOT: usize = size_of::<Slot>() + size_of::<State>() + 2 * size_of::<Step>
 /// what is kept of it to measure its publication ([`crate::qos::flight`]).
 const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<Held>() + 496;
 
-/// A slot on its way to the integrator.
-#[derive(Debug)]
-pub struct Ordered {
-    /// The slot.
-    pub slot: Arc<Slot>,
-    /// The state after it.
-    pub state: Arc<State>,
-    /// The bytes of each batch, where this replica has them.
-    pub bytes: Vec<Option<Bytes>>,
-}
-
 /// A batch that is not published yet.
 #[derive(Debug)]
 pub struct Held {
@@ -76,33 +65,36 @@ impl Pending {
         (pending, [to_fetch, to_sth])
     }
 
-    /// Takes a slot. Called once per slot, in order.
-    pub fn push(&self, ordered: Ordered) {
-        let Ordered { slot, state, bytes } = ordered;
-        {
-            let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-            // The first batch stands for the slot.
-            let mut beside = SLOT;
-            for ((start, batch), bytes) in slot.placed().zip(bytes) {
-                beside += BATCH + batch.shard.as_ref().map_or(0, |name| 2 * name.len());
-                let length = bytes.as_ref().map_or(0, Bytes::len);
-                self.bytes.fetch_add(length, Relaxed);
-                self.memory.fetch_add(length + beside, Relaxed);
-                let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
-                held.insert(
+    /// Takes the batches of a slot, with the bytes of those that this replica has. Called once per slot, in order, before the state
+    /// shows the slot: an entry that the state shows is here or published.
+    pub fn hold(&self, slot: &Slot, bytes: Vec<Option<Bytes>>) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        // The first batch stands for the slot.
+        let mut beside = SLOT;
+        for ((start, batch), bytes) in slot.placed().zip(bytes) {
+            beside += BATCH + batch.shard.as_ref().map_or(0, |name| 2 * name.len());
+            let length = bytes.as_ref().map_or(0, Bytes::len);
+            self.bytes.fetch_add(length, Relaxed);
+            self.memory.fetch_add(length + beside, Relaxed);
+            let bytes = bytes.map_or_else(OnceLock::new, OnceLock::from);
+            held.insert(
+                start,
+                Arc::new(Held {
                     start,
-                    Arc::new(Held {
-                        start,
-                        batch: batch.clone(),
-                        bytes,
-                        beside: std::mem::take(&mut beside),
-                    }),
-                );
-            }
+                    batch: batch.clone(),
+                    bytes,
+                    beside: std::mem::take(&mut beside),
+                }),
+            );
         }
+    }
+
+    /// Gives a slot to the programs. Called once per slot, in order, after the state shows it: a program that works on a slot finds its
+    /// entries in the state.
+    pub fn hand_on(&self, step: &Step) {
         for queue in &self.queues {
-            // Who ends has no use for the slot any more, or runs in another process.
-            let _ = queue.send((Arc::clone(&slot), Arc::clone(&state)));
+            // A program that ends has no use for the slot any more, or runs in another process.
+            let _ = queue.send(step.clone());
         }
     }
 

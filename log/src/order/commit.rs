@@ -28,7 +28,7 @@ use super::writes;
 use crate::clock::Clock;
 use crate::halt::Halt;
 use crate::log::etag;
-use crate::merge::pending::{Ordered, Pending};
+use crate::merge::pending::Pending;
 use crate::metrics::LogMetrics;
 use crate::record;
 use crate::store::{Coordination, Objects, Outcome, StoreError};
@@ -179,17 +179,14 @@ impl Order {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             slot.batches.iter().map(|b| own.remove(&b.token)).collect()
         };
+        self.pending.hold(&slot, bytes);
         if matches!(&slot.control, Some(d) if matches!(d.control, Control::Reconfigure { .. })) {
             let tag = etag(state.generation, &state.document);
             self.etag.store(Arc::new(Bytes::from(tag)));
         }
-        self.pending.push(Ordered {
-            slot,
-            state: Arc::clone(&state),
-            bytes,
-        });
         self.metrics.ordered.set(state.size);
-        self.state.store(state);
+        self.state.store(Arc::clone(&state));
+        self.pending.hand_on(&(slot, state));
         true
     }
 
