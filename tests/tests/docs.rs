@@ -265,8 +265,9 @@ fn the_guide_compiles_from_an_empty_project() -> Result<()> {
     );
     let here = format!("\"{}/", workspace.display());
     let manifest = format!(
-        "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{}\n",
-        dependencies.replace("\"../logs/", &here)
+        "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{}\n{}\n",
+        dependencies.replace("\"../logs/", &here),
+        profile(&read("Cargo.toml")?)?
     );
     // What begins with `# ` is not shown on the page.
     let code: String = block(&page, "rust")?
@@ -284,7 +285,7 @@ fn the_guide_compiles_from_an_empty_project() -> Result<()> {
         .context("this test lies in a target folder")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let ran = std::process::Command::new(cargo)
-        .args(["run", "--quiet", "--offline"])
+        .args(["check", "--quiet", "--offline"])
         .current_dir(&at)
         .env("CARGO_TARGET_DIR", target)
         .output()?;
@@ -294,6 +295,15 @@ fn the_guide_compiles_from_an_empty_project() -> Result<()> {
         String::from_utf8_lossy(&ran.stderr)
     );
     Ok(())
+}
+
+/// How a manifest builds for development: with the same settings what is built already is taken.
+fn profile(manifest: &str) -> Result<&str> {
+    let from = manifest
+        .find("[profile.dev]")
+        .context("there is a profile")?;
+    let rest = manifest.get(from..).unwrap_or_default();
+    Ok(rest.split("[profile.release]").next().unwrap_or(rest))
 }
 
 /// The unit file of the operations page, with the program of this build in the place of the installed one.
