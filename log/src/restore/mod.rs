@@ -194,6 +194,17 @@ impl Restore {
             positions.push((name.clone(), size, root));
             shards.push((name, size, url));
         }
+        // The log was restored before, and signs only once enough have verified what it was restored with. Where that life was lost
+        // before, the manifests of the one before it, which knew who had what, may be gone.
+        if let Some(entries) = believed.entries.filter(|entries| start < *entries) {
+            let problem = format!(
+                "the log was restored with {entries} entries before, of which the secondaries that answered have {start}; one that did not answer must have the others"
+            );
+            if !self.force {
+                return Err(RestoreError::TooFew(problem));
+            }
+            forced.insert(problem);
+        }
         warnings.extend(forced.iter().map(|problem| format!("forced: {problem}")));
         state.shards = Arc::new(rebuilt);
         state.size = start;
@@ -228,7 +239,8 @@ impl Restore {
                 own.filter_map(name).collect()
             }),
         };
-        self.write(manifest, &state, &positions, &life, row).await?;
+        self.write(&believed, &state, &positions, &life, row)
+            .await?;
         Ok(Restored {
             log: manifest.log.clone(),
             generation: state.generation,

@@ -43,20 +43,35 @@ pub(super) struct Believed {
     pub(super) manifest: Manifest,
     /// The life that it is of.
     pub(super) life: u64,
+    /// The entries that this life was restored with, where it was and its envelope says so.
+    pub(super) entries: Option<u64>,
     /// The storages that answered, and whether they have a manifest, by URL.
-    storages: BTreeMap<String, (Option<String>, bool)>,
-    /// Which storages of its secondaries are vouched for, by all manifests of that life.
-    vouched: Vec<Vouched>,
+    answered: BTreeMap<String, (Option<String>, bool)>,
+    /// Which storages of its secondaries are vouched for, by all manifests that were found, each with the life that says so.
+    vouched: Vec<(u64, Vouched)>,
 }
 
 impl Believed {
     /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
     fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
         let of =
-            |one: &&Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
+            |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
         // Each was true when it was written; the newest that was found says which storage it was last.
-        let newest = self.vouched.iter().filter(of).max_by_key(|one| one.number);
+        let newest = self.newest(of);
         newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
+    }
+
+    fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<&Vouched> {
+        let all = self.vouched.iter().filter(|(_, one)| of(one));
+        let newest = all.max_by_key(|(life, one)| (*life, one.number));
+        newest.map(|(_, one)| one)
+    }
+
+    /// Which storage each secondary had last: what the restored log goes on from.
+    pub(super) fn storages(&self) -> Vec<&Vouched> {
+        let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
+        let newest = |name: &String| self.newest(|one| one.secondary == *name);
+        names.into_iter().filter_map(newest).collect()
     }
 }
 
@@ -112,17 +127,17 @@ impl Restore {
         warnings: &mut Vec<String>,
     ) -> Result<Believed, RestoreError> {
         let path = format!("manifest/{}", origin_hash(&self.origin));
-        let (mut best, mut why) = (None::<(Age, Manifest)>, Vec::new());
-        let (mut storages, mut vouched) = (BTreeMap::new(), Vec::new());
+        let (mut best, mut why) = (None::<(Age, Option<u64>, Manifest)>, Vec::new());
+        let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
         for url in &self.from {
             let mut storage = None;
             let found = self.one_manifest(url, &path, &mut storage).await;
-            storages.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
+            answered.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
             match found {
-                Ok(Some((age, manifest))) => {
-                    vouched.push((age.0, manifest.vouched.clone()));
-                    if best.as_ref().is_none_or(|(best, _)| *best < age) {
-                        best = Some((age, manifest));
+                Ok(Some((age, entries, manifest))) => {
+                    vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
+                    if best.as_ref().is_none_or(|(best, ..)| *best < age) {
+                        best = Some((age, entries, manifest));
                     }
                 }
                 // It may be a new storage, that has not been told what the one before it had: it does not count.
@@ -131,14 +146,14 @@ impl Restore {
             }
         }
         match best {
-            Some(((life, ..), manifest)) => {
+            Some(((life, ..), entries, manifest)) => {
                 warnings.extend(why);
-                let vouched = vouched.into_iter().filter(|(of, _)| *of == life);
                 Ok(Believed {
                     manifest,
                     life,
-                    storages,
-                    vouched: vouched.flat_map(|(_, vouched)| vouched).collect(),
+                    entries: entries.filter(|entries| *entries != u64::MAX),
+                    answered,
+                    vouched,
                 })
             }
             None => Err(RestoreError::Manifest {
@@ -148,13 +163,14 @@ impl Restore {
         }
     }
 
-    /// A manifest, and what orders it among others. `None`: there is none. Notes which storage answered.
+    /// A manifest, what orders it among others, and the entries that its life began with. `None`: there is none. Notes which
+    /// storage answered.
     async fn one_manifest(
         &self,
         url: &str,
         path: &str,
         storage: &mut Option<String>,
-    ) -> Result<Option<(Age, Manifest)>, String> {
+    ) -> Result<Option<(Age, Option<u64>, Manifest)>, String> {
         let answer = self.asked(url, path, MAX_MANIFEST).await;
         let answer = answer.map_err(|e| e.to_string())?;
         *storage = answer.incarnation;
@@ -168,7 +184,7 @@ impl Restore {
         if signed.origin != self.origin {
             return Err(format!("its manifest is of {}", signed.origin));
         }
-        Ok(Some((signed.age(), manifest)))
+        Ok(Some((signed.age(), signed.entries, manifest)))
     }
 
     fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
@@ -207,7 +223,7 @@ impl Restore {
             let configured = known
                 .iter()
                 .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
-            let (incarnation, described) = believed.storages.get(url).cloned().unwrap_or_default();
+            let (incarnation, described) = believed.answered.get(url).cloned().unwrap_or_default();
             let mut source = Source {
                 url: url.clone(),
                 vkey: configured.map(|one| one.vkey.clone()),

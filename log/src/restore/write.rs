@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tlog::Hash;
 
+use super::sources::Believed;
 use super::{Restore, RestoreError};
 use crate::document;
 use crate::merge::life::Life;
-use crate::merge::position::Position;
-use crate::mirror::Manifest;
+use crate::merge::position::{Position, Storage};
 use crate::order::commit::now_ms;
 use crate::order::keys::{Keys, RESTORING};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
@@ -23,12 +23,13 @@ impl Restore {
     /// The rows that a server opens: a snapshot with nothing before it, and the positions.
     pub(super) async fn write(
         &self,
-        manifest: &Manifest,
+        believed: &Believed,
         state: &State,
         positions: &[(String, u64, Hash)],
         life: &Life,
         log: String,
     ) -> Result<(), RestoreError> {
+        let manifest = &believed.manifest;
         let keys = Keys::new(&manifest.log);
         let decode = |what: &str, text: &str| {
             STANDARD
@@ -91,6 +92,16 @@ impl Restore {
             puts.push((key, record::encode(of)));
         }
         puts.extend(snapshot::frozen_rows(&keys, state, 0));
+        // A disk that takes the place of one that counted is not the first one, here either.
+        for one in believed.storages() {
+            let row = Storage {
+                incarnation: one.incarnation.clone(),
+                vkey: one.vkey.clone(),
+                whole: one.whole,
+            };
+            let key = keys.storage(&one.secondary);
+            puts.push((key, record::encode_numbered(one.number, &row)));
+        }
         puts.push((
             keys.replication(),
             decode("the replication key", &manifest.replication)?,

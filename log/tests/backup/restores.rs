@@ -1074,3 +1074,136 @@ async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
     let forced = world.restore("forced", &["x"], true).run().await.unwrap();
     assert_eq!(forced.entries, 276);
 }
+
+/// The newest manifest that a secondary keeps.
+async fn kept(world: &World, of: &log::mirror::Mirror) -> Option<log::mirror::Manifest> {
+    let kek = Kek::from_file(&world.path("kek")).unwrap();
+    let bytes = of.manifest(&tlog::mirror::origin_hash(ORIGIN)).await;
+    let signed = log::mirror::SignedManifest::parse(&bytes.unwrap()?).unwrap();
+    Some(signed.open(&kek).unwrap())
+}
+
+/// Waits for the first manifest that a storage keeps.
+async fn told(world: &World, of: &log::mirror::Mirror) -> log::mirror::Manifest {
+    let wait = async {
+        loop {
+            if let Some(manifest) = kept(world, of).await {
+                return manifest;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap()
+}
+
+/// The restored log is lost in its turn, before its secondaries have what it was restored with: the new disk of one of them was told
+/// of it, and has nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_restore_accepts_no_less_than_the_first_one_restored() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy"] {
+        world.secondary(name, name, &key).await;
+    }
+    let lost = world.secondary("zzz", "zzz", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    for name in ["x", "yy", "zzz"] {
+        has(&log, name, 50).await;
+    }
+    world.network.set("x.example.org", Way::Dead);
+    append(&log, 50).await;
+    published(&log, 100).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+
+    world.network.set("x.example.org", Way::Open);
+    let first = world.restore("first", &["x", "yy"], false).run().await;
+    assert_eq!(first.unwrap().entries, 100);
+    // It comes as far as to tell the new disk of itself.
+    let was = lost.incarnation().to_owned();
+    drop(lost);
+    let new = world.secondary("zzz", "new", &key).await;
+    world.network.set("x.example.org", Way::Dead);
+    world.network.set("yy.example.org", Way::Dead);
+    world.network.set("zzz.example.org", Way::Announced);
+    let engine = world.primary("first").await;
+    let manifest = told(&world, &new).await;
+    // It goes on to say which storages had what was published.
+    let of = manifest.vouched.iter().find(|of| of.secondary == "zzz");
+    let vouched = of.map(|of| (of.incarnation.clone(), of.whole));
+    engine.shutdown().await;
+    drop(engine);
+    world.gone("first").await;
+
+    world.network.set("x.example.org", Way::Open);
+    world.network.set("zzz.example.org", Way::Open);
+    let less = world.restore("less", &["x", "zzz"], false).run().await;
+    assert!(
+        matches!(&less, Err(log::RestoreError::TooFew(_))),
+        "{less:?}"
+    );
+    assert_eq!(vouched, Some((was, true)));
+    world.network.set("yy.example.org", Way::Open);
+    let all = world.restore("all", &["x", "yy", "zzz"], false).run().await;
+    assert_eq!(all.unwrap().entries, 100);
+}
+
+/// A restored log has published whatever it was restored with: the disk that it meets first is not whole for having the first shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    let lost = world.secondary("yy", "yy", &key).await;
+    append(&log, 30).await;
+    published(&log, 30).await;
+    rotate(&log).await;
+    append(&log, 20).await;
+    published(&log, 50).await;
+    for name in ["x", "yy"] {
+        has(&log, name, 50).await;
+    }
+    let second = log.status().shards[1].name.clone();
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let restored = world.restore("restored", &["x", "yy"], false).run().await;
+    assert_eq!(restored.unwrap().entries, 50);
+    let new = {
+        drop(lost);
+        world.secondary("yy", "new", &key).await
+    };
+    let second: &'static str = second.leak();
+    world.network.set("yy.example.org", Way::Without(second));
+    let engine = world.primary("restored").await;
+    let log = engine.log("dev").unwrap();
+    has(&log, "yy", 30).await;
+    let vouches = async |of: &Arc<log::mirror::Mirror>, name: &str, whole: Option<bool>| {
+        let wait = async {
+            loop {
+                let manifest = told(&world, of).await;
+                let mut vouched = manifest.vouched.into_iter();
+                let found = vouched.find(|one| one.secondary == name);
+                if let Some(found) = found.filter(|one| one.incarnation == of.incarnation())
+                    && whole.is_none_or(|whole| whole == found.whole)
+                {
+                    return found.whole;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, wait).await.unwrap()
+    };
+    assert!(!vouches(&new, "yy", None).await);
+    // The one that had everything before is still the same.
+    assert!(vouches(&x, "x", None).await);
+    world.network.set("yy.example.org", Way::Open);
+    assert!(vouches(&new, "yy", Some(true)).await);
+    engine.shutdown().await;
+}

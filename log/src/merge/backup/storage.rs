@@ -129,10 +129,12 @@ impl Copier {
         let first = live.is_none() && storage.is_none();
         let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
         let known = live.is_some_and(|live| is(&live.incarnation, &live.vkey));
-        let noted = storage.is_some_and(|row| is(&row.incarnation, &row.vkey));
-        if known && noted {
+        let noted = storage.filter(|row| is(&row.incarnation, &row.vkey));
+        if known && noted.is_some() {
             return Ok(());
         }
+        // A restored log begins with the rows of the life before.
+        let whole = noted.map_or(first, |row| row.whole);
         let guard = Guard::AtMost(keys.storage(&self.name), number);
         transaction.guards.push(guard);
         let puts = &mut transaction.puts;
@@ -140,7 +142,7 @@ impl Copier {
             keys.secondary(&self.name),
             record::encode(&self.live(incarnation)),
         ));
-        puts.push(self.storage_row(incarnation, number + 1, first));
+        puts.push(self.storage_row(incarnation, number + 1, whole));
         Ok(())
     }
 
