@@ -1,4 +1,7 @@
-//! The body of an answer: one piece of bytes, also where axum made it.
+//! The body of an answer: bytes that are all in memory, handed out in pieces.
+//!
+//! What must never happen: a connection that takes more of an answer than it can send soon. On HTTP/1 hyper copies what it is
+//! given, so what is handed out counts for no budget any more.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +34,14 @@ pub(crate) struct Early {
     /// Bytes of the request that are still taken.
     left: usize,
     until: Pin<Box<Sleep>>,
+}
+
+/// Bytes that are handed out at a time. An answer that is no longer is one write, together with its head.
+const PIECE: usize = 64 << 10;
+
+/// The next bytes of an answer.
+fn piece(answer: &mut Bytes) -> Bytes {
+    answer.split_to(answer.len().min(PIECE))
 }
 
 /// How much of a request is dropped, and for how long, before its connection is closed.
@@ -94,7 +105,7 @@ impl Unread {
 impl Early {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.answer.is_empty() {
-            return Poll::Ready(Some(std::mem::take(&mut self.answer)));
+            return Poll::Ready(Some(piece(&mut self.answer)));
         }
         loop {
             if self.left == 0 || self.until.as_mut().poll(context).is_ready() {
@@ -121,7 +132,7 @@ impl hyper::body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(piece(bytes))))),
             Self::Early(early) => early
                 .poll(context)
                 .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
@@ -143,9 +154,6 @@ impl hyper::body::Body for Body {
         }
     }
 }
-
-/// Bytes of an answer that go to a multiplexed connection at a time, so that its progress is seen.
-const PIECE: usize = 64 << 10;
 
 /// An answer's body on its way: on a multiplexed connection each piece that is taken is noted.
 #[derive(Debug)]
@@ -173,11 +181,6 @@ impl hyper::body::Body for Sent {
         let this = self.get_mut();
         if let Some(watched) = &this.watched {
             watched.progressed();
-            if let Body::Whole(bytes) = &mut this.body
-                && bytes.len() > PIECE
-            {
-                return Poll::Ready(Some(Ok(Frame::data(bytes.split_to(PIECE)))));
-            }
         }
         Pin::new(&mut this.body).poll_frame(context)
     }

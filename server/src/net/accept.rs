@@ -226,3 +226,6 @@ async fn connection<P: Plane, T: AsyncRead + AsyncWrite + Unpin + Send + 'static
         tracing::debug!(%error, "connection failed");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,7 +175,10 @@ impl Watched {
 
     /// A request on a multiplexed connection begins.
     pub(crate) fn begin(self: &Arc<Self>) -> Stream {
-        if self.phase() != Phase::Multiplexed {
+        // Each stream is a task of its own: of first ones that begin at once, one counts the connection.
+        let now = pack(Phase::Multiplexed, self.now());
+        let (phase, _) = unpack(self.phase.swap(now, Relaxed));
+        if phase != Phase::Multiplexed {
             let before = self.shared.multiplexed.fetch_add(1, Relaxed);
             if before >= self.shared.most_multiplexed {
                 // This request is answered; the client comes again.
@@ -183,7 +186,6 @@ impl Watched {
             }
         }
         self.streams.fetch_add(1, Relaxed);
-        self.progressed();
         Stream(Arc::clone(self))
     }
 
@@ -578,6 +580,33 @@ mod tests {
         let place = watch.join().unwrap();
         drop(place.watched().begin());
         assert_eq!(order(&place), Order::Serve);
+    }
+
+    #[test]
+    fn first_streams_that_begin_at_once_are_one_connection() {
+        const CONNECTIONS: usize = 4_000;
+        let watch = Watch::new(Limits {
+            connections: CONNECTIONS,
+            ..limits()
+        });
+        let places: Vec<Place> = (0..CONNECTIONS).map(|_| watch.join().unwrap()).collect();
+        let there = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for (n, place) in places.iter().enumerate() {
+                        there.fetch_add(1, Relaxed);
+                        while there.load(Relaxed) < 2 * (n + 1) {
+                            std::hint::spin_loop();
+                        }
+                        drop(place.watched().begin());
+                    }
+                });
+            }
+        });
+        assert_eq!(watch.shared.multiplexed.load(Relaxed), CONNECTIONS);
+        drop(places);
+        assert_eq!(watch.shared.multiplexed.load(Relaxed), 0);
     }
 
     #[test]
