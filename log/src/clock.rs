@@ -1,13 +1,13 @@
 //! The clocks of a process: the wall clock, which anybody may set, and a steady one, which nobody can.
 //!
-//! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so whoever proposes
-//! a slot asks [`Clock::sound`] first. It compares what the wall clock gained with what the steady one did. After a jump nothing is
-//! proposed until the wall clock is back, or has been as far off, or farther, for as long as it is off; a jump of more than a day is believed
-//! only by a process that starts on it. So a correction of some seconds costs seconds, and a date that is years off costs nothing
-//! but the time until somebody sets it right.
+//! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so a committer
+//! calls [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump nothing is
+//! proposed until the wall clock is back, or has been as far off, or farther, for as long as it is off; only a process that starts
+//! on it believes a jump of more than a day. So a correction of some seconds costs seconds, and a date that is years off costs only
+//! the time until somebody corrects it.
 //!
-//! How long something has lain is never asked of the wall clock where a wrong answer would lose or double anything, but of the age
-//! of the store: the steady time that some process has spent on it ([`crate::engine`] keeps it, under `clock`).
+//! Where a wrong age would lose or double something, the wall clock is not used, but the age of the store: the steady time that
+//! some process has spent on it ([`crate::engine`] keeps it, under `clock`).
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

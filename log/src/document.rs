@@ -2,7 +2,7 @@
 //! are immutable, and durable before a slot names them.
 //!
 //! What must never happen: a document that grows with the log's life. So it is stored without its frozen shards
-//! ([`config::whole`]): whoever reads it takes them from the state. The digest is that of the whole document.
+//! ([`config::whole`]); the reader takes them from the state. The digest is that of the whole document.
 
 use bytes::{Bytes, BytesMut};
 use config::LogConfig;

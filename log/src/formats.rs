@@ -1,5 +1,5 @@
-//! What the servers on the stores understand. A slot of a newer format halts a server that does not know it, so nothing is taken
-//! that would need one while such a server lives.
+//! The formats that the servers on the stores understand. A slot of a newer format halts a server that does not know it, so
+//! a request that needs one is refused while such a server lives.
 
 use std::sync::Arc;
 

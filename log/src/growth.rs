@@ -1,5 +1,5 @@
-//! Logs that are old, or large, or many: no value grows with them, so they start, rotate, are collected and checked like any other.
-//! `LOG_GROWTH=1` runs the large bounds.
+//! Tests with old logs, large logs and many logs: no value grows with them, so they start, rotate, are collected and checked like
+//! any other. `LOG_GROWTH=1` runs the large bounds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,13 +1,13 @@
-//! What a server process tells the others: that it lives, and which generation of each log it runs.
+//! The rows by which a server process tells the others that it lives, and which generation of each log it runs.
 //!
 //! ```text
 //! replica/{id}        name, format, time: written with every beat
 //! runs/{id}/{log}     a generation: written when it changes
 //! ```
 //!
-//! So a beat costs the same however many logs there are. What must never happen: a live process whose rows others have swept and
-//! that does not write them again. Rows are swept only while the row of the process is absent, in the same transaction, and a
-//! process that finds its own row absent writes everything anew.
+//! So a heartbeat costs the same however many logs there are. What must never happen: a live process whose rows others have swept
+//! and that does not write them again. Rows are swept only while the row of the process is absent, in the same transaction, and a
+//! process that finds its own row absent writes all its rows again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

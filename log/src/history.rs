@@ -1,6 +1,6 @@
-//! What was decided: every control of a log, kept when its slot is collected, and the documents of all generations.
+//! The history: every decided control of a log, kept after its slot is collected, and the documents of all generations.
 //!
-//! One operation or one generation is looked up in a few reads, however long the history: a client that waits asks often.
+//! A lookup of one operation or one generation takes a few reads, however long the history: a client that waits asks often.
 
 use config::{Difference, LogConfig};
 use tlog::Hash;

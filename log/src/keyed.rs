@@ -1,11 +1,11 @@
-//! Writes with an idempotency key: sent again, for whatever reason, they have the place that they have.
+//! Writes with an idempotency key: a write that is sent again keeps its place.
 //!
-//! A key names an upload of its tenant's ([`crate::upload`]): an entry is its first part, a batch is all of it. So the row of the place
-//! is written in the transaction of the slot that orders it, and no two batches with one place are ordered, on one server or many;
-//! the digest in the row tells a repeat from another request. A write without a key has no place and costs nothing for all this.
+//! A key names an upload of its tenant ([`crate::upload`]): an entry is its first part, a batch is the whole upload. So the row of the
+//! place is written in the transaction of the slot that orders it, and no two batches with one place are ordered, on one server or many;
+//! the digest in the row tells a repeat from another request. A write without a key has no place and pays nothing for this.
 //!
-//! A batch comes in pieces, and one that broke off goes on when its body is sent again. So its end is written down, too, before it
-//! is answered: a row without entries where the next part would be. A body that goes on behind it is another request.
+//! A batch comes in pieces, and one that broke off continues when its body is sent again. So its end is written down, too, before it
+//! is answered: a row without entries where the next part would be. A body that is longer than that is another request.
 //!
 //! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
 //! which holds something else; two bodies that are both answered under one key.

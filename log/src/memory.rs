@@ -1,7 +1,7 @@
-//! A small memory that all replicas share: rows with an end, for what is no entry of any log (sessions, used identity tokens).
+//! Rows with an expiry that all replicas share, for what is not an entry of any log (sessions, used identity tokens).
 //!
-//! What must never happen: two callers who both hear that they put the same key first. So a put is one transaction, guarded by
-//! the end of the row that is there, and one whose outcome is unknown is looked up by its author's mark.
+//! What must never happen: two callers that are both told that they put the same key first. So a put is one transaction, guarded by
+//! the expiry of the existing row, and a put whose outcome is unknown is looked up by its author's mark.
 
 use serde::{Deserialize, Serialize};
 

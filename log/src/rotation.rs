@@ -1,4 +1,4 @@
-//! When a shard has had its time: the one rule that the server applies by itself.
+//! When a shard is due for rotation by size or age: the one rule that the server applies by itself.
 
 use std::sync::PoisonError;
 

@@ -1,4 +1,4 @@
-//! A log as it stands, for those who look: condition, positions, shards, the running configuration.
+//! The status of a log: condition, positions, shards, the running configuration.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,6 @@
-//! Tasks that no one waits for, and what becomes of them when they end by themselves.
+//! Supervision of background tasks that end by themselves.
 //!
-//! What must never happen: a task that others rely on is gone, and the process goes on as if it were there. One that can be
+//! What must never happen: a task that others rely on is gone, and the process continues without it. A task that can be
 //! started again is; of one that cannot, or that ends again and again, the process is told, and stops.
 
 use std::any::Any;

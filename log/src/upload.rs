@@ -1,8 +1,8 @@
 //! Uploads that resume: which parts of a stream are ordered, from the rows that the slots' own transactions wrote.
 //!
-//! What must never happen: an entry of an upload twice in the log, or one passed over. So a part is ordered only where the
-//! upload stands, one at a time: on this server because one task sends them, and between servers because a part's offset is
-//! ordered once. What comes while a part is under way becomes the next one, as a whole, so that the stream is as fast as large
+//! What must never happen: an entry of an upload that is twice in the log, or one that is skipped. So a part is ordered only at the
+//! upload's position, one at a time: on one server because one task sends them, and between servers because a part's offset is
+//! ordered once. The entries that arrive while a part is under way become the next part, so that the stream is as fast as large
 //! batches are.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,4 +1,4 @@
-//! What no row and no slot has room for is refused before anything is written, by a preview too.
+//! Refuses, before anything is written and in a preview too, what no row and no slot has room for.
 
 use config::{Finding, LogConfig, ShardName, Written};
 

@@ -1,7 +1,7 @@
-//! What a change will run into: known before it is decided, from the other side of the configuration. What this server could
-//! never do is refused; what others, or time, may still make good is a warning.
+//! Checks a change, before it is decided, against `logd.toml` and the other servers. A change that this server could
+//! never carry out is refused; a fault that may go away by itself is a warning.
 //!
-//! What must never happen: a refusal of what runs already, or of taking a change back.
+//! What must never happen: a refusal of the running configuration, or of a reversal.
 
 use std::sync::Arc;
 

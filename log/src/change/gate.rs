@@ -1,4 +1,4 @@
-//! Freeze and unfreeze, delete and undelete: decisions about the gate, which leave the configuration alone.
+//! Freeze and unfreeze, delete and undelete: decisions that do not change the configuration.
 
 use std::time::Duration;
 

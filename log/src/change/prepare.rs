@@ -1,4 +1,4 @@
-//! What a slot names must be durable before it: the document, and a sealed key for each new shard.
+//! Makes durable what a slot names, before the slot: the document, and a sealed key for each new shard.
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
-//! Changes on probation: a change that goes back by itself unless somebody confirms it.
+//! Changes on probation: a change that is reversed by itself unless somebody confirms it.
 //!
-//! What must never happen: a change on probation that runs and that nobody would take back. So its row is durable before the
-//! change is proposed, and a row is litter only when its change can't be decided any more (its base is not what runs). Confirmed
-//! or taken back: the row's number, moved once by a guarded transaction, decides; whoever moves it has won.
+//! What must never happen: a change on probation that runs and that no server would reverse. So its row is durable before the
+//! change is proposed, and a row is litter only when its change can no longer be decided (its base is not the running one). The
+//! row's number decides between confirmation and reversal: a guarded transaction moves it once.
 
 use std::time::Duration;
 

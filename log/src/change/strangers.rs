@@ -1,4 +1,5 @@
-//! Whether those without whom a shard can't be published know it: the witnesses of the policy, and a quorum of the secondaries.
+//! Whether the servers that a new shard's publication needs know the shard: the witnesses of the policy, and a quorum of the
+//! secondaries.
 
 use config::{Finding, LogConfig, ShardName};
 

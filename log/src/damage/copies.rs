@@ -1,4 +1,4 @@
-//! Where another copy of a published object may be: frontends and secondaries. None is believed: whoever asks checks.
+//! Where another copy of a published object may be: frontends and secondaries. The caller checks each copy.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Which object is wrong: from the signed root down to one bundle, everything that a proof for its leaves needs.
+//! Finds the damaged object: checks everything that a proof for a bundle's leaves needs, from the signed root down.
 //!
 //! The right edge of the tree (the tiles that are not full) must lead to the signed root together; below it each tile must lead to
-//! the hash that the checked tile above it has. What does not is compared with what the objects below it come to, and with the copies
-//! of others; the first that fits is written.
+//! the hash that the checked tile above it has. For an object that does not, the candidates are computed from the objects below it and
+//! fetched from other servers; the first that fits is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
-//! A slow look at all that was published, so that damage is found before a reader meets it.
+//! A slow check of everything that was published, so that damage is found before a reader meets it.
 //!
-//! One place at a time over all logs of a process: a bundle, the tiles from it up to the signed root, and with a shard's first one its
-//! checkpoint and its seal. A place is only *suspected*: who looks at it, and what is told and repaired, is as after a reader's find.
-//! How far it came is kept in memory; a process that starts again begins at the beginning.
+//! One place at a time over all logs of a process: a bundle, the tiles from it up to the signed root, and with a shard's first bundle
+//! its checkpoint and its seal. The scrub only reports a place as *suspected*; the same task as after a reader's report checks and
+//! repairs it. The position is kept in memory: a process that starts again begins at the beginning.
 //!
-//! What must never happen: a look that writers wait for. So nothing is looked at while entries wait for their publication.
+//! What must never happen: a check that writers wait for. So nothing is checked while entries wait for their publication.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a secondary is sent: proofs and packages, made from the tiles and bundles of one shard.
+//! Makes the proofs and packages for a secondary from the tiles and bundles of one shard.
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;

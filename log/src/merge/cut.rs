@@ -1,5 +1,5 @@
-//! The second half of `fetch`: every `merge.checkpointInterval` what is integrated becomes a cut. Tiles are durable first, then
-//! root and position are, in one transaction. What is not cut may not be copied or published.
+//! The second half of `fetch`: every `merge.checkpointInterval` the integrated entries become a cut. Tiles are durable first, then
+//! root and position, in one transaction. Entries above the last cut may not be copied or published.
 //!
 //! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
 

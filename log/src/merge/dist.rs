@@ -1,8 +1,8 @@
-//! `dist`: what is published → the frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
-//! finds everything that its checkpoint promises.
+//! `dist`: published shards → frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
+//! finds everything that its checkpoint covers.
 //!
-//! Each frontend has its own pace: one that is slow or away delays only its own row. It goes on from the checkpoint that it has,
-//! whatever the rows say, so one that was away, or lost its disk, catches up by itself.
+//! Each frontend has its own pace: one that is slow or away delays only its own row. A push continues from the checkpoint that the
+//! frontend has, whatever the rows say, so a frontend that was away, or lost its disk, catches up by itself.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! entries that were ordered after a quorum was raised are never published under the old one.
 //!
 //! A change of the secondaries or of `backupQuorum` is **joint**: from its slot on, the quorum of before and the new one must
-//! both hold a size before it is published. The change is handed over, and the old quorum let go, when
+//! both hold a size before it is published. The change is handed over, and the old quorum no longer needed, when
 //!
 //! 1. a quorum of the old secondaries holds a manifest that names the new ones, and
 //! 2. a quorum of the new ones holds everything that was ordered before the change.

@@ -1,4 +1,4 @@
-//! What the log gets done, measured where it counts: at the signed checkpoint. Each replica measures its own part.
+//! The rate of the log, measured where it counts: at the signed checkpoint. Each replica measures its own part.
 
 use super::demand::Service;
 use super::job::cost;

@@ -2,15 +2,15 @@
 //!
 //! 1. A tier that got less than its **floor** of what was served while it waited.
 //! 2. **Critical** work.
-//! 3. Promises whose slack is short, **earliest deadline first**. What is late already is alarmed by the caller and goes on
-//!    in step 4: serving it first would make everything behind it late as well.
+//! 3. Promises whose slack is short, **earliest deadline first**. The caller reports promises that are late already, and they
+//!    are served in step 4: serving them first would make everything behind them late as well.
 //! 4. **Fair shares** by weight, over the tiers and inside a tier over the tenants; inside these by deadline.
 //!
-//! The pace holds elastic work back, and means backlogs: a tenant of whom little waits, whose turn it is by the shares, is
-//! **sparse** and goes at once, in whatever tier (as new flows do in fair queueing, RFC 8290 section 4.1).
+//! The pace holds elastic work back, and is meant for backlogs: a tenant with little waiting work, whose turn it is by the shares, is
+//! **sparse** and is served at once, in any tier (as new flows are in fair queueing, RFC 8290 section 4.1).
 //!
-//! Whatever the step, what a tier and a tenant get is charged to their share, so nobody is exempt; who did not wait is not
-//! credited for it, so idle capacity goes to whoever has work.
+//! In every step, what a tier and a tenant get is charged to their share, without exception. A tenant that did not wait gets no
+//! credit, so idle capacity goes to the tenants with work.
 //!
 //! Inside a (tenant, tier), work of about the same merge delay is a *lane*, a queue whose deadlines ascend by themselves. So
 //! there is no heap of entries: giving out one entry costs O(tiers that wait + log(tenants that wait) + lanes).

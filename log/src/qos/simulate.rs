@@ -1,4 +1,4 @@
-//! What would have happened to recorded arrivals under a configuration: the same policy, admission and scheduler as in the
+//! Simulates recorded arrivals under a configuration: the same policy, admission and scheduler as in the
 //! server, with a clock that is a number and a log that publishes at a given rate. Pure.
 
 use std::collections::VecDeque;

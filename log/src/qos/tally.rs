@@ -1,4 +1,4 @@
-//! What is counted per tier and tenant under the queue's lock: plain numbers, read as a whole by whoever exports them.
+//! Counters per tier and tenant under the queue's lock: plain numbers, exported as a whole.
 
 use std::sync::Arc;
 use std::time::Duration;

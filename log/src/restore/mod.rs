@@ -1,10 +1,10 @@
 //! Rebuilds a lost log from its secondaries.
 //!
-//! A secondary is believed in nothing: entries must lead to roots that were cosigned, and the manifest must open with the
+//! No secondary is trusted: entries must lead to roots that were cosigned, and the manifest must open with the
 //! key-encryption key. What must never happen: a restored log that is smaller than what its readers have seen.
 //!
-//! Whatever was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them have one that has it all. The
-//! secondaries and q are those that the newest manifest names that was found; where it lists several memberships, N-q+1 of each
+//! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it.
+//! The secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each
 //! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it has a
 //! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
 //! part: see `merge::backup::storage`), and for a shard only where it gave what it has of it.

@@ -1,4 +1,4 @@
-//! What the secondaries have: the manifest that is believed, and the checkpoints that each has cosigned.
+//! What the secondaries have: the manifest to use, and the checkpoints that each has cosigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Stores that take their time: around any driver, each operation waits before it begins. For tests and measurements of what a
-//! store across a network would do; off unless asked for.
+//! Slow stores: a wrapper around any driver that delays each operation. For tests and measurements of a
+//! store across a network; off by default.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! Objects as files below one folder.
 //!
 //! An object is written to a temporary file, synced, renamed to its path, and then its folder is synced. The temporary
-//! files of a process are in one folder of its own, locked while the process lives, so that whoever opens the store next
+//! files of a process are in one folder of its own, locked while the process lives, so that the next process that opens the store
 //! can tell what a dead one has left behind.
 //!
 //! Many objects of one `put` are synced together where the file system can do that ([`together`]): it costs two syncs instead of one
 //! for each file and folder.
 //!
-//! An object that is discarded leaves its file for another one, after a rest. Who reads it then sees that its times have moved.
+//! The file of a discarded object is reused for another one, after a while. A reader of the old object sees that its times have moved.
 //!
 //! What must never happen: a torn object under its final path; an answer before contents *and* name are on disk; a path
 //! that leads out of the folder; a second sync of a file after a failed one (it would succeed, with the data lost).

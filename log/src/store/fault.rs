@@ -1,4 +1,4 @@
-//! Drivers that misbehave on request: around any driver, for tests of what stands on it.
+//! Fault injection: a wrapper around any driver, for tests of the code above it.
 //!
 //! What must never happen: a fault that no real store can show (a transaction applied in part, `Refused` for something
 //! applied). Everything else is fair.

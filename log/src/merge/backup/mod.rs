@@ -1,9 +1,9 @@
 //! `backup`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
 //!
-//! One task per secondary, so that one that is slow or dead slows only its own row. What must never happen: a `verified` row
-//! without a cosignature that was checked here, or one of an incarnation that is not the one that answered.
+//! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row
+//! without a cosignature that this process checked, or one for another incarnation than the one that answered.
 //!
-//! - [`upload`] one shard to one secondary; [`talk`] a request, and what each answer says beside itself;
+//! - [`upload`] one shard to one secondary; [`talk`] a request, and what the headers of each answer say;
 //! - [`storage`] which storage of a secondary counts; [`describe`] the manifest.
 
 mod describe;

@@ -1,4 +1,4 @@
-//! One request to a secondary, and what each answer says beside itself: which storage it is, which life of the log it hears,
+//! One request to a secondary, and what the headers of each answer say: which storage it is, which life of the log it accepts,
 //! and whether it saw two roots.
 
 use std::sync::Arc;

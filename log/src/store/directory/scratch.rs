@@ -1,6 +1,6 @@
 //! A folder for the temporary files of one open store, and for large files that are written anew instead of being deleted:
-//! freeing their blocks costs the disk a command where it is told of them (`discard`), and a file system without a journal
-//! searches past every inode that was deleted lately when it makes the next file.
+//! freeing their blocks costs the disk a command where the file system is mounted with `discard`, and a file system without a journal
+//! searches past every recently deleted inode when it makes the next file.
 //!
 //! It is locked (`flock`) while in use: a lock, unlike a process id, cannot belong to somebody else by chance, also not
 //! when two containers share the disk. What must never happen: the removal of a folder that is in use.

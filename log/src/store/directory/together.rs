@@ -1,8 +1,8 @@
 //! One sync of the file system instead of one per file.
 //!
-//! `syncfs` writes everything that waits to be written on the file system, so it is used only where little of that is somebody
-//! else's. What must never happen: an error of the disk that nobody hears of. The kernel tells each open file once of each error
-//! of its file system, and does so for `syncfs` since Linux 5.8; so each `put` opens one of its own, before its first byte.
+//! `syncfs` writes everything that waits to be written on the file system, so it is used only where little of that belongs to
+//! others. What must never happen: an error of the disk that is not reported. The kernel reports each error of a file system once to
+//! each open file, for `syncfs` since Linux 5.8; so each `put` opens a file of its own before its first byte.
 
 use std::os::fd::OwnedFd;
 

@@ -1,7 +1,7 @@
 //! A copy of a coordination store that may be in use: one moment of it, in one file.
 //!
-//! SQLite writes the copy (`VACUUM INTO`) from one read transaction, so writers go on meanwhile. What they pay: the WAL cannot begin
-//! again before the copy is made, and once it is over its bound a commit now and then waits for a few hundredths of a second.
+//! SQLite writes the copy (`VACUUM INTO`) from one read transaction, so writers are not blocked. The price: the WAL cannot start
+//! over before the copy is made, and once it is over its bound a commit now and then waits for a few hundredths of a second.
 //! The copy has no WAL. It is whole by itself and can be read anywhere.
 //!
 //! What must never happen: a file under the final name that is not whole and durable; an existing file replaced; a copy that others

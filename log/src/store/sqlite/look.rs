@@ -1,8 +1,8 @@
-//! Opening a file only to look at it, where nothing may be made beside it.
+//! Opens a file for reading only, without creating a file beside it.
 //!
 //! SQLite reads a file in WAL mode through two neighbours: the WAL, and an index of it (`-shm`) that it makes where there is none.
-//! Made by whoever looks, that index would be theirs, and a server of another user could not open it; on a file system that is
-//! mounted read-only it cannot be made at all. So:
+//! An index made by the reader would belong to the reader's user, and a server of another user could not open it; on a file system
+//! that is mounted read-only it cannot be made at all. So:
 //!
 //! | what is there | how it is read |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Who waits for a change, and under which prefix.
+//! The waiters for changes, by prefix.
 //!
 //! What must never happen: a change between the registration and the wait that wakes nobody. So a waiter is registered
 //! when the wait is *asked for*, not when it is first polled.
