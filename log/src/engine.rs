@@ -415,7 +415,7 @@ impl Engine {
             pending,
             damage: damage::Damage::default(),
             shards: Shards::default(),
-            unsettled: std::sync::Mutex::default(),
+            lost: merge::lost::Lost::default(),
             mark: Mark::default(),
             halt: Arc::clone(&halt),
             metrics,
@@ -462,7 +462,8 @@ impl Engine {
         if halt.is_halted() {
             recover::show_published(&core).await;
         }
-        let asking = mark::ask(Arc::clone(&core), resumed.open.clone());
+        let open = [&*resumed.open, &*resumed.lost].concat();
+        let asking = mark::ask(Arc::clone(&core), open);
         let mut others = vec![
             // Nothing is taken or signed before.
             watched(&core, "the comparison with what others hold", asking),
@@ -472,8 +473,10 @@ impl Engine {
             keep(&core, "the view of the merge", merge::view::watch),
         ];
         if self.merge.programs.has(Program::Sth) {
-            let look = merge::follow::look_at_settled;
+            let look = merge::lost::look_at_settled;
             others.push(keep(&core, "the look at sealed shards", look));
+            let again = merge::lost::sign_again;
+            others.push(keep(&core, "the repair of sealed shards", again));
         } else {
             others.push(keep(
                 &core,
@@ -561,7 +564,7 @@ impl Engine {
         }
         if has(Program::Sth) {
             let (own, open) = (Arc::clone(core), resumed.open);
-            let sealed = resumed.sealed;
+            let (sealed, opened) = (resumed.sealed, resumed.opened);
             programs.push(Running::start(Program::Sth, core, |closing| {
                 Sth {
                     core: own,
@@ -571,7 +574,7 @@ impl Engine {
                     published: snapshot,
                     open,
                     sealed,
-                    recovered,
+                    opened,
                 }
                 .run()
             }));

@@ -1,6 +1,6 @@
 //! One log on this replica: what writers, readers and operators ask of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ use crate::formats::Formats;
 use crate::halt::Halt;
 use crate::merge::eras::Eras;
 use crate::merge::life::Life;
+use crate::merge::lost::Lost;
 use crate::merge::mark::Mark;
 use crate::merge::nodes::Nodes;
 use crate::merge::pending::Pending;
@@ -79,8 +80,8 @@ pub struct Core {
     /// Published objects that readers found damaged.
     pub(crate) damage: Damage,
     pub(crate) shards: Shards,
-    /// Settled shards whose checkpoint a reader found lost: for the publisher.
-    pub(crate) unsettled: Mutex<BTreeSet<String>>,
+    /// Shards that are done and whose checkpoint or seal was found lost.
+    pub(crate) lost: Lost,
     /// What was compared before anything is signed here.
     pub(crate) mark: Mark,
     pub(crate) halt: Arc<Halt>,

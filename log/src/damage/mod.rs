@@ -90,7 +90,7 @@ impl Damage {
     }
 
     /// An object is damaged. The first report of it counts.
-    fn report(&self, path: &str, what: String, place: (Arc<str>, u64)) {
+    pub(crate) fn report(&self, path: &str, what: String, place: (Arc<str>, u64)) {
         let mut all = self.all();
         let again = all.found.get(path).is_some_and(|d| d.repaired.is_none());
         if again {
@@ -126,7 +126,7 @@ impl Damage {
     }
 
     /// An object was written anew from a good copy.
-    fn repaired(&self, path: &str, from: &str) {
+    pub(crate) fn repaired(&self, path: &str, from: &str) {
         tracing::warn!(path, from, "a damaged object was written anew");
         self.repairs.add(1);
         if let Some(damaged) = self.all().found.get_mut(path) {

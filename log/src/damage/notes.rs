@@ -17,9 +17,9 @@ fn text(note: &Bytes) -> Option<&str> {
     std::str::from_utf8(note).ok()
 }
 
-/// Whether a reader of the shard believes this checkpoint.
-fn is_checkpoint(note: &Bytes, key: &VerifierKey) -> bool {
-    text(note).is_some_and(|note| Checkpoint::open(note, key).is_ok())
+/// What a reader of the shard believes of this checkpoint.
+fn checkpoint(note: &Bytes, key: &VerifierKey) -> Option<Checkpoint> {
+    Checkpoint::open(text(note)?, key).ok()
 }
 
 impl Inspector<'_> {
@@ -40,7 +40,11 @@ impl Inspector<'_> {
         let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
         let path = format!("{}/checkpoint", self.folder);
         let stored = self.core.objects.get(&path).await?;
-        if let Some(what) = wrong(stored.as_ref(), |note| is_checkpoint(note, &key)) {
+        let same = |note: &Bytes| {
+            let of = checkpoint(note, &key);
+            of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
+        };
+        if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
             match self
                 .shard

@@ -2,8 +2,7 @@
 //! `sth` tells it where it runs; elsewhere this looks at the rows, so that a server whose `sth` is another process serves what
 //! that one published.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::mark::judge::{Found, Known, Whence, judge};
@@ -14,8 +13,6 @@ use crate::log::Core;
 use crate::shard::{Published, Shard, SignError, Signed};
 use crate::store::StoreError;
 
-/// Pause between two looks at sealed shards: there may be thousands.
-const SETTLED: Duration = Duration::from_millis(10);
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -39,17 +36,24 @@ impl Core {
         Ok(())
     }
 
-    /// The last checkpoint of a shard. That of a settled one is read from its object; where it is lost or damaged, the publisher
-    /// is asked to sign it again, and there is none until then.
+    /// The last checkpoint of a shard. That of a settled one is read from its object; where it is lost, damaged or an older one, it
+    /// is to be signed again, and there is none until then.
     pub(crate) async fn signed(&self, shard: &Shard) -> Result<Option<Arc<Signed>>, StoreError> {
         if let Some(signed) = shard.signed() {
             return Ok(Some(signed));
         }
-        match self.sealed_checkpoint(shard).await? {
-            // Not settled, so it has none yet.
-            None | Some(Ok(())) => {}
+        // One that is not settled has none yet.
+        let Some(at) = shard.settled() else {
+            return Ok(None);
+        };
+        let ahead = |found: &Found| match found {
+            Found::Signed { size, .. } => *size >= at.size,
+            found => matches!(found, Found::Foreign { .. }),
+        };
+        match self.last_checkpoint(shard, at).await? {
+            Ok(()) => {}
             // Nobody reads a log into a halt.
-            Some(Err(found @ (Found::Signed { .. } | Found::Foreign { .. }))) => {
+            Err(found) if ahead(&found) => {
                 tracing::error!(
                     log = self.name,
                     shard = &*shard.name,
@@ -57,7 +61,7 @@ impl Core {
                     "has another checkpoint; run `logd fsck`"
                 );
             }
-            Some(Err(found)) => {
+            Err(found) => {
                 tracing::warn!(
                     log = self.name,
                     shard = &*shard.name,
@@ -70,20 +74,18 @@ impl Core {
         Ok(shard.signed())
     }
 
-    /// Takes the checkpoint of a settled shard from its object, or answers what is there instead.
-    async fn sealed_checkpoint(
+    /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
+    pub(super) async fn last_checkpoint(
         &self,
         shard: &Shard,
-    ) -> Result<Option<Result<(), Found>>, StoreError> {
-        let Some(at) = shard.settled() else {
-            return Ok(None);
-        };
+        at: &Published,
+    ) -> Result<Result<(), Found>, StoreError> {
         let path = self.object_path(&shard.name, "checkpoint");
         let Some(bytes) = self.objects.get(&path).await? else {
             let why = "it is missing".to_owned();
-            return Ok(Some(Err(Found::Damaged { why })));
+            return Ok(Err(Found::Damaged { why }));
         };
-        Ok(Some(match classify(&bytes, &shard.verifier()?) {
+        Ok(match classify(&bytes, &shard.verifier()?) {
             (Found::Signed { size, root }, Some(Looked { note, .. }))
                 if (size, root) == (at.size, at.root) =>
             {
@@ -92,24 +94,7 @@ impl Core {
                 Ok(())
             }
             (found, _) => Err(found),
-        }))
-    }
-
-    /// Asks the publisher to look at a settled shard again.
-    fn unsettle(&self, shard: &Shard) {
-        if self.merge.programs.has(Program::Sth) {
-            let unsettled = self.unsettled.lock();
-            let mut unsettled = unsettled.unwrap_or_else(PoisonError::into_inner);
-            if unsettled.insert(shard.name.to_string()) {
-                self.merged.send_modify(|count| *count += 1);
-            }
-        }
-    }
-
-    /// The shards that are to be looked at again.
-    pub(crate) fn take_unsettled(&self) -> BTreeSet<String> {
-        let unsettled = self.unsettled.lock();
-        std::mem::take(&mut unsettled.unwrap_or_else(PoisonError::into_inner))
+        })
     }
 
     /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
@@ -150,37 +135,6 @@ impl Core {
         self.batcher.published(self, kept);
         self.published
             .send_if_modified(|at| std::mem::replace(at, kept) != kept);
-    }
-}
-
-/// Looks once at the objects of the shards that a start does not look at, one after the other: what is lost of them is signed and
-/// sealed again.
-pub(crate) async fn look_at_settled(core: Arc<Core>) {
-    core.marked().await;
-    let state = core.order.state();
-    for at in state.shards.iter() {
-        let Some(shard) = core.shards.get(&state, &at.identity.name) else {
-            continue;
-        };
-        if shard.settled().is_none() {
-            continue;
-        }
-        if core.halt.is_halted() {
-            return;
-        }
-        let looked = async {
-            let checkpoint = core.sealed_checkpoint(&shard).await?;
-            let seal = core.object_path(&shard.name, "seal");
-            let sealed = core.objects.get(&seal).await?.is_some();
-            if !matches!(checkpoint, Some(Ok(()))) || !sealed {
-                core.unsettle(&shard);
-            }
-            Ok::<_, StoreError>(())
-        };
-        if let Err(e) = looked.await {
-            tracing::warn!(log = core.name, shard = &*shard.name, error = %e, "cannot look at a sealed shard");
-        }
-        tokio::time::sleep(SETTLED).await;
     }
 }
 

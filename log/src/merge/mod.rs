@@ -17,6 +17,7 @@
 //! - [`eras`] which configuration holds for which entries, and how secondaries change;
 //! - `leaving` storage nodes that were taken out and are still needed;
 //! - [`life`] restored logs: of two, only the later one publishes;
+//! - `lost` checkpoints and seals of shards that are done, signed again when they are lost;
 //! - [`nodes`] large batches on a quorum of storage nodes, and what those that were away missed;
 //! - [`places`] where storage nodes and frontends lie;
 //! - [`copy`] what a secondary is sent;
@@ -36,6 +37,7 @@ pub mod follow;
 pub(crate) mod know;
 mod leaving;
 pub mod life;
+pub(crate) mod lost;
 pub mod mark;
 pub mod nodes;
 pub mod peers;

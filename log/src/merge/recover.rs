@@ -78,6 +78,10 @@ pub struct Resumed {
     pub growing: Vec<Growing>,
     /// The shards that are not published whole and sealed, oldest first.
     pub open: Vec<String>,
+    /// Those of the others whose checkpoint or seal is not there.
+    pub lost: Vec<String>,
+    /// So many shards have begun.
+    pub opened: usize,
     /// How far the cuts are, as a global index.
     pub integrated: u64,
     /// Slots that were known when this was read.
@@ -194,9 +198,18 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
         let Some(known) = core.shards.get(&state, name) else {
             continue;
         };
+        resumed.opened += 1;
+        // Older shards first: one whose successor has published was published whole and sealed, whatever is left of its notes.
+        let next = state.shards.get(n + 1);
+        let after = next.is_some_and(|next| published_rows.contains_key(&next.identity.name));
+        let done = after && row.is_some_and(|row| row.size == length);
         match row {
             Some(row) if n < settled && row.size == length => known.settle(row.clone()),
             _ => load_signed(core, &known, row).await?,
+        }
+        let lost = known.at().is_none();
+        if let Some(row) = row.filter(|_| lost && done) {
+            known.settle(row.clone());
         }
         let cut = integrated_rows.get(name).cloned().flatten();
         let cut = cut.or_else(|| row.map(position::of_published));
@@ -229,11 +242,15 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
             });
         }
         let path = core.object_path(name, "seal");
-        let sealed = known.settled().is_some()
-            || known.signed().is_some()
-                && published == length
-                && core.objects.get(&path).await?.is_some();
-        if active || !sealed {
+        let sealed = !lost
+            && (known.settled().is_some()
+                || known.signed().is_some()
+                    && published == length
+                    && core.objects.get(&path).await?.is_some());
+        if !sealed && done {
+            core.unsettle(&known);
+            resumed.lost.push(name.clone());
+        } else if active || !sealed {
             if !core.look_beyond(&known).await? {
                 return Ok(None);
             }

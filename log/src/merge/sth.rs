@@ -5,13 +5,12 @@
 //! published is then collected.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, select_all};
-use tlog::Seal;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -48,7 +47,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Why a publication did not go through.
 #[derive(Debug, thiserror::Error)]
-enum PublishError {
+pub(super) enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -85,8 +84,8 @@ pub struct Sth {
     pub open: Vec<String>,
     /// So many of the oldest shards are sealed, as the row says.
     pub sealed: u64,
-    /// Slots below this were known when `open` was read back: a shard missing there is done.
-    pub recovered: u64,
+    /// So many shards had begun when `open` was read back or brought up to date: one of them that is missing there is done.
+    pub opened: usize,
 }
 
 /// What one look came to.
@@ -215,7 +214,6 @@ impl Sth {
         }
         self.hand_over().await?;
         self.open_shards(&state);
-        self.look_again(&state);
         let mut look = Look::default();
         for name in self.open.clone() {
             let at = state.shards.iter().rev().find(|s| s.identity.name == name);
@@ -242,47 +240,22 @@ impl Sth {
         Ok(look)
     }
 
-    /// Shards that opened since.
+    /// Shards that opened since. One that has a checkpoint already may still have no seal, whoever published it.
     fn open_shards(&mut self, state: &State) {
-        if state.len <= self.recovered {
-            return;
-        }
-        let known = self.open.last().cloned();
-        let from = match known {
-            Some(last) => state
-                .shards
-                .iter()
-                .rposition(|s| s.identity.name == last)
-                .map(|at| at + 1),
-            // All that were open are done: only one that opened since can be missing.
-            None => Some(0),
-        };
-        for shard in state.shards.iter().skip(from.unwrap_or(0)) {
+        let begun = state.shards.iter().take_while(|s| s.start().is_some());
+        let opened = begun.count();
+        // The last one may have been unfrozen, and gets its seal when it has a successor.
+        let from = self.opened.saturating_sub(1);
+        for (n, shard) in state.shards.iter().enumerate().take(opened).skip(from) {
             let name = &shard.identity.name;
-            let done = self.core.shards.get(state, name).is_some_and(|known| {
-                let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == known.published());
-                known.at().is_some() && whole
-            });
-            if shard.start().is_some() && !done {
+            let rests = n < self.opened
+                && opened == self.opened
+                && !matches!(shard.phase, Phase::Active { .. });
+            if !rests && !self.open.contains(name) {
                 self.open.push(name.clone());
             }
         }
-    }
-
-    /// Settled shards whose checkpoint a reader found lost: they are signed and sealed again, before the others.
-    fn look_again(&mut self, state: &State) {
-        let lost = self.core.take_unsettled();
-        if lost.is_empty() {
-            return;
-        }
-        let lost: HashSet<String> = lost
-            .into_iter()
-            .filter(|name| !self.open.contains(name))
-            .collect();
-        let names = state.shards.iter().map(|at| &at.identity.name);
-        let mut open: Vec<String> = names.filter(|name| lost.contains(*name)).cloned().collect();
-        open.append(&mut self.open);
-        self.open = open;
+        self.opened = self.opened.max(opened);
     }
 
     /// Writes down how many of the oldest shards nobody needs to look at any more, when there are some more.
@@ -579,16 +552,11 @@ impl Sth {
         let path = core.object_path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
-            let note = core.sign_checkpoint(shard, &at).await?;
-            // What a secondary signed covers the body, which is the same.
-            let verified = held.iter().filter_map(|held| held.verified.as_ref());
-            let lines = verified
-                .filter(|v| (v.size, v.root) == (at.size, at.root))
-                .filter_map(|v| v.cosignature.as_deref());
-            let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
-            let note = witness::cosign(core, shard, note)
-                .await
-                .map_err(PublishError::Witness)?;
+            let cosigned = note(core, shard, &at, &held).await?;
+            if let Some(lacking) = cosigned.lacking {
+                return Err(PublishError::Witness(lacking));
+            }
+            let note = cosigned.note;
             // Witnesses take their time. What is older by now need not be put at all.
             let mut row = position::published(store, keys, &shard.name).await?;
             if row.as_ref().is_none_or(|row| row.size <= at.size) {
@@ -662,29 +630,23 @@ impl Sth {
         }
     }
 
-    /// Seals a shard that was rotated out and is published whole. Deterministic, so writing it twice is harmless.
-    async fn seal(&self, state: &State, shard: &Arc<Shard>) -> Result<(), PublishError> {
+    /// Seals a shard that was rotated out and is published whole. Only readers need the seal: where it can't be written, nothing waits for it.
+    async fn seal(&self, state: &State, shard: &Shard) -> Result<(), PublishError> {
         let core = &self.core;
-        let at = state
-            .shards
-            .iter()
-            .rposition(|s| s.identity.name == *shard.name);
-        let next = at.and_then(|at| state.shards.get(at + 1));
-        let successor = next.and_then(|next| core.shards.get(state, &next.identity.name));
-        let (Some(successor), Some(signed)) = (successor, shard.signed()) else {
+        let mut shards = state.shards.iter();
+        let number = shards.rposition(|s| s.identity.name == *shard.name);
+        let Some(done) = number.and_then(|number| core.finished(state, number)) else {
             return Ok(());
         };
-        let seal = Seal {
-            origin: shard.identity.origin.clone(),
-            size: signed.at.size,
-            root: signed.at.root,
-            successor_origin: successor.identity.origin.clone(),
-            successor_key: successor.verifier()?,
-        };
-        let note = core.sign_seal(shard, &successor, &seal).await?;
-        let path = core.object_path(&shard.name, "seal");
-        core.objects.put(vec![(path, Bytes::from(note))]).await?;
-        Ok(())
+        match core.seal(&done).await {
+            Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
+            Err(error) => {
+                tracing::warn!(log = core.name, shard = &*shard.name, %error, "a seal waits");
+                core.unsettle(shard);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     async fn collect_published(&self) -> Result<(), StoreError> {
@@ -709,6 +671,24 @@ impl Sth {
             tracing::warn!(error = %e, "collection waits for the next publication");
         }
     }
+}
+
+/// The checkpoint of a position that is durable, with the cosignatures of secondaries and witnesses.
+pub(super) async fn note(
+    core: &Core,
+    shard: &Shard,
+    at: &Published,
+    held: &[Held],
+) -> Result<witness::Cosigned, PublishError> {
+    let note = core.sign_checkpoint(shard, at).await?;
+    // What a secondary signed covers the body, which is the same.
+    let verified = held.iter().filter_map(|held| held.verified.as_ref());
+    let lines = verified
+        .filter(|v| (v.size, v.root) == (at.size, at.root))
+        .filter_map(|v| v.cosignature.as_deref());
+    let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
+    let cosigned = witness::cosign(core, shard, note).await;
+    cosigned.map_err(PublishError::Witness)
 }
 
 /// The secondaries of a membership that have not verified this size.
@@ -747,5 +727,56 @@ fn trouble(error: PublishError) -> Trouble {
         PublishError::Witness(trouble) => trouble,
         PublishError::Sign(e) => Trouble::new(e.to_string()),
         PublishError::Halt(why) => Trouble::new(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Request;
+    use crate::promise::tests::{Rig, caller};
+    use crate::store::fault::Faults;
+
+    /// Whoever took a shard over whole while its publisher was held up: it is looked at until it is sealed.
+    #[tokio::test(start_paused = true)]
+    async fn shards_that_are_whole_already_are_sealed() {
+        let rig = Rig::new();
+        let (engine, log) = rig.server(&Faults::new()).await;
+        for _ in 0..3 {
+            let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+            log.wait_published(at.index).await.unwrap();
+            let rotate = Request::Rotate {
+                name: None,
+                base: None,
+                force: false,
+            };
+            log.change(rotate, caller()).await.unwrap();
+        }
+        let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+        let core = Arc::clone(&log.core);
+        let state = core.order.state();
+        let names: Vec<_> = state.shards.iter().map(|at| &*at.identity.name).collect();
+        let mut sth = Sth {
+            closing: watch::channel(false).1,
+            steps: mpsc::unbounded_channel().1,
+            unpublished: VecDeque::new(),
+            published: Arc::clone(&state),
+            // It knows of the first, which is not done here.
+            open: vec![names[0].to_owned()],
+            sealed: 0,
+            opened: 1,
+            core,
+        };
+        sth.open_shards(&state);
+        assert_eq!(sth.open, names);
+        sth.open_shards(&state);
+        assert_eq!(sth.open, names, "each once");
+        // All of them are, and none begins.
+        sth.publish().await.unwrap();
+        assert_eq!(sth.open, names[3..]);
+        sth.open_shards(&state);
+        assert_eq!(sth.open, names[3..]);
+        engine.shutdown().await;
     }
 }

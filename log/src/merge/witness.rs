@@ -41,17 +41,29 @@ pub(super) fn submission(url: &str, body: Bytes, timeout: Duration) -> PeerReque
     }
 }
 
-/// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them; then it is asked for
-/// again. `note` is signed by the shard and carries the cosignatures of its secondaries.
-pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<String, Trouble> {
+/// A checkpoint with cosignatures.
+pub(crate) struct Cosigned {
+    /// With all that came.
+    pub(crate) note: String,
+    /// Why they are fewer than `witnesses.policy` asks for, if they are.
+    pub(crate) lacking: Option<Trouble>,
+}
+
+/// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them. `note` is signed by the shard
+/// and carries the cosignatures of its secondaries.
+pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<Cosigned, Trouble> {
+    let whole = |note| Cosigned {
+        note,
+        lacking: None,
+    };
     let Some(witnesses) = core.witnesses_of(shard, &note) else {
-        return Ok(note);
+        return Ok(whole(note));
     };
     let policy = witnesses
         .policy()
         .map_err(|e| Trouble::new(format!("witnesses.policy: {e}")))?;
     if policy.is_none() {
-        return Ok(note);
+        return Ok(whole(note));
     }
     let bad = |e: tlog::NoteError| Trouble::new(format!("shard {}: {e}", shard.name));
     let parsed = Note::parse(&note).map_err(bad)?;
@@ -103,14 +115,15 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<S
             why.push(format!("{}: no answer within {timeout:?}", witness.name));
         }
     }
-    if !enough {
-        return Err(Trouble::new(format!(
+    let lacking = (!enough).then(|| {
+        Trouble::new(format!(
             "shard {}: too few witnesses cosign its checkpoint ({})",
             shard.name,
             why.join("; ")
-        )));
-    }
-    tlog::attach(&note, lines.iter().flatten().map(String::as_str)).map_err(bad)
+        ))
+    });
+    let note = tlog::attach(&note, lines.iter().flatten().map(String::as_str)).map_err(bad)?;
+    Ok(Cosigned { note, lacking })
 }
 
 impl Core {

@@ -321,3 +321,63 @@ async fn each_size_is_cosigned_under_the_policy_of_its_entries() {
     assert_eq!(shown(), (30, "www".to_owned()));
     engine.shutdown().await;
 }
+
+/// The last checkpoint of a shard that is done is lost, and the witnesses of today do not know that shard: what is written now is published
+/// all the same, and the checkpoint comes back with the cosignatures that came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_checkpoint_that_nobody_cosigns_any_more_stops_nothing() {
+    let world = World::new();
+    let line = world.witness("w");
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &[], 0).await;
+    // So many that a start does not look at the first of them.
+    for _ in 0..18 {
+        append(&log, 1).await;
+        let rotate = Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        };
+        log.change(rotate, caller()).await.unwrap();
+    }
+    append(&log, 1).await;
+    published(&log, 19).await;
+    let shards = log.status().shards;
+    let active = shards
+        .iter()
+        .find(|s| s.state == config::ShardState::Active);
+    let active = active.unwrap().origin.clone();
+    {
+        let mut witnesses = world.network.witnesses.lock().unwrap();
+        witnesses.get_mut("w.example.org").unwrap().knows = Some(vec![active]);
+    }
+    configure(&log, |next| {
+        next.witnesses.policy = format!("{line}quorum w\n");
+    })
+    .await;
+    append(&log, 1).await;
+    published(&log, 20).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    let lost = [&shards[0].name, &shards[16].name].map(|name| folder(&world, name));
+    let before = lost.each_ref().map(|shard| checkpoint(shard, &["w"]));
+    for shard in &lost {
+        std::fs::remove_file(shard.join("checkpoint")).unwrap();
+    }
+    let engine = world.primary("primary").await;
+    let log = engine.log("dev").unwrap();
+    append(&log, 1).await;
+    published(&log, 21).await;
+    until("they come back", || {
+        lost.iter().all(|shard| shard.join("checkpoint").exists())
+    })
+    .await;
+    assert_eq!(
+        lost.each_ref().map(|shard| checkpoint(shard, &["w"])),
+        before
+    );
+    append(&log, 1).await;
+    published(&log, 22).await;
+    assert_eq!(log.status().condition, log::Condition::Open);
+    engine.shutdown().await;
+}
