@@ -1,4 +1,4 @@
-//! What the engine counts: plain atomics, read by whoever exports them.
+//! The engine's counters: plain atomics, which the server exports.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -12,9 +12,9 @@
 //!
 //! So there is always a *base*: a membership whose quorum holds everything that was published. Manifests list the memberships
 //! from the base on. Why that is enough for a restore: it asks N-q+1 of the N secondaries of every membership that the newest
-//! manifest it finds lists. Had a hand-over led away from the oldest of those, then a quorum of it would hold a manifest that
-//! names the next base; one of those that were asked would have shown it, and the list would go on. The same holds for that
-//! base, and so on to the one of now: its quorum holds all that was published, and one of that quorum was asked.
+//! manifest it finds lists. If a hand-over had led away from the oldest of those, a quorum of it would hold a manifest that
+//! names the next base; one of the secondaries that were asked would have shown it, and the list would be longer. The same holds for
+//! that base, and so on to the current one: its quorum holds everything that was published, and one of that quorum was asked.
 //!
 //! What must never happen: a size that is published without the quorum of the base, a base that goes back.
 

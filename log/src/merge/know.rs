@@ -1,8 +1,8 @@
-//! Whether others know a shard: those without whom it could not be published are asked before it opens.
+//! Asks witnesses and secondaries, before a shard opens, whether they know it.
 //!
-//! What is asked is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while it is
-//! planned. Whoever is asked looks at origin and key first, so it says whether it knows them; it learns nothing that binds it or the
-//! log. Each answer is `None` for who knows the shard, else why it would not take it.
+//! The request is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while the shard is
+//! planned. The receiver checks origin and key first, so its answer says whether it knows them; the checkpoint binds neither it nor
+//! the log. An answer is `None` where the shard is known, else the reason why its checkpoints would not be taken.
 
 use std::time::Duration;
 

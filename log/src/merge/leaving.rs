@@ -1,4 +1,4 @@
-//! Storage nodes that the configuration does not name any more, and that may have what is not published yet.
+//! Storage nodes that the configuration no longer names, and that may have batches that are not published yet.
 //!
 //! A batch is written to the nodes of the configuration that its author saw, and ordered later: an announcement a little later,
 //! promised work a day later. So a node that is taken out is written down before the change is decided, and is asked where no

@@ -4,14 +4,14 @@
 //! come back, and two may be restored at the same time from the same secondaries. So before a life signs anything:
 //!
 //! 1. It is **announced**: N-q+1 of the N secondaries of every membership that the restore found have taken its manifest. From
-//!    then on they refuse every earlier life, which so can't reach a quorum any more.
-//! 2. A secondary that has more than the life was restored with does not take it: an earlier life has gone on there. The
-//!    secondary looks after it has become deaf to that life, so nothing comes in between.
+//!    then on they refuse every earlier life, which therefore can't reach a quorum any more.
+//! 2. A secondary that has more than the life was restored with does not take its manifest: an earlier life has continued there. The
+//!    secondary compares after it has stopped accepting that life, so nothing comes in between.
 //! 3. N-q+1 of them, and at least q, have verified what it was restored with. A secondary that takes the manifest of a life may
-//!    have other entries than that life: it never verifies those, and counts for one life only. And what was copied from a single
-//!    secondary may never have been published, and is published from now on.
+//!    have other entries than that life: it never verifies those, and counts for one life only. And entries that were copied from a
+//!    single secondary may never have been published; they are published from now on.
 //!
-//! A life that hears of a later one stops for good. Lives are ordered by their time, and those of one millisecond by chance.
+//! A life that learns of a later one stops for good. Lives are ordered by their time, and those of one millisecond at random.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,11 +1,11 @@
-//! Storage nodes: where large batches are kept from before they are announced until they are published.
+//! Storage nodes: they keep large batches from before the announcement until the publication.
 //!
-//! A batch is durable on `quorum` of the nodes before anybody may order it; all are asked at once, and the slower ones go on
-//! behind. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or
-//! corrupt costs nothing but its share. What it missed is written again when it is back, if it is still needed.
+//! A batch is durable on `quorum` of the nodes before it may be ordered; it is written to all nodes at once, and the slower ones finish
+//! later. It is read from all at once, and the first answer with the right digest is taken. So a node that is slow, down or
+//! corrupt costs only its own copies. What it missed is written again when it is back, if it is still needed.
 //!
-//! What must never happen: an answer before the quorum has it, bytes that are not the ones that were ordered, a batch that was
-//! deleted and comes back from a node that was away. What comes back all the same, because a write landed late, is noted and goes
+//! What must never happen: an answer before the quorum has the batch, bytes that are not the ones that were ordered, a deleted batch
+//! that comes back from a node that was away. A batch that comes back all the same, because a write landed late, is noted and deleted
 //! like everything that nothing points at ([`crate::order::litter`]).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What the engine asks of other machines: secondaries and witnesses. It knows no HTTP; whoever runs it lends it a client.
+//! The engine's requests to secondaries and witnesses. The engine has no HTTP; the server passes it a client.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Ordered, not yet published: the entries that readers get from memory, and the queues to those who work on them.
+//! Entries that are ordered and not yet published: readers get them from memory, and the programs of the merge take them from queues.
 //!
 //! A slot enters before its writers are answered, so an acknowledged entry is readable at once. It leaves when a signed
 //! checkpoint covers it; then the bundles have it. The memory is bounded by admission, so it is counted as it is: bytes, and what is

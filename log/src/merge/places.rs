@@ -1,5 +1,5 @@
-//! Where things lie that a configuration only names: storage nodes and frontends. Which of them this process may use is said in
-//! its own settings, never in a log's configuration: that one comes over the network.
+//! Where the storage nodes and frontends are that a configuration only names. The process's own settings say which of them it may
+//! use, never a log's configuration, because that comes over the network.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

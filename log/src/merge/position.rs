@@ -1,4 +1,4 @@
-//! How far each of the four programs is, as rows of the coordination store. They are all that the programs know of each other:
+//! The positions of the four programs, as rows of the coordination store. The programs know nothing else of each other, so
 //! any of them can run in another process, or not at all.
 //!
 //! ```text

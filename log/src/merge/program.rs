@@ -1,4 +1,4 @@
-//! The four programs by name: which of them a process runs, what one did, what holds one up.
+//! The four programs by name: which of them a process runs, what one did, and what delays one.
 
 use std::fmt;
 use std::sync::Arc;

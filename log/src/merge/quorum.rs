@@ -1,6 +1,6 @@
 //! Which size may be published. Pure.
 //!
-//! What must never happen: a size that fewer secondaries hold than a quorum asks for that binds it, a size behind one that was
+//! What must never happen: a size that fewer secondaries hold than one of its quorums demands, a size behind one that was
 //! published.
 
 /// How many secondaries of one membership must hold a size that ends behind its first entry, and what they hold.

@@ -1,7 +1,7 @@
-//! What a log remembers of its secondaries and witnesses while it runs, and the key that it speaks to secondaries with.
+//! What a log remembers of its secondaries and witnesses while it runs, and the key that signs its messages to secondaries.
 //!
 //! The **replication key** signs what is not published yet: pending checkpoints and manifests. The shards' keys sign only what
-//! is durable as published, so a secondary must never see their signature before. It is sealed like the shards' keys.
+//! is durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

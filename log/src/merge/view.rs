@@ -1,7 +1,7 @@
-//! The merge as it stands, for those who look: positions of every program and peer, lags, what is lacking.
+//! The status of the merge: positions of every program and peer, lags, and what is missing.
 //!
-//! Looked at once a second by [`watch`] for metrics, and when somebody asks. Shards that are whole everywhere say nothing new, so
-//! only the last few are looked at.
+//! Computed once a second by [`watch`] for metrics, and on request. Shards that are whole everywhere do not change, so
+//! only the last few are read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

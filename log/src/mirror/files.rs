@@ -7,11 +7,11 @@
 //! cosigned   the size that was cosigned last, its root, and a checksum
 //! ```
 //!
-//! What is behind the position that its owner has written down is nobody's: it is cut off when the files are opened. So a
-//! crash in the middle of a write costs what was not yet acknowledged, and nothing else. What must never happen: a byte in
-//! front of the position that changes, and a position that is written down before [`Files::sync`] has returned. And nothing is cut
-//! off on the word of rows that are an older copy: `cosigned` is written behind the rows, so it is never ahead of those that belong
-//! to these files. It is not synced: after a loss of power it may be behind, and then says nothing.
+//! Bytes above the position that the owner has written down do not count: they are cut off when the files are opened. So a
+//! crash in the middle of a write loses what was not yet acknowledged, and nothing else. What must never happen: a byte below
+//! the position that changes, and a position that is written down before [`Files::sync`] has returned. Nothing is cut
+//! off because rows are an older copy: `cosigned` is written after the rows, so it is never ahead of those that belong
+//! to these files. It is not synced: after a power cut it may be behind, and then proves nothing.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;

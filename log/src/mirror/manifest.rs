@@ -1,9 +1,9 @@
 //! What a restore needs beside the entries: the state of the order, the configuration and the sealed keys.
 //!
 //! A secondary keeps it without being able to read it: the payload is sealed with the key-encryption key, the envelope is
-//! signed with the log's replication key. Anybody may read a manifest and send it to a secondary again, so the envelope says what
-//! orders it among others, completely: the life of the log, the number of slots, and of manifests after the same slot the edition.
-//! An old one never replaces a newer.
+//! signed with the log's replication key. Anybody may read a manifest and send it to a secondary again, so the envelope has everything
+//! that orders it among others: the life of the log, the number of slots, and, for manifests after the same slot, the edition.
+//! An older one never replaces a newer one.
 
 use std::collections::BTreeMap;
 

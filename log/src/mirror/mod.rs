@@ -1,7 +1,7 @@
-//! A secondary: it copies logs, checks everything, and says so with a cosignature (C2SP tlog-mirror, draft).
+//! A secondary: it copies logs, checks everything, and confirms that with a cosignature (C2SP tlog-mirror, draft).
 //!
 //! ```text
-//! add_checkpoint ─▶ pending     the log commits itself to a root; nothing is cosigned here
+//! add_checkpoint ─▶ pending     the log commits itself to a root; nothing is cosigned yet
 //! begin ─▶ write… ─▶ end        entries, each package proven to be under that root; then durable; then the cosignature
 //! ```
 //!
@@ -10,13 +10,13 @@
 //! shard's key. So once a size is published the log shows it again, with both signatures and no new entries, and that
 //! checkpoint is the one that readers get; a restore asks for the newest one ([`COSIGNED`]).
 //!
-//! What must never happen: a cosignature before every entry below it is on disk, or over a root that was not computed here
+//! What must never happen: a cosignature before every entry below it is on disk, or over a root that the mirror has not computed
 //! from the entries alone; a position that goes back; two roots for one size. A second root is kept as an alarm, and
 //! the log that signed it is refused from then on.
 //!
-//! A log that was restored is another *life* of it. Of two lives only the later one is heard, from the moment when its manifest
-//! is taken: nothing that an earlier life sends after that is cosigned. A life that was restored with less than what is
-//! cosigned here is not taken: an earlier life went on.
+//! A log that was restored is another *life* of it. Of two lives only the later one is accepted, from the moment when its manifest
+//! is taken: nothing that an earlier life sends after that is cosigned. A life that was restored with less than the mirror has
+//! cosigned is refused: an earlier life has continued.
 //!
 //! - [`files`] entries and hashes, flat files; [`rows`] positions, in a coordination store of its own;
 //! - [`origin`] one mirrored log; [`manifest`] what else a restore needs.

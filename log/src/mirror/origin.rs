@@ -1,6 +1,6 @@
 //! One mirrored log: its pending checkpoints, its entries, its mirror checkpoint, its alarm.
 //!
-//! One lock covers all of it, held while something is written and never while a client is waited for.
+//! One lock covers all of it, held during a write and never during a wait for a client.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a mirror writes down in its coordination store.
+//! The rows of a mirror in its coordination store.
 
 use serde::{Deserialize, Serialize};
 use tlog::Hash;

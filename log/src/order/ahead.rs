@@ -1,5 +1,5 @@
-//! The linear work of a backlog, beside the commits: its large batches become durable, and ride in the first commit after that. So
-//! nobody waits for them but their writer.
+//! The linear work of a backlog, beside the commits: its large batches become durable, and go into the first commit after that. So
+//! only their own writer waits for them.
 
 use std::collections::HashSet;
 use std::sync::Arc;

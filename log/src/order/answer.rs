@@ -1,4 +1,4 @@
-//! What a committer is told, and when: a pure function of the view and of what its author has looked at.
+//! The answers of a commit: a pure function of the view and of the slots that the committer has looked into.
 
 use std::sync::Arc;
 

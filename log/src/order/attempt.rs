@@ -1,8 +1,8 @@
-//! A committer's program: what it does next, given what the store has said so far. Pure: [`super::commit`] runs it over a store,
-//! the model checker over every store there could be.
+//! A committer's program: its next step, given the store's answers so far. Pure: [`super::commit`] runs it over a store,
+//! the model checker over every possible store.
 //!
-//! What must never happen: an answer that is not so. A refusal by the state is believed only after the slots were read in this
-//! call; a refusal by the store only while nothing of ours can still land.
+//! What must never happen: a wrong answer. A refusal by the state is final only after the slots were read in this
+//! call; a refusal by the store only while no earlier write of this committer can still land.
 
 use super::answer::{CommitError, Mine, Placed, settle};
 use super::propose::alive;

@@ -1,8 +1,8 @@
 //! Adaptive group commit: whatever arrived while the last commit was under way may go into the next one. No fixed wait: a lone
 //! writer waits for one commit, and under load the batches grow by themselves.
 //!
-//! What goes into a commit, and in which order, the scheduler says ([`crate::qos`]); how much, the pace. While too much is
-//! ordered and not yet published the gate is shut: the backlog waits here, where urgent work can overtake it.
+//! The scheduler ([`crate::qos`]) says what goes into a commit, and in which order; the pace says how much. While too much is
+//! ordered and not yet published the gate is shut: the backlog waits in the batcher's queue, where urgent work can overtake it.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -1,7 +1,7 @@
-//! The floor: what is published may go, in just this order: snapshot, floor, announcements below the floor, slots below it. Each
-//! takes along the batches that nothing else points at; what may go, [`super::litter`] says.
+//! The floor, and what is deleted below it, in exactly this order: write a snapshot, raise the floor, delete announcements below it,
+//! delete slots below it. Each deletes the batches that nothing else points at; [`super::litter`] says what may be deleted.
 //!
-//! What must never happen: a slot that goes before a snapshot covers it, a decision below the floor. The floor is raised before
+//! What must never happen: a slot that is deleted before a snapshot covers it, a decision below the floor. The floor is raised before
 //! anything is deleted, and every decision is guarded by it in its own transaction.
 
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
 //! The commit protocol: announce, decide, help.
 //!
-//! A committer first tries to decide the next slot alone (one transaction, the fast path). Who loses announces its work and
-//! proposes again, with every announced work in the proposal; whoever wins, all are served. No lock, lease or leader.
+//! A committer first tries to decide the next slot alone (one transaction, the fast path). A committer that loses announces its work
+//! and proposes again, with every announced work in the proposal; whichever wins, all are served. No lock, lease or leader.
 //!
-//! What must never happen: an answer that is not so. `Ordered` is given only for a token found in the slots; `Rejected` only
-//! when no earlier write of ours can still land: proposals hold for one slot number, announcements die at a freeze.
+//! What must never happen: a wrong answer. `Ordered` is given only for a token found in the slots; `Rejected` only
+//! when no earlier write of this committer can still land: proposals hold for one slot number, announcements end at a freeze.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

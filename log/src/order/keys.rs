@@ -1,4 +1,4 @@
-//! Where everything of a log lies in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
+//! The keys of a log's rows in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
 
 use super::place::Place;
 use super::slot::{Promised, Token};

@@ -1,27 +1,27 @@
-//! The rule for deleting: what may go, as a function of slots and positions. Every sweep of a log's batches asks here.
+//! The rule for deleting, as a function of slots and positions. Every sweep of a log's batches uses it.
 //!
-//! What must never happen: a batch deleted that a slot orders and no bundle has, or that may still be ordered. So nothing is judged
-//! by what a process happens to hold, nor by a clock. Four facts carry the rule:
+//! What must never happen: a batch deleted that a slot orders and no bundle has, or that may still be ordered. So the rule uses
+//! neither the memory of a process nor a clock. It rests on four facts:
 //!
 //! 1. *A batch never lies in the coordination store alone.* Its bytes are put in one transaction with what points at them: an
 //!    announcement, a row of promised work, or the slot that orders it. Each of these transactions is guarded by the floor
 //!    (`floor ≤ seen`, `floor ≤ birth`, `floor ≤ number`), so a copy of it that lands late, lands above the floor or not at all.
 //! 2. *A batch is announced under one number, and ordered in `seen ..= seen + window` or never.* Its author gives it up after that
-//!    (`CommitError::Overtaken`); only controls, which have no bytes, are announced anew.
+//!    (`CommitError::Overtaken`); only controls, which have no bytes, are announced again.
 //! 3. *A raised floor lies `window` slots behind the last slot, and not above what is published whole.* So at a floor above `seen`
 //!    every slot that could order the batch is decided: either a slot names it, or none ever will.
 //! 4. *A slot that is published whole is in bundles*, synced before the position that covers it. Positions and floor only rise.
 //!
-//! It follows that an announcement below the floor goes together with its batch, unless a slot that is not published orders it; that
-//! a slot below the floor goes together with its batches; and that the last row that points at a batch takes the batch along,
+//! So an announcement below the floor is deleted together with its batch, unless an unpublished slot orders the batch;
+//! a slot below the floor is deleted together with its batches; and a batch is deleted with the last row that points at it,
 //! so nothing is left to be swept by age.
 //!
 //! A process that is behind the others knows a lower floor, a lower position and fewer slots, each of which was true once; it
 //! deletes less than it might, never more. One that has not read all slots up to `floor + window` deletes no announced batch.
 //!
 //! Objects are the exception to the first fact: a large batch is an object before anything points at it. Its author begins to
-//! commit it at most [`STORED`] slots later, or gives it up. So an object that nothing points at is first noted, with the number
-//! of slots there were; once the floor is [`STORED`] above that number, it goes. Rows that older versions left alone go the same way.
+//! commit it at most [`STORED`] slots later, or gives it up. So an object that nothing points at is first noted, with the current
+//! number of slots; once the floor is [`STORED`] above that number, it is deleted. So are rows that older versions left alone.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What one commit carries: batches of one tier each, made from what the queue gives out, and at most one control.
+//! The load of one commit: batches of one tier each, made from the work that the queue releases, and at most one control.
 //!
 //! Single entries are copied once, into their batch. A large chunk is a batch as it is: no copy, nothing per entry.
 

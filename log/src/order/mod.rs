@@ -8,11 +8,11 @@
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
 //! - `attempt` a committer's program, step by step, and `writes` the transactions it makes: pure too; [`commit`] runs them over a
 //!   store, [`answer`] says what is answered;
-//! - [`batch`] what a batch's bytes are; [`batcher`] adaptive group commit in front of all this: `take` what goes, `load` what one
-//!   commit carries, `ahead` what is made durable beside the commits;
-//! - [`queue`] promised work between queue and bag, [`releaser`] what moves it;
-//! - [`collect`] the floor: what goes, in which order; [`litter`] the rule that says what may go; `snapshot` a state as rows;
-//!   [`keys`] where everything lies;
+//! - [`batch`] the bytes of a batch; [`batcher`] adaptive group commit in front of all this: `take` the work for a commit, `load` what
+//!   one commit carries, `ahead` what is made durable beside the commits;
+//! - [`queue`] promised work between queue and bag, [`releaser`] the task that moves it;
+//! - [`collect`] the floor, and deleting in order; [`litter`] the rule that says what may be deleted; `snapshot` a state as rows;
+//!   [`keys`] the keys of the rows;
 //! - `model` all of it under a model checker.
 
 pub(crate) mod ahead;

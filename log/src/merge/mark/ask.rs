@@ -1,5 +1,5 @@
-//! What others hold of the shards that may still be signed: frontends, secondaries, witnesses. All are asked at once, and one that does not
-//! answer in time holds nothing up.
+//! Asks frontends, secondaries and witnesses what they hold of the shards that may still be signed. All are asked at once, and one
+//! that does not answer in time delays nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

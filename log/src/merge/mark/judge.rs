@@ -1,7 +1,7 @@
-//! Whether what was found of a shard fits what the coordination store knows of it. Pure; the server and `fsck` share it.
+//! Judges whether a find of a shard fits what the coordination store knows of it. Pure; the server and `fsck` share it.
 //!
-//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So whatever is
-//! found elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older one, or the
+//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So every find
+//! elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older copy, or the
 //! objects are another log's, and a signature could be the second one for its size.
 
 use std::fmt;

@@ -1,11 +1,11 @@
-//! The high-water mark: the newest that anybody holds of a shard's history, and the one place through which a shard signs.
+//! The high-water mark: the newest known checkpoint of a shard, and the one place through which a shard signs.
 //!
 //! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So nothing is signed, and
-//! no write is taken, before what this process can see of the shards that may still be signed was compared with what the store knows:
-//! the checkpoint and the next full bundle in the object store, and what frontends, secondaries and witnesses answer. What contradicts it is a
-//! HALT that names its remedy ([`judge`]).
+//! no write is taken, before everything that this process can see of the shards that may still be signed was compared with the store:
+//! the checkpoint and the next full bundle in the object store, and the answers of frontends, secondaries and witnesses. A contradiction
+//! is a HALT that names its remedy ([`judge`]).
 //!
-//! What must never happen: two roots signed for one size, or a signature over a history that somebody holds and the store has lost.
+//! What must never happen: two roots signed for one size, or a signature beside a history that others hold and the store has lost.
 
 mod ask;
 pub mod judge;

@@ -1,4 +1,4 @@
-//! The programs and where they stand. A step is one operation on the store and what follows from its answer.
+//! The programs and their positions. A step is one operation on the store and what follows from its answer.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

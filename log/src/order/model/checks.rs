@@ -1,4 +1,4 @@
-//! The invariants, looked at whenever something lands or somebody is told something.
+//! The invariants, checked whenever a write lands or an answer is given.
 
 use std::sync::Arc;
 
