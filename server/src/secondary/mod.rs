@@ -1,11 +1,14 @@
 //! `logd secondary`: a process of its own that copies logs, with its own storage and key.
 //!
 //! What must never happen: a cosignature whose entries a loss of power could take away (the engine sees to that), a request
-//! that takes more memory than one package needs, and a log that nobody named here.
+//! that takes more memory than one package needs, a stranger that keeps a log from being copied, and a log that nobody named here.
 
 mod key;
 mod metrics;
 mod plane;
+#[cfg(test)]
+mod tests;
+mod unproven;
 mod upload;
 
 use std::fs::{DirBuilder, File};
@@ -68,10 +71,7 @@ pub(crate) async fn run(
     let _alone = alone(&settings.dir)?;
     let mirror = Arc::new(open(settings).await?);
     let watch = Watch::new(settings.bounds.listener());
-    let plane = Arc::new(MirrorPlane::new(
-        Arc::clone(&mirror),
-        settings.bounds.body_timeout.duration(),
-    ));
+    let plane = Arc::new(MirrorPlane::new(Arc::clone(&mirror), watch.limits()));
     let register = |source| Error::Listen { address, source };
     let serving = accept::serve(
         TcpListener::from_std(listener).map_err(register)?,

@@ -15,15 +15,17 @@ use hyper::{Method, Request, Response, StatusCode};
 use log::PeerLife;
 use log::mirror::manifest::MAX_MANIFEST;
 use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
-use server_admin::{Held, Spent};
+use server_admin::Spent;
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
 use tokio::sync::Semaphore;
 
+use super::unproven::{Room, Unproven};
 use super::upload::{NotTaken, Source, next_frame, take};
 use crate::data::{Body, Unread};
 use crate::net::accept::Plane;
 use crate::net::gzip::packed;
+use crate::net::limits::Limits;
 use crate::net::watch::{Phase, Watched};
 
 /// Which storage answers: another one after its loss.
@@ -44,7 +46,8 @@ pub(super) struct MirrorPlane {
     mirror: Arc<Mirror>,
     body_timeout: Duration,
     incarnation: HeaderValue,
-    /// Taken while a manifest comes.
+    unproven: Arc<Unproven>,
+    /// Taken while a manifest is looked at.
     manifests: Semaphore,
     /// Taken while a bundle is read.
     reads: Semaphore,
@@ -52,7 +55,7 @@ pub(super) struct MirrorPlane {
     draining: AtomicBool,
 }
 
-/// Manifests that come at a time: each is as long as a body can be, and they must leave memory for entries.
+/// Manifests that are looked at a time: each is as long as a body can be, and is taken apart in memory.
 const MANIFESTS: usize = 2;
 
 /// Bundles that are read at a time: the budget for answers counts what was read.
@@ -124,14 +127,15 @@ fn life(headers: &HeaderMap) -> Option<PeerLife> {
 }
 
 impl MirrorPlane {
-    /// Serves `mirror`; a body may be silent for `body_timeout`.
-    pub(super) fn new(mirror: Arc<Mirror>, body_timeout: Duration) -> Self {
+    /// Serves `mirror` on a listener with these limits.
+    pub(super) fn new(mirror: Arc<Mirror>, limits: &Limits) -> Self {
         let incarnation = HeaderValue::from_str(mirror.incarnation())
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         Self {
             mirror,
-            body_timeout,
+            body_timeout: limits.body_timeout,
             incarnation,
+            unproven: Unproven::new(limits.bodies),
             manifests: Semaphore::new(MANIFESTS),
             reads: Semaphore::new(READS),
             draining: AtomicBool::new(false),
@@ -148,7 +152,7 @@ impl MirrorPlane {
         &self,
         body: &mut Incoming,
         most: usize,
-        held: &mut Held,
+        room: &mut Room,
     ) -> Result<Bytes, Response<Bytes>> {
         let long = || {
             said(
@@ -161,16 +165,25 @@ impl MirrorPlane {
         }
         let read = async {
             let mut whole = BytesMut::new();
-            while let Some(piece) = next_frame(body).await {
-                let Ok(piece) = piece else {
-                    let text = "the body did not come whole";
-                    return Err(said(StatusCode::BAD_REQUEST, text));
+            loop {
+                let piece = tokio::select! {
+                    biased;
+                    () = room.ended() => return Err(crowded()),
+                    piece = next_frame(body) => piece,
+                };
+                let piece = match piece {
+                    None => break,
+                    Some(Ok(piece)) => piece,
+                    Some(Err(_)) => {
+                        let text = "the body did not come whole";
+                        return Err(said(StatusCode::BAD_REQUEST, text));
+                    }
                 };
                 if whole.len() + piece.len() > most {
                     return Err(long());
                 }
-                held.grow(piece.len()).map_err(|_| crowded())?;
                 whole.extend_from_slice(&piece);
+                room.set(whole.len()).map_err(|_| crowded())?;
             }
             Ok(whole.freeze())
         };
@@ -187,9 +200,9 @@ impl MirrorPlane {
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
-        mut held: Held,
+        mut room: Room,
     ) -> Response<Bytes> {
-        let body = match self.whole(body, MAX_ADD_CHECKPOINT, &mut held).await {
+        let body = match self.whole(body, MAX_ADD_CHECKPOINT, &mut room).await {
             Ok(body) => body,
             Err(response) => return response,
         };
@@ -208,7 +221,7 @@ impl MirrorPlane {
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
-        held: Held,
+        room: Room,
     ) -> Response<Bytes> {
         let gzip = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
             None | Some(b"identity") => false,
@@ -220,7 +233,7 @@ impl MirrorPlane {
                 );
             }
         };
-        let source = Source::new(body, gzip, self.body_timeout, held);
+        let source = Source::new(body, gzip, self.body_timeout, room);
         let life = life(headers).map_or(0, |life| life.id);
         match take(&self.mirror, source, life).await {
             Err(NotTaken::Crowded) => crowded(),
@@ -234,14 +247,16 @@ impl MirrorPlane {
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
-        mut held: Held,
+        mut room: Room,
     ) -> Response<Bytes> {
-        let Ok(_place) = self.manifests.try_acquire() else {
-            return crowded();
-        };
-        let body = match self.whole(body, MAX_MANIFEST, &mut held).await {
+        let body = match self.whole(body, MAX_MANIFEST, &mut room).await {
             Ok(body) => body,
             Err(response) => return response,
+        };
+        let _place = tokio::select! {
+            biased;
+            place = self.manifests.acquire() => place,
+            () = room.ended() => return crowded(),
         };
         let entries = life(headers).map(|life| life.entries);
         match self.mirror.put_manifest(&body, entries).await {
@@ -258,11 +273,10 @@ impl MirrorPlane {
         headers: &HeaderMap,
         body: &mut Incoming,
     ) -> Response<Bytes> {
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        // Of a stream of entries only the beginning is held.
-        let Ok(held) = watched.bodies().begin(announced.min(MAX_MANIFEST)) else {
+        let Ok(held) = watched.bodies().begin(0) else {
             return crowded();
         };
+        let room = self.unproven.begin(held);
         let encoded = headers.get(CONTENT_ENCODING);
         if path != "/add-entries" && encoded.is_some_and(|coding| coding != "identity") {
             return said(
@@ -273,15 +287,15 @@ impl MirrorPlane {
         match path {
             "/add-entries" => {
                 watched.enter(Phase::Streaming);
-                self.add_entries(headers, body, held).await
+                self.add_entries(headers, body, room).await
             }
             "/add-checkpoint" => {
                 watched.enter(Phase::Body);
-                self.add_checkpoint(headers, body, held).await
+                self.add_checkpoint(headers, body, room).await
             }
             _ => {
                 watched.enter(Phase::Body);
-                self.put_manifest(headers, body, held).await
+                self.put_manifest(headers, body, room).await
             }
         }
     }

@@ -7,9 +7,11 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
 use log::mirror::{Ended, Mirror, Refusal, Upload};
-use server_admin::{Held, Spent};
+use server_admin::Spent;
 use tlog::mirror::EntriesHead;
 use tokio::time::Instant;
+
+use super::unproven::Room;
 
 /// Packages are checked when about so many bytes of them have come.
 const BATCH: usize = 512 << 10;
@@ -35,7 +37,7 @@ pub(super) struct Source<'a> {
     timeout: Duration,
     /// When the last package was taken, or the body began.
     taken: Instant,
-    held: Held,
+    room: Room,
 }
 
 /// When the bytes that came are looked at: each time costs as much as there are bytes, so that a package which comes in a million
@@ -103,7 +105,7 @@ pub(super) async fn next_frame(body: &mut Incoming) -> Option<Result<Bytes, hype
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(body: &'a mut Incoming, gzip: bool, timeout: Duration, held: Held) -> Self {
+    pub(super) fn new(body: &'a mut Incoming, gzip: bool, timeout: Duration, room: Room) -> Self {
         let decoder = if gzip {
             Decoder::Gzip(Box::new(GzDecoder::new(Vec::new())))
         } else {
@@ -115,7 +117,7 @@ impl<'a> Source<'a> {
             raw: Bytes::new(),
             timeout,
             taken: Instant::now(),
-            held,
+            room,
         }
     }
 
@@ -129,7 +131,13 @@ impl<'a> Source<'a> {
                 return Ok(false);
             }
             let until = until.min(now + self.timeout);
-            match tokio::time::timeout_at(until, next_frame(self.body)).await {
+            let next = tokio::time::timeout_at(until, next_frame(self.body));
+            let next = tokio::select! {
+                biased;
+                () = self.room.ended() => return Err(NotTaken::Crowded),
+                next = next => next,
+            };
+            match next {
                 Ok(Some(Ok(data))) => self.raw = data,
                 Ok(Some(Err(_)) | None) | Err(_) => return Ok(false),
             }
@@ -147,8 +155,17 @@ impl<'a> Source<'a> {
                 out.extend_from_slice(&std::mem::take(decoder.get_mut()));
             }
         }
-        self.held.set(self.raw.len() + out.len())?;
+        self.room.set(self.raw.len() + out.len())?;
         Ok(true)
+    }
+
+    /// Of what came, `left` bytes are still in no package that was taken.
+    fn looked(&mut self, taken: bool, left: usize) -> Result<(), Spent> {
+        if taken {
+            self.taken = Instant::now();
+            self.room.proven();
+        }
+        self.room.set(self.raw.len() + left)
     }
 }
 
@@ -187,11 +204,13 @@ pub(super) async fn take(
         seen += buffer.len() - before;
         if looks.due(buffer.len(), upload.expects()) || !open {
             let before = buffer.len();
+            source.room.looks();
             match write(&mut upload, &mut buffer).await {
                 Ok(()) => {
                     looks.looked(before, buffer.len());
-                    if buffer.len() < before {
-                        source.taken = Instant::now();
+                    if let Err(spent) = source.looked(buffer.len() < before, buffer.len()) {
+                        let _ = upload.end().await;
+                        return Err(spent.into());
                     }
                 }
                 // What was proven before is kept, and made durable, although the rest is refused.
