@@ -1,4 +1,4 @@
-//! Being told to end: Ctrl-C, or SIGTERM from whoever runs this.
+//! Interrupts: Ctrl-C, or SIGTERM from a supervisor.
 
 use tokio::signal::unix::{SignalKind, signal};
 

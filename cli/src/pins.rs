@@ -1,7 +1,7 @@
 //! What this user has seen of an endpoint's audit trail: the newest checkpoint of each of its shards, kept between runs.
 //!
-//! A server can show anybody a sound trail; it can't show two. Whoever keeps a checkpoint notices when the trail that it belongs to
-//! is gone. What must never happen: a pin that is moved forward to a tree that was not shown to contain it.
+//! A server can show anybody a sound trail; it can't show two. A user with a checkpoint notices when its trail has been
+//! replaced. What must never happen: a pin that is moved forward to a tree that was not proven to contain it.
 
 use std::path::{Path, PathBuf};
 

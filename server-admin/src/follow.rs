@@ -1,8 +1,8 @@
 //! Files that are read again when they change: certificates, keys.
 //!
-//! What must never happen: a bad replacement takes the old value away, or a good one that could not be read when it was first seen
-//! (a key that is not readable yet, a certificate whose key is not written yet) is never used. So what could not be used is tried
-//! again, whether or not anything about the files changes.
+//! What must never happen: a bad replacement removes the old value, or a good one that could not be read when it was first seen
+//! (a key that is not readable yet, a certificate whose key is not written yet) is never used. So a replacement that could not be used
+//! is tried again, whether or not the files change.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

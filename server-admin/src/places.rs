@@ -1,7 +1,7 @@
-//! A listener's places for connections, and who has to leave when all are taken.
+//! A listener's places for connections, and which connection is closed when all are taken.
 //!
-//! A connection that waits for a request costs its peer nothing, so thousands of them must not keep out one who has
-//! something to ask: when all places are taken, the connection that has been idle longest goes. One that is being answered
+//! A connection that waits for a request costs its peer nothing, so thousands of them must not keep out a client with a
+//! request: when all places are taken, the connection that has been idle longest is closed. One that is being answered
 //! stays.
 
 use std::collections::BTreeMap;

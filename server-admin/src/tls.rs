@@ -1,9 +1,9 @@
 //! TLS for the TCP listener: TLS 1.3 only, one certificate, and where wanted an authority for client certificates; all
 //! read again when their files change.
 //!
-//! A new connection gets what the files hold then; those that are open go on. A broken replacement (a new certificate
-//! whose key is not written yet) never takes the endpoint down: the old files serve on until all fit again. Sessions are
-//! never resumed: a resumed one would not be checked against the authority of today.
+//! A new connection gets what the files hold then; open connections stay. A broken replacement (a new certificate
+//! whose key is not written yet) never takes the endpoint down: the old values stay in use until all files fit again. Sessions are
+//! never resumed: a resumed one would not be checked against the current authority.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! `logd backup`: a copy of the coordination store, of one moment, while servers go on.
+//! `logd backup`: a copy of the coordination store at one moment, while servers run.
 //!
 //! It must never replace a file, make a store that is not there, or call a copy made that is not durable. Objects are not in it:
 //! they never change, and any program can copy them.

@@ -1,4 +1,4 @@
-//! Exit codes, in one place, and the last word on standard error.
+//! Exit codes, in one place, and the final message on standard error.
 //!
 //! 0 done, 1 failed, 2 usage (also bad settings and names), 6 `config check` found something, 12 `fsck` found something.
 

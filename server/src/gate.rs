@@ -1,6 +1,6 @@
 //! Whether this process serves, and the engine once it does.
 //!
-//! Listeners are bound before the engine opens, so that a taken port is found first and probes have somebody to ask.
+//! Listeners are bound before the engine opens, so that a taken port is found first and probes get an answer.
 //! What must never happen: `ready` before the engine has recovered, or after a stop was asked for.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
-//! `logd hand-over`: lets the secondaries of before a change go, although they have not taken it.
+//! `logd hand-over`: ends the wait for the old secondaries after a change, although they have not taken it.
 //!
-//! It is what remains where those are lost with their keys. It never happens by itself: what it gives up is said first, and
-//! then written into the audit trail.
+//! It is the last resort if they are lost with their keys. It never happens by itself: the command first says what it gives up, and
+//! then records that in the audit trail.
 
 use std::time::Duration;
 

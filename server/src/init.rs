@@ -1,7 +1,7 @@
-//! `logd init`: a new folder with all that a production server needs to start, and the first log in it.
+//! `logd init`: a new folder with everything that a production server needs to start, and the first log in it.
 //!
-//! What must never happen: anything that is there is replaced; a half-made folder is left behind by a failure; a listener that
-//! other machines reach is opened without somebody saying so.
+//! What must never happen: an existing file is replaced; a failure leaves a half-made folder behind; a listener that
+//! other machines reach is opened without a flag that asks for it.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};

@@ -1,6 +1,6 @@
-//! What this process counts, for Prometheus, on a listener of its own.
+//! The counters of this process, for Prometheus, on a listener of its own.
 //!
-//! The engine keeps plain atomics; this module reads them when asked. Nothing here is on the path of a write but one counter.
+//! The engine keeps plain atomics; this module reads them when asked. Only one counter of it is on the path of a write.
 
 mod format;
 mod merge;

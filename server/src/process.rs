@@ -1,4 +1,4 @@
-//! What the operating system knows about this process, under the names that every Prometheus dashboard expects.
+//! Metrics of the operating system about this process, under the names that every Prometheus dashboard expects.
 
 use std::fmt;
 use std::time::SystemTime;

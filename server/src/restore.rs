@@ -1,4 +1,4 @@
-//! `logd restore`: rebuilds a lost log out of its secondaries, into a new folder that `logd dev` and `logd serve` open.
+//! `logd restore`: rebuilds a lost log from its secondaries, in a new folder that `logd dev` and `logd serve` open.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;

@@ -1,5 +1,5 @@
-//! `logd.toml`: what needs a restart. Everything that changes while the server runs is in each log's own configuration; no field
-//! is in both.
+//! `logd.toml`: the settings that need a restart. Settings that change while the server runs are in each log's own configuration;
+//! no field is in both.
 //!
 //! Reading is strict: an unknown key or a wrong type is an error with its line. Paths are relative to the file's folder.
 

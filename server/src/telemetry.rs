@@ -1,7 +1,7 @@
 //! Structured logs, on standard error only: standard output belongs to the ready line.
 //!
-//! What must never happen: a line that cannot be written (the reader of a pipe is gone, a disk is full, the journal stands still)
-//! costs more than itself. So one thread writes, nobody waits for it, and what it cannot write or keep up with is dropped and counted.
+//! What must never happen: a line that cannot be written (the reader of a pipe is gone, a disk is full, the journal hangs)
+//! delays or stops the server. So one thread writes, nothing waits for it, and lines that it cannot write are dropped and counted.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Numbers in messages.
+//! Formats numbers for messages.
 
 /// `1 entry`, `2 entries`.
 pub(crate) fn count(n: u64, noun: &str) -> String {

@@ -1,4 +1,4 @@
-//! Who asks: a bearer token from a file, from a program, or for the identity of a CI job.
+//! Credentials: a bearer token from a file, from a program, or for the identity of a CI job.
 //!
 //! What must never happen: a secret in a message, in a `Debug` form or in a file that others can read; an identity token
 //! spent twice, for it works once.

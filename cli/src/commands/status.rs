@@ -1,4 +1,4 @@
-//! `logctl status`: every log, and who serves it.
+//! `logctl status`: every log, and the replicas that serve it.
 
 use admin_api::{LogCondition, LogStatus, Replica, ShardState, codes};
 use config::SYSTEM;

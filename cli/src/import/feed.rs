@@ -1,6 +1,6 @@
-//! What is on its way: read ahead in a thread of its own, kept until the server has acknowledged it.
+//! The blocks under way: read ahead in a thread of its own, kept until the server has acknowledged them.
 //!
-//! What must never happen: a block that is let go before its entries are accepted, since a pipe can't be read again.
+//! What must never happen: a block that is dropped before its entries are accepted, since a pipe can't be read again.
 
 use std::collections::VecDeque;
 use std::io::Read;

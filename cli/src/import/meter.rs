@@ -1,4 +1,4 @@
-//! How fast it goes, and how long it still takes. Pure: time comes in.
+//! The rate of an import and the time left. Pure: time is passed in.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! `logctl load import`: a file of entries into a log, as fast as the log takes them.
 //!
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps what is
-//! not acknowledged yet; [`send`] sends it, and goes on after a broken connection where the server says it stands.
+//! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
 //!
-//! What must never happen: an entry that is in the log twice, or that is passed over, however often the connection broke; memory
+//! What must never happen: an entry that is in the log twice, or that is skipped, however often the connection broke; memory
 //! that grows with the file.
 
 pub(crate) mod entries;

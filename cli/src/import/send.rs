@@ -1,4 +1,4 @@
-//! Sends an upload, request by request, and goes on after whatever can pass by itself.
+//! Sends an upload, request by request, and resumes after every temporary failure.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is made of answers and publications: counts, latencies, shares, promises. Pure: every time is given, so that each rule
+//! The figures from answers and publications: counts, latencies, shares, promises. Pure: every time is passed in, so that each rule
 //! can be tested.
 //!
 //! What must never happen: a wait that is not counted. A write of an open loop is late from the time at which it was *due*,

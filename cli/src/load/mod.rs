@@ -3,7 +3,7 @@
 //! `scenario` says what to do, `arrivals` when, `wire` does it, `measure` makes figures of the answers, `run` brings them
 //! together, `figures` is the result, `page`, `plot` and `html` show it. All but `wire`, `run` and `verify` are pure.
 //!
-//! `commits` is another program: it starts servers of its own and looks for lies.
+//! `commits` is another program: it starts servers of its own and looks for wrong answers.
 //!
 //! What must never happen: a figure that flatters the server. Lateness counts from when a write was due.
 

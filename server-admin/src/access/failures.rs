@@ -3,7 +3,7 @@
 //! The trail gets the first failure of a source at once, and a minute later one summary of those that followed. However
 //! many sources there are, it never gets more than [`MAX_NOTED`] + 1 of each a minute.
 //!
-//! A right token is never refused here: 256 bits can't be guessed, and on a shared loopback address a stranger's failures
+//! The limit never refuses a right token: 256 bits can't be guessed, and on a shared loopback address another user's failures
 //! must not lock the operator out.
 
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
-//! Who is calling, and may they: authentication and authorisation of each request.
+//! Authentication and authorisation of each request.
 //!
 //! Default deny: a caller has only what [`Access`] names. What must never happen: a credential that is offered and wrong
 //! falls back to another one, or its text gets into an answer, the log or the audit trail.
 //!
-//! A bearer token decides where one is offered; else the client certificate; else the user id of the Unix socket's peer.
+//! A bearer token decides if one is offered; else the client certificate; else the user id of the Unix socket's peer.
 
 mod failures;
 mod file;

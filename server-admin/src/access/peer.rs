@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, as far as the connection itself shows it.
+//! The peer of a connection, as far as the connection itself identifies it.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Sessions: what an identity token is exchanged for, once. `POST sessions`.
 //!
 //! A session is a row in the memory that all replicas share, so each of them knows it. What must never happen: one
-//! identity token makes two sessions, or a session is made that the audit trail does not tell of.
+//! identity token makes two sessions, or a session is made that the audit trail does not record.
 
 use std::sync::Arc;
 use std::time::Duration;

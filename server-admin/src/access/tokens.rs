@@ -1,8 +1,8 @@
-//! Tokens that are made and revoked here: `GET tokens`, `POST tokens`, `DELETE tokens/{name}`.
+//! Tokens that operators make and revoke at run time: `GET tokens`, `POST tokens`, `DELETE tokens/{name}`.
 //!
 //! Each is one row in the memory that all replicas share, under its name, with the hash of its text. So a name is taken,
 //! and a token revoked, everywhere at once. What must never happen: someone gives away more than they may do themselves, or a
-//! token is made or revoked that the audit trail does not tell of.
+//! token is made or revoked that the audit trail does not record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

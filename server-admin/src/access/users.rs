@@ -1,7 +1,7 @@
-//! What a user id is called on this machine.
+//! The name of a user id on this machine.
 //!
-//! A name is for people: roles go by the id. What must never happen: a request that waits for a directory service, or an actor that
-//! changes its id with its name.
+//! A name is for people: roles are bound to the id. What must never happen: a request that waits for a directory service, or an actor
+//! that changes its id with its name.
 
 use std::fs::File;
 use std::io::Read;

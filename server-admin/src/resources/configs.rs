@@ -1,4 +1,4 @@
-//! The configuration of a log: what runs, what ran, and what shall run.
+//! The configuration of a log: the running one, earlier ones, and changes.
 
 use std::time::Duration;
 

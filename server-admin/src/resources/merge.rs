@@ -1,4 +1,4 @@
-//! The merge: how far everybody is.
+//! The merge: how far each program and each peer is.
 
 use admin_api::routes::Name;
 use admin_api::{MergeStatus, NoQuery};

@@ -1,4 +1,4 @@
-//! Operations: changes as they were asked for and as they go.
+//! Operations: requested changes and their progress.
 
 use admin_api::routes::Name;
 use admin_api::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};

@@ -1,4 +1,4 @@
-//! Quality of service: how the queues are, and what other settings would have done.
+//! Quality of service: the state of the queues, and what other settings would have done.
 
 use std::time::Duration;
 

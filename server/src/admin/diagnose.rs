@@ -1,7 +1,7 @@
-//! What this replica finds out about itself and its stores (`logctl doctor`): measured now, judged by fixed thresholds, each
-//! finding with what to do.
+//! The checks of this replica on itself and its stores (`logctl doctor`): measured on request, judged by fixed thresholds, each
+//! finding with its remedy.
 //!
-//! What must never happen: `ok` for what could not be looked at.
+//! What must never happen: `ok` for what could not be checked.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Logs come and go: created with a document, hidden when their operator deletes them, back when their operator wants them back.
+//! Creates, deletes and undeletes logs. A deleted log is only hidden.
 //!
 //! What must never happen: an entry lost by a deletion, a name that names two logs.
 

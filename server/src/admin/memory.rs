@@ -1,4 +1,4 @@
-//! The memory that sessions, tokens and used identity tokens live in: the engine's, in the words of the plug-in.
+//! The rows of sessions, tokens and used identity tokens: the engine's shared memory behind the plug-in's interface.
 
 use jiff::Timestamp;
 use log::MemoryError;

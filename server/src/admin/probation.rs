@@ -1,7 +1,7 @@
-//! Changes on probation: who confirms them, and the replica that takes them back when nobody does.
+//! Changes on probation: confirms them, and takes them back when nobody does.
 //!
-//! What must never happen: a change that is both confirmed and taken back, a revert without its intent. The engine's guarded
-//! row decides the first; a revert is a change like any other for the second.
+//! What must never happen: a change that is both confirmed and taken back, a reversal without its intent. The engine's guarded
+//! row prevents the first; the second, that a reversal is a change like any other.
 
 use std::sync::Arc;
 use std::time::Duration;

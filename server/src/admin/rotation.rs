@@ -1,7 +1,7 @@
-//! Shards that have had their time are rotated out, by size and by age (`rotate` in the configuration).
+//! Rotates shards by size and by age (`rotate` in the configuration).
 //!
-//! What must never happen: two rotations for one threshold. Every replica looks; the request names the shard that is full, so
-//! all of them ask for one and the same operation, and it does nothing once that shard is no longer the active one.
+//! What must never happen: two rotations for one threshold. Every replica checks; the request names the shard that is full, so
+//! all of them request the same operation, and it does nothing once that shard is no longer the active one.
 
 use std::collections::HashMap;
 use std::sync::Arc;

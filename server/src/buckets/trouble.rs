@@ -1,5 +1,5 @@
-//! What an object store's errors say to an operator: the cause and the store's own code for it. Never what the store sent along: that
-//! repeats parts of the request, and with it what it was signed with.
+//! An object store's errors for an operator: the cause and the store's own code for it. Never the rest of the store's answer: that
+//! repeats parts of the request, and with them its signature.
 
 use std::error::Error as _;
 

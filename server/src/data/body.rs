@@ -1,7 +1,7 @@
 //! The body of an answer: bytes that are all in memory, handed out in pieces.
 //!
 //! What must never happen: a connection that takes more of an answer than it can send soon. On HTTP/1 hyper copies what it is
-//! given, so what is handed out counts for no budget any more.
+//! given, so bytes that are handed out no longer count for any budget.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the client asks for in its headers. Unknown media types fall back to the plain form; an unknown acknowledgement does
-//! not, since guessing there could promise too little.
+//! The client's choices in its headers. Unknown media types fall back to the plain form; an unknown acknowledgement does
+//! not, since a guess could promise too little.
 
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, HeaderName};

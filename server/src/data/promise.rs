@@ -1,4 +1,4 @@
-//! `GET /{log}/promise/{id}`: where an entry is that was promised. The log's word only: whoever
+//! `GET /{log}/promise/{id}`: where a promised entry is. This proves nothing: a client that
 //! wants proof computes it from the tiles, as `logctl receipt verify` does.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Whose folder it is. `logd dev` goes on only in a folder that it made, which a file in it says.
+//! Whether `logd dev` made a folder, which a file in it says. It starts again only in such a folder.
 //!
 //! What must never happen: a key, a certificate, a token or settings that an operator made are replaced, or a folder of
 //! `logd serve` gets a second log.

@@ -1,11 +1,10 @@
-//! A server's life between its start and its end: what the operating system and the service manager ask of it, and what it tells
-//! them.
+//! A server between its start and its end: signals from the operating system, and messages to the service manager.
 //!
-//! - **SIGHUP**: what can change without a restart is read again, and the log says what. It stops a server whose terminal is gone:
-//!   that is how a window that is closed says so.
+//! - **SIGHUP**: settings that can change without a restart are read again, and the log says which. If the terminal is gone, SIGHUP
+//!   stops the server: a closed terminal window sends it.
 //! - **SIGTERM**: readiness says no while everything is served as before (the drain time, for load balancers to notice); then no
-//!   connection is accepted any more, requests finish, and the process ends.
-//! - **SIGINT** (Ctrl-C): the same without a drain time: somebody waits at a terminal.
+//!   more connections are accepted, requests finish, and the process ends.
+//! - **SIGINT** (Ctrl-C): the same without a drain time, since a person waits at the terminal.
 //! - Another of the two ends the drain time, and one more the wait for requests.
 //!
 //! What must never happen: a signal cuts off a request that could finish, or a process that lost one of its parts goes on.

@@ -1,6 +1,6 @@
-//! What a service manager wants to know: sd_notify(3), one datagram for each thing, to the socket in `NOTIFY_SOCKET`.
+//! Messages to the service manager: sd_notify(3), one datagram each, to the socket in `NOTIFY_SOCKET`.
 //!
-//! A manager that does not listen costs nothing: what cannot be sent is dropped.
+//! A manager that does not listen costs nothing: a message that cannot be sent is dropped.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt as _;

@@ -1,5 +1,5 @@
-//! What SIGHUP reads again: certificates, and the few settings that can change while a server runs. Everything else that changed in a
-//! settings file is named, so that nobody believes it to be in force.
+//! SIGHUP reads again: certificates, and the few settings that can change while a server runs. Every other changed setting
+//! is named, so that nobody takes it to be in force.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The two text formats that scrapers understand: OpenMetrics 1.0, and the older one of Prometheus (0.0.4), which is what those who
-//! name none expect.
+//! The two text formats that scrapers understand: OpenMetrics 1.0, and the older one of Prometheus (0.0.4), the default for
+//! scrapers that name none.
 
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;

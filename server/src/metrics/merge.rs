@@ -1,4 +1,4 @@
-//! The merge in numbers: how far each program and each peer is. From what was seen within the last seconds; nothing is asked here.
+//! Metrics of the merge: how far each program and each peer is. They come from the last view, a few seconds old; a scrape sends no request.
 
 use std::collections::BTreeMap;
 use std::fmt;

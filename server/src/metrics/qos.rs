@@ -1,4 +1,4 @@
-//! Quality of service in numbers: per log, tier and tenant. Tenants come from the configuration, so labels are bounded by it.
+//! Metrics of quality of service: per log, tier and tenant. Tenants come from the configuration, so labels are bounded by it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Secondaries and witnesses in numbers. Their names come from the configuration, so labels are bounded by it.
+//! Metrics of secondaries and witnesses. Their names come from the configuration, so labels are bounded by it.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Full bundles of entries, compressed on the wire for clients that ask for it (C2SP tlog-tiles, tlog-mirror: "SHOULD").
 //!
-//! Only what never changes and pays: hashes do not get shorter, and what is short is sent as it is. What must never happen: reads
-//! that take the processor from writers. So one bundle is compressed at a time, on a thread of its own, and a client that comes
-//! meanwhile gets what it asked for uncompressed.
+//! Only immutable objects that get smaller: hashes do not, and short bundles are sent as they are. What must never happen: reads
+//! that take the processor from writers. So one bundle is compressed at a time, on a thread of its own, and another client
+//! gets its bundle uncompressed meanwhile.
 
 use std::io::Write as _;
 

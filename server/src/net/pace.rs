@@ -1,7 +1,7 @@
-//! The least pace at which a client gives or takes bytes while it holds something that others need: a place for a batch, the memory
+//! The minimum pace of a client that sends or reads bytes while it holds something that others need: a place for a batch, the memory
 //! of an answer. Pure: time is passed in.
 //!
-//! What must never happen: a client that keeps a place by a byte now and then, or by what it sent long ago.
+//! What must never happen: a client that keeps a place with a byte now and then, or with bytes that it sent long ago.
 
 use std::time::Duration;
 

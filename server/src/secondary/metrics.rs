@@ -1,4 +1,4 @@
-//! What a secondary counts.
+//! The metrics of a secondary.
 
 use std::fmt;
 use std::sync::Arc;

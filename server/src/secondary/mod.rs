@@ -1,7 +1,8 @@
 //! `logd secondary`: a process of its own that copies logs, with its own storage and key.
 //!
-//! What must never happen: a cosignature whose entries a loss of power could take away (the engine sees to that), a request
-//! that takes more memory than one package needs, a stranger that keeps a log from being copied, and a log that nobody named here.
+//! What must never happen: a cosignature whose entries a power cut could lose (the engine prevents that), a request
+//! that takes more memory than one package needs, a client without a log's key that keeps the log from being copied, and a copy of
+//! a log that the settings do not name.
 
 mod key;
 mod metrics;

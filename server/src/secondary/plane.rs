@@ -1,4 +1,4 @@
-//! The requests of a secondary: what logs send, and what readers of its copies fetch.
+//! The requests to a secondary: from logs, and from readers of its copies.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `[admin]`: where operators are listened to, and who of them may do what.
+//! `[admin]`: the listeners of the admin endpoint, and the permissions of operators.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
-//! `logd config check`: all that is wrong with a settings file, each with its line and what to do.
+//! `logd config check`: every mistake in a settings file, each with its line and its remedy.
 //!
-//! Where a start ends at the first mistake, this goes on behind it: what is wrong is noted and taken out, then the rest is read. The
-//! files that the settings name are looked at, too. Nothing is changed, and nothing is opened for writing.
+//! A start ends at the first mistake; this check continues: it notes the mistake, takes it out, and reads the rest. It also checks
+//! the files that the settings name. It changes nothing, and opens nothing for writing.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

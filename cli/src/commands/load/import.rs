@@ -1,4 +1,4 @@
-//! `logctl load import`: puts together what an import needs, shows how it goes, and says where everything is.
+//! `logctl load import`: prepares an import, shows its progress, and reports where the entries are.
 
 use std::io::Read;
 use std::path::Path;

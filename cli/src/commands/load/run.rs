@@ -1,4 +1,4 @@
-//! `logctl load run`: puts together what the load generator needs, and writes what it found.
+//! `logctl load run`: prepares the load generator, and writes its results.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

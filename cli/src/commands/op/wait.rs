@@ -1,4 +1,4 @@
-//! `logctl op wait ID`: goes on where an interrupted or impatient command stopped.
+//! `logctl op wait ID`: continues the wait of a command that was interrupted or timed out.
 
 use crate::commands::{Session, change};
 use crate::error::Error;

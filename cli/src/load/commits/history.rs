@@ -1,4 +1,4 @@
-//! What the writers were told, against what is in the log.
+//! Compares the answers that the writers got with the log.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! The result of a run, and its page for people.
+//! The result of a run of `load commits`, and its page for people.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is done to the servers while others write to them: every kind once in each round, in another order each time.
+//! The faults that are injected into the servers under load: every kind once in each round, in another order each time.
 
 use serde::Serialize;
 

@@ -1,8 +1,8 @@
 //! An issuer and its keys: OpenID Connect Discovery 1.0 and JSON Web Key Sets (RFC 7517).
 //!
-//! Keys are kept for ten minutes. A key id that is not among them is asked for once in ten seconds at most, however many
-//! callers name one, so that a new key works at once and nobody can make this server flood the issuer. Who names a key
-//! that is known never waits for the issuer.
+//! Keys are kept for ten minutes. For an unknown key id the server asks the issuer once in ten seconds at most, however many
+//! callers name one, so that a new key works at once and nobody can make this server flood the issuer. A caller that names a
+//! known key never waits for the issuer.
 
 use std::collections::HashMap;
 use std::fmt;

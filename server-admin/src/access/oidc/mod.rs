@@ -1,8 +1,8 @@
-//! Workload identity: what a CI job shows that it is, in a token that its provider signed for it (OpenID Connect Core 1.0).
+//! Workload identity: a CI job proves what it is with a token that its provider signed (OpenID Connect Core 1.0).
 //!
 //! Each rule pins the issuer, the audience and claims, and says what a job that fits may do. What must never happen: a
-//! token is trusted whose signature was not checked with a key of its issuer's, or whose kind of signature the token
-//! chose itself; or a rule lets in whoever has an account at the issuer.
+//! token is trusted whose signature was not checked with a key of its issuer, or whose kind of signature the token
+//! chose itself; or a rule admits everybody with an account at the issuer.
 //!
 //! A key decides which algorithm its signatures have: RSA is RS256, P-256 is ES256, Ed25519 is EdDSA. `none` and HMAC are
 //! never any key's.

@@ -1,4 +1,4 @@
-//! The audit trail: what operators ask for, and what became of it, as entries of the system log.
+//! The audit trail: the requests of operators and their outcomes, as entries of the system log.
 //!
 //! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
 //! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is

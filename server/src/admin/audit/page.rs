@@ -1,4 +1,4 @@
-//! The trail for those who look: pages of entries, and the tree itself as C2SP tlog-tiles objects.
+//! Reading the trail: pages of entries, and the tree itself as C2SP tlog-tiles objects.
 
 use admin_api::{AuditEntry, AuditPage};
 use log::{Log, ReadError};

@@ -1,8 +1,8 @@
 //! Intents whose outcome was not recorded, because their process died or the trail did not take it, are settled from the log's
 //! own history.
 //!
-//! The trail is read on from where every intent is known to have its outcome, which is written down, so that none is too far
-//! back. What can't be settled now is tried again.
+//! The position up to which every intent has its outcome is written down, and the trail is read from there, so that no intent is too
+//! far back. An intent that can't be settled now is tried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `Priority: u=3` (RFC 9218): a dictionary of structured fields (RFC 9651), of which only the urgency is for us.
 //!
-//! RFC 9218 has a server ignore what it cannot read. A log promises by what is said here, so it says what is wrong instead;
-//! members that it does not know are read past, since clients send `i` and others will come.
+//! RFC 9218 has a server ignore what it cannot read. A log makes promises by this header, so it refuses a malformed one instead;
+//! members that it does not know are skipped, since clients send `i` and others will come.
 
 /// What is wrong, for a person.
 pub(super) type Wrong = String;

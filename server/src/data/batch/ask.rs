@@ -1,4 +1,4 @@
-//! What a batch's request says in its line and head. Pure.
+//! Reads the request line and head of a batch. Pure.
 
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};

@@ -1,11 +1,11 @@
 //! `POST /{log}/add-batch`: millions of entries in one body, in constant memory.
 //!
 //! The body is read frame by frame and cut into chunks ([`cut`]); each goes into the order as a whole, a bounded number of them at
-//! a time ([`flight`]). A writer that sends faster than the log takes is not refused, it is not read. One JSON line at the end
-//! says where everything is ([`ranges`]). One that sends too slowly ([`Pace`]) is told: its place is another's.
+//! a time ([`flight`]). A writer that sends faster than the log takes is not refused; its body is read more slowly. One JSON line at
+//! the end says where everything is ([`ranges`]). A writer that sends too slowly ([`Pace`]) is refused, so that another gets its place.
 //!
-//! What must never happen: an entry of an upload (`?upload=ID`) that is in the log twice, however often its writer comes again
-//! ([`turns`]); memory that grows with the body; an answer that hides what was accepted before something went wrong.
+//! What must never happen: an entry of an upload (`?upload=ID`) that is in the log twice, however often its writer sends it
+//! ([`turns`]); memory that grows with the body; an answer that hides what was accepted before an error.
 
 mod ask;
 mod cut;

@@ -1,4 +1,4 @@
-//! Where the entries of a batch are, as few ranges as say it.
+//! Where the entries of a batch are, in as few ranges as possible.
 
 use serde::Serialize;
 

@@ -1,9 +1,9 @@
-//! Who works on an upload: one request at a time on this process, and the newest one.
+//! Which request works on an upload: one at a time in this process, and the newest one.
 //!
-//! A writer whose connection broke comes again while the server may not have noticed, and while chunks of the first attempt are
-//! still on their way into the order. The newcomer asks the old request to stop, and waits until its last chunk is decided; only
-//! then is it known what was accepted. (Another replica can't be asked: there the tokens of the parts keep anything from being
-//! ordered twice.)
+//! A writer whose connection broke resumes before the server may have noticed, and while chunks of the first attempt are
+//! still under way into the order. The new request asks the old one to stop, and waits until its last chunk is decided; only
+//! then is it known what was accepted. (It can't ask a request on another replica: there the tokens of the parts prevent that
+//! anything is ordered twice.)
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
