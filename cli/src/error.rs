@@ -12,7 +12,6 @@ use config::Moved;
 
 use crate::pins::Seen;
 
-/// A situation.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The words do not make sense together, in a way that clap cannot see.
@@ -64,9 +63,9 @@ pub(crate) enum Error {
     /// `--confirm` names another context than the one in use.
     #[error("--confirm names {named}, but {}", used.as_ref().map_or_else(|| "no context is in use".to_owned(), |used| format!("the context in use is {used}")))]
     OtherContext {
-        /// What was named.
+        /// The context that `--confirm` names.
         named: String,
-        /// What is used.
+        /// The context in effect.
         used: Option<String>,
     },
     /// The person said no.
@@ -141,7 +140,6 @@ pub(crate) enum Error {
     Foreign {
         /// The endpoint's address, as it was configured.
         address: String,
-        /// What came instead.
         cause: String,
     },
     /// The connection broke, or time ran out, after a write was sent, and asking again did not tell either.
@@ -180,7 +178,6 @@ pub(crate) enum Error {
     /// The log's public address said no to a writer.
     #[error("{detail}")]
     WriteRefused {
-        /// The HTTP status.
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
@@ -207,7 +204,6 @@ pub(crate) enum Error {
     /// The audit trail is not what it should be.
     #[error("{message}")]
     Trail {
-        /// In what way.
         fault: TrailFault,
         /// What was found, in words for a person.
         message: String,
@@ -231,13 +227,12 @@ pub(crate) enum Error {
         operation: Option<String>,
         /// The generation decided.
         generation: u64,
-        /// Those that lag.
+        /// The replicas that do not run it yet.
         lagging: Vec<Replica>,
     },
     /// Time ran out while waiting.
     #[error("not done after {seconds} s")]
     TimedOut {
-        /// The limit.
         seconds: f64,
         /// The change's id, where it is known.
         operation: Option<String>,
@@ -253,7 +248,7 @@ pub(crate) enum Error {
     /// `--explain-auth`, and something is missing.
     #[error("you may not: {}", permissions.join(", "))]
     Lacking {
-        /// What is missing.
+        /// The permissions that the caller lacks.
         permissions: Vec<String>,
     },
     /// The server has nothing of the kind.
@@ -293,7 +288,6 @@ pub(crate) enum Error {
     /// The log did not keep what it promised.
     #[error("the promise is broken: {why}")]
     PromiseBroken {
-        /// How.
         why: String,
     },
     /// The log may have kept it, so long ago that it forgot.
@@ -417,7 +411,6 @@ fn list(names: &[String]) -> String {
 pub(crate) struct Place<'a> {
     /// The file that the place is in.
     pub(crate) subject: &'a str,
-    /// The finding.
     pub(crate) finding: &'a Finding,
 }
 

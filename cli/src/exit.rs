@@ -28,7 +28,6 @@ pub(crate) const UNKNOWN: u8 = 8;
 pub(crate) const LAGGING: u8 = 9;
 /// It ran, and was taken back.
 pub(crate) const ROLLED_BACK: u8 = 10;
-/// Unreachable.
 pub(crate) const UNREACHABLE: u8 = 11;
 /// Verification failed.
 pub(crate) const UNVERIFIED: u8 = 12;
@@ -98,7 +97,6 @@ impl Row {
     }
 }
 
-/// The table.
 pub(crate) fn row(error: &Error) -> Row {
     match error {
         Error::Usage { hint, .. } => Row::new(USAGE, "usage", hint),

@@ -29,7 +29,6 @@ pub(crate) struct Pins {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ShardPins {
-    /// The shard's name.
     pub(crate) shard: String,
     /// The key of its checkpoints, as at the first contact.
     pub(crate) vkey: String,
@@ -48,7 +47,6 @@ pub(crate) struct ShardPins {
 pub(crate) struct Seen {
     /// Its entries.
     pub(crate) size: u64,
-    /// Its root.
     pub(crate) root: Hash,
     /// When it was seen, RFC 3339.
     pub(crate) at: String,
@@ -96,7 +94,7 @@ impl Seen {
 }
 
 impl Pins {
-    /// Nothing.
+    /// No pins yet.
     pub(crate) fn empty(address: &Address) -> Self {
         let endpoint = address.absolute();
         Self {

@@ -21,7 +21,6 @@ pub(crate) trait Present: Serialize {
     /// JSON pointer from an element, or from the document when it is no list, to its name. Without one, `-o name` prints
     /// nothing.
     const NAME: &'static str = "";
-    /// What people see.
     fn page(&self) -> Page;
 }
 
@@ -38,7 +37,6 @@ pub(crate) struct Report {
 /// A result, and possibly a situation that it ended in all the same (applied, but not everywhere).
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The result.
     pub(crate) report: Report,
     /// What went wrong nevertheless.
     pub(crate) trouble: Option<Error>,
@@ -47,7 +45,6 @@ pub(crate) struct Outcome {
 /// What people see: blocks, one after the other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
-    /// In order.
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -60,7 +57,6 @@ pub(crate) enum Block {
     Verbatim(String),
     /// Columns under headings.
     Table {
-        /// The headings.
         header: Vec<&'static str>,
         /// The rows, as long as the header.
         rows: Vec<Vec<Cell>>,
@@ -74,9 +70,7 @@ pub(crate) enum Block {
 /// A cell: text and what it means.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
-    /// The text.
     pub(crate) text: String,
-    /// What it means.
     pub(crate) tone: Tone,
     /// Numbers stand at the right.
     pub(crate) right: bool,
@@ -85,15 +79,11 @@ pub(crate) struct Cell {
 /// What a cell means; colours follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Nothing special.
     Plain,
     /// As it should be, in use.
     Good,
-    /// To come.
     Next,
-    /// Over.
     Past,
-    /// Needs attention.
     Bad,
 }
 
@@ -191,7 +181,6 @@ impl Report {
         }
     }
 
-    /// What people see.
     pub(crate) fn page(&self) -> &Page {
         &self.page
     }

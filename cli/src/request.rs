@@ -68,7 +68,7 @@ pub(crate) struct Manner {
     pub(crate) yes: bool,
     /// Every question is answered yes, if this is the context in use.
     pub(crate) confirm: Option<String>,
-    /// Never ask.
+    /// Ask no questions.
     pub(crate) no_input: bool,
 }
 
@@ -115,7 +115,6 @@ pub(crate) enum Request {
         file: File,
         /// Overwrite without asking.
         force: bool,
-        /// The new log.
         log: NewLog,
         /// `rekor:FILE` or `rekor:URL`, as typed.
         from: String,
@@ -129,27 +128,21 @@ pub(crate) enum Request {
         /// On probation for so long.
         confirm_within: Option<Duration>,
     },
-    /// `shard list`.
     ShardList,
-    /// `shard show`.
     ShardShow {
         /// The shard to show.
         name: String,
     },
     /// `shard plan|rotate|freeze|unfreeze`.
     Step(Step),
-    /// `shard verify`.
     ShardVerify {
         /// Shards; all when empty.
         names: Vec<String>,
         /// Where readers reach the log.
         url: Option<String>,
     },
-    /// `shard export`.
     ShardExport(Export),
-    /// `status`.
     Status,
-    /// `config diff`.
     ConfigDiff {
         /// Where the document is.
         file: File,
@@ -165,33 +158,28 @@ pub(crate) enum Request {
         /// A difference is an exit code.
         exit_code: bool,
     },
-    /// `config edit`.
     ConfigEdit {
         /// Only a preview.
         dry_run: bool,
         /// On probation for so long.
         confirm_within: Option<Duration>,
     },
-    /// `config validate`.
     ConfigValidate {
         /// Where the document is.
         file: File,
     },
-    /// `config plan`.
     ConfigPlan {
         /// Where the document is.
         file: File,
         /// Where the plan goes; standard output when absent.
         out: Option<PathBuf>,
     },
-    /// `config apply`.
     ConfigApply {
         /// Where the plan is.
         file: File,
         /// On probation for so long.
         confirm_within: Option<Duration>,
     },
-    /// `config rollback`.
     ConfigRollback {
         /// To this generation; the one before the running one when absent.
         generation: Option<u64>,
@@ -200,86 +188,62 @@ pub(crate) enum Request {
         /// On probation for so long.
         confirm_within: Option<Duration>,
     },
-    /// `config show`.
     ConfigShow {
         /// Of this generation; the running one when absent.
         generation: Option<u64>,
     },
-    /// `config history`.
     ConfigHistory {
         /// From then on, seconds since 1970.
         since: Option<i64>,
-        /// Before then.
+        /// Changes before this time, seconds since the Unix epoch.
         until: Option<i64>,
-        /// By them.
+        /// Changes by this actor.
         by: Option<String>,
     },
-    /// `config schema`.
     ConfigSchema,
-    /// `qos`.
     Qos(QosRequest),
-    /// `merge status`.
     MergeStatus,
-    /// `op list`.
     OpList,
-    /// `op show`.
     OpShow {
         /// The operation's id, or its first digits.
         id: String,
     },
-    /// `op wait`.
     OpWait {
         /// The operation's id, or its first digits.
         id: String,
     },
-    /// `op watch`.
     OpWatch {
         /// The operation's id, or its first digits.
         id: String,
     },
-    /// `op confirm`.
     OpConfirm {
         /// The operation's id, or its first digits.
         id: String,
     },
-    /// `log`.
     Log(LogRequest),
-    /// `top`.
     Top {
         /// How often to look.
         interval: Duration,
     },
-    /// `load`.
     Load(LoadRequest),
-    /// `token`.
     Token(TokenRequest),
-    /// `audit`.
     Audit(AuditRequest),
-    /// `receipt`.
     Receipt(ReceiptRequest),
-    /// `api`.
     Api(ApiRequest),
-    /// `doctor`.
     Doctor,
-    /// `context`.
     Context(ContextRequest),
-    /// `completions`.
     Completions {
         /// For which shell.
         shell: Shell,
         /// The script that offers the words of the commands only, and does not ask the program.
         fixed: bool,
     },
-    /// `whoami`.
     WhoAmI,
-    /// `version`.
     Version,
-    /// `help`.
     Help {
         /// The words after `logctl`.
         command: Vec<String>,
     },
-    /// `man`.
     Man {
         /// The words after `logctl`.
         command: Vec<String>,
@@ -296,7 +260,6 @@ pub(crate) enum Export {
 /// A change that needs no document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Plan a shard.
     Plan {
         /// Its name; by the template when absent.
         name: Option<String>,
@@ -319,7 +282,6 @@ pub(crate) enum Step {
         /// Although too few witnesses or secondaries know it.
         force: bool,
     },
-    /// Freeze the log.
     Freeze {
         /// Skip the wait for promised work.
         now: bool,

@@ -28,7 +28,6 @@ pub(crate) enum Error {
     /// `logd dev` on a folder that it did not make.
     #[error("{} was not made by `logd dev`: it has {found}; nothing was changed", dir.display())]
     NotDev {
-        /// The folder.
         dir: PathBuf,
         /// What the folder holds.
         found: String,
@@ -38,7 +37,6 @@ pub(crate) enum Error {
     /// `logd init` on a folder with something in it.
     #[error("{} is not empty: {found}; nothing was changed", dir.display())]
     NotEmpty {
-        /// The folder.
         dir: PathBuf,
         /// What the folder holds.
         found: String,
@@ -84,7 +82,6 @@ pub(crate) enum Error {
         what: &'static str,
         /// Where the settings say that it is.
         path: PathBuf,
-        /// The driver's answer.
         detail: String,
     },
     /// The engine did not start.
@@ -121,7 +118,7 @@ pub(crate) enum Error {
     /// A part of the process ended by itself.
     #[error("this server stopped: {what}")]
     Broken {
-        /// Which, and why.
+        /// The settings that cannot be used, and why.
         what: String,
     },
     /// The operating system refused a thread, a runtime, a signal handler or standard output.

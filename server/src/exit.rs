@@ -10,7 +10,7 @@ use crate::error::Error;
 /// How a command ended, when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// All is well.
+    /// 0: success.
     Done,
     /// `fsck` found something.
     Findings,

@@ -15,7 +15,6 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// Now.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }

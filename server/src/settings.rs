@@ -40,10 +40,9 @@ pub(crate) struct Settings {
     pub(crate) create: Vec<PathBuf>,
     /// For writers and readers.
     pub(crate) data: Data,
-    /// For operators.
     #[serde(default)]
     pub(crate) admin: Admin,
-    /// For Prometheus.
+    /// Listener for Prometheus.
     pub(crate) metrics: Option<Metrics>,
     /// Secondaries and witnesses.
     #[serde(default)]
@@ -207,7 +206,7 @@ pub(crate) struct Data {
 pub(crate) struct TlsFiles {
     /// PEM, the server's certificate first.
     pub(crate) cert: PathBuf,
-    /// PEM.
+    /// Private key (PEM).
     pub(crate) key: PathBuf,
 }
 

@@ -71,7 +71,6 @@ pub(crate) struct Server {
     pub(crate) folder: TempDir,
 }
 
-/// An answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

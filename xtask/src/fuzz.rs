@@ -7,7 +7,6 @@ use anyhow::{Result, bail};
 
 use crate::run::{root, succeeds, target};
 
-/// All of them.
 pub(crate) const TARGETS: [&str; 4] = ["config", "plan", "note", "tile_path"];
 /// How long each is run.
 pub(crate) const SECONDS: u64 = 10;

@@ -52,7 +52,6 @@ impl Report {
             .with_context(|| format!("no stream {name}"))
     }
 
-    /// All streams.
     pub(crate) fn streams(&self) -> impl Iterator<Item = Stream<'_>> {
         self.0["streams"]
             .as_array()
@@ -155,7 +154,6 @@ impl Work {
 
 /// A tenant with a token of its own, as a stream names it.
 pub(crate) struct Tenant {
-    /// Its name.
     pub(crate) name: &'static str,
     /// `token-file=…`.
     pub(crate) word: String,

@@ -46,7 +46,6 @@ pub(crate) enum SealState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShardReport {
-    /// The shard's name.
     pub(crate) name: String,
     /// `planned`, `active` or `frozen`.
     pub(crate) state: &'static str,
@@ -62,7 +61,6 @@ pub(crate) struct ShardReport {
     pub(crate) tiles: u64,
     /// Entries read by their global index.
     pub(crate) samples: u64,
-    /// Its seal.
     pub(crate) seal: SealState,
     /// Everything that is wrong with the shard.
     pub(crate) findings: Vec<Finding>,
@@ -96,7 +94,6 @@ pub(crate) struct Report {
     pub(crate) shards: Vec<ShardReport>,
     /// What is wrong with the list of shards and the global index.
     pub(crate) findings: Vec<Finding>,
-    /// Sums.
     pub(crate) totals: Totals,
 }
 

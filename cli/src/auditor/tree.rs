@@ -17,7 +17,7 @@ use super::{AHEAD, Source, SourceError};
 /// The highest level of tiles that a tree can have.
 const TOP: u8 = 7;
 
-/// What was read.
+/// Counters of what was read.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) entries: u64,

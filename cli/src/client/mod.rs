@@ -69,7 +69,7 @@ enum Attempt<T> {
 }
 
 impl Deadline {
-    /// From now on.
+    /// A deadline `limit` from now.
     pub(crate) fn after(limit: Duration) -> Self {
         Self {
             until: Instant::now() + limit,

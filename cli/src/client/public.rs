@@ -18,7 +18,7 @@ use crate::settings::Address;
 pub(crate) struct Public {
     http: reqwest::Client,
     base: String,
-    /// For one file.
+    /// The limit for one file.
     timeout: Duration,
 }
 
@@ -32,7 +32,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 enum Failure {
     /// Another attempt may do better.
     Passing(String),
-    /// None will.
+    /// No retry will succeed.
     Final(String),
 }
 

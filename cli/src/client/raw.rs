@@ -9,11 +9,9 @@ use crate::error::Error;
 /// An answer as it came.
 #[derive(Debug)]
 pub(crate) struct Raw {
-    /// The HTTP status.
     pub(crate) status: u16,
     /// The entity tag, without quotes.
     pub(crate) etag: Option<String>,
-    /// The media type.
     pub(crate) media: String,
     /// The answer's body, as it came.
     pub(crate) body: Vec<u8>,

@@ -13,24 +13,20 @@ use crate::error::Error;
 pub(crate) enum Write {
     /// A whole document.
     Configure {
-        /// What shall run.
+        /// The new configuration.
         document: Box<LogConfig>,
         /// It is taken back unless somebody confirms it within this time.
         confirm_within: Option<Duration>,
     },
     /// Freeze the active shard, open the next.
     Rotate(admin_api::RotateRequest),
-    /// Plan a shard.
     Plan(admin_api::PlanRequest),
-    /// Freeze the log.
     Freeze(admin_api::FreezeRequest),
-    /// Open it again.
     Unfreeze(admin_api::UnfreezeRequest),
     /// Create the log with this document.
     Create(Box<LogConfig>),
-    /// Hide it.
+    /// Delete the log: hide it and keep its data.
     Delete,
-    /// Show it again.
     Undelete,
 }
 

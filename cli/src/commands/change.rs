@@ -31,7 +31,6 @@ pub(super) struct Changed {
 /// What to carry out, and how.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The log's name.
     pub(super) log: String,
     /// The change to ask for.
     pub(super) write: Write,
@@ -307,7 +306,6 @@ impl Made {
         Ok(())
     }
 
-    /// The report.
     pub(super) fn outcome(self, dry_run: bool) -> Result<Outcome, Error> {
         let Self { operation, trouble } = self;
         let ended = match operation.state {

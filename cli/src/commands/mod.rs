@@ -50,7 +50,6 @@ struct Place {
     url: String,
     /// The certificate authority that counts there.
     ca: Option<std::path::PathBuf>,
-    /// The log's name.
     log: String,
 }
 

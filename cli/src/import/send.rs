@@ -65,7 +65,6 @@ pub(crate) enum Failed {
     Unreachable(String),
     /// The server said no.
     Refused {
-        /// The HTTP status.
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
@@ -80,7 +79,7 @@ struct Trouble {
     failed: Failed,
     /// Another attempt may do better.
     passing: bool,
-    /// Somebody is there.
+    /// Whether the server was reached.
     connected: bool,
     /// As the server said.
     after: Option<Duration>,

@@ -21,7 +21,6 @@ const QUANTILES: [f64; 12] = [
 pub(crate) struct LoadReport {
     /// Where the log is.
     pub(crate) url: String,
-    /// The log's name.
     pub(crate) log: String,
     /// When it began, RFC 3339.
     pub(crate) started_at: String,
@@ -44,11 +43,9 @@ pub(crate) struct LoadReport {
     pub(crate) verified: Option<Verified>,
 }
 
-/// One stream.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamFigures {
-    /// The stream's name.
     pub(crate) name: String,
     /// How it wrote, in words.
     pub(crate) pace: String,
@@ -85,11 +82,9 @@ pub(crate) struct StreamFigures {
 /// Refused entries of one kind.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Refusal {
-    /// The HTTP status.
     pub(crate) status: u16,
     /// The body's first line, numbers left out.
     pub(crate) reason: String,
-    /// How many entries.
     pub(crate) entries: u64,
 }
 
@@ -97,11 +92,10 @@ pub(crate) struct Refusal {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
-    /// How many entries.
     pub(crate) count: u64,
     /// Their mean.
     pub(crate) mean_ms: f64,
-    /// Half are faster.
+    /// The median.
     pub(crate) p50_ms: f64,
     /// One in ten is slower.
     pub(crate) p90_ms: f64,
@@ -129,10 +123,8 @@ pub(crate) struct PromiseFigures {
     pub(crate) worst_ms: f64,
 }
 
-/// One tier.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TierFigures {
-    /// The tier's name.
     pub(crate) tier: String,
     /// Acknowledged entries.
     pub(crate) entries: u64,
@@ -161,7 +153,6 @@ pub(crate) struct Timeline {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StreamLine {
-    /// The stream's name.
     pub(crate) name: String,
     /// Entries acknowledged a second.
     pub(crate) acknowledged: Vec<f64>,
@@ -197,7 +188,6 @@ pub(crate) struct Watch {
 pub(crate) struct About {
     /// Where the log is.
     pub(crate) url: String,
-    /// The log's name.
     pub(crate) log: String,
     /// When the run began, RFC 3339.
     pub(crate) started_at: String,
@@ -375,7 +365,6 @@ impl StreamFigures {
         }
     }
 
-    /// All refused entries.
     pub(crate) fn refused_entries(&self) -> u64 {
         self.refused.iter().map(|refusal| refusal.entries).sum()
     }

@@ -186,7 +186,6 @@ pub(crate) fn plots(report: &LoadReport) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// The whole report.
 pub(crate) fn page(report: &LoadReport) -> String {
     let mut out = String::new();
     // Writing to a string can't fail.

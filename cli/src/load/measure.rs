@@ -58,7 +58,7 @@ pub(crate) struct Recorder {
     polls: u64,
 }
 
-/// One stream's.
+/// The counters of one stream.
 #[derive(Debug)]
 pub(crate) struct Record {
     /// Entries of acknowledged writes.
@@ -77,7 +77,6 @@ pub(crate) struct Record {
     pub(crate) published: Histogram<u64>,
     /// What became of promises.
     pub(crate) promises: Promises,
-    /// Plots.
     pub(crate) line: Line,
     /// Entries by granted tier.
     pub(crate) tiers: BTreeMap<Arc<str>, u64>,

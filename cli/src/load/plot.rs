@@ -16,10 +16,8 @@ const COLORS: [&str; 8] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f",
 ];
 
-/// A plot.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
-    /// What it shows.
     pub(crate) title: String,
     /// Below the horizontal axis.
     pub(crate) x_label: &'static str,
@@ -31,14 +29,13 @@ pub(crate) struct Plot {
     pub(crate) log_y: bool,
     /// Areas on top of each other, instead of lines.
     pub(crate) stacked: bool,
-    /// What is drawn.
     pub(crate) series: Vec<Series>,
 }
 
 /// A line of a plot.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
-    /// In the legend.
+    /// The name in the legend.
     pub(crate) name: String,
     /// In order of x.
     pub(crate) points: Vec<(f64, f64)>,
@@ -54,7 +51,6 @@ pub(crate) enum Axis {
 }
 
 impl Plot {
-    /// The drawing.
     pub(crate) fn svg(&self) -> String {
         let lines = if self.stacked {
             stack(&self.series)

@@ -37,7 +37,6 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub(crate) struct Setup {
     /// Where the log is.
     pub(crate) target: Rc<Target>,
-    /// The log's name.
     pub(crate) log: String,
     /// Each stream's token.
     pub(crate) tokens: Vec<Option<Token>>,
@@ -60,7 +59,6 @@ pub(crate) struct Kept {
     pub(crate) entries: u64,
     /// Number of the first in its stream.
     pub(crate) sequence: u64,
-    /// The stream.
     pub(crate) stream: u16,
 }
 

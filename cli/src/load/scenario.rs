@@ -24,14 +24,12 @@ const LARGEST_BATCH: u32 = 1_000_000;
 /// What a run does when nobody says how long.
 pub(crate) const USUAL_DURATION: Duration = Duration::from_secs(30);
 
-/// A whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scenario {
     /// Until no more is sent.
     pub(crate) duration: Duration,
     /// How much of the beginning is not measured.
     pub(crate) warm_up: Duration,
-    /// The writers.
     pub(crate) streams: Vec<Stream>,
 }
 
@@ -40,7 +38,6 @@ pub(crate) struct Scenario {
 pub(crate) struct Stream {
     /// As in the report.
     pub(crate) name: String,
-    /// How they write.
     pub(crate) pace: Pace,
     /// The length of an entry, bytes.
     pub(crate) size: usize,
@@ -68,7 +65,6 @@ pub(crate) enum Pace {
     },
     /// Each connection writes, waits for the answer, and writes again.
     Closed {
-        /// How many connections.
         connections: u32,
     },
     /// Batches (`add-batch`), as fast as they are taken.
@@ -127,7 +123,7 @@ struct Words {
 enum Spacing {
     /// As independent writers.
     Poisson,
-    /// Equal.
+    /// At equal intervals.
     Even,
 }
 

@@ -28,7 +28,6 @@ pub(crate) enum Target {
         /// For the `Host` header.
         host: String,
     },
-    /// With TLS.
     Tls {
         /// With the certificate authority that counts.
         http: reqwest::Client,
@@ -40,7 +39,6 @@ pub(crate) enum Target {
 /// What the server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The HTTP status.
     pub(crate) status: u16,
     /// The answer's body, as it came.
     pub(crate) body: Vec<u8>,
@@ -81,7 +79,7 @@ struct Head {
 }
 
 impl Connection {
-    /// To this target.
+    /// A connection to this target, opened with the first request.
     pub(crate) fn new(target: Rc<Target>) -> Self {
         Self {
             target,

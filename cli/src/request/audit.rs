@@ -7,7 +7,6 @@ use crate::args::AuditCommand;
 pub(crate) enum AuditRequest {
     /// `audit list`.
     List {
-        /// How many entries.
         limit: u16,
         /// Only entries before this index.
         before: Option<u64>,

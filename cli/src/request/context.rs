@@ -9,19 +9,16 @@ pub(crate) enum ContextRequest {
     List,
     /// Choose the current one.
     Use {
-        /// The context's name.
         name: String,
     },
     /// Change one.
     Set {
-        /// The context's name.
         name: String,
         /// Keys and values; an empty value takes the key out.
         changes: Vec<(String, String)>,
     },
     /// Take one out.
     Delete {
-        /// The context's name.
         name: String,
     },
     /// What is in effect.

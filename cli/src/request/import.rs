@@ -7,7 +7,6 @@ use crate::args::{EntryFormat, ImportArgs};
 use crate::import::UploadId;
 use crate::import::entries::Format;
 
-/// `load import`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoadImport {
     /// Where the entries are.

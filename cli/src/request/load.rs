@@ -17,7 +17,6 @@ pub(crate) enum LoadRequest {
     Commits(LoadCommits),
 }
 
-/// `load commits`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoadCommits {
     /// How many write at a time.
@@ -36,7 +35,6 @@ pub(crate) struct LoadCommits {
     pub(crate) dir: Option<PathBuf>,
 }
 
-/// `load run`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LoadRun {
     /// The streams to run.
@@ -62,9 +60,7 @@ pub(crate) struct LoadRun {
 /// Where the streams are described.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Streams {
-    /// In flags.
     Flags(Vec<String>),
-    /// In a file.
     File(File),
 }
 

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use crate::error::Error;
 use crate::private;
 
-/// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ContextFile {

@@ -47,7 +47,6 @@ pub(crate) struct Settings {
     pub(crate) protected: bool,
     /// The log, when it was named.
     pub(crate) log: Option<String>,
-    /// The admin endpoint.
     pub(crate) admin: Option<Endpoint>,
     /// Where readers and writers reach the log.
     pub(crate) url: Option<String>,
@@ -113,7 +112,6 @@ pub(crate) enum Login {
 /// Where an identity token comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IdentityToken {
-    /// Its audience.
     pub(crate) audience: String,
     /// Where the identity token is found.
     pub(crate) from: IdentitySource,

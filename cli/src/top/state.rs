@@ -24,9 +24,8 @@ pub(crate) struct Sample {
 /// One log's queues.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queues {
-    /// The log's name.
     pub(crate) log: String,
-    /// Tier by tier.
+    /// One row per tier.
     pub(crate) rows: Vec<Queue>,
 }
 

@@ -26,11 +26,10 @@ const UNWITNESSED: Duration = Duration::from_secs(5);
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// The HTTP status.
     pub(super) status: StatusCode,
     /// Stable identifier, kebab-case.
     pub(super) code: &'static str,
-    /// For a person.
+    /// Explanation for a person.
     pub(super) detail: String,
     /// When to try again.
     pub(super) retry_after: Option<Duration>,

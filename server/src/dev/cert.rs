@@ -15,7 +15,7 @@ use super::replace;
 use crate::error::{Error, at};
 use crate::net::tls;
 
-/// Whose it is.
+/// Common name of the certificate.
 const NAME: &str = "logd dev";
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// How long a new certificate is valid.

@@ -31,7 +31,6 @@ pub(crate) struct Life {
     hangup: Signal,
     /// It was started from a terminal, and not to outlive it.
     terminal: bool,
-    /// Whom to tell.
     pub(crate) service: Service,
     limits: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }

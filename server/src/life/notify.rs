@@ -78,7 +78,7 @@ impl Service {
         self.tell(&format!("STATUS={}", limits.unwrap_or(SERVING)));
     }
 
-    /// Whether anybody listens.
+    /// Whether `NOTIFY_SOCKET` is set.
     pub(crate) fn is_there(&self) -> bool {
         self.socket.is_some()
     }
@@ -89,12 +89,10 @@ impl Service {
         self.tell(&format!("RELOADING=1{}", now.unwrap_or_default()));
     }
 
-    /// It ends.
     pub(crate) fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=stopping");
     }
 
-    /// It is alive.
     pub(crate) fn alive(&self) {
         self.tell("WATCHDOG=1");
     }

@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::watch::Watched;
 
-/// The stream.
 #[derive(Debug)]
 pub(crate) struct Tracked<T> {
     inner: T,

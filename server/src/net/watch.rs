@@ -52,7 +52,6 @@ pub(crate) enum Phase {
 /// What the owner of a connection has been asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Go on.
     Serve,
     /// Finish what is in flight, then close.
     Drain,
@@ -203,7 +202,7 @@ impl Watched {
         }
     }
 
-    /// Bytes came in.
+    /// Notes that bytes arrived.
     pub(crate) fn received(&self) {
         let now = self.now();
         self.moved.store(now, Relaxed);
@@ -335,7 +334,7 @@ impl Drop for Place {
 }
 
 impl Watch {
-    /// Nobody watched yet.
+    /// Starts with no connections.
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
         let windows = limits.bodies / WINDOW as usize;
         let shared = Shared {

@@ -28,7 +28,7 @@ enum Decoder {
     Gzip(Box<GzDecoder<Vec<u8>>>),
 }
 
-/// A request's body.
+/// Reads the packages of a request's body.
 pub(super) struct Source<'a> {
     body: &'a mut Incoming,
     decoder: Decoder,

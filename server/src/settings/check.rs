@@ -29,7 +29,6 @@ use crate::net::tls;
 pub(crate) struct Problem {
     /// Line, from 1, where it has one.
     pub(crate) line: Option<usize>,
-    /// What is wrong.
     pub(crate) what: String,
     /// What to write instead, or the next command.
     pub(crate) remedy: String,

@@ -19,7 +19,6 @@ pub(crate) enum Told {
     Unknown(String),
 }
 
-/// One write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Write {

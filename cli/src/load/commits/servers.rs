@@ -19,7 +19,6 @@ const OPERATION: &str = "20s";
 /// How servers are started.
 #[derive(Debug)]
 pub(crate) struct Launch {
-    /// The program.
     pub(crate) logd: PathBuf,
     /// Holds `log`, the servers' folder, and what they wrote to standard error.
     pub(crate) folder: PathBuf,
@@ -157,7 +156,7 @@ impl Server {
         self.signal(Signal::STOP);
     }
 
-    /// It goes on.
+    /// Continues a stopped process (SIGCONT).
     pub(crate) fn wake(&self) {
         self.signal(Signal::CONT);
     }

@@ -14,7 +14,6 @@ pub(crate) enum Trouble {
     Kill,
     /// A server is told to stop and started again.
     Restart,
-    /// The log rotates.
     Rotate,
     /// The log is frozen, and opened again.
     Freeze,
@@ -36,7 +35,6 @@ impl Trouble {
         Self::SleepThroughFreeze,
     ];
 
-    /// For people.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Pause => "paused",

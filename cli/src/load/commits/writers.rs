@@ -26,7 +26,7 @@ pub(crate) struct Desk {
     /// Where the servers are; `None` for one that is down.
     pub(crate) servers: RefCell<Vec<Option<SocketAddr>>>,
     pub(crate) writes: RefCell<Vec<Write>>,
-    /// Write no more.
+    /// True when writers must stop.
     pub(crate) over: tokio::sync::watch::Receiver<bool>,
 }
 

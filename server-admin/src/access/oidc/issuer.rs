@@ -35,7 +35,6 @@ const ANSWER_BYTES: usize = 256 << 10;
 /// More keys than any issuer has; the rest are left out.
 const MAX_KEYS: usize = 100;
 
-/// An issuer.
 pub(super) struct Issuer {
     url: String,
     http: Client,

@@ -54,7 +54,6 @@ pub(crate) struct Outcome {
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<u64>,
-    /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
     /// When that was known, RFC 3339.

@@ -30,7 +30,7 @@ const BEARER: &str = "bearer ";
 /// What a request asks for. Not `Debug`: it holds a secret.
 #[derive(Default)]
 pub(super) struct Asked<'a> {
-    /// For the engine.
+    /// The parsed advice for the engine.
     pub(super) advice: Advice,
     /// The writer's token, as it was sent.
     pub(super) token: Option<&'a str>,

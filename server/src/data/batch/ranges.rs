@@ -9,7 +9,6 @@ pub(super) struct Range {
     pub(super) first: u64,
     /// Global index of that entry.
     pub(super) index: u64,
-    /// How many.
     pub(super) entries: u64,
 }
 
@@ -40,7 +39,6 @@ impl Ranges {
         self.entries
     }
 
-    /// All of them.
     pub(super) fn all(&self) -> &[Range] {
         &self.all
     }
