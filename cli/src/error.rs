@@ -287,9 +287,7 @@ pub(crate) enum Error {
     },
     /// The log did not keep what it promised.
     #[error("the promise is broken: {why}")]
-    PromiseBroken {
-        why: String,
-    },
+    PromiseBroken { why: String },
     /// The log may have kept it, so long ago that it forgot.
     #[error("whether the promise was kept cannot be told any more: {why}")]
     PromiseForgotten {

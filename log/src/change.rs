@@ -35,7 +35,7 @@ const TRIES: usize = 8;
 /// is the same request, whatever runs meanwhile.
 #[derive(Clone, Debug, Serialize)]
 pub enum Request {
-    /// Run this document.
+    /// Replace the configuration document.
     Configure {
         /// The whole document.
         next: Box<LogConfig>,
@@ -54,7 +54,7 @@ pub enum Request {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         force: bool,
     },
-    /// Plan a shard.
+    /// Add a planned shard.
     PlanShard {
         /// Its name; by the template when absent.
         name: Option<ShardName>,
@@ -77,7 +77,7 @@ pub enum Request {
     },
     /// Take back a change that was made on probation: the settings of before, with the shards of now.
     Revert {
-        /// That change.
+        /// The change on probation.
         operation: Token,
         /// The generation before it.
         base: u64,
@@ -90,16 +90,16 @@ pub enum Request {
         #[serde(skip)]
         why: String,
     },
-    /// End writes.
+    /// Freeze the log: it accepts no entries.
     Freeze {
         /// Skip the wait for promised work.
         now: bool,
     },
-    /// Go on.
+    /// Accept entries again.
     Unfreeze,
     /// Hide a frozen log.
     Delete,
-    /// Show it again.
+    /// Show a deleted log again.
     Undelete,
 }
 
@@ -138,7 +138,7 @@ impl Request {
     }
 }
 
-/// Who asks.
+/// The caller of a change, for the history and the audit trail.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// `uid:0`, `token:ci`.
@@ -169,7 +169,7 @@ impl Caller {
 pub enum ChangeOutcome {
     /// What was asked for already runs.
     Unchanged,
-    /// A preview.
+    /// A preview: nothing was changed.
     Planned,
     /// Decided and durable.
     Decided,
@@ -184,11 +184,11 @@ pub struct Applied {
     pub action: Action,
     /// How far it got.
     pub outcome: ChangeOutcome,
-    /// The generation before.
+    /// The generation that the change was made on.
     pub base_generation: u64,
-    /// The generation after.
+    /// The generation that the change makes.
     pub generation: u64,
-    /// Entity tag after.
+    /// The entity tag of that generation.
     pub etag: String,
     /// When it was decided, milliseconds since the Unix epoch.
     pub time_ms: Option<u64>,
@@ -211,7 +211,7 @@ pub enum ChangeError {
     /// The base is not what runs.
     #[error("the base moved: {current_etag} runs")]
     Stale {
-        /// What runs.
+        /// The entity tag that runs.
         current_etag: String,
         /// Who changed it last.
         changed_by: Option<String>,
@@ -226,13 +226,13 @@ pub enum ChangeError {
     /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request (operation {operation})")]
     KeyReused {
-        /// That operation.
+        /// The operation that used this key.
         operation: String,
     },
     /// The log is halted.
     #[error("the log is halted: {reason}")]
     Halted {
-        /// Why.
+        /// The contradiction that halted the log.
         reason: String,
     },
     /// No space left.
@@ -241,7 +241,7 @@ pub enum ChangeError {
     /// The outcome could not be learned; ask again with the same key.
     #[error("the outcome of operation {operation} could not be learned")]
     Unknown {
-        /// The operation.
+        /// The operation whose outcome is unknown.
         operation: String,
     },
     /// The store failed; nothing was changed.

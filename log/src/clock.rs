@@ -22,7 +22,7 @@ const BELIEVED_MS: u64 = 86_400_000;
 /// Why the wall clock is not believed now; for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClockFault {
-    /// It jumped.
+    /// The wall clock jumped.
     #[error(
         "the clock of this server jumped {} by {}; set it right, or restart logd if it is right now",
         if *.by_ms > 0 { "ahead" } else { "back" },

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tokio::sync::Notify;
 
-/// Why, once halted.
+/// The reason, once halted.
 #[derive(Debug, Default)]
 pub struct Halt {
     reason: OnceLock<String>,

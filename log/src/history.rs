@@ -16,15 +16,15 @@ const PAGE: usize = 512;
 /// A decided control.
 #[derive(Clone, Debug)]
 pub struct HistoryRecord {
-    /// The operation.
+    /// The operation's id: 32 hex digits.
     pub operation: String,
     /// What was asked for.
     pub action: Action,
-    /// Who asked.
+    /// The actor that asked for it.
     pub actor: String,
     /// When, milliseconds since the Unix epoch.
     pub time_ms: u64,
-    /// The slot.
+    /// The number of the slot that decided it.
     pub slot: u64,
     /// The global index at which it took effect.
     pub at_index: u64,
@@ -34,7 +34,7 @@ pub struct HistoryRecord {
     pub generation: u64,
     /// The entity tag after it.
     pub etag: String,
-    /// A sentence.
+    /// What changed, in a sentence.
     pub summary: String,
     /// Why, as far as somebody said so.
     pub reason: Option<String>,

@@ -30,7 +30,7 @@ pub enum ReadError {
     /// The log is halted on this replica.
     #[error("the log is halted: {reason}")]
     Halted {
-        /// Why.
+        /// The contradiction that halted the log.
         reason: String,
     },
     /// The first checkpoint of a shard is not there yet: it waits for cosignatures of witnesses.

@@ -15,11 +15,11 @@ const SECONDARIES: &str = "publication waits for secondaries";
 /// A log's condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Takes writes.
+    /// Accepts entries.
     Open,
     /// About to freeze.
     Closing,
-    /// Takes no writes.
+    /// Accepts no entries.
     Frozen,
     /// Stopped on this replica.
     Halted,
@@ -30,9 +30,9 @@ pub enum Condition {
 pub struct Watermarks {
     /// Decided and durable.
     pub ordered: u64,
-    /// In the trees.
+    /// Entries whose tiles are written.
     pub integrated: u64,
-    /// Under signed checkpoints.
+    /// Entries under signed checkpoints.
     pub published: u64,
 }
 

@@ -43,7 +43,7 @@ impl Faults {
         });
     }
 
-    /// The first report.
+    /// The first report of a task that ended for good.
     pub fn first(&self) -> Option<String> {
         self.0.borrow().clone()
     }

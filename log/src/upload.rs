@@ -82,7 +82,6 @@ struct Parts {
     tail: u64,
     /// What will be the next part.
     waiting: VecDeque<Piece>,
-    /// Bytes of it.
     bytes: usize,
 }
 

@@ -14,7 +14,7 @@ const REQUEST: usize = 512;
 /// Answers of so many bytes are in no budget where a connection has one at a time.
 pub const SHORT: usize = 64 << 10;
 
-/// The budget.
+/// A budget of bytes, shared by all connections of a listener.
 #[derive(Debug)]
 pub struct Bodies {
     most: usize,

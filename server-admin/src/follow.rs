@@ -43,7 +43,7 @@ struct Failed {
 /// What a look at the files showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Nothing changed.
+    /// The files are the same as before.
     Same,
     /// There is a new value.
     Replaced,

@@ -62,7 +62,7 @@ pub struct AddCheckpoint {
 }
 
 impl AddCheckpoint {
-    /// The body.
+    /// The request's body, as bytes on the wire.
     pub fn to_body(&self) -> String {
         let mut body = format!("old {}\n", self.old);
         for hash in &self.proof {

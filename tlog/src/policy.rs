@@ -19,7 +19,7 @@ const LONGEST: usize = 64 * 1024;
 pub struct PolicyWitness {
     /// Its name in this policy.
     pub name: String,
-    /// Its key.
+    /// The key that checks its cosignatures.
     pub key: CosignerKey,
     /// Where checkpoints are sent to: the submission prefix of C2SP tlog-witness.
     pub url: Option<String>,
@@ -40,7 +40,7 @@ struct Group {
     members: Vec<Member>,
 }
 
-/// A policy.
+/// Which logs are trusted, and which witnesses together are enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The logs, each with its URL.

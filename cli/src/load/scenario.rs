@@ -64,9 +64,7 @@ pub(crate) enum Pace {
         connections: u32,
     },
     /// Each connection writes, waits for the answer, and writes again.
-    Closed {
-        connections: u32,
-    },
+    Closed { connections: u32 },
     /// Batches (`add-batch`), as fast as they are taken.
     Backfill {
         /// How many connections, each with one batch in flight.

@@ -8,9 +8,7 @@ pub(crate) enum ContextRequest {
     /// Lists every context of the file.
     List,
     /// Choose the current one.
-    Use {
-        name: String,
-    },
+    Use { name: String },
     /// Change one.
     Set {
         name: String,
@@ -18,9 +16,7 @@ pub(crate) enum ContextRequest {
         changes: Vec<(String, String)>,
     },
     /// Take one out.
-    Delete {
-        name: String,
-    },
+    Delete { name: String },
     /// What is in effect.
     Show {
         /// The context; the one in use when absent.

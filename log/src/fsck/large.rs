@@ -21,7 +21,7 @@ pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + 
 /// What a storage node has of the large batches that are not published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
-    /// Its name.
+    /// The node's name.
     pub name: String,
     /// Batches that it has, and that are what was ordered.
     pub intact: u64,

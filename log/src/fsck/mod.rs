@@ -28,19 +28,19 @@ use crate::store::{Coordination, CopiedShard, Objects, StoreError};
 /// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The log.
+    /// The log that the finding is about.
     pub log: String,
     /// The key in the coordination store, or the path in the object store.
     pub place: String,
     /// Which of the two stores.
     pub store: Place,
-    /// What is wrong.
+    /// The fault, in words for an operator.
     pub what: String,
-    /// What to do.
+    /// The remedy, in words for an operator.
     pub remedy: &'static str,
 }
 
-/// A store.
+/// The store that a finding is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
@@ -68,7 +68,7 @@ pub struct Litter {
 /// What was checked in one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogReport {
-    /// Its name.
+    /// The log's name.
     pub name: String,
     /// Number of slots ever decided.
     pub slots: u64,
@@ -86,11 +86,11 @@ pub struct LogReport {
     pub nodes: Vec<NodeReport>,
     /// What a restart of the server finishes: a checkpoint or a seal that is not written yet.
     pub unfinished: Vec<String>,
-    /// What nobody needs.
+    /// Rows and objects that nothing needs; no finding.
     pub litter: Litter,
 }
 
-/// The result.
+/// The result of a check of all logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// One for each log, by name.
@@ -126,24 +126,24 @@ pub type Watcher<'a> = &'a mut (dyn FnMut(Progress<'_>) + Send);
 pub(crate) mod remedy {
     /// Rows of the order and positions.
     pub(crate) const ROW: &str = "stop the server and keep both stores as they are: an older copy of the coordination store must not be put back where anything was signed since; compare with a backup (`logd backup`) or a mirror, or restore the log from its secondaries with `logd restore`; do not edit the row";
-    /// Entries.
+    /// For a damaged or missing entry bundle.
     pub(crate) const ENTRIES: &str = "restore this file from a backup or a mirror: entries cannot be computed from anything else";
     /// Batches of which another node has a good copy.
     pub(crate) const COPY: &str = "another storage node has it intact: a running server writes it here again; look at this node's disk";
-    /// Hash tiles.
+    /// For a damaged or missing hash tile.
     pub(crate) const TILE: &str =
         "restore this file from a backup or a mirror; the entries it is computed from are intact";
-    /// Checkpoints.
+    /// For a damaged checkpoint.
     pub(crate) const CHECKPOINT: &str = "move this file away and restart the server, which signs the same size again; an older copy in its place would take readers back";
-    /// Seals.
+    /// For a damaged seal.
     pub(crate) const SEAL: &str =
         "remove this file and restart the server, which seals the shard again";
     /// Where two things contradict each other and either may be wrong.
     pub(crate) const CONFLICT: &str =
         "stop the server, keep both stores as they are, and compare them with a backup or a mirror";
-    /// The disk.
+    /// For a read error of the disk.
     pub(crate) const READ: &str = "look at the kernel's log for disk errors, then run fsck again";
-    /// Sealed keys.
+    /// For a damaged sealed key.
     pub(crate) const KEY: &str = "put back this row alone, from any copy of the store: without it nothing more can be signed for the shard";
     /// The age of the store, and what is measured by it.
     pub(crate) const AGE: &str = "remove the row: how long places are kept is counted from now on";
@@ -151,7 +151,7 @@ pub(crate) mod remedy {
     pub(crate) const ORPHAN: &str = "stop the server, and put back the newest coordination store that belongs to these objects (the database and the -wal file beside it), or restore the log from its secondaries with `logd restore`; remove nothing";
     /// How many shards are sealed.
     pub(crate) const SEALED: &str = "stop the server and remove the row: the next start looks at every shard, and writes it again";
-    /// Announcements.
+    /// For a damaged announcement.
     pub(crate) const BAG: &str =
         "remove the row: its author has been told that the outcome is unknown";
 }

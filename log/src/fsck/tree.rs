@@ -70,7 +70,7 @@ struct Level {
     stored: Option<(u64, Stored)>,
 }
 
-/// The rebuilding.
+/// One rebuild of a shard's tree, from the entries up.
 struct Walk<'a> {
     tree: &'a Tree<'a>,
     edge: RightEdge,
@@ -490,7 +490,7 @@ impl Walk<'_> {
 struct Batches<'a> {
     rest: std::slice::Iter<'a, Placed>,
     current: Option<(&'a Placed, Sha256, u64)>,
-    /// Entries seen.
+    /// Entries hashed so far.
     at: u64,
 }
 

@@ -13,7 +13,7 @@ const REQUEST: usize = 4 << 20;
 /// The tiles of one shard.
 #[derive(Clone, Copy)]
 pub struct Tiles<'a> {
-    /// Where they are.
+    /// The store of the tiles and bundles.
     pub objects: &'a dyn Objects,
     /// The shard's folder: `{log}/{shard}`.
     pub folder: &'a str,

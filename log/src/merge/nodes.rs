@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a node did not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Missed {
-    /// With its digest.
+    /// A write of the batch with this digest.
     Put(Hash),
     Delete,
 }
@@ -160,7 +160,7 @@ struct Inner {
     /// Nodes that the configuration named before: asked where no other has a batch.
     leaving: ArcSwap<Vec<String>>,
     nodes: Mutex<BTreeMap<String, Arc<Node>>>,
-    /// Something was missed.
+    /// Wakes the repair when a node missed a write.
     repair: Notify,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-/// One request.
+/// A request to a secondary or a witness.
 #[derive(Clone, Debug)]
 pub struct PeerRequest {
     /// Where to: an absolute URL.
@@ -84,7 +84,7 @@ impl PeerAnswer {
 /// Why nothing came back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// Too slow.
+    /// No answer within the limit.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// No connection, or it broke.
@@ -101,7 +101,7 @@ pub trait Peers: std::fmt::Debug + Send + Sync + 'static {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>>;
 }
 
-/// Asks nobody.
+/// Sends no request: every call fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPeers;
 

@@ -224,7 +224,7 @@ pub async fn storage(
     Ok((number, Some(row)))
 }
 
-/// All of them.
+/// The storages of all secondaries.
 pub async fn storages(store: &dyn Coordination, keys: &Keys) -> Result<Vec<Vouched>, StoreError> {
     let prefix = keys.storages();
     let rows = store.scan(&prefix, &prefix, 10_000).await?;

@@ -14,7 +14,7 @@ pub enum Program {
     Fetch,
     /// Copies to the secondaries.
     Backup,
-    /// Publishes.
+    /// Signs and publishes checkpoints.
     Sth,
     /// Pushes to the frontends.
     Dist,
@@ -111,7 +111,7 @@ impl Done {
 /// Why a program does not get on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// In words.
+    /// The reason, in words for an operator.
     pub why: String,
     /// What kind of trouble.
     pub kind: TroubleKind,
@@ -124,12 +124,12 @@ pub enum TroubleKind {
     Full,
     /// Nothing is wrong here; it waits for others.
     Waits,
-    /// Something failed.
+    /// A store or a peer failed.
     Failed,
 }
 
 impl Trouble {
-    /// Something failed.
+    /// A delay because of a failure.
     pub fn new(why: impl Into<String>) -> Self {
         Self {
             why: why.into(),
@@ -164,7 +164,7 @@ pub struct Finished {
     pub log: String,
     /// The program.
     pub program: Program,
-    /// What it did.
+    /// What it finished.
     pub done: Done,
     /// Why it did not do everything.
     pub trouble: Option<Trouble>,

@@ -65,7 +65,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Replicas {
-    /// Nothing known yet.
+    /// Starts without any answers.
     pub fn new(peers: Arc<dyn Peers>) -> Self {
         Self {
             peers,

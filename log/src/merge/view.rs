@@ -24,19 +24,19 @@ const STALLED: u64 = 60_000;
 /// The positions of one shard, in entries of that shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardPositions {
-    /// Its name.
+    /// The shard's name.
     pub shard: String,
     /// Global index of its first entry.
     pub start: u64,
     /// Decided and durable.
     pub ordered: u64,
-    /// Cut.
+    /// Entries in the last cut.
     pub integrated: u64,
     /// Under a signed checkpoint.
     pub published: u64,
-    /// By secondary.
+    /// Entries that each secondary has verified, by name.
     pub verified: BTreeMap<String, u64>,
-    /// By frontend.
+    /// Entries that each frontend has, by name.
     pub pushed: BTreeMap<String, u64>,
 }
 
@@ -45,7 +45,7 @@ pub struct ShardPositions {
 pub struct PeerView {
     /// Its name.
     pub name: String,
-    /// Where it is.
+    /// The address in the configuration.
     pub url: String,
     /// Of a secondary: the storage whose rows count.
     pub incarnation: Option<String>,
@@ -160,7 +160,7 @@ impl MergeView {
     }
 }
 
-/// Looks at everything.
+/// Reads the positions of all programs and peers.
 pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
     let config = core.config();

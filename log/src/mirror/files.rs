@@ -31,7 +31,7 @@ const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
-    /// Entries.
+    /// Entries in the files.
     pub next: u64,
     /// Bytes of `entries`.
     pub bytes: u64,

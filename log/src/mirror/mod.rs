@@ -63,7 +63,7 @@ pub enum Refusal {
     /// 403: not signed by a trusted key, or wrongly.
     #[error("not signed by the key of this log: {0}")]
     Unsigned(String),
-    /// 400.
+    /// 400: the request is malformed.
     #[error("{0}")]
     Malformed(String),
     /// 409, with the size of the pending checkpoint.
@@ -127,15 +127,15 @@ pub struct MirrorOptions {
     pub logs: Vec<VerifierKey>,
     /// The mirror's own key.
     pub cosigner: Cosigner,
-    /// Positions.
+    /// The store of the positions.
     pub rows: Arc<dyn Coordination>,
-    /// Manifests.
+    /// The store of the manifests.
     pub objects: Arc<dyn Objects>,
     /// Bytes that stay free: with less, nothing is taken.
     pub min_free: u64,
 }
 
-/// A mirror.
+/// All logs that one secondary mirrors.
 pub struct Mirror {
     logs: Vec<VerifierKey>,
     cosigner: Arc<Cosigner>,
@@ -153,7 +153,7 @@ pub struct Mirror {
 /// How one mirrored log stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginStatus {
-    /// The log.
+    /// The origin of the shard.
     pub origin: String,
     /// Size of the pending checkpoint.
     pub pending: u64,

@@ -356,7 +356,6 @@ impl Origin {
         Ok(())
     }
 
-    /// How it stands.
     pub fn status(&self) -> OriginStatus {
         OriginStatus::clone(&self.shown.load())
     }
@@ -573,7 +572,7 @@ pub struct Upload {
 pub enum Ended {
     /// 200: the mirror's signature line.
     Cosigned(String),
-    /// 202: so far.
+    /// 202: the entries so far are durable.
     Partial(MirrorInfo),
 }
 

@@ -59,7 +59,7 @@ pub struct Alarm {
 pub struct Rows(pub String);
 
 impl Rows {
-    /// Its name.
+    /// The key of the row that names the log.
     pub fn known(&self) -> String {
         format!("{ORIGINS}{}", self.0)
     }
@@ -67,7 +67,7 @@ impl Rows {
     pub fn pendings(&self) -> String {
         format!("pending/{}/", self.0)
     }
-    /// One of them.
+    /// The key of the pending checkpoint of this size.
     pub fn pending(&self, size: u64) -> String {
         format!("pending/{}/{size:020}", self.0)
     }
@@ -79,7 +79,7 @@ impl Rows {
     pub fn position(&self) -> String {
         format!("position/{}", self.0)
     }
-    /// The mirror checkpoint.
+    /// The key of the mirror checkpoint.
     pub fn mirrored(&self) -> String {
         format!("mirror/{}", self.0)
     }
@@ -87,7 +87,7 @@ impl Rows {
     pub fn served(&self) -> String {
         format!("served/{}", self.0)
     }
-    /// The alarm.
+    /// The key of the alarm.
     pub fn alarm(&self) -> String {
         format!("alarm/{}", self.0)
     }

@@ -30,7 +30,7 @@ impl Prepared {
     }
 }
 
-/// A commit's worth.
+/// The batches for one commit.
 #[derive(Default)]
 pub(super) struct Ready {
     pub(super) load: Prepared,
@@ -45,7 +45,7 @@ pub(super) struct Ready {
 pub(super) struct Ahead {
     prepared: JoinHandle<(Prepared, Duration)>,
     elastic: u64,
-    /// Whose it is.
+    /// The tiers and tenants of the batches.
     pub(super) classes: HashSet<Class>,
     /// What was taken meanwhile and belongs behind it.
     pub(super) behind: Load,

@@ -101,7 +101,7 @@ impl Order {
         }
     }
 
-    /// By this clock.
+    /// Uses this clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;

@@ -49,7 +49,7 @@ impl Keys {
     pub fn arrivals_of(&self, minute: u64, replica: &str) -> Key {
         format!("{}arrivals/{minute:020}/{replica}", self.prefix)
     }
-    /// All slots.
+    /// The prefix of all slots.
     pub fn slots(&self) -> Key {
         format!("{}slot/", self.prefix)
     }
@@ -57,7 +57,7 @@ impl Keys {
     pub fn slot(&self, number: u64) -> Key {
         format!("{}slot/{number:020}", self.prefix)
     }
-    /// All batches.
+    /// The prefix of all batches.
     pub fn batches(&self) -> Key {
         format!("{}batch/", self.prefix)
     }
@@ -73,7 +73,7 @@ impl Keys {
     pub fn noted(&self, token: Token) -> Key {
         format!("{}unnamed/{token}", self.prefix)
     }
-    /// All announcements.
+    /// The prefix of all announcements.
     pub fn bag(&self) -> Key {
         format!("{}bag/", self.prefix)
     }
@@ -104,7 +104,7 @@ impl Keys {
     pub fn closing(&self) -> Key {
         format!("{}closing", self.prefix)
     }
-    /// All places.
+    /// The prefix of all places.
     pub fn all_placed(&self) -> Key {
         format!("{}placed/", self.prefix)
     }
@@ -207,7 +207,7 @@ impl Keys {
     pub fn dist(&self, frontend: &str, shard: &str) -> Key {
         format!("{}dist/{frontend}/{shard}", self.prefix)
     }
-    /// All integrated positions.
+    /// The prefix of all integrated positions.
     pub fn all_integrated(&self) -> Key {
         format!("{}integrated/", self.prefix)
     }
@@ -215,7 +215,7 @@ impl Keys {
     pub fn integrated(&self, shard: &str) -> Key {
         format!("{}integrated/{shard}", self.prefix)
     }
-    /// All published positions.
+    /// The prefix of all published positions.
     pub fn all_published(&self) -> Key {
         format!("{}published/", self.prefix)
     }
@@ -223,7 +223,7 @@ impl Keys {
     pub fn published(&self, shard: &str) -> Key {
         format!("{}published/{shard}", self.prefix)
     }
-    /// All snapshots.
+    /// The prefix of all snapshots.
     pub fn snapshots(&self) -> Key {
         format!("{}snapshot/", self.prefix)
     }
@@ -255,7 +255,7 @@ impl Keys {
     pub fn floor(&self) -> Key {
         format!("{}floor", self.prefix)
     }
-    /// All decided controls.
+    /// The prefix of all decided controls.
     pub fn history(&self) -> Key {
         format!("{}history/", self.prefix)
     }
@@ -283,7 +283,7 @@ impl Keys {
     pub fn probation_base(&self, operation: Token) -> Key {
         format!("{}probation-base/{operation}", self.prefix)
     }
-    /// All of these.
+    /// The prefix of all bases of changes on probation.
     pub fn probation_bases(&self) -> Key {
         format!("{}probation-base/", self.prefix)
     }

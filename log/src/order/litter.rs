@@ -51,7 +51,7 @@ pub struct Evidence {
 pub enum Announced {
     /// It may still count.
     Stays,
-    /// It goes.
+    /// It is deleted.
     Goes,
     /// It goes, and with it the bytes of its batch.
     GoesWithBatch,

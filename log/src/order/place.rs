@@ -27,7 +27,7 @@ pub enum Place {
     },
 }
 
-/// The row.
+/// The row of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlacedRow {

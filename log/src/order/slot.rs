@@ -161,15 +161,15 @@ pub enum Action {
     Configure,
     /// Freeze the active shard and open the next.
     Rotate,
-    /// Plan a shard.
+    /// Add a planned shard.
     Plan,
-    /// End writes.
+    /// Freeze the log.
     Freeze,
-    /// Go on.
+    /// Accept entries again.
     Unfreeze,
     /// Hide the log; its data is kept.
     Delete,
-    /// Show it again.
+    /// Show a deleted log again.
     Undelete,
     /// Take back a change that nobody confirmed.
     Revert,
@@ -214,7 +214,7 @@ pub struct Decision {
     pub action: Action,
     /// Who asked (`uid:0`, `token:ci`).
     pub actor: String,
-    /// What is done.
+    /// The change that this decision makes.
     pub control: Control,
     /// Why, where it is not a person who asks: `2026b had 1000000 entries`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -285,7 +285,7 @@ pub struct Promised {
     pub batch: BatchRef,
     /// The tier it waits in, by name: a tier may go while work waits in it.
     pub tier: String,
-    /// Whose it is.
+    /// The tenant that wrote it.
     pub tenant: String,
     /// Bytes of its entries.
     pub bytes: u64,

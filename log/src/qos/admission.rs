@@ -35,7 +35,7 @@ pub struct Refused {
 /// Work that asks to enter.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// Whose it is.
+    /// The tenant that asks.
     pub tenant: TenantId,
     /// What its advice comes to.
     pub grant: Grant,

@@ -87,7 +87,7 @@ impl Demand {
         }
     }
 
-    /// All of it.
+    /// The promised work at all deadlines, in cost.
     pub fn total(&self) -> u64 {
         self.total
     }

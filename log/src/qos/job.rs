@@ -10,7 +10,7 @@ pub const ENTRY_COST: u64 = 128;
 pub struct Job<P> {
     /// Its tier.
     pub tier: TierId,
-    /// Whose it is.
+    /// The tenant that it is charged to.
     pub tenant: TenantId,
     /// How many entries it is, at least 1.
     pub entries: u64,

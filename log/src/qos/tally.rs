@@ -69,7 +69,7 @@ pub struct QosView {
     pub cruise: Option<f64>,
 }
 
-/// The table.
+/// Counters by tier and tenant.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     tiers: Vec<Vec<Counts>>,

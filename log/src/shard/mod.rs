@@ -39,10 +39,10 @@ pub struct Signed {
     pub note: String,
 }
 
-/// One shard here.
+/// A shard on this replica.
 #[derive(Debug)]
 pub struct Shard {
-    /// Fixed when planned.
+    /// Never changes after the shard is planned.
     pub identity: Arc<ShardIdentity>,
     /// The name, shared with every answer that carries it.
     pub name: Arc<str>,

@@ -85,7 +85,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// No faults yet.
+    /// Starts without faults.
     pub fn new() -> Self {
         Self::default()
     }

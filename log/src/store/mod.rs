@@ -88,9 +88,9 @@ pub enum StoreError {
     /// Too few storage nodes took it. It may be there on some, and is nowhere announced.
     #[error("{have} of the {quorum} storage nodes that are needed took a batch{detail}")]
     Quorum {
-        /// That took it.
+        /// Nodes that took the write.
         have: usize,
-        /// That are needed.
+        /// Nodes that must take it.
         quorum: usize,
         /// How many were asked, and what the last one said.
         detail: String,

@@ -27,7 +27,7 @@ use crate::shard::{Shard, SignError};
 
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest checkpoint.
+/// The longest checkpoint that is read, bytes.
 const NOTE: usize = 64 << 10;
 /// Pauses before the stores are asked again for what the answers are compared with: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));

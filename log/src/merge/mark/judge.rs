@@ -15,11 +15,11 @@ use crate::merge::life::began_ms;
 pub enum Whence {
     /// The object store, under this path.
     Objects(String),
-    /// A frontend.
+    /// A frontend, by name.
     Frontend(String),
-    /// A secondary.
+    /// A secondary, by name.
     Secondary(String),
-    /// A witness.
+    /// A witness, by name.
     Witness(String),
     /// This process signed it, or took it over.
     Process,
@@ -134,10 +134,10 @@ impl Lives {
     }
 }
 
-/// What follows.
+/// The judgement of a find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It fits.
+    /// The find fits the store.
     Fits,
     /// It cannot be compared yet, because the trees here are not that far, or cannot be read: not before that may anything of this size or
     /// more be signed.
@@ -177,7 +177,7 @@ const FOREIGN: &str = "give the server the object store of this log, or this obj
 const DAMAGED: &str = "run `logd fsck`; restore this file from a backup or a mirror, or, where everything else is clean, remove it and restart the server, which signs again";
 
 impl Conflict {
-    /// What to do.
+    /// The remedy, in words for an operator.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Older(_) => OLDER,

@@ -11,9 +11,7 @@ use crate::store::StoreError;
 
 /// A checkpoint object that fits.
 pub(crate) struct Looked {
-    /// The note.
     pub(crate) note: String,
-    /// What it says.
     pub(crate) checkpoint: Checkpoint,
 }
 

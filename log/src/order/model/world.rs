@@ -52,7 +52,7 @@ pub(super) struct Decided {
     pub(super) view: Arc<View>,
 }
 
-/// One state.
+/// A state of the model: the store, the programs, and what has happened.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) rows: Rows,
@@ -116,7 +116,7 @@ pub(super) enum Fate {
     Failed,
 }
 
-/// What happens next.
+/// The next step of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// A process takes its next step.

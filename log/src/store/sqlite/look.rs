@@ -27,11 +27,11 @@ use crate::store::StoreError;
 /// How a file is looked at.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// The file alone.
+    /// The file alone, without a WAL.
     Alone(PathBuf),
     /// With its WAL and the index of it.
     Together(PathBuf),
-    /// A copy.
+    /// A copy in a temporary folder.
     Copied(Copy),
 }
 
