@@ -68,10 +68,10 @@ pub(crate) enum Error {
         /// The context in effect.
         used: Option<String>,
     },
-    /// The person said no.
+    /// The answer to the question was no.
     #[error("declined; nothing was changed")]
     Declined,
-    /// The context file does not parse, or says something impossible.
+    /// The context file does not parse, or has an impossible value.
     #[error("{place}: {message}")]
     ContextFile {
         /// `FILE` or `FILE:LINE:COLUMN`.
@@ -210,7 +210,7 @@ pub(crate) enum Error {
         /// What was pinned, and what is served now.
         evidence: Option<Box<(Seen, Seen)>>,
     },
-    /// A name that is not there.
+    /// There is nothing of this name.
     #[error("no {kind} `{name}`")]
     NotFound {
         /// `shard`, `command`.
@@ -288,7 +288,7 @@ pub(crate) enum Error {
     /// The log did not keep what it promised.
     #[error("the promise is broken: {why}")]
     PromiseBroken { why: String },
-    /// The log may have kept it, so long ago that it forgot.
+    /// The log may have kept the promise, so long ago that it no longer knows.
     #[error("whether the promise was kept cannot be told any more: {why}")]
     PromiseForgotten {
         /// Why the promise cannot be checked any more.

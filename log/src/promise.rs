@@ -29,7 +29,7 @@ use crate::record;
 use crate::shard::SignError;
 use crate::store::{Objects as _, Outcome, StoreError};
 
-/// Bytes of entries that may wait here to become durable; the writer hears at once when there is no room.
+/// Bytes of entries that may wait here to become durable; without room the writer is refused at once.
 const ROOM: usize = 16 << 20;
 /// Bytes that may wait in the durable queue of one log; then promises are refused, with the time after which to try again.
 const QUEUE: u64 = 4 << 30;
@@ -39,7 +39,7 @@ const MAX_COMMIT: usize = 1 << 20;
 const MAX_ROWS: usize = 64;
 /// Late promises that are looked for in one step.
 const LATE: usize = 64;
-/// How long to go on when the store does not answer, before saying that the outcome is unknown.
+/// How long to retry while the store fails, before the outcome is reported as unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names a promise: the batch that holds its entry, and which entry of it.
@@ -247,7 +247,7 @@ impl Promiser {
         QUEUE.saturating_sub(self.held.load(Relaxed))
     }
 
-    /// Notes how many bytes wait in the durable queue, whoever put them there.
+    /// Notes how many bytes wait in the durable queue, from all replicas.
     pub(crate) fn holds(&self, bytes: u64) {
         self.held.store(bytes, Relaxed);
     }

@@ -498,7 +498,7 @@ impl Log {
                 return Ok(bytes);
             };
             if let Some(bytes) = bytes {
-                // Who reads tiles checks them, and is shown what is there; the operator hears of it.
+                // A reader of tiles checks them, so it gets what is there; the fault is reported to the operator.
                 if !is_tile(tile, &bytes) {
                     self.core.damage.suspect(&shard.name, first_leaf(tile));
                 }

@@ -97,7 +97,7 @@ impl Uploads {
     fn get(&self, id: UploadId) -> Arc<Upload> {
         let mut uploads = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
         if uploads.len() >= REMEMBERED && !uploads.contains_key(&id) {
-            // Those that nobody holds; what they say is read again.
+            // Uploads without a request; their rows are read again.
             uploads.retain(|_, upload| Arc::strong_count(upload) > 1);
         }
         Arc::clone(uploads.entry(id).or_default())
@@ -129,7 +129,7 @@ impl Parts {
 }
 
 impl UploadId {
-    /// The same upload of one tenant: whoever else knows its id neither sees nor changes it.
+    /// The upload of one tenant: another tenant that knows its id neither sees nor changes it.
     pub fn of(self, tenant: &str) -> Self {
         let mut text = self.0.to_vec();
         text.extend_from_slice(tenant.as_bytes());
@@ -193,7 +193,7 @@ impl Core {
 }
 
 impl Log {
-    /// What was accepted of an upload, for a writer that goes on with it.
+    /// What was accepted of an upload, for a writer that resumes it.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.

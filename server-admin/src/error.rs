@@ -23,7 +23,7 @@ pub enum Error {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
-        /// Who may do what that they must not.
+        /// The access that the file mode allows and must not.
         problem: &'static str,
     },
     /// The token file does not hold what it should.

@@ -375,7 +375,7 @@ impl Shared {
         let places = Places::new(self.limits.connections);
         let mut connections = JoinSet::new();
         loop {
-            // Whoever has come may take the place of one who only waits; so first look who comes.
+            // A new connection may take the place of an idle one; so accept first.
             let next = async {
                 let accepted = listener.next().await?;
                 let place = places.take().await;

@@ -161,7 +161,7 @@ mod tests {
         assert!(!fourth.is_finished(), "a place is taken until it is empty");
         drop(second);
         let fourth = fourth.await.unwrap().unwrap();
-        // Whoever was answered last is the last to go.
+        // The connection that was answered last is the last to be closed.
         drop(busy);
         for next in [&third, &fourth, &first] {
             let mut waiting = Box::pin(places.take());

@@ -166,7 +166,7 @@ impl Error {
             }
             Self::Kek(error) => settings::kek_remedy(error),
             Self::Input { hint, .. } => return Some(Cow::Owned(hint.clone())),
-            // Whoever checks a file that is not there is not told to check it.
+            // If the file is absent, the hint is not to check it.
             Self::Settings(error) if error.is_missing() => {
                 "name the settings file; `logd init DIR` makes one with all that belongs to it, `logd config example` prints a commented one"
             }

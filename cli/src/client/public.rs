@@ -30,7 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why one attempt came to nothing.
 enum Failure {
-    /// Another attempt may do better.
+    /// A retry may succeed.
     Passing(String),
     /// No retry will succeed.
     Final(String),

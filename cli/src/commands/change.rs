@@ -600,7 +600,7 @@ fn probation(operation: &Operation) -> Page {
     }
 }
 
-/// Who runs it: a sentence when all do, a table when not.
+/// The replicas that run it: a sentence when all do, a table when not.
 fn replicas(operation: &Operation) -> Page {
     let serving: Vec<&Replica> = operation
         .replicas

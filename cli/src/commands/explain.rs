@@ -18,7 +18,7 @@ use crate::request::{
 struct Explained {
     command: String,
     needs: Vec<Need>,
-    /// Who the server says is asking; absent when it could not be asked.
+    /// The caller, as the server sees it; absent when the server could not be asked.
     caller: Option<WhoAmI>,
     /// Why it could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]

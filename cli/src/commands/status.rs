@@ -16,12 +16,12 @@ struct Status {
     versions: Versions,
     logs: Vec<LogStatus>,
     replicas: Vec<Serving>,
-    /// Those that fell silent without a goodbye.
+    /// Replicas whose heartbeats stopped without a clean stop.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     silent: Vec<Replica>,
 }
 
-/// Who talks to whom.
+/// The versions of the command and of the server.
 #[derive(Debug, Serialize)]
 struct Versions {
     logctl: &'static str,
@@ -29,7 +29,7 @@ struct Versions {
     server: Option<String>,
 }
 
-/// Who serves a log.
+/// The replicas that serve a log.
 #[derive(Debug, Serialize)]
 struct Serving {
     log: String,

@@ -179,7 +179,7 @@ impl Made {
 
 impl Present for Made {
     const KIND: &'static str = "NewToken";
-    // Whoever asks for one word gets the one that is never shown again.
+    // With one value on standard output, it is the one that is never shown again.
     const NAME: &'static str = "/secret";
 
     fn page(&self) -> Page {

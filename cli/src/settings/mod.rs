@@ -129,7 +129,7 @@ pub(crate) enum IdentitySource {
 }
 
 impl Overrides {
-    /// Who said it: `flag --log`, `environment LOGCTL_LOG`.
+    /// Its source: `flag --log`, `environment LOGCTL_LOG`.
     pub(crate) fn source(&self, key: &str) -> String {
         if self.environment.iter().any(|name| name == key) {
             format!("environment LOGCTL_{}", key.to_uppercase())

@@ -23,7 +23,7 @@ pub(super) struct Peer {
     trouble: Option<(&'static str, String)>,
 }
 
-/// Who there is: programs in trouble, and all peers; those in trouble first. Nothing where there is nobody but the server's own store.
+/// Programs in trouble and all peers, those in trouble first. Empty if there is only the server's own store.
 pub(super) fn rows(status: &MergeStatus) -> Vec<Peer> {
     let marks = &status.watermarks;
     let peer = |kind, of: u64, peer: &PeerStatus| {

@@ -130,7 +130,7 @@ impl Log {
         shard: &ShardName,
     ) -> Result<Strangers, ChangeError> {
         let merge = &next.merge;
-        // Who does not copy to them need not reach them.
+        // A server that does not copy to them need not reach them.
         if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Backup) {
             return Ok(Strangers::default());
         }

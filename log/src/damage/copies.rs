@@ -60,7 +60,7 @@ impl Source {
         }
     }
 
-    /// Its copy of a tile or bundle, whatever it is worth.
+    /// Its copy of a tile or bundle, unchecked.
     pub(super) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
         match self {
             Self::Frontend { name, place } => {

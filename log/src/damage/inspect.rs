@@ -86,7 +86,7 @@ pub(super) struct Inspector<'a> {
     sources: Option<Vec<Source>>,
     /// What is wrong with which object.
     pub(super) wrong: BTreeMap<String, String>,
-    /// What was written anew, and from where.
+    /// What was repaired, and from which copy.
     pub(super) written: Vec<(String, String)>,
 }
 
@@ -287,7 +287,7 @@ impl Inspector<'_> {
         self.wrong.insert(self.object(path), what);
     }
 
-    /// Writes an object anew, from a copy that was checked.
+    /// Repairs an object from a copy that was checked.
     async fn write(
         &mut self,
         path: TilePath,

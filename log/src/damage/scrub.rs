@@ -53,7 +53,7 @@ fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<
 struct Scrub {
     /// The log that is looked at.
     log: String,
-    /// Where it goes on, of logs that were begun.
+    /// The next place, for each log that was begun.
     begun: BTreeMap<String, At>,
 }
 

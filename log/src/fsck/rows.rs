@@ -194,7 +194,7 @@ async fn history(
     Ok(())
 }
 
-/// Who must hold what is published, and which life of the log this is.
+/// Which memberships must hold the published entries, and which life of the log this is.
 async fn secondaries(
     store: &dyn Coordination,
     order: &Order,

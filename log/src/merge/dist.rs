@@ -187,7 +187,7 @@ impl Pusher {
                     Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                     _ => self.survey(&*place, &shard, &signed).await?,
                 };
-                // One that is ahead was written by a process that knows more; this one goes on when it knows as much.
+                // A checkpoint that is ahead was written by a process that knows more; this one continues when it knows as much.
                 let Some(known) = known else { break };
                 if let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? {
                     self.has.insert(name.clone(), has);
@@ -247,7 +247,7 @@ impl Pusher {
         let (found, _) = classify(&there, &shard.verifier()?);
         let size = match &found {
             Found::Signed { size, .. } => *size,
-            // What is damaged is put again. Of somebody else nothing is touched.
+            // A damaged object is put again. Another log's objects are left alone.
             Found::Foreign { why } => {
                 return Err(StoreError::Io(format!(
                     "its checkpoint of shard {} is not of this log: {why}",

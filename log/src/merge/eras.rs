@@ -253,7 +253,7 @@ impl Core {
         while generation > 0 {
             let era = match self.era(generation).await? {
                 Some(era) => era,
-                // It binds everything, whatever it was ordered under.
+                // It binds all entries, of every era.
                 None if list.is_empty() => {
                     Era::new(generation, 0, &self.settings(&state.document).await?)
                 }
@@ -278,7 +278,7 @@ impl Core {
             eras.joined(record::decode(&row).map_err(|e| corrupt(&key, e))?);
         }
         list.into_iter().rev().for_each(|era| eras.push(era));
-        // Where nobody wrote a base down, nothing was published under two memberships: what is published is under the first.
+        // Without a row for the base, nothing was published under two memberships: what is published is under the first.
         eras.handed_over(base.unwrap_or(0));
         eras.prune(published);
         Ok(eras)
@@ -426,7 +426,7 @@ impl crate::Log {
         Some((eras.newest(), why))
     }
 
-    /// Hands the changes of the secondaries up to a generation over, whoever of those of before has taken them.
+    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
     ///
     /// # Errors
     /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,

@@ -409,7 +409,7 @@ impl Nodes {
             let (nodes, told) = (self.clone(), told.clone());
             let objects = objects.clone();
             node.writing.fetch_add(1, Relaxed);
-            // A task of its own: the slower ones go on when the quorum is met.
+            // A task of its own: the slower writes continue after the quorum is met.
             tokio::spawn(async move {
                 let written = within(store.put(objects.clone())).await;
                 node.writing.fetch_sub(1, Relaxed);
@@ -513,7 +513,7 @@ impl Objects for Nodes {
         Box::pin(self.put_all(objects))
     }
 
-    /// The first that has it; whoever knows the digest reads with [`Nodes::read`].
+    /// The first node's copy; a caller that knows the digest uses [`Nodes::read`].
     fn get(&self, path: &str) -> BoxFuture<'_, Result<Option<Bytes>, StoreError>> {
         let path = path.to_owned();
         Box::pin(async move {
@@ -633,7 +633,7 @@ impl Nodes {
                 Missed::Delete => within(one.store.discard(vec![path.clone()])).await?,
                 Missed::Put(_) if needed.over.contains(&path) => {}
                 Missed::Put(digest) => {
-                    // Where nobody has it any more it was published, and let go.
+                    // If no node has it any more, it was published and deleted.
                     if let Some(bytes) = self.copy_of(&path, &digest, one, all).await? {
                         within(one.store.put(vec![(path.clone(), bytes)])).await?;
                         repaired += 1;

@@ -49,7 +49,7 @@ impl std::str::FromStr for PeerLife {
     }
 }
 
-/// What came back, whatever its status.
+/// The answer, with any status.
 #[derive(Clone, Debug, Default)]
 pub struct PeerAnswer {
     /// The HTTP status.

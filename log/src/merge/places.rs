@@ -17,7 +17,7 @@ pub trait Places: Send + Sync + 'static {
     /// The store of a frontend, or why it must not be used. Blocks for some disk accesses.
     fn frontend(&self, frontend: &FrontendConfig) -> Result<Arc<dyn Objects>, String>;
 
-    /// Why this process could never use a storage node of that name, whatever the state of its disk. Opens and makes nothing:
+    /// Why this process could never use a storage node of that name, even with a sound disk. Opens and makes nothing:
     /// it is asked before a configuration names the node.
     fn refuses_node(&self, name: &str) -> Option<String> {
         let _ = name;

@@ -66,7 +66,7 @@ pub struct Live {
     pub since: u64,
 }
 
-/// What a secondary is called that does not say which storage it has: somebody else's mirror.
+/// The incarnation of a secondary that does not name its storage: somebody else's mirror.
 pub(crate) const UNNAMED: &str = "0";
 
 /// The storage of a secondary that answered last, behind a number that grows with every write of it.
@@ -107,7 +107,7 @@ pub struct Described {
     pub vkey: String,
     /// The newest generation that it names.
     pub generation: u64,
-    /// The life of the log that the secondary hears; it refuses earlier ones.
+    /// The life of the log that the secondary accepts; it refuses earlier ones.
     #[serde(default)]
     pub life: u64,
 }

@@ -71,7 +71,7 @@ pub async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreEr
     }
 }
 
-/// What a restarted process goes on with.
+/// The state that a restarted process continues from.
 #[derive(Debug, Default)]
 pub struct Resumed {
     /// The shards that are not integrated whole, oldest first; none where this process does not integrate.
@@ -454,7 +454,7 @@ mod tests {
         engine.shutdown().await;
     }
 
-    /// A start that takes long, because there is much to look at, keeps up with a log that goes on; one that could not starts again.
+    /// A start that takes long, because it reads much, keeps up with a log that grows; if it cannot, it starts again.
     /// Neither opens halted.
     #[tokio::test(start_paused = true)]
     async fn a_start_that_takes_long_does_not_halt() {

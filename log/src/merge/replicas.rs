@@ -101,7 +101,7 @@ impl Replicas {
         locked(&self.unwitnessed).contains(shard)
     }
 
-    /// Notes that it does; once it is there, nobody asks any more.
+    /// Notes that it does; after that it is not asked again.
     pub(crate) fn wait_for_first(&self, shard: &str) {
         locked(&self.unwitnessed).insert(shard.to_owned());
     }

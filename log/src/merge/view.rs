@@ -259,7 +259,7 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     view.programs = Program::ALL.into_iter().filter(has).collect();
     let trouble = |program| Some((program, core.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
-    // One that the policy does not name any more is nobody's concern.
+    // A witness that the policy no longer names does not matter.
     let policy = core.config().witnesses.policy();
     let named = |name: &str| {
         let policy = policy.as_ref();

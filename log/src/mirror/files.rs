@@ -356,7 +356,7 @@ mod tests {
                     durable = files.sync(tree.size(), tree.partial_bundle()).unwrap();
                     roots.push((durable.next, tree.root()));
                 }
-                // Whatever was written behind the position is gone, as after a crash.
+                // Bytes above the position are gone, as after a crash.
                 (files, tree) = Files::open(dir.path(), durable).unwrap();
                 prop_assert_eq!(tree.size(), durable.next);
                 for (size, root) in &roots {

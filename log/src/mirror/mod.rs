@@ -49,7 +49,7 @@ use origin::Origin;
 use rows::{INCARNATION, Known, ORIGINS, Rows};
 
 /// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such
-/// path; a mirror of somebody else has the same at `checkpoint`.
+/// path; somebody else's mirror has the same at `checkpoint`.
 pub const COSIGNED: &str = "cosigned-checkpoint";
 /// The most logs (shards) that one mirror keeps.
 const MOST_ORIGINS: usize = 10_000;
@@ -69,13 +69,13 @@ pub enum Refusal {
     /// 409, with the size of the pending checkpoint.
     #[error("the checkpoint here has size {0}")]
     Size(u64),
-    /// 409, with where to go on.
+    /// 409, with the entry to continue from.
     #[error("go on at entry {}, towards size {}", .0.next, .0.size)]
     GoOn(MirrorInfo),
     /// 422: a proof or a root is wrong.
     #[error("{0}")]
     Wrong(String),
-    /// 410: a later life of this log is heard here.
+    /// 410: this mirror has accepted a later life of the log.
     #[error("this log was restored, and nothing of an earlier life of it is taken any more")]
     Superseded(PeerLife),
     /// 409: more is cosigned here than the life that announces itself was restored with.
@@ -145,7 +145,7 @@ pub struct Mirror {
     data: PathBuf,
     incarnation: String,
     origins: RwLock<BTreeMap<String, Arc<Origin>>>,
-    /// The life that is heard of each log, by its name.
+    /// The life of each log that is accepted, by the log's name.
     lives: BTreeMap<String, Arc<AtomicU64>>,
     opening: tokio::sync::Mutex<()>,
 }
@@ -163,7 +163,7 @@ pub struct OriginStatus {
     pub mirrored: u64,
     /// Two roots were seen.
     pub alarm: Option<Alarm>,
-    /// Why it does not go on, other than by an alarm.
+    /// Why it is stuck, other than an alarm.
     pub broken: Option<String>,
 }
 
@@ -195,10 +195,10 @@ fn left_behind(dir: &Path) -> std::io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Deaf to the earlier lives of a log. They are heard again where the later one is not taken in the end, for whatever reason.
+/// Refuses the earlier lives of a log. They are accepted again if the later one is not taken in the end, for any reason.
 struct Deaf {
     heard: Arc<AtomicU64>,
-    /// The life that was heard; none where it stays deaf.
+    /// The life that was accepted before; none if the refusal stays.
     before: Option<u64>,
 }
 
@@ -346,12 +346,12 @@ impl Mirror {
         })
     }
 
-    /// The life of the log that is heard.
+    /// The life of the log that is accepted.
     fn life(&self, key: &VerifierKey) -> Arc<AtomicU64> {
         self.lives.get(key.name()).cloned().unwrap_or_default()
     }
 
-    /// The life of the log of an origin that is heard.
+    /// The accepted life of the log of an origin.
     fn life_of(&self, origin: &str) -> Arc<AtomicU64> {
         self.key(origin)
             .map(|key| self.life(key))
@@ -515,10 +515,10 @@ impl Mirror {
         Ok(())
     }
 
-    /// Keeps a log's manifest, when it is not older than the one that is here; whoever sends it. The first one after a restore frees this mirror from
+    /// Keeps a log's manifest, from any sender, if it is not older than the stored one. The first one after a restore frees this mirror from
     /// what the lost primary had announced and not copied in full; what was cosigned stays.
     ///
-    /// From then on earlier lives are refused; the answer is the life that is heard, with what is cosigned here. `entries` is what
+    /// From then on earlier lives are refused; the answer is the accepted life, with the cosigned size. `entries` is what
     /// the log was restored with, where it says so.
     ///
     /// # Errors
@@ -548,7 +548,7 @@ impl Mirror {
             number(rows.restored()).await?,
         );
         let edition = number(rows.edition()).await?;
-        // A header is nobody's word.
+        // A header is not signed, so it proves nothing.
         let entries = signed.entries.or(entries);
         // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
         let heard = self.life(key);
@@ -574,7 +574,7 @@ impl Mirror {
             if let Some(here) = ahead() {
                 return Err(Refusal::Ahead(here));
             }
-            // First deaf to the earlier life, then looked: what it brings to an end meanwhile is seen.
+            // First refuse the earlier life, then compare: so what that life finishes meanwhile is seen.
             deaf = Some(Deaf::to(&heard, before, signed.restored));
             self.let_go(key).await?;
             if let Some(here) = ahead() {

@@ -55,7 +55,7 @@ pub struct Origin {
     held: Arc<Mutex<Held>>,
     /// Taken by a reader before the lock, which is given in turn: an upload waits for so many of them at most.
     reads: Semaphore,
-    /// The life of its log that is heard.
+    /// The life of its log that is accepted.
     life: Arc<AtomicU64>,
     shown: ArcSwap<OriginStatus>,
 }
@@ -344,7 +344,7 @@ impl Origin {
         &self.rows
     }
 
-    /// Whether a life of the log is heard. Asked under the lock: what an earlier life has begun is not brought to an end.
+    /// Whether a life of the log is accepted. Called under the lock, so that an earlier life cannot finish what it has begun.
     fn hears(&self, held: &Held, life: u64) -> Result<(), Refusal> {
         let heard = self.life.load(SeqCst);
         if life < heard {
@@ -397,7 +397,7 @@ impl Origin {
         }
         self.hears(&held, life)?;
         let (size, root) = (checkpoint.size, checkpoint.root);
-        // Before everything else: a signed second root is what this mirror is here to notice, whatever the answer is.
+        // Before everything else: a signed second root must be noticed, whatever the answer is.
         let mut raised = None;
         if held.alarm.is_none()
             && let Some(ours) = held.root(size)?

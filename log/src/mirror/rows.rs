@@ -103,7 +103,7 @@ impl Rows {
     pub fn owed(&self) -> String {
         format!("owed/{}", self.0)
     }
-    /// The life of the log that is heard, as its manifest says; of a log, not of a shard.
+    /// The accepted life of the log, as its manifest says; of a log, not of a shard.
     pub fn restored(&self) -> String {
         format!("restored/{}", self.0)
     }

@@ -101,7 +101,7 @@ pub struct Mine {
 }
 
 impl Mine {
-    /// Work that nobody has seen before.
+    /// Work that was not sent before.
     pub fn fresh(work: Work, bytes: Bytes) -> Self {
         Self {
             work,
@@ -149,7 +149,7 @@ pub fn settle(
         && let Some(slot) = view.find_part(part)
         && let Some(other) = slot.batches.iter().find(|b| b.part() == Some(part))
     {
-        // Sent twice: the same entries have one place, whoever ordered them.
+        // Sent twice: the same entries have one place.
         return Some(if other.digest == batch.digest {
             Ok(Placed {
                 slot: Arc::clone(slot),

@@ -50,13 +50,13 @@ pub(crate) struct Attempt {
     pub(super) lost: bool,
     /// Others may have decided something: the slots are to be read.
     pub(super) behind: bool,
-    /// What was decided below this has been looked into, by this call or by whoever gave a work its birth.
+    /// The slots below this number have been read, by this call or by the caller that set a work's `birth`.
     pub(super) looked: Option<u64>,
     pub(super) answers: Vec<Option<Answer>>,
 }
 
 impl Attempt {
-    /// At the commit of so many works, on a view of `len` slots. `company`: others are likely to commit at the same time, so it
+    /// At the commit of so many works, on a view of `len` slots. `company`: contention is likely, so it
     /// announces at once instead of losing a proposal first.
     pub(crate) fn new(len: u64, works: usize, company: bool) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl Attempt {
             )
         };
         if self.seen < len && self.open(mine).any(dead) {
-            // What is in the bag is dead, for everybody. Only a control gets here, and is announced anew.
+            // The announcement has ended, for every committer. Only a control gets here, and is announced again.
             self.seen = len;
         }
         if self.lost && self.announced_at != Some(self.seen) {

@@ -1,4 +1,4 @@
-//! Adaptive group commit: whatever arrived while the last commit was under way may go into the next one. No fixed wait: a lone
+//! Adaptive group commit: entries that arrive while a commit is under way may go into the next one. No fixed wait: a lone
 //! writer waits for one commit, and under load the batches grow by themselves.
 //!
 //! The scheduler ([`crate::qos`]) says what goes into a commit, and in which order; the pace says how much. While too much is

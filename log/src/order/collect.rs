@@ -255,7 +255,7 @@ async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool
     Ok(all.filter(|(token, _)| !evidence.needs(*token)).collect())
 }
 
-/// What nothing points at is noted first, and goes once nobody can order it any more. Notes of what is gone, or needed, go too.
+/// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
 pub(super) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
     let keys = &core.order.keys;
     let mut notes = notes(core).await?;

@@ -33,7 +33,7 @@ use crate::metrics::LogMetrics;
 use crate::record;
 use crate::store::{Coordination, Objects, Outcome, StoreError};
 
-/// How long a committer goes on when the store does not answer, before it says that the outcome is unknown.
+/// How long a committer retries while the store fails, before it reports the outcome as unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Slots read at a time.
 const PAGE: usize = 256;
@@ -108,7 +108,7 @@ impl Order {
         self
     }
 
-    /// The order of the log `name` from its first slot on, for those who only commit: nobody integrates what they order.
+    /// The order of the log `name` from its first slot on, for callers that only commit: what they order is not integrated.
     pub fn alone(
         name: &str,
         stores: (Arc<dyn Coordination>, Arc<dyn Objects>),

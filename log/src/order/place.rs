@@ -1,4 +1,4 @@
-//! Places: where whoever decides a slot writes down where a batch went, so that its author finds it however late it asks.
+//! Places: the committer that decides a slot writes down where a batch went, so that its author finds it however late it asks.
 //!
 //! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper who found the batch in the
 //! bag. So the row is there exactly when the batch is ordered, until it is swept long after. A row without entries is that of no
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::slot::BatchRef;
 use crate::qos::UploadId;
 
-/// A part of an upload: no two batches with one part are ordered, whatever their tokens.
+/// A part of an upload: no two batches with one part are ordered, even with different tokens.
 pub type Part = (UploadId, u64);
 
 /// What a batch's place is asked for by.

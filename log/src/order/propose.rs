@@ -45,7 +45,7 @@ fn ordered(view: &View, work: &Work) -> bool {
     view.find(work.token()).is_some() || part.is_some_and(|part| view.find_part(part).is_some())
 }
 
-/// Why a control is too large for any slot; its author is told, and nobody proposes it.
+/// Why a control is too large for any slot; its author is told, and no committer proposes it.
 pub(super) fn too_large(limits: &Limits, decision: &Decision) -> Option<StoreError> {
     let (size, limit) = (record::json_size(decision), limits.control());
     (size > limit).then_some(StoreError::TooLarge { size, limit })

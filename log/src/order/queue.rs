@@ -35,11 +35,11 @@ pub struct Waiting {
 pub(crate) enum Refused {
     /// An earlier put of ours was applied: the work is promised.
     Promised,
-    /// An earlier put of ours was applied, long ago, or may be applied yet. Never born again, or it could be ordered twice.
+    /// An earlier put of this promise was applied long ago, or may still be. It is never put again, or it could be ordered twice.
     Unknown,
     /// The log takes no promises.
     Closed,
-    /// Slots since the birth were collected: the work is born again.
+    /// Slots since its `birth` were collected: the work gets a new `birth` and is put again.
     Again,
 }
 
@@ -102,7 +102,7 @@ impl Order {
             return Ok(());
         };
         match self.store().transact(transaction).await {
-            // Refused: somebody else was first.
+            // Refused: another releaser was first.
             Outcome::Committed | Outcome::Refused => Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }

@@ -132,7 +132,7 @@ pub struct BatchRef {
     /// Ordered only while this shard is the active one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    /// Whoever decides it writes down where it went.
+    /// The committer that decides it writes down its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
 }
@@ -212,7 +212,7 @@ pub struct Decision {
     pub request: Hash,
     /// What was asked for.
     pub action: Action,
-    /// Who asked (`uid:0`, `token:ci`).
+    /// The actor (`uid:0`, `token:ci`).
     pub actor: String,
     /// The change that this decision makes.
     pub control: Control,

@@ -83,7 +83,7 @@ pub struct Remembered {
     pub request: Hash,
     /// What was asked for.
     pub action: Action,
-    /// Who asked.
+    /// The actor that asked for it.
     pub actor: String,
     /// The slot that decided it.
     pub slot: u64,

@@ -25,7 +25,7 @@ const MAX_JOBS: usize = 64 << 10;
 pub(super) enum Waiting {
     /// A write, and the promise that was given for it.
     Write(Item, Option<Promise>),
-    /// Promised work in the durable queue: its releaser hears that it is its turn.
+    /// Promised work in the durable queue: its releaser is told when it is its turn.
     Turn(oneshot::Sender<()>),
 }
 

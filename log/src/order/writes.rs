@@ -1,4 +1,4 @@
-//! The transactions of the protocol: which guards, which rows. Pure; whoever runs them learns the outcome from the store.
+//! The transactions of the protocol: guards and rows. Pure; the caller runs them and learns the outcome from the store.
 //!
 //! What must never happen: a transaction whose guards do not demand everything that its author relied on.
 

@@ -199,7 +199,7 @@ impl Pace {
             self.budget = self.budget.saturating_mul(2).min(MOST);
             return;
         };
-        // Who comes just after a commit began waits for it and for its own.
+        // Work that arrives just after a commit began waits for that commit and for its own.
         let slow = took > target * 2 / 5 || fast.is_some_and(|(_, waited)| waited > target * 4 / 5);
         if !slow {
             // Only what was used tells that more would do.

@@ -277,7 +277,7 @@ impl<P> Schedule<P> for Scheduler<P> {
         let (tier_at, tenant_at) = (job.tier.0, job.tenant.0);
         let tier = &mut self.tiers[job.tier.index()];
         if tier.jobs == 0 {
-            // Who comes late starts where the others are: nothing is saved up while idle.
+            // A newcomer starts where the others are: nothing is saved up while idle.
             tier.start = tier.start.max(self.virtual_time);
             self.waiting.push(tier_at);
         }

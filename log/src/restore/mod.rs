@@ -30,7 +30,7 @@ use crate::order::state::{Gate, Phase};
 use crate::store::{Coordination, Objects, StoreError};
 use sources::{Source, lacking};
 
-/// The restored order begins so many slots behind the manifest: behind whatever was decided after it.
+/// The restored order begins this many slots above the manifest: above all slots that were decided after it.
 const JUMP: u64 = 1 << 32;
 
 /// Why nothing was restored.
@@ -89,7 +89,7 @@ pub struct Restore {
 pub struct Restored {
     /// The log.
     pub log: String,
-    /// Its generation, which goes on.
+    /// Its generation, which continues.
     pub generation: u64,
     /// When the manifest that was believed was made, as the log's own time tells: milliseconds since the Unix epoch.
     pub time_ms: u64,
@@ -215,7 +215,7 @@ impl Restore {
             state.gate = Gate::Open;
         }
         if !forced.is_empty() {
-            // Whatever was signed beyond this size, nothing else is signed for it before an operator says so.
+            // A larger size may have been signed; nothing is signed for it again before an operator unfreezes the log.
             state.gate = Gate::Frozen {
                 slot: state.len - 1,
                 time: state.time,
@@ -228,12 +228,12 @@ impl Restore {
             named.next().map(|one| one.name.to_string())
         };
         let life = Life {
-            // Later than all of its lives before, whatever the clock says.
+            // Later than all of its earlier lives, even if the clock says otherwise.
             id: life::new(state.time, believed.life)
                 .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             generation: state.generation,
             entries: start,
-            // One that did not answer, and somebody else's mirror, would never take it.
+            // A secondary that did not answer, and somebody else's mirror, would never take the manifest.
             forced: (!forced.is_empty()).then(|| {
                 let own = sources.iter().filter(|of| of.incarnation.is_some());
                 own.filter_map(name).collect()

@@ -67,7 +67,7 @@ impl Believed {
         newest.map(|(_, one)| one)
     }
 
-    /// Which storage each secondary had last: what the restored log goes on from.
+    /// The last storage of each secondary, which the restored log starts from.
     pub(super) fn storages(&self) -> Vec<&Vouched> {
         let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
         let newest = |name: &String| self.newest(|one| one.secondary == *name);

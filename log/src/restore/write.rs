@@ -39,7 +39,7 @@ impl Restore {
         };
         let base = manifest.joint.first();
         let base = base.map_or(state.generation, |of| of.generation);
-        // The restored generation is one to go back to, and history goes on from there.
+        // One can roll back to the restored generation, and the history continues from there.
         let mut operation = [0; 16];
         getrandom::fill(&mut operation)
             .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;

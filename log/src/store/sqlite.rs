@@ -313,7 +313,7 @@ impl Readers {
             if let (Some(look), Some(current)) = (&look, &self.look) {
                 let mut current = locked(current);
                 if !look.holds()? {
-                    // Whatever was read: a server has started, and may have written to it meanwhile.
+                    // Do not trust this read: a server has started, and may have written to the file meanwhile.
                     self.close();
                     *current = Arc::new(Look::at(&self.path)?);
                     continue;

@@ -41,7 +41,7 @@ pub use peer::{BadClientName, ClientCertificate, ClientName, Peer};
 pub(crate) use principal::Principal;
 pub use secret::Secret;
 
-/// Who may do what. Starts with nobody.
+/// The callers and their permissions. Starts empty.
 #[derive(Debug, Default)]
 pub struct Access {
     uids: BTreeMap<u32, Arc<[Permission]>>,
@@ -124,7 +124,7 @@ impl Access {
         self
     }
 
-    /// Who shows a client certificate with this name, signed by the listener's client CA
+    /// A caller with a client certificate with this name, signed by the listener's client CA
     /// ([`TlsFiles::client_ca`](crate::TlsFiles)), has these permissions. Of several names that fit one certificate the
     /// first that was given here decides.
     #[must_use]
@@ -147,7 +147,7 @@ impl Access {
         Ok(self)
     }
 
-    /// Who shows an identity token that fits this rule can exchange it for a session: `POST sessions`. Of several rules
+    /// A caller with an identity token that fits this rule can exchange it for a session: `POST sessions`. Of several rules
     /// that fit, the first that was given here decides.
     ///
     /// # Errors

@@ -100,7 +100,7 @@ impl Access {
         opened.map_err(Denial::from)
     }
 
-    /// Who this session's holder is.
+    /// The holder of this session.
     pub(super) async fn by_session(&self, host: &dyn Host, secret: &str) -> Result<Known, Denial> {
         let unknown = || {
             Denial::unknown("this session is over, or not known here")

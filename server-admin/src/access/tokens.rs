@@ -52,7 +52,7 @@ struct Row {
 }
 
 impl Access {
-    /// Who holds this token.
+    /// The holder of this token.
     pub(super) async fn by_managed(
         &self,
         host: &dyn Host,

@@ -121,7 +121,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is accepted is made of plain, short segments: it names one thing below one folder.
+        /// An accepted path has plain, short segments: it names one thing below one folder.
         #[test]
         fn what_is_accepted_is_plain(path in "[a./x%\\\\\u{0}-]{0,3}[a-c]{0,2}/(tile/[0-9x./p]{1,12}|checkpoint|.{0,8})") {
             if kind(&path).is_some() {

@@ -45,7 +45,7 @@ impl AllPlaces {
         settings: BTreeMap<BucketUrl, BucketSettings>,
     ) -> Result<Self, Error> {
         let named = settings.values().map(|settings| settings.ca.as_deref());
-        // Who uses no bucket needs no client, and no authorities of the platform.
+        // Without a bucket, no client and no authorities of the platform are needed.
         let used = !nodes.is_empty() || !allowed.is_empty();
         let clients = match used {
             true => Clients::new(named.chain([None]))?,

@@ -46,7 +46,7 @@ fn context(found: &Found, settings: &Settings) -> Check {
     };
     let shown = path.display();
     match path.metadata() {
-        // Whoever writes it chooses where the token goes.
+        // A user who can write it chooses where the token goes.
         Ok(metadata) if metadata.permissions().mode() & 0o022 != 0 => Check::harm(
             "context",
             format!(

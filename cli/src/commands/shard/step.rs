@@ -44,7 +44,7 @@ async fn carry_out(
 ) -> Result<Outcome, Error> {
     let dry_run = step.dry_run();
     let moves_shards = matches!(step, Step::Plan { .. } | Step::Rotate { .. });
-    // Who is asked decides on what is shown, so that must still be true then. Who said yes beforehand has seen nothing.
+    // The person decides on what is shown, so that must still be true when it is applied. With `--yes` nothing was shown.
     let (question, seen) = if session.ui.will_ask() {
         let status = server.admin.log(&log, server.deadline).await?;
         (question(&step, &status), Some(status.etag))

@@ -111,7 +111,7 @@ impl Copier {
                     "{why}: another copy of the log went on, and nothing is signed here. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, with this secondary among those after --from; see \"Restore\" in docs/operations.md"
                 )));
             }
-            // A secondary of somebody else keeps no manifests.
+            // Somebody else's mirror keeps no manifests.
             404 | 405 if answer.incarnation.is_none() => {}
             // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {

@@ -53,7 +53,7 @@ enum CopyError {
     Peer(#[from] PeerError),
     #[error("ALARM: {0}")]
     Alarm(String),
-    /// Another copy of this log goes on.
+    /// Another copy of this log has taken over.
     #[error("{0}")]
     Superseded(String),
     #[error("{0}")]
@@ -101,7 +101,7 @@ impl Backup {
             // One that ended by itself while its secondary stays is started again.
             let stays = named.contains(known) && !worker.is_finished();
             if !stays {
-                // Whatever it was doing is repeated by the next one, or by nobody.
+                // The next task repeats what it was doing, if it is still needed.
                 worker.abort();
             }
             stays

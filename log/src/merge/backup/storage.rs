@@ -68,7 +68,7 @@ impl Copier {
                 let rows = store.scan(&prefix, &prefix, 10_000).await?;
                 let deletes = &mut transaction.deletes;
                 deletes.extend(rows.into_iter().map(|(key, _)| key));
-                // One that comes back is heard again.
+                // A storage that comes back counts again.
                 deletes.push(keys.gone(&self.name, named));
                 let gone = keys.gone(&self.name, &old.incarnation);
                 let puts = &mut transaction.puts;

@@ -266,7 +266,7 @@ impl Copier {
                     .await?
                     .is_some() =>
             {
-                // Whichever answers next is met anew.
+                // The next secondary that answers is treated as a new one.
                 self.incarnation = None;
                 return Err(CopyError::Refused(format!(
                     "another storage than {incarnation} answered meanwhile"

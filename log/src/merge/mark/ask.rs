@@ -436,7 +436,7 @@ async fn empties(
     Ok(all)
 }
 
-/// The sizes that a witness has cosigned: it names them where they are not the one that it is asked to go on from.
+/// The sizes that a witness has cosigned: it names its size if the request starts from another one.
 async fn witness(
     core: &Core,
     witness: &PolicyWitness,

@@ -111,7 +111,7 @@ pub struct Lives {
     pub id: u64,
     /// Entries of the shard that it was restored with; none where an older version did not write them down.
     pub entries: Option<u64>,
-    /// The life that the secondary hears; none where it keeps no manifest.
+    /// The life that the secondary accepts; none if it keeps no manifest.
     pub heard: Option<u64>,
     /// When the secondary cosigned the newest that this life knows of it, milliseconds since the Unix epoch, by the clock of the secondary.
     pub verified: Option<u64>,
@@ -206,7 +206,7 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// The one sentence for a coordination store that went back, whatever shows it.
+/// The one sentence for a coordination store that went back, for every kind of find.
 pub(crate) fn older(whence: &Whence, has: &str, only: &str) -> Conflict {
     Conflict::Older(format!(
         "the coordination store is older than what was made from it: {whence} has {has}, the coordination store {only}"

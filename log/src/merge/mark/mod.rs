@@ -172,7 +172,7 @@ impl Core {
         shard.checkpoint(signer, at.size, at.root)
     }
 
-    /// The checkpoint of a shard without entries: there is only one, whatever the history.
+    /// The checkpoint of a shard without entries: every history has the same one.
     pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<String, SignError> {
         let signer = self.unsealed(shard, Cleared(())).await?;
         shard.checkpoint(signer, 0, empty_root())

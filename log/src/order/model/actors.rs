@@ -53,7 +53,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Before its next item it looks whether somebody has ordered it: a part of an upload may have been sent before.
+    /// Before its next item it checks whether the item is ordered: a part of an upload may have been sent before.
     pub(super) fn asks_first(&self) -> bool {
         self.work.is_none() && matches!(self.items.get(self.next), Some(Item::Part(..)))
     }

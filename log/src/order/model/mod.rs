@@ -40,7 +40,7 @@ enum Mutant {
     FreezeIsAFlag,
     /// Of a write whose outcome is unknown it is said that it failed.
     TimeoutIsRefusal,
-    /// A freeze leaves earlier announcements alive.
+    /// A freeze does not end earlier announcements.
     FreezeSparesAnnouncements,
     /// A slot is put whatever the floor.
     NoFloorGuard,
@@ -48,10 +48,10 @@ enum Mutant {
     QueueRowFirst,
     /// The bag is scanned before the slots are read.
     ScanBeforeRead,
-    /// A place is forgotten whatever is left of its work.
+    /// A place is deleted while copies of its work are left.
     ForgetsWhatIsLeft,
-    /// A dead announcement takes its batch along, whatever the slots say of it.
+    /// A dead announcement is deleted with its batch, even if a slot orders the batch.
     LitterWithoutSlots,
-    /// A batch whose announcement is dead is announced anew.
+    /// A batch whose announcement is dead is announced again.
     AnnouncesAnew,
 }

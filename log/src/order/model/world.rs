@@ -106,13 +106,13 @@ impl Hash for World {
 /// What happens to a step that writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is applied, or refused, and its author hears so.
+    /// It is applied or refused, and its author is told.
     Plain,
-    /// Its author hears nothing; it lands later, or never.
+    /// Its author gets no answer; it lands later, or never.
     Held,
     /// It is applied, and lands once more.
     Doubled,
-    /// It is not applied, and its author hears so.
+    /// It is not applied, and its author is told.
     Failed,
 }
 

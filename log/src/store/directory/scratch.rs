@@ -145,7 +145,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Whoever opens the store next removes what is left.
+        // The next process that opens the store removes what is left.
         let _ = empty(&self.root, &self.name, &self.folder);
     }
 }

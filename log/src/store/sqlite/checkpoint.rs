@@ -107,7 +107,7 @@ impl Checkpoints {
         let result = connection.wal_checkpoint_v2(Some(MAIN_DB), mode);
         self.patience.set(PATIENCE);
         self.moved = false;
-        // Whoever held it up (a reader, another process's checkpoint, a full disk) may be gone a little later.
+        // The cause of the delay (a reader, another process's checkpoint, a full disk) may be gone a little later.
         self.next = pages.saturating_add(STEP);
         match result {
             Ok(_) => {

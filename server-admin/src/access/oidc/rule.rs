@@ -28,7 +28,7 @@ const NO_PINS: [&str; 6] = ["iss", "aud", "exp", "nbf", "iat", "jti"];
 /// So many fit into a session.
 pub(in crate::access) const MAX_PERMISSIONS: usize = 64;
 
-/// Who shows an identity token of this issuer, for this audience and with these claims, gets a session with these
+/// A caller with an identity token of this issuer, for this audience and with these claims, gets a session with these
 /// permissions; its actor is `oidc:NAME`.
 ///
 /// # Example: a rotation by a workflow of GitHub Actions
