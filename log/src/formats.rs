@@ -7,12 +7,12 @@ use arc_swap::ArcSwapOption;
 
 use crate::log::{AppendError, Core};
 
-/// The live server that understands least, where that is less than this one does.
+/// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
 pub(crate) struct Formats(ArcSwapOption<(u32, String)>);
 
 impl Formats {
-    /// Takes in what the live servers report: their newest format, and what they are called.
+    /// Notes the reports of the live servers: their newest format, and their names.
     pub(crate) fn heard(&self, newest: u32, live: impl Iterator<Item = (u32, String)>) {
         let least = live.filter(|(format, _)| *format < newest).min();
         let known = self.0.load_full();

@@ -12,10 +12,10 @@ use crate::log::Core;
 use crate::merge::mark::judge::{self, Conflict, Whence};
 use crate::store::{Objects, StoreError};
 
-/// What only a shard has, in the order in which it tells most.
+/// Objects that only a shard has, the most telling first.
 const PARTS: [&str; 3] = ["checkpoint", "seal", "tile"];
 
-/// Something that was found.
+/// An object of a shard that the coordination store does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Orphan {
     /// The shard's folder.
@@ -27,7 +27,7 @@ pub(crate) struct Orphan {
 }
 
 impl Orphan {
-    /// Of a log that is known: the coordination store is older than the shard.
+    /// The log is known: the coordination store is older than the shard.
     pub(crate) fn older(&self) -> Conflict {
         let has = match &self.signed {
             Some((origin, size)) => format!("a signed checkpoint of {origin} at size {size}"),
@@ -51,7 +51,7 @@ impl std::fmt::Display for Orphan {
     }
 }
 
-/// What lies in the folder of a shard.
+/// The objects in the folder of a shard.
 pub(crate) async fn of_shard(
     objects: &dyn Objects,
     log: &str,
@@ -80,14 +80,14 @@ pub(crate) async fn of_shard(
     }))
 }
 
-/// The first thing that lies under the name of a log.
+/// The first object under the name of a log.
 pub(crate) async fn of_log(objects: &dyn Objects, log: &str) -> Result<Option<Orphan>, StoreError> {
     of_others(objects, log, |_| false, 1)
         .await
         .map(|mut found| found.pop())
 }
 
-/// What lies under the name of a log, but for the shards that are known; at most so many.
+/// The objects under the name of a log, except those of known shards; at most `most`.
 pub(crate) async fn of_others(
     objects: &dyn Objects,
     log: &str,
@@ -105,7 +105,7 @@ pub(crate) async fn of_others(
     Ok(found)
 }
 
-/// Why the store of a log must not go on: there are shards that it does not know. `false`: the slots that would tell were collected before
+/// Refuses a store of a log that does not know all its shards. `false`: the slots that would tell were collected before
 /// they were read.
 ///
 /// # Errors
@@ -138,7 +138,7 @@ pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
     }
 }
 
-/// Why no log of this name is created.
+/// The refusal to create a log over objects of its name.
 pub(crate) fn occupied(log: &str, orphan: &Orphan) -> String {
     format!(
         "the object store holds {orphan}, but the coordination store knows no log {log}: it is new, or an older copy, or only a part of \
@@ -148,7 +148,7 @@ pub(crate) fn occupied(log: &str, orphan: &Orphan) -> String {
     )
 }
 
-/// Why no shard of this name is planned.
+/// The refusal to plan a shard over objects of its name.
 pub(crate) fn shard_occupied(orphan: &Orphan) -> String {
     orphan.older().to_string()
 }

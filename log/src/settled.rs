@@ -18,7 +18,7 @@ impl Engine {
         Ok(row.unwrap_or(0))
     }
 
-    /// Writes it down. It never goes back.
+    /// Writes down that entry's index, which never goes back.
     ///
     /// # Errors
     /// [`StoreError`] when that is not known to be done.

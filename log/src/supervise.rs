@@ -20,7 +20,7 @@ const STARTS: u32 = 5;
 /// …without running this long in between is not started any more.
 const STEADY: Duration = Duration::from_secs(60);
 
-/// What is wrong with this process, if anything: the first task that is gone for good.
+/// The first task of this process that ended for good, if any.
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<watch::Sender<Option<String>>>);
 
@@ -31,7 +31,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Something that this process needs is gone for good. The first report counts.
+    /// Reports that a task ended for good. The first report counts.
     pub fn report(&self, what: String) {
         tracing::error!(what, "this process cannot go on");
         self.0.send_if_modified(|first| {
@@ -58,7 +58,7 @@ impl Faults {
         }
     }
 
-    /// Runs a task that cannot be started again, since it owns what it works on. A panic of it is reported, and goes on.
+    /// Runs a task that cannot be started again, since it owns what it works on. A panic of it is reported, and then continues.
     pub async fn watch<T>(self, name: impl Display, task: impl Future<Output = T>) -> T {
         match AssertUnwindSafe(task).catch_unwind().await {
             Ok(done) => done,
@@ -96,7 +96,7 @@ impl Faults {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())

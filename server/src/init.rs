@@ -25,7 +25,7 @@ const CERTIFICATE_LIFE: Duration = Duration::from_secs(730 * 24 * 3600);
 const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The first operator, in `tokens.toml` and in the audit trail.
 const OPERATOR: &str = "operator";
-/// Whose certificate it is.
+/// Common name of the certificate.
 const CERTIFICATE_NAME: &str = "logd admin endpoint";
 /// Held while the folder is made.
 const LOCK: &str = ".init";

@@ -194,7 +194,7 @@ impl Admin {
             .replicas)
     }
 
-    /// `GET replicas?log=NAME`, with those that fell silent.
+    /// `GET replicas?log=NAME`, with those whose heartbeats stopped.
     pub(crate) async fn all_replicas(
         &self,
         log: &str,

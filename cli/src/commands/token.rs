@@ -179,7 +179,7 @@ impl Made {
 
 impl Present for Made {
     const KIND: &'static str = "NewToken";
-    // With one value on standard output, it is the one that is never shown again.
+    // `-o name` prints the secret, which is never shown again.
     const NAME: &'static str = "/secret";
 
     fn page(&self) -> Page {

@@ -16,7 +16,7 @@ use crate::store::Objects;
 /// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// One that may have a copy.
+/// A server that may have a copy.
 pub(super) enum Source {
     /// A folder or bucket that `dist` pushes to.
     Frontend {
@@ -28,7 +28,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// All that the running configuration names and this process may use.
+    /// All servers that the running configuration names and this process may use.
     pub(super) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
         let config = core.config();
         let mut all = Vec::new();
@@ -53,7 +53,7 @@ impl Source {
         all
     }
 
-    /// What it is called.
+    /// Its name for messages.
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Frontend { name, .. } | Self::Secondary { name, .. } => name,

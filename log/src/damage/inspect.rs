@@ -17,16 +17,16 @@ use crate::merge::tree::{ShardTree, subtree};
 use crate::shard::{Published, Shard};
 use crate::store::StoreError;
 
-/// Ways to put the right edge together that are tried.
+/// The most combinations that are tried for the right edge.
 const WAYS: usize = 4096;
 
-/// What the tiles below a tile come to is called.
+/// The name of a copy that was computed from the tiles below.
 const BELOW: &str = "the objects below it";
 
 /// A tile's hashes, and where they are from.
 type Candidate = (String, Vec<Hash>);
 
-/// Looks at everything that leads from a bundle's leaves to the signed root, and repairs it where that can be done.
+/// Checks everything from a bundle's leaves to the signed root, and repairs what it can.
 ///
 /// # Errors
 /// The store does not answer.
@@ -82,7 +82,7 @@ pub(super) struct Inspector<'a> {
     /// The shard's folder.
     pub(super) folder: &'a str,
     pub(super) at: &'a Published,
-    /// Asked for once something is wrong.
+    /// Made once something is wrong.
     sources: Option<Vec<Source>>,
     /// What is wrong with which object.
     pub(super) wrong: BTreeMap<String, String>,
@@ -252,7 +252,7 @@ impl Inspector<'_> {
         }
     }
 
-    /// Looks at a bundle whose leaves have these hashes.
+    /// Checks a bundle whose leaves must have these hashes.
     async fn bundle(&mut self, path: TilePath, wanted: &[Hash]) -> Result<(), StoreError> {
         let fits = |bytes: &Bytes| leaves(bytes).is_ok_and(|leaves| leaves == wanted);
         let what = match self.read(path).await? {
@@ -337,7 +337,7 @@ impl Inspector<'_> {
         }))
     }
 
-    /// What the objects below a tile come to; `None` where one of them can't be read.
+    /// A tile computed from the objects below it; `None` if one of them can't be read.
     async fn below(&self, path: TilePath) -> Result<Option<Vec<Hash>>, StoreError> {
         let TileKind::Hashes(level) = path.kind else {
             return Ok(None);

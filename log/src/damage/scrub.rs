@@ -18,7 +18,7 @@ use crate::order::state::Phase;
 
 /// Between two places. Ten million entries take a day.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Ordered entries that wait for publication: with more of them, the log is left alone for now.
+/// Ordered entries that wait for publication: with more of them, the log is skipped for now.
 const BACKLOG: u64 = 1024;
 
 /// A place of a log: the shard's number, and the first leaf of a bundle.
@@ -29,7 +29,7 @@ struct At {
 }
 
 /// The place at `at` or after it; `None` behind the last one. `published` tells a shard's published entries, and whether more
-/// will come: then its last bundle is left out, which is written anew all the time.
+/// will come: then its last bundle is left out, because it is still rewritten.
 fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<At> {
     loop {
         let (size, grows) = published(at.shard)?;
@@ -48,10 +48,10 @@ fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<
     }
 }
 
-/// How far it came.
+/// The position of the scrub.
 #[derive(Debug, Default)]
 struct Scrub {
-    /// The log that is looked at.
+    /// The log that is being checked.
     log: String,
     /// The next place, for each log that was begun.
     begun: BTreeMap<String, At>,

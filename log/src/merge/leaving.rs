@@ -17,7 +17,7 @@ use crate::order::slot::{Promised, Work};
 use crate::record;
 use crate::store::{Guard, Outcome, StoreError, Transaction};
 
-/// Time between two looks whether a node is still needed.
+/// Time between two checks whether a node is still needed.
 const LOOK: Duration = Duration::from_secs(60);
 /// Rows read at a time.
 const PAGE: usize = 512;

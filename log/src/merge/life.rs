@@ -23,7 +23,7 @@ use crate::order::state::State;
 use crate::record;
 use crate::store::{Guard, Outcome, StoreError, Transaction};
 
-/// Bits of chance at the end of a life's number.
+/// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;
 
 /// What a log was restored with.
@@ -36,7 +36,7 @@ pub struct Life {
     pub generation: u64,
     /// Entries, in all shards.
     pub entries: u64,
-    /// Where its operator went on with less than what is needed: the secondaries that must have taken it, by name. Without
+    /// After a forced restore: the secondaries that must have taken its manifest, by name. Without
     /// somebody else's mirrors, which take no manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<Vec<String>>,
@@ -81,7 +81,7 @@ impl Core {
         Ok(self.life.get_or_try_init(|| read).await?.as_ref())
     }
 
-    /// The same, as secondaries are told.
+    /// The same, in the form for secondaries.
     pub(crate) async fn peer_life(&self) -> Result<Option<PeerLife>, StoreError> {
         let life = self.life().await?;
         Ok(life.map(|life| PeerLife {
@@ -186,7 +186,7 @@ impl Core {
         }))
     }
 
-    /// Whether so many of a membership have verified everything before a global index.
+    /// Whether this many of a membership have verified everything before a global index.
     pub(crate) async fn holds(
         &self,
         of: &Membership,

@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject as _;
 use super::EngineHost;
 use crate::words::count;
 
-/// Pause before what may be passing is looked at again.
+/// Pause before a check whose finding may pass by itself is repeated.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Damaged objects that a check names.
@@ -25,7 +25,7 @@ const DAMAGED_NAMED: usize = 8;
 /// The files of this process that are looked at.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
-    /// For nobody but the server: the key-encryption key, private keys.
+    /// Only the server may read these: the key-encryption key, private keys.
     pub(crate) secrets: Vec<PathBuf>,
     /// PEM, the server's own certificate first.
     pub(crate) certificates: Vec<PathBuf>,
@@ -185,7 +185,7 @@ fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
     }
 }
 
-/// Server processes that fell silent without a goodbye.
+/// Server processes whose heartbeats stopped without a clean stop.
 fn silent(found_silent: Result<Vec<log::ReplicaInfo>, log::store::StoreError>) -> Vec<Diagnosis> {
     const REMEDY: &str = "it was killed, or is cut off from the stores: look whether its machine and process are up; it is named for an hour, or until a server is started in its place";
     match found_silent {
@@ -284,7 +284,7 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
 }
 
 impl EngineHost {
-    /// All checks.
+    /// Runs all checks.
     pub(super) async fn diagnostics(&self) -> Diagnostics {
         let now = Timestamp::now();
         let mut checks = vec![match self.engine.clock_off().await {

@@ -10,10 +10,10 @@ use super::EngineHost;
 use super::diagnose::found;
 use crate::words::count;
 
-/// Behind for longer, a peer is worth a look, milliseconds.
+/// A peer that is behind for longer is a finding, milliseconds.
 const SLOW: u64 = 60_000;
 
-/// What `logctl doctor` says of the merge: one line for what is as it should be, one for each thing that is not.
+/// The findings of `logctl doctor` about the merge: one line if all is well, else one for each fault.
 pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
     let lacking = view.lacking();

@@ -12,7 +12,7 @@ use super::{EngineHost, convert};
 pub(super) const OPERATIONS: usize = 100;
 
 impl EngineHost {
-    /// The live replicas, with the generation they run of `log`. What this process runs is known better than its heartbeat says.
+    /// The live replicas, with the generation they run of `log`. For this process, its own state is newer than its heartbeat.
     pub(super) async fn live(&self, log: Option<&Log>) -> Result<Vec<Replica>, HostError> {
         let replicas = self.engine.replicas(log.map(Log::name)).await;
         let replicas = replicas.map_err(|e| HostError::Unavailable(e.to_string()))?;

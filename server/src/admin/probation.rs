@@ -25,7 +25,7 @@ fn unavailable(error: log::store::StoreError) -> HostError {
 }
 
 impl EngineHost {
-    /// What the probation of a change makes of its state.
+    /// The state of a change on probation.
     pub(super) async fn tried(
         &self,
         log: &Log,
@@ -118,7 +118,7 @@ impl EngineHost {
         Ok(answer)
     }
 
-    /// Takes changes back whose time is over, until the process ends.
+    /// Reverses changes whose probation is over, until the process ends.
     pub(crate) async fn watch_probations(self: Arc<Self>) {
         loop {
             let mut pause = LOOK;
@@ -136,7 +136,7 @@ impl EngineHost {
         }
     }
 
-    /// Takes back what is due in one log; how long until the next is.
+    /// Reverses the changes of one log that are due; returns the time until the next one is.
     async fn expire(&self, log: &Log) -> Result<Option<Duration>, HostError> {
         let mut next = None;
         // By a clock that is wrong, everything would be due.

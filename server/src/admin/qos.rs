@@ -18,7 +18,7 @@ use server_admin::HostError;
 use super::EngineHost;
 use crate::rfc3339::{now_ms, rfc3339};
 
-/// After this, nobody waits for a simulation any more.
+/// The longest simulation; clients give up after this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl EngineHost {

@@ -13,12 +13,12 @@ use super::EngineHost;
 
 /// Pause between looks; what it looks at is in memory.
 const LOOK: Duration = Duration::from_millis(200);
-/// A replica leaves the rotation to those before it for this long each, so that one intent is recorded and not one by each.
+/// A replica waits this long for each replica before it, so that one intent is recorded and not one by each.
 const TURN: Duration = Duration::from_secs(1);
 /// Pause after a rotation that failed.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What is known of the active shard of a log.
+/// The active shard of a log, as this process knows it.
 struct Watched {
     shard: String,
     /// When it opened, once looked up; `None` where its age does not matter.
@@ -40,7 +40,7 @@ fn held(error: &ChangeError) -> String {
 }
 
 impl EngineHost {
-    /// Rotates shards out when their time has come, until the process ends.
+    /// Rotates shards that are due, until the process ends.
     pub(crate) async fn watch_shards(self: Arc<Self>) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
         loop {

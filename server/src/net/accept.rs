@@ -30,15 +30,15 @@ const REST: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(20);
 /// Streams of one HTTP/2 connection at a time.
 const STREAMS: u32 = 32;
-/// What a client may send on one HTTP/2 stream before it was read: a largest entry.
+/// Bytes that a client may send on one HTTP/2 stream before they are read: the largest entry.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// What waits to be sent on one HTTP/2 stream.
+/// Bytes that may wait to be sent on one HTTP/2 stream.
 const SEND: usize = 128 << 10;
-/// What a connection over the cap is told before it is closed.
+/// The answer to a connection over the limit, before it is closed.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
 
-/// What answers the requests of a listener.
+/// Answers the requests of a listener.
 pub(crate) trait Plane: Send + Sync + 'static {
     /// Answers one request on the connection `watched`.
     fn answer(

@@ -20,7 +20,7 @@ const WORTH: usize = 4 << 10;
 /// Taken while a bundle is compressed.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Whether the client takes gzip (RFC 9110, section 12.5.3). One that says nothing gets what is stored.
+/// Whether the client takes gzip (RFC 9110, section 12.5.3). A client that says nothing gets the stored bytes.
 fn accepted(headers: &HeaderMap) -> bool {
     let all = headers.get_all(ACCEPT_ENCODING).iter();
     let all = all.filter_map(|value| value.to_str().ok());

@@ -16,17 +16,17 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// It may be behind by `grace`, and no more than that is ever saved up.
+    /// The client may be behind by `grace`, and saves up no more than that.
     pub(crate) fn new(grace: Duration) -> Self {
         Self { grace, left: grace }
     }
 
-    /// How long it may be waited for before anything comes.
+    /// The longest wait before the first byte.
     pub(crate) fn left(&self) -> Duration {
         self.left
     }
 
-    /// It was waited for, and then so many bytes came.
+    /// After a wait, this many bytes came.
     pub(crate) fn came(&mut self, waited: Duration, bytes: usize) {
         let earned = (bytes as u64).saturating_mul(1_000_000_000) / u64::from(PACE);
         let left = self.left.saturating_sub(waited);

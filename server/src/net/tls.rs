@@ -71,7 +71,7 @@ impl Pair {
         Ok(Arc::new(Self { cert, follow }))
     }
 
-    /// Reads the files again, whether or not they changed. What became of it, for a person.
+    /// Reads the files again, whether or not they changed. Returns the result in words for a person.
     pub(crate) fn reload(&self) -> Result<String, String> {
         match self.follow.reload() {
             Look::Unusable { why, .. } => Err(format!(

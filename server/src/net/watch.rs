@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 use super::limits::Limits;
 use super::pace::PACE;
 
-/// Bytes of long answers that are always taken: some of the longest, however little the request bodies may have.
+/// Bytes of long answers that are always allowed: room for a few of the longest, even if the budget for request bodies is smaller.
 const ANSWERS: usize = 64 << 20;
-/// Answers of so many bytes are in no budget on a multiplexed connection, which has many at a time.
+/// Answers of up to this many bytes count for no budget on a multiplexed connection, which has many at a time.
 const SMALL: usize = 1 << 10;
 /// Bytes of answers that one multiplexed connection may have under way: two of the longest.
 const OUTGOING: usize = 32 << 20;
@@ -66,7 +66,7 @@ pub(crate) struct Watched {
     phase: AtomicU64,
     /// The second in which bytes last moved.
     moved: AtomicU32,
-    /// Bytes by which the client is behind the least pace in taking what is on its way.
+    /// Bytes by which the client is behind the minimum pace in reading its answers.
     owed: AtomicU64,
     /// Bytes of its answers in the budget.
     outgoing: Arc<AtomicUsize>,
@@ -77,7 +77,7 @@ pub(crate) struct Watched {
     shared: Arc<Shared>,
 }
 
-/// What the connections of a listener share.
+/// State that the connections of a listener share.
 #[derive(Debug)]
 struct Shared {
     /// Seconds, as the sweep counts them.
@@ -268,7 +268,7 @@ fn unpack(packed: u64) -> (Phase, u32) {
     (phase, since)
 }
 
-/// Whether a connection has had its time. All in seconds of the watcher's clock.
+/// Whether a connection is overdue. All in seconds of the watcher's clock.
 fn overdue(watched: &Watched, now: u32, limits: &Limits) -> bool {
     let (phase, since) = unpack(watched.phase.load(Relaxed));
     let moved = watched.moved.load(Relaxed);
@@ -422,7 +422,7 @@ impl Watch {
         }
     }
 
-    /// Lets one second pass, and asks whoever is overdue to close. Returns how many were asked.
+    /// Counts one second, and asks overdue connections to close. Returns how many were asked.
     pub(crate) fn sweep(&self) -> usize {
         let clock = &self.shared.clock;
         let now = clock.fetch_add(1, Relaxed).saturating_add(1);
@@ -432,7 +432,7 @@ impl Watch {
         overdue.map(|watched| watched.ask(Order::Close)).count()
     }
 
-    /// Gives all connections, and those that still come, an order.
+    /// Gives all connections, and new ones, an order.
     pub(crate) fn ask_all(&self, order: Order) {
         let mut connections = self.lock();
         connections.order = connections.order.max(order as u8);

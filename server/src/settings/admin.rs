@@ -10,13 +10,13 @@ use toml::Spanned;
 
 use super::Wrong;
 
-/// The admin endpoint.
+/// The section `[admin]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
     /// Unix socket; peers are known by their uid.
     pub(crate) socket: Option<PathBuf>,
-    /// Who may do what over the socket; absent: the user that runs the server may do everything.
+    /// Permissions over the socket; if absent, the user that runs the server may do everything.
     pub(crate) users: Option<Vec<User>>,
     /// TCP address; peers need a token or a client certificate.
     pub(crate) listen: Option<SocketAddr>,
@@ -27,15 +27,15 @@ pub(crate) struct Admin {
     /// Names for lists of permissions.
     #[serde(default)]
     roles: BTreeMap<String, Vec<Permission>>,
-    /// Who may do what with a client certificate; the first that fits decides.
+    /// Permissions of client certificates; the first that matches decides.
     #[serde(default)]
     pub(crate) certificates: Vec<Certificate>,
-    /// Who gets a session for an identity token; the first that fits decides.
+    /// Rules that give a session for an identity token; the first that matches decides.
     #[serde(default)]
     pub(crate) identities: Vec<Spanned<Identity>>,
 }
 
-/// Certificate and key of the admin endpoint, and who signs those of its clients.
+/// Certificate and key of the admin endpoint, and the authorities of client certificates.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdminTls {
@@ -87,7 +87,7 @@ pub(crate) struct Identity {
     issuer_ca: Option<PathBuf>,
 }
 
-/// What somebody may do: roles and permissions, each with its place in the file.
+/// Roles and permissions, each with its place in the file.
 pub(crate) type Grants = Vec<Spanned<Grant>>;
 
 /// A permission, or a role that stands for several.
@@ -149,7 +149,7 @@ impl Admin {
         }
     }
 
-    /// What is well-formed but makes no sense.
+    /// Refuses settings that parse but make no sense.
     pub(super) fn wrongs(&self) -> Vec<Wrong> {
         let mut wrongs = Vec::new();
         for name in self.roles.keys().filter(|name| !is_role(name)) {

@@ -59,7 +59,7 @@ pub(crate) fn check(text: &str, path: &Path) -> Vec<Problem> {
     checked.sorted()
 }
 
-/// The same without a look at files: for examples.
+/// The same without checking files, for examples.
 #[cfg(test)]
 pub(crate) fn check_text(text: &str) -> Vec<Problem> {
     let mut checked = Checked::read(text);
@@ -129,7 +129,7 @@ impl<'a> Checked<'a> {
         });
     }
 
-    /// Reads a value, again and again without what is wrong in it.
+    /// Reads a value; takes each mistake out and reads again.
     fn value<T: DeserializeOwned>(
         &mut self,
         mut value: Spanned<DeValue<'a>>,
@@ -313,7 +313,7 @@ fn take_out(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> Option<Str
     }
 }
 
-/// What to do about a key-encryption key that cannot be read. Another one opens nothing, so none is ever to be made in its place.
+/// The remedy for a key-encryption key that cannot be read. Another key opens nothing, so no new one may be made in its place.
 pub(crate) fn kek_remedy(error: &KeyError) -> &'static str {
     match error {
         KeyError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -328,7 +328,7 @@ pub(crate) fn kek_remedy(error: &KeyError) -> &'static str {
     }
 }
 
-/// Looks at the files that settings name.
+/// Checks the files that settings name.
 struct Files<'a> {
     text: &'a str,
     folder: &'a Path,
@@ -539,7 +539,7 @@ impl Files<'_> {
         self.parent(path, "the socket");
     }
 
-    /// Where something will be made.
+    /// Checks a path at which the server will create a file.
     fn parent(&mut self, path: &Path, what: &str) {
         let full = self.full(path);
         if full.exists() {

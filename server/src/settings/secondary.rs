@@ -18,7 +18,7 @@ pub(crate) struct SecondarySettings {
     pub(crate) tls: Option<TlsFiles>,
     /// Its storage: a folder of its own.
     pub(crate) dir: PathBuf,
-    /// The file of its key; `mirror.key` in the folder where it is not said.
+    /// The file of its key; `mirror.key` in the folder if absent.
     pub(crate) key: Option<PathBuf>,
     /// The replication keys of the logs that it copies.
     pub(crate) logs: Vec<String>,
@@ -53,7 +53,7 @@ impl SecondarySettings {
         Ok(settings)
     }
 
-    /// What is well-formed but makes no sense.
+    /// Refuses settings that parse but make no sense.
     pub(crate) fn wrong(&self) -> Option<(&'static str, String)> {
         if let Some(metrics) = &self.metrics
             && !metrics.listen.ip().is_loopback()

@@ -34,17 +34,17 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// How often they are asked: for two minutes, which a store takes to fail over.
 const TRIES: u32 = 60;
 
-/// What one of them said.
+/// One answer.
 enum Said {
-    /// Of a shard.
+    /// About a shard.
     Shard(Arc<Shard>, Found),
-    /// Of the order: the life of the log, and its slots.
+    /// About the order: the life of the log, and its slots.
     Order(u64, u64),
 }
 
 type Answer = (Whence, Result<Vec<Said>, String>);
 
-/// Asks everybody about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
+/// Asks all frontends, secondaries and witnesses about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
 pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
     if core.halt.is_halted() {
         return;
@@ -68,7 +68,7 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
     core.mark.pass();
 }
 
-/// Asks everybody, once, and compares what they say. What is missing here is an error, never an answer of theirs.
+/// Asks all of them once, and compares their answers. A failure of this replica's stores is an error; a missing answer is not.
 async fn look(
     core: &Arc<Core>,
     open: &[String],
@@ -230,7 +230,7 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
     Ok(())
 }
 
-/// When a secondary cosigned the newest that this life of the log knows of it, milliseconds since the Unix epoch, by its clock.
+/// When a secondary cosigned the newest checkpoint that this life of the log knows of, milliseconds since the Unix epoch, by its clock.
 async fn cosigned_at(core: &Core, name: &str, shard: &Shard) -> Result<Option<u64>, SignError> {
     let held = position::held(core, &shard.name).await?;
     let held = held.into_iter().find(|held| held.secondary == name);
@@ -400,7 +400,7 @@ async fn manifest(
     Ok(Some(Said::Order(signed.restored, signed.number)))
 }
 
-/// Compares the manifest of a secondary that takes none from here any more with the order.
+/// Compares with the order the manifest of a secondary that no longer takes this log's manifests.
 pub(crate) async fn outdated(core: &Core, name: &str, url: &str) -> Result<(), SignError> {
     let replication = core.replication().await?.verifier();
     let said = manifest(core, url, replication).await;

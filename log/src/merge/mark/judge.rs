@@ -95,9 +95,9 @@ pub struct Known {
     pub ordered: u64,
     /// Size and root of the published position.
     pub published: Option<(u64, Hash)>,
-    /// The root of what is cut here at the size that was found; none where the cut is not that far, or was not looked at.
+    /// The root of this replica's cut at the size that was found; none if the cut is not that far, or was not read.
     pub here: Option<Hash>,
-    /// Of a log that was restored from its secondaries: what tells of which life of it a copy is.
+    /// For a log that was restored from its secondaries: the evidence for the life of a copy.
     pub lives: Option<Lives>,
     /// It is closed and published whole: only a checkpoint that is lost is signed again.
     pub whole: bool,
@@ -107,7 +107,7 @@ pub struct Known {
 /// have had a wrong one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lives {
-    /// The life of the log here.
+    /// The life of the log on this replica.
     pub id: u64,
     /// Entries of the shard that it was restored with; none where an older version did not write them down.
     pub entries: Option<u64>,
@@ -139,10 +139,10 @@ impl Lives {
 pub enum Verdict {
     /// The find fits the store.
     Fits,
-    /// It cannot be compared yet, because the trees here are not that far, or cannot be read: not before that may anything of this size or
-    /// more be signed.
+    /// It cannot be compared yet, because this replica's trees are not that far, or cannot be read: before that, nothing of this size or
+    /// more may be signed.
     Later,
-    /// There is nothing worth keeping: it may be written over.
+    /// The object may be overwritten.
     Worthless,
     /// Nothing may be signed.
     Halt(Conflict),
@@ -153,7 +153,7 @@ pub enum Verdict {
 pub enum Conflict {
     /// The coordination store is older than what was signed, copied or written.
     Older(String),
-    /// The log lives on elsewhere.
+    /// The log was restored elsewhere.
     Superseded(String),
     /// There are two histories.
     Differs(String),

@@ -15,7 +15,7 @@ pub(crate) struct Looked {
     pub(crate) checkpoint: Checkpoint,
 }
 
-/// What the bytes of a checkpoint object are.
+/// What the bytes of a checkpoint object turn out to be.
 pub(crate) fn classify(bytes: &[u8], key: &VerifierKey) -> (Found, Option<Looked>) {
     let damaged = |why: String| (Found::Damaged { why }, None);
     let Ok(note) = std::str::from_utf8(bytes) else {
@@ -90,7 +90,7 @@ impl Core {
         Ok(looked)
     }
 
-    /// Compares what was found of a shard elsewhere with what is published by now.
+    /// Compares a find elsewhere with the published position.
     pub(crate) async fn fits(
         &self,
         shard: &Shard,
@@ -179,7 +179,7 @@ impl Core {
 }
 
 impl From<SignError> for StoreError {
-    /// For those who read the stores back: a contradiction in them is corruption.
+    /// For a caller that reads the stores back: a contradiction in them is corruption.
     fn from(error: SignError) -> Self {
         match error {
             SignError::Store(e) => e,

@@ -29,12 +29,12 @@ use crate::order::state::{self, State};
 use crate::shard::{Published, Shard, SignError};
 use crate::store::StoreError;
 
-/// Leave to use a shard's key. Only this module gives it.
+/// A permit to use a shard's key. Only this module makes one.
 pub(crate) struct Cleared(());
 
-/// What one log remembers of what it compared and signed.
+/// The comparisons and signatures of one log in this process.
 pub(crate) struct Mark {
-    /// Everything that answers was asked.
+    /// Whether all peers that answer were asked.
     passed: watch::Sender<bool>,
     shards: Mutex<HashMap<String, Seen>>,
     index: Mutex<Index>,
@@ -68,7 +68,7 @@ struct Seen {
     looked: bool,
     /// What this process signed last.
     last: Option<(u64, Hash)>,
-    /// What is not compared yet: it is ahead of the trees here, or they could not be read. It stays until it was compared, which is
+    /// Finds that are not compared yet: they are ahead of this replica's trees, or the trees could not be read. They stay until then, which is
     /// before anything of that size is signed.
     later: Vec<(Whence, Found)>,
 }
@@ -257,7 +257,7 @@ impl Core {
         Ok(Cleared(()))
     }
 
-    /// Compares what was kept with a position of ours that is as far.
+    /// Compares the finds that were kept with a position of this replica that is as far.
     async fn compare(
         &self,
         shard: &Shard,

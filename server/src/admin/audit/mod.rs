@@ -95,7 +95,7 @@ impl Audit {
         })
     }
 
-    /// From before the intent to behind the outcome: as long as this lives, nobody else settles the operation.
+    /// Held from before the intent until after the outcome: meanwhile no other task settles the operation.
     pub(super) fn under_way(&self, operation: &str) -> UnderWay<'_> {
         let mut all = self
             .under_way
@@ -221,7 +221,7 @@ impl Audit {
         receipt
     }
 
-    /// Records what became of an intent. The change is what it is: a failure is logged, and the intent is settled later.
+    /// Records the outcome of an intent. A failure does not affect the change: it is logged, and the intent is settled later.
     pub(super) async fn outcome(
         &self,
         operation: &str,
@@ -233,7 +233,7 @@ impl Audit {
             .await;
     }
 
-    /// Records what became of an intent that is no change of a configuration: the generation it is about, or why not.
+    /// Records the outcome of an intent that does not change a configuration: the generation it is about, or the reason of a refusal.
     pub(super) async fn outcome_of(
         &self,
         operation: &str,

@@ -86,7 +86,7 @@ fn read_error(error: ReadError) -> HostError {
     }
 }
 
-/// An entry of the system log on the wire. One of another version shows what it is: there, and not understood here.
+/// An entry of the system log on the wire. One of another version is shown as such, without its content.
 fn wire(index: u64, bytes: &[u8]) -> AuditEntry {
     let entry = AuditEntry {
         index,

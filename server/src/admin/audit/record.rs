@@ -7,15 +7,15 @@ use tlog::Hash;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(crate) enum Record {
-    /// Somebody asked for a change.
+    /// A request for a change.
     Intent(Intent),
-    /// What became of it.
+    /// The outcome of an intent.
     Outcome(Outcome),
     /// Something that is no change of a log.
     Event(Event),
 }
 
-/// Somebody asks for a change.
+/// A request for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Intent {
@@ -38,7 +38,7 @@ pub(crate) struct Intent {
     pub(crate) time: String,
 }
 
-/// What became of an intent.
+/// The outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Outcome {
@@ -49,7 +49,7 @@ pub(crate) struct Outcome {
     pub(crate) log: Option<String>,
     /// The intent's index in the system log.
     pub(crate) intent: u64,
-    /// What became of the intent.
+    /// The outcome in one word.
     pub(crate) result: Verdict,
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ pub(crate) enum Verdict {
 pub(crate) struct Event {
     /// What was done, or tried.
     pub(crate) action: String,
-    /// Who did it.
+    /// The caller that did it.
     pub(crate) actor: String,
     /// What happened, in words for a person.
     pub(crate) detail: String,

@@ -19,7 +19,7 @@ const LOOK_BACK: u64 = 256;
 /// Pause between looks.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How far the trail was read, and what is without outcome there.
+/// The position up to which the trail was read, and the intents without outcome before it.
 #[derive(Debug, Default)]
 pub(crate) struct Settling {
     /// The first entry that was not read; `None` before the first look.
@@ -32,7 +32,7 @@ pub(crate) struct Settling {
 }
 
 impl Audit {
-    /// Settles intents that have no outcome, as soon as nobody else will, as long as the server runs.
+    /// Settles intents without outcome, once no other task will, as long as the server runs.
     pub(crate) async fn settle(self: Arc<Self>) {
         let mut settling = Settling::default();
         loop {
@@ -106,7 +106,7 @@ impl Audit {
         Ok(())
     }
 
-    /// What became of an intent, from the log's own history.
+    /// The outcome of an intent, from the log's own history.
     async fn became(&self, intent: &Intent) -> Result<(Verdict, Option<u64>), StoreError> {
         let Some(log) = self.engine.log(&intent.log) else {
             return Ok((Verdict::NotDecided, None));

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Batches under way at a time; each holds a chunk that fills up.
 const MOST: usize = 512;
-/// How long a newcomer waits for the chunks of the request before it.
+/// How long a new request waits for the chunks of the one before it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Key = (String, UploadId);
@@ -58,7 +58,7 @@ struct Waiting {
 pub(super) enum NoTurn {
     /// Too many batches are under way.
     Crowded,
-    /// A newer request for this upload came.
+    /// There is a newer request for this upload.
     Superseded,
     /// The request before still waits for its chunks.
     Busy,
