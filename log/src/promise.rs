@@ -77,7 +77,7 @@ impl FromStr for PromiseId {
 /// An entry that will be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// What to ask for.
+    /// The id of the promise.
     pub id: PromiseId,
     /// The tier it waits in, and its merge delay.
     pub granted: Granted,
@@ -131,7 +131,7 @@ struct Asks {
 pub(crate) struct Promiser {
     asks: Mutex<Asks>,
     wake: Notify,
-    /// Something was put into the queue here: the releaser looks.
+    /// Wakes the releaser after a put into the queue.
     pub(crate) queued: Notify,
     /// Bytes in the durable queue: as last counted, and what was put there since.
     held: AtomicU64,
@@ -587,7 +587,7 @@ impl Log {
         })
     }
 
-    /// Where promised work is; `None` when this log never promised it, or so long ago that it forgot.
+    /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
     ///
     /// # Errors
     /// [`StoreError`] when the store does not answer.

@@ -24,7 +24,7 @@ use crate::qos::{Advice, Chunk, TenantId, Ticket, UploadId, UploadPart};
 use crate::record;
 use crate::store::StoreError;
 
-/// Uploads whose standing is remembered here; more are read again.
+/// Uploads whose position is kept in memory; others are read again.
 const REMEMBERED: usize = 1024;
 
 /// Rows read at a time.
@@ -68,13 +68,13 @@ pub(crate) struct Uploads {
 #[derive(Debug, Default)]
 struct Upload {
     parts: Mutex<Parts>,
-    /// There is room again, or no part is under way any more.
+    /// Wakes when there is room again, or no part is under way.
     moved: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Parts {
-    /// Where it stands, when that is known here.
+    /// Its position, if it is in memory.
     standing: Option<u64>,
     /// The advice of the part that is under way.
     under_way: Option<Advice>,

@@ -22,7 +22,7 @@ pub(crate) struct Gate {
 pub(crate) enum NotReady {
     /// The engine still recovers.
     Starting,
-    /// Something is gone without which this process is none; it ends.
+    /// A task that this process needs ended for good, so the process ends.
     Broken(String),
     /// A stop was asked for.
     Draining,
@@ -57,13 +57,13 @@ impl Gate {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// From now on readiness says no, and why.
+    /// From now on readiness says no, with this reason.
     pub(crate) fn break_down(&self, why: String) {
         // The first reason is the one to look at.
         let _ = self.broken.set(why);
     }
 
-    /// What `/readyz` answers: ready, and what is held up in which log all the same. A server whose publication waits still takes
+    /// The answer of `/readyz`: ready, and which logs wait for what. A server whose publication waits still takes
     /// writes and serves what is signed; the others behind the same balancer wait for the same secondaries.
     pub(crate) fn ready(&self) -> Result<Vec<(String, &'static str)>, NotReady> {
         if let Some(why) = self.broken.get() {
@@ -90,7 +90,7 @@ pub(crate) fn halted(engine: &Engine) -> Vec<(String, String)> {
     logs.filter_map(reason).collect()
 }
 
-/// What a service manager shows of this process; nothing while all is well.
+/// The status for the service manager; empty while all is well.
 pub(crate) fn halted_in_words(engine: &Engine) -> Option<String> {
     let halted = halted(engine);
     let names: Vec<&str> = halted.iter().map(|(log, _)| log.as_str()).collect();

@@ -19,9 +19,9 @@ use crate::error::{Error, at};
 use crate::run;
 use crate::settings::Settings;
 
-/// How long the certificate is good for.
+/// How long the certificate is valid.
 const CERTIFICATE_LIFE: Duration = Duration::from_secs(730 * 24 * 3600);
-/// How long the first operator's token is good for.
+/// How long the first operator's token is valid.
 const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The first operator, in `tokens.toml` and in the audit trail.
 const OPERATOR: &str = "operator";
@@ -150,7 +150,7 @@ impl Plan {
         Ok(Self { init, config })
     }
 
-    /// Says what will be made, and asks where there is somebody to ask.
+    /// Prints what will be made, and asks if there is a terminal.
     fn confirm(&self) -> Result<(), Error> {
         if self.init.yes {
             return Ok(());
@@ -207,7 +207,7 @@ impl Plan {
         created
     }
 
-    /// What the certificate is for: this machine, its name, and the address that operators use.
+    /// The names in the certificate: this machine, its name, and the address that operators use.
     fn names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> =
             ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();

@@ -44,9 +44,9 @@ use crate::{backup, frontend, fsck, merge};
 const SCRAPERS: usize = 16;
 /// How long tasks that outlive the server's own stop may take.
 const LEFTOVERS: Duration = Duration::from_secs(2);
-/// Threads for work that blocks: what the stores let run at once, and some for others.
+/// Threads for blocking work: as many as the stores run at once, and some for the rest.
 const BLOCKING: usize = 64;
-/// How long such a thread stays without work.
+/// How long such a thread stays idle before it ends.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// Runs a command to its end.
@@ -156,7 +156,7 @@ pub(crate) fn print(text: &str) -> Result<(), Error> {
     })
 }
 
-/// Lists all that is wrong with a settings file.
+/// Lists every mistake in a settings file.
 fn check(file: &Path, output: FsckOutput) -> Result<Ended, Error> {
     let text = settings::read_text(file)?;
     let problems = settings::check(&text, file);
@@ -194,14 +194,14 @@ fn check(file: &Path, output: FsckOutput) -> Result<Ended, Error> {
     })
 }
 
-/// Says that a server serves. Whoever started it may not listen: it serves all the same.
+/// Prints the ready line. If nobody reads it, the server serves all the same.
 pub(crate) fn ready(line: &str) {
     if let Err(error) = print(line) {
         tracing::warn!(%error, "{}", line.trim_end());
     }
 }
 
-/// Names the logs that are halted, before it is said that the process serves: whoever waits for that line has read this one.
+/// Names the halted logs, before the ready line: a supervisor that waits for the ready line has read these.
 pub(crate) fn say_halted(engine: &Engine) {
     for (log, reason) in halted(engine) {
         ready(&format!(
@@ -609,7 +609,7 @@ pub(crate) async fn open_engine(
         .map_err(|e| Error::Engine(e.to_string()))
 }
 
-/// What `logctl doctor` looks at.
+/// What the server's own diagnosis (`logctl doctor`) checks.
 fn files(settings: &Settings) -> Files {
     let mut files = Files::default();
     if let KekSource::File(path) = &settings.kek {
@@ -685,7 +685,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
     Ok(())
 }
 
-/// A finding about a document that nobody wrote: it has no lines.
+/// A finding about a generated document, which has no lines.
 pub(crate) fn plainly(finding: &config::Finding) -> String {
     let hint = finding.hint.as_ref();
     let hint = hint.map(|hint| format!(" ({hint})"));

@@ -13,10 +13,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
 
-/// Without `LOGD_LOG` and `[log] filter`. What fails for good at an object store is said by ourselves, once; not each request that is
-/// made again.
+/// The filter without `LOGD_LOG` and `[log] filter`. A final failure at an object store is logged by `logd`, once; not each request that is
+/// retried.
 const FILTER: &str = "info,object_store=warn";
-/// The environment variable that goes before the settings.
+/// The environment variable that overrides the settings.
 const VARIABLE: &str = "LOGD_LOG";
 /// Lines that wait to be written.
 const WAITING: usize = 4096;
@@ -54,7 +54,7 @@ impl Write for Lines {
     }
 }
 
-/// Writes lines as they come, until nobody can send any more.
+/// Writes lines as they come, until all senders are dropped.
 fn write_all(lines: &Receiver<Line>, out: &mut impl Write) {
     for line in lines {
         match line {

@@ -101,7 +101,7 @@ fn needed(leaving: &[String], batches: usize, promised: bool) -> Option<Finding>
 }
 
 impl Log {
-    /// What a change of the secondaries or of their quorum waits for.
+    /// Warns if a change of the secondaries or of their quorum would wait for the old ones.
     async fn joint(&self, next: &LogConfig) -> Result<Option<Finding>, StoreError> {
         let eras = self.core.eras.load_full();
         let Some(now) = eras.members().last() else {
@@ -145,7 +145,7 @@ impl Log {
     }
 }
 
-/// What this process may not use of what a configuration newly names.
+/// The nodes and frontends that a configuration newly names and this process may not use.
 pub(crate) struct Barred {
     findings: Vec<Finding>,
     /// Whether this process is one that would have to.

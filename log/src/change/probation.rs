@@ -30,11 +30,11 @@ const REVERTING: u64 = 1;
 pub struct Probation {
     /// The change, 32 hex digits. It may not have been decided.
     pub operation: Token,
-    /// The generation before it: where it goes back to.
+    /// The generation before it, which a reversal restores.
     pub base: u64,
-    /// When it goes back, milliseconds since the Unix epoch, by the store's clock.
+    /// When it is reversed, milliseconds since the Unix epoch, by the store's clock.
     pub until: u64,
-    /// The replica that was asked, and its connection where the listener tells: that one may not confirm.
+    /// The replica that was asked, and its connection if the listener knows it: that connection may not confirm.
     pub replica: String,
     /// See `replica`.
     pub connection: Option<u64>,

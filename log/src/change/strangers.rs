@@ -12,7 +12,7 @@ use crate::shard::SignError;
 /// Those that would not take a shard now.
 #[derive(Default)]
 pub(super) struct Strangers {
-    /// There are too many of them: it would not be published.
+    /// Too many do not know it: it would not be published.
     pub(super) stop: bool,
     /// One for each, with why.
     pub(super) findings: Vec<Finding>,

@@ -356,6 +356,7 @@ impl Origin {
         Ok(())
     }
 
+    /// The status of this log, without a lock.
     pub fn status(&self) -> OriginStatus {
         OriginStatus::clone(&self.shown.load())
     }

@@ -12,7 +12,7 @@ use super::load::{Load, Parts};
 use crate::log::Core;
 use crate::qos::pace::Class;
 
-/// What may be committed: its objects are durable, or it has none. Only this file makes one.
+/// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
 #[derive(Default)]
 pub(super) struct Prepared(Load);
 
@@ -47,7 +47,7 @@ pub(super) struct Ahead {
     elastic: u64,
     /// The tiers and tenants of the batches.
     pub(super) classes: HashSet<Class>,
-    /// What was taken meanwhile and belongs behind it.
+    /// Work that was taken meanwhile and must come after it.
     pub(super) behind: Load,
 }
 
@@ -92,7 +92,7 @@ impl Ahead {
     }
 }
 
-/// Makes the objects of a load durable; empty, and its writers refused, where that can't be done.
+/// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
 pub(super) async fn prepared(core: &Core, mut load: Load) -> Prepared {
     let Err(error) = core.order.prepare(&mut load.mine).await else {
         return Prepared(load);

@@ -34,8 +34,8 @@ pub enum CommitError {
     /// So many slots were decided since the call that its announcement counts no more: it never will be ordered. May be sent again.
     #[error("too many slots passed it over; it never will be ordered")]
     Overtaken,
-    /// Slots were decided that nobody here has looked into, so the work is not proposed: its author reads the placed row and
-    /// starts anew.
+    /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
+    /// starts again.
     #[error("slots passed unread; ask where the work is and start anew")]
     AskAgain,
     /// The state refuses this control; it never will be decided.
@@ -64,7 +64,7 @@ impl CommitError {
         }
     }
 
-    /// Whether the work never will be ordered, now that its author was told so.
+    /// Whether this answer means that the work will never be ordered.
     pub(super) fn is_refusal(&self) -> bool {
         !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
     }

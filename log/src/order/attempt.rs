@@ -10,10 +10,10 @@ use super::slot::Announcement;
 use super::state::View;
 use crate::store::Outcome;
 
-/// What a committer is told about a work.
+/// The answer to a committer about a work.
 pub(crate) type Answer = Result<Placed, CommitError>;
 
-/// What to do next.
+/// The next step of a committer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Read the slots, then [`Attempt::read`].
@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Decide {
         /// Scan the bag before; else demand that it is empty.
         look: bool,
-        /// The batches' bytes ride along: they are nowhere yet.
+        /// Whether the transaction carries the batches' bytes, because they are not stored yet.
         bytes: bool,
     },
     /// All works have answers.
@@ -36,13 +36,13 @@ pub(crate) enum Step {
 pub(crate) struct Attempt {
     /// The first undecided slot when it began.
     pub(super) first: u64,
-    /// What its announcements are made under.
+    /// The number that its announcements are made under.
     pub(super) seen: u64,
     /// Under which its works are in the bag.
     pub(super) announced_at: Option<u64>,
     /// Proposals so far.
     pub(super) rounds: u32,
-    /// Something of ours may be in the store, or land there later.
+    /// Whether an earlier write of this attempt may be in the store, or land there later.
     pub(super) doubt: bool,
     /// The slots were read in this call.
     pub(super) fresh: bool,
@@ -133,7 +133,7 @@ impl Attempt {
         self.behind = false;
     }
 
-    /// What became of the announcement; says what to do next.
+    /// Takes the outcome of the announcement; returns the next step.
     pub(crate) fn announced(&mut self, outcome: &Outcome) -> Step {
         self.doubt = true;
         if !matches!(outcome, Outcome::Committed) {
@@ -145,7 +145,7 @@ impl Attempt {
         Step::Read
     }
 
-    /// What became of the proposal.
+    /// Takes the outcome of the proposal.
     pub(crate) fn decided(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Committed => {}
@@ -173,7 +173,7 @@ impl Attempt {
         open.filter(|(a, _)| a.is_none()).map(|(_, m)| m)
     }
 
-    /// The slots below this were looked into for the open works.
+    /// The slots below this number were read for the open works.
     pub(crate) fn looked(&self) -> u64 {
         self.looked.unwrap_or(self.first)
     }

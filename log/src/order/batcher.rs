@@ -69,7 +69,7 @@ impl Batcher {
         (batcher, policy)
     }
 
-    /// Takes the rules of another configuration. What waits stays where it is.
+    /// Takes the rules of another configuration. Waiting work stays where it is.
     pub fn configure(&self, config: &config::LogConfig) -> Policy {
         let interval = config.merge.checkpoint_interval.duration();
         let mut queue = self.queue();
@@ -89,12 +89,12 @@ impl Batcher {
         micros(self.epoch.elapsed())
     }
 
-    /// What waits takes in memory, bytes.
+    /// Memory of the waiting work, bytes.
     pub fn memory(&self) -> usize {
         self.queue().memory
     }
 
-    /// Quality of service as it stands.
+    /// The current state of quality of service.
     pub fn view(&self, policy: &Policy) -> QosView {
         let (now, queue) = (self.now(), self.queue());
         let service = queue.admission.service();
@@ -360,7 +360,7 @@ impl Batcher {
         }
     }
 
-    /// What may go now.
+    /// Takes the work that may be committed now.
     fn try_next(&self, core: &Core, busy: bool) -> Took {
         let mut queue = self.queue();
         let mut wait = None;

@@ -228,7 +228,7 @@ async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Large batches go from every storage node that answers; the others are told when they are back.
+/// Deletes large batches from every storage node that answers; the others delete them when they are back.
 async fn forget_objects(core: &Core, paths: Vec<Key>) -> Result<(), StoreError> {
     match paths.is_empty() {
         true => Ok(()),

@@ -337,7 +337,7 @@ impl Order {
         Err(error)
     }
 
-    /// Deletes, soon, the objects of batches that never will be ordered. Where that fails they are litter.
+    /// Deletes, soon, the objects of batches that will never be ordered. If that fails they are litter.
     fn forget<'a>(&self, mine: impl Iterator<Item = &'a Mine>) {
         let large = mine.filter(|m| m.is_object());
         let paths: Vec<_> = large.map(|m| self.keys.batch(m.work.token())).collect();

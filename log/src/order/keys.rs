@@ -17,7 +17,7 @@ pub const CLOCK: &str = "clock";
 pub const RUNS: &str = "runs/";
 /// Logs whose restore has begun and not ended: `restoring/{name}`.
 pub const RESTORING: &str = "restoring/";
-/// What all replicas remember for a time: `memory/{key}`.
+/// Rows with an expiry that all replicas share: `memory/{key}`.
 pub const MEMORY: &str = "memory/";
 
 /// The keys of one log.
@@ -37,15 +37,15 @@ impl Keys {
     pub fn all(&self) -> Key {
         self.prefix.clone()
     }
-    /// What came, by minute.
+    /// The prefix of the arrivals, by minute.
     pub fn arrivals(&self) -> Key {
         format!("{}arrivals/", self.prefix)
     }
-    /// What came from a minute (since the Unix epoch) on.
+    /// The arrivals from a minute (since the Unix epoch) on.
     pub fn arrivals_from(&self, minute: u64) -> Key {
         format!("{}arrivals/{minute:020}/", self.prefix)
     }
-    /// What came to one replica in one minute.
+    /// The arrivals at one replica in one minute.
     pub fn arrivals_of(&self, minute: u64, replica: &str) -> Key {
         format!("{}arrivals/{minute:020}/{replica}", self.prefix)
     }
@@ -108,18 +108,18 @@ impl Keys {
     pub fn all_placed(&self) -> Key {
         format!("{}placed/", self.prefix)
     }
-    /// Where a batch went.
+    /// The place of a batch.
     pub fn placed(&self, place: &Place, token: Token) -> Key {
         match place {
             Place::Promise => self.placed_promise(token),
             Place::Upload { id, offset } => format!("{}{offset:020}", self.placed_parts(*id)),
         }
     }
-    /// Where promised work went.
+    /// The place of promised work.
     pub fn placed_promise(&self, token: Token) -> Key {
         format!("{}placed/promise/{token}", self.prefix)
     }
-    /// Where the parts of an upload went.
+    /// The prefix of the places of an upload's parts.
     pub fn placed_parts(&self, id: UploadId) -> Key {
         format!("{}placed/upload/{id}/", self.prefix)
     }
@@ -195,7 +195,7 @@ impl Keys {
     pub fn gone(&self, secondary: &str, incarnation: &str) -> Key {
         format!("{}gone/{secondary}/{incarnation}", self.prefix)
     }
-    /// What all secondaries have verified.
+    /// The prefix of what all secondaries have verified.
     pub fn all_verified(&self) -> Key {
         format!("{}verified/", self.prefix)
     }

@@ -32,7 +32,7 @@ use super::state::State;
 /// How many slots may be decided between the writing of a large batch and the beginning of its commit.
 pub const STORED: u64 = 64 * super::WINDOW;
 
-/// What deletions are judged by. Made from slots; nothing in it can be wrong in the direction of deleting too much, since all of
+/// The facts that decide deletions. Made from slots; nothing in it can be wrong in the direction of deleting too much, since all of
 /// it only grows.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -40,31 +40,31 @@ pub struct Evidence {
     floor: u64,
     /// Slots below this are published whole.
     published: u64,
-    /// Slots below this were looked into, or are published whole.
+    /// Slots below this were read, or are published whole.
     len: u64,
     /// Batches that are still needed, or may be.
     needed: HashSet<Token>,
 }
 
-/// What becomes of an announcement.
+/// The fate of an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Announced {
     /// It may still count.
     Stays,
     /// It is deleted.
     Goes,
-    /// It goes, and with it the bytes of its batch.
+    /// It is deleted with the bytes of its batch.
     GoesWithBatch,
     /// Its work is promised: it is ordered, or goes back to the queue.
     Settles,
 }
 
-/// What becomes of a batch that no row and no slot points at.
+/// The fate of a batch that no row and no slot points at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unnamed {
-    /// Something does point at it. A note of it goes.
+    /// Something does point at it. A note of it is deleted.
     IsNeeded,
-    /// It is noted, with the number of slots there are.
+    /// It is noted, with the current number of slots.
     IsNoted(u64),
     /// It was noted, and may still be ordered.
     IsWatched,
@@ -145,12 +145,12 @@ impl Evidence {
         }
     }
 
-    /// Whether a slot goes, and with it whatever is left of its batches.
+    /// Whether a slot is deleted, with what is left of its batches.
     pub fn slot_goes(&self, number: u64) -> bool {
         number < self.floor && number < self.published
     }
 
-    /// Whether the snapshot of the state before slot `number` goes: one at `published` is durable.
+    /// Whether the snapshot of the state before slot `number` is deleted: one at `published` is durable.
     pub fn snapshot_goes(&self, number: u64) -> bool {
         number < self.published
     }

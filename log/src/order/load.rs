@@ -22,10 +22,10 @@ const BATCH: usize = 256 << 10;
 pub(super) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
 pub(super) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
 
-/// What one item that waits takes beside its bytes: its place in the scheduler, the channel of its answer, its buffer.
+/// Memory of a waiting item beside its bytes: its place in the scheduler, the channel of its answer, its buffer.
 const WAITING: usize = size_of::<Job<Item>>() + 256;
 
-/// What waits in the queue.
+/// An item that waits in the queue.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) tier: TierId,
@@ -79,7 +79,7 @@ impl Item {
         }
     }
 
-    /// What it takes in memory while it waits.
+    /// Its memory while it waits, bytes.
     pub(crate) fn memory(&self) -> usize {
         self.bytes() + WAITING
     }
@@ -108,7 +108,7 @@ pub(super) struct Parts {
     pub(super) parts: Vec<Part>,
 }
 
-/// What one commit takes from the queue.
+/// The work that one commit takes from the queue.
 #[derive(Default)]
 pub(super) struct Load {
     pub(super) mine: Vec<Mine>,

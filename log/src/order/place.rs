@@ -12,7 +12,7 @@ use crate::qos::UploadId;
 /// A part of an upload: no two batches with one part are ordered, even with different tokens.
 pub type Part = (UploadId, u64);
 
-/// What a batch's place is asked for by.
+/// The key of a batch's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Place {

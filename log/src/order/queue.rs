@@ -30,10 +30,10 @@ pub struct Waiting {
     pub deadline: u64,
 }
 
-/// What a refused put into the queue means.
+/// The meaning of a refused put into the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// An earlier put of ours was applied: the work is promised.
+    /// An earlier put of this promise was applied: the work is promised.
     Promised,
     /// An earlier put of this promise was applied long ago, or may still be. It is never put again, or it could be ordered twice.
     Unknown,

@@ -194,11 +194,11 @@ pub enum Control {
     Closing,
     /// After the slot's batches nothing is ordered until an unfreeze.
     Freeze,
-    /// Alone in its slot: the log goes on in the same shard.
+    /// Alone in its slot: the log continues in the same shard.
     Unfreeze,
     /// Of a frozen log: it is hidden, and nothing but an undelete is decided any more.
     Delete,
-    /// The log is there again, still frozen.
+    /// The log is shown again, still frozen.
     Undelete,
 }
 
@@ -295,7 +295,7 @@ pub struct Promised {
     pub birth: u64,
 }
 
-/// What waits in the bag: a batch or a control, announced for others to carry.
+/// A row of the bag: a batch or a control, announced so that other committers can carry it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Work {

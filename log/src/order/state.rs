@@ -16,7 +16,7 @@ use super::{Limits, MAX_BATCHES};
 /// How many of the latest operations the state remembers.
 pub const REMEMBERED_OPERATIONS: usize = 256;
 
-/// Where a shard is in `planned → active → frozen`.
+/// The state of a shard: `planned → active → frozen`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Phase {
@@ -36,7 +36,7 @@ pub enum Phase {
     },
 }
 
-/// A shard: who it is and where it is.
+/// A shard: its identity and its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shard {
@@ -213,7 +213,7 @@ impl State {
             .find(|o| o.operation == operation)
     }
 
-    /// Whether the log was opened, closed, hidden or shown in slot `seen` or later; yes, where that is no longer remembered.
+    /// Whether the log was frozen, unfrozen, deleted or undeleted in slot `seen` or later; yes, if that is no longer remembered.
     pub fn turned_since(&self, seen: u64) -> bool {
         let turns = |o: &Remembered| {
             let gate = [

@@ -44,15 +44,15 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// Between two checkpoints, microseconds.
     pub(super) interval: u64,
-    /// The committer sleeps: nothing waits, or nothing that may go yet. Who brings work wakes it.
+    /// The committer sleeps: no work waits, or none that may be committed yet. New work wakes it.
     pub(super) parked: bool,
 }
 
-/// What the scheduler gave out for one commit.
+/// The work that the scheduler released for one commit.
 pub(super) struct Taken {
     pub(super) now: u64,
     pub(super) jobs: Vec<Job<Item>>,
-    /// Whose backlog is in it.
+    /// The tiers and tenants whose backlog is in it.
     pub(super) classes: HashSet<Class>,
     /// Turns that were given.
     pub(super) turns: usize,
@@ -63,7 +63,7 @@ pub(super) struct Taken {
     pub(super) control: Option<(Decision, ControlReply)>,
 }
 
-/// What may go now, if anything; else how long it has to wait, if that is known.
+/// The work that may be committed now, if any; else how long it has to wait, if that is known.
 pub(super) enum Took {
     Some(Box<Taken>),
     None(Option<Duration>),

@@ -41,10 +41,10 @@ pub enum RestoreError {
     Manifest {
         /// The log's origin.
         origin: String,
-        /// What each said.
+        /// The answer of each.
         why: Vec<String>,
     },
-    /// What was published may be missing.
+    /// Published entries may be missing.
     #[error("{0}; with --force what they have is restored")]
     TooFew(String),
     /// Entries and cosigned roots contradict each other.
@@ -61,7 +61,7 @@ pub enum RestoreError {
     /// The new stores.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is such a log already.
+    /// A log of this name exists already.
     #[error("the stores have a log {0} already: a restore needs new ones")]
     Exists(String),
 }
@@ -84,7 +84,7 @@ pub struct Restore {
     pub objects: Arc<dyn Objects>,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// The log.
@@ -97,7 +97,7 @@ pub struct Restored {
     pub entries: u64,
     /// Each opened shard: its name, its entries, and where they came from.
     pub shards: Vec<(String, u64, String)>,
-    /// What is not as it was.
+    /// Differences from the lost log, in words for an operator.
     pub warnings: Vec<String>,
 }
 

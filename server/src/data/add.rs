@@ -37,15 +37,15 @@ struct Added<'a> {
     leaf_hash: tlog::Hash,
 }
 
-/// What a write came to.
+/// The outcome of a write.
 enum Answer {
-    /// It has its place.
+    /// The entry is ordered.
     Ordered {
         status: StatusCode,
         text: Bytes,
         granted: Granted,
     },
-    /// It will have one in time.
+    /// The entry is promised.
     Promised(Promise),
 }
 

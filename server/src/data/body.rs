@@ -25,7 +25,7 @@ pub(crate) enum Body {
     Early(Box<Early>),
 }
 
-/// An answer that cuts a request short. What still comes is dropped for a while: closing at once would reset the connection, and
+/// An answer that cuts a request short. The rest of the request is read and dropped for a while: closing at once would reset the connection, and
 /// the client could lose the answer that tells it why.
 #[derive(Debug)]
 pub(crate) struct Early {
@@ -48,11 +48,11 @@ fn piece(answer: &mut Bytes) -> Bytes {
 const DROPPED: usize = 64 << 20;
 const DROPPING: Duration = Duration::from_secs(8);
 
-/// What of a request is read before it is refused, bytes, and how long that is waited for.
+/// Bytes of a request that are read before it is refused, and how long to wait for them.
 const LITTLE: u64 = 64 << 10;
 const SOON: Duration = Duration::from_millis(100);
 
-/// The rest of a request: what of its body was not read when it is answered.
+/// The part of a request's body that was not read when it is answered.
 pub(crate) struct Unread {
     body: Incoming,
     /// Whether there is a connection to lose: a stream of HTTP/2 ends alone, and a client that waits for `100 Continue` has not
@@ -67,12 +67,12 @@ impl Unread {
         Self { body, drop }
     }
 
-    /// The body, for those who read it.
+    /// The body, to be read.
     pub(crate) fn body(&mut self) -> &mut Incoming {
         &mut self.body
     }
 
-    /// Reads the little that may still be to come, so that the answer has its length and the connection goes on: a writer
+    /// Reads a short rest, so that the answer has its length and the connection stays open: a writer
     /// that is refused writes again.
     pub(crate) async fn finish(&mut self) {
         let little = self.body.size_hint().upper().is_some_and(|n| n <= LITTLE);
@@ -88,7 +88,7 @@ impl Unread {
         let _ = tokio::time::timeout(SOON, rest).await;
     }
 
-    /// The answer's body. Where the request has more to come, it is dropped meanwhile.
+    /// The answer's body. The rest of the request is dropped meanwhile.
     pub(crate) fn answer(self, answer: Bytes) -> Body {
         if !self.drop || self.body.is_end_stream() {
             return Body::Whole(answer);

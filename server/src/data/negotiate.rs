@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 
 const LOG_ACK: HeaderName = HeaderName::from_static("log-ack");
 
-/// What the answer to `add` waits for.
+/// The event that the answer to `add` waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ack {
     /// The entry is ordered and durable.

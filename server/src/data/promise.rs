@@ -19,7 +19,7 @@ use log::{Placement, Promise, PromiseId};
 /// Which preference was followed (RFC 7240).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// The answer. Where it is follows once it is ordered.
+/// The answer. The place is present once the entry is ordered.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Promised {
@@ -40,7 +40,7 @@ struct Promised {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Accepted<'a> {
-    /// What to ask for: `GET /{log}/promise/{promise}`.
+    /// The id for `GET /{log}/promise/{promise}`.
     promise: String,
     /// When it is published at the latest, RFC 3339.
     deadline: String,

@@ -17,10 +17,10 @@ use super::granted::seconds;
 use crate::net::pace::PACE;
 use crate::rfc3339::rfc3339;
 
-/// The merge delay that could be promised now, where the one asked for could not.
+/// The merge delay that can be promised now, if the requested one can't.
 const MERGE_BY_AVAILABLE: HeaderName = HeaderName::from_static("merge-by-available");
 
-/// When to look again for a checkpoint that waits for witnesses.
+/// When to ask again for a checkpoint that waits for witnesses.
 const UNWITNESSED: Duration = Duration::from_secs(5);
 
 /// A refused request.
@@ -53,7 +53,7 @@ impl Refusal {
         self
     }
 
-    /// 400.
+    /// 400: the request is malformed.
     pub(super) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
     }
@@ -67,7 +67,7 @@ impl Refusal {
         )
     }
 
-    /// 401: what came as a credential is no writer token. Never says what came.
+    /// 401: the credential is not a writer token. Never repeats the credential.
     pub(super) fn token() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -131,7 +131,7 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "not-found", what)
     }
 
-    /// 405.
+    /// 405: the route does not have this method.
     pub(super) fn method() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -149,7 +149,7 @@ impl Refusal {
         )
     }
 
-    /// 408: what came is taken.
+    /// 408: the batch is too slow; the entries that arrived are taken.
     pub(super) fn slow_batch() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -160,7 +160,7 @@ impl Refusal {
         )
     }
 
-    /// 413.
+    /// 413: the entry is too large.
     pub(super) fn too_large() -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -178,7 +178,7 @@ impl Refusal {
         )
     }
 
-    /// 415: `what` came compressed. The answer says how it is taken (RFC 9110, section 15.5.16).
+    /// 415: `what` is compressed. The answer names the accepted encoding (RFC 9110, section 15.5.16).
     pub(super) fn encoded(what: &str) -> Self {
         Self::unsupported(&format!(
             "content-encoding: {what} is not taken compressed; send it as it is"
@@ -304,7 +304,7 @@ impl Refusal {
     }
 }
 
-/// What the client sent, fit to be shown: short, and without control characters.
+/// The client's text, safe to show: short, and without control characters.
 pub(super) fn shown(name: &str) -> String {
     const LONGEST: usize = 64;
     let mut text: String = name

@@ -23,7 +23,7 @@ const LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// It is renewed when it is valid for less than this.
 const MARGIN: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Makes a certificate, unless there is one that can be used for a good while, and its key, unless there is one. A certificate that
+/// Makes a certificate, unless there is one that is valid for long enough, and its key, unless there is one. A certificate that
 /// `logd dev` did not make is only checked.
 pub(super) fn renew(cert: &Path, key: &Path) -> Result<(), Error> {
     let now = SystemTime::now();

@@ -37,7 +37,7 @@ pub(crate) fn write(
     }
 }
 
-/// What a file has, with the addresses of `fresh`.
+/// The content of a file, with the addresses of `fresh`.
 fn merged(found: &str, fresh: &str) -> Option<String> {
     let mut found: DocumentMut = found.parse().ok()?;
     let fresh: DocumentMut = fresh.parse().ok()?;

@@ -51,7 +51,7 @@ impl Marker {
         Self::make(dir, None)
     }
 
-    /// Marks a folder, so that `logd dev` goes on in it: with these settings, if they are there.
+    /// Marks a folder, so that `logd dev` accepts it: with these settings, if they are there.
     pub(crate) fn make(dir: &Path, settings: Option<&str>) -> Result<Self, Error> {
         let marker = Self {
             path: dir.join(DEV_MARKER),

@@ -29,10 +29,10 @@ use crate::settings::{LONGEST_SOCKET, Settings};
 
 /// The name of the log.
 pub(crate) const LOG: &str = "dev";
-/// What its checkpoints' origins begin with.
+/// The first part of its checkpoints' origins.
 pub(crate) const ORIGIN: &str = "localhost/dev";
 
-/// How long the token of `admin.token` is good for; it is made anew when it is older than half of this.
+/// How long the token of `admin.token` is valid; it is replaced when it is older than half of this.
 const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A prepared directory.

@@ -21,7 +21,7 @@ pub(crate) use reload::Sources;
 
 use crate::error::Error;
 
-/// How long a server with its own settings is drained where nothing says how long.
+/// The default drain time of a server with settings.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The signals of this process, and its service manager.
@@ -29,13 +29,13 @@ pub(crate) struct Life {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// It was started from a terminal, and not to outlive it.
+    /// The process was started from a terminal without `nohup`, so it ends with the terminal.
     terminal: bool,
     pub(crate) service: Service,
     limits: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
 
-/// How often it is looked whether there is something new to tell the service manager.
+/// Pause between checks for news for the service manager.
 const NEWS: Duration = Duration::from_secs(1);
 
 /// What was asked for.
@@ -43,9 +43,9 @@ const NEWS: Duration = Duration::from_secs(1);
 enum Asked {
     /// A stop, by a service manager.
     Stop,
-    /// A stop, by somebody at a terminal.
+    /// A stop, by a person at a terminal.
     StopNow,
-    /// To read again what can be read again.
+    /// A reload of certificates and settings.
     Reload,
 }
 
@@ -69,7 +69,7 @@ impl Life {
         })
     }
 
-    /// What the service manager hears of a process that serves all the same: which logs are halted.
+    /// The status for the service manager of a process that serves although logs are halted: it names them.
     pub(crate) fn limited_by(
         &mut self,
         limits: impl Fn() -> Option<String> + Send + Sync + 'static,
@@ -88,7 +88,7 @@ impl Life {
         }
     }
 
-    /// Waits for somebody to ask for a stop (again).
+    /// Waits for a (further) request to stop.
     pub(crate) async fn stop(&mut self) {
         while self.next().await == Asked::Reload {
             tracing::info!("SIGHUP: nothing is read again now");
@@ -96,7 +96,7 @@ impl Life {
     }
 
     /// Serves until a stop is asked for, reloading when that is asked for. Answers how long to drain: what the command line says, else
-    /// the settings, else `otherwise`; an error where `broken` says that something is gone without which the process is none.
+    /// the settings, else `otherwise`; an error if `broken` reports that a needed task ended for good.
     pub(crate) async fn serve(
         &mut self,
         sources: &mut Sources,
@@ -140,7 +140,7 @@ impl Life {
         }
     }
 
-    /// Lets the time pass in which readiness says no and everything is served; a second signal ends it.
+    /// Waits for the drain time, in which readiness says no and everything is served; a second signal ends it.
     pub(crate) async fn drain(&mut self, time: Duration) {
         self.service.stopping();
         if time.is_zero() {

@@ -8,23 +8,23 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-/// What is said of a process of which nothing is held up.
+/// The status of a process without halted logs.
 const SERVING: &str = "serving";
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Service {
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// How often it wants to hear that the process is alive.
+    /// The interval of the watchdog.
     watchdog: Option<Duration>,
 }
 
-/// When to say that the process is alive.
+/// When to send the next `WATCHDOG=1`.
 #[derive(Debug)]
 pub(crate) struct Alive(Option<tokio::time::Interval>);
 
 impl Alive {
-    /// Waits until it is time; for ever where nobody asked.
+    /// Waits until it is time; for ever without a watchdog.
     pub(crate) async fn tick(&mut self) {
         match &mut self.0 {
             Some(interval) => drop(interval.tick().await),
@@ -34,7 +34,7 @@ impl Alive {
 }
 
 impl Service {
-    /// As systemd says in the environment.
+    /// Reads the environment that systemd sets.
     pub(crate) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET");
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
@@ -68,12 +68,12 @@ impl Service {
         }
     }
 
-    /// It serves, but for what `limits` says.
+    /// The process serves, with the restrictions in `limits`.
     pub(crate) fn ready(&self, limits: Option<&str>) {
         self.tell(&format!("READY=1\nSTATUS={}", limits.unwrap_or(SERVING)));
     }
 
-    /// What has changed of that since.
+    /// Reports changed restrictions.
     pub(crate) fn status(&self, limits: Option<&str>) {
         self.tell(&format!("STATUS={}", limits.unwrap_or(SERVING)));
     }
@@ -83,7 +83,7 @@ impl Service {
         self.socket.is_some()
     }
 
-    /// It reads settings again; [`Service::ready`] says that it has.
+    /// The process reads settings again; [`Service::ready`] ends that.
     pub(crate) fn reloading(&self) {
         let now = monotonic_micros().map(|micros| format!("\nMONOTONIC_USEC={micros}"));
         self.tell(&format!("RELOADING=1{}", now.unwrap_or_default()));
@@ -97,7 +97,7 @@ impl Service {
         self.tell("WATCHDOG=1");
     }
 
-    /// Twice as often as the manager wants to hear it.
+    /// Half the interval of the watchdog.
     pub(crate) fn watchdog(&self) -> Alive {
         let every = self.watchdog.filter(|_| self.socket.is_some());
         Alive(every.map(|every| {

@@ -18,24 +18,24 @@ const HOT: [&str; 2] = ["limits.drain", "log.filter"];
 /// Checks a settings file as a start would.
 type Check = fn(&str, &Path) -> Result<Hot, SettingsError>;
 
-/// Where what a server runs on comes from.
+/// The sources of a server's certificates and settings.
 #[derive(Default)]
 pub(crate) struct Sources {
     file: Option<SettingsFile>,
     pairs: Vec<Arc<Pair>>,
-    /// What follows its files by itself.
+    /// Parts that follow their files by themselves, by name.
     follows: Option<&'static str>,
     drain: Option<Duration>,
 }
 
 struct SettingsFile {
     path: PathBuf,
-    /// What it said at the start.
+    /// The text at the start.
     started: Table,
     check: Check,
 }
 
-/// What became of a reload.
+/// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     /// What was read and is in use.
@@ -47,7 +47,7 @@ pub(crate) struct Settled {
 }
 
 impl Settled {
-    /// Says it in the log.
+    /// Writes the result to the log.
     pub(crate) fn report(&self) {
         let Self {
             done,
@@ -94,7 +94,7 @@ impl Sources {
         self.follows = Some(what);
     }
 
-    /// The drain time that the settings say.
+    /// The drain time in the settings.
     pub(crate) fn drain(&self) -> Option<Duration> {
         self.drain
     }
@@ -138,7 +138,7 @@ impl SettingsFile {
     }
 }
 
-/// The settings that differ and are not hot, as `table.key`.
+/// The settings that differ and need a restart, as `table.key`.
 fn moved(before: &Table, now: &Table) -> Vec<String> {
     let (before, now) = (leaves(before), leaves(now));
     let keys = before.keys().chain(now.keys());

@@ -39,12 +39,12 @@ pub(super) struct Cutter {
     before: u64,
     /// Entries at the start that are known already, and dropped.
     known: u64,
-    /// What they have to be, where that matters.
+    /// What the dropped entries have to be, if that matters.
     repeat: Option<Repeat>,
 }
 
 impl Cutter {
-    /// One that makes chunks of `size` bytes, and drops the first `known` entries.
+    /// Makes chunks of `size` bytes, and drops the first `known` entries.
     pub(super) fn new(size: usize, known: u64) -> Self {
         Self {
             size,
@@ -72,7 +72,7 @@ impl Cutter {
         }
     }
 
-    /// An entry that is not known: nothing comes behind the end of what was answered.
+    /// Takes a new entry; refuses it after the end of a body that was answered.
     fn take_new(&self) -> Result<(), Fault> {
         let ended = self.repeat.as_ref().is_some_and(Repeat::is_ended);
         (!ended).then_some(()).ok_or(Fault::Reused)

@@ -2,7 +2,7 @@
 
 use super::lines::MAX_LINE;
 
-/// A body that is not what it says it is.
+/// A malformed body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// An entry of no bytes.
@@ -23,7 +23,7 @@ pub(super) enum Fault {
         entry: u64,
         /// Bytes of it that came.
         has: usize,
-        /// What its length says, if that came.
+        /// The entry's length, if that arrived.
         wants: Option<usize>,
     },
     /// A line without an end.

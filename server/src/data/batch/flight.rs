@@ -10,13 +10,13 @@ use super::ranges::{Range, Ranges};
 use super::turns::Turn;
 use log::{AppendError, Appended};
 
-/// Chunks of one batch that wait for their answers at a time; then the body is not read on.
+/// Chunks of one batch that wait for their answers at a time; with more, the body is not read.
 const MOST: usize = 96;
 
 /// Chunks on their way, in the order of the body.
 ///
-/// When it is dropped before they are decided (the writer's connection broke), their turn is kept until they are: whoever goes on
-/// with the upload must find out about all of them.
+/// When it is dropped before they are decided (the writer's connection broke), their turn is kept until they are: the request that
+/// resumes the upload must learn about all of them.
 pub(super) struct Flight {
     flying: FuturesOrdered<BoxFuture<'static, Landed>>,
     turn: Option<Turn>,

@@ -56,9 +56,9 @@ pub(crate) use self::turns::Turns;
 const CHUNK: usize = 64 << 10;
 /// Bytes of a body that are held before they are in a chunk that waits in the queue: a chunk, and a line.
 const HELD: usize = CHUNK + lines::MAX_LINE;
-/// How long a chunk waits for room. The writer is not read meanwhile; if nothing moves for so long, it is told.
+/// How long a chunk waits for room. The body is not read meanwhile; if nothing moves for this long, the writer is refused.
 const ROOM: Duration = Duration::from_secs(60);
-/// When to come again where that cannot be computed.
+/// `Retry-After` where it cannot be computed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
 const MOST_RANGES: usize = 1 << 16;
@@ -69,7 +69,7 @@ const MOST_RANGES: usize = 1 << 16;
 struct Done {
     /// Entries of this body that are in the log now.
     entries: u64,
-    /// Entries of the upload, or of the body, up to which nothing is missing: where to go on.
+    /// Entries of the upload, or of the body, up to which nothing is missing: the position to resume at.
     accepted: u64,
     ranges: Vec<Range>,
     /// The shard of the last entry.
