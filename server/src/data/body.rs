@@ -150,23 +150,36 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             // Its end comes later than its last byte.
-            Self::Early(_) => SizeHint::default(),
+            Self::Early(early) => {
+                let mut hint = SizeHint::default();
+                hint.set_lower(early.answer.len() as u64);
+                hint
+            }
         }
     }
 }
 
-/// An answer's body on its way: on a multiplexed connection each piece that is taken is noted.
+/// An answer's body on its way: each piece that is taken is noted where it matters.
 #[derive(Debug)]
 pub(crate) struct Sent {
     body: Body,
-    /// Of a multiplexed connection.
+    /// Of a multiplexed connection, and where the answer is in the budget.
     watched: Option<Arc<Watched>>,
+    multiplexed: bool,
+    counted: bool,
 }
 
 impl Sent {
-    /// `watched`: the connection, where it is a multiplexed one.
-    pub(crate) fn new(body: Body, watched: Option<Arc<Watched>>) -> Self {
-        Self { body, watched }
+    /// An answer on the connection `watched`.
+    pub(crate) fn new(body: Body, watched: &Arc<Watched>, multiplexed: bool) -> Self {
+        let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let counted = watched.counts(length);
+        Self {
+            body,
+            watched: (multiplexed || counted).then(|| Arc::clone(watched)),
+            multiplexed,
+            counted,
+        }
     }
 }
 
@@ -179,10 +192,18 @@ impl hyper::body::Body for Sent {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
+        let next = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
         if let Some(watched) = &this.watched {
-            watched.progressed();
+            if this.multiplexed {
+                watched.progressed();
+            }
+            if this.counted
+                && let Some(Ok(frame)) = &next
+            {
+                watched.took(frame.data_ref().map_or(0, Bytes::len));
+            }
         }
-        Pin::new(&mut this.body).poll_frame(context)
+        Poll::Ready(next)
     }
 
     fn is_end_stream(&self) -> bool {

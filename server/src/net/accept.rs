@@ -206,8 +206,7 @@ async fn connection<P: Plane, T: AsyncRead + AsyncWrite + Unpin + Send + 'static
             let stream = multiplexed.then(|| session.watched.begin());
             let answer = session.plane.answer(&session.watched, request).await;
             drop(stream);
-            let watched = multiplexed.then(|| Arc::clone(&session.watched));
-            answer.map(|answer| answer.map(|body| Sent::new(body, watched)))
+            answer.map(|answer| answer.map(|body| Sent::new(body, &session.watched, multiplexed)))
         }
     });
     let mut connection = pin!(builder.serve_connection(stream, service));

@@ -1,7 +1,8 @@
 //! Follows connections, so that slow ones end: each notes its phase in one atomic, and one task looks at all of them once a
 //! second. Timers per request would cost more than answering it.
 //!
-//! A client that takes an answer more slowly than [`PACE`] for so long that it is behind by the idle time ends as well.
+//! A client that takes an answer more slowly than [`PACE`] for so long that it is behind by the idle time ends as well. When the
+//! memory for answers is used up, the connections that have held most of it for longest without reading are closed.
 //!
 //! A connection is only ever *asked* to end: the order is read by the task that owns the connection.
 
@@ -22,10 +23,15 @@ use super::pace::PACE;
 
 /// Bytes of long answers that are always allowed: room for a few of the longest, even if the budget for request bodies is smaller.
 const ANSWERS: usize = 64 << 20;
-/// Answers of up to this many bytes count for no budget on a multiplexed connection, which has many at a time.
-const SMALL: usize = 1 << 10;
+/// Answers of up to this many bytes count for no budget on a multiplexed connection, which has many at a time: hash tiles and
+/// checkpoints.
+const SMALL: usize = 8 << 10;
 /// Bytes of answers that one multiplexed connection may have under way: two of the longest.
 const OUTGOING: usize = 32 << 20;
+/// A connection that has read nothing of its long answers for so many seconds is closed if others need the memory.
+const STALLED: u32 = 2;
+/// Bytes of answers that are freed this way in one second, at most.
+const WAY: usize = 64 << 20;
 /// What a multiplexed connection may send before it is read. So many connections are multiplexed as these bytes fit into the budget
 /// for bodies, and a few always.
 pub(crate) const WINDOW: u32 = 128 << 10;
@@ -66,10 +72,14 @@ pub(crate) struct Watched {
     phase: AtomicU64,
     /// The second in which bytes last moved.
     moved: AtomicU32,
-    /// Bytes by which the client is behind the minimum pace in reading its answers.
+    /// Bytes by which the client is behind the minimum pace in reading its answers, measured at the socket.
     owed: AtomicU64,
+    /// The same for the answers in the budget of a multiplexed connection: pings and other answers also pass through its socket.
+    untaken: AtomicU64,
     /// Bytes of its answers in the budget.
     outgoing: Arc<AtomicUsize>,
+    /// The second in which the client last read some of these answers, or in which the first of them began.
+    taken: AtomicU32,
     /// Requests of a multiplexed connection that are being answered.
     streams: AtomicU32,
     order: AtomicU8,
@@ -84,6 +94,8 @@ struct Shared {
     clock: AtomicU32,
     bodies: Arc<Bodies>,
     answers: Arc<Bodies>,
+    /// Bytes of answers that were refused for want of memory since the last sweep.
+    wanted: AtomicUsize,
     /// Connections that are multiplexed, and how many may be.
     multiplexed: AtomicUsize,
     most_multiplexed: usize,
@@ -128,7 +140,9 @@ impl Watched {
             phase: AtomicU64::new(pack(Phase::Head, now)),
             moved: AtomicU32::new(now),
             owed: AtomicU64::new(0),
+            untaken: AtomicU64::new(0),
             outgoing: Arc::default(),
+            taken: AtomicU32::new(now),
             streams: AtomicU32::new(0),
             order: AtomicU8::new(0),
             owner: AtomicWaker::new(),
@@ -157,19 +171,37 @@ impl Watched {
 
     /// An answer's bytes. A long one counts until the last piece of it was sent or dropped.
     pub(crate) fn answer(&self, bytes: Bytes) -> Result<Bytes, Spent> {
-        let multiplexed = self.phase() == Phase::Multiplexed;
-        if bytes.len() <= if multiplexed { SMALL } else { SHORT } {
+        let length = bytes.len();
+        if !self.counts(length) {
             return Ok(bytes);
         }
-        let before = self.outgoing.fetch_add(bytes.len(), Relaxed);
+        let before = self.outgoing.fetch_add(length, Relaxed);
         let outgoing = Outgoing {
             all: Arc::clone(&self.outgoing),
-            bytes: bytes.len(),
+            bytes: length,
         };
-        if before > 0 && before.saturating_add(bytes.len()) > OUTGOING {
+        if before == 0 {
+            self.taken.store(self.now(), Relaxed);
+        } else if before.saturating_add(length) > OUTGOING {
             return Err(Spent);
         }
-        self.shared.answers.answer(bytes, outgoing)
+        let answer = self.shared.answers.answer(bytes, outgoing);
+        if answer.is_err() {
+            self.shared.wanted.fetch_add(length, Relaxed);
+        }
+        answer
+    }
+
+    /// Whether an answer of so many bytes is in the budget.
+    pub(crate) fn counts(&self, bytes: usize) -> bool {
+        let multiplexed = self.phase() == Phase::Multiplexed;
+        bytes > if multiplexed { SMALL } else { SHORT }
+    }
+
+    /// The client read so many bytes of an answer in the budget.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.taken.store(self.now(), Relaxed);
+        less(&self.untaken, bytes);
     }
 
     /// A request on a multiplexed connection begins.
@@ -214,11 +246,7 @@ impl Watched {
     /// So many bytes went out.
     pub(crate) fn sent(&self, bytes: usize) {
         self.moved.store(self.now(), Relaxed);
-        let owed = self.owed.load(Relaxed);
-        if owed > 0 {
-            // The watcher adds once a second; a second that is lost here is no harm.
-            self.owed.store(owed.saturating_sub(bytes as u64), Relaxed);
-        }
+        less(&self.owed, bytes);
     }
 
     /// A second has passed in which the client should have taken something of what is on its way.
@@ -229,9 +257,20 @@ impl Watched {
             }
             Phase::Multiplexed if self.outgoing.load(Relaxed) > 0 => {
                 self.owed.fetch_add(u64::from(PACE), Relaxed);
+                self.untaken.fetch_add(u64::from(PACE), Relaxed);
             }
-            _ => self.owed.store(0, Relaxed),
+            _ => {
+                self.owed.store(0, Relaxed);
+                self.untaken.store(0, Relaxed);
+            }
         }
+    }
+
+    /// Bytes times seconds for which it has held memory for answers without reading any; `None` unless it is stalled.
+    fn stalled(&self, now: u32) -> Option<u64> {
+        let kept = self.outgoing.load(Relaxed) as u64;
+        let seconds = now.saturating_sub(self.taken.load(Relaxed));
+        (kept > 0 && seconds >= STALLED).then(|| kept.saturating_mul(u64::from(seconds)))
     }
 
     /// What the owner should do; it is woken when that changes.
@@ -248,6 +287,14 @@ impl Watched {
         // Orders only get stricter.
         self.order.fetch_max(order as u8, Relaxed);
         self.owner.wake();
+    }
+}
+
+fn less(owed: &AtomicU64, bytes: usize) {
+    let before = owed.load(Relaxed);
+    if before > 0 {
+        // The watcher adds once a second; a second that is lost here is no harm.
+        owed.store(before.saturating_sub(bytes as u64), Relaxed);
     }
 }
 
@@ -274,7 +321,8 @@ fn overdue(watched: &Watched, now: u32, limits: &Limits) -> bool {
     let moved = watched.moved.load(Relaxed);
     let passed = |from: u32, limit: Duration| u64::from(now.saturating_sub(from)) > limit.as_secs();
     let behind = u64::from(PACE).saturating_mul(limits.idle_timeout.as_secs());
-    let behind = watched.owed.load(Relaxed) > behind;
+    let owed = watched.owed.load(Relaxed);
+    let behind = owed.max(watched.untaken.load(Relaxed)) > behind;
     match phase {
         Phase::Idle => behind || passed(since.max(moved), limits.idle_timeout),
         Phase::Multiplexed => {
@@ -341,6 +389,7 @@ impl Watch {
             clock: AtomicU32::new(0),
             bodies: Bodies::new(limits.bodies),
             answers: Bodies::new(limits.bodies.saturating_mul(2).max(ANSWERS)),
+            wanted: AtomicUsize::new(0),
             multiplexed: AtomicUsize::new(0),
             most_multiplexed: windows.max(MULTIPLEXED),
         };
@@ -422,14 +471,33 @@ impl Watch {
         }
     }
 
-    /// Counts one second, and asks overdue connections to close. Returns how many were asked.
+    /// Counts one second, and asks overdue connections to close, and stalled ones if answers need their memory. Returns how many
+    /// were asked.
     pub(crate) fn sweep(&self) -> usize {
         let clock = &self.shared.clock;
         let now = clock.fetch_add(1, Relaxed).saturating_add(1);
         let connections = self.lock();
         let all = connections.all.values().inspect(|watched| watched.second());
         let overdue = all.filter(|watched| overdue(watched, now, &self.limits));
-        overdue.map(|watched| watched.ask(Order::Close)).count()
+        let overdue = overdue.map(|watched| watched.ask(Order::Close)).count();
+        overdue + self.make_way(&connections, now)
+    }
+
+    fn make_way(&self, connections: &Connections, now: u32) -> usize {
+        let wanted = self.shared.wanted.swap(0, Relaxed).min(WAY);
+        if wanted == 0 {
+            return 0;
+        }
+        let all = connections.all.values();
+        let mut stalled: Vec<_> = all.filter_map(|w| Some((w.stalled(now)?, w))).collect();
+        stalled.sort_unstable_by_key(|(stalled, _)| std::cmp::Reverse(*stalled));
+        let mut free = 0;
+        let ends = stalled.iter().take_while(|(_, watched)| {
+            let before = free;
+            free += watched.outgoing.load(Relaxed);
+            before < wanted
+        });
+        ends.map(|(_, watched)| watched.ask(Order::Close)).count()
     }
 
     /// Gives all connections, and new ones, an order.
@@ -532,9 +600,11 @@ mod tests {
             .into();
         for _ in 0..50 {
             drop(stuck.watched().begin());
-            stuck.watched().sent(100);
+            // Answers to pings, and others than the long one.
+            stuck.watched().sent(8 << 10);
             drop(reading.watched().begin());
             reading.watched().sent(8 << 10);
+            reading.watched().took(8 << 10);
             watch.sweep();
         }
         assert_eq!(
@@ -558,6 +628,45 @@ mod tests {
         answers.push(other.watched().answer(long()).unwrap());
         drop(answers.remove(0));
         assert!(greedy.watched().answer(long()).is_ok());
+    }
+
+    #[test]
+    fn those_that_keep_most_for_longest_make_way_for_answers_that_do_not_fit() {
+        let watch = Watch::new(Limits {
+            connections: 10,
+            bodies: 0,
+            ..limits()
+        });
+        let places: Vec<_> = (0..5).map(|_| watch.join().unwrap()).collect();
+        let [old, most, little, reading, last] = &places[..] else {
+            unreachable!()
+        };
+        let long = |place: &Place, size: usize| {
+            place.watched().enter(Phase::Idle);
+            place.watched().answer(Bytes::from(vec![1; size << 20]))
+        };
+        let mut answers = vec![long(old, 15).unwrap()];
+        watch.sweep();
+        for (place, size) in [(most, 16), (little, 1), (reading, 30)] {
+            answers.push(long(place, size).unwrap());
+        }
+        let closed = || {
+            places
+                .iter()
+                .map(|place| order(place) == Order::Close)
+                .collect::<Vec<_>>()
+        };
+        // Nobody wants their memory.
+        for _ in 0..3 {
+            reading.watched().took(1);
+            watch.sweep();
+        }
+        assert_eq!(closed(), [false; 5]);
+        // 2 MiB are free, and the first that ends has 15 of the 16 that are wanted.
+        assert_eq!(long(last, 16), Err(Spent));
+        assert_eq!(watch.sweep(), 2);
+        assert_eq!(closed(), [true, true, false, false, false]);
+        assert_eq!(watch.sweep(), 0);
     }
 
     #[test]
