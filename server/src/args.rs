@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Serve {
         /// The settings file.
         config: PathBuf,
-        /// How long a stop goes on serving; the settings' time where it is not said.
+        /// The drain time; the settings' one if absent.
         drain: Option<Span>,
         /// The form of log lines on standard error.
         format: LogFormat,
@@ -45,18 +45,18 @@ pub(crate) enum Command {
     Merge {
         /// The program to run.
         program: log::Program,
-        /// Do what there is to do, and end.
+        /// Do the work that is there, and end.
         once: bool,
         /// The stores to work on.
         stores: Stores,
         /// The form of log lines on standard error.
         format: LogFormat,
     },
-    /// Let the secondaries of before a change go.
+    /// End the wait for the old secondaries after a change.
     HandOver {
-        /// Of which log.
+        /// The log's name.
         log: String,
-        /// Although they have not taken it.
+        /// End it although they have not taken the change.
         force: bool,
         /// The stores to work on.
         stores: Stores,
@@ -229,7 +229,7 @@ pub(crate) enum FsckOutput {
     Json,
 }
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// For people.
