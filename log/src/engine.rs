@@ -65,6 +65,8 @@ const GROWTH_MS: u64 = 120_000;
 const SYSTEM_INTERVAL: Span = Span::from_millis(10);
 /// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
 const FOLLOW: Duration = Duration::from_millis(20);
+/// A start that began anew may keep at most so many doublings of `max_pending` in memory.
+const MORE: u32 = 4;
 
 /// What an engine needs.
 pub struct EngineOptions {
@@ -348,10 +350,14 @@ impl Engine {
         if self.opened(name).is_some() {
             return Ok(());
         }
+        let mut tries = 0;
         let running = loop {
-            if let Some(running) = self.start(name).await? {
+            // A start that has to begin anew for want of memory has more of it.
+            let most = self.max_pending.saturating_mul(1 << tries);
+            if let Some(running) = self.start(name, most).await? {
                 break running;
             }
+            tries = MORE.min(tries + 1);
         };
         self.logs
             .write()
@@ -363,7 +369,11 @@ impl Engine {
 
     /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
     /// `None`: another process has collected what this one was about to read; there is a newer snapshot.
-    async fn start(self: &Arc<Self>, name: &str) -> Result<Option<Opened>, StoreError> {
+    async fn start(
+        self: &Arc<Self>,
+        name: &str,
+        most: usize,
+    ) -> Result<Option<Opened>, StoreError> {
         let keys = Keys::new(name);
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
         let (pending, [to_fetch, to_sth]) = Pending::new();
@@ -450,7 +460,7 @@ impl Engine {
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
             let trees = self.merge.programs.has(Program::Fetch);
-            match recover::start(&core, trees).await {
+            match recover::start(&core, trees, most).await {
                 Ok(Some(read)) => resumed = read,
                 Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,

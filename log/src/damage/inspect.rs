@@ -13,6 +13,7 @@ use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash};
 use super::copies::Source;
 use crate::log::Core;
 use crate::merge::copy::Tiles;
+use crate::merge::position;
 use crate::merge::tree::{ShardTree, subtree};
 use crate::shard::{Published, Shard};
 use crate::store::StoreError;
@@ -37,7 +38,12 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
     for _ in 0..4 {
-        let Some(at) = shard.at().filter(|at| at.size > place.1) else {
+        // Its checkpoint may wait for what is damaged.
+        let at = match shard.at() {
+            Some(at) => Some(at),
+            None => position::published(&*core.store, &core.order.keys, &shard.name).await?,
+        };
+        let Some(at) = at.filter(|at| at.size > place.1) else {
             core.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
@@ -56,7 +62,7 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
             inspector.notes(&state).await?;
         }
         let (wrong, written) = (inspector.wrong, inspector.written);
-        let same = shard.at().is_some_and(|now| now == at);
+        let same = shard.at().is_none_or(|now| now == at);
         if !same && !wrong.is_empty() {
             continue;
         }

@@ -115,8 +115,10 @@ async fn rows<T>(
 /// What a process that starts goes on with. `None`: another process has collected what this one was about to read; there is a newer
 /// snapshot, and it starts again.
 ///
-/// The slots are read all the while: looking at everything may take long, and what is not read for long is collected.
-pub async fn start(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
+/// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
+/// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
+pub async fn start(core: &Core, trees: bool, most: usize) -> Result<Option<Resumed>, StoreError> {
+    let begun = core.order.state().len;
     if !core.order.catch_up().await? {
         return Ok(None);
     }
@@ -130,12 +132,13 @@ pub async fn start(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreErr
     };
     tokio::select! {
         resumed = resume => resumed,
-        () = keep_up(core) => Ok(None),
+        () = keep_up(core, begun, most) => Ok(None),
     }
 }
 
-/// Reads the slots that others decide. Ends when some were collected before they were read.
-async fn keep_up(core: &Core) {
+/// Reads the slots that others decide. Ends when some were collected before they were read, or when they take more than `most` bytes and
+/// half of those since `begun` are behind a newer snapshot.
+async fn keep_up(core: &Core, begun: u64, most: usize) {
     let prefix = core.order.keys.slots();
     loop {
         core.store.changed(&prefix, LOOK).await;
@@ -143,6 +146,21 @@ async fn keep_up(core: &Core) {
             Ok(true) => {}
             Ok(false) => return,
             Err(e) => tracing::warn!(log = core.name, error = %e, "cannot read the slots"),
+        }
+        if core.pending.memory() > most {
+            let newest = snapshot::newest(&*core.store, &core.order.keys).await;
+            let newest = newest.ok().flatten();
+            let newest = newest.and_then(|(key, _)| trailing_number(&key));
+            let read = core.order.state().len;
+            if newest.is_some_and(|at| at >= begun + (read - begun).div_ceil(2)) {
+                tracing::warn!(
+                    log = core.name,
+                    begun,
+                    read,
+                    "the log goes on faster than it is read back; starting from a newer snapshot"
+                );
+                return;
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -502,5 +520,35 @@ mod tests {
             other.shutdown().await;
             engine.shutdown().await;
         }
+    }
+
+    /// A start that takes very long keeps no more in memory than its share: it begins anew from a newer snapshot.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_long_start_keeps_is_bounded() {
+        let (mut rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        rig.max_pending = 1 << 20;
+        // What it reads first does not come; what it reads again does.
+        let (positions, mut first) = (keys.all_published(), true);
+        faults.plan(move |_, operation| match operation {
+            Operation::Scan(prefix) if *prefix == positions => {
+                std::mem::take(&mut first).then_some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let mut starting = Box::pin(rig.server(&faults));
+        let (other, second) = loop {
+            tokio::select! {
+                opened = &mut starting => break opened,
+                at = log.append(Bytes::from_static(b"x")) => {
+                    let index = at.unwrap().index;
+                    assert!(index < 20_000, "it does not begin anew");
+                    log.wait_published(index).await.unwrap();
+                }
+            }
+        };
+        second.append(Bytes::from_static(b"y")).await.unwrap();
+        other.shutdown().await;
+        engine.shutdown().await;
     }
 }

@@ -13,6 +13,7 @@ use super::peers::Peers;
 use crate::log::Core;
 use crate::metrics::Histogram;
 use crate::shard::SignError;
+use crate::shard::keys::KeyError;
 use crate::store::{Guard, Outcome, StoreError, Transaction};
 
 /// How a secondary stands, as far as this process knows.
@@ -134,7 +135,12 @@ impl Core {
             let (key, origin) = (self.order.keys.replication(), self.config().origin.clone());
             for _ in 0..3 {
                 if let Some(sealed) = self.store.get(&key).await? {
-                    let seed = self.kek.open(&sealed, &context(&origin)).map_err(failed)?;
+                    let sealed_by_another = |e: KeyError| SignError::Replication {
+                        key: key.clone(),
+                        why: e.to_string(),
+                    };
+                    let seed = self.kek.open(&sealed, &context(&origin));
+                    let seed = seed.map_err(sealed_by_another)?;
                     return Signer::from_seed(&origin, &seed).map_err(failed);
                 }
                 let mut seed = zeroize::Zeroizing::new([0; 32]);

@@ -23,6 +23,8 @@ pub(crate) struct Rig {
     pub(crate) rows: Arc<MemoryCoordination>,
     pub(crate) objects: Arc<MemoryObjects>,
     pub(crate) kek: Arc<tempfile::TempDir>,
+    /// Bytes that may wait for publication.
+    pub(crate) max_pending: usize,
 }
 
 pub(crate) fn caller() -> Caller {
@@ -44,6 +46,7 @@ impl Rig {
             rows: Arc::new(MemoryCoordination::new()),
             objects: Arc::new(MemoryObjects::new()),
             kek: Arc::new(kek),
+            max_pending: 64 << 20,
         }
     }
 
@@ -53,6 +56,7 @@ impl Rig {
             rows: Arc::new(MemoryCoordination::with(rows)),
             objects: Arc::new(MemoryObjects::with(objects)),
             kek: Arc::clone(&self.kek),
+            max_pending: self.max_pending,
         }
     }
 
@@ -113,7 +117,7 @@ impl Rig {
             kek: Kek::from_file(&self.kek.path().join("kek")).unwrap(),
             label: "test".into(),
             min_free: 0,
-            max_pending_bytes: 64 << 20,
+            max_pending_bytes: self.max_pending,
             merge,
         };
         let engine = Engine::open_by(options, clock.clone()).await.unwrap();

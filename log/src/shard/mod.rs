@@ -77,6 +77,16 @@ pub enum SignError {
         /// What is wrong.
         why: String,
     },
+    /// The key-encryption key does not open the replication key.
+    #[error(
+        "the replication key in {key} can't be opened: {why}; most likely [kek] of logd.toml names another key-encryption key than the one that sealed it: put the right one back"
+    )]
+    Replication {
+        /// Its row.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The note could not be signed.
     #[error("shard {shard}: {why}")]
     Note {

@@ -27,6 +27,8 @@ use crate::shard::{Shard, SignError};
 
 /// How long all of them together may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So long before that whatever one of them has said by then counts, though the rest of its answers is not there.
+const MARGIN: Duration = Duration::from_millis(100);
 /// The longest checkpoint that is read, bytes.
 const NOTE: usize = 64 << 10;
 /// Pauses before the stores are asked again for what the answers are compared with: the first, and the longest.
@@ -56,8 +58,12 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
             return;
         }
         if tries == TRIES {
+            let remedy = match &e {
+                SignError::Store(_) => "restart the server when the store answers",
+                _ => "then restart the server",
+            };
             core.halt.halt(format!(
-                "what others hold cannot be compared with the coordination store: {e}; restart the server when the store answers"
+                "what others hold cannot be compared with the coordination store: {e}; {remedy}"
             ));
             return;
         }
@@ -99,38 +105,38 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Result<Vec<Answer>, SignEr
     let binding = core.eras.load().secondaries();
     // It was validated.
     let policy = config.witnesses.policy().ok();
-    let mut asked: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
-    let mut silent = BTreeMap::new();
-    for one in &config.merge.frontends {
-        let whence = Whence::Frontend(one.name.to_string());
-        silent.insert(whence.to_string(), ());
-        let answer = frontend(core, one.clone(), Arc::clone(&shards));
-        asked.push(Box::pin(async move { (whence, answer.await) }));
-    }
     // Without it nothing of what a secondary says could be checked.
     let replication = match &*binding {
         [] => None,
         _ => Some(core.replication().await?.verifier()),
     };
-    for (one, key) in binding.iter().zip(replication.into_iter().cycle()) {
-        let whence = Whence::Secondary(one.name.to_string());
-        silent.insert(whence.to_string(), ());
-        let answer = secondary(core, one, key, Arc::clone(&shards));
-        asked.push(Box::pin(async move { (whence, answer.await) }));
-    }
     let witnesses = policy.iter().flat_map(|policy| &policy.witnesses);
     let witnesses: Vec<_> = witnesses.filter(|one| one.url.is_some()).collect();
     let empty: Arc<[_]> = match &*witnesses {
         [] => Arc::default(),
         _ => empties(core, &shards).await?.into(),
     };
+    let until = Instant::now() + PATIENCE;
+    let mut asked: FuturesUnordered<BoxFuture<'_, Answer>> = FuturesUnordered::new();
+    let mut silent = BTreeMap::new();
+    for one in &config.merge.frontends {
+        let whence = Whence::Frontend(one.name.to_string());
+        silent.insert(whence.to_string(), ());
+        let answer = frontend(core, one.clone(), Arc::clone(&shards), until);
+        asked.push(Box::pin(async move { (whence, answer.await) }));
+    }
+    for (one, key) in binding.iter().zip(replication.into_iter().cycle()) {
+        let whence = Whence::Secondary(one.name.to_string());
+        silent.insert(whence.to_string(), ());
+        let answer = secondary(core, one, key, Arc::clone(&shards), until);
+        asked.push(Box::pin(async move { (whence, answer.await) }));
+    }
     for one in witnesses {
         let whence = Whence::Witness(one.name.clone());
         silent.insert(whence.to_string(), ());
-        let answer = witness(core, one, Arc::clone(&empty));
+        let answer = witness(core, one, Arc::clone(&empty), until);
         asked.push(Box::pin(async move { (whence, answer.await) }));
     }
-    let until = Instant::now() + PATIENCE;
     let mut answers = Vec::new();
     while let Ok(Some(answer)) = tokio::time::timeout_at(until, asked.next()).await {
         silent.remove(&answer.0.to_string());
@@ -252,11 +258,38 @@ async fn cosigned_at(core: &Core, name: &str, shard: &Shard) -> Result<Option<u6
     Ok(time.map(|at| at.time.saturating_mul(1000)))
 }
 
+/// A part of what one of them says, if it comes by then.
+async fn by<T>(until: Instant, part: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let part = tokio::time::timeout_at(until, part).await;
+    part.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+}
+
+/// What came of it. A part that is not there hides none of the others.
+fn heard(
+    whence: &str,
+    parts: impl IntoIterator<Item = Result<Option<Said>, String>>,
+) -> Result<Vec<Said>, String> {
+    let (mut all, mut failed) = (Vec::new(), None);
+    for part in parts {
+        match part {
+            Ok(said) => all.extend(said),
+            Err(why) => failed = Some(why),
+        }
+    }
+    match failed {
+        Some(why) if all.is_empty() => return Err(why),
+        Some(why) => tracing::warn!(whence, why, "not all that it holds is looked at"),
+        None => {}
+    }
+    Ok(all)
+}
+
 /// What a frontend has: checkpoints under the shards' own keys.
 async fn frontend(
     core: &Core,
     frontend: FrontendConfig,
     shards: Arc<[Arc<Shard>]>,
+    until: Instant,
 ) -> Result<Vec<Said>, String> {
     let places = Arc::clone(&core.merge.places);
     if let Some(why) = places.refuses_frontend(&frontend) {
@@ -264,21 +297,26 @@ async fn frontend(
         tracing::debug!(log = core.name, frontend = %frontend.name, why, "not looked at");
         return Ok(Vec::new());
     }
+    let name = frontend.name.to_string();
     let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend)).await;
     let place = opened.map_err(|e| e.to_string())??;
-    let mut all = Vec::new();
+    let mut parts = Vec::new();
     for shard in &*shards {
-        let path = core.object_path(&shard.name, "checkpoint");
-        let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
-            continue;
+        let part = async {
+            let path = core.object_path(&shard.name, "checkpoint");
+            let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
+                return Ok(None);
+            };
+            let key = shard.verifier().map_err(|e| e.to_string())?;
+            // What it has of somebody else, or damaged, is for whoever pushes there.
+            Ok(match classify(&bytes, &key) {
+                (found @ Found::Signed { .. }, _) => Some(Said::Shard(Arc::clone(shard), found)),
+                _ => None,
+            })
         };
-        let key = shard.verifier().map_err(|e| e.to_string())?;
-        // What it has of somebody else, or damaged, is for whoever pushes there.
-        if let (found @ Found::Signed { .. }, _) = classify(&bytes, &key) {
-            all.push(Said::Shard(Arc::clone(shard), found));
-        }
+        parts.push(by(until - MARGIN, part).await);
     }
-    Ok(all)
+    heard(&name, parts)
 }
 
 async fn get(core: &Core, url: String, most: usize) -> Result<Option<PeerAnswer>, String> {
@@ -304,6 +342,7 @@ async fn secondary(
     secondary: &SecondaryConfig,
     replication: &VerifierKey,
     shards: Arc<[Arc<Shard>]>,
+    until: Instant,
 ) -> Result<Vec<Said>, String> {
     let url = secondary.url.trim_end_matches('/');
     let cosigner: CosignerKey = secondary
@@ -312,7 +351,7 @@ async fn secondary(
         .map_err(|e: tlog::NoteError| e.to_string())?;
     let copies = shards.iter().map(|shard| {
         let cosigner = &cosigner;
-        async move {
+        let copy = async move {
             let hash = origin_hash(&shard.identity.origin);
             let newest = get(core, format!("{url}/{hash}/{COSIGNED}"), NOTE).await?;
             let newest = match newest {
@@ -336,27 +375,16 @@ async fn secondary(
             Ok(found
                 .ok()
                 .map(|found| Said::Shard(Arc::clone(shard), found)))
-        }
+        };
+        by(until - 2 * MARGIN, copy)
     });
     let copies = join_all(copies).await;
     // Asked for after them: it has taken the life that a copy is of before the copy.
-    let order = manifest(core, url, replication).await;
+    let order = by(until - MARGIN, manifest(core, url, replication)).await;
     if let (Err(why), true) = (&order, copies.iter().any(Result::is_ok)) {
         tracing::warn!(log = core.name, url, why, "its manifest is not looked at");
     }
-    let mut all = Vec::new();
-    let mut failed = None;
-    // One that cannot be read hides none of the others.
-    for said in copies.into_iter().chain([order]) {
-        match said {
-            Ok(said) => all.extend(said),
-            Err(why) => failed = Some(why),
-        }
-    }
-    match failed {
-        Some(why) if all.is_empty() => Err(why),
-        _ => Ok(all),
-    }
+    heard(url, copies.into_iter().chain([order]))
 }
 
 /// A mirror's checkpoint: signed by the replication key, or by the shard's own, and cosigned by the secondary.
@@ -441,29 +469,30 @@ async fn witness(
     core: &Core,
     witness: &PolicyWitness,
     empty: Arc<[(Arc<Shard>, String)]>,
+    until: Instant,
 ) -> Result<Vec<Said>, String> {
     let Some(url) = &witness.url else {
         return Ok(Vec::new());
     };
-    let asked = empty.iter().map(|(shard, note)| async move {
-        let empty = AddCheckpoint {
-            old: 0,
-            proof: Vec::new(),
-            checkpoint: note.clone(),
-        };
-        let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
-        let answer = core.replicas.peers.send(request).await;
-        let answer = answer.map_err(|e| e.to_string())?;
-        if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {
-            return Ok(None);
-        }
-        let size = std::str::from_utf8(&answer.body).ok();
-        let size = size.and_then(|body| body.trim_end().parse().ok());
-        Ok::<_, String>(size.map(|size| Said::Shard(Arc::clone(shard), Found::Witnessed { size })))
+    let asked = empty.iter().map(|(shard, note)| {
+        by(until - MARGIN, async move {
+            let empty = AddCheckpoint {
+                old: 0,
+                proof: Vec::new(),
+                checkpoint: note.clone(),
+            };
+            let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
+            let answer = core.replicas.peers.send(request).await;
+            let answer = answer.map_err(|e| e.to_string())?;
+            if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {
+                return Ok(None);
+            }
+            let size = std::str::from_utf8(&answer.body).ok();
+            let size = size.and_then(|body| body.trim_end().parse().ok());
+            Ok::<_, String>(
+                size.map(|size| Said::Shard(Arc::clone(shard), Found::Witnessed { size })),
+            )
+        })
     });
-    let mut all = Vec::new();
-    for said in join_all(asked).await {
-        all.extend(said?);
-    }
-    Ok(all)
+    heard(&witness.name, join_all(asked).await)
 }

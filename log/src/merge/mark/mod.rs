@@ -287,7 +287,7 @@ impl Core {
     /// far. What other histories wrote beside our tiles is never taken for ours.
     async fn root_here(
         &self,
-        shard: &str,
+        shard: &Arc<str>,
         size: u64,
         cut: (u64, Hash),
     ) -> Result<Option<Hash>, StoreError> {
@@ -300,6 +300,11 @@ impl Core {
             objects: &*self.objects,
             folder: &folder,
         };
-        tiles.root_under(size, cut).await.map(Some)
+        let root = tiles.root_under(size, cut).await;
+        if let Err(StoreError::Corrupt(_)) = &root {
+            // Nothing is signed before that can be read: it is repaired like what a reader meets.
+            self.damage.suspect(shard, size - 1);
+        }
+        root.map(Some)
     }
 }

@@ -615,7 +615,11 @@ const WITNESS: &str = "w.example.org";
 
 /// A secondary of one shard, and a witness: what they say they have.
 #[derive(Debug, Default)]
-struct Secondary(std::sync::Mutex<Vec<(String, Bytes)>>);
+struct Secondary(
+    std::sync::Mutex<Vec<(String, Bytes)>>,
+    /// What takes long.
+    std::sync::Mutex<Vec<(String, Duration)>>,
+);
 
 impl Secondary {
     fn says(&self, path: &str, bytes: impl Into<Bytes>) {
@@ -632,16 +636,22 @@ impl Peers for Secondary {
         let asked = request.body.is_some();
         let page = page.filter(|(path, _)| asked == (path == WITNESS));
         let body = page.map(|(_, body)| body.clone());
-        Box::pin(std::future::ready(Ok(PeerAnswer {
-            status: match body {
-                Some(_) if asked => 409,
-                Some(_) => 200,
-                None => 404,
-            },
-            kind: tlog::mirror::SIZE_TYPE.to_owned(),
-            body: body.unwrap_or_default(),
-            ..PeerAnswer::default()
-        })))
+        let slow = self.1.lock().unwrap();
+        let slow = slow.iter().find(|(path, _)| request.url.contains(path));
+        let slow = slow.map_or(Duration::ZERO, |(_, slow)| *slow);
+        Box::pin(async move {
+            tokio::time::sleep(slow).await;
+            Ok(PeerAnswer {
+                status: match body {
+                    Some(_) if asked => 409,
+                    Some(_) => 200,
+                    None => 404,
+                },
+                kind: tlog::mirror::SIZE_TYPE.to_owned(),
+                body: body.unwrap_or_default(),
+                ..PeerAnswer::default()
+            })
+        })
     }
 }
 
@@ -705,6 +715,71 @@ async fn a_replication_key_that_cannot_be_read_is_not_a_secondary_that_is_silent
         "{why}"
     );
     engine.shutdown().await;
+}
+
+/// What a secondary has copied counts, though its manifest does not come in time: it takes long, or hangs.
+#[tokio::test(start_paused = true)]
+async fn a_slow_manifest_hides_no_copy() {
+    for slow in [
+        [("/", Duration::from_millis(1100))].as_slice(),
+        &[("/manifest/", Duration::from_secs(3600))],
+    ] {
+        let rig = Rig::new();
+        let secondary = ahead(&rig).await;
+        let slow = slow.iter().map(|(path, slow)| ((*path).to_owned(), *slow));
+        secondary.1.lock().unwrap().extend(slow);
+        let (engine, log) = rig
+            .process(&Faults::new(), &Faults::new(), beside(&secondary))
+            .await;
+        let why = halts(&log).await;
+        assert!(
+            why.contains("secondary x has cosigned shard a at size 99"),
+            "{why}"
+        );
+        engine.shutdown().await;
+    }
+}
+
+/// A replication key that another key-encryption key has sealed is not the store's fault.
+#[tokio::test(start_paused = true)]
+async fn a_replication_key_that_cannot_be_opened_is_named() {
+    let rig = Rig::new();
+    let secondary = ahead(&rig).await;
+    let key = Keys::new("dev").replication();
+    let mut rows = rig.rows.rows();
+    let mut sealed = rows[&key].to_vec();
+    *sealed.last_mut().unwrap() ^= 1;
+    rows.insert(key.clone(), sealed.into());
+    let rig = rig.on(rows, rig.objects.objects());
+    let (engine, log) = rig
+        .process(&Faults::new(), &Faults::new(), beside(&secondary))
+        .await;
+    // It is tried for two minutes.
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    let why = halts(&log).await;
+    assert!(
+        why.contains(&key) && why.contains("[kek]"),
+        "{why}"
+    );
+    assert!(!why.contains("when the store answers"), "{why}");
+    engine.shutdown().await;
+}
+
+/// A checkpoint object is behind its row, and the tile that they are compared by is lost: it is written anew, and the log goes on.
+#[tokio::test(start_paused = true)]
+async fn a_tile_that_the_next_signature_waits_for_is_written_anew() {
+    let rig = Rig::new();
+    let (early, mut late) = two_moments(&rig, 10, 600).await;
+    late.1
+        .insert(CHECKPOINT.to_owned(), early.1[CHECKPOINT].clone());
+    let tile = "dev/a/tile/0/000";
+    let good = late.1.remove(tile).unwrap();
+    let rig = rig.on(late.0, late.1);
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let goes_on = tokio::time::timeout(Duration::from_secs(600), write(&log, 600..601)).await;
+    goes_on.expect("it is published");
+    engine.shutdown().await;
+    assert_eq!(rig.objects.objects()[tile], good);
 }
 
 /// The same of the key that the question to a witness is signed with.
