@@ -134,7 +134,7 @@ impl std::fmt::Debug for Mirrors {
 }
 
 async fn answer(
-    mirror: &Mirror,
+    mirror: &Arc<Mirror>,
     path: &str,
     body: Bytes,
 ) -> Result<(u16, String, String), Refusal> {

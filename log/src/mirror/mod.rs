@@ -147,7 +147,7 @@ pub struct Mirror {
     origins: RwLock<BTreeMap<String, Arc<Origin>>>,
     /// The life of each log that is accepted, by the log's name.
     lives: BTreeMap<String, Arc<AtomicU64>>,
-    opening: tokio::sync::Mutex<()>,
+    opening: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How one mirrored log stands.
@@ -298,7 +298,7 @@ impl Mirror {
             min_free,
             incarnation,
             origins: RwLock::default(),
-            opening: tokio::sync::Mutex::default(),
+            opening: Arc::default(),
         };
         for (key, row) in mirror.rows.scan(ORIGINS, ORIGINS, MOST_ORIGINS).await? {
             let Known { origin } =
@@ -524,7 +524,7 @@ impl Mirror {
     /// # Errors
     /// [`Refusal::Size`] with the number of a newer one; [`Refusal::Superseded`] or [`Refusal::Ahead`]; otherwise as it says.
     pub async fn put_manifest(
-        &self,
+        self: &Arc<Self>,
         bytes: &[u8],
         entries: Option<u64>,
     ) -> Result<PeerLife, Refusal> {
@@ -537,8 +537,27 @@ impl Mirror {
         signed
             .verify(key)
             .map_err(|e| Refusal::Unsigned(e.to_string()))?;
+        let one = Arc::clone(&self.opening).lock_owned().await;
+        let (mirror, key) = (Arc::clone(self), key.clone());
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        // A task of its own, as in `add_checkpoint`. It takes the turn along, so there is one at a time.
+        tokio::spawn(async move {
+            let _one = one;
+            mirror.keep_manifest(&key, &signed, bytes, entries).await
+        })
+        .await
+        .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
+    }
+
+    /// The same, of a manifest whose signature is good. One at a time.
+    async fn keep_manifest(
+        &self,
+        key: &VerifierKey,
+        signed: &SignedManifest,
+        bytes: bytes::Bytes,
+        entries: Option<u64>,
+    ) -> Result<PeerLife, Refusal> {
         let rows = Rows(origin_hash(&signed.origin));
-        let _one = self.opening.lock().await;
         let number = async |key: String| match self.rows.get(&key).await? {
             Some(row) => record::decode_number(&row).map_err(|e| Refusal::Storage(e.to_string())),
             None => Ok(0),
@@ -582,12 +601,7 @@ impl Mirror {
             }
         }
         let path = |number: u64| format!("manifest/{}/{number:020}", rows.0);
-        self.objects
-            .put(vec![(
-                path(signed.number),
-                bytes::Bytes::copy_from_slice(bytes),
-            )])
-            .await?;
+        self.objects.put(vec![(path(signed.number), bytes)]).await?;
         let row = Transaction {
             guards: vec![Guard::AtMost(rows.restored(), signed.restored)],
             puts: vec![

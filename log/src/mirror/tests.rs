@@ -200,16 +200,16 @@ async fn feed(
     upload.end().await
 }
 
-async fn open(dir: &Path) -> Result<Mirror, StoreError> {
-    Mirror::open(MirrorOptions {
+async fn open(dir: &Path) -> Result<Arc<Mirror>, StoreError> {
+    let mirror = Mirror::open(MirrorOptions {
         dir: dir.to_owned(),
         logs: vec![Signer::from_seed(LOG, &[1; 32]).unwrap().verifier().clone()],
         cosigner: Cosigner::from_seed("mirror", &[2; 32]).unwrap(),
         rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
         objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
         min_free: 0,
-    })
-    .await
+    });
+    mirror.await.map(Arc::new)
 }
 
 fn checked(mirror: &Mirror, note: &str, size: u64) {
@@ -987,4 +987,42 @@ async fn a_life_whose_manifest_is_not_kept_silences_nobody() {
     primary.grow(30).await;
     let late = primary.pending(&mirror, 20, 30).await;
     assert!(matches!(late, Err(Refusal::Superseded(_))), "{late:?}");
+}
+
+/// A client that hangs up in the middle leaves the rows and the memory of one mind: the manifest is taken to the end.
+#[tokio::test]
+async fn a_manifest_is_taken_to_the_end_whoever_hangs_up() {
+    let mut primary = Primary::new();
+    primary.grow(10).await;
+    let lost = primary.restored(10).await;
+    for polls in 1..12 {
+        let dir = tempfile::tempdir().unwrap();
+        let mirror = open(dir.path()).await.unwrap();
+        let mut primary = Primary::new();
+        primary.grow(10).await;
+        primary.grow(20).await;
+        primary.pending(&mirror, 0, 10).await.unwrap();
+        primary.copy(&mirror, 10).await;
+        primary.pending(&mirror, 10, 20).await.unwrap();
+        let manifest = lost.manifest(9, 77);
+        {
+            let mut put = std::pin::pin!(mirror.put_manifest(&manifest, None));
+            for _ in 0..polls {
+                if futures_util::poll!(&mut put).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+        let kept = async {
+            let hash = origin_hash(LOG);
+            while mirror.manifest(&hash).await.unwrap().is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let kept = tokio::time::timeout(std::time::Duration::from_secs(20), kept).await;
+        assert!(kept.is_ok(), "dropped after {polls}");
+        let early = primary.pending(&mirror, 10, 20).await;
+        assert!(matches!(early, Err(Refusal::Superseded(_))), "{early:?}");
+    }
 }

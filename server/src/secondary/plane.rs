@@ -198,6 +198,7 @@ impl MirrorPlane {
 
     async fn add_checkpoint(
         &self,
+        watched: &Watched,
         headers: &HeaderMap,
         body: &mut Incoming,
         mut room: Room,
@@ -206,6 +207,7 @@ impl MirrorPlane {
             Ok(body) => body,
             Err(response) => return response,
         };
+        watched.enter(Phase::Working);
         let Ok(text) = std::str::from_utf8(&body) else {
             return said(StatusCode::BAD_REQUEST, "the body is not UTF-8");
         };
@@ -245,6 +247,7 @@ impl MirrorPlane {
 
     async fn put_manifest(
         &self,
+        watched: &Watched,
         headers: &HeaderMap,
         body: &mut Incoming,
         mut room: Room,
@@ -253,6 +256,7 @@ impl MirrorPlane {
             Ok(body) => body,
             Err(response) => return response,
         };
+        watched.enter(Phase::Working);
         let _place = tokio::select! {
             biased;
             place = self.manifests.acquire() => place,
@@ -291,11 +295,11 @@ impl MirrorPlane {
             }
             "/add-checkpoint" => {
                 watched.enter(Phase::Body);
-                self.add_checkpoint(headers, body, room).await
+                self.add_checkpoint(watched, headers, body, room).await
             }
             _ => {
                 watched.enter(Phase::Body);
-                self.put_manifest(headers, body, room).await
+                self.put_manifest(watched, headers, body, room).await
             }
         }
     }
