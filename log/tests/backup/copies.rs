@@ -76,6 +76,42 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     engine.shutdown().await;
 }
 
+/// A server that was behind another one is refused once; it has what the other does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_came_second_is_sent_again_when_the_log_goes_on() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let x = world.secondary("x", "x", &key).await;
+    append(&log, 1).await;
+    published(&log, 1).await;
+    world.network.set("x.example.org", Way::Overtaken);
+    configure(&log, |config| {
+        config.merge.checkpoint_interval = config::Span::from_millis(11);
+    })
+    .await;
+    // It is copied after the manifest was refused.
+    append(&log, 1).await;
+    published(&log, 2).await;
+    world.network.set("x.example.org", Way::Open);
+    append(&log, 1).await;
+    published(&log, 3).await;
+    let kek = Kek::from_file(&world.path("kek")).unwrap();
+    let newer = async {
+        loop {
+            let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
+            let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+            if opened.state.generation == 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, newer).await.unwrap();
+    engine.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
     let world = World::new();

@@ -24,6 +24,8 @@ pub(crate) enum Way {
     Announced,
     /// The same, of one shard.
     Without(&'static str),
+    /// Manifests are refused: another server of the log is said to have sent a newer one.
+    Overtaken,
 }
 
 /// A witness: keeps a size, and knows its logs by the origin only; without a list, all of them.
@@ -40,8 +42,8 @@ pub(crate) struct Network {
     pub(crate) ways: Mutex<BTreeMap<String, Way>>,
     /// Mirrors of somebody else: they keep no manifest, and do not say which storage they have.
     pub(crate) foreign: Mutex<BTreeSet<String>>,
-    /// What a machine answers to readers of a path instead of what it has.
-    spoilt: Mutex<BTreeMap<String, (String, Bytes)>>,
+    /// What a machine answers to readers of a path instead of what it has; nothing: something in between says 404.
+    spoilt: Mutex<BTreeMap<String, (String, Option<Bytes>)>>,
 }
 
 impl std::fmt::Debug for Network {
@@ -58,7 +60,13 @@ impl Network {
     /// Answers something else to those who read what ends like this.
     pub(crate) fn spoil(&self, host: &str, end: &str, bytes: Bytes) {
         let mut spoilt = self.spoilt.lock().unwrap();
-        spoilt.insert(host.to_owned(), (end.to_owned(), bytes));
+        spoilt.insert(host.to_owned(), (end.to_owned(), Some(bytes)));
+    }
+
+    /// A proxy in between answers those who read what ends like this, and finds nothing.
+    pub(crate) fn hide(&self, host: &str, end: &str) {
+        let mut spoilt = self.spoilt.lock().unwrap();
+        spoilt.insert(host.to_owned(), (end.to_owned(), None));
     }
 
     pub(crate) fn unspoil(&self, host: &str) {
@@ -70,8 +78,8 @@ impl Network {
         let spoilt = self.spoilt.lock().unwrap().get(host).cloned();
         if let Some((_, body)) = spoilt.filter(|(end, _)| path.ends_with(end)) {
             return PeerAnswer {
-                status: 200,
-                body,
+                status: if body.is_some() { 200 } else { 404 },
+                body: body.unwrap_or_default(),
                 ..PeerAnswer::default()
             };
         }
@@ -236,11 +244,21 @@ impl Peers for Network {
                 {
                     Err(lost())
                 }
+                Way::Overtaken if path == "manifest" => {
+                    let mirror = self.mirrors.lock().unwrap().get(host).cloned();
+                    Ok(PeerAnswer {
+                        status: 409,
+                        kind: SIZE_TYPE.to_owned(),
+                        incarnation: mirror.map(|mirror| mirror.incarnation().to_owned()),
+                        body: "1\n".into(),
+                        ..PeerAnswer::default()
+                    })
+                }
                 Way::Silent => {
                     tokio::time::sleep(request.timeout).await;
                     Err(PeerError::Timeout(request.timeout))
                 }
-                Way::Open | Way::Announced | Way::Without(_) => {
+                Way::Open | Way::Announced | Way::Without(_) | Way::Overtaken => {
                     Ok(self.answer(host, path, body, request.life).await)
                 }
                 Way::Mute => {

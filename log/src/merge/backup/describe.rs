@@ -32,6 +32,9 @@ pub(super) struct Sent {
     vouched: Vec<Vouched>,
     /// The storage that has it.
     incarnation: String,
+    /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of
+    /// what changes without a slot, so this one is sent again when the log goes on.
+    refused: Option<u64>,
 }
 
 impl Sent {
@@ -43,6 +46,7 @@ impl Sent {
             base,
             vouched,
             incarnation,
+            refused: _,
         } = self;
         (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
             && *vouched == other.vouched
@@ -72,8 +76,11 @@ impl Copier {
             base: members.first().map_or(0, |base| base.generation),
             vouched,
             incarnation: self.incarnation.clone().unwrap_or_default(),
+            refused: None,
         };
-        if self.manifest.as_ref().is_some_and(|sent| sent.same(&of)) {
+        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
+        let sent = self.manifest.as_ref().filter(|sent| !again(sent));
+        if sent.is_some_and(|sent| sent.same(&of)) {
             return Ok(());
         }
         let manifest = manifest(&core, state, members, of.vouched.clone()).await?;
@@ -116,6 +123,7 @@ impl Copier {
             // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
             409 if answer.kind.starts_with(SIZE_TYPE) => {
                 mark::outdated(&core, &self.name, &self.url).await?;
+                of.refused = Some(state.len);
             }
             _ => return Err(self.refused("the manifest", &answer)),
         }
