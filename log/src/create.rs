@@ -9,7 +9,7 @@ use crate::change::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred,
 use crate::engine::{Engine, SYSTEM};
 use crate::log::Log;
 use crate::order::commit::{CommitError, now_ms};
-use crate::order::keys::{LOGS, ORIGINS};
+use crate::order::keys::{LOGS, ORIGINS, RESTORING};
 use crate::order::slot::{Control, Decision};
 use crate::order::state::Refusal;
 use crate::orphans;
@@ -126,6 +126,16 @@ impl Engine {
         if self.store.get(&row).await?.is_some() {
             return Ok(());
         }
+        if self
+            .store
+            .get(&format!("{RESTORING}{name}"))
+            .await?
+            .is_some()
+        {
+            return Err(ChangeError::Conflict(format!(
+                "`logd restore` of the log {name} into these stores did not come to its end; run it again"
+            )));
+        }
         // Objects come after the row: where they are and the row is not, it is missing.
         match orphans::of_log(&*self.objects, name).await? {
             Some(orphan) if self.store.get(&row).await?.is_none() => {
@@ -143,6 +153,7 @@ impl Engine {
         let (mut tries, mut passed) = (0, 0);
         while tries < 2 && passed < GIVEN_UP {
             let mut row = Transaction {
+                guards: vec![Guard::Absent(format!("{RESTORING}{name}"))],
                 puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
                 ..Transaction::default()
             };

@@ -95,14 +95,15 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
     };
+    // So that `logd dev` goes on with a log of its own. Once the log is there nobody would make it any more.
+    let mark = |log: &str| match log == dev::LOG && restore.origin == dev::ORIGIN {
+        true => dev::Marker::make(dir, Some(SETTINGS)).map(drop),
+        false => Ok(()),
+    };
     let restored = restore
-        .run()
+        .run_and_then(|log| mark(log).map_err(|e| e.to_string()))
         .await
         .map_err(|e| Error::Restore(e.to_string()))?;
-    // So that `logd dev` goes on with a log of its own.
-    if restored.log == dev::LOG && restore.origin == dev::ORIGIN {
-        dev::Marker::make(dir, Some(SETTINGS))?;
-    }
     report(&restored, dir)
 }
 

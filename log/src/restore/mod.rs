@@ -28,7 +28,7 @@ use crate::order::commit::now_ms;
 use crate::order::keys::LOGS;
 use crate::order::state::{Gate, Phase};
 use crate::store::{Coordination, Objects, StoreError};
-use sources::{Source, lacking};
+use sources::{Source, lacking, waiting};
 
 /// The restored order begins this many slots above the manifest: above all slots that were decided after it.
 const JUMP: u64 = 1 << 32;
@@ -61,6 +61,9 @@ pub enum RestoreError {
     /// The new stores.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What must be there before the log could not be made.
+    #[error("{0}")]
+    Last(String),
     /// A log of this name exists already.
     #[error("the stores have a log {0} already: a restore needs new ones")]
     Exists(String),
@@ -107,6 +110,17 @@ impl Restore {
     /// # Errors
     /// [`RestoreError`]; then the stores have no log.
     pub async fn run(&self) -> Result<Restored, RestoreError> {
+        self.run_and_then(|_| Ok(())).await
+    }
+
+    /// The same. When all is there but the log's name, `last` is called with that: what has to be there before the log is.
+    ///
+    /// # Errors
+    /// [`RestoreError`], of `last` too; then the stores have no log.
+    pub async fn run_and_then(
+        &self,
+        last: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Result<Restored, RestoreError> {
         let mut warnings = Vec::new();
         let believed = self.manifest(&mut warnings).await?;
         let manifest = &believed.manifest;
@@ -136,6 +150,12 @@ impl Restore {
         let mut rebuilt = Vec::clone(&state.shards);
         let names: Vec<_> = rebuilt.iter().map(|s| s.identity.name.clone()).collect();
         let mut forced = BTreeSet::new();
+        if let Some(problem) = waiting(&members) {
+            if !self.force {
+                return Err(RestoreError::TooFew(problem));
+            }
+            forced.insert(problem);
+        }
         for (at, shard) in rebuilt.iter_mut().enumerate() {
             if shard.start().is_none() {
                 continue;
@@ -239,7 +259,7 @@ impl Restore {
                 own.filter_map(name).collect()
             }),
         };
-        self.write(&believed, &state, &positions, &life, row)
+        self.write(&believed, &state, &positions, &life, last)
             .await?;
         Ok(Restored {
             log: manifest.log.clone(),

@@ -111,14 +111,36 @@ impl Restore {
         Err(failed(last.unwrap_or_default()))
     }
 
-    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one.
-    async fn newest(&self, url: &str, origin: &str) -> Result<Option<Bytes>, RestoreError> {
+    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one. Where the manifest came
+    /// from a storage, only that one can say that there is none.
+    async fn newest(
+        &self,
+        url: &str,
+        origin: &str,
+        storage: Option<&str>,
+    ) -> Result<Option<Bytes>, RestoreError> {
         const MOST: usize = 64 << 10;
         let hash = origin_hash(origin);
-        match self.get(url, &format!("{hash}/{COSIGNED}"), MOST).await? {
-            Some(bytes) => Ok(Some(bytes)),
-            None => self.get(url, &format!("{hash}/checkpoint"), MOST).await,
+        for name in [COSIGNED, "checkpoint"] {
+            let path = format!("{hash}/{name}");
+            let answer = self.asked(url, &path, MOST).await?;
+            let found = answer.status == 200;
+            let why = match (storage, answer.incarnation.as_deref()) {
+                (Some(storage), Some(other)) if other != storage => {
+                    format!("storage {other} answered, and {storage} before")
+                }
+                (Some(_), None) if !found => {
+                    format!("{}; it was not the secondary that said so", answer.words())
+                }
+                _ if found => return Ok(Some(answer.body)),
+                _ => continue,
+            };
+            return Err(RestoreError::Peer {
+                url: url.to_owned(),
+                why: format!("{path}: {why}"),
+            });
         }
+        Ok(None)
     }
 
     /// The newest manifest.
@@ -235,7 +257,10 @@ impl Restore {
             let state = &believed.manifest.state;
             for shard in state.shards.iter().filter(|s| s.start().is_some()) {
                 let (name, origin) = (&shard.identity.name, &shard.identity.origin);
-                let got = match self.newest(url, origin).await {
+                let got = match self
+                    .newest(url, origin, source.incarnation.as_deref())
+                    .await
+                {
                     Ok(None) => continue,
                     Ok(Some(bytes)) => opened(&bytes, origin, &log, &keys),
                     Err(e) => Err(e.to_string()),
@@ -257,6 +282,33 @@ impl Restore {
         }
         Ok(sources)
     }
+}
+
+/// Why the restored log would wait for ever for those of before, if it would. A secondary that has another key by now takes nothing
+/// under the old one.
+pub(super) fn waiting(members: &[Membership]) -> Option<String> {
+    members.iter().enumerate().find_map(|(at, of)| {
+        let later: Vec<_> = members[at + 1..]
+            .iter()
+            .flat_map(|later| &later.secondaries)
+            .collect();
+        let newest = |one: &SecondaryConfig| later.iter().rev().find(|of| of.name == one.name);
+        let lost: Vec<&str> = of
+            .secondaries
+            .iter()
+            .filter(|one| newest(one).is_some_and(|newest| newest.vkey != one.vkey))
+            .map(|one| one.name.as_str())
+            .collect();
+        let need = of.enough().max(of.quorum as usize);
+        (!lost.is_empty() && of.secondaries.len() - lost.len() < need).then(|| {
+            format!(
+                "{need} of the {} secondaries of generation {}, before their change was handed over, must take the restored log before it signs anything; {} got another key by that change, and cannot",
+                of.secondaries.len(),
+                of.generation,
+                lost.join(", ")
+            )
+        })
+    })
 }
 
 /// Why those that answered are not sure to have everything of a shard that was published, if they are not.

@@ -11,7 +11,7 @@ use crate::document;
 use crate::merge::life::Life;
 use crate::merge::position::{Position, Storage};
 use crate::order::commit::now_ms;
-use crate::order::keys::{Keys, RESTORING};
+use crate::order::keys::{Keys, LOGS, RESTORING};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
 use crate::order::snapshot;
 use crate::order::state::State;
@@ -27,7 +27,7 @@ impl Restore {
         state: &State,
         positions: &[(String, u64, Hash)],
         life: &Life,
-        log: String,
+        before: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), RestoreError> {
         let manifest = &believed.manifest;
         let keys = Keys::new(&manifest.log);
@@ -139,6 +139,8 @@ impl Restore {
             };
             self.transact(&manifest.log, put).await?;
         }
+        before(&manifest.log).map_err(RestoreError::Last)?;
+        let log = format!("{LOGS}{}", manifest.log);
         last.push((log.clone(), record::encode(&manifest.log)));
         let there = Transaction {
             guards: vec![Guard::Absent(log)],

@@ -641,6 +641,24 @@ async fn an_interrupted_restore_can_be_made_again() {
             assert!(matches!(restored, Err(log::RestoreError::Exists(_))));
         }
     }
+    // What must be there before the log is: where it can't be made, there is no log, nor another one of its name.
+    let restore = world.restore("last", &["x"], false);
+    let failed = restore.run_and_then(|name| Err(format!("no {name}"))).await;
+    assert!(
+        matches!(&failed, Err(log::RestoreError::Last(why)) if why == "no dev"),
+        "{failed:?}"
+    );
+    let engine = world.primary("last").await;
+    assert!(engine.log("dev").is_none());
+    let name = config::LogName::try_from("dev".to_owned()).unwrap();
+    let shard = config::ShardName::try_from("b".to_owned()).unwrap();
+    let document = config::LogConfig::new(name, ORIGIN.into(), shard);
+    let other = engine.create_log(document, caller()).await.unwrap_err();
+    assert!(other.to_string().contains("run it again"), "{other}");
+    engine.shutdown().await;
+    drop(engine);
+    let restore = world.restore("last", &["x"], false);
+    assert_eq!(restore.run_and_then(|_| Ok(())).await.unwrap().entries, 20);
     let engine = world.primary("begun").await;
     let log = engine.log("dev").unwrap();
     published(&log, 20).await;
@@ -1205,5 +1223,85 @@ async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything(
     assert!(vouches(&x, "x", None).await);
     world.network.set("yy.example.org", Way::Open);
     assert!(vouches(&new, "yy", Some(true)).await);
+    engine.shutdown().await;
+}
+
+/// Something between the restore and a secondary finds nothing; that is no word of the secondary.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_does_not_find_is_not_missing() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy", "zzz"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy", "zzz"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 10).await;
+    published(&log, 10).await;
+    has(&log, "x", 10).await;
+    world.network.set("x.example.org", Way::Dead);
+    append(&log, 10).await;
+    published(&log, 20).await;
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    world.network.set("x.example.org", Way::Open);
+    world.network.hide("yy.example.org", "checkpoint");
+    let less = world.restore("less", &["x", "yy"], false).run().await;
+    assert!(
+        matches!(&less, Err(log::RestoreError::TooFew(_))),
+        "{less:?}"
+    );
+    world.network.unspoil("yy.example.org");
+    let all = world.restore("all", &["x", "yy"], false).run().await;
+    assert_eq!(all.unwrap().entries, 20);
+}
+
+/// A secondary of a change that is not handed over has another key by now: it takes nothing under the old one, and a log that waits
+/// for it would never sign.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_would_wait_for_a_key_that_nobody_has_says_so() {
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x", "yy"], 2).await;
+    let key = log.replication_key().await.unwrap();
+    for name in ["x", "yy"] {
+        world.secondary(name, name, &key).await;
+    }
+    append(&log, 10).await;
+    published(&log, 10).await;
+    for name in ["x", "yy"] {
+        has(&log, name, 10).await;
+    }
+    configure(&log, |config| {
+        let second = config.merge.secondaries.iter_mut();
+        let second = second.filter(|one| one.name.as_str() == "yy");
+        second.for_each(|one| one.vkey = cosigner("another").verifier().to_string());
+    })
+    .await;
+    let x = Arc::clone(&world.network.mirrors.lock().unwrap()["x.example.org"]);
+    let wait = async {
+        while kept(&world, &x).await.is_none_or(|of| of.joint.is_empty()) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+    engine.shutdown().await;
+    drop((log, engine));
+    world.gone("primary").await;
+    let waits = world.restore("waits", &["x", "yy"], false).run().await;
+    assert!(
+        matches!(&waits, Err(log::RestoreError::TooFew(why)) if why.contains("yy") && why.contains("another key")),
+        "{waits:?}"
+    );
+    let forced = world.restore("forced", &["x", "yy"], true).run().await;
+    assert_eq!(forced.unwrap().entries, 10);
+    let engine = world.primary("forced").await;
+    until("it is signed again", || {
+        world
+            .checkpoint_of("forced")
+            .is_some_and(|at| at.size == 10)
+    })
+    .await;
     engine.shutdown().await;
 }

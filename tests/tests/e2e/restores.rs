@@ -150,7 +150,7 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
     server.kill()?;
     let from = [format!("http://{}", ams.address)];
     type Point = (&'static str, fn(&Path) -> bool);
-    let points: [Point; 8] = [
+    let points: [Point; 9] = [
         ("a folder", |to| to.exists()),
         ("a database", |to| to.join("coordination.db").exists()),
         ("a key", |to| to.join("kek").exists()),
@@ -163,6 +163,8 @@ fn a_restore_that_is_killed_is_begun_again() -> Done {
         ("rows", |to| {
             length(&to.join("coordination.db-wal")) > 32 << 10
         }),
+        // Before the log: `logd dev` goes on with whatever has one.
+        ("a marker", |to| to.join(".logd-dev").exists()),
     ];
     let mut last: Option<PathBuf> = None;
     let mut cut = 0;
