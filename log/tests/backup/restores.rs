@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use log::store::{Directory, Sqlite};
-use log::{Kek, Peers, Request};
+use log::{Kek, MergeOptions, Peers, Request};
 use tlog::{Checkpoint, Note};
 
-use crate::network::Way;
+use crate::network::{Network, Way};
 use crate::world::{
     LONG, ORIGIN, World, append, caller, configure, cosigner, create, folder, published, until,
 };
@@ -1223,6 +1223,71 @@ async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything(
     assert!(vouches(&x, "x", None).await);
     world.network.set("yy.example.org", Way::Open);
     assert!(vouches(&new, "yy", Some(true)).await);
+    engine.shutdown().await;
+}
+
+/// Two servers copy to one secondary, whose disk is replaced by an older copy of itself. Only one of them meets an entry that is
+/// missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
+    const X: &str = "x.example.org";
+    let world = World::new();
+    let engine = world.primary("primary").await;
+    let log = create(&engine, &["x"], 1).await;
+    let key = log.replication_key().await.unwrap();
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 50).await;
+    mirror.rest().await;
+    drop(mirror);
+    world.network.mirrors.lock().unwrap().clear();
+    copy(&world.path("x"), &world.path("older"));
+    let mirror = world.secondary("x", "x", &key).await;
+    append(&log, 50).await;
+    published(&log, 100).await;
+    rotate(&log).await;
+    append(&log, 20).await;
+    published(&log, 120).await;
+    let network = Arc::new(Network::default());
+    let meets = |mirror: &Arc<log::mirror::Mirror>| {
+        let mut mirrors = network.mirrors.lock().unwrap();
+        mirrors.insert(X.to_owned(), Arc::clone(mirror));
+    };
+    meets(&mirror);
+    let merge = MergeOptions {
+        peers: Arc::clone(&network) as Arc<dyn Peers>,
+        ..MergeOptions::default()
+    };
+    let other = world.primary_with("primary", merge).await;
+    // What it copies alone it copies after it has looked at all shards.
+    world.network.set(X, Way::Dead);
+    append(&log, 1).await;
+    published(&log, 121).await;
+
+    network.set(X, Way::Dead);
+    let older = world.secondary("x", "older", &key).await;
+    meets(&older);
+    drop(mirror);
+    // The first server sees that it forgot, and cannot fill the first shard.
+    world.network.set(X, Way::Without("a"));
+    append(&log, 1).await;
+    let forgotten = async {
+        loop {
+            let view = log.merge().await.unwrap();
+            let of = view.secondaries.into_iter().find(|one| one.name == "x");
+            if of.is_some_and(|of| of.position.is_none()) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, forgotten).await.unwrap();
+    network.set(X, Way::Open);
+    published(&log, 122).await;
+    let mut sizes: Vec<_> = older.status().iter().map(|at| at.mirrored).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [22, 100]);
+    other.shutdown().await;
     engine.shutdown().await;
 }
 

@@ -135,6 +135,7 @@ impl Backup {
                 shown_at: None,
                 unshown: false,
                 manifest: None,
+                storage: None,
                 owed: None,
                 asked_at: Instant::now(),
                 done: Done::default(),
@@ -174,6 +175,8 @@ struct Copier {
     unshown: bool,
     /// What the manifest that it has is of.
     manifest: Option<Sent>,
+    /// The number of the row of its storage that all this was learned under.
+    storage: Option<u64>,
     /// Where its storage is not whole: the number of the row that says so, and the global index before which it must have verified
     /// everything to be called whole.
     owed: Option<(u64, u64)>,
@@ -305,6 +308,7 @@ impl Copier {
         let state = core.order.state();
         let mut moved = false;
         self.unshown = false;
+        self.recall().await?;
         if core.eras.load().joint() {
             core.update_base().await?;
         }

@@ -8,7 +8,7 @@
 //!
 //! What must never happen: a storage that is called whole and lacks what an earlier one of the same secondary counted for. The
 //! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which
-//! is written with it.
+//! is written with it. So is each `verified` row: by the number under which its author learned that the older shards are there.
 
 use std::sync::Arc;
 
@@ -24,6 +24,18 @@ use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
 const TRIES: u32 = 5;
 
 impl Copier {
+    /// Forgets what it was believed to have where another process wrote the row since: it may have met another storage, or one that
+    /// has less than it had verified.
+    pub(super) async fn recall(&mut self) -> Result<(), StoreError> {
+        let core = Arc::clone(&self.core);
+        let (number, _) = position::storage(&*core.store, &core.order.keys, &self.name).await?;
+        let known = self.storage.replace(number);
+        if known.is_some_and(|known| known != number) {
+            self.know_nothing();
+        }
+        Ok(())
+    }
+
     /// What the storage that answers has verified of a shard, as the row says.
     pub(super) async fn verified(&self, shard: &str) -> Result<Option<u64>, StoreError> {
         let Some(incarnation) = &self.incarnation else {
@@ -48,6 +60,7 @@ impl Copier {
             let live = position::live(store, keys, &self.name).await?;
             let told = position::manifest(store, keys, &self.name).await?;
             let other = live.filter(|live| live.incarnation != named);
+            let mut written = number;
             let mut transaction = Transaction {
                 guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
                 ..Transaction::default()
@@ -75,6 +88,7 @@ impl Copier {
                 puts.push((gone, record::encode_number(now.since)));
                 puts.push((keys.secondary(&self.name), record::encode(&now)));
                 puts.push(self.storage_row(named, number + 1, false));
+                written += 1;
             }
             if !transaction.deletes.is_empty() {
                 match store.transact(transaction).await {
@@ -85,6 +99,7 @@ impl Copier {
                 }
             }
             self.incarnation = Some(named.to_owned());
+            self.storage = Some(written);
             // Told at once: what it is given next may be published before this pass ends.
             core.replicas.secondary(&self.name, |state| {
                 state.incarnation = Some(named.to_owned())
@@ -120,30 +135,33 @@ impl Copier {
         ))
     }
 
-    /// What is to be written with the first rows of this storage, where that is not written yet; with its guard.
-    pub(super) async fn counts(&self, transaction: &mut Transaction) -> Result<(), StoreError> {
+    /// What is to be written with the first rows of this storage, where that is not written yet. Guards the transaction, and answers
+    /// the number of the storage's row after it.
+    pub(super) async fn counts(&self, transaction: &mut Transaction) -> Result<u64, StoreError> {
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
         let (store, keys) = (&*self.core.store, &self.core.order.keys);
         let (number, storage) = position::storage(store, keys, &self.name).await?;
         let live = position::live(store, keys, &self.name).await?;
+        // What another process found out since, this one has not heeded yet.
+        let number = self.storage.unwrap_or(number);
+        let guard = Guard::AtMost(keys.storage(&self.name), number);
+        transaction.guards.push(guard);
         let first = live.is_none() && storage.is_none();
         let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
         let known = live.is_some_and(|live| is(&live.incarnation, &live.vkey));
         let noted = storage.filter(|row| is(&row.incarnation, &row.vkey));
         if known && noted.is_some() {
-            return Ok(());
+            return Ok(number);
         }
         // A restored log begins with the rows of the life before.
         let whole = noted.map_or(first, |row| row.whole);
-        let guard = Guard::AtMost(keys.storage(&self.name), number);
-        transaction.guards.push(guard);
         let puts = &mut transaction.puts;
         puts.push((
             keys.secondary(&self.name),
             record::encode(&self.live(incarnation)),
         ));
         puts.push(self.storage_row(incarnation, number + 1, whole));
-        Ok(())
+        Ok(number + 1)
     }
 
     /// Calls this storage whole when it has verified everything that was published when it was first seen not to be. Answers
@@ -191,7 +209,10 @@ impl Copier {
             ..Transaction::default()
         };
         match store.transact(transaction).await {
-            Outcome::Committed => Ok(true),
+            Outcome::Committed => {
+                self.storage = Some(number + 1);
+                Ok(true)
+            }
             Outcome::Refused => Err(self.contended()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
         }
@@ -222,6 +243,7 @@ impl Copier {
             Outcome::Refused => return Err(self.contended()),
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
+        self.storage = Some(number + 1);
         self.know_nothing();
         core.merged.send_modify(|count| *count += 1);
         Ok(CopyError::Refused(format!(

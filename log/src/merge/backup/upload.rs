@@ -257,9 +257,9 @@ impl Copier {
             puts: vec![(key, record::encode_numbered(cut.size, &verified))],
             ..Transaction::default()
         };
-        self.counts(&mut transaction).await?;
+        let number = self.counts(&mut transaction).await?;
         match core.store.transact(transaction).await {
-            Outcome::Committed => {}
+            Outcome::Committed => self.storage = Some(number),
             Outcome::Refused
                 if store
                     .get(&keys.gone(&self.name, &incarnation))
@@ -272,7 +272,7 @@ impl Copier {
                     "another storage than {incarnation} answered meanwhile"
                 )));
             }
-            // Another replica of this log was faster; where it was no further, this is done again.
+            // Another replica of this log was faster; where it was no further, or wrote which storage counts, this is done again.
             Outcome::Refused => return Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
