@@ -197,7 +197,7 @@ fn live(
         let asked = ask(admin, settings.log, deadline);
         tokio::time::timeout(deadline.left(), asked).await
     });
-    // A name that is still being looked up is waited for by nobody.
+    // Do not wait for a name that is still being looked up.
     runtime.shutdown_background();
     match names {
         Ok(Ok(names)) => names,

@@ -46,13 +46,13 @@ pub(crate) enum Error {
         /// Whether the command may be told to overwrite it.
         force: bool,
     },
-    /// A question, and nobody to answer it.
+    /// A question, and no terminal to answer it.
     #[error("{question} needs an answer, and there is no terminal to ask on")]
     Unconfirmed {
         /// The question that nobody answered.
         question: String,
     },
-    /// A change in a protected context, and nobody to type its name.
+    /// A change in a protected context, and no terminal to type its name.
     #[error("{question} needs the name of the context typed: `{context}` is protected")]
     Protected {
         /// The question that nobody answered.
@@ -277,7 +277,7 @@ pub(crate) enum Error {
         /// How many; they are in the report.
         findings: usize,
     },
-    /// A receipt that is none, or by nobody who is known.
+    /// A file that is not a receipt, or a receipt without a known signature.
     #[error("{what} is not a receipt to believe: {why}")]
     ReceiptInvalid {
         /// The file that should be a receipt.

@@ -302,7 +302,7 @@ pub(crate) fn row(error: &Error) -> Row {
     }
 }
 
-/// How to go on with a change whose outcome is not known.
+/// The hint after a change whose outcome is unknown.
 pub(crate) fn again(operation: Option<&str>, key: Option<&str>, kept: bool) -> String {
     let look = match operation {
         Some(id) => format!("`logctl op wait {id}` follows it"),

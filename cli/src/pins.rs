@@ -231,7 +231,7 @@ impl Pins {
         }
     }
 
-    /// Keeps a checkpoint of which nobody showed that it contains the earlier ones, for later.
+    /// Keeps a checkpoint that was not proven to contain the earlier ones, for later.
     pub(crate) fn note(&mut self, shard: &str, now: Seen) {
         if let Some(pins) = self.shards.iter_mut().find(|pins| pins.shard == shard) {
             if pins.all().any(|seen| seen.size == now.size) {

@@ -79,7 +79,7 @@ impl Ui {
         }
     }
 
-    /// Whether [`Ui::confirm`] will ask somebody.
+    /// Whether [`Ui::confirm`] will ask.
     pub(crate) fn will_ask(&self) -> bool {
         let protected = self
             .place
@@ -356,7 +356,7 @@ impl Phase {
         }
     }
 
-    /// Whether somebody sees it move.
+    /// Whether it is shown on a terminal.
     pub(crate) fn is_drawn(&self) -> bool {
         self.0.is_some()
     }

@@ -15,7 +15,7 @@ use tlog::leaf_hash;
 use crate::private;
 use crate::settings::Address;
 
-/// A job that runs every night is to make its change every night: after this time a request is nobody's any more.
+/// A job that runs every night must make its change every night: after this time a request is not continued.
 pub(crate) const AGE: Duration = Duration::from_secs(3600);
 
 /// A request that was sent, or is about to be.

@@ -64,7 +64,7 @@ struct Inner {
     /// The same of the steady clock.
     passed: AtomicI64,
     watch: Mutex<Watch>,
-    /// Set while `watch` has a fault, for those who ask often.
+    /// Set while `watch` has a fault, for callers that ask often.
     faulty: AtomicBool,
 }
 

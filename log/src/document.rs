@@ -99,7 +99,7 @@ pub(crate) fn whole(stored: &[u8], digest: &Hash, state: &State) -> Result<LogCo
     serde_json::from_slice(&document).map_err(|error| error.to_string())
 }
 
-/// The same without its frozen shards, of which there may be thousands: for those who ask for settings only.
+/// The same without its frozen shards, of which there may be thousands: for callers that need the settings only.
 ///
 /// # Errors
 /// As [`whole`].

@@ -21,7 +21,7 @@ use crate::store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
 
 /// A replica that was silent for longer is not live.
 const SILENCE: Duration = Duration::from_secs(10);
-/// The rows of one that was silent for longer are swept: until then people are told that it is missing.
+/// The rows of a process that was silent for longer are swept; until then status and doctor report it as missing.
 const GONE: Duration = Duration::from_secs(3600);
 /// Rows read or written at a time.
 const ROWS: usize = 512;
@@ -117,7 +117,7 @@ pub(crate) async fn replicas(
     Ok(live)
 }
 
-/// The processes that fell silent without a goodbye. They are told of for an hour, or until one of the same host and role is started.
+/// The processes whose heartbeats stopped without a clean stop. They are reported for an hour, or until one of the same host and role is started.
 pub(crate) async fn silent(store: &dyn Coordination) -> Result<Vec<ReplicaInfo>, StoreError> {
     let now = store.now().await?;
     let silent = beats(store).await?.into_iter().filter_map(|(id, beat)| {
@@ -173,7 +173,7 @@ pub(crate) async fn forget(
     }
 }
 
-/// What this process has told the others.
+/// What this process has written for the others.
 #[derive(Debug)]
 pub(crate) struct Heart {
     id: String,
@@ -215,7 +215,7 @@ impl Heart {
             let changed = runs.iter().filter(changed).take(ROWS);
             changed.map(|(log, n)| ((*log).to_owned(), *n)).collect()
         };
-        // Its own row in each transaction, so that nobody sweeps the others meanwhile; and if they did, everything anew.
+        // Its own row in each transaction, so that no process sweeps the others meanwhile; if one did, all rows are written again.
         let mut some: Vec<_> = changed(&self.told);
         loop {
             let run = |(log, n): &(String, u64)| (run(&self.id, log), record::encode_number(*n));

@@ -1,7 +1,7 @@
 //! Supervision of background tasks that end by themselves.
 //!
 //! What must never happen: a task that others rely on is gone, and the process continues without it. A task that can be
-//! started again is; of one that cannot, or that ends again and again, the process is told, and stops.
+//! started again is; if one cannot, or ends again and again, the process stops.
 
 use std::any::Any;
 use std::fmt::Display;

@@ -41,10 +41,10 @@ pub(crate) enum Error {
         /// What the folder holds.
         found: String,
     },
-    /// A question that nobody answered with yes.
+    /// The question was not answered with yes.
     #[error("nothing was made: nobody said yes")]
     Unconfirmed,
-    /// `logd dev` would replace settings that somebody changed.
+    /// `logd dev` would replace settings that were changed.
     #[error("{} was changed since `logd dev` wrote it; nothing was changed now", path.display())]
     EditedSettings {
         /// The settings file that was edited.

@@ -56,7 +56,7 @@ pub(crate) async fn run(init: Init) -> Result<(), Error> {
         }
     };
     if made.is_err() {
-        // All of it is ours: the folder was empty.
+        // `init` made all of it: the folder was empty.
         clear(&dir);
     }
     let _ = std::fs::remove_file(&lock);

@@ -139,7 +139,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (key, dir) = (folder.path().join("key"), folder.path().join("new"));
         Kek::generate().unwrap().write_new(&key).unwrap();
-        // A port that nobody listens on.
+        // A port without a listener.
         let nobody = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let from = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);

@@ -234,7 +234,7 @@ fn with_runtime(server: impl Future<Output = Result<(), Error>>) -> Result<Ended
     outcome.map(|()| Ended::Done)
 }
 
-/// Runs a command that serves nobody.
+/// Runs a command that serves no clients.
 pub(crate) fn with_small_runtime<T>(
     command: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {

@@ -180,7 +180,7 @@ impl TryFrom<String> for BucketName {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        // The text is not repeated: somebody may have put a credential into it.
+        // The text is not repeated: it may contain a credential.
         let parsed = text.parse().map(Self);
         parsed.map_err(|e| {
             format!("not the URL of a bucket, such as s3://bucket/logs: {e}; a folder is written as its path")

@@ -1,7 +1,7 @@
 //! What an audit found, as a value.
 //!
 //! Every finding names the file it is about. Their number per shard is bounded: a log that is wrong everywhere must not
-//! fill the memory of who looks at it.
+//! fill the auditor's memory.
 
 use serde::Serialize;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Secrets: read from files that only their owner can read, and shown to nobody but the server.
+//! Secrets: read from files that only their owner can read, and shown only to the server.
 //!
 //! What must never happen: the token in a flag, a log line, an error or a `Debug` form.
 

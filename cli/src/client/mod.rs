@@ -627,7 +627,7 @@ fn looked_for(error: Error, path: &str) -> Error {
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// 128 random bits, hex: nobody else's key, in any log, ever.
+/// 128 random bits, hex: unique among all keys.
 pub(crate) fn idempotency_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

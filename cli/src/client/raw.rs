@@ -1,4 +1,4 @@
-//! A request that somebody typed, and what the server says to it.
+//! A request that the user typed, and the server's answer.
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_MATCH};
 use reqwest::{Method, StatusCode};

@@ -382,7 +382,7 @@ async fn converge(
             return Ok(None);
         }
     };
-    // A change on probation runs from its decision on; nobody waits for more than the replicas.
+    // A change on probation runs from its decision on; the command waits only for the replicas.
     if operation.state != OperationState::Decided && lagging(operation).is_empty() {
         return Ok(None);
     }

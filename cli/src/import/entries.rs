@@ -266,7 +266,7 @@ impl<R: Read> Entries<R> {
 /// The longest beginning of a file that tells what it is.
 const MAGIC: usize = 6;
 
-/// Refuses what nobody wants in a log for ever: entries that no reader expects, because the file is not what it was taken for.
+/// Refuses a file that is not what it was taken for (compressed, with a byte-order mark, CR LF), before its entries are in the log for ever.
 fn plain(beginning: &[u8], format: Format) -> Result<(), Broken> {
     const COMPRESSED: [(&[u8], &str); 5] = [
         (b"\x1f\x8b", "the file is compressed (gzip)"),

@@ -46,7 +46,7 @@ impl Meter {
         let left = total
             .filter(|_| bytes > 0.0)
             .map(|total| total.saturating_sub(last.bytes) as f64 / bytes)
-            // A day and a year later nobody believes it.
+            // An estimate of months is useless.
             .filter(|seconds| *seconds < 1e7)
             .map(Duration::from_secs_f64);
         (rate(first.entries, last.entries) as u64, left)

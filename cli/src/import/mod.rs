@@ -23,7 +23,7 @@ pub(crate) struct UploadId(String);
 pub(crate) struct NotAnUpload;
 
 impl UploadId {
-    /// One that nobody else has.
+    /// A new random id.
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;

@@ -149,7 +149,7 @@ impl Target {
             reached |= trouble.connected;
             loop {
                 attempts += 1;
-                // An address where nobody ever answered is not waited for.
+                // Do not wait for an address that has never answered.
                 if !trouble.passing || !reached || attempts >= ATTEMPTS {
                     return Err(trouble.failed);
                 }
@@ -235,7 +235,7 @@ async fn stalled(feed: &Mutex<Feed>) {
     let (mut last, mut since) = (None, Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // While the feed waits for the file, the silence is ours.
+        // While the feed waits for the file, the server is not at fault.
         let Ok(feed) = feed.try_lock() else {
             since = Instant::now();
             continue;

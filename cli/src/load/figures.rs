@@ -10,7 +10,7 @@ use super::scenario::{Pace, Scenario};
 use super::verify::Verified;
 use crate::import::meter::grouped;
 
-/// The shares of writes whose latency is told.
+/// The percentiles of latency that the report shows.
 const QUANTILES: [f64; 12] = [
     0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9995, 0.9999, 1.0,
 ];
@@ -277,7 +277,7 @@ impl LoadReport {
         }
     }
 
-    /// What somebody who reads the figures must know.
+    /// Notes that a reader of the figures must know.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for stream in &self.streams {

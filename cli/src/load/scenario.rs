@@ -21,7 +21,7 @@ const SHORTEST: usize = 40;
 const LONGEST: usize = 65_535;
 /// The most entries of one batch of a backfill.
 const LARGEST_BATCH: u32 = 1_000_000;
-/// What a run does when nobody says how long.
+/// The default duration of a run.
 pub(crate) const USUAL_DURATION: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub(crate) enum ContextRequest {
     Show {
         /// The context; the one in use when absent.
         name: Option<String>,
-        /// Whether to ask the server who asks.
+        /// Whether to ask the server who the caller is.
         check: bool,
     },
 }

@@ -53,7 +53,7 @@ pub(crate) struct Context {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Oidc {
-    /// For whom the identity token is made: what the server expects as `aud`.
+    /// The audience of the identity token: what the server expects as `aud`.
     pub(crate) audience: Option<String>,
     /// Environment variable that holds the identity token.
     pub(crate) token_env: Option<String>,

@@ -98,7 +98,7 @@ pub(crate) struct ClientCertificate {
 /// How to get a bearer token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Login {
-    /// None is sent: the socket or the certificate says who asks.
+    /// No credential is sent: the socket or the certificate identifies the caller.
     #[default]
     None,
     /// It is in a file.

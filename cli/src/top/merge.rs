@@ -1,4 +1,4 @@
-//! The merge in `logctl top`: who copies, publishes or stores, and who is in trouble. Pure.
+//! The merge in `logctl top`: programs and peers, and their troubles. Pure.
 
 use admin_api::{MergeStatus, PeerStatus};
 use ratatui::Frame;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::state::{Key, Sample, State};
 use super::view;
 
-/// How soon the thread that listens notices that nobody wants keys any more.
+/// How soon the thread that reads keys notices that it must end.
 const NOTICE: Duration = Duration::from_millis(50);
 
 /// A terminal that is drawn on; given back when dropped. On a panic too: ratatui installs a hook for that.
@@ -45,7 +45,7 @@ impl Drop for Listener {
     }
 }
 
-/// Shows the state until somebody ends it. `samples` brings what was seen; `chosen` hears which log to look at.
+/// Shows the state until the user ends it. `samples` delivers new samples; `chosen` gets the log to sample.
 ///
 /// # Errors
 /// When the terminal can't be drawn on.

@@ -192,7 +192,7 @@ impl Cutter {
     }
 }
 
-/// Everything after the order is a function of it: who computes another root has damaged bytes.
+/// Everything after the order is a function of it: a replica that computes another root has damaged bytes.
 fn agree(cut: &ShardCut, root: &Hash) -> Result<(), CutError> {
     if cut.root == *root {
         return Ok(());

@@ -178,7 +178,7 @@ impl Fetch {
                     named.entries
                 )));
             }
-            // Hashing is work, and a writer who waits for an answer must not wait for all of it.
+            // Hashing takes time, and a writer that waits for an answer must not wait for all of it.
             tokio::task::yield_now().await;
             let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
             entries

@@ -453,7 +453,7 @@ impl Nodes {
         let leaving = self.0.leaving.load_full();
         if !leaving.is_empty() {
             let (nodes, paths) = (self.clone(), paths.clone());
-            // What stays there is the operator's, who takes the node away.
+            // What stays on the node is left to the operator that removes it.
             tokio::spawn(async move {
                 for node in nodes.reached_of(leaving.to_vec()).await {
                     let _ = within(node.store.discard(paths.clone())).await;
@@ -592,7 +592,7 @@ impl Nodes {
         nodes.any(|node| node.compare.load(Relaxed) || !locked(&node.missed).is_empty())
     }
 
-    /// Without knowing what is needed, it is only found out who is back.
+    /// Without `needed`, it only finds out which nodes are back.
     async fn repair_all(&self, prefix: &str, needed: Option<&Needed>) {
         let reached = self.reached().await;
         for one in &reached {

@@ -20,7 +20,7 @@ pub struct PeerRequest {
     pub life: Option<PeerLife>,
 }
 
-/// A life of a log, as it is told to its secondaries and by them: `ID ENTRIES`.
+/// A life of a log, as the header of requests to secondaries and of their answers has it: `ID ENTRIES`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerLife {
     /// Which: each restore is a later one.

@@ -46,7 +46,7 @@ impl fmt::Display for Program {
 pub struct Programs([bool; 4]);
 
 impl Programs {
-    /// All four: what a server does unless it is told otherwise.
+    /// All four: the default of a server.
     pub const ALL: Self = Self([true; 4]);
     /// None: they run elsewhere.
     pub const NONE: Self = Self([false; 4]);

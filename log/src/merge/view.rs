@@ -74,7 +74,7 @@ pub struct MergeView {
     pub quorum: u32,
     /// Storage nodes that must have a batch before it is announced.
     pub storage_quorum: u32,
-    /// Verifier key of what the log tells its secondaries before it is published; only where somebody asked.
+    /// Verifier key of the replication key; only on request.
     pub replication_key: Option<String>,
     /// The programs that this process runs.
     pub programs: Vec<Program>,

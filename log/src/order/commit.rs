@@ -51,7 +51,7 @@ pub struct Order {
     /// Advances only under this lock; never held over an await.
     view: Mutex<View>,
     limits: Limits,
-    /// The view's state, for everyone who only looks.
+    /// The view's state, for readers.
     state: ArcSwap<State>,
     /// Its configuration's entity tag: formatted once per generation.
     etag: ArcSwap<Bytes>,

@@ -1,6 +1,6 @@
 //! Places: the committer that decides a slot writes down where a batch went, so that its author finds it however late it asks.
 //!
-//! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper who found the batch in the
+//! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper that found the batch in the
 //! bag. So the row is there exactly when the batch is ordered, until it is swept long after. A row without entries is that of no
 //! batch: it says that an upload ends there.
 

@@ -202,7 +202,7 @@ pub enum Control {
     Undelete,
 }
 
-/// A control with who asked for it.
+/// A control with its actor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {

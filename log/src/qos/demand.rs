@@ -104,7 +104,7 @@ impl Demand {
     ) -> Result<(), Lack> {
         let (cost, own, total) = (cost as f64, own as f64, self.total as f64);
         // Where publication takes longer than half of the promise, it is not load that stands against it: such a promise is
-        // given, and counted when it is missed. Refusing every writer would help nobody.
+        // given, and counted when it is missed. Refusing every writer would not help.
         let half = due.saturating_sub(now) / 2;
         let patient = Service {
             latency: service.latency.min(half),

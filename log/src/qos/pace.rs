@@ -20,7 +20,7 @@ const LEAST: u64 = 32 << 10;
 pub const MOST: u64 = 8 << 20;
 /// What a commit adds to the budget when there was time left.
 const STEP: u64 = 16 << 10;
-/// Without other work for so long, microseconds, nobody is there to be delayed.
+/// After this long without other work, microseconds, a backlog delays no other writer.
 const ABSENT: u64 = 1_000_000;
 /// Cost that may always be under way between order and checkpoint.
 const WINDOW: u64 = 8 << 20;
@@ -251,7 +251,7 @@ impl Classes {
         }
     }
 
-    /// Whether somebody is beside a backlog, in the commit or waiting, who is not the end of it himself.
+    /// Whether other work than the end of the backlog itself is in the commit or waiting.
     pub(crate) fn company(&self, waits: bool) -> bool {
         (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
     }

@@ -39,7 +39,7 @@ impl Counts {
     }
 }
 
-/// One tenant in one tier, for those who look.
+/// The counters of one tenant in one tier, for status and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassView {
     /// The tier's name.

@@ -89,7 +89,7 @@ impl Sqlite {
     /// Opens the file, creating it when absent. The folder must exist. Blocks for some disk accesses.
     ///
     /// # Errors
-    /// The file cannot be created or opened, or is not one of ours.
+    /// The file cannot be created or opened, or is not a coordination store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let shared = Arc::<Shared>::default();
         let (commands, received) = std::sync::mpsc::channel();
@@ -112,7 +112,7 @@ impl Sqlite {
     /// accesses.
     ///
     /// # Errors
-    /// The file cannot be read, or is not one of ours.
+    /// The file cannot be read, or is not a coordination store.
     pub fn open_to_read(path: &Path) -> Result<Self, StoreError> {
         let look = Look::at(path)?;
         look::check(&look)?;
@@ -353,7 +353,7 @@ impl Readers {
         task.await.map_err(cut_short)?
     }
 
-    /// Closes those that nobody uses at the moment.
+    /// Closes the idle ones.
     fn close(&self) {
         self.lock().clear();
     }

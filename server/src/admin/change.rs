@@ -159,7 +159,7 @@ fn base(base: &Base, running: &str) -> u64 {
     }
 }
 
-/// A change of a running log, in the engine's words. `from` is who asks: this replica and the caller's connection.
+/// A change of a running log, in the engine's words. `from` is this replica and the caller's connection.
 pub(super) fn request(
     change: Change,
     running: &str,

@@ -89,7 +89,7 @@ impl EngineHost {
         } else {
             Ok(false)
         };
-        // Of two who confirm at once, both have: one of them moved the row.
+        // Two confirmations at once both succeed: one of them moved the row.
         let kept = match kept {
             Ok(false) => log.trial(token).await.map(|t| t == Some(Trial::Kept)),
             known => known,

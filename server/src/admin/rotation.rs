@@ -27,7 +27,7 @@ struct Watched {
     act: Option<Instant>,
 }
 
-/// Why a rotation that is due is not made, for those who look at the log.
+/// Why a rotation that is due is held back, for `logctl status` and metrics.
 fn held(error: &ChangeError) -> String {
     let why = match error {
         ChangeError::Invalid(findings) => {

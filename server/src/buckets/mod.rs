@@ -29,7 +29,7 @@ pub(crate) use places::AllPlaces;
 
 /// Requests of one `put` at a time.
 const AT_ONCE: usize = 32;
-/// The largest object that is read, bytes: more is none of ours.
+/// The largest object that is read, bytes: `logd` writes no larger one.
 const LARGEST: u64 = 256 << 20;
 
 /// A bucket, or a part of one, as a store of objects.
@@ -144,7 +144,7 @@ impl Objects for Bucket {
             let found = self.store.list(key.as_ref());
             let paths = found.try_filter_map(|meta| {
                 let path = meta.location.as_ref().strip_prefix(&own);
-                // What others put there is not ours to see.
+                // Objects of other programs are left out.
                 let path = path.filter(|path| valid(path).is_ok()).map(str::to_owned);
                 async move { Ok(path) }
             });

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::replace;
 use crate::error::{Error, at};
 
-/// What a server, a secondary or an operator keeps in a folder. Any of it, and no marker: the folder is somebody else's.
+/// What a server, a secondary or an operator keeps in a folder. A folder with any of it and no marker was not made by `logd dev`.
 const OTHERS: [&str; 13] = [
     "logd.toml",
     "coordination.db",
@@ -160,7 +160,7 @@ mod tests {
             assert!(error.to_string().contains(name), "{error}");
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
-        // What has nothing to do with logd is in nobody's way.
+        // Files that have nothing to do with logd do not matter.
         let folder = folder();
         std::fs::write(folder.path().join("argon.yaml"), "mine").unwrap();
         Marker::claim(folder.path()).unwrap();

@@ -54,7 +54,7 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
         .create(&dev.dir)
         .map_err(at("create", &dev.dir))?;
     let dir = dev.dir.canonicalize().map_err(at("read", &dev.dir))?;
-    // Before anything is put into somebody else's folder, a lock file included.
+    // Before anything, even a lock file, is put into a folder that `logd dev` did not make.
     Marker::check(&dir)?;
     // Servers that start at the same moment make keys one after the other.
     let starting = lock_file(&dir.join(".starting"))?;

@@ -55,7 +55,7 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
     run::ready(&format!("logd ready: merge {program}\n"));
     let check = |text: &str, path: &Path| Settings::parse(text, path).map(|s| s.hot());
     let mut sources = Sources::file(&file, &text, &hot, check);
-    // Nobody is served, so there is nobody to wait for.
+    // This process serves no clients, so there is nothing to wait for.
     let drain = Some(Duration::ZERO);
     let broken = engine.faults().reported();
     let served = life

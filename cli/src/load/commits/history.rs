@@ -48,7 +48,7 @@ pub(crate) struct Checked {
     pub(crate) acknowledged: u64,
     /// Writes that were refused, by reason.
     pub(crate) refused: BTreeMap<String, u64>,
-    /// Writes whose outcome nobody was told.
+    /// Writes without an answer.
     pub(crate) unknown: u64,
     /// Those of them that are in the log.
     pub(crate) unknown_ordered: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Checked {
     pub(crate) doubled: u64,
     /// Refused, and in the log.
     pub(crate) refused_ordered: u64,
-    /// In the log, and written by nobody.
+    /// Entries in the log that no writer wrote.
     pub(crate) strange: u64,
     /// The first of what is wrong, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -1,4 +1,4 @@
-//! Committers under abuse: several servers on one folder, many writers, and somebody who pauses, kills, rotates and freezes.
+//! Committers under abuse: several servers on one folder, many writers, and a task that pauses, kills, rotates and freezes.
 //!
 //! `trouble` is what is done to the servers, in which order; `servers` are the processes; `writers` write and note what they are
 //! told; `history` compares that with the log: every acknowledged entry once, at its index, a refused one never. `trouble` and

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// How long a server may take to start, or to stop when it is told to.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an operator's command may take; one that is not answered is repeated by nobody.
+/// How long an operator's command may take; an unanswered one is not repeated.
 const OPERATION: &str = "20s";
 
 /// How servers are started.

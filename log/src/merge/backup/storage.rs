@@ -20,7 +20,7 @@ use crate::order::commit::now_ms;
 use crate::record;
 use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
 
-/// How often a row is written against others who write it at the same time.
+/// How often a row is written again after a conflict with other writers.
 const TRIES: u32 = 5;
 
 impl Copier {

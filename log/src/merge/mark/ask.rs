@@ -167,7 +167,7 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
     let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
     let life = core.life().await?;
     let id = life.map_or(0, |life| life.id);
-    // A log that lives on elsewhere is told so, before what is copied of that life looks like more of this one.
+    // Check first whether the log was restored elsewhere: otherwise entries of that life would look like more of this one.
     for (whence, said) in answers {
         for said in said.iter().flatten() {
             if let Said::Order(lived, slots) = said {

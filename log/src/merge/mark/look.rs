@@ -32,7 +32,7 @@ pub(crate) fn classify(bytes: &[u8], key: &VerifierKey) -> (Found, Option<Looked
         }
         Err(NoteError::BadSignature(name)) => damaged(format!("the signature of {name} is wrong")),
         Err(error) => match Note::parse(note).map(|note| Checkpoint::parse(note.text)) {
-            // Whole, and of somebody else.
+            // Sound, and another log's.
             Ok(Ok(of)) if of.origin != key.name() => {
                 let why = format!("it is of {}", of.origin);
                 (Found::Foreign { why }, None)

@@ -173,13 +173,13 @@ impl Protocol {
         }
     }
 
-    /// Somebody is told that its work is promised.
+    /// An author is told that its work is promised.
     pub(super) fn promised(&self, world: &mut World, token: Token) {
         world.promised.insert(token);
         self.promises(world);
     }
 
-    /// Somebody is told that its work never will be ordered.
+    /// An author is told that its work will never be ordered.
     pub(super) fn rejected(&self, world: &mut World, token: Token) {
         if world.is_ordered(token) {
             world.breaks("S10", format!("{token} is ordered, and rejected"));

@@ -48,7 +48,7 @@ fn writers() -> Vec<Actor> {
     [1, 2].map(|n| committer(&[Item::Batch(n)])).into()
 }
 
-/// A writer, and one who closes the log and opens it again.
+/// A writer, and an operator that freezes and unfreezes the log.
 fn frozen() -> Vec<Actor> {
     vec![
         committer(&[Item::Batch(1)]),

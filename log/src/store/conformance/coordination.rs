@@ -96,7 +96,7 @@ pub async fn coordination_shared(open: impl Fn() -> Arc<dyn Coordination>) {
     assert_eq!(must(open().scan("", "", usize::MAX).await), before);
 }
 
-/// Reads that were begun and are not polled hold up nobody.
+/// Reads that were begun and are not polled delay no other call.
 async fn ahead(store: Store) {
     assert!(commit(&store, &[], &[("ahead", b"1")], &[]).await);
     let mut begun: FuturesUnordered<_> = (0..100).map(|_| store.get("ahead")).collect();

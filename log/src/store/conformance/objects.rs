@@ -56,7 +56,7 @@ pub async fn objects_shared(open: impl Fn() -> Arc<dyn Objects>) {
     }
 }
 
-/// Calls that were begun and are not polled hold up nobody.
+/// Calls that were begun and are not polled delay no other call.
 async fn ahead(store: Store) {
     must(store.put(vec![("ahead".into(), Bytes::from("1"))]).await);
     let mut begun: FuturesUnordered<_> = (0..100).map(|_| store.get("ahead")).collect();

@@ -133,7 +133,7 @@ impl Checkpoints {
     pub(super) fn finish(&mut self, connection: &Connection) {
         self.end();
         self.patience.set(WAIT);
-        // The bulk of it holds up nobody; what is left, other processes' commits have to wait for.
+        // The bulk of it delays no commit; for the rest, other processes' commits have to wait.
         let moved = connection
             .wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::PASSIVE)
             .and_then(|_| connection.wal_checkpoint_v2(Some(MAIN_DB), CheckpointMode::TRUNCATE));

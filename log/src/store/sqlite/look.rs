@@ -158,7 +158,7 @@ impl Drop for Copy {
     }
 }
 
-/// Whether the file is one of ours, of a format that this program knows.
+/// Whether the file is a coordination store of a format that this program knows.
 pub(super) fn check(look: &Look) -> Result<(), StoreError> {
     let connection = look.connect()?;
     super::connection::check(&connection)

@@ -32,7 +32,7 @@ impl Waiters {
         woken
     }
 
-    /// Whether somebody still waits.
+    /// Whether a caller still waits.
     pub(in crate::store) fn any(&self) -> bool {
         let mut waiters = self.lock();
         waiters.retain(|waiter| !waiter.wake.is_closed());
@@ -48,7 +48,7 @@ impl Waiters {
         for waiter in waiters.extract_if(.., |waiter| {
             keys.clone().any(|key| key.starts_with(&waiter.prefix))
         }) {
-            // One who no longer waits needs no wake-up.
+            // A caller that no longer waits needs no wake-up.
             let _ = waiter.wake.send(());
         }
     }

@@ -44,7 +44,7 @@ pub(super) enum Command {
     Doubt,
 }
 
-/// A transaction and who waits for it.
+/// A transaction and its waiter.
 pub(super) struct Job {
     pub(super) transaction: Transaction,
     pub(super) answer: oneshot::Sender<Outcome>,
@@ -377,7 +377,7 @@ impl Writer {
 }
 
 fn answer(job: Job, outcome: Outcome) {
-    // One who no longer waits needs no answer; the transaction stands.
+    // A caller that no longer waits needs no answer; the transaction stands.
     let _ = job.answer.send(outcome);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
 //! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is
-//! settled later from the log's own history, once nobody else will; of several outcomes the last one counts.
+//! settled later from the log's own history, once no other task will; of several outcomes the last one counts.
 
 mod page;
 mod record;

@@ -70,7 +70,7 @@ impl Audit {
         let mut lost = BTreeSet::new();
         for (index, intent) in settling.open.clone() {
             if intent.replica == self.engine.replica_id() {
-                // Its outcome may be on its way; at the next look it is there, or nobody will write it.
+                // Its outcome may be under way; at the next check it is there, or no task will write it.
                 if self.is_under_way(&intent.operation) {
                     continue;
                 }
@@ -150,7 +150,7 @@ impl Audit {
                     }
                 }
                 Ok(Record::Outcome(outcome)) => drop(settling.open.remove(&outcome.intent)),
-                // Records of another version are not ours to settle.
+                // A server settles no records of another version.
                 Ok(Record::Event(_)) | Err(_) => {}
             }
         }

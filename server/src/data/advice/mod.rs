@@ -22,7 +22,7 @@ const LONGEST: usize = 256;
 const FARTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest idempotency key, bytes.
 const LONGEST_KEY: usize = 128;
-/// What a request hears whose key is none.
+/// The refusal of a malformed idempotency key.
 const KEY: &str = "Idempotency-Key is not one key of 1 to 128 visible ASCII characters";
 /// The scheme that a writer's token comes with.
 const BEARER: &str = "bearer ";
@@ -43,7 +43,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// On whose behalf this is.
+    /// The tenant of the writer.
     pub(super) fn tenant(&self, log: &Log) -> Result<TenantId, Refusal> {
         let now = self.token.map_or(0, |_| now_ms());
         let tenant = log.policy().tenant(self.token, now);
