@@ -1,12 +1,11 @@
-//! Published objects that are lost or are not as they were written: what readers ran into or a slow look at everything ([`scrub`])
-//! found, what it came to, and the repair.
+//! Published objects that are lost or altered: reports from readers and from a slow check of everything ([`scrub`]), and the repair.
 //!
 //! Nothing that is signed later rests on these objects, so a reader that meets one halts nothing. The read is refused and counted;
-//! a task looks for the object that is wrong ([`inspect`], [`notes`]), lists it for the operator, and writes it anew from a copy that leads to
+//! a task finds the damaged object ([`inspect`], [`notes`]), lists it for the operator, and rewrites it from a copy that leads to
 //! the signed root ([`copies`]).
 //!
 //! What must never happen: bytes that are written back without having been checked against the signed root; a reader that makes
-//! the server do more than one look at a time.
+//! the server do more than one check at a time.
 
 mod copies;
 mod inspect;
@@ -29,14 +28,14 @@ use crate::order::commit::now_ms;
 
 /// Objects that are listed by name; more are counted.
 const LISTED: usize = 64;
-/// Places that wait to be looked at.
+/// Places that wait for a check.
 const SUSPECTS: usize = 64;
-/// Between two looks at what could not be repaired.
+/// Pause between two checks of objects that could not be repaired.
 const AGAIN: Duration = Duration::from_secs(30);
 /// Between any two looks: readers can ask for no more of them.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A published object that is not as it was written.
+/// A published object that is lost or altered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
     /// Where it is in the object store.
@@ -45,7 +44,7 @@ pub struct Damaged {
     pub what: String,
     /// When it was noticed, milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// When it was written anew, and from where. `None`: it is still damaged.
+    /// When it was repaired, and from which copy. `None`: it is still damaged.
     pub repaired: Option<(u64, String)>,
     /// The shard, and a leaf whose proof needs the object.
     place: (Arc<str>, u64),
@@ -125,7 +124,7 @@ impl Damage {
         );
     }
 
-    /// An object was written anew from a good copy.
+    /// Notes that an object was repaired from a good copy.
     pub(crate) fn repaired(&self, path: &str, from: &str) {
         tracing::warn!(path, from, "a damaged object was written anew");
         self.repairs.add(1);

@@ -1,7 +1,7 @@
 //! A shard's signed notes as objects: the checkpoint and the seal.
 //!
-//! The checkpoint of a shard that grows is written with each publication and again when nothing is published, so a damaged one is only
-//! told. What is final is written anew: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
+//! The checkpoint of a growing shard is written with each publication and again when nothing is published, so a damaged one is only
+//! reported. A final note is rewritten: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
 //!
 //! What must never happen: a checkpoint that is written over a newer one.
 

@@ -1,6 +1,6 @@
-//! What was published, as this process knows it: the signed checkpoints that readers get, what leaves the memory, who is woken.
-//! `sth` tells it where it runs; elsewhere this looks at the rows, so that a server whose `sth` is another process serves what
-//! that one published.
+//! Publications, as this process knows them: replaces the checkpoints that readers get, frees memory, and wakes waiting writers.
+//! In a process with `sth`, `sth` reports them; elsewhere this module reads the rows, so that a server whose `sth` is another process
+//! serves what that one published.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Shards that are done: what is lost of their last checkpoint and of their seal is signed again.
+//! Signs again a lost last checkpoint or seal of shards that are done.
 //!
 //! A shard is *done* once it is frozen, published whole, and its successor is open: its notes never change again, and only readers need
-//! them. So nothing here stands in front of a publication. What can't be signed again is listed as damage and tried later, each shard at
+//! them. So no publication waits for this. A note that can't be signed again is listed as damage and tried later, each shard at
 //! its own pace, however often readers ask for it.
 //!
-//! The witnesses are those of today, since the configuration of that time is long forgotten. Where they do not cosign, the checkpoint is
+//! The current witnesses are asked, since the configuration of that time is gone. If they do not cosign, the checkpoint is
 //! put with the cosignatures that came: readers had it before.
 //!
 //! What must never happen: a checkpoint that is put over a newer one, or over one of another history.
@@ -27,13 +27,13 @@ use crate::order::state::{Phase, State};
 use crate::shard::{Published, Shard, SignError, Signed};
 use crate::store::StoreError;
 
-/// Pause between two looks at shards: there may be thousands.
+/// Pause between the checks of two shards: there may be thousands.
 const SETTLED: Duration = Duration::from_millis(10);
-/// Between two looks at all of them.
+/// Pause between two rounds over all of them.
 const ROUND: Duration = Duration::from_secs(3600);
 /// Pauses before a shard is tried again: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
-/// So often the witnesses are asked for all the cosignatures of the policy.
+/// How often the witnesses are asked for all cosignatures that the policy demands.
 const TRIES: u32 = 3;
 
 /// The shards of a log whose notes are to be signed again.
@@ -68,7 +68,7 @@ impl Lost {
 pub(super) struct Finished {
     pub(super) shard: Arc<Shard>,
     successor: Arc<Shard>,
-    /// Where it ended.
+    /// Its final size and root.
     pub(super) at: Published,
 }
 
@@ -126,8 +126,8 @@ impl Core {
     }
 }
 
-/// Looks at the notes of all shards that are done, one after the other, and begins again: also at those that a start does not look at,
-/// and at what is lost later, of which a process that signs nothing itself may be the only one to hear.
+/// Checks the notes of all shards that are done, one after the other, over and over: also those that a start does not check,
+/// and those that are lost later, which a process that does not sign may be the only one to notice.
 pub(crate) async fn look_at_settled(core: Arc<Core>) {
     core.marked().await;
     loop {
@@ -160,7 +160,7 @@ pub(crate) async fn look_at_settled(core: Arc<Core>) {
     }
 }
 
-/// Signs again what is lost, until the log ends.
+/// Signs lost notes again, until the log ends.
 pub(crate) async fn sign_again(core: Arc<Core>) {
     core.marked().await;
     loop {
@@ -209,7 +209,7 @@ pub(crate) async fn sign_again(core: Arc<Core>) {
     }
 }
 
-/// Signs the notes of a shard again where they are lost; else answers which of them can't be, and why.
+/// Signs the lost notes of a shard again; returns which of them can't be, and why.
 async fn again(
     core: &Arc<Core>,
     name: &str,
@@ -249,7 +249,7 @@ async fn checkpoint(
     match core.last_checkpoint(shard, at).await? {
         Ok(()) => return Ok(false),
         Err(Found::Foreign { why }) => {
-            // Nothing of somebody else is touched.
+            // Another log's objects are left alone.
             return Err(PublishError::Sign(SignError::Note {
                 shard: shard.name.to_string(),
                 why: format!("there is a checkpoint of another log: {why}"),

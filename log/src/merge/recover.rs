@@ -1,5 +1,5 @@
-//! Where a restarted replica takes up the work: one snapshot and what follows, however old the log; the right edge of the trees
-//! that are not whole, read back and checked against the roots that were written.
+//! The state that a restarted replica continues from: one snapshot and the slots after it, however old the log; the right edge of
+//! the trees that are not whole, read back and checked against the roots that were written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
