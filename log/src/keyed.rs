@@ -5,7 +5,9 @@
 //! the digest in the row tells a repeat from another request. A write without a key has no place and pays nothing for this.
 //!
 //! A batch comes in pieces, and one that broke off continues when its body is sent again. So its end is written down, too, before it
-//! is answered: a row without entries where the next part would be. A body that is longer than that is another request.
+//! is answered, in a row of its own that no slot writes. Each key has at most one, put in a transaction which demands that there is
+//! no other end and no next part. So where a longer body is sent at the same time, either the end is there before its next part is
+//! ordered, and the longer body finds an end that is not its own; or the part is there first, and the shorter body has no end.
 //!
 //! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
 //! which holds something else; two bodies that are both answered under one key.
@@ -146,8 +148,12 @@ impl Log {
             AppendError::Unknown
         };
         for _ in 0..2 {
+            // Every part of this body is ordered by now: an end before one of them was there first.
+            if let Some(end) = self.end_of(key.0).await.map_err(unknown)? {
+                return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
+            }
             let mut last = None;
-            let progress = self.parts(key.0, |row| last = Some(*row)).await;
+            let progress = self.parts(key.0, None, |row| last = Some(*row)).await;
             let progress = progress.map_err(unknown)?;
             let Some(last) = last.filter(|_| progress.accepted == entries) else {
                 return Err(match progress.accepted > entries {
@@ -155,21 +161,24 @@ impl Log {
                     false => AppendError::Unknown,
                 });
             };
-            if last.is_end() {
-                return Ok(());
-            }
-            let place = Place::Upload {
+            let next = Place::Upload {
                 id: key.0,
                 offset: entries,
             };
-            let row = core.order.keys.placed(&place, Token::from_bytes([0; 16]));
+            let keys = &core.order.keys;
+            let next = keys.placed(&next, Token::from_bytes([0; 16]));
+            let ends = keys.placed_ends(key.0);
+            let row = keys.placed_end(key.0, entries);
             let transaction = Transaction {
-                guards: vec![Guard::Absent(row.clone())],
+                guards: vec![Guard::Absent(next), Guard::NoneFrom(ends.clone(), ends)],
                 puts: vec![(row, record::encode(&last.end()))],
                 deletes: Vec::new(),
             };
             match core.store.transact(transaction).await {
-                Outcome::Committed => return Ok(()),
+                Outcome::Committed => {
+                    core.upload_ended(key.0);
+                    return Ok(());
+                }
                 // Another request wrote the same, or went on.
                 Outcome::Refused => {}
                 Outcome::Failed(error) | Outcome::Unknown(error) => return Err(unknown(error)),
@@ -188,7 +197,8 @@ impl Log {
             true => ended = true,
             false => parts.push_back((row.entries, row.digest)),
         };
-        let progress = self.parts(key.0, each).await?;
+        let end = self.end_of(key.0).await?;
+        let progress = self.parts(key.0, end, each).await?;
         if progress.accepted > 0 {
             self.core.order.refresh().await?;
         }

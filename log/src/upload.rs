@@ -17,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::WINDOW;
 use crate::order::answer::Mine;
+use crate::order::keys::trailing_number;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
 use crate::qos::job::cost;
@@ -101,6 +102,13 @@ impl Uploads {
             uploads.retain(|_, upload| Arc::strong_count(upload) > 1);
         }
         Arc::clone(uploads.entry(id).or_default())
+    }
+}
+
+impl Core {
+    /// An upload has an end: where it stands is read again.
+    pub(crate) fn upload_ended(&self, id: UploadId) {
+        self.uploads.get(id).parts().standing = None;
     }
 }
 
@@ -198,13 +206,23 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn upload(&self, id: UploadId) -> Result<UploadProgress, StoreError> {
-        self.parts(id, |_| ()).await
+        self.parts(id, None, |_| ()).await
     }
 
-    /// [`Log::upload`], and each part of it in order.
+    /// After how many entries an upload ends, where that was written down.
+    pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
+        let core = &self.core;
+        let ends = core.order.keys.placed_ends(id);
+        let rows = core.store.scan(&ends, &ends, 1).await?;
+        let end = rows.first().map(|(key, _)| trailing_number(key));
+        Ok(end.flatten())
+    }
+
+    /// [`Log::upload`], and each part of it in order; at its `end` the row that says so.
     pub(crate) async fn parts(
         &self,
         id: UploadId,
+        end: Option<u64>,
         mut each: impl FnMut(&PlacedRow),
     ) -> Result<UploadProgress, StoreError> {
         let core = &self.core;
@@ -215,7 +233,13 @@ impl Log {
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
-                if crate::order::keys::trailing_number(&key) != Some(progress.accepted) {
+                from = format!("{key}\0");
+                // What was ordered behind the end belongs to nothing.
+                let behind = end == Some(progress.accepted) && !row.is_end();
+                if behind {
+                    continue;
+                }
+                if trailing_number(&key) != Some(progress.accepted) {
                     return Ok(progress); // Its beginning was swept; nothing joins on.
                 }
                 match progress.ranges.last_mut() {
@@ -230,7 +254,6 @@ impl Log {
                 }
                 each(&row);
                 progress.accepted += row.entries;
-                from = format!("{key}\0");
             }
             if !full {
                 return Ok(progress);
@@ -389,8 +412,10 @@ impl Sender {
         }
         let standing = self.upload.parts().standing;
         if standing != Some(offset) {
-            let accepted = self.log.upload(id).await.map_err(failed)?.accepted;
-            if accepted != offset {
+            let end = self.log.end_of(id).await.map_err(failed)?;
+            let progress = self.log.parts(id, end, |_| ()).await;
+            let accepted = progress.map_err(failed)?.accepted;
+            if accepted != offset || end == Some(offset) {
                 return Err(AppendError::UploadAt { accepted });
             }
         }

@@ -168,6 +168,29 @@ fn a_repeat_is_compared_part_by_part() {
     }
 }
 
+/// A part of a batch under a key.
+async fn part(
+    log: &Log,
+    key: WriteKey,
+    offset: u64,
+    texts: &[&str],
+) -> Result<Appended, AppendError> {
+    let mut bytes = BytesMut::new();
+    let texts = texts.iter();
+    texts.for_each(|t| batch::push(&mut bytes, t.as_bytes()));
+    let chunk = crate::qos::Chunk {
+        entries: batch::entries(&bytes).unwrap().len() as u64,
+        bytes: bytes.freeze(),
+        upload: Some(crate::qos::UploadPart {
+            id: key.upload(),
+            offset,
+        }),
+    };
+    let tenant = log.policy().own();
+    let ticket = log.submit_chunk(chunk, tenant, &Advice::default()).await?;
+    ticket.answer.await
+}
+
 /// A batch's end is one: told to every server, whoever writes it down, and no body goes on behind it.
 #[tokio::test(start_paused = true)]
 async fn a_batch_under_a_key_has_one_end() {
@@ -175,24 +198,7 @@ async fn a_batch_under_a_key_has_one_end() {
     let (first, log) = rig.server(&Faults::new()).await;
     let (second, other) = rig.server(&Faults::new()).await;
     let key = WriteKey::new("default", "batch");
-    let part = async |log: &Log, offset, texts: &[&str]| {
-        let mut bytes = BytesMut::new();
-        texts
-            .iter()
-            .for_each(|t| batch::push(&mut bytes, t.as_bytes()));
-        let chunk = crate::qos::Chunk {
-            bytes: bytes.freeze(),
-            entries: texts.len() as u64,
-            upload: Some(crate::qos::UploadPart {
-                id: key.upload(),
-                offset,
-            }),
-        };
-        let tenant = log.policy().own();
-        let ticket = log.submit_chunk(chunk, tenant, &Advice::default()).await?;
-        ticket.answer.await
-    };
-    part(&log, 0, &["a", "b"]).await.unwrap();
+    part(&log, key, 0, &["a", "b"]).await.unwrap();
     // It broke off here, and goes on at another server.
     let (progress, mut repeat) = other.keyed_batch(key).await.unwrap();
     assert_eq!(progress.accepted, 2);
@@ -204,7 +210,7 @@ async fn a_batch_under_a_key_has_one_end() {
         Err(AppendError::Unknown),
         "nothing ends where nothing is"
     );
-    part(&other, 2, &["c"]).await.unwrap();
+    part(&other, key, 2, &["c"]).await.unwrap();
     // A body that ends before that is another.
     assert_eq!(
         log.end_keyed_batch(key, 2).await,
@@ -221,9 +227,61 @@ async fn a_batch_under_a_key_has_one_end() {
         assert_eq!(repeat.entry(b"d"), Err(Reused));
         // One that read where it stands before the end was there.
         assert_eq!(
-            part(log, 3, &["d"]).await.unwrap_err(),
+            part(log, key, 3, &["d"]).await.unwrap_err(),
             AppendError::UploadAt { accepted: 3 }
         );
+    }
+    first.shutdown().await;
+    second.shutdown().await;
+    assert_eq!(findings(&rig).await, []);
+}
+
+/// One body is the beginning of the other. The next part of the longer one is on its way when the shorter one ends: one of the two
+/// is answered, whichever came first.
+#[tokio::test(start_paused = true)]
+async fn of_two_bodies_under_a_key_one_is_answered() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (first, log) = rig.server(&Faults::new()).await;
+    let (second, other) = rig.server(&faults).await;
+    for ends_first in [true, false] {
+        let key = WriteKey::new("default", &format!("batch-{ends_first}"));
+        part(&log, key, 0, &["a", "b"]).await.unwrap();
+        faults.plan(|_, operation| match operation {
+            Operation::Transact(t) if t.puts.iter().any(|(key, _)| key.contains("dev/slot/")) => {
+                Some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let goes_on = async {
+            let part = part(&other, key, 2, &["c"]).await;
+            (
+                part,
+                ends_first || other.end_keyed_batch(key, 3).await.is_ok(),
+            )
+        };
+        let ends = async {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            let early = match ends_first {
+                true => log.end_keyed_batch(key, 2).await,
+                false => Ok(()),
+            };
+            faults.clear();
+            faults.release().await;
+            early
+        };
+        let ((part, _), early) = tokio::join!(goes_on, ends);
+        assert_eq!((part.is_ok(), early), (true, Ok(())));
+        let (short, long) = match ends_first {
+            true => (Ok(()), Err(AppendError::KeyReused)),
+            false => (Err(AppendError::KeyReused), Ok(())),
+        };
+        for log in [&other, &log, &other] {
+            assert_eq!(log.end_keyed_batch(key, 3).await, long);
+            assert_eq!(log.end_keyed_batch(key, 2).await, short);
+            let (progress, repeat) = log.keyed_batch(key).await.unwrap();
+            let accepted = if ends_first { 2 } else { 3 };
+            assert_eq!((progress.accepted, repeat.is_ended()), (accepted, true));
+        }
     }
     first.shutdown().await;
     second.shutdown().await;

@@ -123,6 +123,14 @@ impl Keys {
     pub fn placed_parts(&self, id: UploadId) -> Key {
         format!("{}placed/upload/{id}/", self.prefix)
     }
+    /// Where an upload ends, behind its parts.
+    pub fn placed_ends(&self, id: UploadId) -> Key {
+        format!("{}end/", self.placed_parts(id))
+    }
+    /// The end of an upload of so many entries.
+    pub fn placed_end(&self, id: UploadId, entries: u64) -> Key {
+        format!("{}{entries:020}", self.placed_ends(id))
+    }
     /// How far places were forgotten: counts the sweeps.
     pub fn forgotten(&self) -> Key {
         format!("{}forgotten", self.prefix)

@@ -2,7 +2,7 @@
 //!
 //! A row lies under `placed/{key}` and is written in the slot's own transaction, also by a helper that found the batch in the
 //! bag. So the row is there exactly when the batch is ordered, until it is swept long after. A row without entries is that of no
-//! batch: it says that an upload ends there.
+//! batch: it says that an upload ends there, under a key that no slot writes.
 
 use serde::{Deserialize, Serialize};
 
