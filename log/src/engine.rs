@@ -395,6 +395,7 @@ impl Engine {
         let snapshot = Arc::new(view.state.clone());
         let nodes = Nodes::new(Arc::clone(&self.objects), Arc::clone(&self.merge.places));
         let batches: Arc<dyn Objects> = Arc::new(nodes.clone());
+        let generation = nodes.generation();
         let stores = (Arc::clone(&self.store), batches);
         let order = Order::new(
             keys,
@@ -404,7 +405,8 @@ impl Engine {
             Arc::clone(&metrics),
             Arc::clone(&halt),
         )
-        .with_clock(self.clock.clone());
+        .with_clock(self.clock.clone())
+        .stored_under(generation);
         let placeholder = LogConfig::new(
             LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
             name.to_owned(),

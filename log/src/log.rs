@@ -367,9 +367,9 @@ impl Core {
                 }
                 AppendError::overloaded("the store failed; nothing was written")
             }
-            CommitError::Overtaken => {
-                AppendError::overloaded("other batches filled every slot; nothing was written")
-            }
+            CommitError::Overtaken => AppendError::overloaded(
+                "other batches filled every slot, or the storage nodes that had it were taken out; nothing was written",
+            ),
             CommitError::WrongShard => AppendError::WrongShard {
                 active: self
                     .order
@@ -435,7 +435,8 @@ impl Core {
                 .unwrap_or_else(PoisonError::into_inner);
             if *configured < running.generation {
                 *configured = running.generation;
-                self.nodes.configure(&running.document.merge.storage);
+                let storage = &running.document.merge.storage;
+                self.nodes.configure(storage, running.generation);
                 let policy = self.batcher.configure(&running.document);
                 self.policy.store(Arc::new(policy));
             }

@@ -445,7 +445,11 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
                     Some((first, _)) if doubt => is_somewhere(core, first).await,
                     _ => Ok(false),
                 };
-                let refreshed = core.order.refresh().await;
+                // With the storage nodes of today, too.
+                let refreshed = match core.order.refresh().await {
+                    Ok(_) => core.update_running().await,
+                    Err(e) => Err(e),
+                };
                 let closing = core.store.get(&core.order.keys.closing()).await;
                 match (known, refreshed, closing) {
                     (Ok(somewhere), Ok(_), Ok(closing)) => {

@@ -2,7 +2,14 @@
 //!
 //! A batch is written to the nodes of the configuration that its author saw, and ordered later: an announcement a little later,
 //! promised work a day later. So a node that is taken out is written down before the change is decided, and is asked where no
-//! other node has a batch, until everything that was ordered by then is published and no promised work is left from that time.
+//! other node has a batch. It goes in steps, each of them durable in its row, and no process remembers anything:
+//!
+//! 1. *Noted*, with the last generation that names it. Once a later generation is decided, the row `storage-from` says so: every
+//!    transaction that makes a large batch known (an announcement, a promise, the author's own slot) demands that the generation whose nodes it
+//!    was written to still counts. So a server that was stopped in between, for however long, orders nothing that lies only there.
+//! 2. *Closed*, with the number of slots after that. What waits in bag and queue and knew no more slots may lie there; whatever knew
+//!    more was put under that guard.
+//! 3. *Ordered*, with the size of the log once nothing of that waits. When this is published, the node goes.
 //!
 //! What must never happen: a batch that is called missing while a node that had it is not asked.
 
@@ -10,17 +17,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::{LOCAL, LogConfig};
+use serde::{Deserialize, Serialize};
 
 use crate::heart::replicas;
 use crate::log::Core;
 use crate::order::slot::{Promised, Work};
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::record::{self, RecordError};
+use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// Time between two checks whether a node is still needed.
 const LOOK: Duration = Duration::from_secs(60);
 /// Rows read at a time.
 const PAGE: usize = 512;
+
+/// How far a node is that is leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Step {
+    /// It was named by a generation that may be written under.
+    Noted,
+    /// Nothing that is put later lies there. So many slots there were by then, or fewer.
+    Closed { slots: u64 },
+    /// Whatever may lie there is ordered before this global index.
+    Ordered { end: u64 },
+    /// Nothing needs it.
+    Over,
+}
 
 /// The names of the storage nodes that `next` does not name any more.
 pub(crate) fn leaving(running: &LogConfig, next: &LogConfig) -> Vec<String> {
@@ -72,24 +94,21 @@ impl Core {
         Ok(())
     }
 
-    /// Whether promised work is left whose batch is on storage nodes.
-    pub(crate) async fn promised_on_nodes(&self) -> Result<bool, StoreError> {
+    /// Whether something that waits in bag or queue has its batch on storage nodes, and may have been put there when there were no
+    /// more than so many slots.
+    pub(crate) async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
         let keys = &self.order.keys;
-        for (prefix, bag) in [(keys.queue(), false), (keys.bag(), true)] {
+        // Promised work moves between them.
+        for (prefix, bag) in [
+            (keys.bag(), true),
+            (keys.queue(), false),
+            (keys.bag(), true),
+        ] {
             let mut from = prefix.clone();
             loop {
                 let page = self.store.scan(&prefix, &from, PAGE).await?;
-                for (_, row) in &page {
-                    let batch = if bag {
-                        let work = record::decode::<Work>(row).ok();
-                        work.and_then(|work| work.batch().cloned())
-                    } else {
-                        record::decode::<Promised>(row).ok().map(|row| row.batch)
-                    };
-                    // One that is not understood here may be one.
-                    if batch.is_none_or(|batch| batch.object) {
-                        return Ok(true);
-                    }
+                if page.iter().any(|(key, row)| waits(bag, key, row, slots)) {
+                    return Ok(true);
                 }
                 match page.last() {
                     Some((last, _)) if page.len() == PAGE => from = format!("{last}\0"),
@@ -100,47 +119,122 @@ impl Core {
         Ok(false)
     }
 
-    /// Lets go of the nodes that nothing needs any more. `seen` is the size of the log and the generation at the last look, and
-    /// becomes that of this one.
-    async fn release_nodes(&self, seen: &mut Option<(u64, u64)>) -> Result<(), StoreError> {
+    /// Goes on with each node that is leaving, as far as it gets.
+    async fn release_nodes(&self) -> Result<(), StoreError> {
         let prefix = self.order.keys.all_leaving();
         let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
-        let state = self.order.state();
-        // Nobody writes to them any more: every server runs a later generation.
+        // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
         let servers = replicas(&*self.store, Some(&self.name)).await?;
         let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
-        let runs = generations.min().unwrap_or(0).min(state.generation);
-        let before = seen.replace((state.size, runs));
-        let Some((size, ran)) = before else {
-            return Ok(());
-        };
-        let published = self.shards.published(&state) >= size;
-        let past = |row: &[u8]| record::decode_number(row).is_ok_and(|base| base < ran);
-        let past: Vec<_> = rows.into_iter().filter(|(_, row)| past(row)).collect();
-        if published && !past.is_empty() && !self.promised_on_nodes().await? {
-            let transaction = Transaction {
-                guards: past
-                    .iter()
-                    .map(|(key, row)| {
-                        let base = record::decode_number(row).unwrap_or(0);
-                        Guard::AtMost(key.clone(), base)
-                    })
-                    .collect(),
-                deletes: past.into_iter().map(|(key, _)| key).collect(),
-                ..Transaction::default()
-            };
-            if let Outcome::Failed(e) | Outcome::Unknown(e) = self.store.transact(transaction).await
-            {
-                return Err(e);
+        let run = generations.min().unwrap_or(u64::MAX);
+        for (key, row) in rows {
+            let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
+            let (base, mut step) = decode(&row).map_err(corrupt)?;
+            if base >= self.order.state().generation.min(run) {
+                continue;
+            }
+            while step != Step::Over {
+                let next = self.step(base, step).await?;
+                if next == step {
+                    break;
+                }
+                step = next;
+                if !self.write_step(&key, base, step).await? {
+                    break; // It was taken out again, or another process has let it go.
+                }
             }
         }
         self.update_leaving().await
     }
+
+    /// The next step, or the same where it is too early.
+    async fn step(&self, base: u64, step: Step) -> Result<Step, StoreError> {
+        Ok(match step {
+            Step::Noted => {
+                self.close_storage(base + 1).await?;
+                self.order.refresh().await?;
+                let slots = self.order.state().len;
+                Step::Closed { slots }
+            }
+            Step::Closed { slots } if self.needs_nodes(slots).await? => step,
+            Step::Closed { .. } => {
+                self.order.refresh().await?;
+                let end = self.order.state().size;
+                Step::Ordered { end }
+            }
+            Step::Ordered { end } if self.shards.published(&self.order.state()) < end => step,
+            Step::Ordered { .. } | Step::Over => Step::Over,
+        })
+    }
+
+    /// From now on nothing makes a large batch known that was written under an earlier generation.
+    async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
+        let key = self.order.keys.storage_from();
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), from)],
+            puts: vec![(key, record::encode_counted(from))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            // Refused: a later one is there.
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    async fn write_step(&self, key: &Key, base: u64, step: Step) -> Result<bool, StoreError> {
+        let mut transaction = Transaction {
+            guards: vec![
+                Guard::Present(key.clone()),
+                Guard::AtMost(key.clone(), base),
+            ],
+            ..Transaction::default()
+        };
+        match step {
+            Step::Over => transaction.deletes.push(key.clone()),
+            step => {
+                let row = record::encode_numbered(base, &step);
+                transaction.puts.push((key.clone(), row));
+            }
+        }
+        match self.store.transact(transaction).await {
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+}
+
+/// A row behind its number. One that is only noted has nothing there.
+fn decode(row: &[u8]) -> Result<(u64, Step), RecordError> {
+    match row.len() {
+        8 => Ok((record::decode_number(row)?, Step::Noted)),
+        _ => record::decode_numbered(row),
+    }
+}
+
+/// Whether a row of the bag or the queue has its batch on storage nodes and may have been put when there were so many slots.
+fn waits(bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
+    let promised = |promised: Promised| (promised.batch.object, promised.birth);
+    let found = if bag {
+        let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
+        match record::decode::<Work>(row) {
+            Ok(Work::Promised(work)) => Some(promised(work)),
+            Ok(work) => {
+                let object = work.batch().is_some_and(|batch| batch.object);
+                Some((object, seen.unwrap_or(0)))
+            }
+            Err(_) => None,
+        }
+    } else {
+        record::decode(row).ok().map(promised)
+    };
+    // One that is not understood here may be one.
+    found.is_none_or(|(object, known)| object && known <= slots)
 }
 
 /// Lets leaving nodes go once they are not needed, as long as the log lives.
 pub(crate) async fn release(core: Arc<Core>) {
-    let mut seen = None;
     loop {
         tokio::select! {
             _ = core.halt.halted() => return,
@@ -152,11 +246,13 @@ pub(crate) async fn release(core: Arc<Core>) {
             .iter()
             .all(|(name, node)| !node.leaving || name == LOCAL)
         {
-            seen = None;
             continue;
         }
-        if let Err(e) = core.release_nodes(&mut seen).await {
+        if let Err(e) = core.release_nodes().await {
             tracing::debug!(log = core.name, error = %e, "cannot look whether storage nodes are still needed");
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

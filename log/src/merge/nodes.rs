@@ -9,7 +9,7 @@
 //! like everything that nothing points at ([`crate::order::litter`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -157,6 +157,8 @@ struct Inner {
     local: Arc<dyn Objects>,
     places: Arc<dyn Places>,
     config: ArcSwap<StorageConfig>,
+    /// The generation that it is of, or an earlier one.
+    generation: Arc<AtomicU64>,
     /// Nodes that the configuration named before: asked where no other has a batch.
     leaving: ArcSwap<Vec<String>>,
     nodes: Mutex<BTreeMap<String, Arc<Node>>>,
@@ -183,14 +185,25 @@ impl Nodes {
             local,
             places,
             config: ArcSwap::from_pointee(StorageConfig::default()),
+            generation: Arc::default(),
             leaving: ArcSwap::default(),
             nodes: Mutex::default(),
             repair: Notify::new(),
         }))
     }
 
-    /// Which nodes there are, from now on.
-    pub(crate) fn configure(&self, config: &StorageConfig) {
+    /// The generation whose nodes are written to, or an earlier one: it is told after them.
+    pub(crate) fn generation(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.generation)
+    }
+
+    /// Which nodes there are from now on, and by which generation.
+    pub(crate) fn configure(&self, config: &StorageConfig, generation: u64) {
+        self.rename(config);
+        self.0.generation.store(generation, SeqCst);
+    }
+
+    fn rename(&self, config: &StorageConfig) {
         if **self.0.config.load() == *config {
             return;
         }

@@ -31,7 +31,8 @@ pub enum CommitError {
     /// Another batch was ordered as this part of the upload, with this many entries; this one never will be.
     #[error("this part of the upload was ordered with other entries ({0} of them)")]
     Taken(u64),
-    /// So many slots were decided since the call that its announcement counts no more: it never will be ordered. May be sent again.
+    /// So many slots were decided since the call that its announcement counts no more, or the storage nodes that it was written to
+    /// are not asked any more: it never will be ordered. May be sent again.
     #[error("too many slots passed it over; it never will be ordered")]
     Overtaken,
     /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
@@ -96,8 +97,17 @@ pub struct Mine {
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
     pub birth: Option<u64>,
-    /// Of a large batch, the number of slots that were known before its object was written.
-    pub(crate) stored: Option<u64>,
+    /// Of a large batch, what was known before its object was written.
+    pub(crate) stored: Option<Stored>,
+}
+
+/// When a large batch became an object, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The number of slots.
+    pub(crate) slots: u64,
+    /// The generation whose storage nodes have it, or an earlier one.
+    pub(crate) generation: u64,
 }
 
 impl Mine {
@@ -114,6 +124,12 @@ impl Mine {
     /// A batch whose bytes are an object of their own.
     pub(crate) fn is_object(&self) -> bool {
         self.work.batch().is_some_and(|batch| batch.object)
+    }
+
+    /// Whether its object lies where nobody may look any more.
+    pub(crate) fn is_left(&self, view: &View) -> bool {
+        self.stored
+            .is_some_and(|stored| stored.generation < view.storage_from)
     }
 }
 
@@ -163,7 +179,7 @@ pub fn settle(
         return Some(Err(CommitError::AskAgain));
     }
     // A batch is announced under one number only, so that everybody knows when it counts no more (`super::litter`).
-    let late = mine.stored.is_some_and(|at| first > at + STORED);
+    let late = mine.stored.is_some_and(|at| first > at.slots + STORED);
     if mine.work.batch().is_some() && (late || !view.limits.covers(view.state.len, first)) {
         return Some(Err(CommitError::Overtaken));
     }

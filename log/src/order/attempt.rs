@@ -82,6 +82,13 @@ impl Attempt {
             if answer.is_none() {
                 let since = self.looked.or(m.birth).unwrap_or(self.first);
                 *answer = settle(view, m, self.first, since);
+                // One that is in the bag is waited for. Before that, everything of ours is refused by now, unless it landed earlier.
+                if answer.is_none() && self.announced_at.is_none() && m.is_left(view) {
+                    *answer = Some(Err(match self.doubt {
+                        false => CommitError::Overtaken,
+                        true => CommitError::Unknown("its storage nodes were taken out".into()),
+                    }));
+                }
             }
         }
         let len = view.state.len;
@@ -135,7 +142,8 @@ impl Attempt {
 
     /// Takes the outcome of the announcement; returns the next step.
     pub(crate) fn announced(&mut self, outcome: &Outcome) -> Step {
-        self.doubt = true;
+        // What was refused never lands.
+        self.doubt |= !matches!(outcome, Outcome::Refused);
         if !matches!(outcome, Outcome::Committed) {
             return self.decide();
         }

@@ -7,7 +7,7 @@
 //! when no earlier write of this committer can still land: proposals hold for one slot number, announcements end at a freeze.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Limits;
+use super::answer::Stored;
 pub use super::answer::{CommitError, Mine, Placed};
 use super::attempt::{Attempt, Step};
 use super::keys::{Keys, trailing_number};
@@ -63,6 +64,8 @@ pub struct Order {
     halt: Arc<Halt>,
     /// Asked before a slot is proposed.
     clock: Clock,
+    /// The generation whose storage nodes are written to, or an earlier one.
+    storage: Arc<AtomicU64>,
     /// Others committed at the same time as this replica did last.
     company: AtomicBool,
     /// A slot ordered promised work.
@@ -96,6 +99,7 @@ impl Order {
             metrics,
             halt,
             clock: Clock::system(),
+            storage: Arc::default(),
             company: AtomicBool::new(false),
             promised: Notify::new(),
         }
@@ -106,6 +110,30 @@ impl Order {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// With large batches on the storage nodes of this generation, which grows.
+    #[must_use]
+    pub(crate) fn stored_under(mut self, generation: Arc<AtomicU64>) -> Self {
+        self.storage = generation;
+        self
+    }
+
+    /// The generation whose storage nodes have what is written from now on, or an earlier one.
+    pub(super) fn storage(&self) -> u64 {
+        self.storage.load(SeqCst)
+    }
+
+    /// Reads which storage nodes still count.
+    async fn look_at_storage(&self) -> Result<(), StoreError> {
+        let key = self.keys.storage_from();
+        if let Some(row) = self.store.get(&key).await? {
+            let from = record::decode_counted(&row)
+                .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
+            let mut view = self.view();
+            view.storage_from = view.storage_from.max(from);
+        }
+        Ok(())
     }
 
     /// The order of the log `name` from its first slot on, for callers that only commit: what they order is not integrated.
@@ -315,9 +343,12 @@ impl Order {
     /// # Errors
     /// [`CommitError::Store`]; then nothing of it is or will be ordered.
     pub(crate) async fn prepare(&self, mine: &mut [Mine]) -> Result<(), CommitError> {
-        let known = self.state().len;
+        let stored = Stored {
+            slots: self.state().len,
+            generation: self.storage(),
+        };
         for m in mine.iter_mut().filter(|m| m.is_object()) {
-            m.stored = Some(known);
+            m.stored = Some(stored);
         }
         let large: Vec<_> = mine
             .iter()
@@ -392,7 +423,14 @@ impl Order {
             }
             step = match step {
                 Step::Read => {
-                    match self.refresh().await {
+                    let mut read = self.refresh().await;
+                    if read.is_ok()
+                        && attempt.open(mine).any(Mine::is_object)
+                        && let Err(e) = self.look_at_storage().await
+                    {
+                        read = Err(e);
+                    }
+                    match read {
                         Ok(new) => attempt.read(new),
                         Err(e) => self.note("read", &Outcome::Failed(e), &mut failing).await,
                     }
@@ -458,13 +496,16 @@ impl Order {
         let Some(slot) = slot else {
             return Outcome::Refused;
         };
-        let bytes = if bytes {
+        let carried = if bytes {
             writes::ordered(&self.keys, &slot, open)
         } else {
             Vec::new()
         };
-        let (transaction, digest) =
-            writes::decide(&self.keys, self.limits, &slot, bag.as_deref(), bytes);
+        let (mut transaction, digest) =
+            writes::decide(&self.keys, self.limits, &slot, bag.as_deref(), carried);
+        if bytes {
+            transaction.guards.extend(writes::stored(&self.keys, open));
+        }
         let outcome = self.store.transact(transaction).await;
         if matches!(outcome, Outcome::Committed) {
             self.advance(slot, digest);

@@ -319,7 +319,11 @@ impl Keys {
     pub fn all_leaving(&self) -> Key {
         format!("{}leaving/", self.prefix)
     }
-    /// A storage node that is leaving: the last generation that names it.
+    /// The first generation whose storage nodes count for large batches: who wrote to those of an earlier one orders nothing with it.
+    pub fn storage_from(&self) -> Key {
+        format!("{}storage-from", self.prefix)
+    }
+    /// A storage node that is leaving: the last generation that names it, and what is known of what lies there.
     pub fn leaving(&self, node: &str) -> Key {
         format!("{}leaving/{node}", self.prefix)
     }

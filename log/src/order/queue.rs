@@ -67,21 +67,22 @@ pub(crate) struct Announced {
 
 impl Order {
     /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is
-    /// closing, or when slots since its birth were collected.
+    /// closing, when slots since its birth were collected, or when storage nodes count no more that it was written to.
     pub(crate) async fn enqueue(&self, works: &[(Promised, Bytes)]) -> Outcome {
+        let mut transaction = writes::enqueue(&self.keys, works);
         let objects: Vec<_> = works
             .iter()
             .filter(|(promised, _)| promised.batch.object)
             .map(|(promised, bytes)| (self.keys.batch(promised.batch.token), bytes.clone()))
             .collect();
-        if !objects.is_empty()
-            && let Err(e) = self.objects().put(objects).await
-        {
-            return Outcome::Failed(e);
+        if !objects.is_empty() {
+            let stored = writes::stored_under(&self.keys, self.storage());
+            transaction.guards.push(stored);
+            if let Err(e) = self.objects().put(objects).await {
+                return Outcome::Failed(e);
+            }
         }
-        self.store()
-            .transact(writes::enqueue(&self.keys, works))
-            .await
+        self.store().transact(transaction).await
     }
 
     /// Moves work from the queue into the bag. Refused when any of it is no longer there.

@@ -458,6 +458,8 @@ pub struct View {
     pub state: State,
     /// The same for all views of a log.
     pub limits: Limits,
+    /// The first generation whose storage nodes count for large batches, as far as it was read.
+    pub(crate) storage_from: u64,
     recent: VecDeque<Arc<Slot>>,
     tokens: HashMap<Token, u64>,
     parts: HashMap<Part, u64>,

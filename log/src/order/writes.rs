@@ -36,15 +36,34 @@ pub(super) fn ordered(keys: &Keys, slot: &Slot, mine: &[&Mine]) -> Vec<(Key, Byt
     inline(keys, mine.filter(|m| named.contains(&m.work.token())))
 }
 
-/// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen.
+/// Demands that the storage nodes of a generation still count for large batches.
+pub(super) fn stored_under(keys: &Keys, generation: u64) -> Guard {
+    Guard::AtMost(keys.storage_from(), generation)
+}
+
+/// The same for those batches of `mine` that are objects: what makes one of them known is refused once a node that has it may go.
+/// One that is in the bag was known in time.
+pub(super) fn stored<'a>(
+    keys: &Keys,
+    mine: impl IntoIterator<Item = &'a &'a Mine>,
+) -> Option<Guard> {
+    let stored = mine.into_iter().filter_map(|m| m.stored);
+    let generation = stored.map(|stored| stored.generation).min()?;
+    Some(stored_under(keys, generation))
+}
+
+/// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen, or when
+/// storage nodes count no more that a large one was written to.
 pub(super) fn announce(keys: &Keys, seen: u64, mine: &[&Mine]) -> Transaction {
     let mut puts = inline(keys, mine.iter().copied());
     puts.extend(mine.iter().map(|m| {
         let key = keys.announcement(seen, m.work.token());
         (key, record::encode(&m.work))
     }));
+    let mut guards = vec![Guard::AtMost(keys.floor(), seen)];
+    guards.extend(stored(keys, mine));
     Transaction {
-        guards: vec![Guard::AtMost(keys.floor(), seen)],
+        guards,
         puts,
         deletes: Vec::new(),
     }

@@ -42,10 +42,13 @@ fn bench(quorum: u32) -> Bench {
     let names = ["local", "b", "c"].map(|name| StorageNode {
         name: name.parse().unwrap(),
     });
-    nodes.configure(&StorageConfig {
-        quorum,
-        nodes: names.to_vec(),
-    });
+    nodes.configure(
+        &StorageConfig {
+            quorum,
+            nodes: names.to_vec(),
+        },
+        1,
+    );
     Bench {
         stores,
         faults,
@@ -266,11 +269,11 @@ async fn a_node_that_no_settings_name_counts_as_away() {
         });
     }
     config.quorum = 2;
-    bench.nodes.configure(&config);
+    bench.nodes.configure(&config, 1);
     bench.put().await.unwrap();
     assert!(bench.nodes.states()["x"].trouble.is_some());
     config.quorum = 3;
-    bench.nodes.configure(&config);
+    bench.nodes.configure(&config, 1);
     assert!(bench.put().await.is_err());
 }
 
