@@ -46,6 +46,11 @@ impl Bodies {
         self.held.load(Relaxed)
     }
 
+    /// Whether more than half of it is held.
+    pub fn is_scarce(&self) -> bool {
+        self.held() > self.most / 2
+    }
+
     /// Begins a request whose body has `announced` bytes; nothing of it was read yet.
     ///
     /// # Errors

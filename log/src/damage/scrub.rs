@@ -16,6 +16,8 @@ use crate::engine::Engine;
 use crate::log::Log;
 use crate::order::state::Phase;
 
+/// Places that are checked in a day. A log that was checked whole rests for so many while others were not.
+const DAY: u64 = 24 * 3600 / PAUSE.as_secs();
 /// Between two places. Ten million entries take a day.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Ordered entries that wait for publication: with more of them, the log is skipped for now.
@@ -48,30 +50,81 @@ fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<
     }
 }
 
+/// A log that is being checked, or was.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// The next place.
+    at: At,
+    /// How many places had been checked when it began.
+    since: u64,
+}
+
 /// The position of the scrub.
 #[derive(Debug, Default)]
 struct Scrub {
-    /// The log that is being checked.
+    /// The log that was checked last.
     log: String,
-    /// The next place, for each log that was begun.
-    begun: BTreeMap<String, At>,
+    /// Places that were checked, of all logs.
+    checked: u64,
+    begun: BTreeMap<String, Begun>,
 }
 
 impl Scrub {
-    /// Suspects the next place: of the same log to its end, then of the next that is at rest.
-    fn step(&mut self, logs: &[Arc<Log>]) {
-        let first = logs.partition_point(|log| log.name() < self.log.as_str());
-        let (before, after) = logs.split_at(first);
-        for log in after.iter().chain(before) {
-            let (core, metrics) = (&log.core, log.metrics());
-            let waiting = metrics
-                .ordered
-                .get()
-                .saturating_sub(metrics.published.get());
-            if core.halt.is_halted() || waiting > BACKLOG {
-                continue;
+    /// The next place of these logs, sorted by name; `find` tells the place of a log at this one or after it. The logs take turns. One
+    /// that was checked whole begins again after a day, or when no other has anything left.
+    fn next(
+        &mut self,
+        logs: &[&str],
+        find: impl Fn(usize, At) -> Option<At>,
+    ) -> Option<(usize, At)> {
+        let first = logs.partition_point(|log| *log <= self.log.as_str());
+        let mut whole: Option<(u64, usize)> = None;
+        let mut next = None;
+        for log in (first..logs.len()).chain(0..first) {
+            let begun = self.begun.get(logs[log]).copied();
+            let at = begun.and_then(|begun| find(log, begun.at));
+            next = match (begun, at) {
+                (Some(begun), Some(at)) => Some((log, at, begun.since)),
+                (Some(begun), None) if self.checked - begun.since < DAY => {
+                    whole = Some(whole.map_or((begun.since, log), |w| w.min((begun.since, log))));
+                    None
+                }
+                (_, None) => find(log, At::default()).map(|at| (log, at, self.checked)),
+                (None, Some(_)) => None,
+            };
+            if next.is_some() {
+                break;
             }
-            let at = self.begun.remove(log.name()).unwrap_or_default();
+        }
+        let again = || {
+            let (_, log) = whole?;
+            Some((log, find(log, At::default())?, self.checked))
+        };
+        let (log, at, since) = next.or_else(again)?;
+        let begun = Begun {
+            at: At {
+                leaf: at.leaf + TILE_WIDTH,
+                ..at
+            },
+            since,
+        };
+        self.checked += 1;
+        self.begun.insert(logs[log].to_owned(), begun);
+        logs[log].clone_into(&mut self.log);
+        Some((log, at))
+    }
+
+    /// Suspects the next place of the logs that are at rest.
+    fn step(&mut self, logs: &[Arc<Log>]) {
+        let resting = |log: &&Arc<Log>| {
+            let metrics = log.metrics();
+            let (ordered, published) = (metrics.ordered.get(), metrics.published.get());
+            !log.core.halt.is_halted() && ordered.saturating_sub(published) <= BACKLOG
+        };
+        let logs: Vec<_> = logs.iter().filter(resting).collect();
+        let names: Vec<_> = logs.iter().map(|log| log.name()).collect();
+        let find = |log: usize, at| {
+            let core = &logs[log].core;
             let state = core.order.state();
             let published = |number: usize| {
                 let shard = state.shards.get(number)?;
@@ -80,21 +133,17 @@ impl Scrub {
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == size);
                 Some((size, !whole))
             };
-            let Some(at) = from(at, published) else {
-                continue;
-            };
-            if let Some(shard) = state.shards.get(at.shard)
-                && let Some(shard) = core.shards.get(&state, &shard.identity.name)
-            {
-                core.damage.suspect(&shard.name, at.leaf);
-            }
-            let next = At {
-                leaf: at.leaf + TILE_WIDTH,
-                ..at
-            };
-            self.begun.insert(log.name().to_owned(), next);
-            self.log = log.name().to_owned();
+            from(at, published)
+        };
+        let Some((log, at)) = self.next(&names, find) else {
             return;
+        };
+        let core = &logs[log].core;
+        let state = core.order.state();
+        if let Some(shard) = state.shards.get(at.shard)
+            && let Some(shard) = core.shards.get(&state, &shard.identity.name)
+        {
+            core.damage.suspect(&shard.name, at.leaf);
         }
     }
 }
@@ -115,6 +164,45 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logs_take_turns_and_short_ones_do_not_come_for_ever() {
+        let bundles = [0, 1_000_000, 2, 1];
+        let names = ["empty", "long", "short", "tiny"];
+        let find = |log: usize, at| {
+            from(at, |shard| {
+                (shard == 0).then_some((bundles[log] * 256, false))
+            })
+        };
+        let mut scrub = Scrub::default();
+        let next = |scrub: &mut Scrub| {
+            let (log, at) = scrub.next(&names, find).unwrap();
+            (names[log], at.leaf / 256)
+        };
+        let begin: Vec<_> = (0..6).map(|_| next(&mut scrub)).collect();
+        let long = |n| ("long", n);
+        assert_eq!(
+            begin,
+            [
+                long(0),
+                ("short", 0),
+                ("tiny", 0),
+                long(1),
+                ("short", 1),
+                long(2)
+            ]
+        );
+        let day: Vec<_> = (0..DAY).map(|_| next(&mut scrub)).collect();
+        let others = day.iter().filter(|(log, _)| *log != "long").count();
+        assert_eq!(others, 3, "once a day");
+        // Where nothing else is left, they come at once.
+        let (names, mut scrub) = (["short", "tiny"], Scrub::default());
+        let find = |log: usize, at| find(log + 2, at);
+        let all: Vec<_> = (0..6)
+            .map(|_| scrub.next(&names, find).unwrap().0)
+            .collect();
+        assert_eq!(all, [0, 1, 0, 0, 0, 1]);
+    }
 
     #[test]
     fn every_bundle_of_every_shard_comes_once() {

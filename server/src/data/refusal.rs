@@ -155,7 +155,7 @@ impl Refusal {
             StatusCode::REQUEST_TIMEOUT,
             "slow-body",
             format!(
-                "the body comes too slowly: a batch has a place while it brings {PACE} bytes a second; send what is not accepted yet in another request"
+                "the body comes too slowly: it was silent for too long, or slower than {PACE} bytes a second while others need its place; send what is not accepted yet in another request"
             ),
         )
     }

@@ -60,6 +60,8 @@ const HELD: usize = CHUNK + lines::MAX_LINE;
 const ROOM: Duration = Duration::from_secs(60);
 /// `Retry-After` where it cannot be computed.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How often a writer that is behind is checked again while nobody needs what it holds.
+const LOOK: Duration = Duration::from_secs(1);
 /// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
 const MOST_RANGES: usize = 1 << 16;
 
@@ -270,6 +272,8 @@ async fn add(
         newer: turn.newer(),
         flight: Flight::new(turn, ranges),
         pace: Pace::new(plane.body_timeout),
+        silence: plane.body_timeout,
+        scarce: &|| plane.turns.are_scarce() || watched.bodies().is_scarce(),
     };
     let result = async {
         loop {
@@ -337,13 +341,17 @@ struct Sender<'a> {
     flight: Flight,
     /// How long the writer may still be waited for. Time in which it is not read does not count.
     pace: Pace,
+    /// How long it may be silent in any case.
+    silence: Duration,
+    /// Whether others need what a slow writer holds.
+    scarce: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Sender<'_> {
     /// The next piece of the body; `None` at its end. Chunks land meanwhile.
     async fn read(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
         let begun = Instant::now();
-        let until = begun + self.pace.left();
+        let mut until = begun + self.pace.left();
         loop {
             tokio::select! {
                 biased;
@@ -355,7 +363,12 @@ impl Sender<'_> {
                     self.pace.came(begun.elapsed(), bytes);
                     return Ok(piece);
                 }
-                () = tokio::time::sleep_until(until) => return Err(Refusal::slow_batch()),
+                () = tokio::time::sleep_until(until) => {
+                    if begun.elapsed() >= self.silence || (self.scarce)() {
+                        return Err(Refusal::slow_batch());
+                    }
+                    until = (Instant::now() + LOOK).min(begun + self.silence);
+                }
             }
         }
     }

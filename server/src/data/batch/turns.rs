@@ -18,6 +18,9 @@ const MOST: usize = 512;
 /// How long a new request waits for the chunks of the one before it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Requests with one idempotency key that wait for the one that works. Each of them holds a place.
+const WAITING: usize = 2;
+
 type Key = (String, UploadId);
 
 /// All batches under way.
@@ -60,7 +63,7 @@ pub(super) enum NoTurn {
     Crowded,
     /// There is a newer request for this upload.
     Superseded,
-    /// The request before still waits for its chunks.
+    /// The request before still waits for its chunks, or others wait for it already.
     Busy,
 }
 
@@ -91,7 +94,7 @@ impl Turns {
                 upload: None,
             });
         };
-        let (work, waiting) = self.enter((log.to_owned(), id), supersede);
+        let (work, waiting) = self.enter((log.to_owned(), id), supersede)?;
         let guard = tokio::select! {
             biased;
             () = waiting.newer.cancelled() => return Err(NoTurn::Superseded),
@@ -105,7 +108,16 @@ impl Turns {
         })
     }
 
-    fn enter(&self, key: Key, supersede: bool) -> (Arc<tokio::sync::Mutex<()>>, Waiting) {
+    /// Whether so many places are taken that a slow request must give up its own.
+    pub(super) fn are_scarce(&self) -> bool {
+        self.places.available_permits() < MOST / 2
+    }
+
+    fn enter(
+        &self,
+        key: Key,
+        supersede: bool,
+    ) -> Result<(Arc<tokio::sync::Mutex<()>>, Waiting), NoTurn> {
         let newer = CancellationToken::new();
         let mut uploads = lock(&self.uploads);
         let upload = uploads.entry(key.clone()).or_insert_with(|| Upload {
@@ -113,6 +125,9 @@ impl Turns {
             newer: CancellationToken::new(),
             requests: 0,
         });
+        if !supersede && upload.requests > WAITING {
+            return Err(NoTurn::Busy);
+        }
         if supersede {
             std::mem::replace(&mut upload.newer, newer.clone()).cancel();
         }
@@ -122,7 +137,7 @@ impl Turns {
             key,
             newer,
         };
-        (Arc::clone(&upload.work), waiting)
+        Ok((Arc::clone(&upload.work), waiting))
     }
 }
 
@@ -186,6 +201,27 @@ mod tests {
         assert!(!first.newer().is_cancelled());
         drop(first);
         drop(second.await.unwrap());
+        assert!(lock(&turns.uploads).is_empty());
+    }
+
+    #[tokio::test]
+    async fn repeats_under_one_key_take_few_places() {
+        let turns = Turns::default();
+        let first = turns.take("a", Some(ID), false).await.unwrap();
+        let mut others: Vec<_> = (0..2)
+            .map(|_| Box::pin(turns.take("a", Some(ID), false)))
+            .collect();
+        for other in &mut others {
+            assert!(futures_util::poll!(other).is_pending());
+        }
+        let refused = turns.take("a", Some(ID), false);
+        assert_eq!(refused.await.unwrap_err(), NoTurn::Busy);
+        assert_eq!(turns.places.available_permits(), MOST - 3);
+        assert!(turns.take("b", Some(ID), false).await.is_ok());
+        drop(first);
+        for other in others {
+            drop(other.await.unwrap());
+        }
         assert!(lock(&turns.uploads).is_empty());
     }
 
