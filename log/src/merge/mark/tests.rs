@@ -757,10 +757,7 @@ async fn a_replication_key_that_cannot_be_opened_is_named() {
     // It is tried for two minutes.
     tokio::time::sleep(Duration::from_secs(180)).await;
     let why = halts(&log).await;
-    assert!(
-        why.contains(&key) && why.contains("[kek]"),
-        "{why}"
-    );
+    assert!(why.contains(&key) && why.contains("[kek]"), "{why}");
     assert!(!why.contains("when the store answers"), "{why}");
     engine.shutdown().await;
 }
