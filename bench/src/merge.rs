@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
-use config::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
-use futures_util::future::{BoxFuture, join_all};
-use hdrhistogram::Histogram;
-use log::mirror::{Ended, Mirror, MirrorOptions, Refusal};
-use log::qos::{Advice, Chunk};
-use log::store::{Objects, Sqlite, StoreError};
-use log::{
+use engine::mirror::{Ended, Mirror, MirrorOptions, Refusal};
+use engine::qos::{Advice, Chunk};
+use engine::store::{Objects, Sqlite, StoreError};
+use engine::{
     Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
     Peers, Places, Program, Programs,
 };
+use futures_util::future::{BoxFuture, join_all};
+use hdrhistogram::Histogram;
+use logconfig::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
 use tests::process::{Logd, Worker, logctl, logctl_with, logd};
 use tlog::mirror::{EntriesHead, INFO_TYPE};
 use tlog::{Cosigner, VerifierKey};
@@ -314,7 +314,7 @@ impl World {
                 url: format!("file:///srv/{name}"),
             });
         }
-        let request = log::Request::Configure {
+        let request = engine::Request::Configure {
             base: Some(log.status().generation),
             next: Box::new(config),
         };

@@ -88,12 +88,12 @@ pub(crate) fn shards(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Shards that a rotation could open.
 pub(crate) fn planned_shards(current: &OsStr) -> Vec<CompletionCandidate> {
-    shards_that(current, |state| state == admin_api::ShardState::Planned)
+    shards_that(current, |state| state == wire::ShardState::Planned)
 }
 
 fn shards_that(
     current: &OsStr,
-    wanted: impl Fn(admin_api::ShardState) -> bool,
+    wanted: impl Fn(wire::ShardState) -> bool,
 ) -> Vec<CompletionCandidate> {
     let names = live(async |admin, log, deadline| {
         let log = match log {

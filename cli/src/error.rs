@@ -7,8 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use admin_api::{Finding, Operation, Problem, Replica};
-use config::Moved;
+use logconfig::Moved;
+use wire::{Finding, Operation, Problem, Replica};
 
 use crate::pins::Seen;
 

@@ -2,7 +2,7 @@
 //!
 //! What must never happen: a situation without a next step, or one word with two exit codes.
 
-use admin_api::{Problem, codes};
+use wire::{Problem, codes};
 
 use crate::error::{Error, TrailFault};
 

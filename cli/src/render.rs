@@ -3,12 +3,12 @@
 //! What must never happen: a control character from a server or a file reaching the terminal, where it could hide or
 //! rewrite what the operator confirms.
 
-use admin_api::Finding;
 use comfy_table::{
     Attribute, Cell as TableCell, CellAlignment, Color, ColumnConstraint, ContentArrangement,
     Table, TableStyle,
 };
 use console::{Style, measure_text_width};
+use wire::Finding;
 
 use crate::error::{Error, Place};
 use crate::exit;

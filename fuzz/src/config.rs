@@ -1,6 +1,6 @@
 //! The parser of the configuration document.
 
-use config::{LogConfig, MAX_FINDINGS, parse};
+use logconfig::{LogConfig, MAX_FINDINGS, parse};
 
 /// A text is a document that survives being written and read, or is refused with findings that point into it.
 pub fn check(data: &[u8]) {

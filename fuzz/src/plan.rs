@@ -1,6 +1,6 @@
 //! The decoder of a plan's file.
 
-use config::{Plan, diff};
+use logconfig::{Plan, diff};
 
 /// Bytes are a plan whose parts agree and which is written as it was read, or are refused with a reason.
 pub fn check(data: &[u8]) {

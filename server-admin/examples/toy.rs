@@ -5,14 +5,14 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use admin_api::*;
 use axum::extract::{ConnectInfo, Request, connect_info::Connected};
 use axum::{Router, middleware::map_request, routing::get, serve::IncomingStream};
 use server_admin::*;
 use tokio::net::UnixListener;
+use wire::*;
 
 /// Its configuration, and whether it is frozen.
-struct Toy(config::LogConfig, AtomicBool);
+struct Toy(logconfig::LogConfig, AtomicBool);
 
 impl Host for Toy {
     fn logs(&self) -> Answer<'_, Vec<LogStatus>> {
@@ -65,7 +65,7 @@ async fn introduce(ConnectInfo(Who(peer)): ConnectInfo<Who>, mut request: Reques
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let config = config::LogConfig::new("toy".parse()?, "example.org/toy".into(), "a".parse()?);
+    let config = logconfig::LogConfig::new("toy".parse()?, "example.org/toy".into(), "a".parse()?);
     let toy = Arc::new(Toy(config, AtomicBool::new(false)));
     let me = std::fs::metadata("/proc/self")?.uid();
     let access = Access::new().with_uid(me, [Permission::everything()]);

@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{CreateLogRequest, Finding, codes};
 use axum::body::Body;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
-use config::LogConfig;
 use http_body_util::BodyExt;
+use logconfig::LogConfig;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use serde_path_to_error::{Path, Segment};
+use wire::{CreateLogRequest, Finding, codes};
 
 use crate::Limits;
 use crate::bodies::Bodies;
@@ -210,7 +210,7 @@ pub(crate) fn creation(headers: &HeaderMap, body: &[u8]) -> Result<CreateLogRequ
     }
     format(headers, &[Format::Json])?;
     let Raw { config } = object(body)?;
-    let config = config::parse(config.get()).map_err(|findings| {
+    let config = logconfig::parse(config.get()).map_err(|findings| {
         let below = |finding| {
             let finding = Finding::from(finding);
             // Its line and column are those in the document alone.
@@ -239,7 +239,7 @@ pub(crate) fn document(headers: &HeaderMap, body: &[u8]) -> Result<LogConfig, Re
         serde_json::from_str::<IgnoredAny>(text)
             .map_err(|error| bad_json(String::new(), &error))?;
     }
-    config::parse(text)
+    logconfig::parse(text)
         .map_err(|findings| Refusal::invalid(findings.into_iter().map(Finding::from).collect()))
 }
 

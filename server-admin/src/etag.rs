@@ -6,9 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use admin_api::codes;
 use axum::http::HeaderMap;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use wire::codes;
 
 use crate::problem::Refusal;
 

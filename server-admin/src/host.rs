@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use admin_api::{
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use logconfig::{LogConfig, ShardName};
+use wire::{
     AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, Difference, Finding, HistoryItem,
     LogStatus, MergeStatus, Operation, QosStatus, Replica, Simulation,
 };
-use config::{LogConfig, ShardName};
-use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 
 use crate::etag::Base;
 
@@ -145,7 +145,7 @@ impl Capabilities {
     }
 }
 
-impl From<Capabilities> for admin_api::Capabilities {
+impl From<Capabilities> for wire::Capabilities {
     fn from(can: Capabilities) -> Self {
         Self {
             qos: can.qos,
@@ -173,7 +173,7 @@ pub struct AuditQuery {
 ///
 /// - **Order of the checks.** First the idempotency key: the same key with the same change repeats the first answer,
 ///   with another change it is [`HostError::KeyReused`]. Then content: a document that equals what runs is
-///   [`OperationState::Unchanged`](admin_api::OperationState::Unchanged), whatever its base. Then the base: unless
+///   [`OperationState::Unchanged`](wire::OperationState::Unchanged), whatever its base. Then the base: unless
 ///   [`Base::matches`] the running entity tag it is [`HostError::Stale`]. Then everything else.
 /// - **Audit.** The host appends the intent durably *before* the effect and the outcome after it; when the intent can't
 ///   be appended the change is not made. [`Operation::audit_index`] is the intent's index. A preview is not audited.
@@ -367,7 +367,7 @@ fn unsupported<T: Send>(what: &'static str) -> Answer<'static, T> {
 }
 
 /// Why a host did not do what was asked. Each becomes a problem document with the code of the same name
-/// ([`admin_api::codes`]); texts reach the caller, so they never hold secrets.
+/// ([`wire::codes`]); texts reach the caller, so they never hold secrets.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {

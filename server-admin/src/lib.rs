@@ -2,7 +2,7 @@
 //!
 //! The server supplies a [`Host`]: what logs there are, and how one is changed. The plug-in does the rest: who is
 //! calling ([`Access`]), what they may do ([`Permission`]), what they ask for (parsing, preconditions, limits) and how they are
-//! told what went wrong (RFC 9457 problem documents). The types on the wire are in [`admin_api`]; no engine is known
+//! told what went wrong (RFC 9457 problem documents). The types on the wire are in [`wire`]; no engine is known
 //! here.
 //!
 //! # Embedding
@@ -29,7 +29,7 @@
 //! # }
 //! ```
 //!
-//! Or in a server that listens already: [`router`] claims the paths under [`admin_api::BASE`] and leaves all others, and
+//! Or in a server that listens already: [`router`] claims the paths under [`wire::BASE`] and leaves all others, and
 //! the fallback, to the router it is merged or nested in. Its callers authenticate with tokens; where the listener knows
 //! more, it says so with an `Extension<`[`Peer`]`>` on each request.
 //!
@@ -107,7 +107,7 @@
 //! | `sessions` | POST: exchanges an OIDC identity token for a short session |
 //! | `openapi.json`, `schema` | GET: this table for programs; the schema of the document |
 //!
-//! The table for programs is [`admin_api::routes::ROUTES`]; the router is made from it, and so is `openapi.json`.
+//! The table for programs is [`wire::routes::ROUTES`]; the router is made from it, and so is `openapi.json`.
 //!
 //! - `?dryRun=true` previews a write. An `Idempotency-Key` makes it repeatable. `?reason=TEXT` goes into the audit trail and the history.
 //! - `If-Match` holds one strong tag: `"g7-1a2b3c4d"`, or `"g7"` for whatever has that generation. `*`, lists and weak

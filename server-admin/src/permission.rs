@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use admin_api::routes::Need;
-use admin_api::routes::ROUTES;
 use serde::{Deserialize, Serialize};
+pub(crate) use wire::routes::Need;
+use wire::routes::ROUTES;
 
 /// A permission, such as `shard:rotate:argon` or `*:read:*`.
 ///
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 /// | `token:create` | `POST /tokens` |
 /// | `token:revoke` | `DELETE /tokens/{name}` |
 ///
-/// The table is [`admin_api::routes::ROUTES`]. `server`, `audit` and `token` concern no single log and need `*` as the
+/// The table is [`wire::routes::ROUTES`]. `server`, `audit` and `token` concern no single log and need `*` as the
 /// log; so does `replica` without `?log=`. `whoami`, `openapi.json` and `schema` need no permission.
 /// A preview needs the same permission as the change. Resources and verbs that this version does not know are accepted
 /// and allow nothing, so that a newer server can share a token file with an older one.

@@ -6,10 +6,10 @@
 use std::any::Any;
 use std::time::Duration;
 
-use admin_api::{Finding, PROBLEM_TYPE, Problem, codes};
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use wire::{Finding, PROBLEM_TYPE, Problem, codes};
 
 use crate::host::HostError;
 

@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use admin_api::routes::{Method, Name, ROUTES, Route};
-use admin_api::{BASE, Operation, Session, codes};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, ORIGIN, X_CONTENT_TYPE_OPTIONS};
@@ -14,6 +12,8 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, any, on};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use wire::routes::{Method, Name, ROUTES, Route};
+use wire::{BASE, Operation, Session, codes};
 
 use crate::Limits;
 use crate::access::{Access, Peer, Principal, sessions, tokens};
@@ -23,7 +23,7 @@ use crate::problem::{Refusal, panicked};
 use crate::resources::finding;
 use crate::resources::{Note, audit, configs, logs, merge, operations, qos, server, shards};
 
-/// Mounts the admin endpoint: everything under [`admin_api::BASE`], and nothing else, so that it can be merged into or
+/// Mounts the admin endpoint: everything under [`wire::BASE`], and nothing else, so that it can be merged into or
 /// nested in another router. With the default [`Limits`].
 pub fn router(host: Arc<dyn Host>, access: Arc<Access>) -> Router {
     router_with(host, access, Limits::default())
@@ -272,9 +272,9 @@ async fn capable(host: &dyn Host, log: &str, change: &Change) -> Result<(), Refu
     let (qos, mut merge, witnesses) = match running {
         Some(running) => (running.qos, running.merge, running.witnesses),
         None => (
-            config::QosConfig::default(),
-            config::MergeConfig::default(),
-            config::WitnessConfig::default(),
+            logconfig::QosConfig::default(),
+            logconfig::MergeConfig::default(),
+            logconfig::WitnessConfig::default(),
         ),
     };
     merge.checkpoint_interval = document.merge.checkpoint_interval;

@@ -4,11 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use admin_api::{Logs, Operations, WhoAmI, codes};
 use axum::Extension;
 use axum::http::StatusCode;
 use common::{Endpoint, bare, request};
 use server_admin::{Limits, Peer, Permission, issue};
+use wire::{Logs, Operations, WhoAmI, codes};
 
 /// Every resource with a method, and the permission it needs on `argon`.
 const RESOURCES: &[(&str, &str, &str)] = &[

@@ -6,12 +6,12 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use admin_api::{ConfigAnswer, Difference, Finding, Operation, OperationState, codes};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use common::{Endpoint, bare, request};
-use config::LogConfig;
+use logconfig::LogConfig;
 use server_admin::{Change, HostError, Mode};
+use wire::{ConfigAnswer, Difference, Finding, Operation, OperationState, codes};
 
 const YAML: (&str, &str) = ("content-type", "application/yaml");
 
@@ -21,8 +21,8 @@ async fn running(endpoint: &Endpoint) -> ConfigAnswer {
 
 /// The running document with another planned shard.
 fn edited(config: &LogConfig, shard: &str) -> LogConfig {
-    let shard: config::ShardName = shard.parse().unwrap();
-    config::with_planned(config, Some(shard), 0).unwrap()
+    let shard: logconfig::ShardName = shard.parse().unwrap();
+    logconfig::with_planned(config, Some(shard), 0).unwrap()
 }
 
 fn put(etag: &str, body: impl Into<Body>) -> Request<Body> {
@@ -477,7 +477,7 @@ async fn a_host_is_not_asked_for_what_it_cannot_do() {
     let mut tiers = config.clone();
     tiers.qos.tiers[0].weight += 1;
     tiers.witnesses.timeout = "3s".parse().unwrap();
-    tiers.merge.frontends = vec![config::FrontendConfig {
+    tiers.merge.frontends = vec![logconfig::FrontendConfig {
         name: "cdn".parse().unwrap(),
         url: "file:///srv/cdn".to_owned(),
     }];

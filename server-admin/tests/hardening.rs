@@ -11,12 +11,12 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use admin_api::{Operation, OperationState, WhoAmI};
 use common::{Endpoint, operation};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use server_admin::{Limits, Listeners, Options, Running, TcpOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use wire::{Operation, OperationState, WhoAmI};
 
 fn start(endpoint: &Endpoint, limits: Limits) -> (Running, SocketAddr) {
     let options = Options {

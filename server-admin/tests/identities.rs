@@ -7,13 +7,13 @@ use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use admin_api::{Problem, Session, WhoAmI, codes};
 use axum::http::StatusCode;
 use common::issuer::{Discovery, Issuer, Signer, base64};
 use common::{Endpoint, Reply, bare, request};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use server_admin::{Access, Limits};
+use wire::{Problem, Session, WhoAmI, codes};
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
@@ -502,7 +502,7 @@ async fn no_secret_is_logged_audited_kept_or_shown() {
     let created = endpoint
         .ask(request("POST", "/tokens", &headers, body))
         .await;
-    let made: admin_api::NewToken = created.json();
+    let made: wire::NewToken = created.json();
     let wrong = format!("{}x", made.secret);
     let wronged = with(&endpoint, "GET", "/whoami", &wrong).await;
     with(&endpoint, "GET", "/whoami", &made.secret).await;

@@ -4,7 +4,6 @@ mod common;
 
 use std::time::Duration;
 
-use admin_api::{ConfigAnswer, Finding, LogStatus, codes};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -12,6 +11,7 @@ use axum::routing::get;
 use common::{Endpoint, bare, request};
 use futures_util::{StreamExt, stream};
 use server_admin::Limits;
+use wire::{ConfigAnswer, Finding, LogStatus, codes};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const YAML: (&str, &str) = ("content-type", "application/yaml");

@@ -5,13 +5,13 @@ mod common;
 
 use std::time::Duration;
 
-use admin_api::routes::{Base, Body, Kind, Name, ROUTES, Route, Scope};
-use admin_api::{ConfigAnswer, Operation, OperationState, Problem, Simulation, codes};
 use axum::http::{Request, StatusCode};
 use common::{Endpoint, bare, operation, request};
 use http_body_util::BodyExt;
 use server_admin::{Change, HostError, Limits};
 use tower::ServiceExt;
+use wire::routes::{Base, Body, Kind, Name, ROUTES, Route, Scope};
+use wire::{ConfigAnswer, Operation, OperationState, Problem, Simulation, codes};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -5,13 +5,13 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use admin_api::{NewToken, Revoked, Token, Tokens, WhoAmI, codes};
 use axum::Extension;
 use axum::http::StatusCode;
 use common::{Endpoint, Reply, bare, request};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use server_admin::{Limits, Peer, router};
+use wire::{NewToken, Revoked, Token, Tokens, WhoAmI, codes};
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
@@ -355,10 +355,10 @@ async fn a_thousand_failed_logins_are_limited_audited_and_harm_nobody() {
 async fn a_host_without_a_memory_has_no_such_tokens() {
     struct Plain;
     impl server_admin::Host for Plain {
-        fn logs(&self) -> server_admin::Answer<'_, Vec<admin_api::LogStatus>> {
+        fn logs(&self) -> server_admin::Answer<'_, Vec<wire::LogStatus>> {
             Box::pin(async { Ok(Vec::new()) })
         }
-        fn config<'a>(&'a self, _: &'a str) -> server_admin::Answer<'a, admin_api::ConfigAnswer> {
+        fn config<'a>(&'a self, _: &'a str) -> server_admin::Answer<'a, wire::ConfigAnswer> {
             Box::pin(async { Err(server_admin::HostError::NotFound("none".to_owned())) })
         }
         fn apply<'a>(
@@ -367,25 +367,22 @@ async fn a_host_without_a_memory_has_no_such_tokens() {
             _: server_admin::Change,
             _: server_admin::Mode,
             _: server_admin::Caller,
-        ) -> server_admin::Answer<'a, admin_api::Operation> {
+        ) -> server_admin::Answer<'a, wire::Operation> {
             Box::pin(async { Err(server_admin::HostError::NotFound("none".to_owned())) })
         }
-        fn history<'a>(
-            &'a self,
-            _: &'a str,
-        ) -> server_admin::Answer<'a, Vec<admin_api::HistoryItem>> {
+        fn history<'a>(&'a self, _: &'a str) -> server_admin::Answer<'a, Vec<wire::HistoryItem>> {
             Box::pin(async { Ok(Vec::new()) })
         }
         fn operations<'a>(
             &'a self,
             _: Option<&'a str>,
-        ) -> server_admin::Answer<'a, Vec<admin_api::Operation>> {
+        ) -> server_admin::Answer<'a, Vec<wire::Operation>> {
             Box::pin(async { Ok(Vec::new()) })
         }
         fn replicas<'a>(
             &'a self,
             _: Option<&'a str>,
-        ) -> server_admin::Answer<'a, Vec<admin_api::Replica>> {
+        ) -> server_admin::Answer<'a, Vec<wire::Replica>> {
             Box::pin(async { Ok(Vec::new()) })
         }
     }

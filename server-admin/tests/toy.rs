@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use admin_api::{LogCondition, LogStatus, Operation, OperationState, Problem, WhoAmI, codes};
+use wire::{LogCondition, LogStatus, Operation, OperationState, Problem, WhoAmI, codes};
 
 /// The example, killed when dropped.
 struct Toy {

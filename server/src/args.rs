@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use config::{LogName, Span};
+use logconfig::{LogName, Span};
 
 use crate::error::Error;
 use crate::life::Sources;
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Run one program of the merge.
     Merge {
         /// The program to run.
-        program: log::Program,
+        program: engine::Program,
         /// Do the work that is there, and end.
         once: bool,
         /// The stores to work on.
@@ -171,7 +171,7 @@ pub(crate) struct Dev {
     /// Metrics listener, if any.
     pub(crate) metrics: Option<SocketAddr>,
     /// The programs of the merge that it runs.
-    pub(crate) merge: Vec<log::Program>,
+    pub(crate) merge: Vec<engine::Program>,
     /// How long a stop goes on serving.
     pub(crate) drain: Option<Span>,
     /// The form of log lines on standard error.
@@ -354,7 +354,7 @@ enum ProgramArg {
     Dist,
 }
 
-impl From<ProgramArg> for log::Program {
+impl From<ProgramArg> for engine::Program {
     fn from(program: ProgramArg) -> Self {
         match program {
             ProgramArg::Fetch => Self::Fetch,
@@ -806,13 +806,13 @@ mod tests {
         assert_eq!(dev.listen.to_string(), "127.0.0.1:7070");
         assert_eq!(dev.admin.to_string(), "127.0.0.1:7071");
         assert_eq!((dev.metrics, dev.format), (None, LogFormat::Text));
-        assert_eq!(dev.merge, log::Program::ALL);
+        assert_eq!(dev.merge, engine::Program::ALL);
         let merge = |line: &str| match parse(line).unwrap() {
             Command::Dev(dev) => dev.merge,
             other => panic!("{other:?}"),
         };
         let some = merge("logd dev --dir d --merge sth,dist");
-        assert_eq!(some, [log::Program::Sth, log::Program::Dist]);
+        assert_eq!(some, [engine::Program::Sth, engine::Program::Dist]);
         assert_eq!(merge("logd dev --dir d --merge"), []);
     }
 

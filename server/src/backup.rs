@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use log::fsck::Finding;
-use log::store::{CopiedShard, Sqlite, SqliteCopy, StoreError};
+use engine::fsck::Finding;
+use engine::store::{CopiedShard, Sqlite, SqliteCopy, StoreError};
 use serde::Serialize;
 
 use crate::args::{FsckOutput, Stores as Which};
@@ -94,7 +94,7 @@ async fn make(store: &Path, to: &Path) -> Result<Made, Error> {
     let path = place(to, &now.strftime("%Y%m%dT%H%M%SZ").to_string())?;
     let copy = SqliteCopy::of(store, &path).map_err(failed)?;
     let copied = Sqlite::open_to_read(copy.temporary()).map_err(failed)?;
-    let (shards, findings) = log::fsck::positions(&copied).await.map_err(failed)?;
+    let (shards, findings) = engine::fsck::positions(&copied).await.map_err(failed)?;
     drop(copied);
     let time = rfc3339::now();
     let version = env!("CARGO_PKG_VERSION");

@@ -66,7 +66,7 @@ pub(crate) enum Error {
     Secret(String),
     /// The key-encryption key of the settings cannot be read.
     #[error("[kek] in the settings: {0}")]
-    Kek(log::shard::keys::KeyError),
+    Kek(engine::shard::keys::KeyError),
     /// What was asked for makes no sense.
     #[error("{what}")]
     Input {
@@ -99,7 +99,7 @@ pub(crate) enum Error {
     #[error("merge {program}: {detail}")]
     Merge {
         /// The program that did not finish.
-        program: log::Program,
+        program: engine::Program,
         /// What failed, by log.
         detail: String,
     },

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::{LogName, ShardName};
+use engine::Faults;
+use engine::merge::copy::Tiles;
+use engine::store::{Directory, Objects, StoreError};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
-use log::Faults;
-use log::merge::copy::Tiles;
-use log::store::{Directory, Objects, StoreError};
+use logconfig::{LogName, ShardName};
 use server_admin::Spent;
 use tlog::{TileKind, TilePath};
 use tokio::net::TcpListener;

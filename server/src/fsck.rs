@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::Places as _;
-use log::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
-use log::store::{Directory, Objects, Sqlite, StoreError};
+use engine::Places as _;
+use engine::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
+use engine::store::{Directory, Objects, Sqlite, StoreError};
 use serde::Serialize;
 
 use crate::args::{FsckOutput, Stores as Which};
@@ -31,7 +31,7 @@ struct Document<'a> {
     api_version: &'static str,
     kind: &'static str,
     clean: bool,
-    logs: &'a [log::fsck::LogReport],
+    logs: &'a [engine::fsck::LogReport],
     findings: &'a [Finding],
 }
 
@@ -254,7 +254,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: None,
-            merge: log::Program::ALL.to_vec(),
+            merge: engine::Program::ALL.to_vec(),
             drain: None,
             format: LogFormat::Text,
         };

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use log::{Engine, Log};
+use engine::{Engine, Log};
 
 /// The state of this process.
 #[derive(Default)]

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use log::{MergeOptions, Programs};
+use engine::{MergeOptions, Programs};
 use tokio::time::timeout;
 
 use crate::admin::{Audit, Event};

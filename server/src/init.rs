@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use config::{LogConfig, LogName, RotateConfig};
+use logconfig::{LogConfig, LogName, RotateConfig};
 use server_admin::Permission;
 
 use crate::args::Init;
@@ -131,7 +131,7 @@ impl Plan {
         let year = jiff::Timestamp::now()
             .to_zoned(jiff::tz::TimeZone::UTC)
             .year();
-        let shard = config::next_name(&RotateConfig::default().name, &[], year)
+        let shard = logconfig::next_name(&RotateConfig::default().name, &[], year)
             .map_err(|e| failed(e.to_string()))?;
         let config = LogConfig::new(name.clone(), init.origin.clone(), shard);
         // Before anything is made.
@@ -183,8 +183,8 @@ impl Plan {
     }
 
     async fn make(&self, dir: &Path) -> Result<(), Error> {
-        let secret = |e: log::shard::keys::KeyError| Error::Secret(e.to_string());
-        let kek = log::Kek::generate().map_err(secret)?;
+        let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
+        let kek = engine::Kek::generate().map_err(secret)?;
         kek.write_new(&dir.join("kek")).map_err(secret)?;
         let pair = dev::new_key(&dir.join("admin-key.pem"))?;
         let pem = dev::self_signed(&self.names(), CERTIFICATE_NAME, CERTIFICATE_LIFE, &pair)?;

@@ -26,7 +26,7 @@ use crate::gate::Gate;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watch, Watched};
 use crate::process::Process;
-use log::{Histogram, Log, LogMetrics};
+use engine::{Histogram, Log, LogMetrics};
 
 /// Answers by status.
 #[derive(Debug)]

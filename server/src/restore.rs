@@ -5,9 +5,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use log::order::keys::LOGS;
-use log::store::{Coordination as _, Directory, Sqlite};
-use log::{Kek, Restore, Restored};
+use engine::order::keys::LOGS;
+use engine::store::{Coordination as _, Directory, Sqlite};
+use engine::{Kek, Restore, Restored};
 
 use crate::dev;
 use crate::error::{Error, at};
@@ -39,7 +39,7 @@ pub(crate) struct RestoreArgs {
 
 /// Restores.
 pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
-    let secret = |e: log::shard::keys::KeyError| Error::Secret(e.to_string());
+    let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
     let kek = Kek::from_file(&args.kek).map_err(secret)?;
     let peers = HttpPeers::new(args.ca.as_deref())?;
     let dir = &args.dir;

@@ -10,9 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::LogConfig;
-use log::store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite};
-use log::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
+use engine::store::{
+    Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite,
+};
+use engine::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
+use logconfig::LogConfig;
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -539,7 +541,7 @@ pub(crate) fn export(
 pub(crate) fn merge_options(settings: &Settings) -> Result<MergeOptions, Error> {
     let programs = settings.merge.programs.iter().copied();
     Ok(MergeOptions {
-        programs: programs.map(log::Program::from).collect(),
+        programs: programs.map(engine::Program::from).collect(),
         writes: true,
         peers: HttpPeers::new(settings.peers.ca.as_deref())?,
         places: Arc::new(settings.places()?),
@@ -555,7 +557,7 @@ fn slowed(coordination: Arc<dyn Coordination>, objects: Arc<dyn Objects>) -> Res
     let Some(text) = std::env::var_os(TEST_STORE_DELAY) else {
         return Ok((coordination, objects));
     };
-    let delay: Option<config::Span> = text.to_str().and_then(|text| text.parse().ok());
+    let delay: Option<logconfig::Span> = text.to_str().and_then(|text| text.parse().ok());
     let Some(delay) = delay.map(|span| span.duration()) else {
         let text = text.display();
         return Err(Error::Engine(format!(
@@ -638,7 +640,7 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
     }
     for path in &settings.create {
         let text = std::fs::read_to_string(path).map_err(at("read", path))?;
-        let config = config::parse(&text).map_err(|findings| {
+        let config = logconfig::parse(&text).map_err(|findings| {
             let list: Vec<String> = findings
                 .iter()
                 .map(|finding| format!("{}:{finding}", path.display()))
@@ -686,7 +688,7 @@ pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<()
 }
 
 /// A finding about a generated document, which has no lines.
-pub(crate) fn plainly(finding: &config::Finding) -> String {
+pub(crate) fn plainly(finding: &logconfig::Finding) -> String {
     let hint = finding.hint.as_ref();
     let hint = hint.map(|hint| format!(" ({hint})"));
     format!("{}{}", finding.message, hint.unwrap_or_default())

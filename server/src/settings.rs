@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{BucketUrl, NodeName, Span};
+use logconfig::{BucketUrl, NodeName, Span};
 use serde::Deserialize;
 
 use crate::buckets::{AllPlaces, BucketSettings};
@@ -129,7 +129,7 @@ pub(crate) enum ProgramName {
     Dist,
 }
 
-impl From<ProgramName> for log::Program {
+impl From<ProgramName> for engine::Program {
     fn from(name: ProgramName) -> Self {
         match name {
             ProgramName::Fetch => Self::Fetch,
@@ -517,7 +517,11 @@ impl Settings {
                 "limits.max_bodies must be at least 1MiB",
             ));
         }
-        if self.nodes.keys().any(|name| name.as_str() == config::LOCAL) {
+        if self
+            .nodes
+            .keys()
+            .any(|name| name.as_str() == logconfig::LOCAL)
+        {
             wrongs.push(Wrong::key(
                 "[nodes.local]",
                 "`local` is the folder of [stores] objects; give this node another name",
@@ -564,7 +568,7 @@ impl Settings {
         }
         let reached = self.buckets.iter();
         let reached = reached.map(|(name, bucket)| (name.0.clone(), bucket.clone()));
-        let folders = log::Folders::new(folders, below);
+        let folders = engine::Folders::new(folders, below);
         AllPlaces::new(folders, buckets, within, reached.collect())
     }
 

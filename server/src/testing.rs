@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::LogConfig;
-use log::store::{Directory, Sqlite};
-use log::{Engine, EngineOptions, Kek};
+use engine::store::{Directory, Sqlite};
+use engine::{Engine, EngineOptions, Kek};
+use logconfig::LogConfig;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +37,7 @@ pub(crate) async fn open(folder: &TempDir) -> Arc<Engine> {
         label: "test".to_owned(),
         min_free: 0,
         max_pending_bytes: 1 << 20,
-        merge: log::MergeOptions::default(),
+        merge: engine::MergeOptions::default(),
     };
     Engine::open(options).await.unwrap()
 }
@@ -50,7 +50,7 @@ pub(crate) async fn engine(folder: &TempDir) -> Arc<Engine> {
         "example.org/dev".to_owned(),
         "a".parse().unwrap(),
     );
-    let caller = log::Caller {
+    let caller = engine::Caller {
         actor: "test".to_owned(),
         idempotency_key: None,
         reason: None,

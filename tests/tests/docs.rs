@@ -129,7 +129,7 @@ fn codes_after<'a>(source: &'a str, word: &str) -> BTreeSet<&'a str> {
 fn every_error_code_is_explained() -> Result<()> {
     let page = read("docs/errors.md")?;
     let explained = first_column(&page);
-    let wire = read("admin-api/src/codes.rs")?;
+    let wire = read("crates/wire/src/codes.rs")?;
     let command = read("cli/src/exit.rs")?;
     let data = read("server/src/data/refusal.rs")?;
     let mut missing = Vec::new();

@@ -10,19 +10,19 @@ use crate::run::{cargo, output};
 /// Each crate of the product and what it may know directly; what those know, it may know too.
 const ARROWS: [(&str, &[&str]); 8] = [
     ("tlog", &[]),
-    ("config", &["tlog"]),
-    ("log", &["tlog", "config"]),
-    ("admin-api", &["config"]),
-    ("server-admin", &["admin-api", "tlog"]),
-    ("logctl", &["admin-api", "config", "tlog"]),
-    ("logd", &["log", "server-admin"]),
+    ("logconfig", &["tlog"]),
+    ("engine", &["tlog", "logconfig"]),
+    ("wire", &["logconfig"]),
+    ("server-admin", &["wire", "tlog"]),
+    ("logctl", &["wire", "logconfig", "tlog"]),
+    ("logd", &["engine", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.
-    ("xtask", &["logctl", "admin-api", "config"]),
+    ("xtask", &["logctl", "wire", "logconfig"]),
 ];
 /// Crates that measure and test; they may know anything, and nobody of the product may know them.
 const ROOF: [&str; 2] = ["tests", "bench"];
 /// Crates that are functions from values to values, and what would make them do I/O.
-const PURE: [&str; 3] = ["tlog", "config", "admin-api"];
+const PURE: [&str; 3] = ["tlog", "logconfig", "wire"];
 const IO: [&str; 9] = [
     "tokio",
     "axum",
@@ -128,17 +128,17 @@ mod tests {
 
     #[test]
     fn arrows_point_one_way() {
-        assert!(with("logd", "log", false).is_empty());
+        assert!(with("logd", "engine", false).is_empty());
         assert!(
             with("logd", "tlog", false).is_empty(),
             "what log knows, logd may know"
         );
-        assert!(with("server-admin", "config", false).is_empty());
+        assert!(with("server-admin", "logconfig", false).is_empty());
         for (name, dependency) in [
-            ("log", "server-admin"),
-            ("server-admin", "log"),
-            ("tlog", "config"),
-            ("log", "tests"),
+            ("engine", "server-admin"),
+            ("server-admin", "engine"),
+            ("tlog", "logconfig"),
+            ("engine", "tests"),
         ] {
             assert_eq!(
                 with(name, dependency, false).len(),
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn the_ground_floor_is_pure() {
-        assert_eq!(with("config", "tokio", false).len(), 1);
-        assert!(with("config", "tokio", true).is_empty());
-        assert!(with("log", "tokio", false).is_empty());
+        assert_eq!(with("logconfig", "tokio", false).len(), 1);
+        assert!(with("logconfig", "tokio", true).is_empty());
+        assert!(with("engine", "tokio", false).is_empty());
     }
 
     #[test]

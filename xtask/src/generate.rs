@@ -14,7 +14,7 @@ pub(crate) const OPENAPI: &str = "docs/openapi.json";
 /// Every generated file: path below the workspace's root, and contents.
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = logctl::generate::files()?;
-    for (path, document) in [(SCHEMA, config::schema()), (OPENAPI, admin_api::openapi())] {
+    for (path, document) in [(SCHEMA, logconfig::schema()), (OPENAPI, wire::openapi())] {
         let mut text = serde_json::to_string_pretty(&document)?;
         text.push('\n');
         files.push((path.into(), text.into_bytes()));

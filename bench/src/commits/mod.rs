@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
+use engine::order::MAX_BATCHES;
+use engine::order::commit::{Mine, Order};
+use engine::order::slot::{
+    Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work,
+};
+use engine::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
+use engine::{LogMetrics, record};
 use hdrhistogram::Histogram;
-use log::order::MAX_BATCHES;
-use log::order::commit::{Mine, Order};
-use log::order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
-use log::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
-use log::{LogMetrics, record};
 
 use self::store::Gate;
 use crate::figures::{Figure, Options};
@@ -70,7 +72,7 @@ impl Bench {
     }
 
     fn token(&self) -> Token {
-        self.tokens.make(log::order::commit::now_ms())
+        self.tokens.make(engine::order::commit::now_ms())
     }
 
     fn order(&self, store: Arc<dyn Coordination>) -> (Order, Arc<LogMetrics>) {

@@ -166,7 +166,7 @@ pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> 
         .json()?;
     let mut tenants = Vec::new();
     for (nth, name) in names.iter().enumerate() {
-        let token = config::token_text(&[nth as u8 + 1; 32]);
+        let token = logconfig::token_text(&[nth as u8 + 1; 32]);
         let file = at.join(format!("{name}.token"));
         write_private(&file, &token)?;
         tenants.push(Tenant {
@@ -176,7 +176,7 @@ pub(crate) fn tenants(at: &Path, names: &[&'static str]) -> Result<Vec<Tenant>> 
         let tenant = json!({
             "name": name,
             "tiers": ["interactive", "standard", "bulk", "scavenger"],
-            "tokens": [{"name": "bench", "sha256": config::token_hash(&token)}],
+            "tokens": [{"name": "bench", "sha256": logconfig::token_hash(&token)}],
         });
         let all = document
             .pointer_mut("/qos/tenants")

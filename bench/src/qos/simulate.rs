@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use config::{QosConfig, TenantConfig};
-use hdrhistogram::Histogram;
-use log::qos::admission::Promise;
-use log::qos::job::cost;
-use log::qos::rate::Publication;
-use log::qos::{
+use engine::qos::admission::Promise;
+use engine::qos::job::cost;
+use engine::qos::rate::Publication;
+use engine::qos::{
     Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler, TenantId,
 };
+use hdrhistogram::Histogram;
+use logconfig::{QosConfig, TenantConfig};
 
 use super::rivals::{Earliest, Fifo, Strict};
 use crate::figures::{Figure, Options};
@@ -76,14 +76,14 @@ impl World {
             .first_mut()
             .context("the shipped configuration has a tenant")?;
         let template: TenantConfig = anonymous.clone();
-        let tokens: Vec<String> = (1..3u8).map(|n| config::token_text(&[n; 32])).collect();
+        let tokens: Vec<String> = (1..3u8).map(|n| logconfig::token_text(&[n; 32])).collect();
         for (nth, token) in tokens.iter().enumerate() {
             let mut tenant = template.clone();
             tenant.anonymous = false;
             tenant.name = format!("tenant{nth}").try_into()?;
-            tenant.tokens = vec![config::WriterToken {
+            tenant.tokens = vec![logconfig::WriterToken {
                 name: "bench".into(),
-                sha256: config::token_hash(token),
+                sha256: logconfig::token_hash(token),
                 expires: None,
             }];
             qos.tenants.push(tenant);

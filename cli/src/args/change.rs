@@ -1,7 +1,7 @@
 //! The flags that every command takes that changes something.
 
-use admin_api::MAX_REASON;
 use clap::Args;
+use wire::MAX_REASON;
 
 /// How to ask for a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]

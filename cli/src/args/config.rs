@@ -153,7 +153,7 @@ fn parse_generations(text: &str) -> Result<Generations, String> {
 
 /// Seconds since 1970: a time, a day in UTC, or so long ago.
 fn parse_moment(text: &str) -> Result<i64, String> {
-    if let Ok(ago) = text.parse::<::config::Span>() {
+    if let Ok(ago) = text.parse::<::logconfig::Span>() {
         let ago = i64::try_from(ago.duration().as_secs()).unwrap_or(i64::MAX);
         return Ok(jiff::Timestamp::now().as_second().saturating_sub(ago));
     }

@@ -423,9 +423,9 @@ fn parse_between(
     most: Duration,
     bounds: &str,
 ) -> Result<Duration, String> {
-    let span: ::config::Span = text
+    let span: ::logconfig::Span = text
         .parse()
-        .map_err(|error: ::config::SpanError| error.to_string())?;
+        .map_err(|error: ::logconfig::SpanError| error.to_string())?;
     if (least..=most).contains(&span.duration()) {
         Ok(span.duration())
     } else {

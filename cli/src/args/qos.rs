@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::ArgValueCompleter;
-use config::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
+use logconfig::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
 
 use super::ChangeArgs;
 use crate::complete;
@@ -193,7 +193,7 @@ fn parse_since(text: &str) -> Result<Span, String> {
     let week = Duration::from_secs(7 * 86_400);
     super::parse_between(text, Duration::from_secs(60), week, "from 1m to 7d")?;
     text.parse()
-        .map_err(|error: config::SpanError| error.to_string())
+        .map_err(|error: logconfig::SpanError| error.to_string())
 }
 
 /// At least a minute, at most ten years.

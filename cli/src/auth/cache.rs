@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use admin_api::Session;
 use jiff::Timestamp;
+use wire::Session;
 
 use super::secret::{Token, read_private};
 use crate::private;

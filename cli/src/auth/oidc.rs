@@ -3,10 +3,10 @@
 //!
 //! What must never happen: the job's own credentials sent anywhere but to where the job's runner says.
 
-use admin_api::{PROBLEM_TYPE, Problem, Session, codes};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
+use wire::{PROBLEM_TYPE, Problem, Session, codes};
 
 use super::cache;
 use super::secret::{LIMIT, Token};

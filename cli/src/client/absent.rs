@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use config::DEV_MARKER;
+use logconfig::DEV_MARKER;
 
 /// How the settings of `logd dev` began before it marked its folders.
 const DEV_SETTINGS: &str = "# Written by `logd dev`";

@@ -2,9 +2,9 @@
 //!
 //! What must never happen: memory filled by an event that does not end.
 
-use admin_api::{Operation, Problem, codes};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, Response};
+use wire::{Operation, Problem, codes};
 
 use super::{Admin, Deadline, cause};
 use crate::error::Error;

@@ -17,15 +17,15 @@ mod write;
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use admin_api::{
+use logconfig::{LogConfig, Span};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
+use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
+use wire::{
     AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, MergeStatus, NewToken,
     Operation, Operations, PROBLEM_TYPE, Problem, QosStatus, Replica, Replicas, Revoked,
     Simulation, TokenRequest, Tokens, WhoAmI, codes,
 };
-use config::{LogConfig, Span};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, IF_MATCH};
-use reqwest::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 
 pub(crate) use events::Step;
 pub(crate) use public::{Public, fetch};
@@ -240,7 +240,7 @@ impl Admin {
         let call = Call {
             method: Method::POST,
             path: format!("operations/{id}/confirm"),
-            body: json(&admin_api::NoRequest {})?,
+            body: json(&wire::NoRequest {})?,
         };
         self.write(call.because(asked.reason), None, asked.key, deadline)
             .await
@@ -314,7 +314,7 @@ impl Admin {
         let call = Call {
             method: Method::DELETE,
             path: format!("tokens/{name}"),
-            body: json(&admin_api::NoRequest {})?,
+            body: json(&wire::NoRequest {})?,
         };
         self.write(call.because(asked.reason), None, asked.key, deadline)
             .await

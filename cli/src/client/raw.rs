@@ -96,7 +96,7 @@ impl Admin {
             });
         }
         match serde_json::from_slice(&body) {
-            Ok(problem) if media.starts_with(admin_api::PROBLEM_TYPE) => {
+            Ok(problem) if media.starts_with(wire::PROBLEM_TYPE) => {
                 Err(Error::Problem(Box::new(problem)))
             }
             _ => Err(self.foreign(format!("{status} without a problem document"))),

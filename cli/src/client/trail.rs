@@ -5,7 +5,7 @@ use reqwest::Method;
 use super::{Admin, Attempt, Deadline, FIRST_PAUSE, LAST_PAUSE};
 use crate::auditor::{Source, SourceError};
 use crate::error::Error;
-use admin_api::codes;
+use wire::codes;
 
 /// The trail of an endpoint.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use config::{LogConfig, Span};
+use logconfig::{LogConfig, Span};
 use reqwest::Method;
 use serde::Serialize;
 
@@ -19,10 +19,10 @@ pub(crate) enum Write {
         confirm_within: Option<Duration>,
     },
     /// Freeze the active shard, open the next.
-    Rotate(admin_api::RotateRequest),
-    Plan(admin_api::PlanRequest),
-    Freeze(admin_api::FreezeRequest),
-    Unfreeze(admin_api::UnfreezeRequest),
+    Rotate(wire::RotateRequest),
+    Plan(wire::PlanRequest),
+    Freeze(wire::FreezeRequest),
+    Unfreeze(wire::UnfreezeRequest),
     /// Create the log with this document.
     Create(Box<LogConfig>),
     /// Delete the log: hide it and keep its data.
@@ -96,7 +96,7 @@ impl Write {
     /// The request that makes this change of `log`, or only works it out.
     pub(super) fn call(&self, log: &str, dry_run: bool) -> Result<Call, Error> {
         let under = |resource: &str| format!("logs/{log}/{resource}");
-        let nothing = admin_api::NoRequest {};
+        let nothing = wire::NoRequest {};
         let (method, path, body) = match self {
             Self::Configure { document, .. } => (Method::PUT, under("config"), json(document)?),
             Self::Rotate(body) => (Method::POST, under("rotations"), json(body)?),
@@ -105,7 +105,7 @@ impl Write {
             Self::Unfreeze(body) => (Method::POST, under("unfreeze"), json(body)?),
             Self::Create(config) => {
                 let config = config.as_ref().clone();
-                let body = json(&admin_api::CreateLogRequest { config })?;
+                let body = json(&wire::CreateLogRequest { config })?;
                 (Method::POST, "logs".to_owned(), body)
             }
             Self::Delete => (Method::DELETE, format!("logs/{log}"), json(&nothing)?),

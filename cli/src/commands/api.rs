@@ -79,7 +79,7 @@ pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Ou
 
 /// The path below the endpoint's base; none for what could lead elsewhere.
 pub(super) fn resource(path: &str) -> Option<&str> {
-    let path = path.strip_prefix(admin_api::BASE).unwrap_or(path);
+    let path = path.strip_prefix(wire::BASE).unwrap_or(path);
     let path = path.strip_prefix('/').unwrap_or(path);
     let sound = !path.is_empty()
         && path

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use admin_api::{AuditEntry, AuditPage};
 use serde::Serialize;
 use serde_json::json;
+use wire::{AuditEntry, AuditPage};
 
 use super::{Session, now, rfc3339, witness};
 use crate::auditor::{self, Finding, Options, ShardReport};

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use admin_api::{Action, Finding, Operation, OperationState, Replica, codes};
 use serde::Serialize;
+use wire::{Action, Finding, Operation, OperationState, Replica, codes};
 
 use super::{Server, Session, differences, now, rfc3339, witness};
 use crate::client::{self, Asked, Deadline, Write};

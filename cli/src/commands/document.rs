@@ -3,8 +3,8 @@
 
 use std::io::Read;
 
-use admin_api::codes;
-use config::LogConfig;
+use logconfig::LogConfig;
+use wire::codes;
 
 use crate::error::Error;
 use crate::request::File;
@@ -23,7 +23,7 @@ impl Document {
     /// Reads and validates; lists everything that is wrong.
     pub(super) async fn read(file: &File) -> Result<Self, Error> {
         let (subject, text) = read(file).await?;
-        match config::parse(&text) {
+        match logconfig::parse(&text) {
             Ok(config) => Ok(Self {
                 subject,
                 config,
@@ -73,7 +73,7 @@ impl Document {
     }
 
     fn position(&self, pointer: &str) -> (Option<u32>, Option<u32>) {
-        let mut marker = [config::Finding {
+        let mut marker = [logconfig::Finding {
             code: "",
             message: String::new(),
             pointer: pointer.to_owned(),
@@ -81,15 +81,15 @@ impl Document {
             column: None,
             hint: None,
         }];
-        config::locate(&self.text, &mut marker);
+        logconfig::locate(&self.text, &mut marker);
         let [marker] = marker;
         (marker.line, marker.column)
     }
 }
 
 /// From the engine's type to the wire's, which reports use.
-pub(super) fn wire_finding(finding: config::Finding) -> admin_api::Finding {
-    admin_api::Finding {
+pub(super) fn wire_finding(finding: logconfig::Finding) -> wire::Finding {
+    wire::Finding {
         code: finding.code.to_owned(),
         message: finding.message,
         pointer: finding.pointer,
@@ -101,7 +101,7 @@ pub(super) fn wire_finding(finding: config::Finding) -> admin_api::Finding {
 
 /// Off the main task: a read from a terminal or a pipe waits, and Ctrl-C must get through meanwhile.
 pub(super) async fn read(file: &File) -> Result<(String, String), Error> {
-    let (subject, bytes) = read_bytes(file, config::MAX_BYTES).await?;
+    let (subject, bytes) = read_bytes(file, logconfig::MAX_BYTES).await?;
     let text = String::from_utf8(bytes).map_err(|_| Error::Read {
         what: subject.clone(),
         source: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8 text"),

@@ -2,9 +2,9 @@
 //!
 //! What must never happen: the command itself running, or a permission named that the server does not ask for.
 
-use admin_api::WhoAmI;
-use admin_api::routes::{Name, ROUTES, Scope};
 use serde::Serialize;
+use wire::WhoAmI;
+use wire::routes::{Name, ROUTES, Scope};
 
 use super::{Session, document};
 use crate::error::Error;
@@ -108,12 +108,7 @@ fn need(name: Name, always: bool, log: Option<&str>, caller: Option<&WhoAmI>) ->
     };
     Need {
         permission: wanted.map(|(need, on)| format!("{need}:{}", on.unwrap_or("LOG"))),
-        request: format!(
-            "{} {}{}",
-            route.method.as_str(),
-            admin_api::BASE,
-            route.path
-        ),
+        request: format!("{} {}{}", route.method.as_str(), wire::BASE, route.path),
         purpose: route.summary,
         always,
         held: caller.map(holds),
@@ -168,10 +163,10 @@ async fn of_file(request: &Request) -> Option<String> {
         | Request::ConfigDiff { file, .. }
         | Request::ConfigPlan { file, .. } => document_log(file).await,
         Request::ConfigApply { file, .. } if *file != File::Standard => {
-            let (_, bytes) = document::read_bytes(file, config::MAX_PLAN_BYTES)
+            let (_, bytes) = document::read_bytes(file, logconfig::MAX_PLAN_BYTES)
                 .await
                 .ok()?;
-            Some(config::Plan::decode(&bytes).ok()?.log.to_string())
+            Some(logconfig::Plan::decode(&bytes).ok()?.log.to_string())
         }
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! `logctl log`: whole logs. Creating and deleting take the way of every other change: preview, question, decision, audit.
 
-use admin_api::{LogCondition, LogStatus};
 use serde::Serialize;
+use wire::{LogCondition, LogStatus};
 
 use super::change::{self, Plan};
 use super::document::Document;

@@ -1,7 +1,7 @@
 //! `logctl merge status`: positions, lags and the quorum.
 
-use admin_api::{MergeStatus, PeerStatus};
 use serde::Serialize;
+use wire::{MergeStatus, PeerStatus};
 
 use super::Session;
 use crate::error::Error;
@@ -183,7 +183,7 @@ impl Present for Merge {
 
 #[cfg(test)]
 mod tests {
-    use admin_api::{NodeStatus, ProgramStatus, Watermarks, WitnessStatus};
+    use wire::{NodeStatus, ProgramStatus, Watermarks, WitnessStatus};
 
     use super::*;
 

@@ -25,7 +25,7 @@ mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use admin_api::{Capabilities, Difference, LogStatus, Problem, codes};
+use wire::{Capabilities, Difference, LogStatus, Problem, codes};
 
 use crate::client::{Admin, Asked, Deadline, idempotency_key};
 use crate::error::Error;
@@ -286,7 +286,7 @@ pub(crate) fn only_log(mut logs: Vec<LogStatus>) -> Result<LogStatus, Error> {
 
 /// A name that can stand in a path, or why not.
 fn log_name(name: &str) -> Result<String, Error> {
-    match ::config::LogName::try_from(name.to_owned()) {
+    match ::logconfig::LogName::try_from(name.to_owned()) {
         Ok(name) => Ok(name.as_str().to_owned()),
         Err(error) => Err(Error::Usage {
             message: format!("`{name}` is not the name of a log: {error}"),
@@ -312,7 +312,7 @@ fn rfc3339(seconds: i64) -> String {
 }
 
 /// What moved under a change, as a table.
-pub(crate) fn moved(all: &[::config::Moved]) -> Block {
+pub(crate) fn moved(all: &[::logconfig::Moved]) -> Block {
     let value = |value: &Option<String>, changed: bool, tone| match (value, changed) {
         (_, false) => "=".into(),
         (Some(value), true) => Cell::toned(value, tone),
@@ -362,7 +362,7 @@ pub(crate) fn differences(all: &[Difference]) -> Block {
 }
 
 /// From the engine's type to the wire's, which reports use.
-fn wire_difference(difference: ::config::Difference) -> Difference {
+fn wire_difference(difference: ::logconfig::Difference) -> Difference {
     Difference {
         subject: difference.subject,
         before: difference.before,

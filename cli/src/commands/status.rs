@@ -1,8 +1,8 @@
 //! `logctl status`: every log, and the replicas that serve it.
 
-use admin_api::{LogCondition, LogStatus, Replica, ShardState, codes};
-use config::SYSTEM;
+use logconfig::SYSTEM;
 use serde::Serialize;
+use wire::{LogCondition, LogStatus, Replica, ShardState, codes};
 
 use super::log::NO_LOG;
 use super::{Session, log_name, version};

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use admin_api::{NewToken, Token, Tokens};
 use serde::Serialize;
+use wire::{NewToken, Token, Tokens};
 
 use super::{Session, witness};
 use crate::error::Error;
@@ -70,12 +70,12 @@ async fn create(
     session.ui.confirm(&format!(
         "make the token {name}, which may {} for {} from now?",
         scopes.join(", "),
-        config::Span::from_secs(lifetime.as_secs())
+        logconfig::Span::from_secs(lifetime.as_secs())
     ))?;
     let pins = witness::before(session, &server).await?;
     // The file first: a token whose text has nowhere to go is lost.
     let mut file = out.as_deref().map(reserve).transpose()?;
-    let request = admin_api::TokenRequest {
+    let request = wire::TokenRequest {
         name,
         scopes,
         lifetime_seconds: lifetime.as_secs(),

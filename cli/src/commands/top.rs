@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use admin_api::{QosStatus, codes};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use wire::{QosStatus, codes};
 
 use super::{Server, Session, log_name};
 use crate::client::Deadline;
@@ -161,7 +161,7 @@ fn of_log(status: QosStatus) -> Queues {
 
 #[cfg(test)]
 mod tests {
-    use admin_api::{QueueStatus, TierStatus};
+    use wire::{QueueStatus, TierStatus};
 
     use super::*;
 

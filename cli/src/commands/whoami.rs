@@ -1,7 +1,7 @@
 //! `logctl whoami`: the caller, as the server sees it.
 
-use admin_api::WhoAmI;
 use serde::Serialize;
+use wire::WhoAmI;
 
 use super::Session;
 use crate::error::Error;

@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use admin_api::AuditReceipt;
 use serde_json::Value;
 use tlog::{Checkpoint, Hash, TileSet, VerifierKey, consistency_proof, consistency_tiles};
+use wire::AuditReceipt;
 
 use super::{Server, Session, now};
 use crate::client::{Deadline, Trail};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::Span;
+use logconfig::Span;
 use serde::{Deserialize, Serialize};
 
 /// The most streams of one run; each has its own histograms.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
+use logconfig::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
 
 use super::File;
 use crate::args::{How, QosCommand, QosSet, TenantArgs, TierArgs};

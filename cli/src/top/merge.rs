@@ -1,11 +1,11 @@
 //! The merge in `logctl top`: programs and peers, and their troubles. Pure.
 
-use admin_api::{MergeStatus, PeerStatus};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::text::Span;
 use ratatui::widgets::{Block, Cell, Row, Table};
+use wire::{MergeStatus, PeerStatus};
 
 use super::view::{WIDE, bold, right};
 use crate::load::figures::thousands;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use admin_api::{LogStatus, MergeStatus};
+use wire::{LogStatus, MergeStatus};
 
 /// How many rates are kept for the small graph.
 const HISTORY: usize = 240;
@@ -214,7 +214,7 @@ fn per_second(grown: u64, now: Duration, before: Duration) -> Option<f64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use admin_api::{LogCondition, Watermarks};
+    use wire::{LogCondition, Watermarks};
 
     pub(crate) fn log(name: &str, ordered: u64) -> LogStatus {
         LogStatus {

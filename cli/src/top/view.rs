@@ -1,11 +1,11 @@
 //! Draws the state. Pure: from the state to cells, at any size.
 
-use admin_api::{LogCondition, LogStatus, ShardState};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table, Wrap};
+use wire::{LogCondition, LogStatus, ShardState};
 
 use super::merge;
 use super::state::{Queue, State};
@@ -360,10 +360,10 @@ mod tests {
     use super::*;
     use crate::top::state::tests::log;
     use crate::top::state::{Key, Queues, Sample};
-    use admin_api::{MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Shard};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use std::time::Duration;
+    use wire::{MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Shard};
 
     fn screen(state: &State, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();

@@ -261,9 +261,10 @@ fn a_planned_shard_is_taken_back() {
     let (bench, fake) = Bench::served();
     let mut planned = running();
     let name = "2026b".parse().unwrap();
-    planned
-        .shards
-        .push(config::ShardConfig::new(name, config::ShardState::Planned));
+    planned.shards.push(logconfig::ShardConfig::new(
+        name,
+        logconfig::ShardState::Planned,
+    ));
     let answer = json!({ "etag": planned.etag(7), "config": planned });
     fake.says("GET /logs/dev/config", [Answer::Json(200, answer)]);
     let ran = bench.run("shard unplan 2026b --yes");

@@ -17,7 +17,7 @@ fn caller(permissions: &[&str]) -> Answer {
 /// `GET /logs/{log}` for `GET /logs/dev`.
 fn row(method: &str, path: &str) -> String {
     let path = path.split('?').next().unwrap();
-    let route = admin_api::routes::ROUTES.iter().find(|route| {
+    let route = wire::routes::ROUTES.iter().find(|route| {
         let (pattern, words): (Vec<_>, Vec<_>) =
             (route.path.split('/').collect(), path.split('/').collect());
         route.method.as_str() == method

@@ -211,8 +211,8 @@ pub(crate) const OPERATION: &str = "0123456789abcdef0123456789abcdef";
 const HEX: &str = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c";
 
 /// The configuration that the fake runs, generation 7.
-pub(crate) fn running() -> config::LogConfig {
-    let mut config = config::parse(
+pub(crate) fn running() -> logconfig::LogConfig {
+    let mut config = logconfig::parse(
         "apiVersion: logctl/v1\nkind: LogConfig\nlog: dev\norigin: log.example.org/dev\nshards:\n  - {name: 2026a, state: active}\n",
     )
     .unwrap();

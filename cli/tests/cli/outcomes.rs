@@ -174,7 +174,7 @@ fn an_existing_file_is_kept() {
         bench.run("shard --create-config next.yaml --force").code,
         Some(0)
     );
-    assert!(config::parse(&bench.read("next.yaml")).is_ok());
+    assert!(logconfig::parse(&bench.read("next.yaml")).is_ok());
 }
 
 #[test]

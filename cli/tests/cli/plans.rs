@@ -6,9 +6,9 @@ use crate::fake::{Answer, OPERATION, operation, problem, problem_with, replica, 
 use crate::runner::{Bench, timeless};
 
 /// The running document with another setting.
-fn edited() -> config::LogConfig {
+fn edited() -> logconfig::LogConfig {
     let mut next = running();
-    next.merge.checkpoint_interval = config::Span::from_millis(500);
+    next.merge.checkpoint_interval = logconfig::Span::from_millis(500);
     next
 }
 
@@ -112,8 +112,8 @@ fn a_stale_plan_says_what_moved() {
     let (bench, fake) = planned();
     let mut theirs = running();
     theirs.generation = Some(9);
-    theirs.merge.checkpoint_interval = config::Span::from_millis(300);
-    theirs.merge.idle_republish = config::Span::from_secs(30);
+    theirs.merge.checkpoint_interval = logconfig::Span::from_millis(300);
+    theirs.merge.idle_republish = logconfig::Span::from_secs(30);
     let more = json!({ "currentEtag": theirs.etag(9), "changedBy": "token:ci", "changedAt": "2026-11-21T08:00:00Z" });
     let stale = || {
         problem_with(
@@ -344,20 +344,20 @@ fn watching() {
 #[test]
 fn rolling_back() {
     let (bench, fake) = willing();
-    let shard = |name: &str, state| config::ShardConfig::new(name.parse().unwrap(), state);
+    let shard = |name: &str, state| logconfig::ShardConfig::new(name.parse().unwrap(), state);
     let mut running = running();
     running
         .shards
-        .insert(0, shard("2025z", config::ShardState::Frozen));
+        .insert(0, shard("2025z", logconfig::ShardState::Frozen));
     let answer = json!({ "etag": running.etag(7), "config": running });
     fake.says("GET /logs/dev/config", [Answer::Json(200, answer)]);
     let mut earlier = running.clone();
     earlier.generation = Some(6);
     earlier.shards = vec![
-        shard("2025z", config::ShardState::Active),
-        shard("2026a", config::ShardState::Planned),
+        shard("2025z", logconfig::ShardState::Active),
+        shard("2026a", logconfig::ShardState::Planned),
     ];
-    earlier.merge.checkpoint_interval = config::Span::from_millis(500);
+    earlier.merge.checkpoint_interval = logconfig::Span::from_millis(500);
     let answer = json!({ "etag": earlier.etag(6), "config": earlier });
     fake.says(
         "GET /logs/dev/config?generation=6",
@@ -372,10 +372,10 @@ fn rolling_back() {
     assert_eq!(put.body["merge"]["checkpointInterval"], "500ms");
     assert_eq!(put.body["shards"][1]["state"], "active");
     let shown = bench.run("config show --generation 6").out;
-    assert_eq!(config::parse(&shown).unwrap(), earlier);
+    assert_eq!(logconfig::parse(&shown).unwrap(), earlier);
     assert_eq!(bench.run("config show -o json").json()["generation"], 7);
     assert_eq!(
-        config::parse(&bench.run("config show").out).unwrap(),
+        logconfig::parse(&bench.run("config show").out).unwrap(),
         running
     );
     for line in [

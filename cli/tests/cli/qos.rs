@@ -8,7 +8,7 @@ use crate::fake::{Answer, Fake, operation, problem, running};
 use crate::runner::Bench;
 
 /// What a command does to the settings.
-type Edit = fn(&mut config::QosConfig);
+type Edit = fn(&mut logconfig::QosConfig);
 
 /// A server that makes every change.
 fn willing() -> (Bench, Fake) {
@@ -26,7 +26,7 @@ fn willing() -> (Bench, Fake) {
 }
 
 /// The document of the last change.
-fn put(fake: &Fake) -> config::LogConfig {
+fn put(fake: &Fake) -> logconfig::LogConfig {
     let put = fake.asked("PUT").pop().unwrap();
     assert_eq!(
         put.headers["if-match"],
@@ -101,13 +101,13 @@ fn edits_are_changes_of_the_running_document() {
         (
             "tier nightly --max-merge-delay 12h --for default,operator",
             |qos| {
-                let name: config::TierName = "nightly".parse().unwrap();
+                let name: logconfig::TierName = "nightly".parse().unwrap();
                 qos.tenants
                     .iter_mut()
                     .for_each(|tenant| tenant.tiers.push(name.clone()));
-                qos.tiers.push(config::TierConfig {
+                qos.tiers.push(logconfig::TierConfig {
                     max_merge_delay: Some("12h".parse().unwrap()),
-                    ..config::TierConfig::new(name)
+                    ..logconfig::TierConfig::new(name)
                 });
             },
         ),
@@ -120,12 +120,12 @@ fn edits_are_changes_of_the_running_document() {
         (
             "tenant backfill --tiers bulk,scavenger --bytes 50MiB/s --rate 9/s --weight 2",
             |qos| {
-                qos.tenants.push(config::TenantConfig {
+                qos.tenants.push(logconfig::TenantConfig {
                     tiers: vec!["bulk".parse().unwrap(), "scavenger".parse().unwrap()],
                     bytes: Some("50MiB/s".parse().unwrap()),
                     rate: Some("9/s".parse().unwrap()),
                     weight: 2,
-                    ..config::TenantConfig::new("backfill".parse().unwrap())
+                    ..logconfig::TenantConfig::new("backfill".parse().unwrap())
                 });
             },
         ),
@@ -181,7 +181,7 @@ fn a_token_is_told_once_and_only_its_hash_is_sent() {
     assert!(text.starts_with("logw_") && text.len() == 5 + 43, "{text}");
     let sent = put(&fake).qos.tenants[1].tokens.clone();
     assert_eq!(sent[0].name, "ci");
-    assert_eq!(sent[0].sha256, config::token_hash(text));
+    assert_eq!(sent[0].sha256, logconfig::token_hash(text));
     assert!(sent[0].expires.is_some());
     let everything = fake.asked("PUT");
     assert!(
@@ -204,7 +204,7 @@ fn a_token_is_told_once_and_only_its_hash_is_sent() {
     let kept = bench.read("ci.token");
     assert_eq!(
         put(&fake).qos.tenants[1].tokens[0].sha256,
-        config::token_hash(kept.trim_end())
+        logconfig::token_hash(kept.trim_end())
     );
     let mode = std::fs::metadata(bench.path("ci.token"))
         .unwrap()
@@ -229,9 +229,9 @@ fn a_token_is_told_once_and_only_its_hash_is_sent() {
 fn a_token_is_revoked_by_its_name() {
     let (bench, fake) = willing();
     let mut with = running();
-    with.qos.tenants[1].tokens = vec![config::WriterToken {
+    with.qos.tenants[1].tokens = vec![logconfig::WriterToken {
         name: "ci".into(),
-        sha256: config::token_hash("logw_a"),
+        sha256: logconfig::token_hash("logw_a"),
         expires: None,
     }];
     let answer = json!({ "etag": running().etag(7), "config": with });
@@ -246,7 +246,7 @@ fn a_token_is_revoked_by_its_name() {
     assert_eq!(ran.code, Some(0), "{}", ran.shown());
     assert_ne!(
         put(&fake).qos.tenants[1].tokens[0].sha256,
-        config::token_hash("logw_a")
+        logconfig::token_hash("logw_a")
     );
 }
 

@@ -215,7 +215,7 @@ fn shards_from_rekor_and_back() {
         (dropped[0]["code"].as_str(), dropped[0]["line"].as_u64()),
         (Some("unknown-key"), Some(3))
     );
-    let first = config::parse(&bench.read("first.yaml")).unwrap();
+    let first = logconfig::parse(&bench.read("first.yaml")).unwrap();
     let places: Vec<_> = first
         .shards
         .iter()
@@ -226,7 +226,7 @@ fn shards_from_rekor_and_back() {
         places[1],
         (Some("2605736670972794746"), Some(100), Some(23))
     );
-    assert_eq!(first.shards[2].state, config::ShardState::Active);
+    assert_eq!(first.shards[2].state, logconfig::ShardState::Active);
 
     let (served, fake) = Bench::served();
     let answer = json!({ "etag": first.etag(1), "config": first });
@@ -234,7 +234,7 @@ fn shards_from_rekor_and_back() {
     let exported = served.run("shard export --format rekor");
     insta::assert_snapshot!("to_rekor", exported.shown());
     assert_eq!(
-        config::read_rekor(&exported.out).unwrap().shards,
+        logconfig::read_rekor(&exported.out).unwrap().shards,
         first.shards[..2]
     );
     let json = served.run("shard export --format rekor -o json").json();
@@ -264,7 +264,7 @@ fn a_list_from_an_address() {
         "{}",
         ran.shown()
     );
-    assert_eq!(config::parse(&ran.out).unwrap().shards.len(), 3);
+    assert_eq!(logconfig::parse(&ran.out).unwrap().shards.len(), 3);
     assert_eq!(from("missing").code, Some(11));
 }
 

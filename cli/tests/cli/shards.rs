@@ -54,15 +54,15 @@ fn create_then_use() {
     let (bench, fake) = Bench::served();
     let created = bench.run("shard --create-config next.yaml");
     insta::assert_snapshot!("create", created.shown());
-    let next = config::parse(&bench.read("next.yaml")).unwrap();
+    let next = logconfig::parse(&bench.read("next.yaml")).unwrap();
     assert_eq!(next.generation, Some(7));
     let states: Vec<_> = next
         .shards
         .iter()
         .map(|shard| (shard.name.as_str(), shard.state))
         .collect();
-    assert_eq!(states[0], ("2026a", config::ShardState::Frozen));
-    assert_eq!(states[1].1, config::ShardState::Active);
+    assert_eq!(states[0], ("2026a", logconfig::ShardState::Frozen));
+    assert_eq!(states[1].1, logconfig::ShardState::Active);
 
     let used = bench.run("shard --use-config next.yaml --yes");
     insta::assert_snapshot!("use", used.shown());
@@ -136,7 +136,7 @@ fn documents_from_a_pipe_and_to_a_pipe() {
     let (bench, fake) = Bench::served();
     let created = bench.run("shard --create-config -");
     assert!(
-        config::parse(&created.out).is_ok() && created.code == Some(0),
+        logconfig::parse(&created.out).is_ok() && created.code == Some(0),
         "{}",
         created.shown()
     );
@@ -157,11 +157,11 @@ fn a_first_configuration_needs_no_server() {
     let ran =
         bench.run("shard --create-config first.yaml --log argon --origin log.example.org/argon");
     insta::assert_snapshot!("create_offline", ran.shown());
-    let config = config::parse(&bench.read("first.yaml")).unwrap();
+    let config = logconfig::parse(&bench.read("first.yaml")).unwrap();
     assert_eq!((config.log.as_str(), config.generation), ("argon", None));
     assert_eq!(
         config.active().map(|shard| shard.state),
-        Some(config::ShardState::Active)
+        Some(logconfig::ShardState::Active)
     );
     let bad = bench.run("shard --create-config - --log argon --origin bad\u{7}origin");
     assert_eq!(
@@ -310,7 +310,7 @@ fn validate_diff_and_schema() {
     let schema = bench.run("config schema");
     assert_eq!(
         serde_json::from_str::<serde_json::Value>(&schema.out).unwrap(),
-        config::schema()
+        logconfig::schema()
     );
 }
 

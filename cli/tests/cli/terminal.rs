@@ -150,7 +150,7 @@ fn an_existing_file_is_asked_about() {
     );
     let (code, screen) = typed(&bench, "shard --create-config next.yaml", "y\r");
     assert!(
-        code == Some(0) && config::parse(&bench.read("next.yaml")).is_ok(),
+        code == Some(0) && logconfig::parse(&bench.read("next.yaml")).is_ok(),
         "{screen}"
     );
 }

@@ -175,8 +175,8 @@ impl TokenFile {
     }
 
     /// All of them, without their hashes.
-    pub(super) fn list(&self) -> Vec<admin_api::Token> {
-        let show = |token: &Token| admin_api::Token {
+    pub(super) fn list(&self) -> Vec<wire::Token> {
+        let show = |token: &Token| wire::Token {
             name: token.name.to_string(),
             scopes: token.scopes.iter().map(ToString::to_string).collect(),
             expires_at: token.expires.to_string(),

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{Token, codes};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use jiff::Timestamp;
+use wire::{Token, codes};
 
 use crate::error::Error;
 use crate::host::{Host, HostError};

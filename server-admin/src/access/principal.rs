@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use admin_api::codes;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use wire::codes;
 
 use crate::host::Caller;
 use crate::permission::{Need, Permission};

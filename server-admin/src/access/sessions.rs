@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{NoQuery, NoRequest, Session, codes};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use wire::{NoQuery, NoRequest, Session, codes};
 
 use super::oidc::Admitted;
 use super::secret::{Kind, Secret, hash, hex};

@@ -7,16 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use admin_api::routes::Name;
-use admin_api::{
-    Finding, NewToken, NoQuery, NoRequest, ReasonQuery, Revoked, Token, TokenRequest, Tokens, codes,
-};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use wire::routes::Name;
+use wire::{
+    Finding, NewToken, NoQuery, NoRequest, ReasonQuery, Revoked, Token, TokenRequest, Tokens, codes,
+};
 
 use super::oidc::MAX_PERMISSIONS;
 use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_shared_name, unhex};

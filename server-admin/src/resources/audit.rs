@@ -1,14 +1,14 @@
 //! The audit trail: its pages, and the log that it is.
 
-use admin_api::routes::Name;
-use admin_api::{AuditPage, NoQuery, TRAIL_LIMIT, TrailQuery, codes};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
-use config::ShardName;
+use logconfig::ShardName;
 use tlog::TilePath;
+use wire::routes::Name;
+use wire::{AuditPage, NoQuery, TRAIL_LIMIT, TrailQuery, codes};
 
 use super::{Answer, AppState, Segment, query};
 use crate::access::Principal;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use admin_api::routes::Name;
-use admin_api::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use config::{LogConfig, Span};
+use logconfig::{LogConfig, Span};
+use wire::routes::Name;
+use wire::{ConfigAnswer, ConfigQuery, ConfigureQuery, History, NoQuery, codes};
 
 use super::{
     Answer, AppState, Note, Segment, Write, Written, finding, mode, query, reason, tagged,

@@ -1,13 +1,13 @@
 //! Logs: which there are, and the changes of one as a whole.
 
-use admin_api::routes::Name;
-use admin_api::{
-    CreateLogRequest, FreezeRequest, LogStatus, Logs, LogsQuery, NoQuery, NoRequest,
-    UnfreezeRequest,
-};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
+use wire::routes::Name;
+use wire::{
+    CreateLogRequest, FreezeRequest, LogStatus, Logs, LogsQuery, NoQuery, NoRequest,
+    UnfreezeRequest,
+};
 
 use super::{Answer, AppState, Segment, Write, Written, query};
 use crate::access::Principal;

@@ -1,10 +1,10 @@
 //! The merge: how far each program and each peer is.
 
-use admin_api::routes::Name;
-use admin_api::{MergeStatus, NoQuery};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use wire::routes::Name;
+use wire::{MergeStatus, NoQuery};
 
 use super::{Answer, AppState, Segment, query};
 use crate::access::Principal;

@@ -1,4 +1,4 @@
-//! The resources, by subject: one function per row of [`admin_api::routes::ROUTES`], each permission, request, host, answer.
+//! The resources, by subject: one function per row of [`wire::routes::ROUTES`], each permission, request, host, answer.
 //!
 //! A handler reaches the host only through [`App`], which checks the permission of the row it names. What is not
 //! understood is refused before the host hears of it.
@@ -15,8 +15,6 @@ pub(crate) mod shards;
 
 use std::sync::Arc;
 
-use admin_api::routes::Name;
-use admin_api::{Finding, MAX_REASON, Operation, WriteQuery, codes};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
@@ -26,6 +24,8 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use wire::routes::Name;
+use wire::{Finding, MAX_REASON, Operation, WriteQuery, codes};
 
 use crate::access::Principal;
 use crate::body::{self, Room};

@@ -1,11 +1,11 @@
 //! Operations: requested changes and their progress.
 
-use admin_api::routes::Name;
-use admin_api::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use wire::routes::Name;
+use wire::{LogQuery, NoQuery, NoRequest, Operation, Operations, ReasonQuery, codes};
 
 use super::{Answer, AppState, Note, Segment, Write, Written, events, query, reason};
 use crate::access::Principal;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use admin_api::routes::Name;
-use admin_api::{NoQuery, QosStatus, SimulateQuery, Simulation, codes};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
+use wire::routes::Name;
+use wire::{NoQuery, QosStatus, SimulateQuery, Simulation, codes};
 
 use super::configs::document_of;
 use super::{Answer, AppState, Segment, query};
@@ -38,7 +38,7 @@ pub(crate) async fn simulate(
 ) -> Answer<Simulation> {
     let host = app.on_log(&who, Name::SimulateQos, &log)?;
     let SimulateQuery { since } = query(request.uri())?;
-    let since = since.map_or(DAY, config::Span::duration);
+    let since = since.map_or(DAY, logconfig::Span::duration);
     if !SINCE.contains(&since) {
         let refusal = Refusal::new(codes::BAD_REQUEST, "since is not from 1m to 7d");
         return Err(refusal.hint("for example ?since=24h"));

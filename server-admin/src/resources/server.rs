@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use admin_api::routes::Name;
-use admin_api::{Diagnostics, LogQuery, NoQuery, Replicas, WhoAmI};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use wire::routes::Name;
+use wire::{Diagnostics, LogQuery, NoQuery, Replicas, WhoAmI};
 
 use super::{Answer, AppState, query};
 use crate::access::Principal;
@@ -51,13 +51,13 @@ pub(crate) async fn diagnostics(
 }
 
 pub(crate) async fn openapi(_: Principal, uri: Uri) -> Result<Response, Refusal> {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| admin_api::openapi().to_string().into());
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| wire::openapi().to_string().into());
     query::<NoQuery>(&uri)?;
     Ok(json(TEXT.clone()))
 }
 
 pub(crate) async fn schema(_: Principal, uri: Uri) -> Result<Response, Refusal> {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| config::schema().to_string().into());
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| logconfig::schema().to_string().into());
     query::<NoQuery>(&uri)?;
     Ok(json(TEXT.clone()))
 }

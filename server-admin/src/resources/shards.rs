@@ -1,11 +1,11 @@
 //! The shards of a log.
 
-use admin_api::routes::Name;
-use admin_api::{NoQuery, PlanRequest, RotateRequest, Shards};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Uri;
-use config::ShardName;
+use logconfig::ShardName;
+use wire::routes::Name;
+use wire::{NoQuery, PlanRequest, RotateRequest, Shards};
 
 use super::{Answer, AppState, Segment, Write, Written, finding, query};
 use crate::access::Principal;

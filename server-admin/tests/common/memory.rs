@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use admin_api::AuditReceipt;
 use jiff::Timestamp;
 use server_admin::{Event, HostError};
+use wire::AuditReceipt;
 
 #[derive(Default)]
 pub(crate) struct Memory {

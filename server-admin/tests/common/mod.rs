@@ -15,17 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use admin_api::{
-    Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
-    LogStatus, MergeStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation,
-    Watermarks,
-};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use config::LogConfig;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
+use logconfig::LogConfig;
 use memory::Memory;
 use server_admin::{
     Access, Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Limits, Mode,
@@ -33,6 +28,11 @@ use server_admin::{
 };
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+use wire::{
+    Action, AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogCondition,
+    LogStatus, MergeStatus, Operation, OperationState, Problem, QosStatus, Replica, Simulation,
+    Watermarks,
+};
 
 /// Every request for a change that reached the host.
 pub(crate) type Seen = Vec<(String, Change, Mode, Caller)>;
@@ -126,7 +126,7 @@ impl Toy {
                 current_etag: etag,
                 changed_by: Some("uid:7".to_owned()),
                 changed_at: Some("2026-01-01T00:00:00Z".to_owned()),
-                differences: config::diff(&running, &document)
+                differences: logconfig::diff(&running, &document)
                     .into_iter()
                     .map(Into::into)
                     .collect(),
@@ -466,11 +466,7 @@ impl Reply {
             "no CORS"
         );
         if self.status.as_u16() >= 400 {
-            assert_eq!(
-                self.headers["content-type"],
-                admin_api::PROBLEM_TYPE,
-                "{self:?}"
-            );
+            assert_eq!(self.headers["content-type"], wire::PROBLEM_TYPE, "{self:?}");
             let problem: Problem = serde_json::from_str(&self.body).unwrap();
             assert_eq!(problem.status, self.status.as_u16());
             assert_eq!(problem.kind, format!("urn:logctl:problem:{}", problem.code));

@@ -2,10 +2,10 @@
 //!
 //! What must never happen: a change without its intent, an answer that is lost because its proof is late.
 
-use admin_api::Operation;
-use log::{Applied, ChangeError, ChangeOutcome, Log, Request};
+use engine::{Applied, ChangeError, ChangeOutcome, Log, Request};
 use server_admin::{Base, Caller, Change, HostError};
 use tlog::Hash;
+use wire::Operation;
 
 use super::audit::Intent;
 use super::operations::state;
@@ -96,12 +96,12 @@ impl EngineHost {
 }
 
 /// The caller for the engine; with a key of our own when they have none, so that the intent can name the operation.
-pub(super) fn as_engine(caller: &Caller) -> Result<log::Caller, HostError> {
+pub(super) fn as_engine(caller: &Caller) -> Result<engine::Caller, HostError> {
     let key = match &caller.idempotency_key {
         Some(key) => key.clone(),
         None => fresh_key()?,
     };
-    Ok(log::Caller {
+    Ok(engine::Caller {
         actor: caller.actor.clone(),
         idempotency_key: Some(key),
         reason: caller.reason.clone(),
@@ -109,7 +109,7 @@ pub(super) fn as_engine(caller: &Caller) -> Result<log::Caller, HostError> {
 }
 
 /// The operation that a caller with a key asks for.
-pub(super) fn named(caller: &log::Caller, log: &str) -> String {
+pub(super) fn named(caller: &engine::Caller, log: &str) -> String {
     caller
         .operation(log)
         .map(|token| token.to_string())
@@ -126,7 +126,7 @@ fn fresh_key() -> Result<String, HostError> {
 }
 
 pub(super) fn digest(request: &Request) -> Hash {
-    log::record::digest(&serde_json::to_vec(request).unwrap_or_default())
+    engine::record::digest(&serde_json::to_vec(request).unwrap_or_default())
 }
 
 pub(super) fn word(request: &Request) -> &'static str {
@@ -134,15 +134,15 @@ pub(super) fn word(request: &Request) -> &'static str {
         return "rotate-forced";
     }
     match request.action() {
-        log::Action::Configure => "configure",
-        log::Action::Rotate => "rotate",
-        log::Action::Plan => "plan",
-        log::Action::Freeze => "freeze",
-        log::Action::Unfreeze => "unfreeze",
-        log::Action::Create => "create",
-        log::Action::Delete => "delete",
-        log::Action::Undelete => "undelete",
-        log::Action::Revert => "revert",
+        engine::Action::Configure => "configure",
+        engine::Action::Rotate => "rotate",
+        engine::Action::Plan => "plan",
+        engine::Action::Freeze => "freeze",
+        engine::Action::Unfreeze => "unfreeze",
+        engine::Action::Create => "create",
+        engine::Action::Delete => "delete",
+        engine::Action::Undelete => "undelete",
+        engine::Action::Revert => "revert",
     }
 }
 

@@ -1,21 +1,21 @@
 //! Engine types to wire types. Pure.
 
-use admin_api::{
+use engine::{Applied, ChangeError, ChangeOutcome, HistoryRecord, ReplicaInfo, Status};
+use server_admin::HostError;
+use wire::{
     Action, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica, Shard,
     ShardState, Watermarks,
 };
-use log::{Applied, ChangeError, ChangeOutcome, HistoryRecord, ReplicaInfo, Status};
-use server_admin::HostError;
 
 use crate::rfc3339::rfc3339;
 
 pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
     LogStatus {
         condition: match status.condition {
-            log::Condition::Open => LogCondition::Open,
-            log::Condition::Closing => LogCondition::Closing,
-            log::Condition::Frozen => LogCondition::Frozen,
-            log::Condition::Halted => LogCondition::Halted,
+            engine::Condition::Open => LogCondition::Open,
+            engine::Condition::Closing => LogCondition::Closing,
+            engine::Condition::Frozen => LogCondition::Frozen,
+            engine::Condition::Halted => LogCondition::Halted,
         },
         reason: status.reason,
         generation: status.generation,
@@ -32,13 +32,13 @@ pub(super) fn status(status: Status, url: Option<String>) -> LogStatus {
     }
 }
 
-fn shard(shard: log::ShardView) -> Shard {
+fn shard(shard: engine::ShardView) -> Shard {
     Shard {
         name: shard.name,
         state: match shard.state {
-            config::ShardState::Planned => ShardState::Planned,
-            config::ShardState::Active => ShardState::Active,
-            config::ShardState::Frozen => ShardState::Frozen,
+            logconfig::ShardState::Planned => ShardState::Planned,
+            logconfig::ShardState::Active => ShardState::Active,
+            logconfig::ShardState::Frozen => ShardState::Frozen,
         },
         tree_id: shard.tree_id.to_string(),
         origin: shard.origin,
@@ -50,17 +50,17 @@ fn shard(shard: log::ShardView) -> Shard {
     }
 }
 
-pub(super) fn action(action: log::Action) -> Action {
+pub(super) fn action(action: engine::Action) -> Action {
     match action {
-        log::Action::Configure => Action::Configure,
-        log::Action::Rotate => Action::Rotate,
-        log::Action::Plan => Action::Plan,
-        log::Action::Freeze => Action::Freeze,
-        log::Action::Unfreeze => Action::Unfreeze,
-        log::Action::Create => Action::Create,
-        log::Action::Delete => Action::Delete,
-        log::Action::Undelete => Action::Undelete,
-        log::Action::Revert => Action::Revert,
+        engine::Action::Configure => Action::Configure,
+        engine::Action::Rotate => Action::Rotate,
+        engine::Action::Plan => Action::Plan,
+        engine::Action::Freeze => Action::Freeze,
+        engine::Action::Unfreeze => Action::Unfreeze,
+        engine::Action::Create => Action::Create,
+        engine::Action::Delete => Action::Delete,
+        engine::Action::Undelete => Action::Undelete,
+        engine::Action::Revert => Action::Revert,
     }
 }
 

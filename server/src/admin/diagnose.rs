@@ -7,11 +7,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use admin_api::{Diagnosis, Diagnostics, Severity};
+use engine::{Condition, Damaged, Log};
 use jiff::Timestamp;
-use log::{Condition, Damaged, Log};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use wire::{Diagnosis, Diagnostics, Severity};
 
 use super::EngineHost;
 use crate::words::count;
@@ -113,7 +113,7 @@ fn permissions(path: &Path) -> Diagnosis {
     match std::fs::metadata(path) {
         Ok(file) => {
             let mode = file.permissions().mode() & 0o777;
-            let open = log::shard::keys::is_exposed(mode, file.uid());
+            let open = engine::shard::keys::is_exposed(mode, file.uid());
             found(
                 "key-permissions",
                 if open {
@@ -186,7 +186,9 @@ fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
 }
 
 /// Server processes whose heartbeats stopped without a clean stop.
-fn silent(found_silent: Result<Vec<log::ReplicaInfo>, log::store::StoreError>) -> Vec<Diagnosis> {
+fn silent(
+    found_silent: Result<Vec<engine::ReplicaInfo>, engine::store::StoreError>,
+) -> Vec<Diagnosis> {
     const REMEDY: &str = "it was killed, or is cut off from the stores: look whether its machine and process are up; it is named for an hour, or until a server is started in its place";
     match found_silent {
         Ok(all) => all

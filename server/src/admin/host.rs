@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{
+use engine::{Engine, Log, Request};
+use jiff::Timestamp;
+use logconfig::LogConfig;
+use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
+use tokio::sync::Semaphore;
+use wire::{
     AuditPage, AuditReceipt, ConfigAnswer, Diagnostics, HistoryItem, LogStatus, MergeStatus,
     Operation, QosStatus, Replica, Simulation,
 };
-use config::LogConfig;
-use jiff::Timestamp;
-use log::{Engine, Log, Request};
-use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
-use tokio::sync::Semaphore;
 
 use super::audit::{Audit, Event};
 use super::change::request;
@@ -112,7 +112,7 @@ impl Host for EngineHost {
                 other => other,
             };
             let log = self.find(log)?;
-            if log.name() == log::SYSTEM && matches!(change, Change::Freeze { .. }) {
+            if log.name() == engine::SYSTEM && matches!(change, Change::Freeze { .. }) {
                 let why = "the system log cannot be frozen: no change could be recorded any more";
                 return Err(HostError::Conflict(why.to_owned()));
             }
@@ -130,7 +130,7 @@ impl Host for EngineHost {
 
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
         Box::pin(async {
-            let unavailable = |e: log::store::StoreError| HostError::Unavailable(e.to_string());
+            let unavailable = |e: engine::store::StoreError| HostError::Unavailable(e.to_string());
             let log = self.find(log)?;
             let records = log.history().await.map_err(unavailable)?;
             let mut items = Vec::with_capacity(records.len());

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use admin_api::Operation;
-use config::LogConfig;
-use log::{Log, Request};
+use engine::{Log, Request};
+use logconfig::LogConfig;
 use server_admin::{Caller, HostError, Mode};
 use tlog::Hash;
+use wire::Operation;
 
 use super::change::{Asked, as_engine, named};
 use super::{EngineHost, convert};
@@ -65,7 +65,7 @@ impl EngineHost {
         mode: Mode,
         caller: Caller,
     ) -> Result<Operation, HostError> {
-        if name == log::SYSTEM {
+        if name == engine::SYSTEM {
             let why = "the system log cannot be deleted: no change could be recorded any more";
             return Err(HostError::Conflict(why.to_owned()));
         }

@@ -1,7 +1,7 @@
 //! The rows of sessions, tokens and used identity tokens: the engine's shared memory behind the plug-in's interface.
 
+use engine::MemoryError;
 use jiff::Timestamp;
-use log::MemoryError;
 use server_admin::HostError;
 
 use super::EngineHost;
@@ -10,7 +10,7 @@ fn failed(error: MemoryError) -> HostError {
     match error {
         // Only a bug of the plug-in asks for such a row.
         MemoryError::Unfit(_) => HostError::Internal(error.to_string()),
-        MemoryError::Store(log::store::StoreError::Full(place)) => HostError::Full(place),
+        MemoryError::Store(engine::store::StoreError::Full(place)) => HostError::Full(place),
         MemoryError::Store(error) => HostError::Unavailable(error.to_string()),
     }
 }

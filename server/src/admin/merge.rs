@@ -1,10 +1,10 @@
 //! The merge of a log, in the words of the wire.
 
-use admin_api::{
+use engine::{MergeView, PeerView, Program, TroubleKind};
+use server_admin::HostError;
+use wire::{
     Diagnosis, MergeStatus, NodeStatus, PeerStatus, ProgramStatus, Severity, WitnessStatus,
 };
-use log::{MergeView, PeerView, Program, TroubleKind};
-use server_admin::HostError;
 
 use super::EngineHost;
 use super::diagnose::found;
@@ -165,7 +165,7 @@ fn peer(view: &PeerView) -> PeerStatus {
 
 #[cfg(test)]
 mod tests {
-    use log::{NodeState, Trouble};
+    use engine::{NodeState, Trouble};
 
     use super::*;
 

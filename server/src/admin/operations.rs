@@ -2,9 +2,9 @@
 //!
 //! What must never happen: an operation called done that a live replica does not run.
 
-use admin_api::{Action, Operation, OperationState, Replica};
-use log::{HistoryRecord, Log};
+use engine::{HistoryRecord, Log};
 use server_admin::HostError;
+use wire::{Action, Operation, OperationState, Replica};
 
 use super::{EngineHost, convert};
 
@@ -35,7 +35,7 @@ impl EngineHost {
         log: &Log,
         one: Option<&str>,
     ) -> Result<Vec<(u64, Operation)>, HostError> {
-        let unavailable = |e: log::store::StoreError| HostError::Unavailable(e.to_string());
+        let unavailable = |e: engine::store::StoreError| HostError::Unavailable(e.to_string());
         let records = match one {
             Some(id) => log
                 .operation(id)

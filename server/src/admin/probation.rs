@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{Operation, OperationState};
-use log::{Condition, Log, Probation, Request, Token, Trial};
+use engine::{Condition, Log, Probation, Request, Token, Trial};
 use server_admin::{Caller, HostError};
+use wire::{Operation, OperationState};
 
 use super::EngineHost;
 use super::audit::{CONFIRM, Intent};
@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
 
-fn unavailable(error: log::store::StoreError) -> HostError {
+fn unavailable(error: engine::store::StoreError) -> HostError {
     HostError::Unavailable(error.to_string())
 }
 
@@ -76,7 +76,7 @@ impl EngineHost {
             log: log.name().to_owned(),
             action: CONFIRM.to_owned(),
             actor: caller.actor.clone(),
-            request: log::record::digest(id.as_bytes()),
+            request: engine::record::digest(id.as_bytes()),
             reason: caller.reason.clone(),
             replica: self.engine.replica_id().to_owned(),
             time: now(),
@@ -210,7 +210,7 @@ impl EngineHost {
         request: Request,
         key: String,
     ) -> Result<Operation, HostError> {
-        let caller = log::Caller {
+        let caller = engine::Caller {
             actor: "auto".to_owned(),
             idempotency_key: Some(key),
             reason: None,

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin_api::{
+use engine::Log;
+use engine::qos::simulate::{TierOutcome, simulate};
+use engine::qos::{ClassView, QosView, REASONS};
+use logconfig::{LogConfig, QosConfig, diff};
+use server_admin::HostError;
+use wire::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
 };
-use config::{LogConfig, QosConfig, diff};
-use log::Log;
-use log::qos::simulate::{TierOutcome, simulate};
-use log::qos::{ClassView, QosView, REASONS};
-use server_admin::HostError;
 
 use super::EngineHost;
 use crate::rfc3339::{now_ms, rfc3339};
@@ -239,7 +239,7 @@ fn per_second(rate: f64) -> Option<u64> {
 mod tests {
     use std::sync::Arc;
 
-    use log::qos::{Backlog, Counts};
+    use engine::qos::{Backlog, Counts};
 
     use super::*;
 

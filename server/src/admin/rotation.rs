@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{ChangeError, Log, Overdue, Request};
+use engine::{ChangeError, Log, Overdue, Request};
 
 use super::EngineHost;
 

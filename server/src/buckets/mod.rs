@@ -14,11 +14,11 @@ mod trouble;
 
 use std::sync::Arc;
 
-use ::log::store::{Objects, StoreError, valid};
+use ::engine::store::{Objects, StoreError, valid};
 use bytes::Bytes;
-use config::BucketUrl;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use logconfig::BucketUrl;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt as _, PutOptions};
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::log::store::Objects;
-use ::log::{Folders, Places};
-use config::{BucketUrl, FrontendConfig};
+use ::engine::store::Objects;
+use ::engine::{Folders, Places};
+use logconfig::{BucketUrl, FrontendConfig};
 
 use super::{Bucket, BucketSettings, Clients};
 use crate::error::Error;

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use ::log::Places as _;
-use ::log::store::conformance;
+use ::engine::Places as _;
+use ::engine::store::conformance;
 use object_store::memory::InMemory;
 
 use super::*;
@@ -69,7 +69,7 @@ async fn what_readers_are_told() {
 fn places(nodes: &[(&str, &str)], allowed: &[&str]) -> AllPlaces {
     let nodes = nodes.iter().map(|(name, at)| ((*name).to_owned(), url(at)));
     let allowed = allowed.iter().map(|at| url(at));
-    let folders = ::log::Folders::default();
+    let folders = ::engine::Folders::default();
     AllPlaces::new(
         folders,
         nodes.collect(),
@@ -79,8 +79,8 @@ fn places(nodes: &[(&str, &str)], allowed: &[&str]) -> AllPlaces {
     .unwrap()
 }
 
-fn frontend(url: &str) -> config::FrontendConfig {
-    config::FrontendConfig {
+fn frontend(url: &str) -> logconfig::FrontendConfig {
+    logconfig::FrontendConfig {
         name: "cdn".parse().unwrap(),
         url: url.to_owned(),
     }

@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use ::log::store::StoreError;
+use ::engine::store::StoreError;
 use object_store::Error;
 
 /// The longest code that is repeated.

@@ -36,7 +36,7 @@ use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
 use crate::net::accept::Plane;
 use crate::net::watch::{Phase, Watched};
-use log::Log;
+use engine::Log;
 use server_admin::Spent;
 
 /// The name that no route serves: the system log is written by the server and read through the admin endpoint.

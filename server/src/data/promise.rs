@@ -14,7 +14,7 @@ use super::find;
 use super::read::{App, answered, json, lines};
 use super::refusal::{self, Refusal};
 use crate::rfc3339::rfc3339;
-use log::{Placement, Promise, PromiseId};
+use engine::{Placement, Promise, PromiseId};
 
 /// Which preference was followed (RFC 7240).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -158,7 +158,7 @@ mod tests {
             .promise(
                 bytes::Bytes::from_static(b"later"),
                 log.policy().own(),
-                &log::qos::Advice::default(),
+                &engine::qos::Advice::default(),
             )
             .await
             .unwrap();

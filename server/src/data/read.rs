@@ -24,8 +24,8 @@ use super::{batch, find};
 use crate::gate::Gate;
 use crate::net::gzip::packed;
 use crate::rfc3339::rfc3339;
-use config::ShardState;
-use log::Inclusion;
+use engine::Inclusion;
+use logconfig::ShardState;
 use tokio::sync::Semaphore;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -157,7 +157,7 @@ async fn shards(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -
 }
 
 /// A log's shards as its readers get them: where an auditor begins.
-pub(crate) fn shard_list(status: log::Status) -> Vec<u8> {
+pub(crate) fn shard_list(status: engine::Status) -> Vec<u8> {
     let shards: Vec<Shard> = status
         .shards
         .into_iter()

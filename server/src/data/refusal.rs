@@ -10,8 +10,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use log::qos::Denied;
-use log::{AppendError, ReadError};
+use engine::qos::Denied;
+use engine::{AppendError, ReadError};
 
 use super::granted::seconds;
 use crate::net::pace::PACE;
@@ -209,7 +209,7 @@ impl Refusal {
     pub(super) fn reused() -> Self {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            admin_api::codes::KEY_REUSED,
+            wire::codes::KEY_REUSED,
             "this idempotency key was used for a write with another body; choose a new key for each write",
         )
     }
@@ -241,8 +241,8 @@ impl Refusal {
     }
 
     /// The problem document (RFC 9457).
-    pub(super) fn problem(&self) -> admin_api::Problem {
-        admin_api::Problem {
+    pub(super) fn problem(&self) -> wire::Problem {
+        wire::Problem {
             kind: format!("urn:logctl:problem:{}", self.code),
             title: self
                 .status
@@ -267,7 +267,7 @@ impl Refusal {
         if json {
             // Strings and numbers only: serde_json cannot fail on it.
             let problem = serde_json::to_vec(&self.problem()).unwrap_or_default();
-            self.respond_with(admin_api::PROBLEM_TYPE, problem)
+            self.respond_with(wire::PROBLEM_TYPE, problem)
         } else {
             self.respond_with(
                 "text/plain; charset=utf-8",

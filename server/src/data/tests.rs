@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use log::Request;
+use engine::Request;
 use tlog::{Checkpoint, Hash, VerifierKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -197,7 +197,7 @@ async fn what_is_wrong_gets_its_own_answer() {
             (status, Some("application/problem+json")),
             "{line}"
         );
-        let problem: admin_api::Problem = serde_json::from_slice(&reply.body).unwrap();
+        let problem: wire::Problem = serde_json::from_slice(&reply.body).unwrap();
         assert_eq!(
             (problem.status, problem.kind),
             (status, format!("urn:logctl:problem:{}", problem.code)),
@@ -287,7 +287,7 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
     let server = Server::start().await;
     server.add(b"x").await;
     let log = server.engine.log("dev").unwrap();
-    let caller = log::Caller {
+    let caller = engine::Caller {
         actor: "test".into(),
         idempotency_key: None,
         reason: None,
@@ -415,12 +415,12 @@ async fn every_answer_about_a_log_names_its_configuration() {
                 "{line}: {reply:?}"
             );
         }
-        let rotate = log::Request::Rotate {
+        let rotate = engine::Request::Rotate {
             name: None,
             base: None,
             force: false,
         };
-        let caller = log::Caller {
+        let caller = engine::Caller {
             actor: "test".to_owned(),
             idempotency_key: None,
             reason: None,

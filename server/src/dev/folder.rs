@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use config::DEV_MARKER;
+use logconfig::DEV_MARKER;
 use sha2::{Digest as _, Sha256};
 
 use super::replace;

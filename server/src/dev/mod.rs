@@ -16,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{LogConfig, LogName, RotateConfig};
+use logconfig::{LogConfig, LogName, RotateConfig};
 use server_admin::Permission;
 
 pub(crate) use cert::{new_key, self_signed};
@@ -98,7 +98,7 @@ pub(crate) fn first_config() -> Result<LogConfig, Error> {
     let year = jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .year();
-    let shard = config::next_name(&RotateConfig::default().name, &[], year)
+    let shard = logconfig::next_name(&RotateConfig::default().name, &[], year)
         .map_err(|e| failed(e.to_string()))?;
     Ok(LogConfig::new(name, ORIGIN.to_owned(), shard))
 }
@@ -133,8 +133,8 @@ fn make_kek(path: &Path) -> Result<(), Error> {
             )));
         }
     }
-    let secret = |e: log::shard::keys::KeyError| Error::Secret(e.to_string());
-    log::Kek::generate()
+    let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
+    engine::Kek::generate()
         .and_then(|kek| kek.write_new(path))
         .map_err(secret)
 }
@@ -260,7 +260,7 @@ fn wrote_before(found: &str, path: &Path) -> bool {
         return false;
     };
     let programs = settings.merge.programs.iter();
-    let programs = programs.map(|name| log::Program::from(*name).to_string());
+    let programs = programs.map(|name| engine::Program::from(*name).to_string());
     let metrics = settings.metrics.as_ref().map(|metrics| metrics.listen);
     let socket = settings.admin.socket.is_some();
     found
@@ -287,7 +287,7 @@ mod tests {
             listen: free,
             admin: free,
             metrics: Some(free),
-            merge: log::Program::ALL.to_vec(),
+            merge: engine::Program::ALL.to_vec(),
             drain: None,
             format: LogFormat::Text,
         }
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_folder_from_before_there_were_markers_is_known_by_its_settings() {
         let folder = tempfile::tempdir().unwrap();
-        let marker = folder.path().join(config::DEV_MARKER);
+        let marker = folder.path().join(logconfig::DEV_MARKER);
         for socket in [true, false] {
             let dev = dev(folder.path());
             std::fs::write(folder.path().join("logd.toml"), settings_text(&dev, socket)).unwrap();

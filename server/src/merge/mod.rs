@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{Finished, MergeOptions, Program, Programs, TroubleKind};
+use engine::{Finished, MergeOptions, Program, Programs, TroubleKind};
 use tokio::time::timeout;
 
 use crate::args::Stores as Which;
@@ -136,7 +136,7 @@ fn line(program: Program, finished: &[Finished]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use log::{Done, Trouble};
+    use engine::{Done, Trouble};
 
     use super::*;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use engine::{PeerAnswer, PeerError, PeerRequest, Peers};
 use futures_util::future::BoxFuture;
-use log::{PeerAnswer, PeerError, PeerRequest, Peers};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 

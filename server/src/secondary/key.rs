@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use log::shard::keys::{read_secret, write_secret};
+use engine::shard::keys::{read_secret, write_secret};
 use tlog::Cosigner;
 
 use crate::error::Error;
@@ -13,7 +13,7 @@ use crate::error::Error;
 const PREFIX: &str = "PRIVATE+KEY+";
 const TYPE: u8 = 0x04;
 
-fn secret(e: log::shard::keys::KeyError) -> Error {
+fn secret(e: engine::shard::keys::KeyError) -> Error {
     Error::Secret(e.to_string())
 }
 

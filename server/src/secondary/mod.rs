@@ -19,9 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::Faults;
-use log::mirror::{Mirror, MirrorOptions};
-use log::store::{Directory, Sqlite};
+use engine::Faults;
+use engine::mirror::{Mirror, MirrorOptions};
+use engine::store::{Directory, Sqlite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

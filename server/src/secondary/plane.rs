@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use engine::PeerLife;
+use engine::mirror::manifest::MAX_MANIFEST;
+use engine::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, RETRY_AFTER,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use log::PeerLife;
-use log::mirror::manifest::MAX_MANIFEST;
-use log::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use server_admin::Spent;
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
@@ -305,7 +305,7 @@ impl MirrorPlane {
     }
 
     async fn read(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
-        let failed = |e: log::store::StoreError| refused(&Refusal::Storage(e.to_string()));
+        let failed = |e: engine::store::StoreError| refused(&Refusal::Storage(e.to_string()));
         match path {
             "/healthz" => return said(StatusCode::OK, "ok"),
             "/readyz" => return self.readiness(),

@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use log::Kek;
-use log::shard::keys::KeyError;
+use engine::Kek;
+use engine::shard::keys::KeyError;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
@@ -422,7 +422,7 @@ impl Files<'_> {
         self.parent(&settings.dir, "the secondary's folder");
         if let Some(key) = &settings.key {
             let full = self.full(key);
-            if let Err(error) = log::shard::keys::read_secret(&full) {
+            if let Err(error) = engine::shard::keys::read_secret(&full) {
                 let remedy = format!(
                     "`logd secondary key --file {} --name NAME` makes one",
                     full.display()
@@ -438,7 +438,7 @@ impl Files<'_> {
         match std::fs::read_to_string(&full) {
             Err(error) => self.unreadable(path, &error),
             Ok(text) => {
-                for finding in config::parse(&text).err().into_iter().flatten() {
+                for finding in logconfig::parse(&text).err().into_iter().flatten() {
                     let what = format!("{}:{finding}", full.display());
                     self.problem(
                         path,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use admin_api::{Problem, codes};
-use config::{MAX_PLAN_BYTES, Plan, three_way};
+use logconfig::{MAX_PLAN_BYTES, Plan, three_way};
+use wire::{Problem, codes};
 
 use crate::client::Write;
 use crate::commands::document::{read_bytes, wire_finding};

@@ -1,7 +1,7 @@
 //! `logctl config diff --generation A..B`: what changed between two generations.
 
-use admin_api::Difference;
 use serde::Serialize;
+use wire::Difference;
 
 use crate::commands::{Session, differences, wire_difference};
 use crate::error::{Error, count};
@@ -28,7 +28,7 @@ pub(in crate::commands) async fn run(
         Some(to) => server.admin.config_at(&log, to, server.deadline).await?,
         None => server.admin.config(&log, server.deadline).await?,
     };
-    let differences: Vec<Difference> = config::diff(&before.config, &after.config)
+    let differences: Vec<Difference> = logconfig::diff(&before.config, &after.config)
         .into_iter()
         .map(wire_difference)
         .collect();

@@ -1,7 +1,7 @@
 //! `logctl config diff FILE`: what `--use-config` would change, by the server's own dry run.
 
-use admin_api::Difference;
 use serde::Serialize;
+use wire::Difference;
 
 use crate::client::Write;
 use crate::commands::document::Document;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use admin_api::{ConfigAnswer, Finding, codes};
 use serde::Serialize;
+use wire::{ConfigAnswer, Finding, codes};
 
 use crate::client::Write;
 use crate::commands::change::{self, Plan};
@@ -133,7 +133,7 @@ async fn edited(
             "nothing was changed",
             format!("what you wrote is in {}", file.display()),
         );
-        let document = match config::parse(&body) {
+        let document = match logconfig::parse(&body) {
             Ok(document) => document,
             Err(found) => {
                 findings = found.into_iter().map(wire_finding).collect();
@@ -172,7 +172,7 @@ async fn edited(
 
 /// A finding of the server with its place in the text.
 fn located(finding: Finding, body: &str) -> Finding {
-    let mut marker = [config::Finding {
+    let mut marker = [logconfig::Finding {
         code: "",
         message: String::new(),
         pointer: finding.pointer.clone(),
@@ -180,7 +180,7 @@ fn located(finding: Finding, body: &str) -> Finding {
         column: None,
         hint: None,
     }];
-    config::locate(body, &mut marker);
+    logconfig::locate(body, &mut marker);
     let [marker] = marker;
     Finding {
         line: marker.line,

@@ -1,8 +1,8 @@
 //! `logctl config history`: what was decided, when, by whom, why, and what it changed.
 
-use admin_api::HistoryItem;
 use jiff::Timestamp;
 use serde::Serialize;
+use wire::HistoryItem;
 
 use crate::commands::Session;
 use crate::error::Error;

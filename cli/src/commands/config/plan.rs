@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use admin_api::OperationState;
-use config::{Plan, PlanDocument};
+use logconfig::{Plan, PlanDocument};
 use serde::Serialize;
+use wire::OperationState;
 
 use crate::client::Write;
 use crate::commands::document::Document;
@@ -24,10 +24,10 @@ struct Planned {
     etag: String,
     generation: u64,
     digest: String,
-    differences: Vec<admin_api::Difference>,
+    differences: Vec<wire::Difference>,
     /// What will not go as expected; it is asked again when the plan is applied, and no part of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<admin_api::Finding>,
+    warnings: Vec<wire::Finding>,
 }
 
 pub(in crate::commands) async fn run(

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use config::{LogConfig, diff, rolled_back};
+use logconfig::{LogConfig, diff, rolled_back};
 
 use crate::client::Write;
 use crate::commands::change::{self, Plan};

@@ -1,7 +1,7 @@
 //! `logctl context show`: what is in effect, and who says so. Files are named, never their content.
 
-use admin_api::WhoAmI;
 use serde::Serialize;
+use wire::WhoAmI;
 
 use crate::commands::Session;
 use crate::error::Error;

@@ -5,8 +5,8 @@
 mod local;
 mod server;
 
-use admin_api::{Diagnosis, Severity};
 use serde::Serialize;
+use wire::{Diagnosis, Severity};
 
 use super::Session;
 use crate::error::{Error, count};

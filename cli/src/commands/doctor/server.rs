@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use admin_api::{Diagnostics, codes};
 use jiff::{SignedDuration, Timestamp};
+use wire::{Diagnostics, codes};
 
 use super::Check;
 use crate::commands::{Server, Session, version, witness};
@@ -167,7 +167,7 @@ async fn trail(session: &Session<'_>, server: &Server) -> Check {
 }
 
 /// When the caller's own token ends. Whoever may not list tokens learns it when it happens.
-fn token(name: &str, tokens: Result<admin_api::Tokens, Error>) -> Option<Check> {
+fn token(name: &str, tokens: Result<wire::Tokens, Error>) -> Option<Check> {
     let end = tokens
         .ok()?
         .tokens

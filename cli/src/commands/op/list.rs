@@ -1,7 +1,7 @@
 //! `logctl op list`.
 
-use admin_api::{Operation, OperationState};
 use serde::Serialize;
+use wire::{Operation, OperationState};
 
 use crate::commands::{Session, change, log_name};
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! `logctl op show ID`: one change, without waiting for anything.
 
-use admin_api::Operation;
 use serde::Serialize;
+use wire::Operation;
 
 use crate::commands::{Session, change};
 use crate::error::Error;

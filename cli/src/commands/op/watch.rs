@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use admin_api::{Operation, OperationState};
+use wire::{Operation, OperationState};
 
 use crate::client::Step;
 use crate::commands::change::{self, Made};

@@ -1,6 +1,6 @@
 //! Edits of a document's tiers and tenants. Pure: what the result must obey is the server's to check, and it names all of it.
 
-use config::{QosConfig, TenantConfig, TierConfig, WriterToken};
+use logconfig::{QosConfig, TenantConfig, TierConfig, WriterToken};
 
 use crate::error::Error;
 use crate::request::{QosEdit, TenantEdit, TierEdit};

@@ -1,6 +1,6 @@
 //! `logctl qos list`: the tiers and tenants of the running document.
 
-use config::{TenantConfig, TierConfig};
+use logconfig::{TenantConfig, TierConfig};
 use serde::Serialize;
 
 use crate::commands::Session;

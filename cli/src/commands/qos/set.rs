@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{WriterToken, token_hash, token_text};
+use logconfig::{WriterToken, token_hash, token_text};
 use serde_json::json;
 
 use super::edit;

@@ -1,8 +1,8 @@
 //! `logctl qos show TIER|TENANT`: its settings, and how its writers fare right now.
 
-use admin_api::{QosStatus, QueueStatus, TierStatus, codes};
-use config::{TenantConfig, TierConfig};
+use logconfig::{TenantConfig, TierConfig};
 use serde::Serialize;
+use wire::{QosStatus, QueueStatus, TierStatus, codes};
 
 use super::list;
 use crate::commands::Session;

@@ -1,8 +1,8 @@
 //! `logctl qos simulate FILE`: what the settings of FILE would have done with the writes of the last hours.
 
-use admin_api::{SimulatedFigures, SimulatedTier, Simulation};
-use config::Span;
+use logconfig::Span;
 use serde::Serialize;
+use wire::{SimulatedFigures, SimulatedTier, Simulation};
 
 use crate::commands::document::Document;
 use crate::commands::{Session, differences};

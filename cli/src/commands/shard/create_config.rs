@@ -6,9 +6,9 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use admin_api::Difference;
-use config::{LogConfig, LogName, ShardName};
+use logconfig::{LogConfig, LogName, ShardName};
 use serde::Serialize;
+use wire::Difference;
 
 use crate::commands::document::wire_finding;
 use crate::commands::{Session, differences, now, wire_difference};
@@ -27,7 +27,7 @@ struct Created {
     differences: Vec<Difference>,
     /// What another system's list says and a document can't; each was also a warning.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    dropped: Vec<admin_api::Finding>,
+    dropped: Vec<wire::Finding>,
 }
 
 pub(in crate::commands) async fn run(
@@ -54,7 +54,7 @@ pub(super) fn place(
     overwrite: bool,
     next: LogConfig,
     changes: Vec<Difference>,
-    dropped: Vec<admin_api::Finding>,
+    dropped: Vec<wire::Finding>,
 ) -> Result<Outcome, Error> {
     match file {
         File::Standard => {
@@ -94,11 +94,12 @@ async fn following(session: &Session<'_>) -> Result<(LogConfig, Vec<Difference>)
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?.config;
-    let next = config::with_rotation(&running, None, now()).map_err(|finding| Error::Invalid {
-        subject: format!("the running configuration of {log}"),
-        findings: vec![wire_finding(finding)],
-    })?;
-    let changes = config::diff(&running, &next)
+    let next =
+        logconfig::with_rotation(&running, None, now()).map_err(|finding| Error::Invalid {
+            subject: format!("the running configuration of {log}"),
+            findings: vec![wire_finding(finding)],
+        })?;
+    let changes = logconfig::diff(&running, &next)
         .into_iter()
         .map(wire_difference)
         .collect();
@@ -112,7 +113,7 @@ pub(super) fn first(new: NewLog) -> Result<LogConfig, Error> {
         message: format!("--log: `{log}` cannot be the name of a log: {error}"),
         hint: "choose another name".into(),
     })?;
-    let refused = |finding: config::Finding| Error::Invalid {
+    let refused = |finding: logconfig::Finding| Error::Invalid {
         subject: format!("the first configuration of {log}"),
         findings: vec![wire_finding(finding)],
     };

@@ -24,7 +24,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, E
     Outcome::done(&RekorShards {
         log,
         active_tree_id: running.active().and_then(|shard| shard.tree_id.clone()),
-        sharding_config: config::write_rekor(&running),
+        sharding_config: logconfig::write_rekor(&running),
     })
 }
 

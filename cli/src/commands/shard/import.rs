@@ -1,6 +1,6 @@
 //! `logctl shard --create-config FILE --from rekor:FILE|URL`: the first configuration of a log whose shards another system has.
 
-use config::{RekorShards, ShardState};
+use logconfig::{RekorShards, ShardState};
 
 use super::create_config::{first, may_overwrite, place};
 use crate::client::fetch;
@@ -30,16 +30,16 @@ pub(in crate::commands) async fn run(
     let bytes = if source.starts_with("https://") || source.starts_with("http://") {
         let phase = session.ui.phase(&format!("fetching {source}"));
         let ca = session.overrides.ca.as_deref();
-        let bytes = fetch(source, ca, config::MAX_BYTES, session.deadline()).await?;
+        let bytes = fetch(source, ca, logconfig::MAX_BYTES, session.deadline()).await?;
         drop(phase);
         bytes
     } else {
         let path = std::path::PathBuf::from(source);
-        read_bytes(&File::from(path), config::MAX_BYTES).await?.1
+        read_bytes(&File::from(path), logconfig::MAX_BYTES).await?.1
     };
     let text = String::from_utf8_lossy(&bytes);
     let RekorShards { shards, dropped } =
-        config::read_rekor(&text).map_err(|findings| Error::Invalid {
+        logconfig::read_rekor(&text).map_err(|findings| Error::Invalid {
             subject: source.to_owned(),
             findings: findings.into_iter().map(wire_finding).collect(),
         })?;

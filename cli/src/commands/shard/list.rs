@@ -1,7 +1,7 @@
 //! `logctl shard list`.
 
-use admin_api::Shard;
 use serde::Serialize;
+use wire::Shard;
 
 use crate::commands::Session;
 use crate::error::Error;

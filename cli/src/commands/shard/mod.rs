@@ -9,7 +9,7 @@ pub(super) mod step;
 pub(super) mod use_config;
 pub(super) mod verify;
 
-use admin_api::ShardState;
+use wire::ShardState;
 
 use crate::report::{Cell, Tone};
 

@@ -1,10 +1,10 @@
 //! `logctl shard plan|rotate|freeze|unfreeze`: single steps, made on top of what runs now.
 
-use admin_api::{
+use wire::{
     FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
 
-use config::ShardConfig;
+use logconfig::ShardConfig;
 
 use crate::client::Write;
 use crate::commands::change::{self, Plan};
@@ -76,7 +76,7 @@ async fn unplan(session: &Session<'_>, name: &str, dry_run: bool) -> Result<Outc
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?;
     let mut next = running.config;
-    let planned = |shard: &ShardConfig| shard.state == config::ShardState::Planned;
+    let planned = |shard: &ShardConfig| shard.state == logconfig::ShardState::Planned;
     match next.shards.iter().find(|shard| shard.name.as_str() == name) {
         Some(shard) if planned(shard) => {}
         Some(shard) => {

@@ -12,7 +12,6 @@ mod rule;
 
 use std::sync::Arc;
 
-use admin_api::codes;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -20,6 +19,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use wire::codes;
 
 use super::Denial;
 use super::secret::{hash, hex};

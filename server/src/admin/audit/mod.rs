@@ -12,11 +12,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use admin_api::AuditReceipt;
 use bytes::Bytes;
-use config::LogConfig;
-use log::{AppendError, Applied, ChangeError, ChangeOutcome, Engine};
+use engine::{AppendError, Applied, ChangeError, ChangeOutcome, Engine};
+use logconfig::LogConfig;
 use server_admin::HostError;
+use wire::AuditReceipt;
 
 pub(crate) use self::record::{Event, Intent, Outcome, Record, Verdict};
 #[cfg(test)]
@@ -121,7 +121,7 @@ impl Audit {
     /// # Errors
     /// [`ChangeError`]; the trail that does not take the intent is one, and then nothing was made.
     pub(crate) async fn create_log(&self, config: LogConfig) -> Result<Applied, ChangeError> {
-        let failed = |why: String| ChangeError::Store(log::store::StoreError::Io(why));
+        let failed = |why: String| ChangeError::Store(engine::store::StoreError::Io(why));
         let log = config.log.to_string();
         let caller = super::change::as_engine(&server_admin::Caller {
             actor: "server".to_owned(),

@@ -1,8 +1,8 @@
 //! Reading the trail: pages of entries, and the tree itself as C2SP tlog-tiles objects.
 
-use admin_api::{AuditEntry, AuditPage};
-use log::{Log, ReadError};
+use engine::{Log, ReadError};
 use server_admin::{AuditQuery, HostError};
+use wire::{AuditEntry, AuditPage};
 
 use super::record::{Record, Verdict};
 use super::{Audit, Event, Intent, Outcome};

@@ -1,8 +1,8 @@
 //! Logs come and go, on every replica.
 
-use admin_api::{Action, LogCondition, OperationState};
-use config::LogConfig;
+use logconfig::LogConfig;
 use server_admin::{Change, Host as _, HostError, Mode};
+use wire::{Action, LogCondition, OperationState};
 
 use super::{caller, host, until};
 use crate::testing::{Server, engine};
@@ -73,7 +73,7 @@ async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
         .await;
     assert_eq!(same.unwrap().state, OperationState::Unchanged);
     let mut other = document("new");
-    other.merge.idle_republish = config::Span::from_secs(9);
+    other.merge.idle_republish = logconfig::Span::from_secs(9);
     let other = Change::Create { document: other };
     for mode in [Mode::Preview, Mode::Apply] {
         let taken = one.apply("new", other.clone(), mode, caller("m")).await;
@@ -85,7 +85,7 @@ async fn a_log_is_created_on_all_replicas_and_its_name_is_taken() {
         "{reused:?}"
     );
     let mut frozen = document("cold");
-    frozen.shards[0].state = config::ShardState::Frozen;
+    frozen.shards[0].state = logconfig::ShardState::Frozen;
     let frozen = Change::Create { document: frozen };
     let refused = one.apply("cold", frozen, Mode::Apply, caller("n")).await;
     assert!(matches!(refused, Err(HostError::Invalid(_))), "{refused:?}");

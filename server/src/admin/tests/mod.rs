@@ -6,16 +6,16 @@ mod rotation;
 
 use std::sync::Arc;
 
-use admin_api::{Action, OperationState};
-use log::Engine;
+use engine::Engine;
 use server_admin::{Caller, Change, Host as _, HostError, Mode};
+use wire::{Action, OperationState};
 
 use super::audit::{Audit, Intent, Outcome, Record, Settling, Verdict};
 use super::host::EngineHost;
 use crate::testing::engine;
-use admin_api::AuditReceipt;
 use jiff::{SignedDuration, Timestamp};
 use server_admin::{AuditQuery, Event};
+use wire::AuditReceipt;
 
 fn caller(key: &str) -> Caller {
     Caller {
@@ -63,7 +63,7 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMu
 async fn settle_on(host: &EngineHost, millis: u64, within: Option<u64>, who: Caller) -> Answered {
     let running = host.config("dev").await.unwrap();
     let mut next = running.config.clone();
-    next.merge.checkpoint_interval = config::Span::from_millis(millis);
+    next.merge.checkpoint_interval = logconfig::Span::from_millis(millis);
     let change = Change::Configure {
         document: Box::new(next),
         base: running.etag.parse().unwrap(),
@@ -72,7 +72,7 @@ async fn settle_on(host: &EngineHost, millis: u64, within: Option<u64>, who: Cal
     host.apply("dev", change, Mode::Apply, who).await
 }
 
-type Answered = Result<admin_api::Operation, HostError>;
+type Answered = Result<wire::Operation, HostError>;
 
 #[tokio::test]
 async fn a_rotation_is_recorded_before_and_after_and_repeats_its_answer() {
@@ -454,7 +454,7 @@ async fn a_healthy_server_finds_nothing() {
     let bad = diagnosed
         .checks
         .iter()
-        .find(|c| c.severity != admin_api::Severity::Ok && c.check != "store-latency");
+        .find(|c| c.severity != wire::Severity::Ok && c.check != "store-latency");
     assert_eq!(bad, None);
     assert!(diagnosed.time.parse::<Timestamp>().is_ok());
 }
@@ -468,7 +468,7 @@ async fn every_generation_keeps_its_document_and_its_tag() {
     for millis in [20, 30, 40] {
         let running = host.config("dev").await.unwrap();
         let mut next = running.config.clone();
-        next.merge.checkpoint_interval = config::Span::from_millis(millis);
+        next.merge.checkpoint_interval = logconfig::Span::from_millis(millis);
         let change = Change::Configure {
             document: Box::new(next),
             base: running.etag.parse().unwrap(),
@@ -498,7 +498,7 @@ async fn every_generation_keeps_its_document_and_its_tag() {
     let change = Change::Configure {
         document: Box::new({
             let mut next = tags[3].config.clone();
-            next.merge.idle_republish = config::Span::from_secs(3);
+            next.merge.idle_republish = logconfig::Span::from_secs(3);
             next
         }),
         base: tags[1].etag.parse().unwrap(),
@@ -693,7 +693,7 @@ async fn a_log_that_the_settings_name_is_in_the_trail() {
     let named = |shard: &str| {
         let name = "dev".parse().unwrap();
         let origin = "example.org/dev".to_owned();
-        config::LogConfig::new(name, origin, shard.parse().unwrap())
+        logconfig::LogConfig::new(name, origin, shard.parse().unwrap())
     };
     crate::run::create(&engine, named("a")).await.unwrap();
     let trail = trail(&engine).await;

@@ -1,8 +1,8 @@
 //! Changes on probation: confirmed, taken back, and never both.
 
-use admin_api::{Action, OperationState};
-use log::{Request, Token, Trial};
+use engine::{Request, Token, Trial};
 use server_admin::{Change, Host as _, HostError, Mode};
+use wire::{Action, OperationState};
 
 use super::{caller, host, settle_on, trail, until};
 use crate::admin::audit::Record;
@@ -90,7 +90,7 @@ async fn nobody_tries_out_shards_or_for_a_week() {
     let engine = engine(&folder).await;
     let host = host(&engine);
     let running = host.config("dev").await.unwrap();
-    let planned = config::with_planned(&running.config, None, 0).unwrap();
+    let planned = logconfig::with_planned(&running.config, None, 0).unwrap();
     let change = Change::Configure {
         document: Box::new(planned),
         base: running.etag.parse().unwrap(),
@@ -193,7 +193,7 @@ async fn confirmed_or_taken_back_never_both() {
         } else {
             reverted += 1;
             assert!(!here.keep(token).await.unwrap());
-            let auto = || log::Caller {
+            let auto = || engine::Caller {
                 actor: "auto".to_owned(),
                 idempotency_key: Some(format!("revert/{token}")),
                 reason: None,
@@ -221,6 +221,8 @@ async fn confirmed_or_taken_back_never_both() {
     }
     assert_eq!(kept + reverted, 30);
     let reverts = here.history().await.unwrap();
-    let reverts = reverts.iter().filter(|r| r.action == log::Action::Revert);
+    let reverts = reverts
+        .iter()
+        .filter(|r| r.action == engine::Action::Revert);
     assert_eq!(reverts.count(), reverted);
 }

@@ -1,14 +1,14 @@
 //! Rotation by itself: by size and by age, once, whoever looks.
 
-use admin_api::Action;
-use log::Engine;
+use engine::Engine;
 use server_admin::{Change, Host as _, Mode};
+use wire::Action;
 
 use super::{caller, host, until};
 use crate::admin::EngineHost;
 use crate::testing::engine;
 
-async fn rule(host: &EngineHost, edit: impl FnOnce(&mut config::RotateConfig)) {
+async fn rule(host: &EngineHost, edit: impl FnOnce(&mut logconfig::RotateConfig)) {
     let running = host.config("dev").await.unwrap();
     let mut next = running.config.clone();
     edit(&mut next.rotate);
@@ -134,7 +134,7 @@ async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
     let engine = engine(&folder).await;
     let host = host(&engine);
     rule(&host, |rotate| {
-        rotate.max_age = Some(config::Span::from_secs(1))
+        rotate.max_age = Some(logconfig::Span::from_secs(1))
     })
     .await;
     let watching = tokio::spawn(host.clone().watch_shards());

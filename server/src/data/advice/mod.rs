@@ -13,8 +13,8 @@ use hyper::header::HeaderValue;
 
 use super::refusal::{Refusal, shown};
 use crate::rfc3339::{now_ms, rfc3339};
-use log::qos::{Advice, TenantId};
-use log::{Log, WriteKey};
+use engine::qos::{Advice, TenantId};
+use engine::{Log, WriteKey};
 
 /// The longest value of each of these headers, bytes.
 const LONGEST: usize = 256;
@@ -125,9 +125,9 @@ fn once<T>(name: &str, before: Option<T>) -> Result<(), Refusal> {
 fn merge_by(value: &str, now: impl Fn() -> u64) -> Result<Duration, String> {
     let value = value.trim();
     let span = value
-        .parse::<config::Span>()
+        .parse::<logconfig::Span>()
         .ok()
-        .map(config::Span::duration);
+        .map(logconfig::Span::duration);
     let delay = if let Some(span) = span.or_else(|| decimal(value)) {
         if span.is_zero() {
             return Err("the merge delay must be more than 0".into());
@@ -176,7 +176,7 @@ fn decimal(value: &str) -> Option<Duration> {
 
 fn shard(value: &str) -> Result<String, Refusal> {
     let value = value.trim();
-    match value.parse::<config::ShardName>() {
+    match value.parse::<logconfig::ShardName>() {
         Ok(_) => Ok(value.to_owned()),
         Err(error) => Err(Refusal::bad_advice("log-shard", &error.to_string())),
     }

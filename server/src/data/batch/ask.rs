@@ -1,8 +1,8 @@
 //! Reads the request line and head of a batch. Pure.
 
+use engine::qos::UploadId;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
-use log::qos::UploadId;
 
 use crate::data::refusal::{Refusal, shown};
 

@@ -7,7 +7,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::fault::Fault;
-use log::Repeat;
+use engine::Repeat;
 
 /// Room that a stream gets with its first byte; more comes as it fills.
 const FIRST: usize = 64 << 10;

@@ -8,7 +8,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::ranges::{Range, Ranges};
 use super::turns::Turn;
-use log::{AppendError, Appended};
+use engine::{AppendError, Appended};
 
 /// Chunks of one batch that wait for their answers at a time; with more, the body is not read.
 const MOST: usize = 96;

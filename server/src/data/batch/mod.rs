@@ -45,8 +45,8 @@ use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
 use crate::net::pace::Pace;
 use crate::net::watch::{Phase, Watched};
-use log::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
-use log::{AppendError, Log, UploadRange, WriteKey};
+use engine::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
+use engine::{AppendError, Log, UploadRange, WriteKey};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +119,7 @@ pub(super) async fn answer(
         Err(Stopped {
             refusal,
             done: Some(done),
-        }) => refusal.respond_with(admin_api::PROBLEM_TYPE, done.within(&refusal)),
+        }) => refusal.respond_with(wire::PROBLEM_TYPE, done.within(&refusal)),
         Err(Stopped {
             refusal,
             done: None,

@@ -1,0 +1,366 @@
+//! Clocks that are set: ten years ahead, ten years back, some minutes; while a server runs, and before it starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use logconfig::RotateConfig;
+use proptest::prelude::*;
+
+use super::*;
+use crate::promise::tests::{Rig, caller};
+use crate::qos::Advice;
+use crate::store::Coordination as _;
+use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
+
+const YEARS: i64 = 10 * 365 * 86_400_000;
+const NOW: u64 = 1_800_000_000_000;
+
+async fn server(rig: &Rig, clock: &Clock) -> (Arc<Engine>, Arc<Log>) {
+    let engine = rig.alone(&Program::ALL, true, clock).await;
+    let log = engine.log("dev").unwrap();
+    (engine, log)
+}
+
+async fn append(log: &Log) -> Result<u64, AppendError> {
+    let appended = log.append(Bytes::from_static(b"entry")).await;
+    appended.map(|at| at.index)
+}
+
+/// An entry is refused, and the answer names the clock.
+async fn refused(log: &Log, direction: &str) {
+    let answer = append(log).await;
+    let Err(AppendError::Overloaded { reason, .. }) = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(reason.contains("the clock of this server"), "{reason}");
+    assert!(reason.contains(direction), "{reason}");
+}
+
+async fn time_of(log: &Log, index: u64) -> u64 {
+    log.wait_published(index).await.unwrap();
+    log.status().published_at_ms.unwrap()
+}
+
+/// Of a running server: it orders nothing, decides nothing, releases nothing and promises nothing; it says why; and goes on.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_stops_a_server_until_it_is_right_and_leaves_nothing_behind() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, log) = server(&rig, &clock).await;
+    assert_eq!(append(&log).await.unwrap(), 0);
+    let jumps = [(YEARS, "ahead"), (-YEARS, "back"), (600_000, "ahead")];
+    for (before, (by, direction)) in (1..).zip(jumps) {
+        clock.set_ahead(by);
+        refused(&log, direction).await;
+        let reason = log.status().reason.unwrap();
+        assert!(reason.contains(direction), "{reason}");
+        assert!(engine.clock_fault().is_some());
+        let freeze = log.change(Request::Freeze { now: true }, caller()).await;
+        assert!(matches!(freeze, Err(ChangeError::Store(_))), "{freeze:?}");
+        let tenant = log.policy().own();
+        let entry = Bytes::from_static(b"promised");
+        let promise = log.promise(entry, tenant, &Advice::default()).await;
+        assert!(matches!(promise, Err(AppendError::Overloaded { .. })));
+
+        clock.set_ahead(0);
+        // The heart looks at the clock every two seconds.
+        while append(&log).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(log.status().watermarks.ordered, before + 1);
+        assert_eq!(log.status().reason, None);
+    }
+    engine.shutdown().await;
+    let (engine, log) = server(&rig, &clock).await;
+    let (entry, advice) = (Bytes::from_static(b"promised"), Advice::default());
+    let promised = log.promise(entry, log.policy().own(), &advice).await;
+    let promised = promised.unwrap();
+    let now = clock.now_ms();
+    let placed = loop {
+        match log.placement(promised.id).await.unwrap() {
+            Some(Placement::Ordered { time_ms, .. }) => break time_ms,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert!(
+        placed.abs_diff(now) < 3_600_000,
+        "no slot has a time of then"
+    );
+    engine.shutdown().await;
+}
+
+/// Promised work waits for the clock, and is kept.
+#[tokio::test(start_paused = true)]
+async fn what_is_promised_waits_for_the_clock() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, log) = server(&rig, &clock).await;
+    append(&log).await.unwrap();
+    let promise = async |text: &'static str| {
+        let tenant = log.policy().own();
+        let entry = Bytes::from_static(text.as_bytes());
+        log.promise(entry, tenant, &Advice::default()).await
+    };
+    let promised = promise("one").await.unwrap();
+    clock.set_ahead(YEARS);
+    refused(&log, "ahead").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    clock.set_ahead(0);
+    let now = clock.now_ms();
+    let time = loop {
+        match log.placement(promised.id).await.unwrap() {
+            Some(Placement::Ordered { time_ms, .. }) => break time_ms,
+            Some(Placement::Queued) => tokio::time::sleep(Duration::from_millis(10)).await,
+            None => panic!("lost"),
+        }
+    };
+    assert!(time.abs_diff(now) < 3_600_000);
+    engine.shutdown().await;
+}
+
+/// A server that starts on a clock that is years ahead or behind cannot know it, unless its store's clock is another one: then it takes no
+/// writes. A correction of some minutes is believed after as many.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_not_the_stores_takes_no_writes() {
+    let rig = Rig::new();
+    let (engine, _) = server(&rig, &Clock::system()).await;
+    engine.shutdown().await;
+    let ways = [
+        (YEARS, "ahead of the store's", "back by 3650d"),
+        (-YEARS, "behind the store's", "ahead by 3650d"),
+    ];
+    for (index, (by, apart, jumped)) in (0..).zip(ways) {
+        let bad = Clock::default();
+        bad.set_ahead(by);
+        let (engine, log) = server(&rig, &bad).await;
+        refused(&log, apart).await;
+        bad.set_ahead(0);
+        // Now it went ten years against the steady clock: that has to be said to the server by a restart.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        refused(&log, jumped).await;
+        engine.shutdown().await;
+        let (engine, log) = server(&rig, &Clock::system()).await;
+        assert_eq!(append(&log).await.unwrap(), index);
+        time_of(&log, index).await;
+        engine.shutdown().await;
+    }
+}
+
+/// A server that started on a bad clock, with a store whose clock is as bad, cannot know it. Its slots have times years ahead; those who
+/// come after it write and promise by the time that it is.
+#[tokio::test(start_paused = true)]
+async fn times_far_ahead_in_a_store_are_no_harm() {
+    let (rig, bad) = (Rig::new(), Clock::system());
+    bad.pass(YEARS);
+    let (engine, log) = server(&rig, &bad).await;
+    assert_eq!(append(&log).await.unwrap(), 0);
+    let poisoned = log.core.order.state().time;
+    assert!(poisoned > crate::order::commit::now_ms() + YEARS.unsigned_abs() / 2);
+    engine.shutdown().await;
+    let clock = Clock::system();
+    let (engine, log) = server(&rig, &clock).await;
+    assert_eq!(append(&log).await.unwrap(), 1);
+    assert_eq!(log.core.order.state().time, poisoned, "it never goes back");
+    let (entry, advice) = (Bytes::from_static(b"promised"), Advice::default());
+    let promise = log.promise(entry, log.policy().own(), &advice).await;
+    let promise = promise.unwrap();
+    assert!(promise.deadline_ms < clock.now_ms() + 86_400_000);
+    while let Some(Placement::Queued) = log.placement(promise.id).await.unwrap() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(log.status().reason, None);
+    engine.shutdown().await;
+}
+
+/// A shard that was opened by a clock far ahead is rotated by age all the same.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_opens_in_the_future_grows_old() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, log) = server(&rig, &clock).await;
+    append(&log).await.unwrap();
+    let mut next = log.config();
+    next.rotate = RotateConfig {
+        max_age: Some("1d".parse().unwrap()),
+        ..RotateConfig::default()
+    };
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(request, caller()).await.unwrap();
+    let now = clock.now_ms();
+    let opened = Some(now + YEARS.unsigned_abs());
+    assert_eq!(log.overdue(opened, now), None);
+    clock.pass(3_600_000);
+    assert_eq!(log.overdue(opened, clock.now_ms()), None);
+    clock.pass(86_400_000);
+    let overdue = log.overdue(opened, clock.now_ms()).unwrap();
+    assert_eq!(overdue.shard.as_str(), "a");
+    // One that opened when it should is measured as ever.
+    assert!(log.overdue(Some(now), now + 86_400_000).is_some());
+    assert_eq!(log.overdue(Some(now), now + 1_000), None);
+    engine.shutdown().await;
+}
+
+/// Sessions and tokens have an end by the store's clock, which may be this server's: while that is wrong, none is taken for over.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_over_by_a_wrong_clock() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, _log) = server(&rig, &clock).await;
+    clock.set_ahead(YEARS);
+    let session = rig.rows.now().await.unwrap() - 1_000;
+    let key = "memory/session/one".to_owned();
+    let row = crate::record::encode_numbered(session, &"one");
+    let put = crate::store::Transaction {
+        puts: vec![(key, row)],
+        ..Default::default()
+    };
+    rig.rows.transact(put).await;
+    let sweeps = || tokio::time::sleep(Duration::from_secs(600));
+    sweeps().await;
+    assert_eq!(rig.with("memory/"), 1);
+    clock.set_ahead(0);
+    sweeps().await;
+    assert_eq!(rig.with("memory/"), 0);
+    engine.shutdown().await;
+}
+
+/// The age of a store, by which places are forgotten, is the time that some process has spent on it: neither a clock that is set
+/// nor the time that a process was away moves it.
+#[tokio::test(start_paused = true)]
+async fn the_age_of_a_store_is_no_wall_clocks() {
+    const WEEK: i64 = 8 * 86_400_000;
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, _log) = server(&rig, &clock).await;
+    let age = || {
+        let rows = rig.rows.rows();
+        let row = rows.get(crate::order::keys::CLOCK);
+        row.map_or(0, |row| crate::record::decode_counted(row).unwrap())
+    };
+    // Longer than the pause between two looks.
+    let look = || tokio::time::sleep(Duration::from_secs(600));
+    look().await;
+    clock.set_ahead(WEEK);
+    look().await;
+    assert!(age() < 3_600_000, "{}", age());
+    clock.set_ahead(0);
+    look().await;
+    clock.pass(60_000);
+    look().await;
+    assert!((60_000..3_600_000).contains(&age()), "{}", age());
+    // The process was stopped for a week.
+    clock.pass(WEEK);
+    look().await;
+    assert!(age() < 3_600_000, "{}", age());
+    engine.shutdown().await;
+}
+
+#[test]
+fn a_jump_is_noticed_and_over_when_the_clock_is_back() {
+    for by in [YEARS, -YEARS, 60_000, -60_000] {
+        let mut watch = Watch::default();
+        assert_eq!(watch.look(NOW, 0), Ok(()));
+        // Slewed by some milliseconds a second, for a day.
+        let slewed = |at: u64| NOW + at + at / 500;
+        for at in (0..86_400_000).step_by(600_000) {
+            assert_eq!(watch.look(slewed(at), at), Ok(()));
+        }
+        let at = 86_400_000;
+        let jumped = slewed(at).saturating_add_signed(by);
+        let fault = watch.look(jumped, at).unwrap_err();
+        assert!(matches!(fault, ClockFault::Jumped { by_ms } if by_ms.signum() == by.signum()));
+        assert_eq!(watch.fault(), Some(fault));
+        assert!(watch.look(jumped + 30_000, at + 30_000).is_err());
+        assert_eq!(watch.look(slewed(at + 31_000), at + 31_000), Ok(()));
+        assert_eq!(watch.fault(), None);
+    }
+}
+
+#[test]
+fn a_correction_is_believed_after_its_own_length_and_years_never() {
+    let mut watch = Watch::default();
+    watch.look(NOW, 0).unwrap();
+    for at in (1..90_000).step_by(1_000) {
+        assert!(watch.look(NOW + 90_000 + at, at).is_err(), "{at}");
+    }
+    assert_eq!(watch.look(NOW + 180_500, 90_500), Ok(()));
+    assert_eq!(watch.look(NOW + 181_500, 91_500), Ok(()));
+    let years = NOW + YEARS.unsigned_abs();
+    for at in (91_501..400 * 86_400_000).step_by(86_400_000) {
+        assert!(watch.look(years + at, at).is_err(), "{at}");
+    }
+}
+
+/// A clock that jumped and is slewed back is off by another amount with each look. It waits once, not again for each of them.
+#[test]
+fn a_jump_that_is_slewed_back_is_waited_for_once() {
+    for direction in [1, -1] {
+        let mut watch = Watch::default();
+        watch.look(NOW, 0).unwrap();
+        // An hour off, and back by a tenth of the time.
+        let off = |at: u64| 3_600_000 - i64::try_from(at / 10).unwrap();
+        let mut at = 1_000;
+        while watch
+            .look((NOW + at).saturating_add_signed(direction * off(at)), at)
+            .is_err()
+        {
+            at += 1_000;
+            assert!(at < 2 * 3_600_000);
+        }
+        // As long as it was off at the end.
+        assert!(at.abs_diff(off(at).unsigned_abs()) < 3_000, "{at}");
+        assert_eq!(watch.fault(), None);
+    }
+    // One that goes on, or over to the other side, is another jump.
+    for other in [70_000, -30_000] {
+        let mut watch = Watch::default();
+        watch.look(NOW, 0).unwrap();
+        for at in (1_000..29_000).step_by(1_000) {
+            assert!(watch.look(NOW + at + 30_000, at).is_err());
+        }
+        for at in (29_000..58_000).step_by(1_000) {
+            let wall = (NOW + at).saturating_add_signed(other);
+            assert!(watch.look(wall, at).is_err(), "{other} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_not_the_stores_is_named() {
+    let clock = Clock::system();
+    assert_eq!(clock.fault(), None);
+    clock.compare(NOW, NOW + 3_000, NOW + 10);
+    assert!(clock.sound().is_ok());
+    clock.compare(NOW, NOW + 90_000, NOW + 10);
+    let said = clock.sound().unwrap_err().to_string();
+    assert!(said.contains("behind the store's by 90s"), "{said}");
+    clock.compare(NOW, NOW, NOW);
+    clock.set_ahead(YEARS);
+    assert!(clock.sound().is_err());
+    let said = clock.fault().unwrap().to_string();
+    assert!(said.contains("jumped ahead by 3650d"), "{said}");
+    clock.set_ahead(0);
+    assert!(clock.sound().is_ok() && clock.fault().is_none());
+    // Time that passes is no jump.
+    clock.pass(YEARS);
+    assert!(clock.sound().is_ok());
+}
+
+proptest! {
+    /// Whatever the wall clock does, the time that is believed gains on the steady one only what it stayed at, and the limit for
+    /// every look.
+    #[test]
+    fn a_believed_time_is_never_far_ahead(jumps in prop::collection::vec((-YEARS..YEARS, 1u64..100_000), 1..40)) {
+        let mut watch = Watch::default();
+        let (mut steady, mut wall, mut looks) = (0u64, NOW, 0u64);
+        watch.look(wall, steady).unwrap();
+        for (by, later) in jumps {
+            steady += later;
+            wall = wall.saturating_add(later).saturating_add_signed(by / 1_000);
+            looks += 1;
+            if watch.look(wall, steady).is_ok() {
+                let ahead = wall.saturating_sub(NOW + steady);
+                prop_assert!(ahead <= steady + looks * LIMIT_MS, "{ahead} ahead after {steady}");
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Damaged objects on stores in memory: who is refused, who is told, and what is written back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use logconfig::LogConfig;
+
+use super::*;
+use crate::promise::tests::{Rig, caller};
+use crate::store::fault::Faults;
+use crate::store::{MemoryObjects, Objects};
+use crate::{Engine, ReadError, Request};
+
+/// A log of so many entries in shard `a`, which is rotated out, and one in the next.
+async fn rotated(rig: &Rig, entries: u64) -> (Arc<Engine>, Arc<Log>) {
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let appends = (0..entries).map(|n| log.append(Bytes::from(format!("entry {n}"))));
+    for at in futures_util::future::join_all(appends).await {
+        at.unwrap();
+    }
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+    let at = log.append(Bytes::from_static(b"next")).await.unwrap();
+    log.wait_published(at.index).await.unwrap();
+    (engine, log)
+}
+
+async fn flip(objects: &MemoryObjects, path: &str) -> Bytes {
+    let good = objects.get(path).await.unwrap().expect(path);
+    let mut bad = good.to_vec();
+    bad[5] ^= 1;
+    objects
+        .put(vec![(path.to_owned(), bad.into())])
+        .await
+        .unwrap();
+    good
+}
+
+/// Waits until the list says so.
+async fn listed(log: &Log, says: impl Fn(&[Damaged]) -> bool) -> Vec<Damaged> {
+    loop {
+        let list = log.damaged();
+        if says(&list) {
+            return list;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn damaged<T: std::fmt::Debug>(read: Result<T, ReadError>) {
+    assert!(matches!(read, Err(ReadError::Damaged { .. })), "{read:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flipped_bit_of_a_tile_halts_nothing_and_is_written_anew_from_what_is_below_it() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    // Each with an entry whose proof has the hash that is flipped.
+    for (path, index) in [
+        ("dev/a/tile/0/000", 3),
+        ("dev/a/tile/0/002.p/88", 599),
+        ("dev/a/tile/1/000.p/2", 300),
+    ] {
+        let good = flip(&rig.objects, path).await;
+        damaged(log.inclusion(index).await);
+        let list = listed(&log, |all| {
+            all.iter().any(|d| d.path == path && d.repaired.is_some())
+        });
+        let list = list.await;
+        let one = list.iter().find(|d| d.path == path).unwrap();
+        assert_eq!(one.repaired.as_ref().unwrap().1, "the objects below it");
+        assert_eq!(rig.objects.get(path).await.unwrap().unwrap(), good);
+        assert!(log.inclusion(index).await.unwrap().is_some());
+    }
+    let at = log.append(Bytes::from_static(b"goes on")).await.unwrap();
+    log.wait_published(at.index).await.unwrap();
+    assert_eq!(log.damaged_count(), 0);
+    engine.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_is_gone_is_named_until_it_is_back() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    let path = "dev/a/tile/entries/001";
+    let good = rig.objects.get(path).await.unwrap().unwrap();
+    rig.objects.delete(vec![path.to_owned()]).await.unwrap();
+    damaged(log.entry(300).await);
+    damaged(log.object("a", "tile/entries/001").await);
+    damaged(log.entries(0..600).await);
+    let list = listed(&log, |all| !all.is_empty()).await;
+    assert_eq!((list.len(), list[0].path.as_str()), (1, path));
+    assert_eq!(
+        (list[0].what.as_str(), &list[0].repaired),
+        ("is missing", &None)
+    );
+    let reason = log.status().reason.unwrap();
+    assert!(reason.contains(path), "{reason}");
+    assert!(log.damage_counts().0 >= 3);
+    // Others are read, and what is written goes on.
+    assert!(log.inclusion(3).await.unwrap().is_some());
+    log.append(Bytes::from_static(b"goes on")).await.unwrap();
+    // One that is not the right one changes nothing.
+    rig.objects
+        .put(vec![(path.to_owned(), Bytes::from_static(b"\0\x01x"))])
+        .await
+        .unwrap();
+    damaged(log.entry(300).await);
+    rig.objects
+        .put(vec![(path.to_owned(), good)])
+        .await
+        .unwrap();
+    listed(&log, <[Damaged]>::is_empty).await;
+    assert_eq!(log.entry(300).await.unwrap().unwrap().bytes, "entry 300");
+    assert_eq!((log.damaged_count(), log.status().reason), (0, None));
+    engine.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_yet_is_not_damaged() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 10).await;
+    for path in [
+        "tile/0/001",
+        "tile/entries/000",
+        "tile/0/000.p/9",
+        "tile/2/000",
+        "tile/0/999",
+    ] {
+        assert_eq!(log.object("a", path).await.unwrap(), None, "{path}");
+    }
+    assert!(log.entry(11).await.unwrap().is_none());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((log.damaged(), log.damage_counts()), (Vec::new(), (0, 0)));
+    engine.shutdown().await;
+}
+
+/// Nobody reads: what is wrong is found all the same, and the notes are as good as before.
+#[tokio::test(start_paused = true)]
+async fn what_no_reader_met_is_found_by_a_slow_look() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    let mut good = Vec::new();
+    for path in ["tile/0/000", "checkpoint", "seal"] {
+        let path = format!("dev/a/{path}");
+        good.push((path.clone(), flip(&rig.objects, &path).await));
+    }
+    let lost = "dev/a/tile/entries/001".to_owned();
+    let bundle = rig.objects.get(&lost).await.unwrap().unwrap();
+    rig.objects.delete(vec![lost.clone()]).await.unwrap();
+    let list = listed(&log, |all| {
+        all.len() == 4 && all.iter().filter(|d| d.repaired.is_some()).count() == 3
+    });
+    let list = list.await;
+    let open: Vec<_> = list.iter().filter(|d| d.repaired.is_none()).collect();
+    assert_eq!((open.len(), &open[0].path), (1, &lost));
+    assert_eq!(log.damage_counts(), (0, 3));
+    for (path, bytes) in &good {
+        assert_eq!(
+            rig.objects.get(path).await.unwrap().as_ref(),
+            Some(bytes),
+            "{path}"
+        );
+    }
+    rig.objects.put(vec![(lost, bundle)]).await.unwrap();
+    listed(&log, |all| all.iter().all(|d| d.repaired.is_some())).await;
+    // Gone is as bad as altered.
+    let gone = ["dev/a/checkpoint", "dev/a/seal"].map(str::to_owned);
+    rig.objects.delete(gone.to_vec()).await.unwrap();
+    assert_eq!(
+        log.object("a", "seal").await.unwrap(),
+        None,
+        "told by a reader"
+    );
+    listed(&log, |all| {
+        let seen = |d: &&Damaged| gone.contains(&d.path) && d.what == "is missing";
+        all.iter()
+            .filter(seen)
+            .filter(|d| d.repaired.is_some())
+            .count()
+            == 2
+    })
+    .await;
+    for (path, bytes) in &good {
+        assert_eq!(
+            rig.objects.get(path).await.unwrap().as_ref(),
+            Some(bytes),
+            "{path}"
+        );
+    }
+    engine.shutdown().await;
+}
+
+/// A frontend's copy is taken when it leads to the signed root, and only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_written_anew_from_a_frontend() {
+    let folder = tempfile::tempdir().unwrap();
+    let allowed = folder.path().to_owned();
+    let objects = Arc::new(MemoryObjects::new());
+    let kek = folder.path().join("kek");
+    crate::Kek::generate().unwrap().write_new(&kek).unwrap();
+    let engine = Engine::open(crate::EngineOptions {
+        coordination: Arc::new(crate::store::MemoryCoordination::new()),
+        objects: Arc::clone(&objects) as Arc<dyn Objects>,
+        kek: crate::Kek::from_file(&kek).unwrap(),
+        label: "test".into(),
+        min_free: 0,
+        max_pending_bytes: 64 << 20,
+        merge: crate::MergeOptions {
+            places: Arc::new(crate::Folders::new(Default::default(), vec![allowed])),
+            ..crate::MergeOptions::default()
+        },
+    })
+    .await
+    .unwrap();
+    let url = format!("file://{}/front", folder.path().display());
+    let config = serde_json::json!({
+        "apiVersion": "logctl/v1",
+        "kind": "LogConfig",
+        "log": "dev",
+        "origin": "example.org/dev",
+        "shards": [{"name": "a", "state": "active"}],
+        "merge": {"checkpointInterval": "10ms", "frontends": [{"name": "front", "url": url}]},
+    });
+    let config: LogConfig = logconfig::parse(&config.to_string()).unwrap();
+    engine.create_log(config, caller()).await.unwrap();
+    let log = engine.log("dev").unwrap();
+    let appends = (0..300).map(|n| log.append(Bytes::from(format!("entry {n}"))));
+    for at in futures_util::future::join_all(appends).await {
+        at.unwrap();
+    }
+    log.wait_published(299).await.unwrap();
+    let front = folder.path().join("front/dev/a");
+    let newest = || std::fs::read_to_string(front.join("checkpoint")).unwrap_or_default();
+    while !newest().contains("\n300\n") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let lost = ["tile/entries/000", "tile/entries/001.p/44", "tile/0/000"];
+    let mut good = Vec::new();
+    for path in lost {
+        let path = format!("dev/a/{path}");
+        good.push(objects.get(&path).await.unwrap().unwrap());
+        objects.delete(vec![path]).await.unwrap();
+    }
+    damaged(log.entry(3).await);
+    damaged(log.entry(299).await);
+    let repaired =
+        |all: &[Damaged]| all.len() == lost.len() && all.iter().all(|d| d.repaired.is_some());
+    let list = listed(&log, repaired).await;
+    assert!(
+        list.iter()
+            .all(|d| d.repaired.as_ref().unwrap().1 == "frontend front")
+    );
+    for (path, good) in lost.iter().zip(good) {
+        assert_eq!(
+            objects
+                .get(&format!("dev/a/{path}"))
+                .await
+                .unwrap()
+                .unwrap(),
+            good
+        );
+    }
+    assert!(log.inclusion(299).await.unwrap().is_some());
+    // One whose copy there is altered, too, is not.
+    let path = "dev/a/tile/entries/000";
+    std::fs::write(front.join("tile/entries/000"), b"\0\x01x").unwrap();
+    objects.delete(vec![path.to_owned()]).await.unwrap();
+    damaged(log.entry(3).await);
+    listed(&log, |all| {
+        all.iter().any(|d| d.path == path && d.repaired.is_none())
+    })
+    .await;
+    assert_eq!(objects.get(path).await.unwrap(), None);
+    engine.shutdown().await;
+}

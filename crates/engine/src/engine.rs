@@ -1,0 +1,810 @@
+//! All logs of one pair of stores, the system log among them, and what a server process does beside them: heartbeats, a look at
+//! the clock and the free space, logs that other replicas created.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use logconfig::{LogConfig, LogName, ShardName, Span};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::change::{Caller, ChangeError};
+use crate::clock::{Clock, ClockFault};
+use crate::damage;
+use crate::formats::Formats;
+use crate::halt::Halt;
+pub use crate::heart::ReplicaInfo;
+use crate::heart::{self, Heart};
+use crate::log::{Core, Log};
+use crate::merge::backup::Backup;
+use crate::merge::cut::Cutter;
+use crate::merge::dist::Dist;
+use crate::merge::fetch::Fetch;
+use crate::merge::mark::{self, Mark};
+use crate::merge::nodes::{self, Nodes};
+use crate::merge::pending::{Pending, Step};
+use crate::merge::recover::{self, Resumed};
+use crate::merge::replicas::Replicas;
+use crate::merge::sth::Sth;
+use crate::merge::{self, Done, Finished, MergeOptions, Program, Trouble};
+use crate::metrics::LogMetrics;
+use crate::order::batcher::Batcher;
+use crate::order::commit::Order;
+use crate::order::keys::{CLOCK, Keys, LOGS};
+use crate::order::releaser;
+use crate::order::slot::{FORMAT, Tokens};
+use crate::order::state::State;
+use crate::qos::arrivals;
+use crate::record;
+use crate::shard::Shards;
+use crate::shard::keys::Kek;
+use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+use crate::supervise::Faults;
+
+/// The log that orders what belongs to no single log.
+pub const SYSTEM: &str = logconfig::SYSTEM;
+/// Time between heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Logs looked for at a time.
+const PAGE: usize = 512;
+/// Time between looks at the free space.
+const SPACE: Duration = Duration::from_millis(250);
+/// Pause between looks for new logs, at least.
+const DISCOVER: Duration = Duration::from_millis(100);
+/// How long a stop waits for copies and pushes; the next start goes on with them.
+const PEERS: Duration = Duration::from_secs(2);
+/// Time between sweeps of what is remembered no longer.
+const SWEEP: Duration = Duration::from_secs(60);
+/// The most that the age of a store grows in one such step, milliseconds.
+const GROWTH_MS: u64 = 120_000;
+/// Time between two checkpoints of a new system log: its readers wait for proofs.
+const SYSTEM_INTERVAL: Span = Span::from_millis(10);
+/// Pause between looks for other replicas' slots, so that a busy neighbour costs a bounded share.
+const FOLLOW: Duration = Duration::from_millis(20);
+/// A start that began anew may keep at most so many doublings of `max_pending` in memory.
+const MORE: u32 = 4;
+
+/// What an engine needs.
+pub struct EngineOptions {
+    /// Slots, positions, small batches.
+    pub coordination: Arc<dyn Coordination>,
+    /// Tiles, bundles, checkpoints, large batches.
+    pub objects: Arc<dyn Objects>,
+    /// Opens the shards' signing keys.
+    pub kek: Kek,
+    /// Host and process id, for people.
+    pub label: String,
+    /// Bytes that stay free: with less, writes are refused as `Full`.
+    pub min_free: u64,
+    /// Bytes of entries that may wait for publication, per log.
+    pub max_pending_bytes: usize,
+    /// How this process takes part in the merge.
+    pub merge: MergeOptions,
+}
+
+/// Why the engine or a log does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A change that opening needs.
+    #[error("cannot create the log {log}: {error}")]
+    Create {
+        /// The log.
+        log: String,
+        /// Why.
+        error: Box<ChangeError>,
+    },
+    /// The system has no randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// An open log and its tasks.
+struct Opened {
+    log: Arc<Log>,
+    batcher: Option<JoinHandle<()>>,
+    promiser: Option<JoinHandle<()>>,
+    /// The programs, in the order of the pipeline: so they are stopped.
+    programs: Vec<Running>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Opened {
+    /// Lets the committer end, then each program do what there is to do, one after the other.
+    async fn finish(self) -> Vec<Finished> {
+        for task in [self.promiser, self.batcher].into_iter().flatten() {
+            let _ = task.await;
+        }
+        let core = &self.log.core;
+        let mut finished = Vec::new();
+        for mut running in self.programs {
+            running.closing.send_replace(true);
+            let program = running.program;
+            // A peer that does not answer must not hold up a server's publication.
+            let patience = match program {
+                Program::Backup | Program::Dist if core.merge.writes => PEERS,
+                _ => Duration::MAX,
+            };
+            let ended = tokio::time::timeout(patience, &mut running.task).await;
+            if ended.is_err() {
+                running.task.abort();
+            }
+            let halted = core.halt.reason().map(Trouble::new);
+            finished.push(Finished {
+                log: core.name.clone(),
+                program,
+                done: ended.ok().and_then(Result::ok).unwrap_or_default(),
+                trouble: halted.or_else(|| core.trouble_of(program)),
+                peers: core.unreached(program),
+            });
+        }
+        self.others.iter().for_each(JoinHandle::abort);
+        finished
+    }
+}
+
+/// A program of the merge at work.
+struct Running {
+    program: Program,
+    closing: watch::Sender<bool>,
+    task: JoinHandle<Done>,
+}
+
+impl Running {
+    /// Starts a program; `closed` is set when it shall do what there is to do, and end.
+    /// Nothing is made of the order before the stores were compared with what others hold.
+    fn start<F: Future<Output = Done> + Send + 'static>(
+        program: Program,
+        core: &Arc<Core>,
+        run: impl FnOnce(watch::Receiver<bool>) -> F,
+    ) -> Self {
+        let (closing, closed) = watch::channel(false);
+        let name = format!("{program} of the log {}", core.name);
+        let (core, run) = (Arc::clone(core), run(closed));
+        let task = core.faults.clone().watch(name, async move {
+            core.marked().await;
+            run.await
+        });
+        Self {
+            program,
+            closing,
+            task: tokio::spawn(task),
+        }
+    }
+}
+
+/// All logs of one pair of stores.
+pub struct Engine {
+    pub(crate) store: Arc<dyn Coordination>,
+    pub(crate) objects: Arc<dyn Objects>,
+    kek: Arc<Kek>,
+    id: String,
+    min_free: u64,
+    max_pending: usize,
+    pub(crate) merge: MergeOptions,
+    low_space: Arc<AtomicBool>,
+    pub(crate) clock: Clock,
+    /// The age of the store as it was last known here, and the steady time then; milliseconds.
+    age: std::sync::Mutex<Option<(u64, u64)>>,
+    formats: Arc<Formats>,
+    logs: RwLock<BTreeMap<String, Opened>>,
+    /// A log runs another generation, or there is another log.
+    moved: Arc<Notify>,
+    /// What the other replicas were told.
+    heart: tokio::sync::Mutex<Heart>,
+    /// One log is opened at a time.
+    opening: tokio::sync::Mutex<()>,
+    tasks: std::sync::Mutex<Vec<JoinHandle<()>>>,
+    faults: Faults,
+}
+
+impl Engine {
+    /// Opens every log of the stores; creates the system log when it is not there.
+    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, EngineError> {
+        Self::open_by(options, Clock::system()).await
+    }
+
+    /// [`Engine::open`], by this clock.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_by(options: EngineOptions, clock: Clock) -> Result<Arc<Self>, EngineError> {
+        let id = format!("{:016x}", getrandom::u64()?);
+        let engine = Arc::new(Self {
+            heart: tokio::sync::Mutex::new(Heart::new(id.clone(), options.label)),
+            store: options.coordination,
+            objects: options.objects,
+            kek: Arc::new(options.kek),
+            id,
+            min_free: options.min_free,
+            max_pending: options.max_pending_bytes,
+            merge: options.merge,
+            low_space: Arc::default(),
+            clock,
+            age: std::sync::Mutex::default(),
+            formats: Arc::default(),
+            logs: RwLock::default(),
+            moved: Arc::default(),
+            opening: tokio::sync::Mutex::default(),
+            tasks: std::sync::Mutex::default(),
+            faults: Faults::default(),
+        });
+        engine.open_new_logs().await?;
+        if engine.log(SYSTEM).is_none() && engine.merge.writes {
+            let shard =
+                ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?;
+            let mut config = LogConfig::new(LogName::system(), SYSTEM.to_owned(), shard);
+            config.merge.checkpoint_interval = SYSTEM_INTERVAL;
+            let caller = Caller {
+                actor: "server".to_owned(),
+                idempotency_key: None,
+                reason: None,
+            };
+            engine
+                .create(config, caller)
+                .await
+                .map_err(|e| EngineError::Create {
+                    log: SYSTEM.to_owned(),
+                    error: Box::new(e),
+                })?;
+        }
+        engine.beat().await?;
+        let heart = engine.keep("the heartbeats", Self::heartbeats);
+        let space = engine.keep("the watch over free space", Self::watch_space);
+        let sweep = engine.keep("the sweep of what is remembered", Self::sweep);
+        let discover = engine.keep("the look for new logs", Self::discover);
+        let scrub = engine.keep("the look at published objects", damage::scrub::run);
+        engine
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend([heart, space, sweep, discover, scrub]);
+        Ok(engine)
+    }
+
+    /// Runs a task for as long as the engine.
+    fn keep<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: fn(Arc<Self>) -> F,
+    ) -> JoinHandle<()> {
+        let engine = Arc::clone(self);
+        let start = move || task(Arc::clone(&engine));
+        tokio::spawn(self.faults.clone().keep(name, start))
+    }
+
+    /// What this process has lost and cannot get back: with any of it, it must end.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The log of that name. Not before it has its first configuration: a log that is being created is not there yet.
+    pub fn log(&self, name: &str) -> Option<Arc<Log>> {
+        self.opened(name).filter(|log| log.is_created())
+    }
+
+    /// The log of that name, with or without its first slot.
+    pub(crate) fn opened(&self, name: &str) -> Option<Arc<Log>> {
+        self.logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .map(|r| Arc::clone(&r.log))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Log>> {
+        self.logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(|r| Arc::clone(&r.log))
+            .filter(|log| log.is_created())
+            .collect()
+    }
+
+    /// Every log but the system log, by name.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        self.all()
+            .into_iter()
+            .filter(|l| l.name() != SYSTEM)
+            .collect()
+    }
+
+    /// The system log; `None` only while the engine opens.
+    pub fn system(&self) -> Option<Arc<Log>> {
+        self.log(SYSTEM)
+    }
+
+    /// This process's replica id.
+    pub fn replica_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Opens the logs that are in the store and not open here.
+    async fn open_new_logs(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut from = LOGS.to_owned();
+        loop {
+            let rows = self.store.scan(LOGS, &from, PAGE).await?;
+            let full = rows.len() == PAGE;
+            for (key, _) in rows {
+                let name = &key[LOGS.len()..];
+                if self.opened(name).is_none() {
+                    self.open_log(name).await?;
+                }
+                from = format!("{key}\0");
+            }
+            if !full {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) async fn open_log(self: &Arc<Self>, name: &str) -> Result<(), StoreError> {
+        let _one = self.opening.lock().await;
+        if self.opened(name).is_some() {
+            return Ok(());
+        }
+        let mut tries = 0;
+        let running = loop {
+            // A start that has to begin anew for want of memory has more of it.
+            let most = self.max_pending.saturating_mul(1 << tries);
+            if let Some(running) = self.start(name, most).await? {
+                break running;
+            }
+            tries = MORE.min(tries + 1);
+        };
+        self.logs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), running);
+        self.moved.notify_one();
+        Ok(())
+    }
+
+    /// Reads a log's state back and starts its tasks. A log whose stores contradict each other opens halted: it can be looked at.
+    /// `None`: another process has collected what this one was about to read; there is a newer snapshot.
+    async fn start(
+        self: &Arc<Self>,
+        name: &str,
+        most: usize,
+    ) -> Result<Option<Opened>, StoreError> {
+        let keys = Keys::new(name);
+        let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
+        let (pending, [to_fetch, to_sth]) = Pending::new();
+        let pending = Arc::new(pending);
+        let corrupt = |e: StoreError| match e {
+            StoreError::Corrupt(why) => {
+                halt.halt(why);
+                Ok(())
+            }
+            other => Err(other),
+        };
+        let view = match recover::view(&keys, &*self.store).await {
+            Ok(view) => view,
+            Err(e) => {
+                corrupt(e)?;
+                crate::order::state::View::default()
+            }
+        };
+        let snapshot = Arc::new(view.state.clone());
+        let nodes = Nodes::new(Arc::clone(&self.objects), Arc::clone(&self.merge.places));
+        let batches: Arc<dyn Objects> = Arc::new(nodes.clone());
+        let generation = nodes.generation();
+        let stores = (Arc::clone(&self.store), batches);
+        let order = Order::new(
+            keys,
+            stores,
+            view,
+            Arc::clone(&pending),
+            Arc::clone(&metrics),
+            Arc::clone(&halt),
+        )
+        .with_clock(self.clock.clone())
+        .stored_under(generation);
+        let placeholder = LogConfig::new(
+            LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
+            name.to_owned(),
+            ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
+        );
+        let (batcher, policy) = Batcher::new(&placeholder);
+        let core = Arc::new(Core {
+            name: name.to_owned(),
+            store: Arc::clone(&self.store),
+            objects: Arc::clone(&self.objects),
+            nodes,
+            kek: Arc::clone(&self.kek),
+            order,
+            batcher,
+            promiser: crate::promise::Promiser::default(),
+            uploads: crate::upload::Uploads::default(),
+            tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
+            pending,
+            damage: damage::Damage::default(),
+            shards: Shards::default(),
+            lost: merge::lost::Lost::default(),
+            mark: Mark::default(),
+            halt: Arc::clone(&halt),
+            metrics,
+            published: watch::Sender::new(0),
+            integrated: watch::Sender::new(0),
+            merged: watch::Sender::new(0),
+            merge: self.merge.clone(),
+            view: ArcSwap::default(),
+            replicas: Replicas::new(Arc::clone(&self.merge.peers)),
+            running: ArcSwap::from_pointee(crate::log::Running {
+                generation: 0,
+                document: Arc::new(placeholder),
+                etag: "g0-00000000".to_owned(),
+            }),
+            updating: tokio::sync::Mutex::default(),
+            eras: ArcSwap::default(),
+            life: tokio::sync::OnceCell::new(),
+            announced: AtomicBool::new(false),
+            policy: ArcSwap::from_pointee(policy),
+            configured: std::sync::Mutex::default(),
+            moved: Arc::clone(&self.moved),
+            trouble: std::sync::Mutex::default(),
+            peers: std::sync::Mutex::default(),
+            rotation_held: std::sync::Mutex::default(),
+            opened_early: std::sync::Mutex::default(),
+            low_space: Arc::clone(&self.low_space),
+            clock: self.clock.clone(),
+            formats: Arc::clone(&self.formats),
+            max_pending: self.max_pending,
+            faults: self.faults.clone(),
+        });
+        let mut resumed = Resumed::default();
+        if !halt.is_halted() {
+            let trees = self.merge.programs.has(Program::Fetch);
+            match recover::start(&core, trees, most).await {
+                Ok(Some(read)) => resumed = read,
+                Ok(None) => return Ok(None),
+                Err(e) => corrupt(e)?,
+            }
+        }
+        core.metrics.integrated.set(resumed.integrated);
+        core.integrated.send_replace(resumed.integrated);
+        core.tell_published();
+        if halt.is_halted() {
+            recover::show_published(&core).await;
+        }
+        let open = [&*resumed.open, &*resumed.lost].concat();
+        let asking = mark::ask(Arc::clone(&core), open);
+        let mut others = vec![
+            // Nothing is taken or signed before.
+            watched(&core, "the comparison with what others hold", asking),
+            keep(&core, "the reader of slots", follow),
+            keep(&core, "the repair of storage nodes", nodes::repair),
+            keep(&core, "the release of positions", merge::release),
+            keep(&core, "the view of the merge", merge::view::watch),
+        ];
+        if self.merge.programs.has(Program::Sth) {
+            let look = merge::lost::look_at_settled;
+            others.push(keep(&core, "the look at sealed shards", look));
+            let again = merge::lost::sign_again;
+            others.push(keep(&core, "the repair of sealed shards", again));
+        } else {
+            others.push(keep(
+                &core,
+                "the reader of positions",
+                merge::follow::follow,
+            ));
+        }
+        let (mut batcher, mut promiser) = (None, None);
+        if self.merge.writes {
+            let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
+            batcher = Some(watched(&core, "the committer", async move {
+                committer.marked().await;
+                committer.batcher.run(&committer).await;
+            }));
+            promiser = Some(watched(&core, "the promiser", async move {
+                promising.marked().await;
+                promising.promiser.run(&promising).await;
+            }));
+            let id = self.id.clone();
+            let arrivals = move |core| arrivals::keep(core, id.clone());
+            others.push(keep(&core, "the record of arrivals", arrivals));
+            let release = |core: Arc<Core>| async move {
+                core.marked().await;
+                releaser::run(core).await;
+            };
+            others.push(keep(&core, "the releaser", release));
+            let mend = |core: Arc<Core>| async move {
+                core.marked().await;
+                damage::mend(core).await;
+            };
+            others.push(keep(&core, "the repair of damaged objects", mend));
+        }
+        let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
+        Ok(Some(Opened {
+            batcher,
+            promiser,
+            programs,
+            others,
+            log: Arc::new(Log { core }),
+        }))
+    }
+
+    /// Starts the programs that this process runs.
+    fn programs(
+        &self,
+        core: &Arc<Core>,
+        resumed: Resumed,
+        snapshot: Arc<State>,
+        (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
+        others: &mut Vec<JoinHandle<()>>,
+    ) -> Vec<Running> {
+        let recovered = resumed.slots;
+        let has = |program| self.merge.programs.has(program);
+        let mut programs = Vec::new();
+        if has(Program::Fetch) {
+            let (cuts, requests) = mpsc::channel(1);
+            let cuts_here = Arc::new(AtomicBool::new(false));
+            let fetch = Fetch {
+                core: Arc::clone(core),
+                slots: to_fetch,
+                cuts: requests,
+                growing: resumed.growing,
+                state: Arc::clone(&snapshot),
+                recovered,
+                cuts_here: Arc::clone(&cuts_here),
+            };
+            others.push(watched(core, "fetch", fetch.run()));
+            let (own, slots) = (Arc::clone(core), snapshot.len);
+            programs.push(Running::start(Program::Fetch, core, |closing| {
+                Cutter {
+                    core: own,
+                    cuts,
+                    closing,
+                    slots,
+                    cuts_here,
+                }
+                .run()
+            }));
+        }
+        if has(Program::Backup) {
+            let own = Arc::clone(core);
+            programs.push(Running::start(Program::Backup, core, |closing| {
+                Backup { core: own, closing }.run()
+            }));
+        }
+        if has(Program::Sth) {
+            let (own, open) = (Arc::clone(core), resumed.open);
+            let (sealed, opened) = (resumed.sealed, resumed.opened);
+            programs.push(Running::start(Program::Sth, core, |closing| {
+                Sth {
+                    core: own,
+                    closing,
+                    steps: to_sth,
+                    unpublished: VecDeque::new(),
+                    published: snapshot,
+                    open,
+                    sealed,
+                    opened,
+                }
+                .run()
+            }));
+        }
+        if has(Program::Dist) {
+            let own = Arc::clone(core);
+            programs.push(Running::start(Program::Dist, core, |closing| {
+                Dist { core: own, closing }.run()
+            }));
+        }
+        programs
+    }
+
+    async fn heartbeats(self: Arc<Self>) {
+        loop {
+            if let Err(e) = self.beat().await {
+                tracing::warn!(error = %e, "cannot report to the other replicas");
+            }
+            // A new generation is reported at once, everything else in the slow rhythm.
+            let _ = tokio::time::timeout(HEARTBEAT, self.moved.notified()).await;
+        }
+    }
+
+    /// Opens the logs that other replicas create.
+    async fn discover(self: Arc<Self>) {
+        loop {
+            self.store.changed(LOGS, HEARTBEAT).await;
+            if let Err(e) = self.open_new_logs().await {
+                tracing::warn!(error = %e, "cannot look for new logs");
+            }
+            // A store that can't tell what changed wakes at every write.
+            tokio::time::sleep(DISCOVER).await;
+        }
+    }
+
+    /// How far this replica's clock is off the store's, milliseconds: what the time of asking does not explain.
+    pub async fn clock_off(&self) -> Result<u64, StoreError> {
+        let before = self.clock.now_ms();
+        let time = self.store.now().await?;
+        let after = self.clock.now_ms();
+        Ok(before
+            .saturating_sub(time)
+            .max(time.saturating_sub(after.max(before))))
+    }
+
+    /// Why nothing is proposed here: the clock, looked at now, is not to be believed.
+    pub fn clock_fault(&self) -> Option<ClockFault> {
+        self.clock.sound().err()
+    }
+
+    /// Adds the time that passed to the age of the store: steady time that some process has spent on it. It never counts more than
+    /// has passed, however many processes add to it, and no clock that is set moves it.
+    async fn grow_older(&self) -> Result<(), StoreError> {
+        let row = match self.store.get(CLOCK).await? {
+            Some(row) => record::decode_counted(&row)
+                .map_err(|e| StoreError::Corrupt(format!("{CLOCK}: {e}; run `logd fsck`")))?,
+            None => 0,
+        };
+        let steady = self.clock.steady_ms();
+        let known = {
+            let mut age = self.age.lock().unwrap_or_else(PoisonError::into_inner);
+            // One that was stopped for days knows nothing of what others noted meanwhile.
+            let passed = |since| steady.saturating_sub(since).min(GROWTH_MS);
+            let own = age.map_or(0, |(age, since)| age + passed(since));
+            let known = own.max(row);
+            *age = Some((known, steady));
+            known
+        };
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(CLOCK.to_owned(), known)],
+            puts: vec![(CLOCK.to_owned(), record::encode_counted(known))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+            Outcome::Committed | Outcome::Refused => Ok(()),
+        }
+    }
+
+    /// Bytes free for new objects, where the store can tell.
+    pub async fn free(&self) -> Result<Option<u64>, StoreError> {
+        self.objects.free().await
+    }
+
+    /// Bytes that stay free.
+    pub fn reserve(&self) -> u64 {
+        self.min_free
+    }
+
+    /// The store's clock, milliseconds since the Unix epoch.
+    pub async fn now(&self) -> Result<u64, StoreError> {
+        self.store.now().await
+    }
+
+    /// Tells the other replicas what this one runs; compares the clocks; forgets replicas that are long gone.
+    async fn beat(&self) -> Result<(), StoreError> {
+        let before = self.clock.now_ms();
+        let time = self.store.now().await?;
+        self.clock.compare(before, time, self.clock.now_ms());
+        let _ = self.clock.sound();
+        let runs = self.all();
+        let runs = runs
+            .iter()
+            .map(|log| (log.name(), log.core.running.load().generation));
+        let mut heart = self.heart.lock().await;
+        let live = heart.beat(&*self.store, time, runs).await?;
+        self.formats.heard(FORMAT, live.into_iter());
+        Ok(())
+    }
+
+    async fn watch_space(self: Arc<Self>) {
+        loop {
+            if let Ok(Some(free)) = self.objects.free().await {
+                let low = free < self.min_free;
+                if low != self.low_space.swap(low, Relaxed) {
+                    tracing::warn!(free, reserve = self.min_free, low, "free space");
+                }
+            }
+            tokio::time::sleep(SPACE).await;
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        loop {
+            if let Err(e) = self.grow_older().await {
+                tracing::warn!(error = %e, "cannot note the age of the store");
+            }
+            tokio::time::sleep(SWEEP).await;
+            // By a clock that is wrong, what is still wanted would be over.
+            if self.clock.sound().is_ok()
+                && let Err(e) = self.sweep_memory().await
+            {
+                tracing::warn!(error = %e, "cannot sweep the memory");
+            }
+        }
+    }
+
+    /// Every live replica, with the generation it runs of `log`.
+    pub async fn replicas(&self, log: Option<&str>) -> Result<Vec<ReplicaInfo>, StoreError> {
+        heart::replicas(&*self.store, log).await
+    }
+
+    /// The processes that fell silent without a goodbye. They are told of for an hour, or until one of the same host and role is
+    /// started.
+    pub async fn silent(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
+        heart::silent(&*self.store).await
+    }
+
+    /// Takes no more writes, commits what is queued, publishes what is ordered, and stops. Answers what the programs of the merge
+    /// did, by log and in the order of the pipeline; in a process that takes no writes each has done what there was to do.
+    pub async fn shutdown(&self) -> Vec<Finished> {
+        // First the heart: it would find the logs missing and open them again.
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            let _ = task.await;
+        }
+        let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
+        let logs: Vec<Opened> = logs.into_values().collect();
+        for log in &logs {
+            log.log.core.batcher.close();
+            log.log.core.promiser.close();
+        }
+        let mut finished = Vec::new();
+        for log in logs {
+            finished.extend(log.finish().await);
+        }
+        if let Err(e) = heart::forget(&*self.store, &self.id, None).await {
+            tracing::warn!(error = %e, "cannot take back the heartbeat; it expires by itself");
+        }
+        self.rest().await;
+        finished
+    }
+
+    /// Leaves the coordination store as one whole file, as far as other processes let it. Part of every shutdown.
+    pub async fn rest(&self) {
+        self.store.rest().await;
+    }
+}
+
+/// Runs a task of a log that is started again when it ends badly.
+fn keep<F: Future<Output = ()> + Send + 'static>(
+    core: &Arc<Core>,
+    name: &str,
+    task: impl Fn(Arc<Core>) -> F + Send + 'static,
+) -> JoinHandle<()> {
+    let (name, on) = (format!("{name} of the log {}", core.name), Arc::clone(core));
+    let start = move || task(Arc::clone(&on));
+    tokio::spawn(core.faults.clone().keep(name, start))
+}
+
+/// Runs a task of a log without which the log cannot go on.
+fn watched(
+    core: &Arc<Core>,
+    name: &str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    let name = format!("{name} of the log {}", core.name);
+    tokio::spawn(core.faults.clone().watch(name, task))
+}
+
+/// Reads the slots that other replicas decide.
+async fn follow(core: Arc<Core>) {
+    let prefix = core.order.keys.slots();
+    loop {
+        tokio::select! {
+            () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = core.halt.halted() => return,
+        }
+        if let Err(e) = async {
+            core.order.refresh().await?;
+            core.update_running().await?;
+            core.unannounced(&core.order.state()).await.map(drop)
+        }
+        .await
+        {
+            tracing::warn!(error = %e, log = core.name, "cannot read the slots");
+        }
+        tokio::time::sleep(FOLLOW).await;
+    }
+}

@@ -1,0 +1,183 @@
+//! Large batches that are not published yet: in the server's own store, or on the storage nodes of the running configuration. A
+//! batch is there if any node that can be read has it intact.
+//!
+//! What must never happen: a batch called lost that a node has, or one called there that no node has.
+
+use std::sync::Arc;
+
+use logconfig::LOCAL;
+use serde::Serialize;
+
+use super::order::Order;
+use super::rows::batch_fault;
+use super::{Findings, LogReport, Place, remedy};
+use crate::document;
+use crate::order::slot::BatchRef;
+use crate::store::{Coordination, Objects, StoreError};
+
+/// Opens the storage node of a name, which is never `local`, or says why it can't be looked at. It makes nothing.
+pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + Sync);
+
+/// What a storage node has of the large batches that are not published.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NodeReport {
+    /// The node's name.
+    pub name: String,
+    /// Batches that it has, and that are what was ordered.
+    pub intact: u64,
+    /// Batches that it lacks and another node has: it was away, or still is. A running server writes them again.
+    pub lacks: u64,
+    /// Batches that are not what was ordered; each is a finding.
+    pub damaged: u64,
+    /// Why it was not looked at.
+    pub trouble: Option<String>,
+}
+
+struct Node<'a> {
+    store: Store<'a>,
+    report: NodeReport,
+}
+
+enum Store<'a> {
+    Local(&'a dyn Objects),
+    Other(Arc<dyn Objects>),
+    Closed,
+}
+
+impl Node<'_> {
+    /// What is wrong with its copy, if it has one.
+    async fn look(&self, key: &str, batch: &BatchRef) -> Result<Option<Option<String>>, String> {
+        let objects = match &self.store {
+            Store::Local(objects) => *objects,
+            Store::Other(objects) => &**objects,
+            Store::Closed => return Err(self.report.trouble.clone().unwrap_or_default()),
+        };
+        let bytes = objects.get(key).await.map_err(|e| e.to_string())?;
+        Ok(bytes.map(|bytes| batch_fault(batch, &bytes)))
+    }
+}
+
+/// How a batch was found.
+pub(super) enum Found {
+    /// At least once as it was ordered.
+    Intact,
+    /// Nowhere; with the nodes that could not be looked at.
+    Nowhere(String),
+    /// Only damaged, which is a finding by now.
+    Damaged,
+}
+
+/// The places of large batches.
+pub(super) struct Large<'a> {
+    nodes: Vec<Node<'a>>,
+    /// There is more than the server's own store.
+    several: bool,
+}
+
+impl<'a> Large<'a> {
+    /// As the running configuration names them. One that can't be read is a finding elsewhere; then the own store is all.
+    pub(super) async fn open(
+        store: &dyn Coordination,
+        order: &Order,
+        local: &'a dyn Objects,
+        open: OpenNode<'_>,
+    ) -> Result<Self, StoreError> {
+        let document = match document::read(store, &order.keys, &order.state.document).await {
+            Ok(bytes) => document::whole(&bytes, &order.state.document, &order.state).ok(),
+            Err(StoreError::Corrupt(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let named = document.map_or_else(Vec::new, |document| document.merge.storage.nodes);
+        let mut names: Vec<_> = named.iter().map(|node| node.name.as_str()).collect();
+        if names.is_empty() {
+            names.push(LOCAL);
+        }
+        let node = |name: &&str| {
+            let (store, trouble) = match *name {
+                LOCAL => (Store::Local(local), None),
+                other => match open(other) {
+                    Ok(store) => (Store::Other(store), None),
+                    Err(why) => (Store::Closed, Some(why)),
+                },
+            };
+            let report = NodeReport {
+                name: (*name).to_owned(),
+                trouble,
+                ..NodeReport::default()
+            };
+            Node { store, report }
+        };
+        Ok(Self {
+            several: names != [LOCAL],
+            nodes: names.iter().map(node).collect(),
+        })
+    }
+
+    /// Looks for a batch everywhere. Damaged copies are findings, whatever else there is.
+    pub(super) async fn find(
+        &mut self,
+        key: &str,
+        batch: &BatchRef,
+        findings: &mut Findings<'_>,
+    ) -> Found {
+        let looks = self.nodes.iter().map(|node| node.look(key, batch));
+        let looks = futures_util::future::join_all(looks).await;
+        let intact = looks.iter().any(|look| matches!(look, Ok(Some(None))));
+        let mut unread = Vec::new();
+        let mut damaged = false;
+        for (node, look) in self.nodes.iter_mut().zip(looks) {
+            let report = &mut node.report;
+            match look {
+                Ok(Some(None)) => report.intact += 1,
+                Ok(None) => report.lacks += u64::from(intact),
+                Ok(Some(Some(what))) => {
+                    damaged = true;
+                    report.damaged += 1;
+                    let remedy = if intact {
+                        remedy::COPY
+                    } else {
+                        remedy::ENTRIES
+                    };
+                    match node.store {
+                        Store::Local(_) => findings.object(key, what, remedy),
+                        _ => findings.add(
+                            format!("{}/{key}", report.name),
+                            Place::Node,
+                            what,
+                            remedy,
+                        ),
+                    }
+                }
+                Err(why) => {
+                    unread.push(format!("{}: {why}", report.name));
+                    report.trouble = Some(why);
+                }
+            }
+        }
+        match (intact, damaged) {
+            (true, _) => Found::Intact,
+            (false, true) => Found::Damaged,
+            (false, false) => Found::Nowhere(unread.join("; ")),
+        }
+    }
+
+    /// What is missing, in words.
+    pub(super) fn missing(&self, unread: &str, why: &str) -> String {
+        let place = match self.several {
+            true => " on every storage node that can be read",
+            false => "",
+        };
+        let unread = match unread {
+            "" => String::new(),
+            unread => format!("; could not be read: {unread}"),
+        };
+        format!("missing{place}, although {why}{unread}")
+    }
+
+    /// Says what each node has.
+    pub(super) fn report(self, report: &mut LogReport) {
+        if self.several {
+            report.nodes = self.nodes.into_iter().map(|node| node.report).collect();
+        }
+    }
+}

@@ -1,0 +1,682 @@
+//! One log on this replica: what writers, readers and operators ask of it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::future::Either;
+use logconfig::LogConfig;
+use tlog::{Hash, bundle};
+use tokio::sync::{Notify, OnceCell, watch};
+
+use crate::clock::Clock;
+use crate::damage::Damage;
+use crate::document;
+use crate::formats::Formats;
+use crate::halt::Halt;
+use crate::merge::eras::Eras;
+use crate::merge::life::Life;
+use crate::merge::lost::Lost;
+use crate::merge::mark::Mark;
+use crate::merge::nodes::Nodes;
+use crate::merge::pending::Pending;
+use crate::merge::replicas::{Replicas, SecondaryState};
+use crate::merge::view::MergeView;
+use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
+use crate::metrics::LogMetrics;
+use crate::order::batcher::Batcher;
+use crate::order::commit::{CommitError, Order};
+use crate::order::load::Payload;
+use crate::order::place::Place;
+use crate::order::slot::Tokens;
+use crate::order::state::{Gate, State};
+use crate::promise::Promiser;
+use crate::qos::arrivals::{self, Arrival};
+use crate::qos::simulate::Machine;
+use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
+use crate::shard::Shards;
+use crate::shard::keys::Kek;
+use crate::store::{Coordination, Objects, StoreError};
+use crate::supervise::Faults;
+use crate::upload::Uploads;
+
+/// The longest that a chunk waits for room before it looks again.
+const LOOK: Duration = Duration::from_millis(200);
+/// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
+const CHUNKS_WAITING: usize = 24 << 20;
+
+/// The running configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) generation: u64,
+    pub(crate) document: Arc<LogConfig>,
+    /// Of the document as it was decided, whatever this version would write.
+    pub(crate) etag: String,
+}
+
+/// The entity tag of a generation whose document has this digest.
+pub(crate) fn etag(generation: u64, document: &Hash) -> String {
+    format!("g{generation}-{}", &document.to_string()[..8])
+}
+
+/// What the parts of one log share.
+pub struct Core {
+    pub(crate) name: String,
+    pub(crate) store: Arc<dyn Coordination>,
+    pub(crate) objects: Arc<dyn Objects>,
+    /// Where large batches are.
+    pub(crate) nodes: Nodes,
+    pub(crate) kek: Arc<Kek>,
+    pub(crate) order: Order,
+    pub(crate) batcher: Batcher,
+    pub(crate) promiser: Promiser,
+    pub(crate) uploads: Uploads,
+    pub(crate) tokens: Tokens,
+    pub(crate) pending: Arc<Pending>,
+    /// Published objects that readers found damaged.
+    pub(crate) damage: Damage,
+    pub(crate) shards: Shards,
+    /// Shards that are done and whose checkpoint or seal was found lost.
+    pub(crate) lost: Lost,
+    /// What was compared before anything is signed here.
+    pub(crate) mark: Mark,
+    pub(crate) halt: Arc<Halt>,
+    pub(crate) metrics: Arc<LogMetrics>,
+    pub(crate) published: watch::Sender<u64>,
+    /// How far the trees here are, as a global index.
+    pub(crate) integrated: watch::Sender<u64>,
+    /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
+    pub(crate) merged: watch::Sender<u64>,
+    pub(crate) merge: MergeOptions,
+    /// The merge as it stood lately.
+    pub(crate) view: ArcSwap<MergeView>,
+    /// What is known of secondaries and witnesses.
+    pub(crate) replicas: Replicas,
+    pub(crate) running: ArcSwap<Running>,
+    /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
+    pub(crate) updating: tokio::sync::Mutex<()>,
+    /// The configurations of what is not published.
+    pub(crate) eras: ArcSwap<Eras>,
+    /// The rules of that configuration.
+    pub(crate) policy: ArcSwap<Policy>,
+    /// The generation that they are of.
+    pub(crate) configured: Mutex<u64>,
+    /// What the log was restored with, once it was looked for.
+    pub(crate) life: OnceCell<Option<Life>>,
+    /// It may sign: it was not restored, or is announced.
+    pub(crate) announced: AtomicBool,
+    /// Wakes the heart of this process: another generation runs.
+    pub(crate) moved: Arc<Notify>,
+    /// Why which program does not get on.
+    pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
+    /// Secondaries, frontends and the like that a program does not reach, by name.
+    pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
+    /// Why a rotation that is due is not made.
+    pub(crate) rotation_held: Mutex<Option<String>>,
+    /// A shard that was opened later than now, and the steady time when that was first seen.
+    pub(crate) opened_early: Mutex<Option<(String, u64)>>,
+    /// Less space is free than the operator keeps in reserve.
+    pub(crate) low_space: Arc<AtomicBool>,
+    /// While it is not to be believed, nothing is proposed here.
+    pub(crate) clock: Clock,
+    /// What the servers on the stores understand.
+    pub(crate) formats: Arc<Formats>,
+    pub(crate) max_pending: usize,
+    /// What this process has lost for good.
+    pub(crate) faults: Faults,
+}
+
+/// An entry's place, given once it is ordered and durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Global index.
+    pub index: u64,
+    /// The shard it is in.
+    pub shard: Arc<str>,
+    /// Index in that shard's tree.
+    pub leaf_index: u64,
+}
+
+/// Why an entry was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// No bytes.
+    #[error("the entry is empty")]
+    Empty,
+    /// Over 65,535 bytes.
+    #[error("the entry is longer than 65535 bytes")]
+    TooLarge,
+    /// The log is frozen.
+    #[error("shard {shard} is frozen")]
+    Frozen {
+        /// The shard that was active.
+        shard: String,
+        /// Since when, milliseconds since the Unix epoch.
+        since_ms: u64,
+    },
+    /// The log is about to freeze.
+    #[error("the log is closing")]
+    Closing,
+    /// The log is halted on this replica.
+    #[error("the log is halted: {reason}")]
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// No space left.
+    #[error("no space left: {detail}")]
+    Full {
+        /// Where.
+        detail: String,
+    },
+    /// More than can be published.
+    #[error("overloaded: {reason}")]
+    Overloaded {
+        /// What is exhausted.
+        reason: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// More than this tenant may send.
+    #[error("over the tenant's limit: {reason}")]
+    Limited {
+        /// Which limit.
+        reason: &'static str,
+        /// When it may go on.
+        retry_after: Duration,
+    },
+    /// The promise asked for cannot be kept beside those that were given.
+    #[error("no room: {reason}")]
+    NoRoom {
+        /// What is exhausted.
+        reason: &'static str,
+        /// When there is probably room.
+        retry_after: Duration,
+        /// A merge delay that could be promised now.
+        available: Option<Duration>,
+    },
+    /// The writer wants another shard than the active one.
+    #[error("that shard is not the active one")]
+    WrongShard {
+        /// The active one.
+        active: Option<String>,
+    },
+    /// This entry cannot be promised; it can be appended.
+    #[error("no promise: {reason}")]
+    Unpromisable {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The part is not where its upload stands.
+    #[error("the upload stands at entry {accepted}")]
+    UploadAt {
+        /// Entries accepted so far; the next part's offset.
+        accepted: u64,
+    },
+    /// The idempotency key belongs to a write with other bytes.
+    #[error("this idempotency key was used for another write")]
+    KeyReused,
+    /// The server is stopping.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+    /// It may or may not have been ordered.
+    #[error("the outcome could not be learned")]
+    Unknown,
+}
+
+impl AppendError {
+    pub(crate) fn overloaded(reason: &str) -> Self {
+        Self::Overloaded {
+            reason: reason.to_owned(),
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A handle on one log; clones are the same log.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Core {
+    /// Where an object of a shard lies.
+    pub(crate) fn object_path(&self, shard: &str, rest: &str) -> String {
+        format!("{}/{shard}/{rest}", self.name)
+    }
+
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.running.load().document)
+    }
+
+    pub(crate) fn set_trouble(&self, program: Program, trouble: Option<Trouble>) {
+        let changed = {
+            let mut all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            match trouble {
+                Some(trouble) => all.insert(program, trouble).is_none(),
+                None => all.remove(&program).is_some(),
+            }
+        };
+        if changed {
+            self.batcher.look_again();
+        }
+    }
+
+    /// What holds publication up: the trouble of the first program that has one.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let publishing = all.iter().filter(|(program, _)| **program != Program::Dist);
+        let mut publishing = publishing.filter(|(program, _)| **program != Program::Backup);
+        publishing.next().map(|(_, trouble)| trouble.clone())
+    }
+
+    /// Why a program does not get on.
+    pub(crate) fn trouble_of(&self, program: Program) -> Option<Trouble> {
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&program).cloned()
+    }
+
+    /// Notes why a program does not reach one of its peers, or that it does.
+    pub(crate) fn set_peer(&self, program: Program, name: &str, trouble: Option<String>) {
+        let mut all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (program, name.to_owned());
+        match trouble {
+            Some(why) => drop(all.insert(key, why)),
+            None => drop(all.remove(&key)),
+        }
+    }
+
+    /// The peers that a program does not reach, with the reasons.
+    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
+        if program == Program::Backup {
+            let secondaries = self.replicas.secondaries().into_iter();
+            let why = |(name, state): (String, SecondaryState)| {
+                Some((name, state.alarm.or(state.trouble)?))
+            };
+            return secondaries.filter_map(why).collect();
+        }
+        let all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.iter().filter(|((of, _), _)| *of == program);
+        own.map(|((_, name), why)| (name.clone(), why.clone()))
+            .collect()
+    }
+
+    pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
+        match state.gate {
+            Gate::Open => None,
+            Gate::Closing => Some(AppendError::Closing),
+            Gate::Frozen { time, .. } => {
+                let shard = state
+                    .active()
+                    .map(|s| s.identity.name.clone())
+                    .unwrap_or_default();
+                Some(AppendError::Frozen {
+                    shard,
+                    since_ms: time,
+                })
+            }
+        }
+    }
+
+    /// Why nothing is taken now, whatever it is.
+    pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
+        if let Some(reason) = self.halt.reason() {
+            return Err(AppendError::Halted { reason });
+        }
+        if let Some(refused) = self.frozen(&self.order.state()) {
+            return Err(refused);
+        }
+        if !self.announced.load(Relaxed) {
+            // Another copy may have been restored as well, and be the one that goes on.
+            return Err(AppendError::overloaded(
+                "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
+            ));
+        }
+        if self.low_space.load(Relaxed) {
+            return Err(AppendError::Full {
+                detail: "less space is free than is kept in reserve".into(),
+            });
+        }
+        if let Some(fault) = self.clock.fault() {
+            return Err(AppendError::overloaded(&fault.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
+        match error {
+            // A freeze that was lifted since still refused this write.
+            CommitError::Frozen => self
+                .frozen(&self.order.state())
+                .unwrap_or(AppendError::Closing),
+            CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
+            CommitError::Store(StoreError::Clock(fault)) => {
+                AppendError::overloaded(&fault.to_string())
+            }
+            CommitError::Store(e) => {
+                tracing::warn!(error = %e, "a commit failed; nothing was written");
+                // Which node said what is for operators.
+                if let StoreError::Quorum { have, quorum, .. } = e {
+                    return AppendError::overloaded(&format!(
+                        "{have} of the {quorum} storage nodes that are needed took it; nothing was written"
+                    ));
+                }
+                AppendError::overloaded("the store failed; nothing was written")
+            }
+            CommitError::Overtaken => AppendError::overloaded(
+                "other batches filled every slot, or the storage nodes that had it were taken out; nothing was written",
+            ),
+            CommitError::WrongShard => AppendError::WrongShard {
+                active: self
+                    .order
+                    .state()
+                    .active()
+                    .map(|shard| shard.identity.name.clone()),
+            },
+            CommitError::Refused(_)
+            | CommitError::Taken(_)
+            | CommitError::AskAgain
+            | CommitError::Unknown(_) => match self.halt.reason() {
+                Some(reason) => AppendError::Halted { reason },
+                None => AppendError::Unknown,
+            },
+        }
+    }
+
+    /// A config document that a slot names: whole, with the frozen shards that it had.
+    pub(crate) async fn document(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        self.stored(digest, document::whole).await
+    }
+
+    /// The settings of a config document that a slot names. Its frozen shards are left out: there may be thousands.
+    pub(crate) async fn settings(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        self.stored(digest, document::settings).await
+    }
+
+    async fn stored(
+        &self,
+        digest: &Hash,
+        read: impl Fn(&[u8], &Hash, &State) -> Result<LogConfig, String>,
+    ) -> Result<LogConfig, StoreError> {
+        let keys = &self.order.keys;
+        let stored = document::read(&*self.store, keys, digest).await?;
+        read(&stored, digest, &self.order.state()).map_err(|e| {
+            let key = keys.document(digest);
+            StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"))
+        })
+    }
+
+    /// Loads the config document that the state names, when it is not the one that runs.
+    pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
+        let runs = || self.order.state().generation == self.running.load().generation;
+        if runs() {
+            return Ok(());
+        }
+        let _one = self.updating.lock().await;
+        if runs() {
+            return Ok(());
+        }
+        let state = self.order.state();
+        self.update_eras().await?;
+        let running = Arc::new(Running {
+            generation: state.generation,
+            document: Arc::new(self.document(&state.document).await?),
+            etag: etag(state.generation, &state.document),
+        });
+        {
+            // One at a time, so that rules of an older generation never come after newer ones.
+            let mut configured = self
+                .configured
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if *configured < running.generation {
+                *configured = running.generation;
+                let storage = &running.document.merge.storage;
+                self.nodes.configure(storage, running.generation);
+                let policy = self.batcher.configure(&running.document);
+                self.policy.store(Arc::new(policy));
+            }
+        }
+        self.running.rcu(|old| {
+            if old.generation < running.generation {
+                Arc::clone(&running)
+            } else {
+                Arc::clone(old)
+            }
+        });
+        self.update_leaving().await?;
+        self.moved.notify_one();
+        self.merged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+impl Log {
+    /// The log's name.
+    pub fn name(&self) -> &str {
+        &self.core.name
+    }
+
+    /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
+    pub(crate) fn is_created(&self) -> bool {
+        self.core.running.load().generation > 0 || self.core.halt.is_halted()
+    }
+
+    /// Whether its operator deleted it. Its data is kept, and it is frozen.
+    pub fn is_deleted(&self) -> bool {
+        self.core.order.state().deleted
+    }
+
+    /// The entity tag of the configuration that orders entries here, `g7-1a2b3c4d`; no copy, no formatting. An entry that was
+    /// acknowledged was ordered under this configuration or one before it.
+    pub fn etag(&self) -> Bytes {
+        self.core.order.etag()
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> &LogMetrics {
+        &self.core.metrics
+    }
+
+    /// The rules of the generation that runs.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.core.policy.load_full()
+    }
+
+    /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
+    pub fn qos(&self) -> QosView {
+        self.core.batcher.view(&self.core.policy.load())
+    }
+
+    /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
+    /// and up to the last full minute. What [`simulate`](crate::qos::simulate::simulate) replays.
+    pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
+        arrivals::read(&self.core, since).await
+    }
+
+    /// The log as [`simulate`](crate::qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
+    pub fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
+        let rate = self.qos().rate;
+        Machine {
+            rate: move |_| rate,
+            interval: self.core.config().merge.checkpoint_interval.duration(),
+            memory: self.core.max_pending as u64,
+            admission: true,
+        }
+    }
+
+    /// Appends an entry, for the anonymous tenant and without advice. The answer means: ordered and durable on disk; it
+    /// survives kill and power loss, and never moves.
+    pub fn append(
+        &self,
+        entry: Bytes,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
+        let tenant = self.core.policy.load().own();
+        let ticket = self.submit(entry, tenant, &Advice::default());
+        async move { ticket?.answer.await }
+    }
+
+    /// Submits an entry: granted and queued, or refused, at once. The answer is as [`Log::append`]'s.
+    pub fn submit(
+        &self,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        if entry.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if entry.len() > bundle::MAX_ENTRY {
+            return Err(AppendError::TooLarge);
+        }
+        self.enqueue(Payload::Entry(entry), tenant, advice)
+    }
+
+    /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. Where an entry would
+    /// be refused for want of room, this waits: a stream's sender is slowed down by not being read.
+    pub async fn submit_chunk(
+        &self,
+        chunk: Chunk,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        if chunk.entries == 0 || chunk.bytes.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if chunk.bytes.len() > Chunk::MAX_BYTES {
+            return Err(AppendError::TooLarge);
+        }
+        let ticket = match chunk.upload {
+            Some(part) => {
+                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
+                (ticket.granted, Either::Left(ticket.answer))
+            }
+            None => {
+                let ticket = self.enqueue_chunk(chunk, None, tenant, advice).await?;
+                (ticket.granted, Either::Right(ticket.answer))
+            }
+        };
+        let (granted, answer) = ticket;
+        Ok(Ticket { granted, answer })
+    }
+
+    /// Queues a chunk, as soon as there is room; a part of an upload with its place and the first slot that may have it.
+    pub(crate) async fn enqueue_chunk(
+        &self,
+        chunk: Chunk,
+        upload: Option<(Place, u64)>,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        loop {
+            let taken = self.core.batcher.taken(LOOK);
+            let payload = Payload::Chunk {
+                bytes: chunk.bytes.clone(),
+                entries: chunk.entries,
+                upload,
+            };
+            match self.enqueue(payload, tenant, advice) {
+                Err(AppendError::NoRoom { .. }) => taken.await,
+                Err(AppendError::Limited { retry_after, .. }) => {
+                    tokio::time::sleep(retry_after).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether a write may be taken as things stand, for those who ask before they have its bytes. What is refused here is refused
+    /// whatever the bytes are.
+    ///
+    /// # Errors
+    /// [`AppendError`]: why not.
+    pub fn takes(&self, advice: &Advice) -> Result<(), AppendError> {
+        self.admit()?;
+        self.wanted_shard(advice).map(drop)
+    }
+
+    /// The shard that a writer insists on, where it is the active one.
+    fn wanted_shard(&self, advice: &Advice) -> Result<Option<Arc<str>>, AppendError> {
+        let Some(wanted) = &advice.shard else {
+            return Ok(None);
+        };
+        let state = self.core.order.state();
+        let active = state.active().map(|s| s.identity.name.as_str());
+        if active != Some(wanted) {
+            return Err(AppendError::WrongShard {
+                active: active.map(str::to_owned),
+            });
+        }
+        Ok(Some(Arc::from(wanted.as_str())))
+    }
+
+    pub(crate) fn enqueue(
+        &self,
+        payload: Payload,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        let core = &self.core;
+        let room = self.admit()?;
+        if advice.shard.is_some() || payload.has_place() {
+            core.knows_places()?;
+        }
+        let shard = self.wanted_shard(advice)?;
+        let policy = core.policy.load();
+        let grant = policy.grant(tenant, advice);
+        let room = match &payload {
+            Payload::Entry(_) | Payload::Placed { .. } => room,
+            // More would only take memory: what waits outside is as far as the network.
+            Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
+        };
+        let answer = core
+            .batcher
+            .submit(&policy, tenant, grant, shard, payload, room)?;
+        Ok(Ticket {
+            granted: policy.granted(grant),
+            answer,
+        })
+    }
+
+    /// The room for more unpublished bytes, or why there is none.
+    fn admit(&self) -> Result<usize, AppendError> {
+        let core = &self.core;
+        core.takes_writes()?;
+        let pending = core.pending.memory();
+        if pending >= core.max_pending {
+            return Err(match core.trouble() {
+                Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
+                    detail: trouble.why,
+                },
+                Some(Trouble { why, .. }) => {
+                    AppendError::overloaded(&format!("publication is held up: {why}"))
+                }
+                None => AppendError::overloaded("entries arrive faster than they can be published"),
+            });
+        }
+        if let Some(trouble) = core.trouble()
+            && trouble.kind == TroubleKind::Full
+        {
+            return Err(AppendError::Full {
+                detail: trouble.why,
+            });
+        }
+        Ok(core.max_pending - pending)
+    }
+}

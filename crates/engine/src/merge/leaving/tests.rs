@@ -1,0 +1,128 @@
+//! A node goes when nothing that lies there can be ordered any more, however long a server that wrote there was stopped.
+
+use bytes::Bytes;
+use logconfig::{FrontendConfig, StorageNode};
+
+use super::*;
+use crate::heart;
+use crate::merge::places::Places;
+use crate::promise::tests::{Rig, caller};
+use crate::qos::Advice;
+use crate::store::fault::{Fault, Faults};
+use crate::store::{MemoryObjects, Objects};
+use crate::{Log, MergeOptions, Request};
+
+/// Two storage nodes.
+#[derive(Default)]
+struct Two {
+    b: Arc<MemoryObjects>,
+    c: Arc<MemoryObjects>,
+}
+
+impl Places for Two {
+    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
+        match name {
+            "b" => Ok(Arc::clone(&self.b) as Arc<dyn Objects>),
+            "c" => Ok(Arc::clone(&self.c) as Arc<dyn Objects>),
+            _ => Err("unknown".to_owned()),
+        }
+    }
+    fn frontend(&self, _: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
+        Err("none".to_owned())
+    }
+}
+
+fn at(places: &Arc<Two>) -> MergeOptions {
+    MergeOptions {
+        places: Arc::clone(places) as Arc<dyn Places>,
+        ..MergeOptions::default()
+    }
+}
+
+async fn only(log: &Log, node: &str) {
+    let mut next = log.config();
+    next.merge.storage.nodes = vec![StorageNode {
+        name: node.parse().unwrap(),
+    }];
+    let request = Request::Configure {
+        base: None,
+        next: Box::new(next),
+    };
+    log.change(request, caller()).await.unwrap();
+}
+
+fn large(text: u8) -> Bytes {
+    Bytes::from(vec![text; 65_535])
+}
+
+async fn until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn batches(node: &MemoryObjects) -> usize {
+    let objects = node.objects();
+    objects.keys().filter(|key| key.contains("batch/")).count()
+}
+
+/// A server is stopped when its large batch lies on the one node that is taken out meanwhile, and its heartbeats are forgotten. It
+/// goes on with a view that every other guard allows.
+#[tokio::test(start_paused = true)]
+async fn a_node_is_needed_by_a_server_that_was_stopped() {
+    for promises in [false, true] {
+        let (rig, faults, none) = (Rig::new(), Faults::new(), Faults::new());
+        let places = Arc::new(Two::default());
+        let (stopped, writer) = rig.process(&faults, &none, at(&places)).await;
+        only(&writer, "b").await;
+        writer.append(large(1)).await.unwrap();
+        let ids = stopped.replicas(None).await.unwrap();
+        writer.wait_published(0).await.unwrap();
+        until(|| batches(&places.b) == 0).await;
+        faults.plan(|_, _| Some(Fault::Stall));
+        let late = tokio::spawn({
+            let writer = Arc::clone(&writer);
+            async move {
+                if promises {
+                    let (tenant, advice) = (writer.policy().own(), Advice::default());
+                    let promise = writer.promise(large(2), tenant, &advice).await;
+                    promise.map(drop)
+                } else {
+                    writer.append(large(2)).await.map(drop)
+                }
+            }
+        });
+        until(|| batches(&places.b) == 1).await;
+        let (lives, log) = rig.process(&none, &none, at(&places)).await;
+        only(&log, "c").await;
+        let leaving = || rig.with(&log.core.order.keys.leaving("b"));
+        assert_eq!(leaving(), 1);
+        for id in ids {
+            heart::forget(&*rig.rows, &id.id, None).await.unwrap();
+        }
+        // No slot is decided meanwhile: a log in which nobody writes lets a node go, too.
+        while leaving() > 0 {
+            log.core.release_nodes().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        faults.clear();
+        faults.release().await;
+        let late = late.await.unwrap();
+        // What was put where nobody looks is not ordered; a promise is made anew where they do.
+        assert_eq!(late.is_ok(), promises, "{late:?}");
+        let next = log.append(large(3)).await.unwrap();
+        log.wait_published(next.index).await.unwrap();
+        while promises && log.core.order.state().size < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            log.core.order.refresh().await.unwrap();
+        }
+        let size = log.core.order.state().size;
+        log.wait_published(size - 1).await.unwrap();
+        assert_eq!(
+            (size, log.core.halt.reason()),
+            (2 + u64::from(promises), None)
+        );
+        stopped.shutdown().await;
+        lives.shutdown().await;
+    }
+}

@@ -1,0 +1,386 @@
+//! What the secondaries have: the manifest to use, and the checkpoints that each has cosigned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use logconfig::SecondaryConfig;
+use tlog::mirror::origin_hash;
+use tlog::{Checkpoint, CosignerKey, Note, Signer};
+
+use super::{Restore, RestoreError};
+use crate::merge::eras::Membership;
+use crate::merge::peers::{PeerAnswer, PeerError, PeerRequest};
+use crate::merge::position::{UNNAMED, Vouched};
+use crate::mirror::manifest::MAX_MANIFEST;
+use crate::mirror::{COSIGNED, Manifest, SignedManifest};
+
+/// Time for one request.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What orders a manifest among others: the life of its log, its slots, its edition.
+type Age = (u64, u64, u64);
+
+/// What one secondary has.
+pub(super) struct Source {
+    pub(super) url: String,
+    /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
+    pub(super) vkey: Option<String>,
+    /// It has a manifest.
+    described: bool,
+    /// Which storage answers; none where it does not say so, or does not answer.
+    pub(super) incarnation: Option<String>,
+    /// The mirror checkpoints, by shard.
+    pub(super) has: BTreeMap<String, Checkpoint>,
+    /// Shards for which it does not count.
+    pub(super) failed: BTreeSet<String>,
+}
+
+/// The manifest that is believed.
+pub(super) struct Believed {
+    pub(super) manifest: Manifest,
+    /// The life that it is of.
+    pub(super) life: u64,
+    /// The entries that this life was restored with, where it was and its envelope says so.
+    pub(super) entries: Option<u64>,
+    /// The storages that answered, and whether they have a manifest, by URL.
+    answered: BTreeMap<String, (Option<String>, bool)>,
+    /// Which storages of its secondaries are vouched for, by all manifests that were found, each with the life that says so.
+    vouched: Vec<(u64, Vouched)>,
+}
+
+impl Believed {
+    /// Whether the storage that answers for a secondary is known to have less than was counted for that secondary.
+    fn part(&self, secondary: &SecondaryConfig, incarnation: Option<&str>) -> bool {
+        let of =
+            |one: &Vouched| one.secondary == secondary.name.as_str() && one.vkey == secondary.vkey;
+        // Each was true when it was written; the newest that was found says which storage it was last.
+        let newest = self.newest(of);
+        newest.is_some_and(|one| !one.whole || one.incarnation != incarnation.unwrap_or(UNNAMED))
+    }
+
+    fn newest(&self, of: impl Fn(&Vouched) -> bool) -> Option<&Vouched> {
+        let all = self.vouched.iter().filter(|(_, one)| of(one));
+        let newest = all.max_by_key(|(life, one)| (*life, one.number));
+        newest.map(|(_, one)| one)
+    }
+
+    /// The last storage of each secondary, which the restored log starts from.
+    pub(super) fn storages(&self) -> Vec<&Vouched> {
+        let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
+        let newest = |name: &String| self.newest(|one| one.secondary == *name);
+        names.into_iter().filter_map(newest).collect()
+    }
+}
+
+impl Restore {
+    pub(super) async fn get(
+        &self,
+        url: &str,
+        path: &str,
+        most: usize,
+    ) -> Result<Option<Bytes>, RestoreError> {
+        let answer = self.asked(url, path, most).await?;
+        Ok((answer.status == 200).then_some(answer.body))
+    }
+
+    /// An answer of 200 or 404.
+    async fn asked(&self, url: &str, path: &str, most: usize) -> Result<PeerAnswer, RestoreError> {
+        let failed = |why: String| RestoreError::Peer {
+            url: url.to_owned(),
+            why: format!("{path}: {why}"),
+        };
+        let mut last = None;
+        for _ in 0..3 {
+            let request = PeerRequest {
+                url: format!("{}/{path}", url.trim_end_matches('/')),
+                body: None,
+                timeout: PATIENCE,
+                most,
+                life: None,
+            };
+            match self.peers.send(request).await {
+                Ok(answer) if matches!(answer.status, 200 | 404) => return Ok(answer),
+                Ok(answer) => last = Some(answer.words()),
+                Err(e @ PeerError::TooLong(_)) => return Err(failed(e.to_string())),
+                Err(e) => last = Some(e.to_string()),
+            }
+        }
+        Err(failed(last.unwrap_or_default()))
+    }
+
+    /// The newest checkpoint that a secondary has cosigned; somebody else's mirror serves it as its only one. Where the manifest came
+    /// from a storage, only that one can say that there is none.
+    async fn newest(
+        &self,
+        url: &str,
+        origin: &str,
+        storage: Option<&str>,
+    ) -> Result<Option<Bytes>, RestoreError> {
+        const MOST: usize = 64 << 10;
+        let hash = origin_hash(origin);
+        for name in [COSIGNED, "checkpoint"] {
+            let path = format!("{hash}/{name}");
+            let answer = self.asked(url, &path, MOST).await?;
+            let found = answer.status == 200;
+            let why = match (storage, answer.incarnation.as_deref()) {
+                (Some(storage), Some(other)) if other != storage => {
+                    format!("storage {other} answered, and {storage} before")
+                }
+                (Some(_), None) if !found => {
+                    format!("{}; it was not the secondary that said so", answer.words())
+                }
+                _ if found => return Ok(Some(answer.body)),
+                _ => continue,
+            };
+            return Err(RestoreError::Peer {
+                url: url.to_owned(),
+                why: format!("{path}: {why}"),
+            });
+        }
+        Ok(None)
+    }
+
+    /// The newest manifest.
+    pub(super) async fn manifest(
+        &self,
+        warnings: &mut Vec<String>,
+    ) -> Result<Believed, RestoreError> {
+        let path = format!("manifest/{}", origin_hash(&self.origin));
+        let (mut best, mut why) = (None::<(Age, Option<u64>, Manifest)>, Vec::new());
+        let (mut answered, mut vouched) = (BTreeMap::new(), Vec::new());
+        for url in &self.from {
+            let mut storage = None;
+            let found = self.one_manifest(url, &path, &mut storage).await;
+            answered.insert(url.clone(), (storage, matches!(found, Ok(Some(_)))));
+            match found {
+                Ok(Some((age, entries, manifest))) => {
+                    vouched.extend(manifest.vouched.iter().map(|one| (age.0, one.clone())));
+                    if best.as_ref().is_none_or(|(best, ..)| *best < age) {
+                        best = Some((age, entries, manifest));
+                    }
+                }
+                // It may be a new storage, that has not been told what the one before it had: it does not count.
+                Ok(None) => why.push(format!("{url}: it has no manifest of this log")),
+                Err(e) => why.push(format!("{url}: {e}")),
+            }
+        }
+        match best {
+            Some(((life, ..), entries, manifest)) => {
+                warnings.extend(why);
+                Ok(Believed {
+                    manifest,
+                    life,
+                    entries: entries.filter(|entries| *entries != u64::MAX),
+                    answered,
+                    vouched,
+                })
+            }
+            None => Err(RestoreError::Manifest {
+                origin: self.origin.clone(),
+                why,
+            }),
+        }
+    }
+
+    /// A manifest, what orders it among others, and the entries that its life began with. `None`: there is none. Notes which
+    /// storage answered.
+    async fn one_manifest(
+        &self,
+        url: &str,
+        path: &str,
+        storage: &mut Option<String>,
+    ) -> Result<Option<(Age, Option<u64>, Manifest)>, String> {
+        let answer = self.asked(url, path, MAX_MANIFEST).await;
+        let answer = answer.map_err(|e| e.to_string())?;
+        *storage = answer.incarnation;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
+        let manifest = signed.open(&self.kek).map_err(|e| e.to_string())?;
+        let key = self.replication(&manifest)?;
+        signed.verify(key.verifier()).map_err(|e| e.to_string())?;
+        if signed.origin != self.origin {
+            return Err(format!("its manifest is of {}", signed.origin));
+        }
+        Ok(Some((signed.age(), signed.entries, manifest)))
+    }
+
+    fn replication(&self, manifest: &Manifest) -> Result<Signer, String> {
+        let sealed = STANDARD
+            .decode(&manifest.replication)
+            .map_err(|e| e.to_string())?;
+        let seed = self
+            .kek
+            .open(&sealed, &format!("replication/{}", self.origin))
+            .map_err(|e| e.to_string())?;
+        Signer::from_seed(&self.origin, &seed).map_err(|e| e.to_string())
+    }
+
+    /// What each secondary has cosigned. One that does not give a checkpoint, or gives one that is not right, does not count for
+    /// that shard.
+    pub(super) async fn sources(
+        &self,
+        believed: &Believed,
+        members: &[Membership],
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Source>, RestoreError> {
+        let log = self
+            .replication(&believed.manifest)
+            .map_err(RestoreError::Contradiction)?;
+        let known: Vec<_> = members
+            .iter()
+            .rev()
+            .flat_map(|of| &of.secondaries)
+            .collect();
+        let keys: Vec<(String, CosignerKey)> = known
+            .iter()
+            .filter_map(|one| Some((one.vkey.clone(), one.vkey.parse().ok()?)))
+            .collect();
+        let mut sources = Vec::new();
+        for url in &self.from {
+            let configured = known
+                .iter()
+                .find(|one| one.url.trim_end_matches('/') == url.trim_end_matches('/'));
+            let (incarnation, described) = believed.answered.get(url).cloned().unwrap_or_default();
+            let mut source = Source {
+                url: url.clone(),
+                vkey: configured.map(|one| one.vkey.clone()),
+                described,
+                incarnation,
+                has: BTreeMap::new(),
+                failed: BTreeSet::new(),
+            };
+            let state = &believed.manifest.state;
+            for shard in state.shards.iter().filter(|s| s.start().is_some()) {
+                let (name, origin) = (&shard.identity.name, &shard.identity.origin);
+                let got = match self
+                    .newest(url, origin, source.incarnation.as_deref())
+                    .await
+                {
+                    Ok(None) => continue,
+                    Ok(Some(bytes)) => opened(&bytes, origin, &log, &keys),
+                    Err(e) => Err(e.to_string()),
+                };
+                match got {
+                    Ok((checkpoint, vkey)) => {
+                        source.vkey = Some(vkey);
+                        source.has.insert(name.clone(), checkpoint);
+                    }
+                    Err(why) => {
+                        warnings.push(format!(
+                            "{url} is left out for shard {name}: its checkpoint: {why}"
+                        ));
+                        source.failed.insert(name.clone());
+                    }
+                }
+            }
+            sources.push(source);
+        }
+        Ok(sources)
+    }
+}
+
+/// Why the restored log would wait for ever for those of before, if it would. A secondary that has another key by now takes nothing
+/// under the old one.
+pub(super) fn waiting(members: &[Membership]) -> Option<String> {
+    members.iter().enumerate().find_map(|(at, of)| {
+        let later: Vec<_> = members[at + 1..]
+            .iter()
+            .flat_map(|later| &later.secondaries)
+            .collect();
+        let newest = |one: &SecondaryConfig| later.iter().rev().find(|of| of.name == one.name);
+        let lost: Vec<&str> = of
+            .secondaries
+            .iter()
+            .filter(|one| newest(one).is_some_and(|newest| newest.vkey != one.vkey))
+            .map(|one| one.name.as_str())
+            .collect();
+        let need = of.enough().max(of.quorum as usize);
+        (!lost.is_empty() && of.secondaries.len() - lost.len() < need).then(|| {
+            format!(
+                "{need} of the {} secondaries of generation {}, before their change was handed over, must take the restored log before it signs anything; {} got another key by that change, and cannot",
+                of.secondaries.len(),
+                of.generation,
+                lost.join(", ")
+            )
+        })
+    })
+}
+
+/// Why those that answered are not sure to have everything of a shard that was published, if they are not.
+pub(super) fn lacking(
+    believed: &Believed,
+    members: &[Membership],
+    sources: &[Source],
+    shard: &str,
+) -> Option<String> {
+    let counts = |source: &&Source| source.described && !source.failed.contains(shard);
+    for (at, of) in members.iter().enumerate() {
+        let joint = if at + 1 < members.len() {
+            format!(
+                " of generation {}, before their change was handed over",
+                of.generation
+            )
+        } else {
+            String::new()
+        };
+        if of.quorum == 0 {
+            return Some(format!(
+                "backupQuorum{joint} was 0: what was published may be on no secondary"
+            ));
+        }
+        let mut asked = BTreeSet::new();
+        let mut parts = String::new();
+        for one in &of.secondaries {
+            for source in sources.iter().filter(counts) {
+                if source.vkey.as_ref() != Some(&one.vkey) {
+                    continue;
+                }
+                if believed.part(one, source.incarnation.as_deref()) {
+                    parts.push_str(&format!(
+                        "; {} does not count: its storage is another one than secondary {} had, and had not verified everything again as far as the manifests say",
+                        source.url, one.name
+                    ));
+                } else {
+                    asked.insert(&one.vkey);
+                }
+            }
+        }
+        if asked.len() < of.enough() {
+            return Some(format!(
+                "{} of the {} secondaries{joint} have a manifest and answered for shard {shard}, {} must (backupQuorum is {}) so that everything published is on one of them{parts}",
+                asked.len(),
+                of.secondaries.len(),
+                of.enough(),
+                of.quorum
+            ));
+        }
+    }
+    None
+}
+
+/// A mirror checkpoint: signed by the log's replication key, cosigned by a configured secondary; with the key of that.
+fn opened(
+    bytes: &[u8],
+    origin: &str,
+    log: &Signer,
+    keys: &[(String, CosignerKey)],
+) -> Result<(Checkpoint, String), String> {
+    let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+    let note = Note::parse(text).map_err(|e| e.to_string())?;
+    note.verify(&[log.verifier()]).map_err(|e| e.to_string())?;
+    let checkpoint = Checkpoint::parse(note.text).map_err(|e| e.to_string())?;
+    if checkpoint.origin != origin {
+        return Err(format!("its origin is {}", checkpoint.origin));
+    }
+    for (vkey, key) in keys {
+        if key.find(&note).map_err(|e| e.to_string())?.is_some() {
+            return Ok((checkpoint, vkey.clone()));
+        }
+    }
+    Err("no configured secondary has cosigned it".to_owned())
+}

@@ -1,0 +1,192 @@
+//! A log, its secondaries and its witnesses, and what tests do with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::mirror::{Mirror, MirrorOptions};
+use engine::store::{Directory, Sqlite};
+use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, Peers, Request};
+use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
+
+use crate::network::{Network, Witness};
+
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const ORIGIN: &str = "example.org/dev";
+
+pub(crate) struct World {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) network: Arc<Network>,
+}
+
+pub(crate) fn cosigner(name: &str) -> Cosigner {
+    Cosigner::from_seed(&format!("{name}.example.org"), &[name.len() as u8 + 40; 32]).unwrap()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            network: Arc::default(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) async fn primary(&self, name: &str) -> Arc<Engine> {
+        let merge = MergeOptions {
+            peers: Arc::clone(&self.network) as Arc<dyn Peers>,
+            ..MergeOptions::default()
+        };
+        self.primary_with(name, merge).await
+    }
+
+    pub(crate) async fn primary_with(&self, name: &str, merge: MergeOptions) -> Arc<Engine> {
+        let dir = self.path(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        let kek = self.path("kek");
+        if !kek.exists() {
+            Kek::generate().unwrap().write_new(&kek).unwrap();
+        }
+        Engine::open(EngineOptions {
+            coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
+            objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
+            kek: Kek::from_file(&kek).unwrap(),
+            label: "test".into(),
+            min_free: 0,
+            max_pending_bytes: 1 << 20,
+            merge,
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Starts a secondary; `storage` names its folder, so that another name is a lost disk.
+    pub(crate) async fn secondary(
+        &self,
+        name: &str,
+        storage: &str,
+        log: &VerifierKey,
+    ) -> Arc<Mirror> {
+        let dir = self.path(storage);
+        std::fs::create_dir_all(&dir).unwrap();
+        // The old process goes first.
+        self.network
+            .mirrors
+            .lock()
+            .unwrap()
+            .remove(&format!("{name}.example.org"));
+        let mirror = Mirror::open(MirrorOptions {
+            rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
+            objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
+            dir,
+            logs: vec![log.clone()],
+            cosigner: cosigner(name),
+            min_free: 0,
+        })
+        .await
+        .unwrap();
+        let mirror = Arc::new(mirror);
+        self.network
+            .mirrors
+            .lock()
+            .unwrap()
+            .insert(format!("{name}.example.org"), Arc::clone(&mirror));
+        mirror
+    }
+
+    pub(crate) fn witness(&self, name: &str) -> String {
+        let key = cosigner(name);
+        let line = format!(
+            "witness {name} {} http://{name}.example.org\n",
+            key.verifier()
+        );
+        self.network.witnesses.lock().unwrap().insert(
+            format!("{name}.example.org"),
+            Witness {
+                key,
+                size: 0,
+                knows: None,
+            },
+        );
+        line
+    }
+}
+
+pub(crate) fn caller() -> Caller {
+    Caller {
+        actor: "test".into(),
+        idempotency_key: None,
+        reason: None,
+    }
+}
+
+pub(crate) async fn create(engine: &Arc<Engine>, secondaries: &[&str], quorum: u32) -> Arc<Log> {
+    let name = LogName::try_from("dev".to_owned()).unwrap();
+    let shard = ShardName::try_from("a".to_owned()).unwrap();
+    let mut config = LogConfig::new(name, ORIGIN.into(), shard);
+    config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
+    config.merge.secondaries = secondaries
+        .iter()
+        .map(|name| SecondaryConfig {
+            name: name.parse().unwrap(),
+            url: format!("http://{name}.example.org"),
+            vkey: cosigner(name).verifier().to_string(),
+        })
+        .collect();
+    config.merge.backup_quorum = quorum;
+    engine.create_log(config, caller()).await.unwrap();
+    engine.log("dev").unwrap()
+}
+
+pub(crate) async fn configure(log: &Log, change: impl FnOnce(&mut LogConfig)) {
+    let mut document = log.config();
+    change(&mut document);
+    let request = Request::Configure {
+        base: Some(log.status().generation),
+        next: Box::new(document),
+    };
+    log.change(request, caller()).await.unwrap();
+}
+
+pub(crate) async fn append(log: &Log, count: usize) {
+    for i in 0..count {
+        log.append(Bytes::from(format!("entry {i}"))).await.unwrap();
+    }
+}
+
+pub(crate) async fn until(what: &str, mut check: impl FnMut() -> bool) {
+    let wait = async {
+        while !check() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what}"));
+}
+
+pub(crate) async fn published(log: &Log, size: u64) {
+    until("published", || log.status().watermarks.published >= size).await;
+}
+
+pub(crate) fn folder(world: &World, shard: &str) -> PathBuf {
+    world.path("primary").join("objects/dev").join(shard)
+}
+
+/// The checkpoint that readers get, with the names of those who cosigned it.
+pub(crate) fn checkpoint(folder: &Path, names: &[&str]) -> (Checkpoint, Vec<String>) {
+    let note = std::fs::read_to_string(folder.join("checkpoint")).unwrap();
+    let parsed = Note::parse(&note).unwrap();
+    let signed = names
+        .iter()
+        .filter(|name| cosigner(name).verifier().find(&parsed).unwrap().is_some());
+    (
+        Checkpoint::parse(parsed.text).unwrap(),
+        signed.map(|name| (*name).to_owned()).collect(),
+    )
+}

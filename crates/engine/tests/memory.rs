@@ -1,0 +1,63 @@
+//! What the limit on unpublished work counts is what that work takes: measured on a process of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use engine::merge::pending::Pending;
+use engine::order::slot::{BatchRef, Slot, Tokens};
+use engine::order::state::State;
+use tlog::Hash;
+
+/// Bytes of this process that are in memory.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// Entries of one byte, each ordered alone: the worst that a writer can do.
+#[test]
+fn the_smallest_entries_are_counted_with_what_they_take() {
+    const SLOTS: u64 = 50_000;
+    let (pending, [mut fetch, mut sth]) = Pending::new();
+    let tokens = Tokens::new().unwrap();
+    let (mut state, mut kept) = (State::default(), VecDeque::new());
+    let before = resident();
+    for number in 0..SLOTS {
+        let mut bytes = BytesMut::with_capacity(3);
+        bytes.extend_from_slice(&[0, 1, 7]);
+        let batch = BatchRef {
+            token: tokens.make(number),
+            entries: 1,
+            digest: Hash([0; 32]),
+            object: false,
+            shard: None,
+            place: None,
+        };
+        let slot = Slot {
+            format: 1,
+            number,
+            start: number,
+            time: 0,
+            previous: Hash([0; 32]),
+            batches: vec![batch],
+            control: None,
+        };
+        state.len += 1;
+        pending.hold(&slot, vec![Some(bytes.freeze())]);
+        pending.hand_on(&(Arc::new(slot), Arc::new(state.clone())));
+        // As they run: the integrator is through with it, the publisher waits for its quorum.
+        fetch.try_recv().unwrap();
+        kept.push_back(sth.try_recv().unwrap());
+    }
+    let (grown, counted) = (resident() - before, pending.memory());
+    assert_eq!(pending.bytes(), 3 * SLOTS as usize);
+    assert!(counted >= grown, "{counted} counted, {grown} taken");
+    assert!(counted <= 2 * grown, "{counted} counted, {grown} taken");
+    pending.release(SLOTS);
+    assert_eq!((pending.bytes(), pending.memory()), (0, 0));
+    drop((kept, Bytes::new()));
+}
