@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use engine::mirror::{Ended, Mirror, MirrorOptions, Refusal};
 use engine::qos::{Advice, Chunk};
-use engine::store::{Objects, Sqlite, StoreError};
 use engine::{
     Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
     Peers, Places, Program, Programs,
@@ -20,6 +19,7 @@ use engine::{
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
 use logconfig::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
+use store::{Objects, Sqlite, StoreError};
 use tests::process::{Logd, Worker, logctl, logctl_with, logd};
 use tlog::mirror::{EntriesHead, INFO_TYPE};
 use tlog::{Cosigner, VerifierKey};

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use engine::fsck::Finding;
-use engine::store::{CopiedShard, Sqlite, SqliteCopy, StoreError};
 use serde::Serialize;
+use store::{CopiedShard, Sqlite, SqliteCopy, StoreError};
 
 use crate::args::{FsckOutput, Stores as Which};
 use crate::error::{Error, at};

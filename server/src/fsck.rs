@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use engine::Places as _;
 use engine::fsck::{Finding, NodeReport, Place, Progress, Report, fsck};
-use engine::store::{Directory, Objects, Sqlite, StoreError};
 use serde::Serialize;
+use store::{Directory, Objects, Sqlite, StoreError};
 
 use crate::args::{FsckOutput, Stores as Which};
 use crate::error::{Error, at};

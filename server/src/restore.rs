@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::order::keys::LOGS;
-use engine::store::{Coordination as _, Directory, Sqlite};
 use engine::{Kek, Restore, Restored};
+use store::{Coordination as _, Directory, Sqlite};
 
 use crate::dev;
 use crate::error::{Error, at};

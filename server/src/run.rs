@@ -10,12 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::store::{
-    Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite,
-};
 use engine::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
 use logconfig::LogConfig;
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
+use store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

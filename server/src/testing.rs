@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::store::{Directory, Sqlite};
 use engine::{Engine, EngineOptions, Kek};
 use logconfig::LogConfig;
+use store::{Directory, Sqlite};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

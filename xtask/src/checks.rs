@@ -8,10 +8,11 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
-    ("engine", &["tlog", "logconfig"]),
+    ("store", &["tlog"]),
+    ("engine", &["tlog", "logconfig", "store"]),
     ("wire", &["logconfig"]),
     ("server-admin", &["wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),

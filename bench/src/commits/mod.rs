@@ -7,15 +7,16 @@ mod store;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::store::record;
+use ::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
+use engine::LogMetrics;
 use engine::order::MAX_BATCHES;
 use engine::order::commit::{Mine, Order};
 use engine::order::slot::{
     Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work,
 };
-use engine::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
-use engine::{LogMetrics, record};
 use hdrhistogram::Histogram;
 
 use self::store::Gate;

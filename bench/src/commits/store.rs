@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::store::{Coordination, Key, Outcome, StoreError, Transaction};
 use futures_util::future::BoxFuture;
+use store::{Coordination, Key, Outcome, StoreError, Transaction};
 use tokio::sync::watch;
 
 /// The store as one sees it who may be stopped for good, or all whom a stall makes wait.

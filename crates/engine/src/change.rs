@@ -20,8 +20,8 @@ use crate::merge::leaving;
 use crate::order::commit::{CommitError, now_ms};
 use crate::order::slot::{Control, Decision, Token};
 use crate::order::state::{Gate, Refusal, Shard};
-use crate::record;
-use crate::store::StoreError;
+use store::StoreError;
+use store::record;
 
 pub(crate) use self::foresee::barred;
 pub(crate) use self::prepare::prepare;

@@ -13,8 +13,8 @@ use crate::order::keys::{LOGS, ORIGINS, RESTORING};
 use crate::order::slot::{Control, Decision};
 use crate::order::state::Refusal;
 use crate::orphans;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Rows of an origin, each of a log that has another one, that are passed over.
 const GIVEN_UP: usize = 16;

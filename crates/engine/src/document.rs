@@ -11,8 +11,8 @@ use tlog::Hash;
 
 use crate::order::keys::Keys;
 use crate::order::state::State;
-use crate::record;
-use crate::store::{Coordination, Key, StoreError};
+use store::record;
+use store::{Coordination, Key, StoreError};
 
 /// The largest document, bytes as it is stored: what one transaction may well write.
 pub(crate) const MAX_DOCUMENT: usize = 1 << 20;
@@ -111,7 +111,7 @@ pub(crate) fn settings(stored: &[u8], digest: &Hash, state: &State) -> Result<Lo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryCoordination, Outcome, Transaction};
+    use store::{MemoryCoordination, Outcome, Transaction};
 
     #[tokio::test]
     async fn a_document_of_any_size_is_read_back() {

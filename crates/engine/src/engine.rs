@@ -39,11 +39,11 @@ use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
 use crate::qos::arrivals;
-use crate::record;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
-use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 use crate::supervise::Faults;
+use store::record;
+use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 
 /// The log that orders what belongs to no single log.
 pub const SYSTEM: &str = logconfig::SYSTEM;

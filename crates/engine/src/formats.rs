@@ -58,9 +58,9 @@ mod tests {
     use crate::log::AppendError;
     use crate::promise::tests::Rig;
     use crate::qos::Advice;
-    use crate::record;
-    use crate::store::fault::Faults;
-    use crate::store::{Coordination as _, Outcome, Transaction};
+    use store::fault::Faults;
+    use store::record;
+    use store::{Coordination as _, Outcome, Transaction};
 
     #[tokio::test(start_paused = true)]
     async fn what_an_older_server_does_not_understand_waits_until_it_is_gone() {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use logconfig::{LogConfig, LogName, ShardConfig, ShardName, ShardState};
 use tlog::{Checkpoint, Hash, Signer, TileKind, TilePath, leaf_hash};
 
+use crate::document;
 use crate::merge::position::Position;
 use crate::merge::recover;
 use crate::order::keys::{Keys, LOGS};
@@ -16,10 +17,10 @@ use crate::order::slot::{Action, ShardIdentity};
 use crate::order::snapshot;
 use crate::order::state::{Phase, Remembered, Shard, State};
 use crate::promise::tests::{Rig, caller};
-use crate::store::fault::{Faults, Operation};
-use crate::store::{Coordination, Objects, Outcome, Transaction};
 use crate::{Caller, ChangeError, Engine, Kek, Log, Request};
-use crate::{document, record};
+use store::fault::{Faults, Operation};
+use store::record;
+use store::{Coordination, Objects, Outcome, Transaction};
 
 /// The bound of a normal run, or the large one.
 fn bound(normal: u64, large: u64) -> u64 {

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::keys::{REPLICAS, RUNS};
 use crate::order::slot::FORMAT;
-use crate::record;
-use crate::store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
 
 /// A replica that was silent for longer is not live.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -257,7 +257,7 @@ impl Heart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::MemoryCoordination;
+    use store::MemoryCoordination;
 
     fn rows(store: &MemoryCoordination, prefix: &str) -> usize {
         let rows = store.rows();

@@ -7,8 +7,8 @@ use tlog::Hash;
 
 use crate::log::{Log, etag};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
-use crate::record;
-use crate::store::StoreError;
+use store::StoreError;
+use store::record;
 
 /// Rows read at a time.
 const PAGE: usize = 512;

@@ -26,9 +26,9 @@ use crate::order::load::Payload;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
 use crate::qos::{Advice, TenantId, Ticket, UploadId};
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
 use crate::upload::UploadProgress;
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Sets these names apart from those of uploads, which a writer chooses.
 const CONTEXT: &str = "logctl.dev/idempotency-key/v1";

@@ -34,13 +34,11 @@ mod orphans;
 mod promise;
 pub mod qos;
 mod read;
-pub mod record;
 pub mod restore;
 mod rotation;
 mod settled;
 pub mod shard;
 mod status;
-pub mod store;
 mod supervise;
 mod upload;
 

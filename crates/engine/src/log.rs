@@ -40,9 +40,9 @@ use crate::qos::simulate::Machine;
 use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
-use crate::store::{Coordination, Objects, StoreError};
 use crate::supervise::Faults;
 use crate::upload::Uploads;
+use store::{Coordination, Objects, StoreError};
 
 /// The longest that a chunk waits for room before it looks again.
 const LOOK: Duration = Duration::from_millis(200);
@@ -354,9 +354,7 @@ impl Core {
                 .frozen(&self.order.state())
                 .unwrap_or(AppendError::Closing),
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
-            CommitError::Store(StoreError::Clock(fault)) => {
-                AppendError::overloaded(&fault.to_string())
-            }
+            CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
             CommitError::Store(e) => {
                 tracing::warn!(error = %e, "a commit failed; nothing was written");
                 // Which node said what is for operators.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::order::keys::MEMORY;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// The longest key, bytes.
 const MAX_KEY: usize = 200;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::qos::TierId;
-use crate::store::StoreError;
+use store::StoreError;
 
 /// A number that can be set.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use tlog::{Checkpoint, Note};
 
 use crate::log::Core;
 use crate::merge::mark::judge::{self, Conflict, Whence};
-use crate::store::{Objects, StoreError};
+use store::{Objects, StoreError};
 
 /// Objects that only a shard has, the most telling first.
 const PARTS: [&str; 3] = ["checkpoint", "seal", "tile"];
@@ -162,9 +162,9 @@ mod tests {
     use logconfig::{LogConfig, LogName, ShardName};
 
     use crate::promise::tests::{Rig, caller};
-    use crate::store::fault::Faults;
-    use crate::store::{Key, MemoryCoordination, Objects as _};
     use crate::{ChangeError, Engine, EngineOptions, Kek, Log, Request};
+    use store::fault::Faults;
+    use store::{Key, MemoryCoordination, Objects as _};
 
     fn named(log: &str, origin: &str) -> LogConfig {
         let name = LogName::try_from(log.to_owned()).unwrap();
@@ -297,7 +297,7 @@ mod tests {
             engine.shutdown().await;
         }
         // One that another process is making at the moment.
-        let other = crate::record::encode(&"third".to_owned());
+        let other = store::record::encode(&"third".to_owned());
         rows.insert("origin/example.org/second".into(), other);
         with(&mut rig, rows);
         let (engine, _) = rig.server(&Faults::new()).await;

@@ -25,9 +25,9 @@ use crate::order::slot::{BatchRef, Promised, Token};
 use crate::qos::admission::Promise as Due;
 use crate::qos::job::cost;
 use crate::qos::{Advice, Granted, TenantId};
-use crate::record;
 use crate::shard::SignError;
-use crate::store::{Objects as _, Outcome, StoreError};
+use store::record;
+use store::{Objects as _, Outcome, StoreError};
 
 /// Bytes of entries that may wait here to become durable; without room the writer is refused at once.
 const ROOM: usize = 16 << 20;

@@ -18,7 +18,7 @@ use crate::merge::position;
 use crate::order::batch;
 use crate::order::state::State;
 use crate::shard::{Published, Shard, Shards, SignError};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.
 const SIGNING: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use crate::clock::LIMIT_MS;
 use crate::log::Log;
 use crate::order::slot::Control;
 use crate::order::state::{Gate, Phase};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// A shard that is to be rotated out.
 #[derive(Clone, Debug, PartialEq, Eq)]

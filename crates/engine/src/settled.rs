@@ -1,8 +1,8 @@
 //! How far the audit trail is known to be complete: every intent before this entry of the system log has its outcome.
 
 use crate::engine::Engine;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 const SETTLED: &str = "audit/settled";
 

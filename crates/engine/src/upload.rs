@@ -22,8 +22,8 @@ use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
 use crate::qos::job::cost;
 use crate::qos::{Advice, Chunk, TenantId, Ticket, UploadId, UploadPart};
-use crate::record;
-use crate::store::StoreError;
+use store::StoreError;
+use store::record;
 
 /// Uploads whose position is kept in memory; others are read again.
 const REMEMBERED: usize = 1024;

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::store::{Directory, Sqlite};
 use engine::{
     AppendError, Caller, ChangeError, ChangeOutcome, Condition, Engine, EngineOptions, Kek, Log,
     Request,
 };
 use logconfig::{LogConfig, LogName, ShardName, ShardState};
+use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Seal, VerifierKey};
 
 async fn open(dir: &Path) -> Arc<Engine> {

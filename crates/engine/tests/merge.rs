@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::merge::position::{self, Described, Live, Verified};
 use engine::order::keys::Keys;
-use engine::store::{Coordination, Directory, Outcome, Sqlite, Transaction};
 use engine::{
     Caller, ChangeError, Engine, EngineOptions, Folders, Kek, Log, MergeOptions, Places as _,
-    Program, Programs, ReadError, Request, record,
+    Program, Programs, ReadError, Request,
 };
 use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use store::record;
+use store::{Coordination, Directory, Outcome, Sqlite, Transaction};
 use tlog::{Checkpoint, Hash};
 
 const LONG: Duration = Duration::from_secs(60);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::qos::{Advice, Chunk, Denied};
-use engine::store::{Directory, Sqlite};
 use engine::{AppendError, Caller, Engine, EngineOptions, Kek, Log};
 use logconfig::{LogConfig, LogName, ShardName};
+use store::{Directory, Sqlite};
 
 async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {
     let kek_path = dir.join("kek");

@@ -126,7 +126,7 @@ fn fresh_key() -> Result<String, HostError> {
 }
 
 pub(super) fn digest(request: &Request) -> Hash {
-    engine::record::digest(&serde_json::to_vec(request).unwrap_or_default())
+    store::record::digest(&serde_json::to_vec(request).unwrap_or_default())
 }
 
 pub(super) fn word(request: &Request) -> &'static str {

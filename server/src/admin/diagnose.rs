@@ -186,9 +186,7 @@ fn expiry(path: &Path, now: Timestamp) -> Diagnosis {
 }
 
 /// Server processes whose heartbeats stopped without a clean stop.
-fn silent(
-    found_silent: Result<Vec<engine::ReplicaInfo>, engine::store::StoreError>,
-) -> Vec<Diagnosis> {
+fn silent(found_silent: Result<Vec<engine::ReplicaInfo>, store::StoreError>) -> Vec<Diagnosis> {
     const REMEDY: &str = "it was killed, or is cut off from the stores: look whether its machine and process are up; it is named for an hour, or until a server is started in its place";
     match found_silent {
         Ok(all) => all

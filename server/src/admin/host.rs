@@ -130,7 +130,7 @@ impl Host for EngineHost {
 
     fn history<'a>(&'a self, log: &'a str) -> Answer<'a, Vec<HistoryItem>> {
         Box::pin(async {
-            let unavailable = |e: engine::store::StoreError| HostError::Unavailable(e.to_string());
+            let unavailable = |e: store::StoreError| HostError::Unavailable(e.to_string());
             let log = self.find(log)?;
             let records = log.history().await.map_err(unavailable)?;
             let mut items = Vec::with_capacity(records.len());

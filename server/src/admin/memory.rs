@@ -10,7 +10,7 @@ fn failed(error: MemoryError) -> HostError {
     match error {
         // Only a bug of the plug-in asks for such a row.
         MemoryError::Unfit(_) => HostError::Internal(error.to_string()),
-        MemoryError::Store(engine::store::StoreError::Full(place)) => HostError::Full(place),
+        MemoryError::Store(store::StoreError::Full(place)) => HostError::Full(place),
         MemoryError::Store(error) => HostError::Unavailable(error.to_string()),
     }
 }

@@ -35,7 +35,7 @@ impl EngineHost {
         log: &Log,
         one: Option<&str>,
     ) -> Result<Vec<(u64, Operation)>, HostError> {
-        let unavailable = |e: engine::store::StoreError| HostError::Unavailable(e.to_string());
+        let unavailable = |e: store::StoreError| HostError::Unavailable(e.to_string());
         let records = match one {
             Some(id) => log
                 .operation(id)

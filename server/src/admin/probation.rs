@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Pause after a revert that failed: each try leaves an intent in the audit trail.
 const RETRY: Duration = Duration::from_secs(10);
 
-fn unavailable(error: engine::store::StoreError) -> HostError {
+fn unavailable(error: store::StoreError) -> HostError {
     HostError::Unavailable(error.to_string())
 }
 
@@ -76,7 +76,7 @@ impl EngineHost {
             log: log.name().to_owned(),
             action: CONFIRM.to_owned(),
             actor: caller.actor.clone(),
-            request: engine::record::digest(id.as_bytes()),
+            request: store::record::digest(id.as_bytes()),
             reason: caller.reason.clone(),
             replica: self.engine.replica_id().to_owned(),
             time: now(),

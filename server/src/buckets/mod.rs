@@ -14,7 +14,7 @@ mod trouble;
 
 use std::sync::Arc;
 
-use ::engine::store::{Objects, StoreError, valid};
+use ::store::{Objects, StoreError, valid};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

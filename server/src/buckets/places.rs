@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::engine::store::Objects;
 use ::engine::{Folders, Places};
+use ::store::Objects;
 use logconfig::{BucketUrl, FrontendConfig};
 
 use super::{Bucket, BucketSettings, Clients};

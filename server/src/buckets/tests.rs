@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ::engine::Places as _;
-use ::engine::store::conformance;
+use ::store::conformance;
 use object_store::memory::InMemory;
 
 use super::*;

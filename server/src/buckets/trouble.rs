@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use ::engine::store::StoreError;
+use ::store::StoreError;
 use object_store::Error;
 
 /// The longest code that is repeated.

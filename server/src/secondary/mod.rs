@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use engine::Faults;
 use engine::mirror::{Mirror, MirrorOptions};
-use engine::store::{Directory, Sqlite};
+use store::{Directory, Sqlite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

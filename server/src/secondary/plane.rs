@@ -305,7 +305,7 @@ impl MirrorPlane {
     }
 
     async fn read(&self, path: &str, headers: &HeaderMap) -> Response<Bytes> {
-        let failed = |e: engine::store::StoreError| refused(&Refusal::Storage(e.to_string()));
+        let failed = |e: store::StoreError| refused(&Refusal::Storage(e.to_string()));
         match path {
             "/healthz" => return said(StatusCode::OK, "ok"),
             "/readyz" => return self.readiness(),

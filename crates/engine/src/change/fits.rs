@@ -5,7 +5,7 @@ use logconfig::{Finding, LogConfig, ShardName, Written};
 use super::{Caller, ChangeError};
 use crate::document::MAX_DOCUMENT;
 use crate::order::Limits;
-use crate::record;
+use store::record;
 
 /// The longest name of who asks, bytes. It is in the slot, in the history and in what the state remembers.
 pub(crate) const MAX_ACTOR: usize = 512;

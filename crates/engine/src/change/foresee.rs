@@ -15,7 +15,7 @@ use crate::merge::leaving;
 use crate::merge::view::MergeView;
 use crate::merge::{MergeOptions, Program};
 use crate::order::state::State;
-use crate::store::{Coordination, StoreError};
+use store::{Coordination, StoreError};
 
 impl Log {
     /// Warnings about `next`, which is otherwise sound; an error where it can't work.

@@ -11,7 +11,7 @@ use crate::document;
 use crate::log::Core;
 use crate::order::slot::ShardIdentity;
 use crate::orphans;
-use crate::store::{Outcome, StoreError, Transaction};
+use store::{Outcome, StoreError, Transaction};
 
 /// Whether a shard may be planned: nothing of that name was ever signed.
 async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {

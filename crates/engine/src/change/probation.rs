@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{ChangeError, Planned, Request};
 use crate::log::Log;
 use crate::order::slot::Token;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// The shortest and the longest probation, milliseconds.
 const SPAN_MS: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
@@ -266,7 +266,7 @@ fn decode(key: &str, row: &[u8]) -> Result<Probation, StoreError> {
 mod tests {
     use super::*;
     use crate::promise::tests::Rig;
-    use crate::store::fault::{Fault, Faults, Operation};
+    use store::fault::{Fault, Faults, Operation};
 
     const FROM: (String, Option<u64>) = (String::new(), None);
 

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::promise::tests::{Rig, caller};
 use crate::qos::Advice;
-use crate::store::Coordination as _;
 use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
+use store::Coordination as _;
 
 const YEARS: i64 = 10 * 365 * 86_400_000;
 const NOW: u64 = 1_800_000_000_000;
@@ -209,8 +209,8 @@ async fn nothing_is_over_by_a_wrong_clock() {
     clock.set_ahead(YEARS);
     let session = rig.rows.now().await.unwrap() - 1_000;
     let key = "memory/session/one".to_owned();
-    let row = crate::record::encode_numbered(session, &"one");
-    let put = crate::store::Transaction {
+    let row = store::record::encode_numbered(session, &"one");
+    let put = store::Transaction {
         puts: vec![(key, row)],
         ..Default::default()
     };
@@ -234,7 +234,7 @@ async fn the_age_of_a_store_is_no_wall_clocks() {
     let age = || {
         let rows = rig.rows.rows();
         let row = rows.get(crate::order::keys::CLOCK);
-        row.map_or(0, |row| crate::record::decode_counted(row).unwrap())
+        row.map_or(0, |row| store::record::decode_counted(row).unwrap())
     };
     // Longer than the pause between two looks.
     let look = || tokio::time::sleep(Duration::from_secs(600));

@@ -11,7 +11,7 @@ use crate::log::Core;
 use crate::merge::copy::Tiles;
 use crate::merge::peers::PeerRequest;
 use crate::shard::Shard;
-use crate::store::Objects;
+use store::Objects;
 
 /// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use crate::merge::copy::Tiles;
 use crate::merge::position;
 use crate::merge::tree::{ShardTree, subtree};
 use crate::shard::{Published, Shard};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// The most combinations that are tried for the right edge.
 const WAYS: usize = 4096;

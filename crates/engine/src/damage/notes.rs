@@ -10,7 +10,7 @@ use tlog::{Checkpoint, Seal, VerifierKey};
 
 use super::inspect::Inspector;
 use crate::order::state::{Phase, State};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// What the bytes are for a reader; `None`: not even text.
 fn text(note: &Bytes) -> Option<&str> {

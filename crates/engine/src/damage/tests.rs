@@ -8,9 +8,9 @@ use logconfig::LogConfig;
 
 use super::*;
 use crate::promise::tests::{Rig, caller};
-use crate::store::fault::Faults;
-use crate::store::{MemoryObjects, Objects};
 use crate::{Engine, ReadError, Request};
+use store::fault::Faults;
+use store::{MemoryObjects, Objects};
 
 /// A log of so many entries in shard `a`, which is rotated out, and one in the next.
 async fn rotated(rig: &Rig, entries: u64) -> (Arc<Engine>, Arc<Log>) {
@@ -205,7 +205,7 @@ async fn what_is_lost_is_written_anew_from_a_frontend() {
     let kek = folder.path().join("kek");
     crate::Kek::generate().unwrap().write_new(&kek).unwrap();
     let engine = Engine::open(crate::EngineOptions {
-        coordination: Arc::new(crate::store::MemoryCoordination::new()),
+        coordination: Arc::new(store::MemoryCoordination::new()),
         objects: Arc::clone(&objects) as Arc<dyn Objects>,
         kek: crate::Kek::from_file(&kek).unwrap(),
         label: "test".into(),

@@ -13,7 +13,7 @@ use super::rows::batch_fault;
 use super::{Findings, LogReport, Place, remedy};
 use crate::document;
 use crate::order::slot::BatchRef;
-use crate::store::{Coordination, Objects, StoreError};
+use store::{Coordination, Objects, StoreError};
 
 /// Opens the storage node of a name, which is never `local`, or says why it can't be looked at. It makes nothing.
 pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + Sync);

@@ -22,8 +22,8 @@ pub use large::{NodeReport, OpenNode};
 
 use crate::order::keys::{CLOCK, LOGS, ORIGINS};
 use crate::orphans::{self, Orphan};
-use crate::record;
-use crate::store::{Coordination, CopiedShard, Objects, StoreError};
+use store::record;
+use store::{Coordination, CopiedShard, Objects, StoreError};
 
 /// Something that is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

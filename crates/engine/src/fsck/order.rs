@@ -11,8 +11,8 @@ use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::Slot;
 use crate::order::snapshot;
 use crate::order::state::{State, View};
-use crate::record;
-use crate::store::{Coordination, StoreError};
+use store::record;
+use store::{Coordination, StoreError};
 
 /// Slots read at a time.
 const PAGE: usize = 256;

@@ -11,8 +11,8 @@ use super::{Findings, LogReport, remedy};
 use crate::order::WINDOW;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::{BatchRef, Promised, Token, Work};
-use crate::record;
-use crate::store::{Coordination, StoreError};
+use store::record;
+use store::{Coordination, StoreError};
 
 /// Rows read at a time, with values that may be large.
 const PAGE: usize = 64;

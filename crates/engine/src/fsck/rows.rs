@@ -18,8 +18,8 @@ use crate::order::batch;
 use crate::order::keys::{Keys, trailing_number};
 use crate::order::slot::{BatchRef, Control, Slot, Token};
 use crate::order::state::{Phase, Shard};
-use crate::record;
-use crate::store::{Coordination, Key, Objects, StoreError};
+use store::record;
+use store::{Coordination, Key, Objects, StoreError};
 
 /// Rows read at a time.
 const PAGE: usize = 512;

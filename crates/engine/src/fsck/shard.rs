@@ -13,9 +13,9 @@ use crate::merge::mark::{Looked, classify};
 use crate::order::keys::Keys;
 use crate::order::state::{Phase, Shard};
 use crate::orphans;
-use crate::record;
 use crate::shard::Published;
-use crate::store::{Coordination, Objects, StoreError};
+use store::record;
+use store::{Coordination, Objects, StoreError};
 
 /// The published positions, as they were before anything else was read.
 pub(super) struct Positions(BTreeMap<String, Position>);

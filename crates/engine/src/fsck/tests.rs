@@ -10,9 +10,9 @@ use tlog::{Hash, RightEdge, TileKind, TilePath, leaf_hash};
 use super::tree::Tree;
 use super::*;
 use crate::merge::tree::ShardTree;
-use crate::store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
-use crate::store::{MemoryCoordination, MemoryObjects};
 use crate::{Caller, Engine, EngineOptions, Kek, Log, Request};
+use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
+use store::{MemoryCoordination, MemoryObjects};
 
 struct Stores {
     rows: Arc<MemoryCoordination>,

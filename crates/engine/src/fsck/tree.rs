@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tlog::{Hash, RightEdge, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash, tile_root};
 
 use super::{Findings, Progress, Watcher, remedy};
-use crate::store::{Objects, StoreError};
+use store::{Objects, StoreError};
 
 /// Objects read ahead.
 const AHEAD: usize = 16;

@@ -8,8 +8,8 @@ use logconfig::{LogConfig, LogName, ShardName};
 
 use super::*;
 use crate::promise::tests::{Rig, caller, census};
-use crate::store::fault::{Fault, Faults, Operation};
 use crate::{Caller, ChangeError, Request};
+use store::fault::{Fault, Faults, Operation};
 
 async fn add(log: &Log, key: &str, text: &str) -> Result<u64, AppendError> {
     let tenant = log.policy().own();

@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use tlog::mirror::{EntriesHead, MAX_PACKAGES, Package, packages, push_proof};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
 
-use crate::store::{Objects, StoreError};
+use store::{Objects, StoreError};
 
 /// Entries of about so many bytes go into one request, at least one package.
 const REQUEST: usize = 4 << 20;

@@ -16,8 +16,8 @@ use super::fetch::{Cut, ShardCut};
 use super::position::{self, Position};
 use super::program::{Done, Program, Trouble};
 use crate::log::Core;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// The writer of one log's cuts.
 pub struct Cutter {

@@ -24,9 +24,9 @@ use super::tree::{completed, tiles_between};
 use crate::log::Core;
 use crate::order::commit::now_ms;
 use crate::order::state::{Phase, State};
-use crate::record;
 use crate::shard::{Shard, Signed};
-use crate::store::{Guard, Objects, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Objects, Outcome, StoreError, Transaction};
 
 /// Objects that are read and written at a time.
 const AT_ONCE: usize = 64;

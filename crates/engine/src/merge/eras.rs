@@ -28,8 +28,8 @@ use super::position;
 use crate::log::Core;
 use crate::order::keys::trailing_number;
 use crate::order::slot::{Control, Slot};
-use crate::record;
-use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// Rows read at a time.
 const PAGE: usize = 64;

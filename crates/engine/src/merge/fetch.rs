@@ -15,8 +15,8 @@ use crate::log::Core;
 use crate::order::batch;
 use crate::order::slot::Slot;
 use crate::order::state::{Phase, State};
-use crate::record;
-use crate::store::StoreError;
+use store::StoreError;
+use store::record;
 
 /// Full tiles that go to the store together before their cut: fewer are not worth the sync of their folders.
 const AHEAD: usize = 64;

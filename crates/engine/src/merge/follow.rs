@@ -11,7 +11,7 @@ use super::position;
 use super::program::Program;
 use crate::log::Core;
 use crate::shard::{Published, Shard, SignError, Signed};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::heart::replicas;
 use crate::log::Core;
 use crate::order::slot::{Promised, Work};
-use crate::record::{self, RecordError};
-use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+use store::record::{self, RecordError};
+use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// Time between two checks whether a node is still needed.
 const LOOK: Duration = Duration::from_secs(60);

@@ -20,8 +20,8 @@ use super::peers::PeerLife;
 use super::position;
 use crate::log::Core;
 use crate::order::state::State;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Random bits at the end of a life's number.
 const CHANCE: u32 = 22;

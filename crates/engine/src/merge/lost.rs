@@ -25,7 +25,7 @@ use super::sth::{PublishError, note};
 use crate::log::Core;
 use crate::order::state::{Phase, State};
 use crate::shard::{Published, Shard, SignError, Signed};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// Pause between the checks of two shards: there may be thousands.
 const SETTLED: Duration = Duration::from_millis(10);

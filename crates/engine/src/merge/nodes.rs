@@ -26,8 +26,8 @@ use super::places::Places;
 use super::position;
 use crate::log::Core;
 use crate::order::slot::BatchRef;
-use crate::record;
-use crate::store::{Objects, StoreError};
+use store::record;
+use store::{Objects, StoreError};
 
 /// Writes that a node may be behind before it is left out, where there are enough others.
 const BEHIND: usize = 32;

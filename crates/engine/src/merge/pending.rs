@@ -156,8 +156,8 @@ impl Pending {
 mod tests {
     use super::*;
     use crate::promise::tests::caller;
-    use crate::store::{MemoryCoordination, MemoryObjects};
     use crate::{AppendError, Engine, EngineOptions, Kek, MergeOptions};
+    use store::{MemoryCoordination, MemoryObjects};
 
     /// While the quorum is away, entries of one byte fill the limit by what they take, not by their bytes.
     #[tokio::test(start_paused = true)]

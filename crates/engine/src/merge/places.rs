@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use logconfig::FrontendConfig;
 
-use crate::store::{Directory, Objects};
+use store::{Directory, Objects};
 
 /// Finds the stores of storage nodes and frontends.
 pub trait Places: Send + Sync + 'static {

@@ -23,9 +23,9 @@ use tlog::Hash;
 use crate::log::Core;
 use crate::order::keys::Keys;
 use crate::order::state::{Shard, State};
-use crate::record;
 use crate::shard::Published;
-use crate::store::{Coordination, StoreError};
+use store::record;
+use store::{Coordination, StoreError};
 
 /// A cut: a size whose tiles and root are durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

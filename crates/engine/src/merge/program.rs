@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::peers::{NoPeers, Peers};
 use super::places::{Folders, Places};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// One of the four.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,9 +19,9 @@ use crate::order::slot::Slot;
 use crate::order::snapshot;
 use crate::order::state::{Phase, State, View};
 use crate::orphans;
-use crate::record;
 use crate::shard::{Published, Shard, Signed};
-use crate::store::{Coordination, StoreError};
+use store::record;
+use store::{Coordination, StoreError};
 
 /// The longest time between two looks at the slots of others, where the store does not tell of them.
 const LOOK: Duration = Duration::from_secs(1);
@@ -418,8 +418,8 @@ mod tests {
 
     use crate::order::keys::Keys;
     use crate::promise::tests::Rig;
-    use crate::record;
-    use crate::store::fault::{Fault, Faults, Operation};
+    use store::fault::{Fault, Faults, Operation};
+    use store::record;
 
     /// What a server has not read yet of the slots behind its snapshot may be collected by another one while it starts.
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::log::Core;
 use crate::metrics::Histogram;
 use crate::shard::SignError;
 use crate::shard::keys::KeyError;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// How a secondary stands, as far as this process knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -26,9 +26,9 @@ use crate::order::commit::now_ms;
 use crate::order::keys::trailing_number;
 use crate::order::state::{Phase, State};
 use crate::order::{collect, litter};
-use crate::record;
 use crate::shard::{Published, Shard, SignError, Signed};
-use crate::store::{Guard, Objects as _, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Objects as _, Outcome, StoreError, Transaction};
 
 /// Without progress for so long, too few secondaries are worth a word: before, they may just be copying.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -735,7 +735,7 @@ mod tests {
     use super::*;
     use crate::Request;
     use crate::promise::tests::{Rig, caller};
-    use crate::store::fault::Faults;
+    use store::fault::Faults;
 
     /// Whoever took a shard over whole while its publisher was held up: it is looked at until it is sealed.
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use super::position;
 use super::program::{Program, Trouble};
 use crate::log::{Core, Log};
 use crate::order::commit::now_ms;
-use crate::store::StoreError;
+use store::StoreError;
 
 /// Shards that are looked at, from the newest on.
 const SHARDS: usize = 3;
@@ -324,7 +324,7 @@ impl Log {
 mod tests {
     use super::*;
     use crate::promise::tests::Rig;
-    use crate::store::fault::Faults;
+    use store::fault::Faults;
 
     /// What a witness failed with is remembered; one that the policy does not name any more is not shown.
     #[tokio::test(flavor = "multi_thread")]

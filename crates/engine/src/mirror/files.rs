@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
 
 use crate::merge::tree::{ShardTree, TileBytes};
-use crate::record;
+use store::record;
 
 const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 

@@ -13,8 +13,8 @@ use tlog::{Note, NoteError, Signer, VerifierKey};
 use crate::merge::eras::Membership;
 use crate::merge::position::Vouched;
 use crate::order::state::State;
-use crate::record;
 use crate::shard::keys::{Kek, KeyError};
+use store::record;
 
 /// The first line of each manifest's note, and of those that older versions wrote, which had no edition.
 const TYPE: &str = "logctl.dev/manifest/v2";

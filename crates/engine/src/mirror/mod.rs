@@ -31,8 +31,8 @@ use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
 
 use crate::merge::peers::PeerLife;
 use crate::order::commit::now_ms;
-use crate::record;
-use crate::store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 
 pub mod files;
 pub mod manifest;

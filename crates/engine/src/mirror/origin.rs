@@ -19,8 +19,8 @@ use super::{OriginStatus, Refusal, now_seconds, transact};
 use crate::merge::peers::PeerLife;
 use crate::merge::tree::{ShardTree, subtree};
 use crate::order::commit::now_ms;
-use crate::record;
-use crate::store::{Coordination, Guard, StoreError, Transaction};
+use store::record;
+use store::{Coordination, Guard, StoreError, Transaction};
 
 /// Pending checkpoints that are remembered, so that an upload that was overtaken can still end.
 const PENDINGS: usize = 16;

@@ -10,7 +10,7 @@ use tlog::{Checkpoint, Cosigner, Note, Signer, TileKind, TilePath};
 use super::*;
 use crate::merge::copy::Tiles;
 use crate::merge::tree::ShardTree;
-use crate::store::{Directory, MemoryObjects, Sqlite};
+use store::{Directory, MemoryObjects, Sqlite};
 
 const ORIGIN: &str = "example.org/log/1";
 const LOG: &str = "example.org/log";

@@ -124,9 +124,9 @@ mod tests {
     use super::super::batch;
     use crate::promise::tests::{Rig, caller};
     use crate::qos::{Advice, Chunk};
-    use crate::store::StoreError;
-    use crate::store::fault::{Fault, Faults, Operation};
     use crate::{AppendError, Log, Request};
+    use store::StoreError;
+    use store::fault::{Fault, Faults, Operation};
 
     const BULK: Advice = Advice {
         urgency: Some(5),

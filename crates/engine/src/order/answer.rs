@@ -8,7 +8,7 @@ use super::litter::STORED;
 use super::propose::too_large;
 use super::slot::{BatchRef, Control, Promised, Slot, Work};
 use super::state::{Gate, Refusal, View};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// Where a work landed.
 #[derive(Clone, Debug)]

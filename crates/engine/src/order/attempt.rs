@@ -8,7 +8,7 @@ use super::answer::{CommitError, Mine, Placed, settle};
 use super::propose::alive;
 use super::slot::Announcement;
 use super::state::View;
-use crate::store::Outcome;
+use store::Outcome;
 
 /// The answer to a committer about a work.
 pub(crate) type Answer = Result<Placed, CommitError>;

@@ -28,7 +28,7 @@ use crate::qos::{
     Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, Schedule, Scheduler,
     TenantId,
 };
-use crate::store::StoreError;
+use store::StoreError;
 
 /// The queue in front of the order.
 pub struct Batcher {

@@ -14,8 +14,8 @@ use super::snapshot;
 use super::state::State;
 use super::writes;
 use crate::log::Core;
-use crate::record;
-use crate::store::{Key, Objects as _, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Key, Objects as _, Outcome, StoreError, Transaction};
 
 /// Rows read, and about as many deleted, at a time.
 const CHUNK: usize = 512;

@@ -31,8 +31,8 @@ use crate::halt::Halt;
 use crate::log::etag;
 use crate::merge::pending::Pending;
 use crate::metrics::LogMetrics;
-use crate::record;
-use crate::store::{Coordination, Objects, Outcome, StoreError};
+use store::record;
+use store::{Coordination, Objects, Outcome, StoreError};
 
 /// How long a committer retries while the store fails, before it reports the outcome as unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -473,7 +473,7 @@ impl Order {
         // A slot's time never goes back: one bad clock must not carry it away.
         let now = match self.clock.sound() {
             Ok(now) => now,
-            Err(fault) => return Outcome::Failed(StoreError::Clock(fault)),
+            Err(fault) => return Outcome::Failed(StoreError::Clock(fault.to_string())),
         };
         let bag = if look {
             match self.bag(next).await {

@@ -3,7 +3,7 @@
 use super::place::Place;
 use super::slot::{Promised, Token};
 use crate::qos::UploadId;
-use crate::store::Key;
+use store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.
 pub const LOGS: &str = "logs/";

@@ -14,7 +14,7 @@ use super::slot::{BatchRef, Decision, Tokens, Work};
 use crate::log::{AppendError, Appended, Core};
 use crate::qos::flight::Run;
 use crate::qos::{Job, TierId};
-use crate::record;
+use store::record;
 
 /// Bytes of one batch that pieces of a backlog share.
 const BATCH: usize = 256 << 10;

@@ -49,7 +49,7 @@ impl PlacedRow {
         Self {
             index: self.index + self.entries,
             entries: 0,
-            digest: crate::record::digest(b""),
+            digest: store::record::digest(b""),
             ..*self
         }
     }

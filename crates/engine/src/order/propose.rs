@@ -11,8 +11,8 @@ use super::Limits;
 use super::place::Part;
 use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
 use super::state::{Gate, View};
-use crate::record;
-use crate::store::StoreError;
+use store::StoreError;
+use store::record;
 
 /// Whether an announcement still counts for the next slot.
 pub fn alive(view: &View, announcement: &Announcement) -> bool {

@@ -13,8 +13,8 @@ use super::commit::Order;
 use super::propose::not_dead;
 use super::slot::{Announcement, BatchRef, Promised, Token, Work};
 use super::writes;
-use crate::record;
-use crate::store::{Outcome, StoreError};
+use store::record;
+use store::{Outcome, StoreError};
 
 /// Rows read at a time.
 const PAGE: usize = 256;

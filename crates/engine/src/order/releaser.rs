@@ -20,8 +20,8 @@ use super::slot::Promised;
 use super::state::Gate;
 use super::writes;
 use crate::log::Core;
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Rows released at once.
 const ROWS: usize = 64;

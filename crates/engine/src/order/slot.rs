@@ -1,5 +1,5 @@
 //! What is decided: a slot, and what it is made of. Slots are immutable; their bytes are the record
-//! ([`crate::record`]) of this structure, and each names the digest of the one before.
+//! ([`store::record`]) of this structure, and each names the digest of the one before.
 
 use std::fmt;
 use std::str::FromStr;

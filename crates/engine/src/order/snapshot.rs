@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Keys, trailing_number};
 use super::state::{Phase, Remembered, Shard, State};
-use crate::record;
-use crate::store::{Coordination, Key, StoreError};
+use store::record;
+use store::{Coordination, Key, StoreError};
 
 /// Rows read or written at a time.
 pub(crate) const ROWS: usize = 256;
@@ -209,7 +209,7 @@ async fn frozen_shards(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{MemoryCoordination, Outcome, Transaction};
+    use store::{MemoryCoordination, Outcome, Transaction};
 
     /// More snapshots than one look shows, as when nothing was collected for long: the newest one counts.
     #[tokio::test]

@@ -13,8 +13,8 @@ use super::place::PlacedRow;
 use super::slot::{Announcement, Control, Promised, Slot, Token, Work};
 use super::snapshot;
 use super::state::State;
-use crate::record;
-use crate::store::{Guard, Key, Transaction};
+use store::record;
+use store::{Guard, Key, Transaction};
 
 /// The bytes of those batches that the coordination store holds.
 pub(super) fn inline<'a>(

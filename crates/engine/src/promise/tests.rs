@@ -11,9 +11,9 @@ use tlog::{Receipt, VerifierKey, leaf_hash};
 
 use super::*;
 use crate::order::keys::{CLOCK, Keys};
-use crate::store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
-use crate::store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 use crate::{Caller, ChangeOutcome, Clock, Engine, EngineOptions, Kek, Program, Request};
+use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
+use store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 
 /// What is in a store in memory.
 pub(crate) type Rows = BTreeMap<String, Bytes>;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::{Policy, TenantId, TierId};
 use crate::log::Core;
 use crate::order::commit::now_ms;
-use crate::record;
-use crate::store::{Outcome, StoreError, Transaction};
+use store::record;
+use store::{Outcome, StoreError, Transaction};
 
 /// How long arrivals are kept.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);

@@ -27,8 +27,8 @@ use crate::merge::peers::Peers;
 use crate::order::commit::now_ms;
 use crate::order::keys::LOGS;
 use crate::order::state::{Gate, Phase};
-use crate::store::{Coordination, Objects, StoreError};
 use sources::{Source, lacking, waiting};
+use store::{Coordination, Objects, StoreError};
 
 /// The restored order begins this many slots above the manifest: above all slots that were decided after it.
 const JUMP: u64 = 1 << 32;

@@ -15,9 +15,9 @@ use crate::order::keys::{Keys, LOGS, RESTORING};
 use crate::order::slot::{Action, Control, Decision, Slot, Token};
 use crate::order::snapshot;
 use crate::order::state::State;
-use crate::record;
 use crate::shard::Published;
-use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 impl Restore {
     /// The rows that a server opens: a snapshot with nothing before it, and the positions.

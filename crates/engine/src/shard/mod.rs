@@ -14,7 +14,7 @@ use crate::merge::mark::Cleared;
 use crate::order::keys::Keys;
 use crate::order::slot::ShardIdentity;
 use crate::order::state::{Phase, State};
-use crate::store::{Coordination, StoreError};
+use store::{Coordination, StoreError};
 
 pub mod keys;
 

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::*;
 use crate::order::batch;
 use crate::promise::tests::{Rig, census};
-use crate::store::fault::{Fault, Faults, Operation};
+use store::fault::{Fault, Faults, Operation};
 
 const ID: UploadId = UploadId([7; 16]);
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::store::{Directory, Sqlite};
 use engine::{Kek, MergeOptions, Peers, Request};
+use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Note};
 
 use crate::network::{Network, Way};
@@ -626,7 +626,7 @@ async fn an_interrupted_restore_can_be_made_again() {
         if note {
             puts.push(("restoring/dev".to_owned(), Bytes::from_static(b"")));
         }
-        engine::store::Transaction {
+        store::Transaction {
             puts,
             ..Default::default()
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use engine::merge::position;
 use engine::order::keys::Keys;
-use engine::store::Sqlite;
 use engine::{ChangeError, Request};
+use store::Sqlite;
 use tlog::{Checkpoint, Note};
 
 use crate::copies::copy_folder;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::mirror::{Mirror, MirrorOptions};
-use engine::store::{Directory, Sqlite};
 use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, Peers, Request};
 use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
 
 use crate::network::{Network, Witness};

@@ -121,7 +121,7 @@ impl Audit {
     /// # Errors
     /// [`ChangeError`]; the trail that does not take the intent is one, and then nothing was made.
     pub(crate) async fn create_log(&self, config: LogConfig) -> Result<Applied, ChangeError> {
-        let failed = |why: String| ChangeError::Store(engine::store::StoreError::Io(why));
+        let failed = |why: String| ChangeError::Store(store::StoreError::Io(why));
         let log = config.log.to_string();
         let caller = super::change::as_engine(&server_admin::Caller {
             actor: "server".to_owned(),

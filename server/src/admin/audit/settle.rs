@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::record::{Intent, Outcome, Record, Verdict};
 use super::{Audit, CONFIRM};
 use crate::rfc3339::now;
-use engine::store::StoreError;
 use engine::{Token, Trial};
+use store::StoreError;
 
 /// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
 const LOOK_BACK: u64 = 256;

@@ -15,8 +15,8 @@ use crate::merge::position::{self, Described, Vouched};
 use crate::mirror::manifest::{Manifest, Stamp};
 use crate::order::keys::trailing_number;
 use crate::order::state::{Shard, State};
-use crate::record;
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Sealed keys read at a time.
 const KEYS: usize = 512;

@@ -28,7 +28,7 @@ use super::program::{Done, Program, Trouble};
 use crate::log::Core;
 use crate::order::state::Phase;
 use crate::shard::SignError;
-use crate::store::StoreError;
+use store::StoreError;
 
 /// How long a secondary may take for a checkpoint, and for entries, which it syncs.
 const SHORT: Duration = Duration::from_secs(10);

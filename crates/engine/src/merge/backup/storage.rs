@@ -17,8 +17,8 @@ use bytes::Bytes;
 use super::{Copier, CopyError};
 use crate::merge::position::{self, Live, Storage};
 use crate::order::commit::now_ms;
-use crate::record;
-use crate::store::{Guard, Key, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 /// How often a row is written again after a conflict with other writers.
 const TRIES: u32 = 5;

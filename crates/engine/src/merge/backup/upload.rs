@@ -11,8 +11,8 @@ use crate::merge::copy::Tiles;
 use crate::merge::position::{Position, Verified};
 use crate::order::commit::now_ms;
 use crate::order::state::State;
-use crate::record;
-use crate::store::{Guard, Outcome, Transaction};
+use store::record;
+use store::{Guard, Outcome, Transaction};
 
 impl Copier {
     /// Shows it what is published, signed by the shard's own key as well, so that its readers can verify what it serves: the same

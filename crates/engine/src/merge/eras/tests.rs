@@ -11,10 +11,10 @@ use crate::merge::eras::Membership;
 use crate::merge::position::{self, Live, Verified};
 use crate::order::keys::Keys;
 use crate::promise::tests::{Rig, caller};
-use crate::record;
-use crate::store::fault::{Fault, Faults, Operation};
-use crate::store::{Coordination as _, Outcome, StoreError, Transaction};
 use crate::{Log, MergeOptions, Program, Request};
+use store::fault::{Fault, Faults, Operation};
+use store::record;
+use store::{Coordination as _, Outcome, StoreError, Transaction};
 
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(10)).await;

@@ -8,9 +8,9 @@ use crate::heart;
 use crate::merge::places::Places;
 use crate::promise::tests::{Rig, caller};
 use crate::qos::Advice;
-use crate::store::fault::{Fault, Faults};
-use crate::store::{MemoryObjects, Objects};
 use crate::{Log, MergeOptions, Request};
+use store::fault::{Fault, Faults};
+use store::{MemoryObjects, Objects};
 
 /// Two storage nodes.
 #[derive(Default)]

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use crate::clock::Clock;
 use crate::order::keys::Keys;
 use crate::promise::tests::{Rig, caller};
-use crate::store::fault::Faults;
-use crate::store::{Coordination as _, Objects as _, Transaction};
 use crate::{Engine, Log, Program, Request};
+use store::fault::Faults;
+use store::{Coordination as _, Objects as _, Transaction};
 
 const CHECKPOINT: &str = "dev/a/checkpoint";
 const SEAL: &str = "dev/a/seal";

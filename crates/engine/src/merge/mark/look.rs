@@ -7,7 +7,7 @@ use crate::log::Core;
 use crate::merge::position;
 use crate::order::state::Phase;
 use crate::shard::{Published, Shard, SignError};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// A checkpoint object that fits.
 pub(crate) struct Looked {

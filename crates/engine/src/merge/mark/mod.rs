@@ -27,7 +27,7 @@ use super::copy::Tiles;
 use crate::log::Core;
 use crate::order::state::{self, State};
 use crate::shard::{Published, Shard, SignError};
-use crate::store::StoreError;
+use store::StoreError;
 
 /// A permit to use a shard's key. Only this module makes one.
 pub(crate) struct Cleared(());

@@ -18,12 +18,12 @@ use crate::order::keys::Keys;
 use crate::order::state::{self, State};
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::qos::Advice;
-use crate::record;
-use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
-use crate::store::{MemoryCoordination, MemoryObjects, Objects};
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
 };
+use store::fault::{Fault, Faults, FaultyObjects, Operation};
+use store::record;
+use store::{MemoryCoordination, MemoryObjects, Objects};
 
 const CHECKPOINT: &str = "dev/a/checkpoint";
 
@@ -309,7 +309,7 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
     let row = || {
         let keys = crate::order::keys::Keys::new("dev");
         let rows = rig.rows.rows();
-        crate::record::decode_number(&rows[&keys.published("a")]).unwrap()
+        store::record::decode_number(&rows[&keys.published("a")]).unwrap()
     };
     until("the slow one stalls behind its row", || row() == 6).await;
     let (fast, log) = rig.server(&Faults::new()).await;

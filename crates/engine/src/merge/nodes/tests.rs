@@ -3,8 +3,8 @@
 use logconfig::{FrontendConfig, StorageNode};
 
 use super::*;
-use crate::store::MemoryObjects;
-use crate::store::fault::{Fault, Faults, FaultyObjects, Operation};
+use store::MemoryObjects;
+use store::fault::{Fault, Faults, FaultyObjects, Operation};
 
 const PATH: &str = "log/dev/batch/1";
 const PREFIX: &str = "log/dev/batch/";

@@ -12,9 +12,10 @@ use super::super::keys::Keys;
 use super::super::slot::Promised;
 use super::*;
 use crate::promise::tests::{Rig, census};
-use crate::store::fault::Faults;
-use crate::store::{Coordination as _, Objects as _, Outcome, Transaction};
-use crate::{Clock, Log, Program, record};
+use crate::{Clock, Log, Program};
+use store::fault::Faults;
+use store::record;
+use store::{Coordination as _, Objects as _, Outcome, Transaction};
 
 fn token(number: u64) -> Token {
     let mut bytes = [0; 16];

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::super::answer::{CommitError, Mine};
 use super::super::attempt::{Answer, Attempt, Step};
 use super::super::slot::{Announcement, Promised};
-use crate::store::{Key, Transaction};
+use store::{Key, Transaction};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -203,7 +203,7 @@ impl Held {
         let text = format!("{:?} {}", write.transaction, write.flag);
         Self {
             write: Arc::new(write),
-            digest: crate::record::digest(text.as_bytes()).0,
+            digest: store::record::digest(text.as_bytes()).0,
         }
     }
 }

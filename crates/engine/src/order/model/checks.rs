@@ -10,9 +10,9 @@ use super::super::state::View;
 use super::actors::{Actor, Proposal, Write};
 use super::rows::Rows;
 use super::world::{Act, Decided, Fate, Protocol, World};
-use crate::record;
-use crate::store::Guard;
 use stateright::Model;
+use store::Guard;
+use store::record;
 
 /// Steps in which a committer that is alone has its answer.
 const STEPS: usize = 16;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::record;
-use crate::store::{Guard, Transaction};
+use store::record;
+use store::{Guard, Transaction};
 
 /// Rows by key; copied when written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

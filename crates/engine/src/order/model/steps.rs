@@ -18,7 +18,7 @@ use super::actors::{
 };
 use super::world::{Fate, Protocol, World, batch, is_promised};
 use crate::qos::UploadId;
-use crate::store::{Guard, Key, Outcome, Transaction};
+use store::{Guard, Key, Outcome, Transaction};
 
 impl Protocol {
     /// Whether the next step of a process writes.

@@ -17,8 +17,8 @@ use super::super::{place::Place, propose::propose, writes};
 use super::Mutant;
 use super::actors::{Actor, Collecting, Held, Proposal, Releasing, Write, bytes};
 use super::rows::Rows;
-use crate::record;
-use crate::store::{Key, Outcome, StoreError, Transaction};
+use store::record;
+use store::{Key, Outcome, StoreError, Transaction};
 
 /// A protocol, its bounds, and who takes part.
 #[derive(Clone)]
@@ -323,7 +323,7 @@ impl Protocol {
         let (mut transaction, digest) = writes::decide(&self.keys, self.limits, &slot, bag, bytes);
         if self.is(Mutant::NoFloorGuard) {
             let floor = self.keys.floor();
-            let other = |g: &crate::store::Guard| !matches!(g, crate::store::Guard::AtMost(k, _) if *k == floor);
+            let other = |g: &store::Guard| !matches!(g, store::Guard::AtMost(k, _) if *k == floor);
             transaction.guards.retain(other);
         }
         let mut seen = Vec::new();

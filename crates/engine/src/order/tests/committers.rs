@@ -11,8 +11,8 @@ use super::super::place::PlacedRow;
 use super::super::state::{Gate, Refusal};
 use super::super::{MAX_BATCHES, MAX_SLOT, WINDOW};
 use super::*;
-use crate::store::fault::{Fault, Faults, FaultyCoordination};
-use crate::store::{MemoryCoordination, StoreError};
+use store::fault::{Fault, Faults, FaultyCoordination};
+use store::{MemoryCoordination, StoreError};
 
 struct Random(u64);
 
@@ -255,7 +255,7 @@ async fn a_loser_is_carried_by_the_winner() {
     let stopped = batch(&tokens, "stopped");
     let keys = Keys::new("t");
     memory
-        .transact(crate::store::Transaction {
+        .transact(store::Transaction {
             puts: vec![
                 (keys.batch(stopped.work.token()), stopped.bytes.clone()),
                 (
@@ -362,7 +362,7 @@ async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
     });
     let announced = crate::order::writes::announce(&order.keys, 1, &[&huge]);
     let announced = memory.transact(announced).await;
-    assert!(matches!(announced, crate::store::Outcome::Committed));
+    assert!(matches!(announced, store::Outcome::Committed));
     let before = memory.rows();
     let refused = order.commit(vec![huge]).await.remove(0);
     assert!(
@@ -452,7 +452,7 @@ async fn a_control_behind_a_pile_is_found() {
     let announcement = crate::order::writes::announce(&keys, 1, &mine);
     assert!(matches!(
         memory.transact(announcement).await,
-        crate::store::Outcome::Committed
+        store::Outcome::Committed
     ));
     for _ in 0..2 {
         helper.help().await.unwrap();

@@ -19,8 +19,8 @@ use super::slot::{
 };
 use super::state::View;
 use crate::qos::UploadId;
-use crate::record;
-use crate::store::{Coordination, MemoryObjects};
+use store::record;
+use store::{Coordination, MemoryObjects};
 
 fn decision(tokens: &Tokens, control: Control) -> Decision {
     let operation = tokens.make(1);

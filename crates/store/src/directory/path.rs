@@ -2,7 +2,7 @@
 //!
 //! What must never happen: a path that names something outside the store, or one of its temporary files.
 
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// Names that begin with this are temporary, and no object's.
 pub(super) const TEMPORARY: &str = ".tmp-";

@@ -2,8 +2,8 @@ use std::process::Command as Process;
 use std::sync::Arc;
 
 use super::*;
-use crate::store::conformance::{coordination, coordination_shared};
-use crate::store::{Guard, MemoryCoordination};
+use crate::conformance::{coordination, coordination_shared};
+use crate::{Guard, MemoryCoordination};
 
 const CHILD: &str = "STORE_TEST_CHILD";
 

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::Shared;
 use super::checkpoint::Checkpoints;
 use super::connection::{FORMAT, PAGE, Patience, failure, open_writer};
-use crate::store::{Guard, Outcome, StoreError, Transaction};
+use crate::{Guard, Outcome, StoreError, Transaction};
 
 /// Transactions in one commit, at most.
 const GROUP: usize = 512;
@@ -446,7 +446,7 @@ fn holds(connection: &Connection, guard: &Guard) -> Result<bool, StoreError> {
 }
 
 /// The value of [`Guard::AtMost`], once the value under its key is read.
-pub(in crate::store) fn at_most(key: &str, value: &[u8], most: u64) -> Result<bool, StoreError> {
+pub(crate) fn at_most(key: &str, value: &[u8], most: u64) -> Result<bool, StoreError> {
     match value.first_chunk() {
         Some(first) => Ok(u64::from_be_bytes(*first) <= most),
         None => Err(StoreError::Corrupt(format!(

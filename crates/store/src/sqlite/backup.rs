@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::connection::{failure, io};
 use super::look::{self, Look};
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// What a copy says of one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::{failed, must};
-use crate::store::fault::{Fault, Faults, FaultyObjects};
-use crate::store::{Objects, StoreError};
+use crate::fault::{Fault, Faults, FaultyObjects};
+use crate::{Objects, StoreError};
 
 type Store = Arc<dyn Objects>;
 

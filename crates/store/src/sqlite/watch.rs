@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 /// All waiters of one handle.
 #[derive(Default)]
-pub(in crate::store) struct Waiters(Mutex<Vec<Waiter>>);
+pub(crate) struct Waiters(Mutex<Vec<Waiter>>);
 
 struct Waiter {
     prefix: String,
@@ -18,7 +18,7 @@ struct Waiter {
 
 impl Waiters {
     /// Registers. The receiver resolves (either way) when something under `prefix` may have changed.
-    pub(in crate::store) fn register(&self, prefix: &str) -> oneshot::Receiver<()> {
+    pub(crate) fn register(&self, prefix: &str) -> oneshot::Receiver<()> {
         let (wake, woken) = oneshot::channel();
         let mut waiters = self.lock();
         // Those who gave up waiting would pile up on a store that nobody writes to.
@@ -33,14 +33,14 @@ impl Waiters {
     }
 
     /// Whether a caller still waits.
-    pub(in crate::store) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         let mut waiters = self.lock();
         waiters.retain(|waiter| !waiter.wake.is_closed());
         !waiters.is_empty()
     }
 
     /// Wakes those whose prefix one of `keys` has.
-    pub(in crate::store) fn changed<'a>(&self, keys: impl Iterator<Item = &'a str> + Clone) {
+    pub(crate) fn changed<'a>(&self, keys: impl Iterator<Item = &'a str> + Clone) {
         let mut waiters = self.lock();
         if waiters.is_empty() {
             return;
@@ -54,7 +54,7 @@ impl Waiters {
     }
 
     /// Wakes everybody: what changed is not known.
-    pub(in crate::store) fn all_changed(&self) {
+    pub(crate) fn all_changed(&self) {
         self.lock().clear();
     }
 

@@ -1,7 +1,7 @@
 //! The envelope of every structured row in the coordination store: `v1 <16 hex of SHA-256> <JSON>`.
 //!
 //! Readable with any SQL shell at three in the morning, and a flipped byte is noticed before it is believed.
-//! Rows that a [`Guard::AtMost`](crate::store::Guard::AtMost) looks at carry their number in front, as eight big-endian bytes.
+//! Rows that a [`Guard::AtMost`](crate::Guard::AtMost) looks at carry their number in front, as eight big-endian bytes.
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// How long a connection waits for another process's transaction.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::store::{Coordination, Guard, MemoryCoordination, Outcome, Sqlite, Transaction};
+use crate::{Coordination, Guard, MemoryCoordination, Outcome, Sqlite, Transaction};
 
 fn key() -> impl Strategy<Value = String> {
     // Few and short, so that they meet.

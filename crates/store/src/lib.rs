@@ -17,6 +17,7 @@ mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
 mod memory;
+pub mod record;
 mod sqlite;
 
 pub use delayed::{DelayedCoordination, DelayedObjects};
@@ -96,8 +97,8 @@ pub enum StoreError {
         detail: String,
     },
     /// Nothing was written: the clock of this server is not to be believed.
-    #[error(transparent)]
-    Clock(crate::clock::ClockFault),
+    #[error("{0}")]
+    Clock(String),
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),

@@ -10,8 +10,8 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::{commit, failed, must, transaction};
-use crate::store::fault::{Fault, Faults, FaultyCoordination};
-use crate::store::{Coordination, Guard, Outcome, StoreError};
+use crate::fault::{Fault, Faults, FaultyCoordination};
+use crate::{Coordination, Guard, Outcome, StoreError};
 
 type Store = Arc<dyn Coordination>;
 

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::store::MemoryObjects;
-use crate::store::conformance::{objects, objects_shared};
+use crate::MemoryObjects;
+use crate::conformance::{objects, objects_shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conforms() {

@@ -20,7 +20,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB};
 
 use super::Shared;
 use super::connection::{PAGE, PATIENCE, Patience, open_checkpointer};
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// The WAL is checkpointed once it holds this many pages (6 MiB).
 const SOFT: u32 = 6 * 1024 * 1024 / PAGE;

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{Patience, open};
-use crate::store::StoreError;
+use crate::StoreError;
 
 /// How a file is looked at.
 #[derive(Debug)]

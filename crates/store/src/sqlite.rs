@@ -36,11 +36,11 @@ use self::writer::{Command, Job, Writer};
 use super::{Coordination, Key, Outcome, StoreError, Transaction};
 
 pub use backup::{CopiedShard, SqliteCopy};
-pub(in crate::store) use watch::Waiters;
-pub(in crate::store) use writer::at_most;
+pub(crate) use watch::Waiters;
+pub(crate) use writer::at_most;
 
 /// The largest value, bytes.
-pub(in crate::store) const VALUE_LIMIT: usize = 65_536;
+pub(crate) const VALUE_LIMIT: usize = 65_536;
 
 /// Transactions that may wait for the writer's thread; further callers wait outside.
 const QUEUE: usize = 1024;
@@ -268,7 +268,7 @@ impl Coordination for Sqlite {
 }
 
 /// The system clock, milliseconds since the Unix epoch.
-pub(in crate::store) fn system_time() -> Result<u64, StoreError> {
+pub(crate) fn system_time() -> Result<u64, StoreError> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since
         .map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
