@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
+use engine::Chunk;
 use engine::mirror::{Ended, Mirror, MirrorOptions, Refusal};
-use engine::qos::{Advice, Chunk};
 use engine::{
     Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
     Peers, Places, Program, Programs,
@@ -19,6 +19,7 @@ use engine::{
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
 use logconfig::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
+use qos::Advice;
 use store::{Objects, Sqlite, StoreError};
 use tests::process::{Logd, Worker, logctl, logctl_with, logd};
 use tlog::mirror::{EntriesHead, INFO_TYPE};

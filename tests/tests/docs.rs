@@ -134,7 +134,7 @@ fn every_error_code_is_explained() -> Result<()> {
     let data = read("server/src/data/refusal.rs")?;
     let mut missing = Vec::new();
     for (source, text, prefix) in [
-        ("admin-api", &wire, "pub const "),
+        ("wire", &wire, "pub const "),
         ("logctl", &command, "Row::new("),
         ("data plane", &data, "StatusCode::"),
     ] {

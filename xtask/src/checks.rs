@@ -8,11 +8,12 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     ("store", &["tlog"]),
-    ("engine", &["tlog", "logconfig", "store"]),
+    ("qos", &["logconfig", "tlog"]),
+    ("engine", &["tlog", "logconfig", "store", "qos"]),
     ("wire", &["logconfig"]),
     ("server-admin", &["wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),
@@ -23,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 /// Crates that measure and test; they may know anything, and nobody of the product may know them.
 const ROOF: [&str; 2] = ["tests", "bench"];
 /// Crates that are functions from values to values, and what would make them do I/O.
-const PURE: [&str; 3] = ["tlog", "logconfig", "wire"];
+const PURE: [&str; 4] = ["tlog", "logconfig", "qos", "wire"];
 const IO: [&str; 9] = [
     "tokio",
     "axum",

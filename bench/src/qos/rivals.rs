@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use engine::qos::{Job, Limits, Schedule};
+use qos::{Job, Limits, Schedule};
 
 /// First come, first served.
 pub(crate) struct Fifo<P>(VecDeque<Job<P>>);

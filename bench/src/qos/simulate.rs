@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use engine::qos::admission::Promise;
-use engine::qos::job::cost;
-use engine::qos::rate::Publication;
-use engine::qos::{
-    Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler, TenantId,
-};
 use hdrhistogram::Histogram;
 use logconfig::{QosConfig, TenantConfig};
+use qos::admission::Promise;
+use qos::job::cost;
+use qos::rate::Publication;
+use qos::{
+    Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler, TenantId,
+};
 
 use super::rivals::{Earliest, Fifo, Strict};
 use crate::figures::{Figure, Options};

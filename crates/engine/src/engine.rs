@@ -12,6 +12,7 @@ use logconfig::{LogConfig, LogName, ShardName, Span};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::arrivals;
 use crate::change::{Caller, ChangeError};
 use crate::clock::{Clock, ClockFault};
 use crate::damage;
@@ -38,7 +39,6 @@ use crate::order::keys::{CLOCK, Keys, LOGS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
-use crate::qos::arrivals;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::supervise::Faults;

@@ -57,7 +57,7 @@ mod tests {
 
     use crate::log::AppendError;
     use crate::promise::tests::Rig;
-    use crate::qos::Advice;
+    use qos::Advice;
     use store::fault::Faults;
     use store::record;
     use store::{Coordination as _, Outcome, Transaction};

@@ -22,11 +22,12 @@ use tlog::{Hash, bundle};
 
 use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::batch;
+use crate::order::chunk::UploadId;
 use crate::order::load::Payload;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
-use crate::qos::{Advice, TenantId, Ticket, UploadId};
 use crate::upload::UploadProgress;
+use qos::{Advice, TenantId, Ticket};
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 

@@ -9,6 +9,7 @@
 //! [`Engine`] opens every log of one pair of stores; [`Log`] is the handle that servers use. Everything after the order is a
 //! pure function of it, so any replica may do any of the work.
 
+mod arrivals;
 pub mod change;
 pub mod clock;
 mod create;
@@ -32,7 +33,6 @@ pub mod mirror;
 pub mod order;
 mod orphans;
 mod promise;
-pub mod qos;
 mod read;
 pub mod restore;
 mod rotation;
@@ -58,6 +58,7 @@ pub use merge::{
     Done, Finished, Folders, MergeOptions, Places, Program, Programs, Trouble, TroubleKind,
 };
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
+pub use order::chunk::{Chunk, UploadId, UploadPart};
 pub use order::queue::Waiting;
 pub use order::slot::Token;
 pub use promise::{Placement, Promise, PromiseId};

@@ -13,6 +13,7 @@ use logconfig::LogConfig;
 use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
+use crate::arrivals;
 use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::document;
@@ -29,19 +30,20 @@ use crate::merge::view::MergeView;
 use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
 use crate::metrics::LogMetrics;
 use crate::order::batcher::Batcher;
+use crate::order::chunk::Chunk;
 use crate::order::commit::{CommitError, Order};
 use crate::order::load::Payload;
 use crate::order::place::Place;
 use crate::order::slot::Tokens;
 use crate::order::state::{Gate, State};
 use crate::promise::Promiser;
-use crate::qos::arrivals::{self, Arrival};
-use crate::qos::simulate::Machine;
-use crate::qos::{Advice, Chunk, Policy, QosView, TenantId, Ticket};
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::supervise::Faults;
 use crate::upload::Uploads;
+use qos::simulate::Arrival;
+use qos::simulate::Machine;
+use qos::{Advice, Policy, QosView, TenantId, Ticket};
 use store::{Coordination, Objects, StoreError};
 
 /// The longest that a chunk waits for room before it looks again.
@@ -491,12 +493,12 @@ impl Log {
     }
 
     /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
-    /// and up to the last full minute. What [`simulate`](crate::qos::simulate::simulate) replays.
+    /// and up to the last full minute. What [`simulate`](qos::simulate::simulate) replays.
     pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
         arrivals::read(&self.core, since).await
     }
 
-    /// The log as [`simulate`](crate::qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
+    /// The log as [`simulate`](qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
     pub fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
         let rate = self.qos().rate;
         Machine {

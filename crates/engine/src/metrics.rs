@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::qos::TierId;
+use qos::TierId;
 use store::StoreError;
 
 /// A number that can be set.
@@ -160,7 +160,7 @@ impl QosMetrics {
         &mut self.tiers[tier.index()]
     }
 
-    /// By number of the tier, as in [`crate::qos::Policy::tiers`]; tiers that saw nothing may be missing at the end.
+    /// By number of the tier, as in [`qos::Policy::tiers`]; tiers that saw nothing may be missing at the end.
     pub fn tiers(&self) -> &[TierMetrics] {
         &self.tiers
     }

@@ -22,10 +22,10 @@ use crate::order::place::Place;
 use crate::order::queue::{Refused, Waiting};
 use crate::order::releaser::KEEP_PLACES;
 use crate::order::slot::{BatchRef, Promised, Token};
-use crate::qos::admission::Promise as Due;
-use crate::qos::job::cost;
-use crate::qos::{Advice, Granted, TenantId};
 use crate::shard::SignError;
+use qos::admission::Promise as Due;
+use qos::job::cost;
+use qos::{Advice, Granted, TenantId};
 use store::record;
 use store::{Objects as _, Outcome, StoreError};
 

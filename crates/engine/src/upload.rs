@@ -17,11 +17,12 @@ use tokio::sync::{Notify, oneshot};
 use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::WINDOW;
 use crate::order::answer::Mine;
+use crate::order::chunk::{Chunk, UploadId, UploadPart};
 use crate::order::keys::trailing_number;
 use crate::order::place::{Place, PlacedRow};
 use crate::order::slot::Token;
-use crate::qos::job::cost;
-use crate::qos::{Advice, Chunk, TenantId, Ticket, UploadId, UploadPart};
+use qos::job::cost;
+use qos::{Advice, TenantId, Ticket};
 use store::StoreError;
 use store::record;
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::qos::{Advice, Chunk, Denied};
+use engine::Chunk;
 use engine::{AppendError, Caller, Engine, EngineOptions, Kek, Log};
 use logconfig::{LogConfig, LogName, ShardName};
+use qos::{Advice, Denied};
 use store::{Directory, Sqlite};
 
 async fn open(dir: &Path, max_pending_bytes: usize) -> Arc<Engine> {

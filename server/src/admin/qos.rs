@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Log;
-use engine::qos::simulate::{TierOutcome, simulate};
-use engine::qos::{ClassView, QosView, REASONS};
 use logconfig::{LogConfig, QosConfig, diff};
+use qos::simulate::{TierOutcome, simulate};
+use qos::{ClassView, QosView, REASONS};
 use server_admin::HostError;
 use wire::{
     QosStatus, QueueStatus, Refused, SimulatedFigures, SimulatedTier, Simulation, TierStatus,
@@ -239,7 +239,7 @@ fn per_second(rate: f64) -> Option<u64> {
 mod tests {
     use std::sync::Arc;
 
-    use engine::qos::{Backlog, Counts};
+    use qos::{Backlog, Counts};
 
     use super::*;
 

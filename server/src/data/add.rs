@@ -17,8 +17,8 @@ use super::refusal::{self, Refusal};
 use super::{DataPlane, advice, find, granted, promise, stamp};
 use crate::net::watch::{Phase, Watched};
 use crate::rfc3339::now_ms;
-use engine::qos::{Advice, Granted, TenantId};
 use engine::{AppendError, Appended, Log, Promise, WriteKey};
+use qos::{Advice, Granted, TenantId};
 use server_admin::Held;
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use engine::qos::Granted;
+use qos::Granted;
 
 const LOG_TIER: HeaderName = HeaderName::from_static("log-tier");
 const LOG_MERGE_BY: HeaderName = HeaderName::from_static("log-merge-by");

@@ -158,7 +158,7 @@ mod tests {
             .promise(
                 bytes::Bytes::from_static(b"later"),
                 log.policy().own(),
-                &engine::qos::Advice::default(),
+                &qos::Advice::default(),
             )
             .await
             .unwrap();

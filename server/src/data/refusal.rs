@@ -10,8 +10,8 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use engine::qos::Denied;
 use engine::{AppendError, ReadError};
+use qos::Denied;
 
 use super::granted::seconds;
 use crate::net::pace::PACE;

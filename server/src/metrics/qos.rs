@@ -7,8 +7,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use super::spread;
-use engine::qos::{ClassView, Policy, QosView, REASONS};
 use engine::{Histogram, Log, TierMetrics};
+use qos::{ClassView, Policy, QosView, REASONS};
 
 /// A number of a log; `None` while there is none.
 type Level = (&'static str, &'static str, fn(&QosView) -> Option<f64>);
@@ -207,7 +207,7 @@ fn tiers(
 
 #[cfg(test)]
 mod tests {
-    use engine::qos::Backlog;
+    use qos::Backlog;
 
     use super::*;
 
@@ -221,7 +221,7 @@ mod tests {
                 ..Backlog::default()
             },
             oldest: std::time::Duration::ZERO,
-            counts: engine::qos::Counts::default(),
+            counts: qos::Counts::default(),
         };
         let view = QosView {
             classes: vec![class(3), class(4)],

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::promise::tests::{Rig, caller};
-use crate::qos::Advice;
 use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
+use qos::Advice;
 use store::Coordination as _;
 
 const YEARS: i64 = 10 * 365 * 86_400_000;

@@ -89,19 +89,19 @@ async fn published(log: &Log) {
 
 /// A part of an upload, of one entry.
 async fn part(log: &Log) {
-    let id = crate::qos::UploadId([3; 16]);
-    let chunk = crate::qos::Chunk {
+    let id = crate::order::chunk::UploadId([3; 16]);
+    let chunk = crate::order::chunk::Chunk {
         bytes: Bytes::from_static(b"\0\x04part"),
         entries: 1,
-        upload: Some(crate::qos::UploadPart { id, offset: 0 }),
+        upload: Some(crate::order::chunk::UploadPart { id, offset: 0 }),
     };
-    let (tenant, advice) = (log.policy().own(), crate::qos::Advice::default());
+    let (tenant, advice) = (log.policy().own(), qos::Advice::default());
     let ticket = log.submit_chunk(chunk, tenant, &advice).await.unwrap();
     ticket.answer.await.unwrap();
 }
 
 async fn promise(log: &Log) -> crate::Promise {
-    let (tenant, advice) = (log.policy().own(), crate::qos::Advice::default());
+    let (tenant, advice) = (log.policy().own(), qos::Advice::default());
     let entry = Bytes::from_static(b"promised");
     log.promise(entry, tenant, &advice).await.unwrap()
 }

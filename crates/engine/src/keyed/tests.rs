@@ -178,10 +178,10 @@ async fn part(
     let mut bytes = BytesMut::new();
     let texts = texts.iter();
     texts.for_each(|t| batch::push(&mut bytes, t.as_bytes()));
-    let chunk = crate::qos::Chunk {
+    let chunk = crate::order::chunk::Chunk {
         entries: batch::entries(&bytes).unwrap().len() as u64,
         bytes: bytes.freeze(),
-        upload: Some(crate::qos::UploadPart {
+        upload: Some(crate::order::chunk::UploadPart {
             id: key.upload(),
             offset,
         }),

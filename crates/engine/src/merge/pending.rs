@@ -20,7 +20,7 @@ use crate::order::state::State;
 const SLOT: usize = size_of::<Slot>() + size_of::<State>() + 2 * size_of::<Step>() + 192;
 
 /// What a batch takes beside its bytes: its name in the slot and here, its place in the map, the buffer that its bytes are in, and
-/// what is kept of it to measure its publication ([`crate::qos::flight`]).
+/// what is kept of it to measure its publication ([`crate::order::flight`]).
 const BATCH: usize = 2 * size_of::<BatchRef>() + size_of::<Held>() + 496;
 
 /// A batch that is not published yet.

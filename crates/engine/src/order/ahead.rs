@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::commit::CommitError;
 use super::load::{Load, Parts};
 use crate::log::Core;
-use crate::qos::pace::Class;
+use qos::pace::Class;
 
 /// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
 #[derive(Default)]
@@ -122,9 +122,10 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::super::batch;
+    use crate::order::chunk::Chunk;
     use crate::promise::tests::{Rig, caller};
-    use crate::qos::{Advice, Chunk};
     use crate::{AppendError, Log, Request};
+    use qos::Advice;
     use store::StoreError;
     use store::fault::{Fault, Faults, Operation};
 

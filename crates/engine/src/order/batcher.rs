@@ -17,14 +17,14 @@ use super::load::{Item, Load, Parts, Payload};
 use super::slot::{Decision, Promised};
 use super::state::State;
 use super::take::{Queue, Taken, Took, Waiting, take};
+use crate::arrivals::Recorder;
 use crate::log::{AppendError, Appended, Core};
+use crate::order::flight::{Flight, Flights, Run};
 use crate::promise::Kept;
-use crate::qos::admission::{Promise, Refused};
-use crate::qos::arrivals::Recorder;
-use crate::qos::flight::{Flight, Flights, Run};
-use crate::qos::job::cost;
-use crate::qos::tally::Tally;
-use crate::qos::{
+use qos::admission::{Promise, Refused};
+use qos::job::cost;
+use qos::tally::Tally;
+use qos::{
     Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, Schedule, Scheduler,
     TenantId,
 };

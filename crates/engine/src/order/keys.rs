@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::slot::{Promised, Token};
-use crate::qos::UploadId;
+use crate::order::chunk::UploadId;
 use store::Key;
 
 /// Rows that name the logs of this store: `logs/{name}`.

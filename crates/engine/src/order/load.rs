@@ -12,8 +12,8 @@ use super::commit::{CommitError, Mine, Placed, now_ms};
 use super::place::Place;
 use super::slot::{BatchRef, Decision, Tokens, Work};
 use crate::log::{AppendError, Appended, Core};
-use crate::qos::flight::Run;
-use crate::qos::{Job, TierId};
+use crate::order::flight::Run;
+use qos::{Job, TierId};
 use store::record;
 
 /// Bytes of one batch that pieces of a backlog share.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::slot::BatchRef;
-use crate::qos::UploadId;
+use crate::order::chunk::UploadId;
 
 /// A part of an upload: no two batches with one part are ordered, even with different tokens.
 pub type Part = (UploadId, u64);

@@ -7,13 +7,13 @@ use tokio::sync::oneshot;
 
 use super::load::{ControlReply, Item};
 use super::slot::Decision;
-use crate::qos::admission::Promise;
-use crate::qos::arrivals::Recorder;
-use crate::qos::flight::Flights;
-use crate::qos::job::cost;
-use crate::qos::pace::{Class, Classes};
-use crate::qos::tally::Tally;
-use crate::qos::{Admission, Job, Limits, Names, Pace, Schedule, Scheduler};
+use crate::arrivals::Recorder;
+use crate::order::flight::Flights;
+use qos::admission::Promise;
+use qos::job::cost;
+use qos::pace::{Class, Classes};
+use qos::tally::Tally;
+use qos::{Admission, Job, Limits, Names, Pace, Schedule, Scheduler};
 
 /// Cost of one commit of work that is not elastic, at most (one entry may pass it).
 const MAX_COMMIT: u64 = 2 << 20;

@@ -13,8 +13,8 @@ use hyper::header::HeaderValue;
 
 use super::refusal::{Refusal, shown};
 use crate::rfc3339::{now_ms, rfc3339};
-use engine::qos::{Advice, TenantId};
 use engine::{Log, WriteKey};
+use qos::{Advice, TenantId};
 
 /// The longest value of each of these headers, bytes.
 const LONGEST: usize = 256;

@@ -1,6 +1,6 @@
 //! Reads the request line and head of a batch. Pure.
 
-use engine::qos::UploadId;
+use engine::UploadId;
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 

@@ -45,8 +45,9 @@ use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
 use crate::net::pace::Pace;
 use crate::net::watch::{Phase, Watched};
-use engine::qos::{Advice, Chunk, Granted, TenantId, UploadId, UploadPart};
 use engine::{AppendError, Log, UploadRange, WriteKey};
+use engine::{Chunk, UploadId, UploadPart};
+use qos::{Advice, Granted, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 

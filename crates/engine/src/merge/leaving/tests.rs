@@ -7,8 +7,8 @@ use super::*;
 use crate::heart;
 use crate::merge::places::Places;
 use crate::promise::tests::{Rig, caller};
-use crate::qos::Advice;
 use crate::{Log, MergeOptions, Request};
+use qos::Advice;
 use store::fault::{Fault, Faults};
 use store::{MemoryObjects, Objects};
 

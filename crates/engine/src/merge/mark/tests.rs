@@ -17,10 +17,10 @@ use crate::mirror::manifest::Manifest;
 use crate::order::keys::Keys;
 use crate::order::state::{self, State};
 use crate::promise::tests::{Rig, Rows, caller};
-use crate::qos::Advice;
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
 };
+use qos::Advice;
 use store::fault::{Fault, Faults, FaultyObjects, Operation};
 use store::record;
 use store::{MemoryCoordination, MemoryObjects, Objects};

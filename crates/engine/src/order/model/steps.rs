@@ -17,7 +17,7 @@ use super::actors::{
     Releasing, Row, Working, Write, bytes,
 };
 use super::world::{Fate, Protocol, World, batch, is_promised};
-use crate::qos::UploadId;
+use crate::order::chunk::UploadId;
 use store::{Guard, Key, Outcome, Transaction};
 
 impl Protocol {

@@ -18,7 +18,7 @@ use super::slot::{
     Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
 };
 use super::state::View;
-use crate::qos::UploadId;
+use crate::order::chunk::UploadId;
 use store::record;
 use store::{Coordination, MemoryObjects};
 

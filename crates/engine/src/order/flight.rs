@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::TierId;
-use super::rate::Publication;
 use crate::metrics::QosMetrics;
+use qos::TierId;
+use qos::rate::Publication;
 
 /// Entries that came at about the same time with the same promise, microseconds of the queue's clock.
 #[derive(Clone, Copy, Debug)]

@@ -9,34 +9,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, TenantId, TierId};
 use crate::log::Core;
 use crate::order::commit::now_ms;
+use qos::simulate::Arrival;
+use qos::{Policy, TenantId, TierId};
 use store::record;
 use store::{Outcome, StoreError, Transaction};
 
 /// How long arrivals are kept.
-pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// Parts of one row, and bytes, at most: it must fit into the store's value limit, also where a thousand tenants have long names.
 const PARTS: usize = 1_000;
 const BYTES: usize = 60 << 10;
 /// Rows read or deleted at a time.
 const PAGE: usize = 256;
-
-/// What came of one tenant in one tier in one second.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
-    /// Seconds since the Unix epoch.
-    pub second: u64,
-    /// Name of the tier.
-    pub tier: Arc<str>,
-    /// Name of the tenant.
-    pub tenant: Arc<str>,
-    /// Entries.
-    pub entries: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
 
 /// A row: names once, then parts of second in the minute, tier, tenant, entries, bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +230,7 @@ pub(crate) async fn read(core: &Core, since: Duration) -> Result<Vec<Arrival>, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qos::Names;
+    use qos::Names;
 
     #[test]
     fn what_came_comes_back_from_its_row_and_rows_are_bounded() {

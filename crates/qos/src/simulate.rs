@@ -2,16 +2,31 @@
 //! server, with a clock that is a number and a log that publishes at a given rate. Pure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use logconfig::QosConfig;
 
-use super::arrivals::Arrival;
 use super::job::cost;
 use super::rate::Publication;
 use super::scheduler::micros;
 use super::{Admission, Ask, Backlog, Grant, Job, Limits, Names, Policy, Schedule, Scheduler};
 use super::{TenantId, TierId};
+
+/// What came of one tenant in one tier in one second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Seconds since the Unix epoch.
+    pub second: u64,
+    /// Name of the tier.
+    pub tier: Arc<str>,
+    /// Name of the tenant.
+    pub tenant: Arc<str>,
+    /// Entries.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
 
 /// The most steps of one simulation: long ones are less fine.
 const STEPS: u64 = 4_000_000;

@@ -156,7 +156,7 @@ fn set<R>(rows: &mut Vec<R>, at: usize, row: R) -> u16 {
 
 impl Names {
     /// The numbers of a tier and a tenant; the first ones for what this process has never seen.
-    pub(crate) fn class(&self, tier: &str, tenant: &str) -> (TierId, TenantId) {
+    pub fn class(&self, tier: &str, tenant: &str) -> (TierId, TenantId) {
         let tier = self.tiers.iter().position(|t| *t.name == *tier);
         let tenant = self.tenants.iter().position(|t| *t.name == *tenant);
         let number = |at: Option<usize>| at.and_then(|at| u16::try_from(at).ok()).unwrap_or(0);

@@ -28,7 +28,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts what admission said of so many entries.
-    pub(crate) fn admitted<T>(&mut self, entries: u64, answer: &Result<T, Refused>) {
+    pub fn admitted<T>(&mut self, entries: u64, answer: &Result<T, Refused>) {
         match answer {
             Ok(_) => self.accepted += entries,
             Err(refused) => {

@@ -229,11 +229,11 @@ impl Pace {
 }
 
 /// A tenant in a tier.
-pub(crate) type Class = (TierId, TenantId);
+pub type Class = (TierId, TenantId);
 
 /// Whose work is in a commit: backlogs, and others.
 #[derive(Debug, Default)]
-pub(crate) struct Classes {
+pub struct Classes {
     backlogs: HashSet<Class>,
     others: HashSet<Class>,
     last: Option<(Class, bool)>,
@@ -241,7 +241,7 @@ pub(crate) struct Classes {
 
 impl Classes {
     /// Notes work of a tenant in a tier, and whether it is of a backlog.
-    pub(crate) fn note(&mut self, class: Class, backlog: bool) {
+    pub fn note(&mut self, class: Class, backlog: bool) {
         if self.last.replace((class, backlog)) != Some((class, backlog)) {
             let classes = match backlog {
                 true => &mut self.backlogs,
@@ -252,12 +252,12 @@ impl Classes {
     }
 
     /// Whether other work than the end of the backlog itself is in the commit or waiting.
-    pub(crate) fn company(&self, waits: bool) -> bool {
+    pub fn company(&self, waits: bool) -> bool {
         (waits || !self.backlogs.is_empty()) && !self.others.is_subset(&self.backlogs)
     }
 
     /// Those that have a backlog in it.
-    pub(crate) fn backlogs(self) -> HashSet<Class> {
+    pub fn backlogs(self) -> HashSet<Class> {
         self.backlogs
     }
 }

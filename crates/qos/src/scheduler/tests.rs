@@ -28,7 +28,7 @@ fn rules_of(mut config: logconfig::QosConfig) -> Policy {
         tenants.push(tenant);
     }
     config.tenants = tenants;
-    Policy::new(&config, Duration::ZERO, &mut crate::qos::Names::default())
+    Policy::new(&config, Duration::ZERO, &mut crate::Names::default())
 }
 
 fn job(tier: u16, tenant: u16, bytes: u64, now: u64, delay: Option<u64>, id: u64) -> Job<u64> {
@@ -231,10 +231,7 @@ fn a_late_promise_does_not_make_the_next_one_late() {
 
 #[test]
 fn a_tier_that_was_taken_out_serves_what_waits() {
-    let (mut names, config) = (
-        crate::qos::Names::default(),
-        logconfig::QosConfig::default(),
-    );
+    let (mut names, config) = (crate::Names::default(), logconfig::QosConfig::default());
     let before = Policy::new(&config, Duration::ZERO, &mut names);
     let mut scheduler = Scheduler::new(&before);
     scheduler.push(0, job(STANDARD, 0, 10, 0, Some(SECOND), 1));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::qos::{Advice, Names};
+use crate::{Advice, Names};
 
 const SECOND: u64 = 1_000_000;
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Backlog, SCALE, SPARSE};
-use crate::qos::job::{Job, cost};
+use crate::job::{Job, cost};
 
 /// The delay that names a lane, microseconds; the largest is for work without a promise.
 pub(super) type LaneKey = u64;

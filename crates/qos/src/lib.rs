@@ -3,16 +3,14 @@
 //! - [`policy`] the configuration as tables, and the one rule that turns advice into a grant;
 //! - [`admission`] who may enter: limits, the test of the promises ([`demand`]) against the measured [`rate`], memory;
 //! - [`scheduler`] which [`job`] goes next; [`pace`] how much of it, and when;
-//! - [`arrivals`] what came, and [`simulate`] what would have become of it under another configuration.
+//! - [`simulate`] what would have become of the [`simulate::Arrival`]s of a log under another configuration.
 //!
 //! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
 //!
 //! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
 
 pub mod admission;
-pub mod arrivals;
 pub mod demand;
-pub(crate) mod flight;
 pub mod job;
 pub mod pace;
 pub mod policy;
@@ -21,13 +19,8 @@ pub mod scheduler;
 pub mod simulate;
 pub mod tally;
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 pub use admission::{Admission, Ask};
 pub use job::{ENTRY_COST, Job, Limits, Schedule};
@@ -49,11 +42,11 @@ pub struct Advice {
 
 /// A tenant of one log on this replica. Names keep their number for the life of the process, whatever the generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TenantId(pub(crate) u16);
+pub struct TenantId(pub u16);
 
 /// A tier of one log on this replica. Names keep their number for the life of the process, whatever the generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TierId(pub(crate) u16);
+pub struct TierId(pub u16);
 
 impl TenantId {
     /// Its place in tables.
@@ -85,64 +78,4 @@ pub struct Ticket<F> {
     pub granted: Granted,
     /// Resolves to the place of the entry, or of a chunk's first entry.
     pub answer: F,
-}
-
-/// A contiguous run of entries, ordered as one.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// The entries in C2SP bundle encoding, each of 1 to 65,535 bytes; [`Chunk::MAX_BYTES`] at most.
-    pub bytes: Bytes,
-    /// How many they are.
-    pub entries: u64,
-    /// Which part of which upload this is, if any.
-    pub upload: Option<UploadPart>,
-}
-
-impl Chunk {
-    /// The most bytes of one chunk.
-    pub const MAX_BYTES: usize = 1 << 20;
-}
-
-/// A part of a resumable upload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UploadPart {
-    /// Which upload.
-    pub id: UploadId,
-    /// How many entries of it come before this part.
-    pub offset: u64,
-}
-
-/// Names an upload; chosen by the client, 32 lowercase hex digits as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UploadId(pub [u8; 16]);
-
-impl fmt::Display for UploadId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-impl FromStr for UploadId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The same text as a token's.
-        text.parse::<crate::order::slot::Token>()
-            .map(|token| Self(token.to_bytes()))
-    }
-}
-
-impl TryFrom<String> for UploadId {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<UploadId> for String {
-    fn from(id: UploadId) -> Self {
-        id.to_string()
-    }
 }
