@@ -57,7 +57,7 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "receipt" -d 'Check wh
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this side, the way to the server, and the server; each finding comes with its remedy'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "load" -d 'Write to a log: a file of entries, or as many writers of any kind, measured'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "top" -d 'Show what a log is doing, live: shards, watermarks, queues'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "whoami" -d 'Say who you are to the server, and what you may do'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "whoami" -d 'Show who you are to the server, and what you may do'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "version" -d 'Print the versions of logctl and of the server'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "api" -d 'Send one request to the admin endpoint, and print the answer'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "context" -d 'Name the servers to work on, choose one, show what is in effect'
@@ -685,7 +685,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "list" -d 'List changes, newest first'
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "show" -d 'Show one change: what it changed, who asked for it and why, and who runs it'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "show" -d 'Show one change: what it changed, which actor asked for it and why, and which replicas run it'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "wait" -d 'Wait until every replica runs a change'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "watch" -d 'Follow a change as it goes, one line per step, until it is over'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -f -a "confirm" -d 'Keep a change that is reverted unless somebody confirms it'
@@ -1042,7 +1042,7 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "list" -d 'List what was asked for, by whom, and what became of it; newest first'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "list" -d 'List requests, their actors and their outcomes; newest first'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -f -a "verify" -d 'Recompute the whole trail and compare it with every checkpoint that was pinned before'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l limit -d 'How many entries, at most 1000' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l before -d 'Only entries before this index' -r

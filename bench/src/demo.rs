@@ -94,7 +94,7 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
         .post("/dev/add", &[], b"too late")?
         .expect_status(409)?;
     note(&format!(
-        "while frozen a writer hears: 409 {}",
+        "while frozen a writer gets: 409 {}",
         refused.text().trim_end()
     ));
     logctl(at, &["shard", "unfreeze", "--yes"])?.expect_code(0)?;

@@ -190,7 +190,7 @@ pub(crate) enum Error {
     #[error("{0}")]
     Stale(Box<Stale>),
     /// It was made on probation, and nobody confirmed it.
-    #[error("rolled back: nobody confirmed operation {} in time, so what ran before it runs again", operation.id)]
+    #[error("rolled back: nobody confirmed operation {} in time, so the previous configuration runs again", operation.id)]
     RolledBack {
         /// The change that was taken back.
         operation: Box<Operation>,
@@ -289,7 +289,7 @@ pub(crate) enum Error {
     #[error("the promise is broken: {why}")]
     PromiseBroken { why: String },
     /// The log may have kept the promise, so long ago that it no longer knows.
-    #[error("whether the promise was kept cannot be told any more: {why}")]
+    #[error("whether the promise was kept can no longer be determined: {why}")]
     PromiseForgotten {
         /// Why the promise cannot be checked any more.
         why: String,

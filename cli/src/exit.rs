@@ -16,7 +16,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const DIFFERS: u8 = 3;
 /// Not authenticated or not allowed.
 pub(crate) const DENIED: u8 = 4;
-/// Conflict: the base moved, or the log is not in that condition.
+/// Conflict: the base moved, or the condition of the log does not allow the change.
 pub(crate) const CONFLICT: u8 = 5;
 /// Refused by validation.
 pub(crate) const REFUSED: u8 = 6;
@@ -42,7 +42,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (BUG, "A bug, here or in the server."),
     (
         USAGE,
-        "Usage: the command line, a local file, or a question that nobody could answer.",
+        "Usage: the command line, a local file, or a question without a terminal to answer it.",
     ),
     (
         DIFFERS,
@@ -51,9 +51,9 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
     (DENIED, "Not authenticated or not allowed."),
     (
         CONFLICT,
-        "Conflict: the configuration moved since the file was made, or the log is not in that condition.",
+        "Conflict: the configuration moved since the file was made, or the condition of the log does not allow the change.",
     ),
-    (REFUSED, "Refused by validation, or there is no such thing."),
+    (REFUSED, "Refused by validation, or not found."),
     (TIMEOUT, "Time ran out, still running: logctl op wait ID."),
     (
         UNKNOWN,
@@ -122,19 +122,19 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Unconfirmed { .. } => Row::new(
             USAGE,
             "confirmation-required",
-            "add --yes to go ahead; nothing was changed",
+            "add --yes to confirm; nothing was changed",
         ),
         Error::Protected { context, .. } => Row::new(
             USAGE,
             "confirmation-required",
             format!(
-                "add `--confirm {context}` to go ahead (--yes is not enough); nothing was changed"
+                "`--confirm {context}` confirms it (--yes is not enough); nothing was changed"
             ),
         ),
         Error::OtherContext { named, .. } => Row::new(
             USAGE,
             "other-context",
-            format!("add `--context {named}` if that is where to go; nothing was changed"),
+            format!("add `--context {named}` if you mean that context; nothing was changed"),
         ),
         Error::Declined => Row::new(
             INTERRUPTED,
@@ -227,7 +227,9 @@ pub(crate) fn row(error: &Error) -> Row {
             "not-converged",
             match operation {
                 Some(id) => {
-                    format!("`logctl op wait {id}` waits on; `logctl status` shows the replicas")
+                    format!(
+                        "`logctl op wait {id}` continues to wait; `logctl status` shows the replicas"
+                    )
                 }
                 None => {
                     "run the command again to wait on; `logctl status` shows the replicas".into()
@@ -238,7 +240,7 @@ pub(crate) fn row(error: &Error) -> Row {
             TIMEOUT,
             "timeout",
             match operation {
-                Some(id) => format!("it is still running: `logctl op wait {id}` waits on"),
+                Some(id) => format!("it is still running: `logctl op wait {id}` continues to wait"),
                 None => {
                     "it is still running: `logctl op list` shows it; --timeout waits longer".into()
                 }
@@ -256,7 +258,7 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Lacking { .. } => Row::new(
             DENIED,
             codes::FORBIDDEN,
-            "ask whoever runs the log for these permissions; nothing was run",
+            "ask the log's operator for these permissions; nothing was run",
         ),
         Error::Unsupported { .. } => Row::new(
             REFUSED,
@@ -286,7 +288,7 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::PromiseBroken { .. } => Row::new(
             UNVERIFIED,
             "promise-broken",
-            "keep the receipt: it shows what the log promised; ask whoever runs the log",
+            "keep the receipt: it shows what the log promised; ask the log's operator",
         ),
         Error::PromiseForgotten { .. } => Row::new(
             UNKNOWN,
@@ -315,7 +317,7 @@ pub(crate) fn again(operation: Option<&str>, key: Option<&str>, kept: bool) -> S
         Some(key) => format!(
             "{look}; run the same command again with `--idempotency-key {key}` to continue this request: it is not made twice"
         ),
-        None => format!("{look}; look before you run the command again"),
+        None => format!("{look}; check before you run the command again"),
     }
 }
 
@@ -323,11 +325,11 @@ fn trail_row(fault: TrailFault) -> Row {
     let (code, hint) = match fault {
         TrailFault::Rewritten => (
             "audit-rewritten",
-            "somebody with access to the server's stores changed the record of what operators did, or it runs on an old backup: keep this output, compare with what other operators have pinned; after a restore on purpose `logctl audit verify --repin` pins it anew",
+            "somebody with access to the server's stores changed the record of what operators did, or it runs on an old backup: keep this output, compare with what other operators have pinned; after a restore on purpose `logctl audit verify --repin` pins it again",
         ),
         TrailFault::OtherKey => (
             "audit-key-changed",
-            "this is another server, or another trail under the same address: find out why; if it was replaced on purpose, `logctl audit verify --repin` pins it anew",
+            "this is another server, or another trail under the same address: find out why; if it was replaced on purpose, `logctl audit verify --repin` pins it again",
         ),
         TrailFault::BadProof => (
             "audit-proof-invalid",
@@ -347,7 +349,7 @@ fn problem_row(problem: &Problem) -> Row {
             DENIED,
             "name the file with your token: LOGCTL_TOKEN_FILE, or `token_file` in the context; `logctl context show` says what was used",
         ),
-        codes::FORBIDDEN => (DENIED, "ask whoever runs the log for the right to do this"),
+        codes::FORBIDDEN => (DENIED, "ask the log's operator for the right to do this"),
         codes::BROWSER_REFUSED => (
             DENIED,
             "do not send the request through a browser or a proxy that looks like one",
@@ -358,7 +360,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::STALE => (
             CONFLICT,
-            "look at what moved, then run the command again; a file is made anew with `logctl shard --create-config`; nothing was changed",
+            "look at what moved, then run the command again; make the file again with `logctl shard --create-config`; nothing was changed",
         ),
         codes::CONFLICT => (
             CONFLICT,

@@ -254,7 +254,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serve a log named `dev` out of one directory, with everything it needs made there
+    /// Serve a log named `dev` from one directory, with everything it needs made there
     ///
     /// Prints one line on standard output when it serves. A second `logd dev` on the same directory serves the same log beside
     /// the first.
@@ -298,7 +298,7 @@ enum Verb {
         after_help = "Example:\n  logd merge fetch --once --config logd.toml\n  logd merge sth --config logd.toml"
     )]
     Merge(MergeArgs),
-    /// Let the secondaries of before a change go, where they are lost and can't take it
+    /// End the wait for the old secondaries after a change, when they are lost
     ///
     /// A change of `merge.secondaries` or `merge.backupQuorum` binds the old quorum too, until that holds the manifest that names
     /// the change: else a restore from the old secondaries alone would not notice that entries are missing. Where they are lost for
@@ -327,7 +327,7 @@ enum Verb {
     Secondary(SecondaryArgs),
     /// Rebuild a lost log from its secondaries, into a new folder
     ///
-    /// Every root is computed anew from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
+    /// Every root is computed again from the entries and compared with what the secondaries have cosigned. Of N secondaries with a
     /// backupQuorum of q, N-q+1 must answer: then one of them has everything that was published. The log goes on with the same
     /// origins, keys and start indexes. What was acknowledged and not published yet may be lost.
     #[command(
@@ -370,12 +370,12 @@ struct MergeArgs {
     /// Which
     #[arg(value_enum, value_name = "PROGRAM")]
     program: ProgramArg,
-    /// Do what there is to do, say what that was, and end
+    /// Do the waiting work once, report it, and exit
     #[arg(long)]
     once: bool,
     #[command(flatten)]
     stores: StoresArgs,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -385,12 +385,12 @@ struct HandOverArgs {
     /// The log's name
     #[arg(long, value_name = "NAME")]
     log: String,
-    /// Give up what is said without it
+    /// Give up what the command lists without this flag
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     stores: StoresArgs,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -412,7 +412,7 @@ struct FrontendArgs {
     /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -505,7 +505,7 @@ struct DevArgs {
     /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -518,7 +518,7 @@ struct ServeArgs {
     /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; instead of limits.drain (5s)
     #[arg(long, value_name = "TIME")]
     drain: Option<Span>,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -545,7 +545,7 @@ struct SecondaryArgs {
     /// Loopback address of the Prometheus metrics; none unless given
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     metrics: Option<SocketAddr>,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }
@@ -564,13 +564,13 @@ struct RestoreCommand {
     /// The new folder: coordination.db, objects and kek are made in it
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Go on although entries that were published may be missing; the report says so
+    /// Restore although published entries may be missing; the report says so
     #[arg(long)]
     force: bool,
     /// PEM: the authorities behind the secondaries' HTTPS, instead of the platform's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// How log lines on standard error look
+    /// Form of the log lines on standard error
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
 }

@@ -42,7 +42,7 @@ pub(crate) enum Error {
         found: String,
     },
     /// The question was not answered with yes.
-    #[error("nothing was made: nobody said yes")]
+    #[error("nothing was made: the question was not answered with yes")]
     Unconfirmed,
     /// `logd dev` would replace settings that were changed.
     #[error("{} was changed since `logd dev` wrote it; nothing was changed now", path.display())]
@@ -180,7 +180,7 @@ impl Error {
                 )));
             }
             Self::NotEmpty { .. } => "name a new folder: what is there is never replaced",
-            Self::Unconfirmed => "add --yes to go ahead without a question",
+            Self::Unconfirmed => "add --yes to confirm without a question",
             _ => return None,
         };
         Some(Cow::Borrowed(fixed))

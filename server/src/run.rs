@@ -410,7 +410,7 @@ async fn run(
     tokio::select! {
         finished = tokio::time::timeout(settings.bounds.grace(), engine.shutdown()) => {
             if finished.is_err() {
-                tracing::warn!("publication did not finish in time, the next start goes on with it");
+                tracing::warn!("publication did not finish in time, the next start continues it");
                 engine.rest().await;
             }
         }

@@ -5,7 +5,7 @@ use clap::Subcommand;
 /// What to do with the audit trail.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// List what was asked for, by whom, and what became of it; newest first
+    /// List requests, their actors and their outcomes; newest first
     #[command(after_help = "Examples:
   logctl audit list
   logctl audit list --limit 500 --before 12000 -o json")]

@@ -13,8 +13,8 @@ pub(crate) enum LoadCommand {
     /// Write a file of entries into a log, as fast as it takes them
     ///
     /// The entries become leaves in the order of the file, in runs: other writers' entries may stand between them, and the result
-    /// says where they are. A broken connection or a server that starts again is waited for, and nothing is written twice. An
-    /// import that ended early goes on with --resume, with the same file.
+    /// says where they are. A broken connection or a server that starts again is waited for, and nothing is written twice.
+    /// --resume continues an import that ended early, with the same file.
     #[command(after_help = "Examples:
   logctl load import entries.txt
   zcat Packages.gz | logctl load import - --priority 6 --log debian

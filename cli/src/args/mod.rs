@@ -242,7 +242,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
         interval: Duration,
     },
-    /// Say who you are to the server, and what you may do
+    /// Show who you are to the server, and what you may do
     #[command(after_help = "Example:
   logctl whoami")]
     Whoami,

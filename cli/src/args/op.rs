@@ -13,7 +13,7 @@ pub(crate) enum OpCommand {
     #[command(after_help = "Example:
   logctl op list")]
     List,
-    /// Show one change: what it changed, who asked for it and why, and who runs it
+    /// Show one change: what it changed, which actor asked for it and why, and which replicas run it
     #[command(after_help = "Example:
   logctl op show 4f1c0a9be2d84c7fa1b36d5e90c2a871")]
     Show {

@@ -146,7 +146,7 @@ pub(crate) struct TenantArgs {
     /// Write the new token's text to a new file that only you can read, instead of standard output
     #[arg(long, value_name = "FILE", requires = "add_token", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
-    /// Revoke a token: who shows it is refused as soon as the change runs
+    /// Revoke a token: a writer with it is refused as soon as the change runs
     #[arg(
         long,
         value_name = "NAME",

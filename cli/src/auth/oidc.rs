@@ -155,7 +155,7 @@ async fn trade(
         // What is wrong with it is in no message either.
         return serde_json::from_slice(&body).map_err(|_| Error::Foreign {
             address: exchange.to_owned(),
-            cause: "the answer is no session".into(),
+            cause: "the answer is not a session".into(),
         });
     }
     match serde_json::from_slice::<Problem>(&body) {
@@ -168,7 +168,7 @@ async fn trade(
         }
         _ => Err(Error::Foreign {
             address: exchange.to_owned(),
-            cause: format!("it makes no sessions: {status}"),
+            cause: format!("it does not create sessions: {status}"),
         }),
     }
 }

@@ -390,7 +390,7 @@ async fn converge(
     if decided {
         session.ui.stand(
             "the change is decided and will be carried out",
-            format!("`logctl op wait {id}` waits on"),
+            format!("`logctl op wait {id}` continues to wait"),
         );
     }
     let phase = session.ui.phase(&format!(

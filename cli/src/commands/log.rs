@@ -24,7 +24,7 @@ pub(super) async fn run(session: &Session<'_>, request: LogRequest) -> Result<Ou
         LogRequest::Delete { name } => {
             let log = log_name(&name)?;
             let question = format!(
-                "delete {log}? Nobody reads or writes it any more; its data is kept, and `logctl log undelete {log}` shows it again."
+                "delete {log}? It can no longer be read or written; its data is kept, and `logctl log undelete {log}` shows it again."
             );
             let plan = Plan {
                 typed: Some(log.clone()),

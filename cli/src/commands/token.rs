@@ -246,7 +246,7 @@ struct TokenRevoked {
 async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
     let server = session.server()?;
     session.ui.confirm(&format!(
-        "revoke the token {name}? Whoever uses it is refused from now on."
+        "revoke the token {name}? Requests with it are refused from now on."
     ))?;
     session.ui.stand(
         "the token may or may not have been revoked",

@@ -242,7 +242,7 @@ fn proven(receipt: &AuditReceipt, operation: Option<&str>) -> Result<Seen, Error
         .iter()
         .map(|hash| hash.parse())
         .collect::<Result<_, _>>()
-        .map_err(|_| wrong("it has a hash that is none".into()))?;
+        .map_err(|_| wrong("it has a malformed hash".into()))?;
     let leaf = tlog::leaf_hash(receipt.entry.as_bytes());
     tlog::verify_inclusion(
         receipt.leaf_index,

@@ -276,7 +276,7 @@ impl Engine {
 /// Why an origin is not given to a second log.
 fn taken(origin: &str, log: &str) -> String {
     format!(
-        "the log {log} has the origin {origin} already: two logs of one origin are two histories to whoever follows it; choose another origin"
+        "the log {log} has the origin {origin} already: two logs of one origin are two histories for its readers; choose another origin"
     )
 }
 

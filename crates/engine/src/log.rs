@@ -113,7 +113,7 @@ pub struct Core {
     pub(crate) announced: AtomicBool,
     /// Wakes the heart of this process: another generation runs.
     pub(crate) moved: Arc<Notify>,
-    /// Why which program does not get on.
+    /// Why which program is stuck.
     pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
     /// Secondaries, frontends and the like that a program does not reach, by name.
     pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
@@ -276,7 +276,7 @@ impl Core {
         publishing.next().map(|(_, trouble)| trouble.clone())
     }
 
-    /// Why a program does not get on.
+    /// Why a program is stuck.
     pub(crate) fn trouble_of(&self, program: Program) -> Option<Trouble> {
         let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&program).cloned()
@@ -665,7 +665,7 @@ impl Log {
                     detail: trouble.why,
                 },
                 Some(Trouble { why, .. }) => {
-                    AppendError::overloaded(&format!("publication is held up: {why}"))
+                    AppendError::overloaded(&format!("publication is stuck: {why}"))
                 }
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
             });

@@ -237,7 +237,7 @@ impl Log {
             Some(trouble) => Some(match trouble.kind {
                 TroubleKind::Full => "a store is full, writes are refused",
                 TroubleKind::Waits => SECONDARIES,
-                TroubleKind::Failed => "publication is held up",
+                TroubleKind::Failed => "publication is stuck",
             }),
             None => core.view.load().lacking().map(|_| SECONDARIES),
         }

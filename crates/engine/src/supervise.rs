@@ -33,7 +33,7 @@ impl Default for Faults {
 impl Faults {
     /// Reports that a task ended for good. The first report counts.
     pub fn report(&self, what: String) {
-        tracing::error!(what, "this process cannot go on");
+        tracing::error!(what, "this process must stop");
         self.0.send_if_modified(|first| {
             let is_first = first.is_none();
             if is_first {

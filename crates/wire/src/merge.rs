@@ -90,7 +90,7 @@ pub struct PeerStatus {
     pub position: Option<u64>,
     /// Milliseconds since it last moved, while it is behind; 0 when it is not.
     pub lag_millis: u64,
-    /// Why it does not get on.
+    /// Why it is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// Of a secondary: it saw, or showed, another root for the same size.

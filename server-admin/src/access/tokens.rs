@@ -140,7 +140,7 @@ pub(crate) async fn create(
     }
     if known.len() >= MAX_TOKENS && !repeated {
         let detail = format!("there are {MAX_TOKENS} tokens");
-        return Err(Refusal::new(codes::CONFLICT, detail).hint("revoke some that nobody uses"));
+        return Err(Refusal::new(codes::CONFLICT, detail).hint("revoke unused tokens"));
     }
 
     let internal = |detail: String| Refusal::from(HostError::Internal(detail));

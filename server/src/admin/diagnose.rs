@@ -218,7 +218,7 @@ fn checkpoint(
     now: Timestamp,
 ) -> Diagnosis {
     let remedy =
-        "publication is held up: `logctl status` says why (`reason`), and so does the server's log";
+        "publication is stuck: `logctl status` says why (`reason`), and so does the server's log";
     let Some(published) = published else {
         return found("checkpoint-age", Severity::Ok, "nothing to publish yet", "");
     };

@@ -18,7 +18,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
     let lacking = view.lacking();
     if let Some(why) = &lacking {
-        let remedy = "bring the missing secondaries back (an empty one under the same name and key will do): the order goes on meanwhile, until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`";
+        let remedy = "bring the missing secondaries back (an empty one under the same name and key is enough); writes are accepted until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`";
         checks.push(found("quorum", Severity::Critical, why.clone(), remedy));
     }
     for (program, trouble) in &view.troubles {

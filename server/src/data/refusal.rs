@@ -327,7 +327,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
             StatusCode::CONFLICT,
             "frozen",
             format!(
-                "log {log} is frozen: shard {shard} takes no entries since {}",
+                "log {log} is frozen: shard {shard} has accepted no entries since {}",
                 rfc3339(since_ms)
             ),
         ),

@@ -300,7 +300,7 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
     assert!(
         reply
             .text()
-            .starts_with("log dev is frozen: shard a takes no entries since 20"),
+            .starts_with("log dev is frozen: shard a has accepted no entries since 20"),
         "{}",
         reply.text()
     );

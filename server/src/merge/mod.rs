@@ -67,13 +67,13 @@ pub(crate) async fn run(program: Program, once: bool, which: &Which) -> Result<(
         finished = timeout(settings.bounds.grace().max(END), engine.shutdown()) => match finished {
             Ok(finished) => report(program, &finished),
             Err(_) => {
-                tracing::warn!("it did not finish in time, the next start goes on with it");
+                tracing::warn!("it did not finish in time, the next start continues it");
                 engine.rest().await;
                 Ok(())
             }
         },
         () = life.stop() => {
-            tracing::warn!("asked twice: the next start goes on with it");
+            tracing::warn!("asked twice: the next start continues it");
             Ok(())
         }
     };

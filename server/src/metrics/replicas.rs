@@ -24,7 +24,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
         ),
         (
             "secondary_trouble",
-            "1: copying to this secondary does not get on",
+            "1: copying to this secondary is stuck",
             |state| state.trouble.is_some(),
         ),
     ];

@@ -117,7 +117,7 @@ impl Present for Doctor {
             let remedy = diagnosis
                 .remedy
                 .as_deref()
-                .unwrap_or("ask whoever runs the server");
+                .unwrap_or("ask the server's operator");
             page = page.text(format!("{}: {remedy}", diagnosis.check));
         }
         page

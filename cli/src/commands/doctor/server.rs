@@ -83,7 +83,7 @@ pub(super) async fn checks(
             checks.push(Check::worry(
                 "diagnostics",
                 format!("the server says nothing about itself: {}", problem.detail),
-                "ask whoever runs the log for server:read:*",
+                "ask the log's operator for server:read:*",
             ));
             Ok(None)
         }
@@ -160,7 +160,7 @@ async fn trail(session: &Session<'_>, server: &Server) -> Check {
         Ok(false) => Check::worry(
             CHECK,
             "the server does not show its audit trail, so it cannot be compared with the one that was pinned",
-            "if the log `system` is halted, see there; else ask whoever runs the server for audit:read:*",
+            "if the log `system` is halted, see there; else ask the server's operator for audit:read:*",
         ),
         Err(error) => harm(error),
     }

@@ -310,7 +310,7 @@ impl Inspector<'_> {
         match self.core.objects.put(vec![(object.clone(), bytes)]).await {
             Ok(()) => self.written.push((object, from.to_owned())),
             // It stays listed; the next look tries again.
-            Err(error) => tracing::warn!(object, %error, "a damaged object can't be written anew"),
+            Err(error) => tracing::warn!(object, %error, "a damaged object can't be repaired"),
         }
         Ok(())
     }

@@ -126,7 +126,7 @@ impl Damage {
 
     /// Notes that an object was repaired from a good copy.
     pub(crate) fn repaired(&self, path: &str, from: &str) {
-        tracing::warn!(path, from, "a damaged object was written anew");
+        tracing::warn!(path, from, "a damaged object was repaired");
         self.repairs.add(1);
         if let Some(damaged) = self.all().found.get_mut(path) {
             damaged.repaired = Some((now_ms(), from.to_owned()));

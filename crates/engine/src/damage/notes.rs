@@ -95,7 +95,7 @@ impl Inspector<'_> {
         match self.core.objects.put(vec![(path.clone(), note)]).await {
             Ok(()) => self.written.push((path, from.to_owned())),
             // It stays listed; the next look tries again.
-            Err(error) => tracing::warn!(path, %error, "a damaged object can't be written anew"),
+            Err(error) => tracing::warn!(path, %error, "a damaged object can't be repaired"),
         }
     }
 }

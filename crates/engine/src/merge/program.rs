@@ -108,7 +108,7 @@ impl Done {
     }
 }
 
-/// Why a program does not get on.
+/// Why a program is stuck.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The reason, in words for an operator.

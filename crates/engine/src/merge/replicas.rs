@@ -21,7 +21,7 @@ use store::{Guard, Outcome, StoreError, Transaction};
 pub struct SecondaryState {
     /// The incarnation that answers.
     pub incarnation: Option<String>,
-    /// Why it does not get on, since the last success.
+    /// Why it is stuck, since the last success.
     pub trouble: Option<String>,
     /// It saw, or showed, another root.
     pub alarm: Option<String>,

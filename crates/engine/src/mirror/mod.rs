@@ -70,7 +70,7 @@ pub enum Refusal {
     #[error("the checkpoint here has size {0}")]
     Size(u64),
     /// 409, with the entry to continue from.
-    #[error("go on at entry {}, towards size {}", .0.next, .0.size)]
+    #[error("continue at entry {}, towards size {}", .0.next, .0.size)]
     GoOn(MirrorInfo),
     /// 422: a proof or a root is wrong.
     #[error("{0}")]
@@ -504,7 +504,7 @@ impl Mirror {
                 && let Err(refusal) = origin.let_go().await
             {
                 // It takes nothing before the next start, which makes up for it: no reason to refuse what is said of the others.
-                tracing::error!(origin = origin.name(), why = %refusal, "cannot let go of what was never copied");
+                tracing::error!(origin = origin.name(), why = %refusal, "cannot drop entries that were never cosigned");
                 let owed = Transaction {
                     puts: vec![(origin.rows().owed(), record::encode_number(1))],
                     ..Transaction::default()

@@ -37,7 +37,7 @@ pub enum CommitError {
     Overtaken,
     /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
     /// starts again.
-    #[error("slots passed unread; ask where the work is and start anew")]
+    #[error("slots were decided unread; read the place of the work and try again")]
     AskAgain,
     /// The state refuses this control; it never will be decided.
     #[error("refused: {0:?}")]

@@ -42,7 +42,7 @@ const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How long nothing is said to a secondary before it is asked whether the log lives on elsewhere.
 const PROBED_AFTER: Duration = Duration::from_secs(10);
 
-/// Why a copy does not get on.
+/// Why a copy is stuck.
 #[derive(Debug, thiserror::Error)]
 enum CopyError {
     #[error(transparent)]
@@ -280,7 +280,7 @@ impl Copier {
                         log = self.core.name,
                         secondary = self.name,
                         why,
-                        "a secondary does not get on"
+                        "copying to a secondary is stuck"
                     ),
                     None => tracing::info!(
                         log = self.core.name,
