@@ -127,9 +127,7 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Protected { context, .. } => Row::new(
             USAGE,
             "confirmation-required",
-            format!(
-                "`--confirm {context}` confirms it (--yes is not enough); nothing was changed"
-            ),
+            format!("`--confirm {context}` confirms it (--yes is not enough); nothing was changed"),
         ),
         Error::OtherContext { named, .. } => Row::new(
             USAGE,

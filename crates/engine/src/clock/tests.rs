@@ -224,6 +224,26 @@ async fn nothing_is_over_by_a_wrong_clock() {
     engine.shutdown().await;
 }
 
+/// What came long ago is swept, but not by a clock that is wrong: to it everything is long ago.
+#[tokio::test(start_paused = true)]
+async fn no_arrival_is_old_by_a_wrong_clock() {
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let (engine, log) = server(&rig, &clock).await;
+    let (keys, old) = (&log.core.order.keys, || rig.rows.rows());
+    let key = keys.arrivals_of(1, "other");
+    let put = store::Transaction {
+        puts: vec![(key.clone(), Bytes::from_static(b"row"))],
+        ..Default::default()
+    };
+    rig.rows.transact(put).await;
+    for (ahead, stays) in [(YEARS, true), (0, false)] {
+        clock.set_ahead(ahead);
+        crate::arrivals::write(&log.core, "this").await.unwrap();
+        assert_eq!(old().contains_key(&key), stays);
+    }
+    engine.shutdown().await;
+}
+
 /// The age of a store, by which places are forgotten, is the time that some process has spent on it: neither a clock that is set
 /// nor the time that a process was away moves it.
 #[tokio::test(start_paused = true)]
