@@ -518,6 +518,50 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
     server.shutdown().await;
 }
 
+/// A batch whose one node was taken out of the configuration is there as long as that node is leaving.
+#[tokio::test]
+async fn a_batch_on_a_node_that_is_leaving_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let nodes = ["b", "c"].map(|name| (name.to_owned(), at(name)));
+    let places = || Arc::new(Folders::new(nodes.clone().into(), Vec::new()));
+    let merge = MergeOptions {
+        programs: Programs::NONE,
+        places: places(),
+        ..MergeOptions::default()
+    };
+    let engine = open(dir.path(), merge).await;
+    let log = create(&engine, 0).await;
+    for name in ["b", "c"] {
+        let mut next = log.config();
+        next.merge.storage.nodes[0].name = name.parse().unwrap();
+        let request = Request::Configure {
+            base: None,
+            next: Box::new(next),
+        };
+        log.change(request, caller()).await.unwrap();
+        if name == "b" {
+            log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
+        }
+    }
+    engine.shutdown().await;
+    let objects = Directory::open(&at("objects")).unwrap();
+    let places = places();
+    let rows = store(dir.path());
+    let report = engine::fsck::fsck(&*rows, &objects, &|name| places.node(name), &mut |_| {})
+        .await
+        .unwrap();
+    let findings: Vec<_> = report.findings.into_iter().map(|f| f.what).collect();
+    assert_eq!(findings, Vec::<String>::new());
+    let dev = report.logs.iter().find(|log| log.name == "dev").unwrap();
+    let found: Vec<_> = dev
+        .nodes
+        .iter()
+        .map(|node| (&*node.name, node.intact))
+        .collect();
+    assert_eq!(found, [("c", 0), ("b", 1), ("local", 0)]);
+}
+
 /// A large batch is there when any storage node has it; what a node lacks is counted, what it has wrong is found.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_on_any_storage_node_is_there() {

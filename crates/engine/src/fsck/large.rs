@@ -1,5 +1,5 @@
-//! Large batches that are not published yet: in the server's own store, or on the storage nodes of the running configuration. A
-//! batch is there if any node that can be read has it intact.
+//! Large batches that are not published yet: in the server's own store, or on the storage nodes of the running configuration and
+//! those that are leaving. A batch is there if any node that can be read has it intact.
 //!
 //! What must never happen: a batch called lost that a node has, or one called there that no node has.
 
@@ -14,6 +14,9 @@ use super::{Findings, LogReport, Place, remedy};
 use crate::document;
 use crate::order::slot::BatchRef;
 use store::{Coordination, Objects, StoreError};
+
+/// Nodes that are leaving, at most.
+const LEAVING: usize = 512;
 
 /// Opens the storage node of a name, which is never `local`, or says why it can't be looked at. It makes nothing.
 pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + Sync);
@@ -75,7 +78,7 @@ pub(super) struct Large<'a> {
 }
 
 impl<'a> Large<'a> {
-    /// As the running configuration names them. One that can't be read is a finding elsewhere; then the own store is all.
+    /// As the running configuration names them, and those that are leaving. One that can't be read is a finding elsewhere; then the own store is all.
     pub(super) async fn open(
         store: &dyn Coordination,
         order: &Order,
@@ -88,12 +91,21 @@ impl<'a> Large<'a> {
             Err(error) => return Err(error),
         };
         let named = document.map_or_else(Vec::new, |document| document.merge.storage.nodes);
-        let mut names: Vec<_> = named.iter().map(|node| node.name.as_str()).collect();
+        let mut names: Vec<_> = named.iter().map(|node| node.name.to_string()).collect();
         if names.is_empty() {
-            names.push(LOCAL);
+            names.push(LOCAL.to_owned());
         }
-        let node = |name: &&str| {
-            let (store, trouble) = match *name {
+        // Nodes that are leaving have what was written before.
+        let prefix = order.keys.all_leaving();
+        let leaving = store.scan(&prefix, &prefix, LEAVING).await?;
+        for (key, _) in leaving {
+            let name = key[prefix.len()..].to_owned();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let node = |name: &String| {
+            let (store, trouble) = match name.as_str() {
                 LOCAL => (Store::Local(local), None),
                 other => match open(other) {
                     Ok(store) => (Store::Other(store), None),
@@ -101,7 +113,7 @@ impl<'a> Large<'a> {
                 },
             };
             let report = NodeReport {
-                name: (*name).to_owned(),
+                name: name.clone(),
                 trouble,
                 ..NodeReport::default()
             };

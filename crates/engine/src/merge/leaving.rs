@@ -240,6 +240,12 @@ pub(crate) async fn release(core: Arc<Core>) {
             _ = core.halt.halted() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
+        // A node that is leaving may be known in its row only: the last look failed, or was of an earlier moment.
+        if !core.nodes.alone()
+            && let Err(e) = core.update_leaving().await
+        {
+            tracing::debug!(log = core.name, error = %e, "cannot look which storage nodes are leaving");
+        }
         if core
             .nodes
             .states()

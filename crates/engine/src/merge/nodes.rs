@@ -207,12 +207,18 @@ impl Nodes {
         if **self.0.config.load() == *config {
             return;
         }
+        let named = |name: &str| config.nodes.iter().any(|node| node.name.as_str() == name);
+        // What lies on the others is asked for there at once; the rows say later how long.
+        let before = self.names().into_iter().filter(|name| !named(name));
+        let leaving = self.0.leaving.load();
+        let mut leaving: Vec<_> = before.chain(leaving.iter().cloned()).collect();
+        leaving.sort_unstable();
+        leaving.dedup();
+        self.0.leaving.store(Arc::new(leaving));
         self.0.config.store(Arc::new(config.clone()));
         let mut nodes = locked(&self.0.nodes);
         let leaving = self.0.leaving.load();
-        nodes.retain(|name, _| {
-            leaving.contains(name) || config.nodes.iter().any(|node| node.name.as_str() == name)
-        });
+        nodes.retain(|name, _| leaving.contains(name) || named(name));
         for node in &config.nodes {
             let node = nodes.entry(node.name.to_string()).or_default();
             node.compare.store(true, Relaxed);
@@ -245,7 +251,7 @@ impl Nodes {
     }
 
     /// Whether the server's own store is the only one.
-    fn alone(&self) -> bool {
+    pub(crate) fn alone(&self) -> bool {
         let config = self.0.config.load();
         matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
     }

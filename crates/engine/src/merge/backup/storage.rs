@@ -179,6 +179,10 @@ impl Copier {
             self.owed = None;
             return Ok(false);
         }
+        if self.storage.is_some_and(|known| known != number) {
+            // Another server has met less in it: the next pass begins with that.
+            return Err(self.contended());
+        }
         let live = position::live(store, keys, &self.name).await?;
         if live.is_none_or(|live| !is(&live.incarnation, &live.vkey)) {
             // Nothing of it counts yet.
@@ -228,22 +232,25 @@ impl Copier {
         let core = Arc::clone(&self.core);
         let (store, keys) = (&*core.store, &core.order.keys);
         let incarnation = self.incarnation.as_deref().unwrap_or_default();
-        let (number, _) = position::storage(store, keys, &self.name).await?;
-        // Of the other shards it may have less, too, and of the manifest an older one.
+        let (mut number, _) = position::storage(store, keys, &self.name).await?;
+        // Of the other shards it may have less, too, and of the manifest an older one. Twice: a row that another server writes while
+        // the rows are listed is in the second list; after the first number is raised it writes none.
         let prefix = keys.verified(&self.name, incarnation, "");
-        let rows = store.scan(&prefix, &prefix, 10_000).await?;
-        let mut transaction = Transaction {
-            guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
-            puts: vec![self.storage_row(incarnation, number + 1, false)],
-            deletes: rows.into_iter().map(|(key, _)| key).collect(),
-        };
-        transaction.deletes.push(keys.manifest(&self.name));
-        match store.transact(transaction).await {
-            Outcome::Committed => {}
-            Outcome::Refused => return Err(self.contended()),
-            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        for _ in 0..2 {
+            let rows = store.scan(&prefix, &prefix, 10_000).await?;
+            let mut transaction = Transaction {
+                guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
+                puts: vec![self.storage_row(incarnation, number + 1, false)],
+                deletes: rows.into_iter().map(|(key, _)| key).collect(),
+            };
+            transaction.deletes.push(keys.manifest(&self.name));
+            match store.transact(transaction).await {
+                Outcome::Committed => number += 1,
+                Outcome::Refused => return Err(self.contended()),
+                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            }
         }
-        self.storage = Some(number + 1);
+        self.storage = Some(number);
         self.know_nothing();
         core.merged.send_modify(|count| *count += 1);
         Ok(CopyError::Refused(format!(

@@ -9,7 +9,7 @@ use crate::merge::places::Places;
 use crate::promise::tests::{Rig, caller};
 use crate::{Log, MergeOptions, Request};
 use qos::Advice;
-use store::fault::{Fault, Faults};
+use store::fault::{Fault, Faults, Operation};
 use store::{MemoryObjects, Objects};
 
 /// Two storage nodes.
@@ -125,4 +125,38 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         stopped.shutdown().await;
         lives.shutdown().await;
     }
+}
+
+/// A server whose look at the rows fails, or comes too early, asks a node that is leaving all the same.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
+    let (rig, faults, none) = (Rig::new(), Faults::new(), Faults::new());
+    let places = Arc::new(Two::default());
+    let (engine, log) = rig.process(&none, &none, at(&places)).await;
+    only(&log, "b").await;
+    let (second, other) = rig.process(&faults, &none, at(&places)).await;
+    let rows = log.core.order.keys.all_leaving();
+    faults.plan(move |_, operation| match operation {
+        Operation::Scan(prefix) if *prefix == rows => {
+            Some(Fault::Fail(StoreError::Io("injected".into())))
+        }
+        _ => None,
+    });
+    let leaves = || {
+        let states = other.core.nodes.states();
+        states.get("b").is_some_and(|node| node.leaving)
+    };
+    let key = log.core.order.keys.leaving("b");
+    only(&log, "c").await;
+    until(|| other.core.nodes.states().contains_key("c")).await;
+    assert!(leaves(), "before any row was read");
+    faults.clear();
+    assert_eq!(rig.with(&key), 1);
+    // A list of an earlier moment.
+    other.core.nodes.leave(Vec::new());
+    assert!(!leaves());
+    other.core.update_leaving().await.unwrap();
+    assert!(leaves());
+    second.shutdown().await;
+    engine.shutdown().await;
 }
