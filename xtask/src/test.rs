@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             "test",
             "--release",
             "--package",
-            "log@0.1.0",
+            "engine",
             "--lib",
             "order::model",
         ]);

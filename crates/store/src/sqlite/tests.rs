@@ -213,7 +213,7 @@ async fn two_processes_share_a_file() {
     let mut child = Process::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "store::sqlite::tests::two_processes_share_a_file",
+            "sqlite::tests::two_processes_share_a_file",
             "--nocapture",
         ])
         .env(CHILD, &path)
