@@ -204,7 +204,7 @@ pub(crate) fn row(error: &Error) -> Row {
         Error::Stale(_) => Row::new(
             CONFLICT,
             codes::STALE,
-            "make the plan again from what runs now: `logctl config plan FILE -o plan.json`; nothing was changed",
+            "make the plan again from what runs now: `logctl config show > FILE`, your change in it, then `logctl config plan FILE -o plan.json`; nothing was changed",
         ),
         Error::RolledBack { .. } => Row::new(
             ROLLED_BACK,
@@ -358,7 +358,7 @@ fn problem_row(problem: &Problem) -> Row {
         ),
         codes::STALE => (
             CONFLICT,
-            "look at what moved, then run the command again; make the file again with `logctl shard --create-config`; nothing was changed",
+            "look at what moved, write what runs now to a file (`logctl config show > FILE`) and make your change in it again; nothing was changed",
         ),
         codes::CONFLICT => (
             CONFLICT,

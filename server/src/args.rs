@@ -322,7 +322,7 @@ enum Verb {
     #[command(
         args_conflicts_with_subcommands = true,
         subcommand_negates_reqs = true,
-        after_help = "Example:\n  logd secondary key --file ./ams/mirror.key --name ams.example.org\n  logd secondary --dir ./ams --listen 127.0.0.1:7080 --log VKEY"
+        after_help = "Example:\n  install -d -m 0700 ams\n  logd secondary key --file ./ams/mirror.key --name ams.example.org\n  logd secondary --dir ./ams --listen 127.0.0.1:7080 --log VKEY"
     )]
     Secondary(SecondaryArgs),
     /// Rebuild a lost log from its secondaries, into a new folder

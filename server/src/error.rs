@@ -168,7 +168,7 @@ impl Error {
             Self::Input { hint, .. } => return Some(Cow::Owned(hint.clone())),
             // If the file is absent, the hint is not to check it.
             Self::Settings(error) if error.is_missing() => {
-                "name the settings file; `logd init DIR` makes one with all that belongs to it, `logd config example` prints a commented one"
+                "name the settings file; `logd init DIR --origin NAME` makes one with all that belongs to it, `logd config example` prints a commented one"
             }
             Self::Settings(error) if error.is_unreadable() => {
                 "name a file of settings that the user you are can read"

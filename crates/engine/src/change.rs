@@ -525,7 +525,7 @@ impl Log {
             }
             if matches!(state.gate, Gate::Frozen { .. }) {
                 return Err(ChangeError::Conflict(
-                    "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
+                    "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
                 ));
             }
             let too_large = fits::document(&planned.next, &planned.written, &planned.plan);
@@ -611,7 +611,7 @@ impl Log {
             }
             CommitError::Refused(Refusal::KeyReused) => reused(operation),
             CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => ChangeError::Conflict(
-                "the log is frozen; unfreeze it first (`logctl shard unfreeze`)".into(),
+                "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
             ),
             CommitError::Refused(Refusal::NotFrozen) => {
                 ChangeError::Conflict("the log is not frozen".into())

@@ -267,7 +267,7 @@ fn a_token_that_is_missing_or_wrong() -> Done {
     Ok(())
 }
 
-/// A key-encryption key that is one, but not the one: nothing can be signed, and it is said where to look.
+/// A key-encryption key that is one, but not the one: nothing is taken, and it is said where to look.
 #[test]
 fn another_key_encryption_key_is_named_as_the_cause() -> Done {
     let (folder, other) = (folder()?, folder()?);
@@ -281,16 +281,19 @@ fn another_key_encryption_key_is_named_as_the_cause() -> Done {
     let own = std::fs::read(at.join("kek"))?;
     std::fs::write(at.join("kek"), std::fs::read(other.path().join("kek"))?)?;
     let logd = Logd::start(at)?;
-    logd.add(b"another")?;
+    ensure!(logd.add(b"another").is_err(), "nothing is taken");
     let said = "[kek] of logd.toml names another key-encryption key";
     tests::wait::until("the cause is shown", || {
-        let status = logctl(at, &["status"])?.expect_code(0)?;
+        let status = logctl(at, &["status"])?.expect_code(13)?;
         Ok(status.stdout.contains(said).then_some(()))
     })?;
+    // No key is made that only this one opens.
+    logctl(at, &["shard", "rotate", "--yes"])?.expect_code(13)?;
     logd.terminate()?;
     // The remedy: nothing that was acknowledged is lost.
     std::fs::write(at.join("kek"), own)?;
     let logd = Logd::start(at)?;
+    logd.add(b"another")?;
     ensure!(logd.settled()? == 2, "both entries");
     audit(&logd, [])?;
     Ok(())

@@ -19,7 +19,7 @@ use crate::order::slot::Slot;
 use crate::order::snapshot;
 use crate::order::state::{Phase, State, View};
 use crate::orphans;
-use crate::shard::{Published, Shard, Signed};
+use crate::shard::{Published, Shard, SignError, Signed};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -133,6 +133,23 @@ pub async fn start(core: &Core, trees: bool, most: usize) -> Result<Option<Resum
     tokio::select! {
         resumed = resume => resumed,
         () = keep_up(core, begun, most) => Ok(None),
+    }
+}
+
+impl Core {
+    /// Whether the key-encryption key opens the keys of the shards that are not frozen, of the newest one in any case.
+    pub(crate) async fn opens_keys(&self) -> Result<(), SignError> {
+        let state = self.order.state();
+        let (keys, store) = (&self.order.keys, &*self.store);
+        let newest = state.shards.len().saturating_sub(1);
+        for (n, at) in state.shards.iter().enumerate() {
+            if (n == newest || !matches!(at.phase, Phase::Frozen { .. }))
+                && let Some(shard) = self.shards.get(&state, &at.identity.name)
+            {
+                shard.opens(keys, store, &self.kek).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -469,6 +486,31 @@ mod tests {
             known
         );
         other.shutdown().await;
+        engine.shutdown().await;
+    }
+
+    /// Under another key-encryption key a log takes nothing, so that no key is sealed with it; under its own it goes on.
+    #[tokio::test(start_paused = true)]
+    async fn another_key_encryption_key_halts_before_anything_is_taken() {
+        let (rig, other) = (Rig::new(), Rig::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        log.append(Bytes::from_static(b"x")).await.unwrap();
+        engine.shutdown().await;
+        let wrong = Rig {
+            rows: Arc::clone(&rig.rows),
+            objects: Arc::clone(&rig.objects),
+            kek: other.kek,
+            max_pending: rig.max_pending,
+        };
+        let (engine, log) = wrong.server(&Faults::new()).await;
+        let why = log.status().reason.unwrap();
+        assert!(why.contains("[kek]"), "{why}");
+        assert!(log.append(Bytes::from_static(b"y")).await.is_err());
+        engine.shutdown().await;
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let at = log.append(Bytes::from_static(b"y")).await.unwrap();
+        assert_eq!(at.index, 1);
+        log.wait_published(1).await.unwrap();
         engine.shutdown().await;
     }
 

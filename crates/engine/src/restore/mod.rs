@@ -45,7 +45,9 @@ pub enum RestoreError {
         why: Vec<String>,
     },
     /// Published entries may be missing.
-    #[error("{0}; with --force what they have is restored")]
+    #[error(
+        "{0}; name every secondary with --from; only when the others are lost, --force restores what these have and leaves the log frozen"
+    )]
     TooFew(String),
     /// Entries and cosigned roots contradict each other.
     #[error("{0}")]

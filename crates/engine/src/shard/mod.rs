@@ -161,6 +161,27 @@ impl Shard {
         Ok(signer)
     }
 
+    /// Whether the key-encryption key opens the shard's key; nothing is signed with it.
+    ///
+    /// # Errors
+    /// [`SignError::Sealed`] where it does not.
+    pub(crate) async fn opens(
+        &self,
+        keys: &Keys,
+        store: &dyn Coordination,
+        kek: &keys::Kek,
+    ) -> Result<(), SignError> {
+        let sealed = store
+            .get(&keys.signing_key(self.identity.tree_id))
+            .await?
+            .ok_or_else(|| SignError::Missing(self.identity.name.clone()))?;
+        let opened = kek.open(&sealed, &self.identity.origin);
+        opened.map(drop).map_err(|e| SignError::Sealed {
+            shard: self.identity.name.clone(),
+            why: e.to_string(),
+        })
+    }
+
     /// The checkpoint for a size and root. Ed25519 is deterministic: every replica makes the same bytes.
     pub(crate) fn checkpoint(
         &self,
