@@ -3,12 +3,14 @@
 //! The checkpoint of a growing shard is written with each publication and again when nothing is published, so a damaged one is only
 //! reported. A final note is rewritten: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
 //!
-//! What must never happen: a checkpoint that is written over a newer one.
+//! What must never happen: a checkpoint that is written over a newer one, or over another history's.
 
 use bytes::Bytes;
 use tlog::{Checkpoint, Seal, VerifierKey};
 
 use super::inspect::Inspector;
+use crate::merge::mark::classify;
+use crate::merge::mark::judge::Found;
 use crate::order::state::{Phase, State};
 use store::StoreError;
 
@@ -46,11 +48,15 @@ impl Inspector<'_> {
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
-            match self
-                .shard
-                .signed()
-                .filter(|signed| whole && signed.at == *self.at)
-            {
+            // Another log's note, or one of this shard that is ahead or different, is evidence and stays.
+            let found = stored.as_ref().map(|note| classify(note, &key).0);
+            let stays = match found {
+                Some(Found::Foreign { .. }) => true,
+                Some(Found::Signed { size, .. }) => size >= self.at.size,
+                _ => false,
+            };
+            let signed = self.shard.signed();
+            match signed.filter(|signed| whole && !stays && signed.at == *self.at) {
                 Some(signed) => {
                     let note = Bytes::from(signed.note.clone());
                     self.put(path, note, "the checkpoint in memory").await;

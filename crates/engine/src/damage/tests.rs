@@ -196,6 +196,28 @@ async fn what_no_reader_met_is_found_by_a_slow_look() {
     engine.shutdown().await;
 }
 
+/// Another log's checkpoint in the place of a final one is evidence: it is listed, and stays.
+#[tokio::test(start_paused = true)]
+async fn another_logs_note_is_listed_and_stays() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    let signer = tlog::Signer::from_seed("example.org/other", &[3; 32]).unwrap();
+    let other = tlog::Checkpoint {
+        origin: "example.org/other".to_owned(),
+        size: 1,
+        root: tlog::leaf_hash(b"x"),
+        extensions: Vec::new(),
+    };
+    let other = Bytes::from(other.sign(&signer).unwrap());
+    let path = "dev/a/checkpoint";
+    let put = vec![(path.to_owned(), other.clone())];
+    rig.objects.put(put).await.unwrap();
+    listed(&log, |all| all.iter().any(|d| d.path == path)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    assert_eq!(rig.objects.get(path).await.unwrap(), Some(other));
+    engine.shutdown().await;
+}
+
 /// A frontend's copy is taken when it leads to the signed root, and only then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_is_written_anew_from_a_frontend() {
