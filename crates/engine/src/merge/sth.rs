@@ -502,7 +502,8 @@ impl Sth {
         let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
         let prefix = keys.roots(&shard.name);
         for (key, _) in core.store.scan(&prefix, &prefix, CUTS).await? {
-            if let Some(size) = trailing_number(&key).filter(|size| *size < at.size) {
+            let goes = |cut: &u64| litter::root_goes(*cut, at.size);
+            if let Some(size) = trailing_number(&key).filter(goes) {
                 behind.push(size);
                 deletes.push(key);
             }

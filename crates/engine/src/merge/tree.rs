@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash, node_hash, partial_tiles};
+use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash, node_hash, partial_tiles};
+
+use crate::order::litter;
 
 /// A tile or bundle and its bytes.
 pub type TileBytes = (TilePath, Bytes);
@@ -194,14 +196,8 @@ pub fn tiles_between(from: u64, to: u64) -> impl Iterator<Item = TilePath> {
 pub fn completed(behind: &[u64], size: u64) -> BTreeSet<TilePath> {
     let partial = behind.iter().flat_map(|size| partial_tiles(*size));
     let full = partial.map(|tile| TilePath { width: 256, ..tile });
-    let whole = |tile: &TilePath| {
-        let level = match tile.kind {
-            TileKind::Entries => 0,
-            TileKind::Hashes(level) => level,
-        };
-        (tile.index + 1).saturating_mul(TILE_WIDTH) <= width(level, size)
-    };
-    full.filter(whole).collect()
+    full.filter(|tile| litter::partials_go(tile, size))
+        .collect()
 }
 
 #[cfg(test)]

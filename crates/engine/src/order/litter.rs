@@ -1,4 +1,6 @@
-//! The rule for deleting, as a function of slots and positions. Every sweep of a log's batches uses it.
+//! The rule for deleting, as a function of slots and positions. Every sweep of a log's data uses it: batches, the bag and the queue,
+//! places, slots, snapshots, objects on storage nodes, roots of cuts, partial tiles. A secondary has stores of its own, and deletes
+//! nothing that it has cosigned (`mirror/`).
 //!
 //! What must never happen: a batch deleted that a slot orders and no bundle has, or that may still be ordered. So the rule uses
 //! neither the memory of a process nor a clock. It rests on four facts:
@@ -24,6 +26,8 @@
 //! number of slots; once the floor is [`STORED`] above that number, it is deleted. So are rows that older versions left alone.
 
 use std::collections::HashSet;
+
+use tlog::{TILE_WIDTH, TileKind, TilePath};
 
 use super::Limits;
 use super::slot::{BatchRef, Slot, Token, Work};
@@ -175,6 +179,22 @@ pub fn covered<'a>(
     let steps = steps.into_iter();
     let covered = steps.take_while(move |(_, state)| state.size <= published);
     covered.flat_map(|(slot, _)| &slot.batches)
+}
+
+/// Whether the root of a cut goes: a position is only ever signed with the root of its own size, and positions only rise.
+pub fn root_goes(cut: u64, published: u64) -> bool {
+    cut < published
+}
+
+/// Whether the partial forms of a full tile or bundle go from a place whose checkpoint covers so many entries (tlog-tiles, "Partial
+/// Tiles"): readers find the full one, which is durable before the position that covers it.
+pub fn partials_go(full: &TilePath, published: u64) -> bool {
+    let level = match full.kind {
+        TileKind::Entries => 0,
+        TileKind::Hashes(level) => level,
+    };
+    let hashes = published.checked_shr(8 * u32::from(level)).unwrap_or(0);
+    (full.index + 1).saturating_mul(TILE_WIDTH) <= hashes
 }
 
 /// A number of slots, and the age of the store when they were decided, milliseconds.

@@ -113,6 +113,30 @@ impl World {
 }
 
 proptest! {
+    /// Partial tiles go exactly where a tree of that size has the full one, and nothing that grows brings one back.
+    #[test]
+    fn partial_tiles_go_where_the_full_one_is(size in 0u64..200_000, more in 0u64..200_000) {
+        let has = |size| -> std::collections::BTreeSet<_> {
+            let tiles = crate::merge::tree::tiles_between(0, size);
+            tiles.filter(|tile| tile.width == 256).collect()
+        };
+        let (now, later) = (has(size), has(size + more));
+        for tile in &later {
+            prop_assert_eq!(partials_go(tile, size), now.contains(tile), "{}", tile);
+            prop_assert!(partials_go(tile, size + more));
+        }
+    }
+
+    /// The root of the position stays, and of all later ones; what went stays away.
+    #[test]
+    fn the_root_of_a_position_stays(cut in any::<u64>(), published in any::<u64>(), more in 0u64..1_000) {
+        prop_assert!(!root_goes(published, published));
+        prop_assert!(!root_goes(cut, published) || root_goes(cut, published.saturating_add(more)));
+        prop_assert!(root_goes(cut, published) || cut >= published);
+    }
+}
+
+proptest! {
     /// Nothing that an unpublished slot names, and nothing that may still be ordered, ever goes.
     #[test]
     fn nothing_goes_that_is_needed_or_may_be(world in world()) {
