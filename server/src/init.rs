@@ -195,7 +195,7 @@ impl Plan {
             .map_err(|e| Error::Secret(format!("cannot issue a token: {e}")))?;
         let text = format!("{}\n", token.expose());
         replace(&dir.join("operator.token"), &text, 0o600)?;
-        replace(&dir.join("logctl.toml"), &self.contexts(dir), 0o600)?;
+        replace(&dir.join("logctl.toml"), &self.contexts(), 0o600)?;
         let path = dir.join("logd.toml");
         let text = self.settings();
         let settings = Settings::parse(&text, &path)?;
@@ -249,18 +249,16 @@ impl Plan {
         )
     }
 
-    fn contexts(&self, dir: &Path) -> String {
+    fn contexts(&self) -> String {
         let (log, data, admin) = (
             &self.config.log,
             reachable(self.init.listen),
             reachable(self.init.admin),
         );
-        let socket = format!("unix:{}", dir.join("admin.sock").display());
-        let socket = toml::Value::String(socket);
         format!(
             "current = \"{log}\"\n\n\
              # As the user that runs the server, on its machine.\n\
-             [contexts.{log}]\nlog = \"{log}\"\nadmin = {socket}\nurl = \"http://{data}\"\n\n\
+             [contexts.{log}]\nlog = \"{log}\"\nadmin = \"unix:admin.sock\"\nurl = \"http://{data}\"\n\n\
              # From elsewhere: copy admin-cert.pem and operator.token along, and name the machine.\n\
              [contexts.{log}-tls]\nlog = \"{log}\"\nadmin = \"https://{admin}\"\nurl = \"http://{data}\"\n\
              ca = \"admin-cert.pem\"\ntoken_file = \"operator.token\"\n"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use logconfig::Difference;
+use logconfig::{Difference, Finding};
 use tlog::Hash;
 use tokio::time::Instant;
 
@@ -148,6 +148,18 @@ impl Log {
             after: Some(after.to_owned()),
         }];
         applied.outcome = ChangeOutcome::Planned;
+        if action == Action::Unfreeze
+            && let Some(life) = core.life().await?
+            && life.forced.is_some()
+            && state.size <= life.entries
+        {
+            applied.warnings.push(Finding::new(
+                "forced-restore",
+                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", core.name),
+                "",
+                "read \"After a forced restore\" in docs/operations.md first; a log of a new name is the safe way on",
+            ));
+        }
         if dry {
             return Ok(applied);
         }

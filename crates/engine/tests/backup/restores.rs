@@ -855,7 +855,9 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
         matches!(refused, Err(engine::AppendError::Frozen { .. })),
         "{refused:?}"
     );
-    log.change(Request::Unfreeze, caller()).await.unwrap();
+    let unfrozen = log.change(Request::Unfreeze, caller()).await.unwrap();
+    let told: Vec<_> = unfrozen.warnings.iter().map(|w| w.code).collect();
+    assert_eq!(told, ["forced-restore"]);
     append_when_taken(&log).await;
     published(&log, 11).await;
     engine.shutdown().await;
