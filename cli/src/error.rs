@@ -17,7 +17,7 @@ pub(crate) enum Error {
     /// The words do not make sense together, in a way that clap cannot see.
     #[error("{message}")]
     Usage {
-        /// What is wrong with the command line or a local file.
+        /// The mistake in the command line or in a local file.
         message: String,
         /// What the user can do next.
         hint: String,

@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     pub(crate) data: Data,
     #[serde(default)]
     pub(crate) admin: Admin,
-    /// Listener for Prometheus.
+    /// The listener that Prometheus scrapes; none if absent.
     pub(crate) metrics: Option<Metrics>,
     /// Secondaries and witnesses.
     #[serde(default)]
@@ -206,7 +206,7 @@ pub(crate) struct Data {
 pub(crate) struct TlsFiles {
     /// PEM, the server's certificate first.
     pub(crate) cert: PathBuf,
-    /// Private key (PEM).
+    /// The certificate's private key, PEM.
     pub(crate) key: PathBuf,
 }
 

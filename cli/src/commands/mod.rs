@@ -259,7 +259,7 @@ impl Session<'_> {
 }
 
 impl Server {
-    /// What it can do beyond the basics; everything, where it cannot be asked: what it cannot do it refuses itself.
+    /// The server's capabilities. A server that does not say counts as one that can do everything: it refuses what it cannot do.
     async fn capabilities(&self) -> Capabilities {
         let caller = self.admin.whoami(self.deadline).await;
         caller.map(|caller| caller.capabilities).unwrap_or_default()

@@ -43,7 +43,7 @@ fn by_name(command: &clap::Command, above: &[&str], name: &str, found: &mut Vec<
     }
 }
 
-/// What is meant by words that begin with no command: the only one of that name, wherever it is.
+/// The command that the words name. A single word that is no top-level command finds the one subcommand of that name.
 fn meant(command: &clap::Command, words: &[String]) -> Result<Vec<String>, Error> {
     let words = words.to_vec();
     let [name] = words.as_slice() else {

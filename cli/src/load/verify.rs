@@ -10,7 +10,7 @@ use super::run::Kept;
 use super::scenario::Scenario;
 use crate::auditor::{Source, SourceError};
 
-/// What the check found.
+/// The result of reading acknowledged entries back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Verified {

@@ -41,7 +41,7 @@ pub(crate) struct Admin {
 pub(crate) struct AdminTls {
     /// PEM, the server's certificate first.
     pub(crate) cert: PathBuf,
-    /// Private key (PEM).
+    /// The certificate's private key, PEM.
     pub(crate) key: PathBuf,
     /// PEM: authorities of client certificates.
     pub(crate) client_ca: Option<PathBuf>,

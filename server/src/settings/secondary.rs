@@ -22,7 +22,7 @@ pub(crate) struct SecondarySettings {
     pub(crate) key: Option<PathBuf>,
     /// The replication keys of the logs that it copies.
     pub(crate) logs: Vec<String>,
-    /// Listener for Prometheus.
+    /// The listener that Prometheus scrapes; none if absent.
     pub(crate) metrics: Option<Metrics>,
     /// What clients may take.
     #[serde(default, rename = "limits")]

@@ -64,7 +64,7 @@ pub(in crate::commands) async fn run(
     result
 }
 
-/// What becomes of the file.
+/// Whether the edited file is kept when the command ends.
 #[derive(Debug, PartialEq, Eq)]
 enum Draft {
     /// Nobody wrote anything into it, or what was written is made.

@@ -22,7 +22,7 @@ struct Doctor {
 struct Check {
     /// `logctl`, or the replica that answered.
     by: String,
-    /// What the check found.
+    /// The finding, with its severity and remedy.
     #[serde(rename = "result")]
     diagnosis: Diagnosis,
 }

@@ -83,9 +83,9 @@ pub struct Restore {
     pub force: bool,
     /// Asks them.
     pub peers: Arc<dyn Peers>,
-    /// New and empty.
+    /// The coordination store that the log is written to; no log is in it.
     pub coordination: Arc<dyn Coordination>,
-    /// New and empty.
+    /// The object store that the trees are written to; it may hold what an interrupted restore left.
     pub objects: Arc<dyn Objects>,
 }
 
