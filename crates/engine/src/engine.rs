@@ -39,8 +39,8 @@ use crate::order::keys::{CLOCK, Keys, LOGS};
 use crate::order::releaser;
 use crate::order::slot::{FORMAT, Tokens};
 use crate::order::state::State;
+use crate::shard::Shards;
 use crate::shard::keys::Kek;
-use crate::shard::{Shards, SignError};
 use crate::supervise::Faults;
 use store::record;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
@@ -467,13 +467,6 @@ impl Engine {
                 Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,
             }
-        }
-        // Under another key nothing can be signed, and a new shard's key would be sealed with it.
-        if !halt.is_halted()
-            && (self.merge.writes || self.merge.programs.has(Program::Sth))
-            && let Err(why @ SignError::Sealed { .. }) = core.opens_keys().await
-        {
-            halt.halt(why.to_string());
         }
         core.metrics.integrated.set(resumed.integrated);
         core.integrated.send_replace(resumed.integrated);

@@ -18,7 +18,7 @@ use std::future::Future;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::Either;
 use sha2::{Digest as _, Sha256};
-use tlog::{Hash, bundle};
+use tlog::Hash;
 
 use crate::log::{AppendError, Appended, Core, Log};
 use crate::order::batch;
@@ -94,12 +94,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        if entry.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if entry.len() > bundle::MAX_ENTRY {
-            return Err(AppendError::TooLarge);
-        }
+        AppendError::of_size(&entry)?;
         let mut bytes = BytesMut::with_capacity(entry.len() + 2);
         batch::push(&mut bytes, &entry);
         let (bytes, core) = (bytes.freeze(), self.core.clone());

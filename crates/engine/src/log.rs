@@ -231,6 +231,15 @@ pub enum AppendError {
 }
 
 impl AppendError {
+    /// Refuses an entry that no leaf may have: 1 to 65,535 bytes (C2SP tlog-tiles, "Log Entries").
+    pub(crate) fn of_size(entry: &[u8]) -> Result<(), Self> {
+        match entry.len() {
+            0 => Err(Self::Empty),
+            1..=bundle::MAX_ENTRY => Ok(()),
+            _ => Err(Self::TooLarge),
+        }
+    }
+
     pub(crate) fn overloaded(reason: &str) -> Self {
         Self::Overloaded {
             reason: reason.to_owned(),
@@ -416,7 +425,7 @@ impl Core {
         if runs() {
             return Ok(());
         }
-        let _one = self.updating.lock().await;
+        let updating = self.updating.lock().await;
         if runs() {
             return Ok(());
         }
@@ -448,7 +457,7 @@ impl Core {
                 Arc::clone(old)
             }
         });
-        self.update_leaving().await?;
+        self.update_leaving(&updating).await?;
         self.moved.notify_one();
         self.merged.send_modify(|count| *count += 1);
         Ok(())
@@ -530,12 +539,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        if entry.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if entry.len() > bundle::MAX_ENTRY {
-            return Err(AppendError::TooLarge);
-        }
+        AppendError::of_size(&entry)?;
         self.enqueue(Payload::Entry(entry), tenant, advice)
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tlog::{Hash, Receipt, bundle, leaf_hash};
+use tlog::{Hash, Receipt, leaf_hash};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -515,12 +515,7 @@ impl Log {
         advice: &Advice,
     ) -> Result<Promise, AppendError> {
         let core = &self.core;
-        if entry.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if entry.len() > bundle::MAX_ENTRY {
-            return Err(AppendError::TooLarge);
-        }
+        AppendError::of_size(&entry)?;
         core.takes_writes()?;
         core.knows_places()?;
         if advice.shard.is_some() {

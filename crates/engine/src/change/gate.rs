@@ -151,6 +151,8 @@ impl Log {
         if action == Action::Unfreeze
             && let Some(life) = core.life().await?
             && life.forced.is_some()
+            // Older versions did not say whether a restore was forced.
+            && life.entries != u64::MAX
             && state.size <= life.entries
         {
             applied.warnings.push(Finding::new(

@@ -53,6 +53,13 @@ pub(crate) async fn prepare(
     document::check(&stored, &digest, &core.order.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
     let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
+    if !plan.is_empty() {
+        // A key that is sealed with another one opens nowhere afterwards.
+        let own = core.has_own_kek().await;
+        own.map_err(|reason| ChangeError::Halted {
+            reason: reason.to_string(),
+        })?;
+    }
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
         vacant(core, name).await?;

@@ -3,10 +3,10 @@
 //! The checkpoint of a growing shard is written with each publication and again when nothing is published, so a damaged one is only
 //! reported. A final note is rewritten: the checkpoint as it was signed, the seal signed again, which makes the same bytes.
 //!
-//! What must never happen: a checkpoint that is written over a newer one, or over another history's.
+//! What must never happen: a note that is written over one of the same key that is ahead of it or different, or over another log's.
 
 use bytes::Bytes;
-use tlog::{Checkpoint, Seal, VerifierKey};
+use tlog::{Checkpoint, Note, Seal, VerifierKey};
 
 use super::inspect::Inspector;
 use crate::merge::mark::classify;
@@ -48,13 +48,23 @@ impl Inspector<'_> {
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
-            // Another log's note, or one of this shard that is ahead or different, is evidence and stays.
-            let found = stored.as_ref().map(|note| classify(note, &key).0);
-            let stays = match found {
-                Some(Found::Foreign { .. }) => true,
-                Some(Found::Signed { size, .. }) => size >= self.at.size,
-                _ => false,
+            // Another log's note, or one of this shard that is ahead or different, is evidence and stays. Ours with a damaged line of
+            // signature is no other's.
+            let ours = |note: &Bytes| {
+                let note = text(note).and_then(|note| Note::parse(note).ok());
+                let of = note.and_then(|note| Checkpoint::parse(note.text).ok());
+                of.is_some_and(|of| {
+                    (&of.origin, of.size, of.root)
+                        == (&self.shard.identity.origin, self.at.size, self.at.root)
+                })
             };
+            let stays = stored
+                .as_ref()
+                .is_some_and(|note| match classify(note, &key).0 {
+                    Found::Foreign { .. } => !ours(note),
+                    Found::Signed { size, .. } => size >= self.at.size,
+                    _ => false,
+                });
             let signed = self.shard.signed();
             match signed.filter(|signed| whole && !stays && signed.at == *self.at) {
                 Some(signed) => {
@@ -89,6 +99,12 @@ impl Inspector<'_> {
         };
         if let Some(what) = wrong(stored.as_ref(), same) {
             self.wrong.insert(path.clone(), what.to_owned());
+            // Another seal under this shard's key is evidence and stays.
+            let opens =
+                |note: &Bytes| text(note).is_some_and(|note| Seal::open(note, &key).is_ok());
+            if stored.as_ref().is_some_and(opens) {
+                return Ok(());
+            }
             match self.core.sign_seal(self.shard, &next, &seal).await {
                 Ok(note) => self.put(path, note.into(), "the shard's keys").await,
                 Err(error) => tracing::warn!(path, %error, "a seal can't be signed again"),

@@ -218,6 +218,26 @@ async fn another_logs_note_is_listed_and_stays() {
     engine.shutdown().await;
 }
 
+/// A flipped bit in the name of the key makes a note look like another log's. What it says is ours, so it is repaired.
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_with_a_damaged_key_id_is_repaired() {
+    let rig = Rig::new();
+    let (engine, log) = rotated(&rig, 600).await;
+    let path = "dev/a/checkpoint";
+    let good = rig.objects.get(path).await.unwrap().unwrap();
+    let mut bad = good.to_vec();
+    let id = String::from_utf8(bad.clone()).unwrap().rfind(' ').unwrap() + 1;
+    bad[id] = if bad[id] == b'A' { b'B' } else { b'A' };
+    rig.objects
+        .put(vec![(path.to_owned(), bad.into())])
+        .await
+        .unwrap();
+    let repaired = |d: &Damaged| d.path == path && d.repaired.is_some();
+    listed(&log, |all| all.iter().any(repaired)).await;
+    assert_eq!(rig.objects.get(path).await.unwrap(), Some(good));
+    engine.shutdown().await;
+}
+
 /// A frontend's copy is taken when it leads to the signed root, and only then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_lost_is_written_anew_from_a_frontend() {

@@ -37,6 +37,8 @@ pub struct NodeReport {
 }
 
 struct Node<'a> {
+    /// Nothing is written to it any more.
+    leaving: bool,
     store: Store<'a>,
     report: NodeReport,
 }
@@ -98,13 +100,14 @@ impl<'a> Large<'a> {
         // Nodes that are leaving have what was written before.
         let prefix = order.keys.all_leaving();
         let leaving = store.scan(&prefix, &prefix, LEAVING).await?;
+        let named = names.len();
         for (key, _) in leaving {
             let name = key[prefix.len()..].to_owned();
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        let node = |name: &String| {
+        let node = |(n, name): (usize, &String)| {
             let (store, trouble) = match name.as_str() {
                 LOCAL => (Store::Local(local), None),
                 other => match open(other) {
@@ -117,11 +120,15 @@ impl<'a> Large<'a> {
                 trouble,
                 ..NodeReport::default()
             };
-            Node { store, report }
+            Node {
+                leaving: n >= named,
+                store,
+                report,
+            }
         };
         Ok(Self {
             several: names != [LOCAL],
-            nodes: names.iter().map(node).collect(),
+            nodes: names.iter().enumerate().map(node).collect(),
         })
     }
 
@@ -141,7 +148,7 @@ impl<'a> Large<'a> {
             let report = &mut node.report;
             match look {
                 Ok(Some(None)) => report.intact += 1,
-                Ok(None) => report.lacks += u64::from(intact),
+                Ok(None) => report.lacks += u64::from(intact && !node.leaving),
                 Ok(Some(Some(what))) => {
                     damaged = true;
                     report.damaged += 1;

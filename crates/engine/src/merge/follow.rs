@@ -23,15 +23,8 @@ impl Core {
         if shard.published() >= row.size && shard.signed().is_some() {
             return Ok(());
         }
-        if let Some(Looked { note, checkpoint }) = self.look(shard).await?
-            && checkpoint.size >= row.size
-        {
-            let at = Published {
-                size: checkpoint.size,
-                root: checkpoint.root,
-                time: row.time,
-            };
-            shard.advance(Signed { at, note });
+        if let Some(looked) = self.look(shard).await? {
+            looked.take_over(shard, row);
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use logconfig::{LOCAL, LogConfig};
 use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
 
 use crate::heart::replicas;
 use crate::log::Core;
@@ -81,8 +82,8 @@ impl Core {
         }
     }
 
-    /// Tells the reading side which nodes are leaving.
-    pub(crate) async fn update_leaving(&self) -> Result<(), StoreError> {
+    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
+    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let prefix = self.order.keys.all_leaving();
         let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
         let rows = rows
@@ -144,7 +145,8 @@ impl Core {
                 }
             }
         }
-        self.update_leaving().await
+        let updating = self.updating.lock().await;
+        self.update_leaving(&updating).await
     }
 
     /// The next step, or the same where it is too early.
@@ -239,12 +241,6 @@ pub(crate) async fn release(core: Arc<Core>) {
         tokio::select! {
             _ = core.halt.halted() => return,
             () = tokio::time::sleep(LOOK) => {}
-        }
-        // A node that is leaving may be known in its row only: the last look failed, or was of an earlier moment.
-        if !core.nodes.alone()
-            && let Err(e) = core.update_leaving().await
-        {
-            tracing::debug!(log = core.name, error = %e, "cannot look which storage nodes are leaving");
         }
         if core
             .nodes

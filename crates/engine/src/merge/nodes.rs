@@ -209,9 +209,9 @@ impl Nodes {
         }
         let named = |name: &str| config.nodes.iter().any(|node| node.name.as_str() == name);
         // What lies on the others is asked for there at once; the rows say later how long.
-        let before = self.names().into_iter().filter(|name| !named(name));
         let leaving = self.0.leaving.load();
-        let mut leaving: Vec<_> = before.chain(leaving.iter().cloned()).collect();
+        let before = self.names().into_iter().chain(leaving.iter().cloned());
+        let mut leaving: Vec<_> = before.filter(|name| !named(name)).collect();
         leaving.sort_unstable();
         leaving.dedup();
         self.0.leaving.store(Arc::new(leaving));
@@ -251,7 +251,7 @@ impl Nodes {
     }
 
     /// Whether the server's own store is the only one.
-    pub(crate) fn alone(&self) -> bool {
+    fn alone(&self) -> bool {
         let config = self.0.config.load();
         matches!(config.nodes.as_slice(), [only] if only.name.as_str() == LOCAL)
     }

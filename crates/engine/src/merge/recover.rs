@@ -8,8 +8,8 @@ use std::time::Duration;
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
 use super::fetch::Growing;
+use super::mark::classify;
 use super::mark::judge::{self, Found};
-use super::mark::{Looked, classify};
 use super::position::{self, Position};
 use super::tree::ShardTree;
 use crate::log::Core;
@@ -19,7 +19,7 @@ use crate::order::slot::Slot;
 use crate::order::snapshot;
 use crate::order::state::{Phase, State, View};
 use crate::orphans;
-use crate::shard::{Published, Shard, SignError, Signed};
+use crate::shard::{Published, Shard};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -133,23 +133,6 @@ pub async fn start(core: &Core, trees: bool, most: usize) -> Result<Option<Resum
     tokio::select! {
         resumed = resume => resumed,
         () = keep_up(core, begun, most) => Ok(None),
-    }
-}
-
-impl Core {
-    /// Whether the key-encryption key opens the keys of the shards that are not frozen, of the newest one in any case.
-    pub(crate) async fn opens_keys(&self) -> Result<(), SignError> {
-        let state = self.order.state();
-        let (keys, store) = (&self.order.keys, &*self.store);
-        let newest = state.shards.len().saturating_sub(1);
-        for (n, at) in state.shards.iter().enumerate() {
-            if (n == newest || !matches!(at.phase, Phase::Frozen { .. }))
-                && let Some(shard) = self.shards.get(&state, &at.identity.name)
-            {
-                shard.opens(keys, store, &self.kek).await?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -335,15 +318,8 @@ async fn load_signed(
     row: Option<&Published>,
 ) -> Result<(), StoreError> {
     let looked = core.look_at(shard, row.cloned(), true).await?;
-    if let (Some(Looked { note, checkpoint }), Some(row)) = (looked, row)
-        && checkpoint.size >= row.size
-    {
-        let at = Published {
-            size: checkpoint.size,
-            root: checkpoint.root,
-            time: row.time,
-        };
-        shard.advance(Signed { at, note });
+    if let (Some(looked), Some(row)) = (looked, row) {
+        looked.take_over(shard, row);
     }
     Ok(())
 }
@@ -503,9 +479,14 @@ mod tests {
             max_pending: rig.max_pending,
         };
         let (engine, log) = wrong.server(&Faults::new()).await;
+        // What comes before the halt waits for the comparison.
+        assert!(log.append(Bytes::from_static(b"y")).await.is_err());
         let why = log.status().reason.unwrap();
         assert!(why.contains("[kek]"), "{why}");
-        assert!(log.append(Bytes::from_static(b"y")).await.is_err());
+        // Whoever asks for it: nothing is sealed with the other key.
+        let key = log.core.order.keys.replication();
+        assert!(log.core.replication().await.is_err());
+        assert_eq!(wrong.with(&key), 0);
         engine.shutdown().await;
         let (engine, log) = rig.server(&Faults::new()).await;
         let at = log.append(Bytes::from_static(b"y")).await.unwrap();

@@ -143,6 +143,10 @@ impl Core {
                     let seed = seed.map_err(sealed_by_another)?;
                     return Signer::from_seed(&origin, &seed).map_err(failed);
                 }
+                if let Some(why) = self.halt.reason() {
+                    return Err(SignError::Halted(why));
+                }
+                self.has_own_kek().await?;
                 let mut seed = zeroize::Zeroizing::new([0; 32]);
                 getrandom::fill(&mut *seed).map_err(failed)?;
                 let sealed = self.kek.seal(&seed, &context(&origin)).map_err(failed)?;

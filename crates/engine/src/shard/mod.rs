@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
+use zeroize::Zeroizing;
 
 use crate::merge::mark::Cleared;
 use crate::order::keys::Keys;
@@ -138,22 +139,12 @@ impl Shard {
         if let Some(ShardSigner(signer)) = self.signer.get() {
             return Ok(signer);
         }
-        let name = || self.identity.name.clone();
-        let sealed = store
-            .get(&keys.signing_key(self.identity.tree_id))
-            .await?
-            .ok_or_else(|| SignError::Missing(name()))?;
-        let seed = kek
-            .open(&sealed, &self.identity.origin)
-            .map_err(|e| SignError::Sealed {
-                shard: name(),
-                why: e.to_string(),
-            })?;
+        let seed = self.seed(keys, store, kek).await?;
         let signer =
             Signer::from_seed(&self.identity.origin, &seed).map_err(|e| self.note_error(&e))?;
         if signer.verifier().to_string() != self.identity.vkey {
             return Err(SignError::Sealed {
-                shard: name(),
+                shard: self.identity.name.clone(),
                 why: "the stored key is not the one this shard was planned with".into(),
             });
         }
@@ -171,12 +162,20 @@ impl Shard {
         store: &dyn Coordination,
         kek: &keys::Kek,
     ) -> Result<(), SignError> {
-        let sealed = store
-            .get(&keys.signing_key(self.identity.tree_id))
-            .await?
-            .ok_or_else(|| SignError::Missing(self.identity.name.clone()))?;
+        self.seed(keys, store, kek).await.map(drop)
+    }
+
+    /// The seed of its key, read from the store and opened.
+    async fn seed(
+        &self,
+        keys: &Keys,
+        store: &dyn Coordination,
+        kek: &keys::Kek,
+    ) -> Result<Zeroizing<[u8; keys::LEN]>, SignError> {
+        let sealed = store.get(&keys.signing_key(self.identity.tree_id)).await?;
+        let sealed = sealed.ok_or_else(|| SignError::Missing(self.identity.name.clone()))?;
         let opened = kek.open(&sealed, &self.identity.origin);
-        opened.map(drop).map_err(|e| SignError::Sealed {
+        opened.map_err(|e| SignError::Sealed {
             shard: self.identity.name.clone(),
             why: e.to_string(),
         })

@@ -152,11 +152,6 @@ async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
     assert!(leaves(), "before any row was read");
     faults.clear();
     assert_eq!(rig.with(&key), 1);
-    // A list of an earlier moment.
-    other.core.nodes.leave(Vec::new());
-    assert!(!leaves());
-    other.core.update_leaving().await.unwrap();
-    assert!(leaves());
     second.shutdown().await;
     engine.shutdown().await;
 }

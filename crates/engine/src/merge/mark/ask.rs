@@ -81,6 +81,13 @@ async fn look(
     answers: &mut Option<Vec<Answer>>,
 ) -> Result<(), SignError> {
     if answers.is_none() {
+        // Under another key-encryption key nothing can be signed, so nothing is taken.
+        if let Err(why) = core.has_own_kek().await {
+            if matches!(why, SignError::Sealed { .. }) {
+                core.halt.halt(why.to_string());
+            }
+            return Err(why);
+        }
         *answers = Some(gather(core, open).await?);
     }
     compare(core, answers.as_deref().unwrap_or_default()).await

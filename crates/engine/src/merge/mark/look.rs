@@ -6,13 +6,28 @@ use super::judge::{Found, Known, Verdict, Whence, judge};
 use crate::log::Core;
 use crate::merge::position;
 use crate::order::state::Phase;
-use crate::shard::{Published, Shard, SignError};
+use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
 
 /// A checkpoint object that fits.
 pub(crate) struct Looked {
     pub(crate) note: String,
     pub(crate) checkpoint: Checkpoint,
+}
+
+impl Looked {
+    /// Makes it the checkpoint of the shard in memory, if it covers the published row.
+    pub(crate) fn take_over(self, shard: &Shard, row: &Published) {
+        let Self { note, checkpoint } = self;
+        if checkpoint.size >= row.size {
+            let at = Published {
+                size: checkpoint.size,
+                root: checkpoint.root,
+                time: row.time,
+            };
+            shard.advance(Signed { at, note });
+        }
+    }
 }
 
 /// What the bytes of a checkpoint object turn out to be.

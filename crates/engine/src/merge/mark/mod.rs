@@ -201,6 +201,23 @@ impl Core {
         })
     }
 
+    /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
+    ///
+    /// # Errors
+    /// [`SignError::Sealed`] where it is not.
+    pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
+        let (state, keys) = (self.order.state(), &self.order.keys);
+        let active = state.active();
+        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
+            return Ok(());
+        };
+        match shard.opens(keys, &*self.store, &self.kek).await {
+            // A finding of fsck; no other key takes its place.
+            Err(SignError::Missing(_)) => Ok(()),
+            opens => opens,
+        }
+    }
+
     async fn unsealed<'a>(
         &self,
         shard: &'a Shard,
