@@ -34,7 +34,7 @@ impl Log {
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
         let nodes = leaving(&core.config(), next);
         if !nodes.is_empty() {
-            let promised = core.needs_nodes(u64::MAX).await?;
+            let promised = core.waits_on_nodes(u64::MAX).await?;
             warnings.extend(needed(&nodes, core.pending.on_nodes(), promised));
         }
         warnings.extend(self.joint(next).await?);

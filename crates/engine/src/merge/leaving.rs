@@ -9,6 +9,7 @@
 //!    was written to still counts. So a server that was stopped in between, for however long, orders nothing that lies only there.
 //! 2. *Closed*, with the number of slots after that. What waits in bag and queue and knew no more slots may lie there; whatever knew
 //!    more was put under that guard.
+//!    What is announced there is ordered without its author, or has ended.
 //! 3. *Ordered*, with the size of the log once nothing of that waits. When this is published, the node goes.
 //!
 //! What must never happen: a batch that is called missing while a node that had it is not asked.
@@ -22,7 +23,9 @@ use tokio::sync::MutexGuard;
 
 use crate::heart::replicas;
 use crate::log::Core;
-use crate::order::slot::{Promised, Work};
+use crate::order::propose::may_be_ordered;
+use crate::order::slot::{Announcement, BatchRef, Promised, Work};
+use crate::order::state::View;
 use store::record::{self, RecordError};
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
@@ -95,9 +98,15 @@ impl Core {
         Ok(())
     }
 
-    /// Whether something that waits in bag or queue has its batch on storage nodes, and may have been put there when there were no
-    /// more than so many slots.
-    pub(crate) async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+    /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
+    /// slots. Nothing of that is missed, whatever moves meanwhile.
+    async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+        let from = self.order.bound_releases().await?;
+        Ok(self.waits_on_nodes(slots).await? || self.order.returned(from).await?)
+    }
+
+    /// One look through bag and queue for that.
+    pub(crate) async fn waits_on_nodes(&self, slots: u64) -> Result<bool, StoreError> {
         let keys = &self.order.keys;
         // Promised work moves between them.
         for (prefix, bag) in [
@@ -108,7 +117,11 @@ impl Core {
             let mut from = prefix.clone();
             loop {
                 let page = self.store.scan(&prefix, &from, PAGE).await?;
-                if page.iter().any(|(key, row)| waits(bag, key, row, slots)) {
+                let waits = |view: &View| {
+                    let mut rows = page.iter();
+                    rows.any(|(key, row)| waits(view, bag, key, row, slots))
+                };
+                if self.order.look(waits) {
                     return Ok(true);
                 }
                 match page.last() {
@@ -158,9 +171,15 @@ impl Core {
                 let slots = self.order.state().len;
                 Step::Closed { slots }
             }
-            Step::Closed { slots } if self.needs_nodes(slots).await? => step,
-            Step::Closed { .. } => {
-                self.order.refresh().await?;
+            Step::Closed { slots } => {
+                if self.merge.writes {
+                    // Authors that are gone order nothing, and nobody else may write for a long time.
+                    self.marked().await;
+                    self.order.help().await?;
+                }
+                if self.needs_nodes(slots).await? {
+                    return Ok(step);
+                }
                 let end = self.order.state().size;
                 Step::Ordered { end }
             }
@@ -215,16 +234,20 @@ fn decode(row: &[u8]) -> Result<(u64, Step), RecordError> {
     }
 }
 
-/// Whether a row of the bag or the queue has its batch on storage nodes and may have been put when there were so many slots.
-fn waits(bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
+/// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes and may have been put when there were
+/// so many slots.
+fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
     let promised = |promised: Promised| (promised.batch.object, promised.birth);
     let found = if bag {
         let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
         match record::decode::<Work>(row) {
             Ok(Work::Promised(work)) => Some(promised(work)),
             Ok(work) => {
-                let object = work.batch().is_some_and(|batch| batch.object);
-                Some((object, seen.unwrap_or(0)))
+                let seen = seen.unwrap_or(0);
+                let announcement = Announcement { seen, work };
+                let object = |batch: &BatchRef| batch.object;
+                let object = announcement.work.batch().is_some_and(object);
+                Some((object && may_be_ordered(view, &announcement), seen))
             }
             Err(_) => None,
         }

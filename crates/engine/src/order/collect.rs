@@ -262,9 +262,13 @@ pub(super) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result
     let found = unnamed(core, &evidence).await?;
     if !found.is_empty() {
         // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
+        let from = core.order.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {
             tokens(core, prefix, prefix, |token| evidence.need(token)).await?;
+        }
+        if core.order.returned(from).await? {
+            return Ok(()); // Next time.
         }
         read_on(core, &mut evidence).await?;
     }

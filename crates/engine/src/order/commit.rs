@@ -172,7 +172,7 @@ impl Order {
     }
 
     /// Looks into the view; `question` must be quick.
-    pub(super) fn look<T>(&self, question: impl FnOnce(&View) -> T) -> T {
+    pub(crate) fn look<T>(&self, question: impl FnOnce(&View) -> T) -> T {
         question(&self.view())
     }
 
@@ -464,11 +464,11 @@ impl Order {
     }
 
     /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride
-    /// along. `looked`: the slots below it were looked into for `open`.
+    /// along. `looked`: the slots below it, and no others, were looked into for `open`.
     async fn decide(&self, open: &[&Mine], bytes: bool, look: bool, looked: u64) -> Outcome {
         let next = self.state().len;
-        if !self.limits.covers(next, looked) {
-            return Outcome::Refused; // The caller looks, and says so.
+        if next != looked {
+            return Outcome::Refused; // The caller looks: what is proposed may have ended meanwhile.
         }
         // A slot's time never goes back: one bad clock must not carry it away.
         let now = match self.clock.sound() {

@@ -323,6 +323,10 @@ impl Keys {
     pub fn storage_from(&self) -> Key {
         format!("{}storage-from", self.prefix)
     }
+    /// Promised work is released under this number of slots or a higher one: a look that must miss none demands it.
+    pub fn release_from(&self) -> Key {
+        format!("{}release-from", self.prefix)
+    }
     /// A storage node that is leaving: the last generation that names it, and what is known of what lies there.
     pub fn leaving(&self, node: &str) -> Key {
         format!("{}leaving/{node}", self.prefix)

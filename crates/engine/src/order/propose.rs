@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::Limits;
 use super::place::Part;
 use super::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
-use super::state::{Gate, View};
+use super::state::{Gate, Phase, View};
 use store::StoreError;
 use store::record;
 
@@ -37,6 +37,16 @@ fn turns(work: &Work) -> bool {
 /// Whether an announcement counts as far as a view can tell: one that is ahead of the view is not dead.
 pub fn not_dead(view: &View, announcement: &Announcement) -> bool {
     announcement.seen > view.state.len || alive(view, announcement)
+}
+
+/// Whether a later slot may order an announced batch, as far as a view can tell.
+pub(crate) fn may_be_ordered(view: &View, announcement: &Announcement) -> bool {
+    let frozen = |name: &str| {
+        let mut shards = view.state.shards.iter();
+        shards.any(|s| s.identity.name == name && matches!(s.phase, Phase::Frozen { .. }))
+    };
+    let demands = |batch: &BatchRef| batch.shard.as_deref().is_some_and(frozen);
+    not_dead(view, announcement) && !announcement.work.batch().is_some_and(demands)
 }
 
 /// Whether one of the slots in the filter has the work, or another batch with its part of an upload.

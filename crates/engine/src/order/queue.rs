@@ -14,7 +14,7 @@ use super::propose::not_dead;
 use super::slot::{Announcement, BatchRef, Promised, Token, Work};
 use super::writes;
 use store::record;
-use store::{Outcome, StoreError};
+use store::{Guard, Outcome, StoreError, Transaction};
 
 /// Rows read at a time.
 const PAGE: usize = 256;
@@ -89,6 +89,32 @@ impl Order {
     pub(crate) async fn release(&self, works: &[Promised]) -> Outcome {
         let transaction = writes::release(&self.keys, self.state().len, works);
         self.store().transact(transaction).await
+    }
+
+    /// Before a look through bag, queue and bag again that must miss no promised work: a release that was held up puts none into the
+    /// bag from now on, where it could be dead, and back in the queue, at once. Answers the number of slots, for [`Order::returned`].
+    pub(crate) async fn bound_releases(&self) -> Result<u64, StoreError> {
+        self.refresh().await?;
+        let (key, from) = (self.keys.release_from(), self.state().len);
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), from)],
+            puts: vec![(key, record::encode_counted(from))],
+            deletes: Vec::new(),
+        };
+        match self.store().transact(transaction).await {
+            // Refused: another server demands more.
+            Outcome::Committed | Outcome::Refused => Ok(from),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// After that look: whether work that was released under `from` or later may be back in the queue, unseen.
+    pub(crate) async fn returned(&self, from: u64) -> Result<bool, StoreError> {
+        self.refresh().await?;
+        Ok(self.look(|view| {
+            let froze = view.state.last_freeze.is_some_and(|freeze| freeze >= from);
+            froze || !view.limits.covers(view.state.len, from)
+        }))
     }
 
     /// A row of promised work, in the queue or in the bag: ordered, it goes; else, from the bag, it goes back to the queue.

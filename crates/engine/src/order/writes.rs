@@ -164,9 +164,12 @@ pub(super) fn enqueue(keys: &Keys, works: &[(Promised, Bytes)]) -> Transaction {
 }
 
 /// Moves promised work from the queue into the bag, on a view whose first undecided slot is `seen`.
-pub(super) fn release(keys: &Keys, seen: u64, works: &[Promised]) -> Transaction {
+pub(crate) fn release(keys: &Keys, seen: u64, works: &[Promised]) -> Transaction {
     let mut transaction = Transaction {
-        guards: vec![Guard::AtMost(keys.floor(), seen)],
+        guards: vec![
+            Guard::AtMost(keys.floor(), seen),
+            Guard::AtMost(keys.release_from(), seen),
+        ],
         ..Transaction::default()
     };
     for promised in works {
