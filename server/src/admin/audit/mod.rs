@@ -2,7 +2,8 @@
 //!
 //! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
 //! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is
-//! settled later from the log's own history, once no other task will; of several outcomes the last one counts.
+//! settled later from the log's own history, once no other task will. An intent has one outcome: the first stands, whichever server
+//! writes it. Only a change that was decided after a server had settled it as not decided gets another, once, and that one counts.
 
 mod page;
 mod record;
@@ -13,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{AppendError, Applied, ChangeError, ChangeOutcome, Engine};
+use engine::{AppendError, Applied, ChangeError, ChangeOutcome, Engine, WriteKey};
 use logconfig::LogConfig;
+use qos::Advice;
 use server_admin::HostError;
 use wire::AuditReceipt;
 
@@ -169,9 +171,57 @@ impl Audit {
 
     async fn append(&self, record: &Record) -> Result<u64, AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
-        // Strings and integers only: serde_json cannot fail on it.
-        let entry = serde_json::to_vec(record).unwrap_or_default();
-        Ok(system.append(Bytes::from(entry)).await?.index)
+        Ok(system.append(entry(record)).await?.index)
+    }
+
+    /// Appends the outcome of an intent, unless it has one.
+    async fn append_outcome(&self, outcome: Outcome) -> Result<(), AppendError> {
+        let (intent, decided) = (outcome.intent, outcome.result == Verdict::Decided);
+        let record = Record::Outcome(outcome);
+        let settled = self.engine.audit_settled().await;
+        let mut appended = match settled.map_err(|_| AppendError::Unknown)? > intent {
+            true => Err(AppendError::KeyReused),
+            false => self.append_once("outcome", intent, &record).await,
+        };
+        let has_one = appended == Err(AppendError::KeyReused);
+        if has_one && decided && self.standing(intent).await? == Some(Verdict::NotDecided) {
+            appended = self.append_once("decided", intent, &record).await;
+        }
+        match appended {
+            Err(AppendError::KeyReused) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Appends a record as the only one of its kind about an intent; [`AppendError::KeyReused`] where there is one.
+    async fn append_once(
+        &self,
+        kind: &str,
+        intent: u64,
+        record: &Record,
+    ) -> Result<(), AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        let key = WriteKey::new("audit", &format!("{kind}/{intent}"));
+        let (tenant, advice) = (system.policy().own(), Advice::default());
+        let ticket = system.submit_keyed(key, entry(record), tenant, &advice);
+        ticket.await?.answer.await.map(drop)
+    }
+
+    /// The first outcome of an intent.
+    async fn standing(&self, intent: u64) -> Result<Option<Verdict>, AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        for index in intent + 1..system.watermarks().ordered {
+            let entry = system.entry(index).await;
+            let Some(entry) = entry.map_err(|_| AppendError::Unknown)? else {
+                continue;
+            };
+            if let Ok(Record::Outcome(outcome)) = serde_json::from_slice(&entry.bytes)
+                && outcome.intent == intent
+            {
+                return Ok(Some(outcome.result));
+            }
+        }
+        Ok(None)
     }
 
     /// Records an intent. An error means that the change must not be made.
@@ -229,7 +279,7 @@ impl Audit {
         intent: u64,
         outcome: &Result<Applied, ChangeError>,
     ) {
-        self.append_outcome(operation, log, intent, verdict(outcome))
+        self.record_outcome(operation, log, intent, verdict(outcome))
             .await;
     }
 
@@ -245,10 +295,10 @@ impl Audit {
             Ok(generation) => (Verdict::Decided, Some(generation), None),
             Err(why) => (Verdict::Refused, None, Some(why)),
         };
-        self.append_outcome(operation, log, intent, verdict).await;
+        self.record_outcome(operation, log, intent, verdict).await;
     }
 
-    async fn append_outcome(
+    async fn record_outcome(
         &self,
         operation: &str,
         log: &str,
@@ -264,10 +314,15 @@ impl Audit {
             detail,
             time: now(),
         };
-        if let Err(error) = self.append(&Record::Outcome(record)).await {
+        if let Err(error) = self.append_outcome(record).await {
             tracing::error!(operation, %error, "the audit trail does not take the outcome");
         }
     }
+}
+
+/// Strings and integers only: serde_json cannot fail on it.
+fn entry(record: &Record) -> Bytes {
+    Bytes::from(serde_json::to_vec(record).unwrap_or_default())
 }
 
 fn refused(error: AppendError) -> HostError {

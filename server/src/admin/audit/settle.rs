@@ -97,7 +97,7 @@ impl Audit {
                 detail,
                 time: now(),
             };
-            self.append(&Record::Outcome(record))
+            self.append_outcome(record)
                 .await
                 .map_err(|e| e.to_string())?;
             settling.open.remove(&index);

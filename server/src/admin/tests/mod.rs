@@ -735,3 +735,57 @@ async fn an_intent_that_is_lost_later_is_settled_as_well() {
     };
     assert_eq!((outcome.intent, outcome.result), (0, Verdict::NotDecided));
 }
+
+/// A server is stopped until another one has settled its intents. What it says then stands only where it is news.
+#[tokio::test]
+async fn an_intent_has_one_outcome_whoever_writes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(&folder).await;
+    let decided = engine.log("dev").unwrap().history().await.unwrap()[0]
+        .operation
+        .clone();
+    let system = engine.system().unwrap();
+    for operation in ["0f", "1f", &decided] {
+        let intent = Record::Intent(Intent {
+            operation: operation.to_owned(),
+            log: "dev".to_owned(),
+            action: "rotate".to_owned(),
+            actor: "uid:7".to_owned(),
+            request: tlog::Hash([0; 32]),
+            reason: None,
+            replica: "stopped".to_owned(),
+            time: crate::rfc3339::now(),
+        });
+        let intent = serde_json::to_vec(&intent).unwrap();
+        system.append(intent.into()).await.unwrap();
+    }
+    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
+    let says = async |intent: u64, outcome: Result<u64, &str>| {
+        let outcome = outcome.map_err(str::to_owned);
+        audit.outcome_of("0f", "dev", intent, outcome).await;
+    };
+    says(2, Ok(1)).await;
+    audit.look(&mut settling).await.unwrap();
+    for _ in 0..2 {
+        says(0, Err("too late")).await;
+        says(1, Ok(7)).await;
+        says(2, Err("not any more")).await;
+    }
+    let outcomes: Vec<_> = trail(&engine)
+        .await
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Outcome(outcome) => Some((outcome.intent, outcome.result)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            (2, Verdict::Decided),
+            (0, Verdict::NotDecided),
+            (1, Verdict::NotDecided),
+            (1, Verdict::Decided)
+        ]
+    );
+}
