@@ -55,7 +55,8 @@ complete -c logctl -n "__fish_logctl_needs_command" -f -a "token" -d 'Make, list
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "audit" -d 'List and verify the trail of what operators did'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "receipt" -d 'Check what a log promised, and whether it kept that'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "doctor" -d 'Check this side, the way to the server, and the server; each finding comes with its remedy'
-complete -c logctl -n "__fish_logctl_needs_command" -f -a "load" -d 'Write to a log: a file of entries, or as many writers of any kind, measured'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "import" -d 'Write a file of entries into a log, as fast as the log takes them'
+complete -c logctl -n "__fish_logctl_needs_command" -f -a "load" -d 'The older form of `logctl import`'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "top" -d 'Show what a log is doing, live: shards, watermarks, queues'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "whoami" -d 'Show who you are to the server, and what you may do'
 complete -c logctl -n "__fish_logctl_needs_command" -f -a "version" -d 'Print the versions of logctl and of the server'
@@ -1146,28 +1147,55 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l format -d 'How they stand in it' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
+ndjson\t'Each line is {"entry":"<base64>"}'
+bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l priority -d 'How urgent they are, 0 (most) to 7; the log\'s tiers say what that means. Without it a writer gets its first tier' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l merge-by -d 'When they must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l shard -d 'Only into this shard, while it is the active one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l writer-token-file -d 'File with the writer\'s token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l resume -d 'Go on with an import that ended early' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l url -d 'Where writers reach the log; else as the context or the server says' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "import" -d 'Write a file of entries into a log, as fast as it takes them'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "run" -d 'Write like many writers at once, and measure what they see'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import run commits" -f -a "commits" -d 'Start several servers on one folder, write to all, pause and kill them, and look for a lie'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l raw -d 'Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l context -d 'Context to use; else the file\'s `current`' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+json\t'One document, whatever the outcome'
+jsonl\t'One document a line: each element of a list, else the whole result'
+name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
+always\t'Always'
+never\t'Never'"
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -f -a "import" -d 'The older name of `logctl import`'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l format -d 'How they stand in it' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
 ndjson\t'Each line is {"entry":"<base64>"}'
 bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
@@ -1197,61 +1225,6 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subc
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l stream -d 'A stream: rate=500/s, connections=8 or backfill, and name=, size=, priority=, merge-by=, shard=, token-file=, start=, duration=, spacing=even, batch=' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l scenario -d 'Streams from a YAML file; `-` is standard input' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l duration -d 'How long to write; else as the streams say, else 30s' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l warm-up -d 'Leave this much of the beginning out of every figure' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l poll -d 'How often to look what is published: times to published are exact to this' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l html -d 'Write a report with plots into FILE' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l svg -d 'Write each plot into a file of its own in DIR' -r -f -a "(__fish_complete_directories)"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l metrics -d 'The server\'s metrics, for the queues over time: http://127.0.0.1:9090/metrics' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l url -d 'Where writers and readers reach the log; else as the context or the server says' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'
-jsonl\t'One document a line: each element of a list, else the whole result'
-name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l verify -d 'Afterwards, check that each acknowledged index holds its entry'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l writers -d 'How many write at a time' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l processes -d 'How many servers' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l duration -d 'How long' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l store-delay -d 'What each operation of the servers\' stores takes at least' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l seed -d 'Repeats the order of what is done to the servers; else another one each time' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l logd -d 'The server\'s program; else the one beside logctl' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l dir -d 'An empty folder for the servers and the history, which is kept; else a temporary one, kept only if something is wrong' -r -f -a "(__fish_complete_directories)"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l context -d 'Context to use; else the file\'s `current`' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l admin -d 'Admin endpoint, instead of the context\'s: unix:/PATH, https://HOST:PORT' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
-json\t'One document, whatever the outcome'
-jsonl\t'One document a line: each element of a list, else the whole result'
-name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l no-input -d 'Never ask; fail where an answer would be needed'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from commits" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l interval -d 'How often to look' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F

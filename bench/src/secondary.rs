@@ -89,14 +89,14 @@ fn import(at: &Path, folder: &Path, entries: u64) -> Result<()> {
         out.flush()?;
     }
     let status = Command::new(binary("logctl")?)
-        .args(["load", "import", "-o", "json"])
+        .args(["import", "-o", "json"])
         .arg(&file)
         .env("LOGCTL_CONFIG", at.join("logctl.toml"))
         .env("XDG_STATE_HOME", at.join("state"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
-        .context("run logctl load import")?;
+        .context("run logctl import")?;
     ensure!(status.success(), "the import failed");
     std::fs::remove_file(file)?;
     Ok(())

@@ -12,8 +12,9 @@ use wire::{Finding, Operation, Problem, Replica};
 
 use crate::pins::Seen;
 
+/// A situation that a command may end in.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The words do not make sense together, in a way that clap cannot see.
     #[error("{message}")]
     Usage {
@@ -140,6 +141,7 @@ pub(crate) enum Error {
     Foreign {
         /// The endpoint's address, as it was configured.
         address: String,
+        /// How the answer differs from one of an admin endpoint.
         cause: String,
     },
     /// The connection broke, or time ran out, after a write was sent, and asking again did not tell either.
@@ -178,6 +180,7 @@ pub(crate) enum Error {
     /// The log's public address said no to a writer.
     #[error("{detail}")]
     WriteRefused {
+        /// Of the HTTP answer.
         status: u16,
         /// Stable, kebab-case; empty where the answer was not the log's.
         code: String,
@@ -204,6 +207,7 @@ pub(crate) enum Error {
     /// The audit trail is not what it should be.
     #[error("{message}")]
     Trail {
+        /// Decides the stable word and the hint.
         fault: TrailFault,
         /// What was found, in words for a person.
         message: String,
@@ -233,6 +237,7 @@ pub(crate) enum Error {
     /// Time ran out while waiting.
     #[error("not done after {seconds} s")]
     TimedOut {
+        /// How long it waited.
         seconds: f64,
         /// The change's id, where it is known.
         operation: Option<String>,
@@ -287,7 +292,10 @@ pub(crate) enum Error {
     },
     /// The log did not keep what it promised.
     #[error("the promise is broken: {why}")]
-    PromiseBroken { why: String },
+    PromiseBroken {
+        /// What the log did instead.
+        why: String,
+    },
     /// The log may have kept the promise, so long ago that it no longer knows.
     #[error("whether the promise was kept can no longer be determined: {why}")]
     PromiseForgotten {
@@ -311,19 +319,19 @@ pub(crate) enum Error {
 
 /// A plan whose base moved.
 #[derive(Debug)]
-pub(crate) struct Stale {
+pub struct Stale {
     /// The plan's file.
-    pub(crate) subject: String,
+    pub subject: String,
     /// The entity tag that it was made from.
-    pub(crate) base: String,
+    pub base: String,
     /// The one that runs.
-    pub(crate) current: String,
+    pub current: String,
     /// Who changed it last.
-    pub(crate) changed_by: Option<String>,
+    pub changed_by: Option<String>,
     /// When it was changed, RFC 3339.
-    pub(crate) changed_at: Option<String>,
+    pub changed_at: Option<String>,
     /// What moved, and what the plan would change.
-    pub(crate) moved: Vec<Moved>,
+    pub moved: Vec<Moved>,
 }
 
 impl fmt::Display for Stale {
@@ -350,7 +358,7 @@ impl fmt::Display for Stale {
 
 /// What can be wrong with an audit trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TrailFault {
+pub enum TrailFault {
     /// What is served does not contain what was pinned.
     Rewritten,
     /// Its key is another one.
@@ -408,7 +416,7 @@ fn list(names: &[String]) -> String {
 /// Where a finding is, in the form that editors jump to.
 pub(crate) struct Place<'a> {
     /// The file that the place is in.
-    pub(crate) subject: &'a str,
+    pub subject: &'a str,
     pub(crate) finding: &'a Finding,
 }
 

@@ -1,4 +1,4 @@
-//! The files that are generated from the command's definition and checked in: completion scripts and manual pages.
+//! The files that are generated from a program's definition and checked in: completion scripts and manual pages.
 //!
 //! What must never happen: output that depends on the environment, the terminal or the time, for then the check that the
 //! checked-in files are current fails for some people only.
@@ -13,62 +13,147 @@ use crate::exit;
 
 pub use crate::request::Shell;
 
-/// The completion script of a shell.
-#[must_use]
-pub fn completions(shell: Shell) -> Vec<u8> {
-    let shell = match shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
-    };
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::command(), "logctl", &mut script);
-    script
+/// A program that has generated files.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// As it is typed.
+    pub name: &'static str,
+    /// Its definition.
+    pub command: fn() -> clap::Command,
+    /// Its exit codes and what they mean.
+    exits: &'static [(u8, &'static str)],
 }
 
-/// All manual pages, with their file names (`logctl-shard.1`), sorted.
-///
-/// # Errors
-/// When a page cannot be written to memory.
-pub fn man_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut root = crate::command();
-    root.build();
-    let mut pages = Vec::new();
-    add_pages(&root, &mut pages)?;
-    pages.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(pages)
-}
+/// `logctl` itself.
+pub const LOGCTL: Program = Program::new("logctl", crate::command);
 
-fn add_pages(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
-    let man = Man::new(command.clone())
-        .manual("logctl")
-        .source(concat!("logctl ", env!("CARGO_PKG_VERSION")));
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
-    if command.has_subcommands() {
-        man.render_subcommands_section(&mut page)?;
-    }
-    page.extend(examples(command).into_bytes());
-    page.extend(
-        if command.get_name() == "logctl" {
-            exit_status()
-        } else {
-            see_also()
+impl Program {
+    /// A program with the exit codes of `logctl`.
+    #[must_use]
+    pub const fn new(name: &'static str, command: fn() -> clap::Command) -> Self {
+        Self {
+            name,
+            command,
+            exits: &exit::MEANINGS,
         }
-        .into_bytes(),
-    );
-    pages.push((man.get_filename(), page));
-    for subcommand in command
-        .get_subcommands()
-        .filter(|subcommand| !subcommand.is_hide_set())
-    {
-        add_pages(subcommand, pages)?;
     }
-    Ok(())
+
+    /// A program that uses only these of the exit codes.
+    #[must_use]
+    pub const fn with_exits(self, exits: &'static [(u8, &'static str)]) -> Self {
+        Self { exits, ..self }
+    }
+
+    /// The completion script of a shell.
+    #[must_use]
+    pub fn completions(&self, shell: Shell) -> Vec<u8> {
+        let shell = match shell {
+            Shell::Bash => clap_complete::Shell::Bash,
+            Shell::Zsh => clap_complete::Shell::Zsh,
+            Shell::Fish => clap_complete::Shell::Fish,
+        };
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut (self.command)(), self.name, &mut script);
+        script
+    }
+
+    /// All manual pages, with their file names (`logctl-shard.1`), sorted.
+    ///
+    /// # Errors
+    /// When a page cannot be written to memory.
+    pub fn man_pages(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut root = (self.command)();
+        root.build();
+        let mut pages = Vec::new();
+        self.add_pages(&root, &mut pages)?;
+        pages.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(pages)
+    }
+
+    fn add_pages(
+        &self,
+        command: &clap::Command,
+        pages: &mut Vec<(String, Vec<u8>)>,
+    ) -> io::Result<()> {
+        let man = Man::new(command.clone()).manual(self.name).source(format!(
+            "{} {}",
+            self.name,
+            env!("CARGO_PKG_VERSION")
+        ));
+        let mut page = Vec::new();
+        man.render_title(&mut page)?;
+        man.render_name_section(&mut page)?;
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        if command.has_subcommands() {
+            man.render_subcommands_section(&mut page)?;
+        }
+        page.extend(examples(command).into_bytes());
+        let last = if command.get_name() == self.name {
+            exit_status(self.exits)
+        } else {
+            see_also(self.name)
+        };
+        page.extend(last.into_bytes());
+        pages.push((man.get_filename(), page));
+        for subcommand in command
+            .get_subcommands()
+            .filter(|subcommand| !subcommand.is_hide_set())
+        {
+            self.add_pages(subcommand, pages)?;
+        }
+        Ok(())
+    }
+
+    /// Every generated file, with its path from the repository's root.
+    ///
+    /// # Errors
+    /// Those of [`Program::man_pages`].
+    pub fn files(&self) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let scripts = [
+            (Shell::Bash, format!("{}.bash", self.name)),
+            (Shell::Zsh, format!("_{}", self.name)),
+            (Shell::Fish, format!("{}.fish", self.name)),
+        ];
+        let mut files: Vec<_> = scripts
+            .into_iter()
+            .map(|(shell, name)| (Path::new("completions").join(name), self.completions(shell)))
+            .collect();
+        files.extend(
+            self.man_pages()?
+                .into_iter()
+                .map(|(name, page)| (Path::new("man").join(name), page)),
+        );
+        Ok(files)
+    }
+
+    /// The files below the repository's `root` that are not what this makes, or that nothing makes any more.
+    ///
+    /// # Errors
+    /// When the folders cannot be read, and those of [`Program::man_pages`].
+    pub fn stale(&self, root: &Path) -> io::Result<Vec<PathBuf>> {
+        let files = self.files()?;
+        let mut stale: Vec<PathBuf> = files
+            .iter()
+            .filter(|(path, text)| std::fs::read(root.join(path)).ok().as_ref() != Some(text))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for folder in ["completions", "man"] {
+            for entry in std::fs::read_dir(root.join(folder))? {
+                let name = entry?.file_name();
+                let ours = name
+                    .to_string_lossy()
+                    .trim_start_matches('_')
+                    .starts_with(self.name);
+                let path = Path::new(folder).join(name);
+                if ours && !files.iter().any(|(known, _)| *known == path) {
+                    stale.push(path);
+                }
+            }
+        }
+        Ok(stale)
+    }
 }
 
 /// The examples of the help text, line by line as they are typed.
@@ -86,46 +171,23 @@ fn examples(command: &clap::Command) -> String {
     roff.to_roff()
 }
 
-fn exit_status() -> String {
+fn exit_status(exits: &[(u8, &str)]) -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in exit::MEANINGS {
+    for (code, meaning) in exits {
         roff.control("TP", [])
             .text([bold(code.to_string())])
-            .text([roman(meaning)]);
+            .text([roman(*meaning)]);
     }
     roff.to_roff()
 }
 
 /// The page that has the exit codes.
-fn see_also() -> String {
+fn see_also(name: &str) -> String {
     let mut roff = Roff::new();
     roff.control("SH", ["SEE ALSO"])
-        .text([bold("logctl"), roman("(1), for the exit status")]);
+        .text([bold(name), roman("(1), for the exit status")]);
     roff.to_roff()
-}
-
-/// Every generated file, with its path from the repository's root.
-///
-/// # Errors
-/// Those of [`man_pages`].
-pub fn files() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
-    let directory = Path::new("completions");
-    let scripts = [
-        (Shell::Bash, "logctl.bash"),
-        (Shell::Zsh, "_logctl"),
-        (Shell::Fish, "logctl.fish"),
-    ];
-    let mut files: Vec<_> = scripts
-        .into_iter()
-        .map(|(shell, name)| (directory.join(name), completions(shell)))
-        .collect();
-    files.extend(
-        man_pages()?
-            .into_iter()
-            .map(|(name, page)| (Path::new("man").join(name), page)),
-    );
-    Ok(files)
 }
 
 #[cfg(test)]
@@ -135,24 +197,7 @@ mod tests {
     #[test]
     fn the_checked_in_files_are_current() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let files = files().unwrap();
-        for (path, text) in &files {
-            let found = std::fs::read(root.join(path)).unwrap_or_default();
-            assert!(
-                found == *text,
-                "{} is stale: run `cargo xtask generate`",
-                path.display()
-            );
-        }
-        for directory in ["completions", "man"] {
-            for entry in std::fs::read_dir(root.join(directory)).unwrap() {
-                let path = Path::new(directory).join(entry.unwrap().file_name());
-                assert!(
-                    files.iter().any(|(known, _)| *known == path),
-                    "{} is generated by nothing",
-                    path.display()
-                );
-            }
-        }
+        let stale = LOGCTL.stale(&root).unwrap();
+        assert!(stale.is_empty(), "run `cargo xtask generate`: {stale:?}");
     }
 }

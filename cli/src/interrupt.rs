@@ -4,7 +4,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Listens from the call on, not from the first poll; resolves when this process is told to end. Where signals can't be had it
 /// is never told.
-pub(crate) fn ended() -> impl Future<Output = ()> {
+pub fn ended() -> impl Future<Output = ()> {
     let interrupt = signal(SignalKind::interrupt());
     let terminate = signal(SignalKind::terminate());
     async move {

@@ -15,7 +15,8 @@ mod exit;
 pub mod generate;
 mod import;
 mod interrupt;
-mod load;
+pub mod kit;
+mod numbers;
 mod pins;
 mod private;
 mod render;
@@ -33,6 +34,7 @@ use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::Error;
+use crate::report::Outcome;
 use crate::request::Invocation;
 use crate::ui::Ui;
 
@@ -51,9 +53,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let form = args::wanted_form(&args);
     let invocation = match args::parse(args) {
         Ok(cli) => Invocation::from(cli),
-        Err(error) => return ui::usage(&error, elsewhere(&error).as_deref(), form),
+        Err(error) => return ui::usage("logctl", &error, elsewhere(&error).as_deref(), form),
     };
     let ui = Ui::new(invocation.manner, &invocation.request.spelled());
+    let ends_itself = invocation.request.ends_itself();
+    let work = commands::run(
+        invocation.request,
+        &ui,
+        &invocation.overrides,
+        invocation.timeout,
+        invocation.note,
+        invocation.explain,
+    );
+    drive(&ui, ends_itself, work)
+}
+
+/// Runs a command's work on this thread until it is done or Ctrl-C ends it, and shows what came of it. Work that
+/// `ends_itself` listens for Ctrl-C itself.
+pub fn drive(
+    ui: &Ui,
+    ends_itself: bool,
+    work: impl Future<Output = Result<Outcome, Error>>,
+) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -61,16 +82,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return ui.finish(Err(Error::Bug(format!("no runtime: {error}")))),
     };
-    let ends_itself = invocation.request.ends_itself();
     let result = runtime.block_on(async {
-        let mut work = std::pin::pin!(commands::run(
-            invocation.request,
-            &ui,
-            &invocation.overrides,
-            invocation.timeout,
-            invocation.note,
-            invocation.explain,
-        ));
+        let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
                 // First, so that Ctrl-C is ours before the work asks or waits for anything.
@@ -93,10 +106,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// The candidate that was probably meant.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro(word, candidate), candidate))
         .filter(|(similarity, _)| *similarity > 0.7)
@@ -104,7 +114,7 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// For a word that is a command, but not here: where it is.
+/// For a word that is a command, but not here: where to find it.
 fn elsewhere(error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidSubcommand {
         return None;
@@ -112,6 +122,9 @@ fn elsewhere(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
+    if word == "run" {
+        return Some("the load generator is a program of its own: `logload run`".into());
+    }
     fn find(command: &clap::Command, path: &str, word: &str, found: &mut Vec<String>) {
         for subcommand in command.get_subcommands() {
             let path = format!("{path} {}", subcommand.get_name());

@@ -44,7 +44,7 @@ pub(crate) struct ShardPins {
 /// A checkpoint that was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Its entries.
     pub(crate) size: u64,
     pub(crate) root: Hash,

@@ -16,15 +16,15 @@ use crate::report::{Block, Cell, Page, Tone};
 
 /// Where text goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub struct Look {
     /// Columns, when limited.
-    pub(crate) width: Option<u16>,
+    pub width: Option<u16>,
     /// ANSI colours.
-    pub(crate) color: bool,
+    pub color: bool,
 }
 
 /// A page as text, ending with a newline unless it is empty.
-pub(crate) fn page(page: &Page, look: Look) -> String {
+pub fn page(page: &Page, look: Look) -> String {
     let mut text = String::new();
     for (index, block) in page.blocks.iter().enumerate() {
         let tabular = |block: &Block| matches!(block, Block::Table { .. } | Block::Fields(_));

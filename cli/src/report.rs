@@ -13,7 +13,7 @@ use crate::exit;
 pub(crate) const API_VERSION: &str = "logctl/v1";
 
 /// A command's result.
-pub(crate) trait Present: Serialize {
+pub trait Present: Serialize {
     /// The document's `kind`.
     const KIND: &'static str;
     /// Of a list: the field that holds its elements. `-o jsonl` prints one of them a line, `-o name` their names.
@@ -21,6 +21,7 @@ pub(crate) trait Present: Serialize {
     /// JSON pointer from an element, or from the document when it is no list, to its name. Without one, `-o name` prints
     /// nothing.
     const NAME: &'static str = "";
+    /// What people see of it.
     fn page(&self) -> Page;
 }
 
@@ -36,7 +37,7 @@ pub(crate) struct Report {
 
 /// A result, and possibly a situation that it ended in all the same (applied, but not everywhere).
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     pub(crate) report: Report,
     /// What went wrong nevertheless.
     pub(crate) trouble: Option<Error>,
@@ -44,19 +45,20 @@ pub(crate) struct Outcome {
 
 /// What people see: blocks, one after the other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Page {
+pub struct Page {
     pub(crate) blocks: Vec<Block>,
 }
 
 /// A part of a page.
 #[derive(Clone, Debug)]
-pub(crate) enum Block {
+pub enum Block {
     /// A line or a paragraph.
     Text(String),
     /// Exactly these bytes: a document, a script.
     Verbatim(String),
     /// Columns under headings.
     Table {
+        /// The headings, in capitals.
         header: Vec<&'static str>,
         /// The rows, as long as the header.
         rows: Vec<Vec<Cell>>,
@@ -69,7 +71,7 @@ pub(crate) enum Block {
 
 /// A cell: text and what it means.
 #[derive(Clone, Debug)]
-pub(crate) struct Cell {
+pub struct Cell {
     pub(crate) text: String,
     pub(crate) tone: Tone,
     /// Numbers stand at the right.
@@ -78,18 +80,22 @@ pub(crate) struct Cell {
 
 /// What a cell means; colours follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub enum Tone {
+    /// No judgement.
     Plain,
     /// As it should be, in use.
     Good,
+    /// It comes later: planned, or asked for.
     Next,
+    /// Out of use.
     Past,
+    /// Somebody should look at it.
     Bad,
 }
 
 impl Cell {
     /// A cell with a meaning.
-    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
+    pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
         Self {
             text: text.into(),
             tone,
@@ -97,8 +103,17 @@ impl Cell {
         }
     }
 
+    /// As a number stands.
+    #[must_use]
+    pub fn at_right(self) -> Self {
+        Self {
+            right: true,
+            ..self
+        }
+    }
+
     /// A number, or `-` for none.
-    pub(crate) fn number(number: Option<u64>) -> Self {
+    pub fn number(number: Option<u64>) -> Self {
         Self {
             text: number.map_or_else(|| "-".into(), |n| n.to_string()),
             tone: Tone::Plain,
@@ -107,7 +122,7 @@ impl Cell {
     }
 
     /// Text, or `-` for none.
-    pub(crate) fn maybe(text: Option<&str>) -> Self {
+    pub fn maybe(text: Option<&str>) -> Self {
         text.unwrap_or("-").into()
     }
 }
@@ -126,7 +141,7 @@ impl From<String> for Cell {
 
 impl Page {
     /// An empty page.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::default()
     }
 
@@ -139,13 +154,13 @@ impl Page {
     }
 
     /// With one more block.
-    pub(crate) fn with(mut self, block: Block) -> Self {
+    pub fn with(mut self, block: Block) -> Self {
         self.blocks.push(block);
         self
     }
 
     /// With one more paragraph.
-    pub(crate) fn text(self, text: impl Into<String>) -> Self {
+    pub fn text(self, text: impl Into<String>) -> Self {
         self.with(Block::Text(text.into()))
     }
 
@@ -207,15 +222,12 @@ impl Report {
 
 impl Outcome {
     /// A result without trouble.
-    pub(crate) fn done<T: Present>(result: &T) -> Result<Self, Error> {
+    pub fn done<T: Present>(result: &T) -> Result<Self, Error> {
         Self::with_trouble(result, None)
     }
 
     /// A result that may have ended in a situation.
-    pub(crate) fn with_trouble<T: Present>(
-        result: &T,
-        trouble: Option<Error>,
-    ) -> Result<Self, Error> {
+    pub fn with_trouble<T: Present>(result: &T, trouble: Option<Error>) -> Result<Self, Error> {
         Ok(Self {
             report: Report::of(result)?,
             trouble,
@@ -223,7 +235,7 @@ impl Outcome {
     }
 
     /// With one more field at the top, which is also what `-o name` prints, and another page.
-    pub(crate) fn with(mut self, pointer: &'static str, value: Value, page: Page) -> Self {
+    pub fn with(mut self, pointer: &'static str, value: Value, page: Page) -> Self {
         if let Value::Object(fields) = &mut self.report.value {
             fields.insert(pointer.trim_start_matches('/').to_owned(), value);
         }

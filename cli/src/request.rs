@@ -5,30 +5,28 @@
 mod api;
 mod audit;
 mod context;
-mod import;
-mod load;
 mod log;
 mod qos;
 mod receipt;
 mod token;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use api::ApiRequest;
 pub(crate) use audit::AuditRequest;
 pub(crate) use context::ContextRequest;
-pub(crate) use import::LoadImport;
-pub(crate) use load::{LoadCommits, LoadRequest, LoadRun, Streams};
 pub(crate) use log::LogRequest;
 pub(crate) use qos::{AddToken, QosEdit, QosRequest, TenantEdit, TierEdit};
 pub(crate) use receipt::ReceiptRequest;
 pub(crate) use token::TokenRequest;
 
 use crate::args::{
-    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, Generations, MergeCommand, OpCommand,
-    Output, OutputForm, ShardArgs, ShardCommand, ShellName, TokenCommand,
+    Cli, ColorWhen, Command, ConfigCommand, ExportFormat, Generations, LoadCommand, MergeCommand,
+    OpCommand, Output, OutputForm, ShardArgs, ShardCommand, ShellName, TokenCommand,
 };
+use crate::commands::import::ImportArgs;
 use crate::settings::Overrides;
 
 /// A resolved command line.
@@ -59,22 +57,22 @@ pub(crate) struct Note {
 
 /// How to talk to the person or the script.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Manner {
+pub struct Manner {
     /// What stands on standard output.
-    pub(crate) form: Form,
+    pub form: Form,
     /// `Some`: decided by a flag.
-    pub(crate) color: Option<bool>,
+    pub color: Option<bool>,
     /// Every question is answered yes.
-    pub(crate) yes: bool,
+    pub yes: bool,
     /// Every question is answered yes, if this is the context in use.
-    pub(crate) confirm: Option<String>,
+    pub confirm: Option<String>,
     /// Ask no questions.
-    pub(crate) no_input: bool,
+    pub no_input: bool,
 }
 
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// A page for people.
     #[default]
     Table,
@@ -93,6 +91,16 @@ impl From<OutputForm> for Form {
             OutputForm::Json => Self::Json,
             OutputForm::Jsonl => Self::JsonLines,
             OutputForm::Name => Self::Names,
+        }
+    }
+}
+
+impl From<ColorWhen> for Option<bool> {
+    fn from(when: ColorWhen) -> Self {
+        match when {
+            ColorWhen::Auto => None,
+            ColorWhen::Always => Some(true),
+            ColorWhen::Never => Some(false),
         }
     }
 }
@@ -225,7 +233,7 @@ pub(crate) enum Request {
         /// How often to look.
         interval: Duration,
     },
-    Load(LoadRequest),
+    Import(ImportArgs),
     Token(TokenRequest),
     Audit(AuditRequest),
     Receipt(ReceiptRequest),
@@ -301,7 +309,7 @@ pub(crate) struct NewLog {
 
 /// A file, or the standard stream that `-` means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum File {
+pub enum File {
     /// Standard input or output.
     Standard,
     /// A file at this path.
@@ -329,6 +337,12 @@ impl From<PathBuf> for File {
     }
 }
 
+impl From<OsString> for File {
+    fn from(path: OsString) -> Self {
+        PathBuf::from(path).into()
+    }
+}
+
 impl Note {
     fn of(command: &Command) -> Self {
         if let Command::Token(TokenCommand::Revoke { reason, .. }) = command {
@@ -348,24 +362,12 @@ impl Note {
 impl From<Cli> for Invocation {
     fn from(cli: Cli) -> Self {
         let global = cli.global;
-        let offline_log = global.log.clone();
+        let offline_log = global.overrides.log.clone();
         Self {
-            overrides: Overrides {
-                log: global.log,
-                config: global.config,
-                context: global.context,
-                admin: global.admin,
-                ca: global.ca,
-                token_file: global.token_file,
-                environment: global.environment,
-            },
+            overrides: global.overrides,
             manner: Manner {
                 form: global.output.form().into(),
-                color: match global.color {
-                    ColorWhen::Auto => None,
-                    ColorWhen::Always => Some(true),
-                    ColorWhen::Never => Some(false),
-                },
+                color: global.color.into(),
                 yes: global.yes,
                 confirm: global.confirm,
                 no_input: global.no_input,
@@ -452,7 +454,7 @@ fn request(command: Command, log: Option<String>, out: Option<PathBuf>) -> Reque
         Command::Op(OpCommand::Confirm { id, .. }) => Request::OpConfirm { id },
         Command::Log(command) => Request::Log(command.into()),
         Command::Top { interval } => Request::Top { interval },
-        Command::Load(command) => Request::Load(command.into()),
+        Command::Import(args) | Command::Load(LoadCommand::Import(args)) => Request::Import(args),
         Command::Token(command) => Request::Token(command.into()),
         Command::Audit(command) => Request::Audit(command.into()),
         Command::Receipt(command) => Request::Receipt(command.into()),
@@ -551,10 +553,7 @@ fn shard(args: ShardArgs, log: Option<String>) -> Request {
 impl Request {
     /// Whether Ctrl-C is for the command itself: it ends in good order and shows what it has.
     pub(crate) fn ends_itself(&self) -> bool {
-        matches!(
-            self,
-            Self::Load(LoadRequest::Run(_) | LoadRequest::Commits(_)) | Self::Top { .. }
-        )
+        matches!(self, Self::Top { .. })
     }
 
     /// The log that the command's own words name.
@@ -602,7 +601,7 @@ impl Request {
             Self::OpConfirm { .. } => "logctl op confirm".into(),
             Self::Log(request) => format!("logctl log {}", request.verb()),
             Self::Top { .. } => "logctl top".into(),
-            Self::Load(request) => format!("logctl load {}", request.verb()),
+            Self::Import(_) => "logctl import".into(),
             Self::Token(request) => format!("logctl token {}", request.verb()),
             Self::Audit(request) => format!("logctl audit {}", request.verb()),
             Self::Receipt(request) => format!("logctl receipt {}", request.verb()),

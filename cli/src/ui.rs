@@ -20,7 +20,7 @@ use crate::request::{Form, Manner};
 
 /// How this run talks.
 #[derive(Debug)]
-pub(crate) struct Ui {
+pub struct Ui {
     manner: Manner,
     out: Look,
     err: Look,
@@ -50,11 +50,11 @@ struct Standing {
 
 /// A phase of the work that is still going on; over when dropped.
 #[derive(Debug)]
-pub(crate) struct Phase(Option<ProgressBar>);
+pub struct Phase(Option<ProgressBar>);
 
 impl Ui {
     /// Looks at the flags, the environment and the terminal once.
-    pub(crate) fn new(manner: Manner, spelled: &str) -> Self {
+    pub fn new(manner: Manner, spelled: &str) -> Self {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let width = width(out || err);
         Self {
@@ -108,7 +108,7 @@ impl Ui {
     }
 
     /// Notes what Ctrl-C would leave behind from now on.
-    pub(crate) fn stand(&self, state: &str, resume: impl Into<String>) {
+    pub fn stand(&self, state: &str, resume: impl Into<String>) {
         *self.standing.borrow_mut() = Standing {
             state: state.to_owned(),
             resume: resume.into(),
@@ -133,7 +133,7 @@ impl Ui {
     }
 
     /// The situation after Ctrl-C.
-    pub(crate) fn interrupted(&self) -> Error {
+    pub fn interrupted(&self) -> Error {
         if self.can_ask {
             // A question that was not answered has hidden it.
             let _ = Term::stderr().show_cursor();
@@ -263,7 +263,7 @@ impl Ui {
     }
 
     /// Begins a phase: a spinner on a terminal, elsewhere one plain line.
-    pub(crate) fn phase(&self, text: &str) -> Phase {
+    pub fn phase(&self, text: &str) -> Phase {
         let text = render::clean(text);
         if !self.draws {
             let _ = write_all(&mut io::stderr(), &format!("{text}\n"));
@@ -280,7 +280,7 @@ impl Ui {
     }
 
     /// Prints the result, or what came instead, and says how it ended.
-    pub(crate) fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
+    pub fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
         let text = match (self.manner.form, &result) {
             (Form::Table, Ok(outcome)) => render::page(outcome.report.page(), self.out),
             (Form::Json, Ok(outcome)) => format!("{:#}\n", outcome.json()),
@@ -333,7 +333,7 @@ fn typed(prompt: &str, word: &str) -> dialoguer::Result<bool> {
 
 impl Phase {
     /// How many steps there are, from when that is known.
-    pub(crate) fn total(&self, steps: u64) {
+    pub fn total(&self, steps: u64) {
         if let Some(bar) = &self.0 {
             bar.set_length(steps);
             if let Ok(style) = ProgressStyle::with_template(
@@ -362,14 +362,14 @@ impl Phase {
     }
 
     /// How many are done.
-    pub(crate) fn position(&self, done: u64) {
+    pub fn position(&self, done: u64) {
         if let Some(bar) = &self.0 {
             bar.set_position(done);
         }
     }
 
     /// What is going on now, on a terminal.
-    pub(crate) fn update(&self, text: &str) {
+    pub fn update(&self, text: &str) {
         if let Some(bar) = &self.0 {
             bar.set_message(render::clean(text));
         }
@@ -385,7 +385,12 @@ impl Drop for Phase {
 }
 
 /// What clap has to say: help, version, or a refusal; the one document with `-o json` even then.
-pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, form: OutputForm) -> ExitCode {
+pub fn usage(
+    program: &str,
+    error: &clap::Error,
+    extra: Option<&str>,
+    form: OutputForm,
+) -> ExitCode {
     use clap::error::ErrorKind;
 
     let plain = error.render().to_string();
@@ -408,11 +413,10 @@ pub(crate) fn usage(error: &clap::Error, extra: Option<&str>, form: OutputForm) 
             let tip = plain
                 .lines()
                 .find_map(|line| line.trim_start().strip_prefix("tip: "));
+            let help = format!("`{program} --help` lists the commands and options");
             report::usage_document(
                 message.strip_prefix("error: ").unwrap_or(&message),
-                extra
-                    .or(tip)
-                    .unwrap_or("`logctl --help` lists the commands and options"),
+                extra.or(tip).unwrap_or(&help),
             )
         };
         let text = match form {

@@ -58,6 +58,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct Http {
     to: To,
+    patience: Duration,
     stream: Option<BufReader<Box<dyn Stream>>>,
 }
 
@@ -80,6 +81,7 @@ impl Http {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             to: To::Tcp(address),
+            patience: HANG,
             stream: None,
         }
     }
@@ -88,8 +90,15 @@ impl Http {
     pub fn unix(socket: impl Into<PathBuf>) -> Self {
         Self {
             to: To::Unix(socket.into()),
+            patience: HANG,
             stream: None,
         }
+    }
+
+    /// Gives up when the server says nothing for this long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// `GET path`. A kept connection that the server has closed meanwhile is opened again.
@@ -151,7 +160,7 @@ impl Http {
     ) -> Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => self.to.connect()?,
+            None => self.to.connect(self.patience)?,
         };
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.to.host());
         for (name, value) in headers {
@@ -178,19 +187,19 @@ impl Http {
 }
 
 impl To {
-    fn connect(&self) -> Result<BufReader<Box<dyn Stream>>> {
+    fn connect(&self, patience: Duration) -> Result<BufReader<Box<dyn Stream>>> {
         let stream: Box<dyn Stream> = match self {
             Self::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, HANG)
+                let stream = TcpStream::connect_timeout(address, patience)
                     .with_context(|| format!("connect to {address}"))?;
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(HANG))?;
+                stream.set_read_timeout(Some(patience))?;
                 Box::new(stream)
             }
             Self::Unix(path) => {
                 let stream = UnixStream::connect(path)
                     .with_context(|| format!("connect to {}", path.display()))?;
-                stream.set_read_timeout(Some(HANG))?;
+                stream.set_read_timeout(Some(patience))?;
                 Box::new(stream)
             }
         };

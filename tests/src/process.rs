@@ -18,7 +18,7 @@ use crate::auditor::{Served, Shard};
 use crate::http::Http;
 use crate::wait;
 
-/// Names a folder with ready-made `logd` and `logctl`; without it they are built once per process.
+/// Names a folder with ready-made `logd`, `logctl` and `logload`; without it they are built once per process.
 pub const BINARIES: &str = "TESTS_BINARIES";
 
 /// The path of a binary of this workspace, of the profile that this program was built with.
@@ -53,12 +53,17 @@ fn binaries() -> Result<PathBuf> {
         "logd",
         "--package",
         "logctl",
+        "--package",
+        "logload",
     ]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
     let status = build.status().context("run cargo build")?;
-    ensure!(status.success(), "cargo build of logd and logctl failed");
+    ensure!(
+        status.success(),
+        "cargo build of logd, logctl and logload failed"
+    );
     Ok(folder.to_owned())
 }
 
@@ -528,7 +533,25 @@ pub fn logctl_with(
     input: &str,
     environment: &[(&str, &OsStr)],
 ) -> Result<Ran> {
-    let mut command = Command::new(binary("logctl")?);
+    client("logctl", directory, arguments, input, environment)
+}
+
+/// Runs `logload` against the server whose data is in `directory`.
+///
+/// # Errors
+/// When it can't be started.
+pub fn logload(directory: &Path, arguments: &[&str]) -> Result<Ran> {
+    client("logload", directory, arguments, "", &[])
+}
+
+fn client(
+    program: &str,
+    directory: &Path,
+    arguments: &[&str],
+    input: &str,
+    environment: &[(&str, &OsStr)],
+) -> Result<Ran> {
+    let mut command = Command::new(binary(program)?);
     command
         .args(arguments)
         .env("LOGCTL_CONFIG", directory.join("logctl.toml"))

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     ("store", &["tlog"]),
@@ -17,9 +17,11 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("wire", &["logconfig"]),
     ("server-admin", &["wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),
+    // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
+    ("logload", &["logctl", "logconfig", "tlog"]),
     ("logd", &["engine", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.
-    ("xtask", &["logctl", "wire", "logconfig"]),
+    ("xtask", &["logctl", "logload", "wire", "logconfig"]),
 ];
 /// Crates that measure and test; they may know anything, and nobody of the product may know them.
 const ROOF: [&str; 2] = ["tests", "bench"];

@@ -13,7 +13,8 @@ pub(crate) const OPENAPI: &str = "docs/openapi.json";
 
 /// Every generated file: path below the workspace's root, and contents.
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut files = logctl::generate::files()?;
+    let mut files = logctl::generate::LOGCTL.files()?;
+    files.extend(logload::PROGRAM.files()?);
     for (path, document) in [(SCHEMA, logconfig::schema()), (OPENAPI, wire::openapi())] {
         let mut text = serde_json::to_string_pretty(&document)?;
         text.push('\n');

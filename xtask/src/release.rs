@@ -36,6 +36,8 @@ fn drive(what: &str, arguments: &[String]) -> Result<bool> {
         "--package",
         "logctl",
         "--package",
+        "logload",
+        "--package",
         "bench",
     ]);
     if !succeeds(&mut build)? {

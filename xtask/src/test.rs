@@ -124,7 +124,15 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         println!("{error:#}");
     }
     // The binaries as they ship: without the features that tests of other crates switch on.
-    let built = succeeds(cargo().args(["build", "--package", "logd", "--package", "logctl"]));
+    let built = succeeds(cargo().args([
+        "build",
+        "--package",
+        "logd",
+        "--package",
+        "logctl",
+        "--package",
+        "logload",
+    ]));
     let built = built.is_ok_and(|built| built);
     summary.step("build", Ok(built));
     if built {

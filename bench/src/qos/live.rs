@@ -190,7 +190,7 @@ pub(crate) fn greedy(_: &Options) -> Result<Vec<Figure>> {
     ])
 }
 
-/// `logctl load import` of the package index, repeated.
+/// `logctl import` of the package index, repeated.
 pub(crate) fn import(options: &Options) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("packages.txt");
@@ -201,14 +201,14 @@ pub(crate) fn import(options: &Options) -> Result<Vec<Figure>> {
     let before = Work::until_now(&logd)?;
     let begin = Instant::now();
     let mut client = Command::new(binary("logctl")?)
-        .args(["load", "import", "-o", "json"])
+        .args(["import", "-o", "json"])
         .arg(&file)
         .env("LOGCTL_CONFIG", at.join("logctl.toml"))
         .env("XDG_STATE_HOME", at.join("state"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .context("run logctl load import")?;
+        .context("run logctl import")?;
     let mut largest = 0.0f64;
     let ended = loop {
         if let Some(status) = client.try_wait()? {

@@ -1,11 +1,11 @@
-//! Runs `logctl load run` and reads its answer; sets up tenants; watches what the disk is asked for.
+//! Runs `logload run` and reads its answer; sets up tenants; watches what the disk is asked for.
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tests::process::{Logd, logctl};
+use tests::process::{Logd, logctl, logload};
 
 use crate::figures::Figure;
 
@@ -27,7 +27,6 @@ pub(crate) struct Work {
 pub(crate) fn load(at: &Path, streams: &[&str], seconds: u64, warm_up: u64) -> Result<Report> {
     let (duration, warm_up) = (format!("{}s", seconds + warm_up), format!("{warm_up}s"));
     let mut words = vec![
-        "load",
         "run",
         "--duration",
         &duration,
@@ -39,7 +38,7 @@ pub(crate) fn load(at: &Path, streams: &[&str], seconds: u64, warm_up: u64) -> R
     for stream in streams {
         words.extend(["--stream", stream]);
     }
-    Ok(Report(logctl(at, &words)?.expect_code(0)?.json()?))
+    Ok(Report(logload(at, &words)?.expect_code(0)?.json()?))
 }
 
 impl Report {

@@ -9,8 +9,6 @@ mod audit;
 mod change;
 mod config;
 mod context;
-mod import;
-mod load;
 mod log;
 mod merge;
 mod op;
@@ -21,11 +19,9 @@ mod shard;
 mod token;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
 pub(crate) use api::ApiArgs;
@@ -33,18 +29,19 @@ pub(crate) use audit::AuditCommand;
 pub(crate) use change::ChangeArgs;
 pub(crate) use config::{ConfigCommand, Generations};
 pub(crate) use context::ContextCommand;
-pub(crate) use import::{EntryFormat, ImportArgs};
-pub(crate) use load::LoadCommand;
 pub(crate) use log::LogCommand;
 pub(crate) use merge::MergeCommand;
 pub(crate) use op::OpCommand;
-pub(crate) use output::{Output, OutputForm};
+pub(crate) use output::Output;
+pub use output::OutputForm;
 pub(crate) use qos::{How, QosCommand, QosSet, TenantArgs, TierArgs};
 pub(crate) use receipt::ReceiptCommand;
 pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
 pub(crate) use token::TokenCommand;
 
+use crate::commands::import::ImportArgs;
 use crate::complete;
+use crate::settings::Overrides;
 
 /// Changes a running transparency log: shards, configuration, operations.
 #[derive(Debug, Parser)]
@@ -74,42 +71,9 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Log to work on; else the context's, else the server's only one
-    #[arg(add = ArgValueCompleter::new(complete::logs),
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "LOGCTL_LOG",
-        hide_env_values = true
-    )]
-    pub(crate) log: Option<String>,
-    /// Context file; default $XDG_CONFIG_HOME/logctl/config.toml
-    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
-    pub(crate) config: Option<PathBuf>,
-    /// Context to use; else the file's `current`
-    #[arg(add = ArgValueCompleter::new(complete::contexts),
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "LOGCTL_CONTEXT",
-        hide_env_values = true
-    )]
-    pub(crate) context: Option<String>,
-    /// Admin endpoint, instead of the context's: unix:/PATH, https://HOST:PORT
-    #[arg(
-        long,
-        global = true,
-        value_name = "ADDR",
-        env = "LOGCTL_ADMIN",
-        hide_env_values = true
-    )]
-    pub(crate) admin: Option<String>,
-    /// Certificate authority of an https endpoint (PEM)
-    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CA", hide_env_values = true, value_hint = ValueHint::FilePath)]
-    pub(crate) ca: Option<PathBuf>,
-    /// File with the bearer token; must not be readable by others
-    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_TOKEN_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
-    pub(crate) token_file: Option<PathBuf>,
+    /// Where the server is.
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
     /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
@@ -131,14 +95,11 @@ pub(crate) struct Global {
     /// Say which permissions the command needs, and whether you have them, instead of running it
     #[arg(long, global = true)]
     pub(crate) explain_auth: bool,
-    /// Those of the options above that the environment said.
-    #[arg(skip)]
-    pub(crate) environment: Vec<String>,
 }
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorWhen {
+pub enum ColorWhen {
     /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
     #[default]
     Auto,
@@ -225,13 +186,20 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   logctl doctor")]
     Doctor,
-    /// Write to a log: a file of entries, or as many writers of any kind, measured
+    /// Write a file of entries into a log, as fast as the log takes them
+    ///
+    /// The entries become leaves in the order of the file, in ranges: other writers' entries may stand between them, and the
+    /// result says where they are. A broken connection or a server that restarts is waited for, and nothing is written
+    /// twice. --resume continues an import that ended early, with the same file.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+    /// The older form of `logctl import`
     #[command(
         subcommand,
+        hide = true,
         arg_required_else_help = true,
-        after_help = "Examples:
-  logctl load import entries.txt
-  logctl load run --stream rate=500/s --duration 30s --html report.html"
+        after_help = "Example:
+  logctl import entries.txt"
     )]
     Load(LoadCommand),
     /// Show what a log is doing, live: shards, watermarks, queues
@@ -292,6 +260,19 @@ pub(crate) enum Command {
     },
 }
 
+const IMPORT_EXAMPLES: &str = "Examples:
+  logctl import entries.txt
+  zcat Packages.gz | logctl import - --priority 6 --log debian
+  logctl import entries.bundle --format bundle --resume 9f86d081884c7d659a2feaa0c55ad015";
+
+/// What is left of `logctl load`; the load generator is a program of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoadCommand {
+    /// The older name of `logctl import`
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArgs),
+}
+
 /// Shells with a completion script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ShellName {
@@ -309,12 +290,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let mut cli =
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
     cli.check()?;
-    let said = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable);
-    cli.global.environment = matches
-        .ids()
-        .filter(said)
-        .map(ToString::to_string)
-        .collect();
+    cli.global.overrides.note_environment(&matches);
     Ok(cli)
 }
 
@@ -362,7 +338,7 @@ impl Cli {
 }
 
 /// The form that a command line asks for which clap may have refused: even then, standard output holds one document.
-pub(crate) fn wanted_form(args: &[OsString]) -> OutputForm {
+pub fn wanted_form(args: &[OsString]) -> OutputForm {
     let mut form = None;
     let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
     while let Some(word) = words.next() {
@@ -390,7 +366,7 @@ pub(crate) fn wanted_form(args: &[OsString]) -> OutputForm {
 }
 
 /// More than zero, at most a day.
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     parse_between(
         text,
         Duration::from_millis(1),
@@ -417,7 +393,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A length of time within bounds, which `bounds` says in words.
-fn parse_between(
+pub fn parse_between(
     text: &str,
     least: Duration,
     most: Duration,

@@ -20,7 +20,7 @@ pub(crate) enum Output {
 
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputForm {
+pub enum OutputForm {
     /// For people
     #[default]
     Table,

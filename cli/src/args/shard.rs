@@ -210,7 +210,7 @@ impl ShardArgs {
                 "--create-config <FILE>, --use-config <FILE> or a command",
             ));
         }
-        if (self.origin.is_some() || self.from.is_some()) && global.log.is_none() {
+        if (self.origin.is_some() || self.from.is_some()) && global.overrides.log.is_none() {
             return Err(missing("--log <NAME>"));
         }
         Ok(())

@@ -35,7 +35,7 @@ const AHEAD: usize = 16;
 const ROUNDS: usize = 10;
 
 /// Where the files of one log come from.
-pub(crate) trait Source: Sync {
+pub trait Source: Sync {
     /// The file at a path below the log's public address, as `2026a/tile/0/000`; `None` if there is no such file.
     fn get(&self, path: &str) -> impl Future<Output = Result<Option<Vec<u8>>, SourceError>> + Send;
 }
@@ -43,17 +43,17 @@ pub(crate) trait Source: Sync {
 /// A file could not be fetched, so that nothing is known about it. The audit ends.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {path}")]
-pub(crate) struct SourceError {
+pub struct SourceError {
     /// The path asked for.
-    pub(crate) path: String,
+    pub path: String,
     /// Why the server could not be read.
     #[source]
-    pub(crate) source: Box<dyn StdError + Send + Sync>,
+    pub source: Box<dyn StdError + Send + Sync>,
 }
 
 impl SourceError {
     /// An error of any kind, or a text, about a path.
-    pub(crate) fn new(path: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub fn new(path: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             path: path.to_owned(),
             source: source.into(),

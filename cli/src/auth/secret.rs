@@ -14,7 +14,7 @@ pub(super) const LIMIT: u64 = 64 * 1024;
 
 /// A bearer token.
 #[derive(Clone)]
-pub(crate) struct Token(String);
+pub struct Token(String);
 
 /// Reads a file that must not be readable by others. The permissions are those of the opened file, so that nothing can be
 /// swapped in between.
@@ -48,7 +48,7 @@ fn is_exposed(mode: u32, owner: u32) -> bool {
 
 impl Token {
     /// Reads it from a file.
-    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: &Path) -> Result<Self, Error> {
         Self::parse(&read_private("the token file", path)?).ok_or_else(|| Error::SecretEmpty {
             path: path.to_owned(),
         })
@@ -64,7 +64,7 @@ impl Token {
     }
 
     /// For the `Authorization` header, and nothing else.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -28,10 +28,11 @@ use wire::{
 };
 
 pub(crate) use events::Step;
-pub(crate) use public::{Public, fetch};
+pub use public::Public;
+pub(crate) use public::fetch;
 pub(crate) use raw::Raw;
 pub(crate) use trail::Trail;
-pub(crate) use transport::transport;
+pub use transport::transport;
 pub(crate) use write::{Asked, Write, with_reason};
 
 use write::{Call, json};
@@ -641,7 +642,7 @@ pub(crate) fn seconds(limit: Duration) -> String {
 }
 
 /// The innermost reason: the outer ones only say that a request failed.
-pub(crate) fn cause(error: &reqwest::Error) -> String {
+pub fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }

@@ -15,7 +15,7 @@ use crate::settings::Address;
 
 /// A log's public address.
 #[derive(Debug)]
-pub(crate) struct Public {
+pub struct Public {
     http: reqwest::Client,
     base: String,
     /// The limit for one file.
@@ -38,12 +38,7 @@ enum Failure {
 
 impl Public {
     /// A log at `url`, whose server shows a certificate of `ca` or of the platform's authorities.
-    pub(crate) fn new(
-        url: &str,
-        ca: Option<&Path>,
-        log: &str,
-        timeout: Duration,
-    ) -> Result<Self, Error> {
+    pub fn new(url: &str, ca: Option<&Path>, log: &str, timeout: Duration) -> Result<Self, Error> {
         let url = url.trim_end_matches('/');
         if reqwest::Url::parse(url).map_or(true, |url| {
             !matches!(url.scheme(), "http" | "https") || !url.has_host()
@@ -63,7 +58,7 @@ impl Public {
     }
 
     /// The address, for people.
-    pub(crate) fn address(&self) -> &str {
+    pub fn address(&self) -> &str {
         &self.base
     }
 

@@ -23,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// A client for one address. `ca` is a PEM file; without one the platform's authorities count. `certificate` is shown to
 /// a server that asks for one.
-pub(crate) fn transport(
+pub fn transport(
     address: &Address,
     ca: Option<&Path>,
     certificate: Option<&ClientCertificate>,

@@ -100,7 +100,7 @@ pub(super) fn wire_finding(finding: logconfig::Finding) -> wire::Finding {
 }
 
 /// Off the main task: a read from a terminal or a pipe waits, and Ctrl-C must get through meanwhile.
-pub(super) async fn read(file: &File) -> Result<(String, String), Error> {
+pub async fn read(file: &File) -> Result<(String, String), Error> {
     let (subject, bytes) = read_bytes(file, logconfig::MAX_BYTES).await?;
     let text = String::from_utf8(bytes).map_err(|_| Error::Read {
         what: subject.clone(),

@@ -10,8 +10,8 @@ use super::{Session, document};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::request::{
-    ApiRequest, AuditRequest, ContextRequest, File, LoadRequest, LogRequest, QosRequest, Request,
-    Step, TokenRequest,
+    ApiRequest, AuditRequest, ContextRequest, File, LogRequest, QosRequest, Request, Step,
+    TokenRequest,
 };
 
 #[derive(Debug, Serialize)]
@@ -285,10 +285,8 @@ fn asks(request: &Request) -> Asks {
         Request::Log(LogRequest::Create { .. }) => change(CreateLog),
         Request::Log(LogRequest::Delete { .. }) => change(DeleteLog),
         Request::Log(LogRequest::Undelete { .. }) => change(UndeleteLog),
-        // Its servers are its own.
-        Request::Load(LoadRequest::Commits(_)) => Asks::default(),
         // Entries go to the log's public address, like any writer's.
-        Request::Load(_) => Asks::default().and(&[ListLogs, ShowLog]),
+        Request::Import(_) => Asks::default().and(&[ListLogs, ShowLog]),
         Request::Token(TokenRequest::Create { .. }) => always(&[CreateToken]),
         Request::Token(TokenRequest::List) => always(&[ListTokens]),
         Request::Token(TokenRequest::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),

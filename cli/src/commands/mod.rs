@@ -6,9 +6,9 @@ mod change;
 mod config;
 mod context;
 mod doctor;
-mod document;
+pub(crate) mod document;
 mod explain;
-mod load;
+pub(crate) mod import;
 mod log;
 mod merge;
 mod op;
@@ -36,21 +36,24 @@ use crate::ui::Ui;
 
 /// What every command may need. Addresses and files are looked up when a command asks for them, not before.
 #[derive(Debug)]
-pub(crate) struct Session<'a> {
-    ui: &'a Ui,
+pub struct Session<'a> {
+    /// How to talk to the person or the script.
+    pub ui: &'a Ui,
     overrides: &'a Overrides,
-    timeout: std::time::Duration,
+    /// For each answer of the server.
+    pub timeout: std::time::Duration,
     note: Note,
 }
 
 /// A log's public address.
 #[derive(Clone, Debug)]
-struct Place {
+pub struct LogAddress {
     /// `https://HOST:PORT`, without the log's name.
-    url: String,
+    pub url: String,
     /// The certificate authority that counts there.
-    ca: Option<std::path::PathBuf>,
-    log: String,
+    pub ca: Option<std::path::PathBuf>,
+    /// The log's name.
+    pub log: String,
 }
 
 /// An endpoint and what is known of the log to work on.
@@ -149,7 +152,7 @@ async fn dispatch(session: &Session<'_>, request: Request) -> Result<Outcome, Er
         Request::OpConfirm { id } => op::confirm::run(session, &id).await,
         Request::Log(request) => log::run(session, request).await,
         Request::Top { interval } => top::run(session, interval).await,
-        Request::Load(request) => load::run(session, request).await,
+        Request::Import(args) => import::run(session, args).await,
         Request::Token(request) => token::run(session, request).await,
         Request::Audit(request) => audit::run(session, request).await,
         Request::Receipt(request) => receipt::run(session, request).await,
@@ -164,7 +167,17 @@ async fn dispatch(session: &Session<'_>, request: Request) -> Result<Outcome, Er
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// For a command that changes nothing.
+    pub fn new(ui: &'a Ui, overrides: &'a Overrides, timeout: std::time::Duration) -> Self {
+        Self {
+            ui,
+            overrides,
+            timeout,
+            note: Note::default(),
+        }
+    }
+
     fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout)
     }
@@ -178,7 +191,7 @@ impl Session<'_> {
     }
 
     /// How a change with this key is asked for.
-    fn asked<'a>(&'a self, key: &'a str) -> Asked<'a> {
+    fn asked<'k>(&'k self, key: &'k str) -> Asked<'k> {
         Asked {
             key,
             reason: self.note.reason.as_deref(),
@@ -215,7 +228,7 @@ impl Session<'_> {
     }
 
     /// Where readers and writers reach the log: as told, else as the context says, else as the server says.
-    async fn place(&self, url: Option<String>) -> Result<Place, Error> {
+    pub async fn place(&self, url: Option<String>) -> Result<LogAddress, Error> {
         let settings = self.settings()?;
         let log = match &settings.log {
             Some(log) => log_name(log)?,
@@ -236,7 +249,7 @@ impl Session<'_> {
                 (url, ca)
             }
         };
-        Ok(Place { url, ca, log })
+        Ok(LogAddress { url, ca, log })
     }
 
     /// The admin endpoint of these settings.
@@ -296,7 +309,7 @@ fn log_name(name: &str) -> Result<String, Error> {
 }
 
 /// Seconds since 1970.
-fn now() -> i64 {
+pub fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .ok()
@@ -305,7 +318,7 @@ fn now() -> i64 {
 }
 
 /// RFC 3339, in UTC.
-fn rfc3339(seconds: i64) -> String {
+pub fn rfc3339(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map(|time| time.to_string())
         .unwrap_or_default()

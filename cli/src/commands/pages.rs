@@ -25,7 +25,7 @@ struct ManPage {
 
 pub(super) fn completions(shell: Shell, fixed: bool) -> Result<Outcome, Error> {
     let script = if fixed {
-        text(generate::completions(shell))?
+        text(generate::LOGCTL.completions(shell))?
     } else {
         complete::script(shell)?
     };
@@ -102,7 +102,8 @@ pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
         .chain(command.iter().map(String::as_str))
         .collect::<Vec<_>>()
         .join("-");
-    let mut pages = generate::man_pages()
+    let mut pages = generate::LOGCTL
+        .man_pages()
         .map_err(|error| Error::Bug(format!("cannot write the manual: {error}")))?;
     match pages
         .iter()

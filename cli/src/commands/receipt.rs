@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tlog::{Hash, Note, Receipt, VerifierKey};
 
 use super::document::read_bytes;
-use super::{Place, Session, now, rfc3339};
+use super::{LogAddress, Session, now, rfc3339};
 use crate::auditor::{Source, SourceError, included, key_of};
 use crate::client::Public;
 use crate::error::Error;
@@ -22,7 +22,7 @@ const KEPT_MS: u64 = 7 * 86_400_000;
 /// What the log says about a promise. Further fields are allowed: servers newer than this program may have them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Placement {
+struct LogAddressment {
     state: String,
     index: Option<u64>,
     shard: Option<String>,
@@ -110,7 +110,7 @@ pub(super) async fn run(session: &Session<'_>, request: ReceiptRequest) -> Resul
     }
     let mut public = None;
     if !offline {
-        let Place { url, ca, log } = session.place(url).await?;
+        let LogAddress { url, ca, log } = session.place(url).await?;
         public = Some(Public::new(&url, ca.as_deref(), &log, session.timeout)?);
     }
     let unreachable = |error: SourceError, address: &str| Error::Unreachable {
@@ -203,7 +203,7 @@ async fn ask<S: Source>(
             said(State::Broken, "the log knows no such promise")
         });
     };
-    let placement: Placement = serde_json::from_slice(&bytes).map_err(|error| {
+    let placement: LogAddressment = serde_json::from_slice(&bytes).map_err(|error| {
         SourceError::new(&path, format!("not an answer about a promise: {error}"))
     })?;
     let place = (

@@ -18,13 +18,13 @@ const MAX_ENTRY: usize = 65_535;
 const MAX_LINE: usize = 128 << 10;
 
 /// How entries stand in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Each line is an entry, without its newline; empty lines are passed over.
+    /// Each line is an entry, without its newline; empty lines are passed over
     Lines,
-    /// Each line is `{"entry":"<base64>"}`.
+    /// Each line is {"entry":"<base64>"}
     Ndjson,
-    /// Bundle encoding.
+    /// C2SP bundle encoding: a 16-bit length and the entry, one after the other
     Bundle,
 }
 
@@ -283,7 +283,7 @@ fn plain(beginning: &[u8], format: Format) -> Result<(), Broken> {
     if let Some((_, what)) = magic {
         return Err(Broken::Form {
             what,
-            hint: "give the command what is in it, for example `zcat FILE | logctl load import -`; --raw takes the bytes as they are",
+            hint: "give the command what is in it, for example `zcat FILE | logctl import -`; --raw takes the bytes as they are",
         });
     }
     if format == Format::Bundle {

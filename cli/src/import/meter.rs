@@ -63,19 +63,6 @@ pub(crate) fn left(time: Duration) -> String {
     }
 }
 
-/// `5,000,000`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,11 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn for_people() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1000), "1,000");
-        assert_eq!(grouped(5_000_000), "5,000,000");
+    fn the_time_left_for_people() {
         assert_eq!(left(Duration::from_millis(6100)), "7 s");
         assert_eq!(left(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(left(Duration::from_secs(7500)), "2 h 5 min");

@@ -1,4 +1,4 @@
-//! `logctl load import`: a file of entries into a log, as fast as the log takes them.
+//! `logctl import`: a file of entries into a log, as fast as the log takes them.
 //!
 //! [`entries`] reads the file in large pieces and writes bundle encoding, without an allocation per entry; [`feed`] keeps what is
 //! not acknowledged yet; [`send`] sends it, and resumes after a broken connection at the position that the server reports.
@@ -19,7 +19,7 @@ pub(crate) struct UploadId(String);
 
 /// A text that is not the name of an upload.
 #[derive(Debug, thiserror::Error)]
-#[error("the name of an upload is 32 lowercase hex digits, as `load import` printed it")]
+#[error("the name of an upload is 32 lowercase hex digits, as `logctl import` printed it")]
 pub(crate) struct NotAnUpload;
 
 impl UploadId {

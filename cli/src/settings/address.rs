@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Where an endpoint listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Address {
+pub enum Address {
     /// A Unix socket.
     Unix(PathBuf),
     /// `https://HOST:PORT`, or `http://` on the loopback interface.

@@ -12,30 +12,62 @@ mod resolve;
 
 use std::path::PathBuf;
 
-pub(crate) use address::{Address, is_loopback};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, ValueHint};
+use clap_complete::ArgValueCompleter;
+
+pub use address::Address;
+pub(crate) use address::is_loopback;
 pub(crate) use edit::{delete_context, pair, set, use_context};
 pub(crate) use file::{Context, Found, default_path};
 pub(crate) use resolve::resolve;
 
 use resolve::merge;
 
-/// What was said by flag or environment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Overrides {
-    /// `--log`.
-    pub(crate) log: Option<String>,
-    /// `--config`.
-    pub(crate) config: Option<PathBuf>,
-    /// `--context`.
-    pub(crate) context: Option<String>,
-    /// `--admin`.
-    pub(crate) admin: Option<String>,
-    /// `--ca`.
-    pub(crate) ca: Option<PathBuf>,
-    /// `--token-file`.
-    pub(crate) token_file: Option<PathBuf>,
+use crate::complete;
+
+/// Where the server is, as flags or the environment say.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Overrides {
+    /// Log to work on; else the context's, else the server's only one
+    #[arg(add = ArgValueCompleter::new(complete::logs),
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "LOGCTL_LOG",
+        hide_env_values = true
+    )]
+    pub log: Option<String>,
+    /// Context file; default $XDG_CONFIG_HOME/logctl/config.toml
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CONFIG", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+    /// Context to use; else the file's `current`
+    #[arg(add = ArgValueCompleter::new(complete::contexts),
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "LOGCTL_CONTEXT",
+        hide_env_values = true
+    )]
+    pub context: Option<String>,
+    /// Admin endpoint, instead of the context's: unix:/PATH, https://HOST:PORT
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "LOGCTL_ADMIN",
+        hide_env_values = true
+    )]
+    pub admin: Option<String>,
+    /// Certificate authority of an https endpoint (PEM)
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_CA", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub ca: Option<PathBuf>,
+    /// File with the bearer token; must not be readable by others
+    #[arg(long, global = true, value_name = "FILE", env = "LOGCTL_TOKEN_FILE", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
     /// Those of them that the environment said; the others were flags.
-    pub(crate) environment: Vec<String>,
+    #[arg(skip)]
+    pub environment: Vec<String>,
 }
 
 /// The resolved answer.
@@ -88,11 +120,11 @@ pub(crate) struct Endpoint {
 
 /// A client certificate's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClientCertificate {
+pub struct ClientCertificate {
     /// The certificate, and those between it and its authority (PEM).
-    pub(crate) certificate: PathBuf,
+    pub certificate: PathBuf,
     /// Its key (PEM).
-    pub(crate) key: PathBuf,
+    pub key: PathBuf,
 }
 
 /// How to get a bearer token.
@@ -129,6 +161,17 @@ pub(crate) enum IdentitySource {
 }
 
 impl Overrides {
+    /// Learns from clap which values the environment gave.
+    pub fn note_environment(&mut self, matches: &ArgMatches) {
+        let said =
+            |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::EnvVariable);
+        self.environment = matches
+            .ids()
+            .filter(said)
+            .map(ToString::to_string)
+            .collect();
+    }
+
     /// Its source: `flag --log`, `environment LOGCTL_LOG`.
     pub(crate) fn source(&self, key: &str) -> String {
         if self.environment.iter().any(|name| name == key) {

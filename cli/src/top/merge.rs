@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Cell, Row, Table};
 use wire::{MergeStatus, PeerStatus};
 
 use super::view::{WIDE, bold, right};
-use crate::load::figures::thousands;
+use crate::numbers::thousands;
 use crate::render::clean;
 
 /// One program or peer.

@@ -9,7 +9,7 @@ use wire::{LogCondition, LogStatus, ShardState};
 
 use super::merge;
 use super::state::{Queue, State};
-use crate::load::figures::{latency, thousands};
+use crate::numbers::{latency, thousands};
 use crate::render::clean;
 
 /// From this many columns on there is room for everything.

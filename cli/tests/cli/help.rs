@@ -53,6 +53,8 @@ fn usage_errors() {
         "status --timeout 60",
         "status --output yaml",
         "status --tokenfile x",
+        "load run --stream name=live,rate=5/s --duration 30s --verify",
+        "load commits --writers 64",
         "completions tcsh",
         "man shard rotat",
         "op wait 17",

@@ -1,4 +1,4 @@
-//! `logctl load import` with the real binaries: through broken connections, a killed server and Ctrl-C, every entry is in the
+//! `logctl import` with the real binaries: through broken connections, a killed server and Ctrl-C, every entry is in the
 //! log once, where the report says.
 
 use std::ffi::OsStr;
@@ -100,7 +100,7 @@ fn file(at: &Path, name: &str, count: usize) -> Result<(PathBuf, Vec<String>)> {
 fn import(at: &Path, url: &str, path: &Path, id: &str) -> Result<Child> {
     let mut command = Command::new(binary("logctl")?);
     command
-        .args(["load", "import"])
+        .args(["import"])
         .arg(path)
         .args(["--log", "dev", "--url", url, "--resume", id, "-o", "json"])
         .env("LOGCTL_CONFIG", at.join("logctl.toml"))
@@ -131,7 +131,6 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     let (path, sent) = file(at, "plain", 20_000)?;
     let path = path.to_str().context("UTF-8")?;
     let words = [
-        "load",
         "import",
         path,
         "--url",
@@ -156,10 +155,11 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
     let bundled = at.join("bundle");
     let bundled = bundled.to_str().context("UTF-8")?;
     let words = [
-        "load", "import", bundled, "--url", &url, "--format", "bundle", "-o", "json",
+        "import", bundled, "--url", &url, "--format", "bundle", "-o", "json",
     ];
     let report = logctl(at, &words)?.expect_code(0)?.json()?;
     ensure!(report["entries"] == 3, "{report}");
+    // Under its older name.
     let words = ["load", "import", "-", "--url", &url, "--format", "ndjson"];
     let none: [(&str, &OsStr); 0] = [];
     let ran = logctl_with(at, &words, "{\"entry\":\"aGVsbG8=\"}\n", &none)?.expect_code(0)?;
@@ -171,7 +171,7 @@ fn every_form_of_a_file_lands_where_the_report_says() -> Done {
 
     // What is no entry is named with its line; what came before it stays, and the import can go on.
     let words = [
-        "load", "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson",
+        "import", "-", "--url", &url, "--resume", ID, "--format", "ndjson",
     ];
     let input = "{\"entry\":\"YQ==\"}\n{\"entry\":\"not base64\"}\n";
     let ran = logctl_with(at, &words, input, &none)?.expect_code(6)?;
@@ -199,7 +199,7 @@ fn what_the_server_refuses_has_its_exit_code() -> Done {
     let path = path.to_str().context("UTF-8")?;
     let url = format!("http://{}", logd.address);
     let with = |words: &[&str], code| {
-        let all = [&["load", "import", path, "--url", &url][..], words].concat();
+        let all = [&["import", path, "--url", &url][..], words].concat();
         logctl(at, &all)?.expect_code(code)
     };
     let advice = with(&["--merge-by", "2001-01-01T00:00:00Z"], 6)?;
@@ -221,11 +221,7 @@ fn what_the_server_refuses_has_its_exit_code() -> Done {
     // Nobody there: said at once.
     let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let nobody = format!("http://{nobody}");
-    logctl(
-        at,
-        &["load", "import", path, "--log", "dev", "--url", &nobody],
-    )?
-    .expect_code(11)?;
+    logctl(at, &["import", path, "--log", "dev", "--url", &nobody])?.expect_code(11)?;
     ensure!(
         logd.watermarks()?.ordered == 0,
         "nothing of it is in the log"

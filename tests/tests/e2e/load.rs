@@ -1,15 +1,28 @@
-//! `logctl load run`, against a log that nobody else writes to: its figures are compared with the log itself.
+//! `logload run`, against a log that nobody else writes to: its figures are compared with the log itself.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tests::process::{Logd, binary, logctl};
+use tests::process::{Logd, Ran, binary, logload};
 use tests::{verify, wait};
 
-use crate::{Done, does, folder, run};
+use crate::{Done, folder};
+
+/// Runs `logload` with the words of a line, and expects this exit code.
+fn run(at: &Path, line: &str, code: i32) -> Result<Ran> {
+    let words: Vec<&str> = line.split(' ').collect();
+    logload(at, &words)?
+        .expect_code(code)
+        .with_context(|| line.to_owned())
+}
+
+fn does(at: &Path, line: &str) -> Result<Value> {
+    run(at, &format!("{line} -o json"), 0)?.json()
+}
 
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
@@ -22,7 +35,7 @@ fn what_it_reports_is_in_the_log() -> Done {
     let html = folder.path().join("report.html");
     let svg = folder.path().join("plots");
     let line = format!(
-        "load run --stream name=even,rate=100/s,spacing=even --stream name=loop,connections=3,size=200 --duration 3s --verify --html {} --svg {}",
+        "run --stream name=even,rate=100/s,spacing=even --stream name=loop,connections=3,size=200 --duration 3s --verify --html {} --svg {}",
         html.display(),
         svg.display()
     );
@@ -76,8 +89,8 @@ fn what_it_reports_is_in_the_log() -> Done {
 fn a_server_that_stands_still_is_late_for_every_write_that_was_due() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
-    let child = Command::new(binary("logctl")?)
-        .args("load run --stream rate=100/s,spacing=even --duration 4s -o json".split(' '))
+    let child = Command::new(binary("logload")?)
+        .args("run --stream rate=100/s,spacing=even --duration 4s -o json".split(' '))
         .env("LOGCTL_CONFIG", folder.path().join("logctl.toml"))
         .env("XDG_STATE_HOME", folder.path().join("state"))
         .stdout(Stdio::piped())
@@ -107,8 +120,8 @@ fn a_server_that_stands_still_is_late_for_every_write_that_was_due() -> Done {
 fn one_that_is_ended_early_shows_what_it_measured() -> Done {
     let folder = folder()?;
     let logd = Logd::start(folder.path())?;
-    let child = Command::new(binary("logctl")?)
-        .args("load run --stream rate=100/s --duration 10m -o json".split(' '))
+    let child = Command::new(binary("logload")?)
+        .args("run --stream rate=100/s --duration 10m -o json".split(' '))
         .env("LOGCTL_CONFIG", folder.path().join("logctl.toml"))
         .env("XDG_STATE_HOME", folder.path().join("state"))
         .stdout(Stdio::piped())
@@ -143,7 +156,7 @@ fn a_server_that_is_not_there_is_an_error() -> Done {
     let logd = Logd::start(folder.path())?;
     let refused = run(
         folder.path(),
-        "load run --stream rate=9/s --duration 1s --url http://127.0.0.1:1 -o json",
+        "run --stream rate=9/s --duration 1s --url http://127.0.0.1:1 -o json",
         11,
     )?;
     ensure!(
@@ -154,7 +167,7 @@ fn a_server_that_is_not_there_is_an_error() -> Done {
     let report = does(
         folder.path(),
         &format!(
-            "load run --stream rate=9/s --duration 1s --log nope --url http://{}",
+            "run --stream rate=9/s --duration 1s --log nope --url http://{}",
             logd.address
         ),
     )?;
@@ -163,50 +176,5 @@ fn a_server_that_is_not_there_is_an_error() -> Done {
         "{report}"
     );
     ensure!(report["streams"][0]["acknowledged"] == 0, "{report}");
-    Ok(())
-}
-
-/// How long the servers are abused, seconds; more by `cargo xtask test --abuse`.
-fn abuse_seconds() -> String {
-    std::env::var("TESTS_ABUSE").unwrap_or_else(|_| "10".into())
-}
-
-#[test]
-fn committers_under_abuse_tell_no_lie() -> Done {
-    let folder = folder()?;
-    let kept = folder.path().join("run");
-    let line = format!(
-        "load commits --writers 12 --processes 3 --duration {}s --store-delay 2ms --logd {} --dir {}",
-        abuse_seconds(),
-        binary("logd")?.display(),
-        kept.display()
-    );
-    let report = does(folder.path(), &line)?;
-    let checked = &report["checked"];
-    for wrong in ["lost", "misplaced", "doubled", "refusedOrdered", "strange"] {
-        ensure!(checked[wrong] == 0, "{wrong}: {report}");
-    }
-    ensure!(number(&checked["acknowledged"]) > 50.0, "{report}");
-    ensure!(
-        report["trouble"].as_object().is_some_and(|t| !t.is_empty()),
-        "{report}"
-    );
-    let done = |what: &str| report["trouble"][what].as_u64().unwrap_or(0);
-    if done("frozen and opened") > 0 && report["operations"] == serde_json::json!({}) {
-        ensure!(number(&checked["refused"]["frozen"]) > 0.0, "{report}");
-    }
-    // What was named is kept: the servers' folder and every write with what its writer was told.
-    let history: Value = serde_json::from_slice(&std::fs::read(kept.join("history.json"))?)?;
-    ensure!(
-        history.as_array().is_some_and(|writes| writes.len() > 50),
-        "the history"
-    );
-    ensure!(kept.join("log").join("logd.toml").is_file(), "the folder");
-    // A folder that holds something is left alone.
-    let again = logctl(
-        folder.path(),
-        &["load", "commits", "--dir", &kept.display().to_string()],
-    )?;
-    ensure!(again.code == 2, "{again:?}");
     Ok(())
 }

@@ -11,6 +11,7 @@ mod basic;
 mod batches;
 mod certificates;
 mod changes;
+mod commits;
 mod convergence;
 mod copies;
 mod corruption;

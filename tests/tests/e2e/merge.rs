@@ -13,6 +13,7 @@ use tests::http::Http;
 use tests::ledger::Ledger;
 use tests::load::{Load, Plan};
 use tests::process::{Logd, Start, Worker, logctl_with, logd};
+use tests::random::Random;
 use tests::secondary::Secondary;
 use tests::wait;
 
@@ -256,14 +257,6 @@ fn start_secondary(dir: &Path, listen: &str, log: &str) -> Result<Worker> {
     Worker::start(&["secondary", "--dir", &dir, "--listen", listen, "--log", log])
 }
 
-/// A small generator, so that a failed run can be repeated.
-fn next(state: &mut u64) -> u64 {
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1);
-    *state >> 33
-}
-
 #[test]
 fn killed_at_random_they_lose_and_double_nothing() -> Done {
     const QUORUM: usize = 2;
@@ -302,18 +295,18 @@ fn killed_at_random_they_lose_and_double_nothing() -> Done {
         workers.insert(name, program(at, name)?);
     }
     let load = Load::start(Plan::synthetic(server.address, 8, "killed"));
-    let (mut random, mut kills, mut seen) = (1, 0u32, BTreeMap::new());
+    let (mut random, mut kills, mut seen) = (Random::new(1), 0u32, BTreeMap::new());
     let mut last = server.watermarks()?;
     let began = Instant::now();
     let cdn = at.join("frontends/cdn/dev");
     let mut rotated = false;
     while began.elapsed() < Duration::from_secs(seconds) {
-        let victim = PROGRAMS[next(&mut random) as usize % PROGRAMS.len()];
+        let victim = PROGRAMS[random.below(PROGRAMS.len())];
         if let Some(worker) = workers.remove(victim) {
             worker.kill()?;
             kills += 1;
         }
-        for _ in 0..next(&mut random) % 8 {
+        for _ in 0..random.below(8) {
             look(&server, &secondaries, &cdn, &mut last, &mut seen, QUORUM)?;
         }
         workers.insert(victim, program(at, victim)?);

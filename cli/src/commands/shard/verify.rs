@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::auditor::{self, Finding, Options, SealState, ShardReport, Source as _, Totals};
 use crate::client::Public;
-use crate::commands::{Place, Session, witness};
+use crate::commands::{LogAddress, Session, witness};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
@@ -30,7 +30,7 @@ pub(in crate::commands) async fn run(
     names: Vec<String>,
     url: Option<String>,
 ) -> Result<Outcome, Error> {
-    let Place { url, ca, log } = session.place(url).await?;
+    let LogAddress { url, ca, log } = session.place(url).await?;
     let public = Public::new(&url, ca.as_deref(), &log, session.timeout)?;
     listed(&public, &names).await?;
     let options = Options {
