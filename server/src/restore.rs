@@ -5,8 +5,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::order::keys::LOGS;
 use engine::{Kek, Restore, Restored};
+use order::keys::LOGS;
 use store::{Coordination as _, Directory, Sqlite};
 
 use crate::dev;

@@ -12,12 +12,11 @@ use ::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
 use engine::LogMetrics;
-use engine::order::MAX_BATCHES;
-use engine::order::commit::{Mine, Order};
-use engine::order::slot::{
-    Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work,
-};
+use engine::ledger::{Ledger, now_ms};
 use hdrhistogram::Histogram;
+use order::MAX_BATCHES;
+use order::answer::Mine;
+use order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
 
 use self::store::Gate;
 use crate::figures::{Figure, Options};
@@ -73,15 +72,15 @@ impl Bench {
     }
 
     fn token(&self) -> Token {
-        self.tokens.make(engine::order::commit::now_ms())
+        self.tokens.make(now_ms())
     }
 
-    fn order(&self, store: Arc<dyn Coordination>) -> (Order, Arc<LogMetrics>) {
-        Order::alone("bench", (store, Arc::clone(&self.objects) as _))
+    fn order(&self, store: Arc<dyn Coordination>) -> (Ledger, Arc<LogMetrics>) {
+        Ledger::alone("bench", (store, Arc::clone(&self.objects) as _))
     }
 
     /// A committer that knows the log.
-    async fn committer(&self) -> Result<(Arc<Order>, Arc<LogMetrics>)> {
+    async fn committer(&self) -> Result<(Arc<Ledger>, Arc<LogMetrics>)> {
         let (order, metrics) = self.order(Arc::clone(&self.memory) as _);
         order.refresh().await?;
         Ok((Arc::new(order), metrics))
@@ -102,7 +101,7 @@ impl Bench {
     }
 
     /// Commits one batch.
-    async fn commit(&self, order: &Order) -> Result<Duration> {
+    async fn commit(&self, order: &Ledger) -> Result<Duration> {
         let began = Instant::now();
         let answer = order.commit(vec![self.batch()]).await.pop();
         answer.context("no answer")??;
@@ -220,7 +219,7 @@ struct Queue {
 
 /// Starts a committer; it ends when nothing waits and nothing more can come. It answers the last slot of its first `piled` commits,
 /// and when that was.
-fn queue(bench: &Arc<Bench>, order: Arc<Order>, piled: usize) -> Queue {
+fn queue(bench: &Arc<Bench>, order: Arc<Ledger>, piled: usize) -> Queue {
     let (waiting, mut arrived) = tokio::sync::mpsc::unbounded_channel();
     let bench = Arc::clone(bench);
     let committer = tokio::spawn(async move {

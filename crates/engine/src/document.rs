@@ -9,8 +9,8 @@ use logconfig::LogConfig;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use crate::order::keys::Keys;
-use crate::order::state::State;
+use order::keys::Keys;
+use order::state::State;
 use store::record;
 use store::{Coordination, Key, StoreError};
 

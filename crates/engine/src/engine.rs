@@ -12,36 +12,42 @@ use logconfig::{LogConfig, LogName, ShardName, Span};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::arrivals;
-use crate::change::{Caller, ChangeError};
 use crate::clock::{Clock, ClockFault};
+use crate::control::{Caller, ChangeError};
 use crate::damage;
+use crate::distribute::Dist;
 use crate::formats::Formats;
 use crate::halt::Halt;
+use crate::heart;
+use crate::heart::Heart;
 pub use crate::heart::ReplicaInfo;
-use crate::heart::{self, Heart};
+use crate::ingest::arrivals;
+use crate::ingest::batcher::Batcher;
+use crate::integrate::cut::Cutter;
+use crate::integrate::grow::Fetch;
+use crate::ledger::Ledger;
 use crate::log::{Core, Log};
-use crate::merge::backup::Backup;
-use crate::merge::cut::Cutter;
-use crate::merge::dist::Dist;
-use crate::merge::fetch::Fetch;
-use crate::merge::mark::{self, Mark};
-use crate::merge::nodes::{self, Nodes};
-use crate::merge::pending::{Pending, Step};
-use crate::merge::recover::{self, Resumed};
-use crate::merge::replicas::Replicas;
-use crate::merge::sth::Sth;
-use crate::merge::{self, Done, Finished, MergeOptions, Program, Trouble};
 use crate::metrics::LogMetrics;
-use crate::order::batcher::Batcher;
-use crate::order::commit::Order;
-use crate::order::keys::{CLOCK, Keys, LOGS};
-use crate::order::releaser;
-use crate::order::slot::{FORMAT, Tokens};
-use crate::order::state::State;
+use crate::nodes;
+use crate::nodes::Nodes;
+use crate::peers::Replicas;
+use crate::pending::{Pending, Step};
+use crate::program::{Done, Finished, MergeOptions, Program, Trouble};
+use crate::promise::releaser;
+use crate::publish::Sth;
+use crate::publish::lost::Lost;
+use crate::publish::mark::Mark;
+use crate::publish::{follow, lost, mark};
+use crate::recover;
+use crate::recover::Resumed;
+use crate::replicate::Backup;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
+use crate::status::view;
 use crate::supervise::Faults;
+use order::keys::{CLOCK, Keys, LOGS};
+use order::slot::{FORMAT, Tokens};
+use order::state::State;
 use store::record;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 
@@ -389,7 +395,7 @@ impl Engine {
             Ok(view) => view,
             Err(e) => {
                 corrupt(e)?;
-                crate::order::state::View::default()
+                order::state::View::default()
             }
         };
         let snapshot = Arc::new(view.state.clone());
@@ -397,7 +403,7 @@ impl Engine {
         let batches: Arc<dyn Objects> = Arc::new(nodes.clone());
         let generation = nodes.generation();
         let stores = (Arc::clone(&self.store), batches);
-        let order = Order::new(
+        let order = Ledger::new(
             keys,
             stores,
             view,
@@ -422,12 +428,12 @@ impl Engine {
             order,
             batcher,
             promiser: crate::promise::Promiser::default(),
-            uploads: crate::upload::Uploads::default(),
+            uploads: crate::uploads::Uploads::default(),
             tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
             pending,
             damage: damage::Damage::default(),
             shards: Shards::default(),
-            lost: merge::lost::Lost::default(),
+            lost: Lost::default(),
             mark: Mark::default(),
             halt: Arc::clone(&halt),
             metrics,
@@ -481,20 +487,16 @@ impl Engine {
             watched(&core, "the comparison with what others hold", asking),
             keep(&core, "the reader of slots", follow),
             keep(&core, "the repair of storage nodes", nodes::repair),
-            keep(&core, "the release of positions", merge::release),
-            keep(&core, "the view of the merge", merge::view::watch),
+            keep(&core, "the release of positions", nodes::leaving::release),
+            keep(&core, "the view of the merge", view::watch),
         ];
         if self.merge.programs.has(Program::Sth) {
-            let look = merge::lost::look_at_settled;
+            let look = lost::look_at_settled;
             others.push(keep(&core, "the look at sealed shards", look));
-            let again = merge::lost::sign_again;
+            let again = lost::sign_again;
             others.push(keep(&core, "the repair of sealed shards", again));
         } else {
-            others.push(keep(
-                &core,
-                "the reader of positions",
-                merge::follow::follow,
-            ));
+            others.push(keep(&core, "the reader of positions", follow::follow));
         }
         let (mut batcher, mut promiser) = (None, None);
         if self.merge.writes {

@@ -10,14 +10,14 @@ use logconfig::{LogConfig, LogName, ShardConfig, ShardName, ShardState};
 use tlog::{Checkpoint, Hash, Signer, TileKind, TilePath, leaf_hash};
 
 use crate::document;
-use crate::merge::position::Position;
-use crate::merge::recover;
-use crate::order::keys::{Keys, LOGS};
-use crate::order::slot::{Action, ShardIdentity};
-use crate::order::snapshot;
-use crate::order::state::{Phase, Remembered, Shard, State};
+use crate::ledger::snapshot;
+use crate::position::Position;
 use crate::promise::tests::{Rig, caller};
+use crate::recover;
 use crate::{Caller, ChangeError, Engine, Kek, Log, Request};
+use order::keys::{Keys, LOGS};
+use order::slot::{Action, ShardIdentity};
+use order::state::{Phase, Remembered, Shard, State};
 use store::fault::{Faults, Operation};
 use store::record;
 use store::{Coordination, Objects, Outcome, Transaction};
@@ -91,7 +91,7 @@ async fn a_log_that_was_rotated_often_is_collected_and_starts_again() {
     // In rows, of which none is large: the store would have refused it, but not every store is that strict.
     let rows = rig.rows.rows();
     let largest = rows.iter().max_by_key(|(_, row)| row.len()).unwrap();
-    assert!(largest.1.len() <= crate::order::MAX_SLOT, "{}", largest.0);
+    assert!(largest.1.len() <= order::MAX_SLOT, "{}", largest.0);
     assert!(rig.with(&keys.frozen_shards()) as u64 >= rotations - 10);
     let started = Instant::now();
     let (engine, log) = rig.server(&Faults::new()).await;
@@ -186,7 +186,7 @@ async fn old_log(rig: &Rig, count: u64) -> State {
         });
         shards.push(Shard { identity, phase });
         operations.push(Remembered {
-            operation: crate::order::slot::Token::from_bytes((n as u128).to_be_bytes()),
+            operation: order::slot::Token::from_bytes((n as u128).to_be_bytes()),
             request: Hash([1; 32]),
             action: Action::Rotate,
             actor: "test".repeat(100),
@@ -259,7 +259,7 @@ async fn a_log_of_five_thousand_shards_starts_and_rotates() {
     let frozen = &config.shards[count as usize];
     assert_eq!((frozen.start_index, frozen.length), (Some(count), Some(1)));
     let largest = rig.rows.rows().into_values().map(|row| row.len()).max();
-    assert!(largest.unwrap() <= crate::order::MAX_SLOT);
+    assert!(largest.unwrap() <= order::MAX_SLOT);
     // The documents of three rotations are small, as the one before them is.
     let rows = rig.rows.rows();
     let documents = rows

@@ -7,29 +7,29 @@ use tokio::sync::Notify;
 
 /// The reason, once halted.
 #[derive(Debug, Default)]
-pub struct Halt {
+pub(crate) struct Halt {
     reason: OnceLock<String>,
     pulled: Notify,
 }
 
 impl Halt {
     /// Stops the log. The first reason stays.
-    pub fn halt(&self, reason: impl Into<String>) {
+    pub(crate) fn halt(&self, reason: impl Into<String>) {
         let reason = reason.into();
         tracing::error!(reason, "HALT");
         let _ = self.reason.set(reason);
         self.pulled.notify_waiters();
     }
     /// Whether it is stopped.
-    pub fn is_halted(&self) -> bool {
+    pub(crate) fn is_halted(&self) -> bool {
         self.reason.get().is_some()
     }
     /// Why it is stopped.
-    pub fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         self.reason.get().cloned()
     }
     /// Resolves when it is stopped.
-    pub async fn halted(&self) -> String {
+    pub(crate) async fn halted(&self) -> String {
         loop {
             let notified = self.pulled.notified();
             tokio::pin!(notified);

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::keys::{REPLICAS, RUNS};
-use crate::order::slot::FORMAT;
+use order::keys::{REPLICAS, RUNS};
+use order::slot::FORMAT;
 use store::record;
 use store::{Coordination, Guard, Key, Outcome, StoreError, Transaction};
 

@@ -9,63 +9,69 @@
 //! [`Engine`] opens every log of one pair of stores; [`Log`] is the handle that servers use. Everything after the order is a
 //! pure function of it, so any replica may do any of the work.
 
-mod arrivals;
-pub mod change;
 pub mod clock;
-mod create;
+mod collect;
+mod control;
 mod damage;
+mod distribute;
 mod document;
 mod engine;
+mod eras;
 mod formats;
 pub mod fsck;
 #[cfg(test)]
 mod growth;
 mod halt;
 mod heart;
-mod history;
-mod keyed;
-
+mod ingest;
+mod integrate;
+mod leases;
+pub mod ledger;
+mod life;
 mod log;
-mod memory;
-pub mod merge;
 mod metrics;
 pub mod mirror;
-pub mod order;
+mod nodes;
 mod orphans;
+mod peers;
+pub mod pending;
+mod places;
+pub mod position;
+mod program;
 mod promise;
+mod publish;
 mod read;
+mod recover;
+pub mod replicate;
 pub mod restore;
-mod rotation;
-mod settled;
 pub mod shard;
 mod status;
 mod supervise;
-mod upload;
+mod uploads;
 
-pub use change::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use clock::{Clock, ClockFault};
+pub use control::history::HistoryRecord;
+pub use control::rotation::Overdue;
+pub use control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};
 pub use damage::Damaged;
 pub use engine::{Engine, EngineError, EngineOptions, ReplicaInfo, SYSTEM};
-pub use history::HistoryRecord;
-pub use keyed::{Repeat, Reused, WriteKey};
+pub use ingest::keyed::{Repeat, Reused, WriteKey};
+pub use leases::MemoryError;
+pub use ledger::queue::Waiting;
 pub use log::{AppendError, Appended, Log};
-pub use memory::MemoryError;
-pub use merge::nodes::NodeState;
-pub use merge::peers::{NoPeers, PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
-pub use merge::replicas::{Replicas, SecondaryState, WitnessCounts};
-pub use merge::view::{MergeView, PeerView, ShardPositions};
-pub use merge::{
-    Done, Finished, Folders, MergeOptions, Places, Program, Programs, Trouble, TroubleKind,
-};
 pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
+pub use nodes::NodeState;
 pub use order::chunk::{Chunk, UploadId, UploadPart};
-pub use order::queue::Waiting;
 pub use order::slot::Token;
+pub use peers::ask::{NoPeers, PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
+pub use peers::{Replicas, SecondaryState, WitnessCounts};
+pub use places::{Folders, Places};
+pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};
 pub use promise::{Placement, Promise, PromiseId};
 pub use read::{EntryRecord, Inclusion, ReadError};
 pub use restore::{Restore, RestoreError, Restored};
-pub use rotation::Overdue;
 pub use shard::keys::Kek;
+pub use status::view::{MergeView, PeerView, ShardPositions};
 pub use status::{Condition, ShardView, Status, Watermarks};
 pub use supervise::Faults;
-pub use upload::{UploadProgress, UploadRange};
+pub use uploads::{UploadProgress, UploadRange};

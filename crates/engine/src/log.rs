@@ -13,34 +13,34 @@ use logconfig::LogConfig;
 use tlog::{Hash, bundle};
 use tokio::sync::{Notify, OnceCell, watch};
 
-use crate::arrivals;
 use crate::clock::Clock;
 use crate::damage::Damage;
 use crate::document;
+use crate::eras::Eras;
 use crate::formats::Formats;
 use crate::halt::Halt;
-use crate::merge::eras::Eras;
-use crate::merge::life::Life;
-use crate::merge::lost::Lost;
-use crate::merge::mark::Mark;
-use crate::merge::nodes::Nodes;
-use crate::merge::pending::Pending;
-use crate::merge::replicas::{Replicas, SecondaryState};
-use crate::merge::view::MergeView;
-use crate::merge::{MergeOptions, Program, Trouble, TroubleKind};
+use crate::ingest::arrivals;
+use crate::ingest::batcher::Batcher;
+use crate::ingest::commit::Payload;
+use crate::ledger::{CommitError, Ledger};
+use crate::life::Life;
 use crate::metrics::LogMetrics;
-use crate::order::batcher::Batcher;
-use crate::order::chunk::Chunk;
-use crate::order::commit::{CommitError, Order};
-use crate::order::load::Payload;
-use crate::order::place::Place;
-use crate::order::slot::Tokens;
-use crate::order::state::{Gate, State};
+use crate::nodes::Nodes;
+use crate::peers::{Replicas, SecondaryState};
+use crate::pending::Pending;
+use crate::program::{MergeOptions, Program, Trouble, TroubleKind};
 use crate::promise::Promiser;
+use crate::publish::lost::Lost;
+use crate::publish::mark::Mark;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
+use crate::status::view::MergeView;
 use crate::supervise::Faults;
-use crate::upload::Uploads;
+use crate::uploads::Uploads;
+use order::chunk::Chunk;
+use order::place::Place;
+use order::slot::Tokens;
+use order::state::{Gate, State};
 use qos::simulate::Arrival;
 use qos::simulate::Machine;
 use qos::{Advice, Policy, QosView, TenantId, Ticket};
@@ -73,7 +73,7 @@ pub struct Core {
     /// Where large batches are.
     pub(crate) nodes: Nodes,
     pub(crate) kek: Arc<Kek>,
-    pub(crate) order: Order,
+    pub(crate) order: Ledger,
     pub(crate) batcher: Batcher,
     pub(crate) promiser: Promiser,
     pub(crate) uploads: Uploads,

@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use tlog::{Checkpoint, Note};
 
 use crate::log::Core;
-use crate::merge::mark::judge::{self, Conflict, Whence};
+use crate::publish::mark::judge;
+use crate::publish::mark::judge::{Conflict, Whence};
 use store::{Objects, StoreError};
 
 /// Objects that only a shard has, the most telling first.

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
 
+use crate::integrate::grow::read_batch;
 use crate::log::{Core, Log};
-use crate::merge::fetch::read_batch;
-use crate::merge::mark::classify;
-use crate::merge::mark::judge::Found;
-use crate::merge::position;
-use crate::order::batch;
-use crate::order::state::State;
+use crate::position;
+use crate::publish::mark::classify;
+use crate::publish::mark::judge::Found;
 use crate::shard::{Published, Shard, Shards, SignError};
+use order::batch;
+use order::state::State;
 use store::StoreError;
 
 /// How long a first checkpoint may take from its durable position to its signature, and the time between looks for it.

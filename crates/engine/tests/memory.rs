@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use engine::merge::pending::Pending;
-use engine::order::slot::{BatchRef, Slot, Tokens};
-use engine::order::state::State;
+use engine::pending::Pending;
+use order::slot::{BatchRef, Slot, Tokens};
+use order::state::State;
 use tlog::Hash;
 
 /// Bytes of this process that are in memory.

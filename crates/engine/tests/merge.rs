@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::merge::position::{self, Described, Live, Verified};
-use engine::order::keys::Keys;
+use engine::position::{self, Described, Live, Verified};
 use engine::{
     Caller, ChangeError, Engine, EngineOptions, Folders, Kek, Log, MergeOptions, Places as _,
     Program, Programs, ReadError, Request,
 };
 use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use order::keys::Keys;
 use store::record;
 use store::{Coordination, Directory, Outcome, Sqlite, Transaction};
 use tlog::{Checkpoint, Hash};

@@ -12,17 +12,25 @@ use futures_util::future::BoxFuture;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+#[cfg(feature = "drivers")]
 mod delayed;
+#[cfg(feature = "drivers")]
 mod directory;
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;
+#[cfg(feature = "drivers")]
 mod memory;
 pub mod record;
+#[cfg(feature = "drivers")]
 mod sqlite;
 
+#[cfg(feature = "drivers")]
 pub use delayed::{DelayedCoordination, DelayedObjects};
+#[cfg(feature = "drivers")]
 pub use directory::{Directory, valid};
+#[cfg(feature = "drivers")]
 pub use memory::{MemoryCoordination, MemoryObjects};
+#[cfg(feature = "drivers")]
 pub use sqlite::{CopiedShard, Sqlite, SqliteCopy, SqliteStats};
 
 /// A key of the coordination store: a path such as `log/dev/slot/00000000000000000007`; keys sort bytewise.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use logconfig::RotateConfig;
 use proptest::prelude::*;
 
-use super::*;
+use crate::clock::*;
 use crate::promise::tests::{Rig, caller};
 use crate::{AppendError, ChangeError, Engine, Log, Placement, Program, Request};
 use qos::Advice;
@@ -154,7 +154,7 @@ async fn times_far_ahead_in_a_store_are_no_harm() {
     let (engine, log) = server(&rig, &bad).await;
     assert_eq!(append(&log).await.unwrap(), 0);
     let poisoned = log.core.order.state().time;
-    assert!(poisoned > crate::order::commit::now_ms() + YEARS.unsigned_abs() / 2);
+    assert!(poisoned > crate::ledger::now_ms() + YEARS.unsigned_abs() / 2);
     engine.shutdown().await;
     let clock = Clock::system();
     let (engine, log) = server(&rig, &clock).await;
@@ -238,7 +238,9 @@ async fn no_arrival_is_old_by_a_wrong_clock() {
     rig.rows.transact(put).await;
     for (ahead, stays) in [(YEARS, true), (0, false)] {
         clock.set_ahead(ahead);
-        crate::arrivals::write(&log.core, "this").await.unwrap();
+        crate::ingest::arrivals::write(&log.core, "this")
+            .await
+            .unwrap();
         assert_eq!(old().contains_key(&key), stays);
     }
     engine.shutdown().await;
@@ -253,7 +255,7 @@ async fn the_age_of_a_store_is_no_wall_clocks() {
     let (engine, _log) = server(&rig, &clock).await;
     let age = || {
         let rows = rig.rows.rows();
-        let row = rows.get(crate::order::keys::CLOCK);
+        let row = rows.get(order::keys::CLOCK);
         row.map_or(0, |row| store::record::decode_counted(row).unwrap())
     };
     // Longer than the pause between two looks.

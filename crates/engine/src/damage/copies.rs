@@ -8,8 +8,8 @@ use tlog::mirror::origin_hash;
 use tlog::{Hash, TileKind, TilePath, bundle};
 
 use crate::log::Core;
-use crate::merge::copy::Tiles;
-use crate::merge::peers::PeerRequest;
+use crate::peers::ask::PeerRequest;
+use crate::replicate::copy::Tiles;
 use crate::shard::Shard;
 use store::Objects;
 
@@ -17,7 +17,7 @@ use store::Objects;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that may have a copy.
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A folder or bucket that `dist` pushes to.
     Frontend {
         name: String,
@@ -29,7 +29,7 @@ pub(super) enum Source {
 
 impl Source {
     /// All servers that the running configuration names and this process may use.
-    pub(super) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
+    pub(crate) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
         let config = core.config();
         let mut all = Vec::new();
         for frontend in &config.merge.frontends {
@@ -54,14 +54,14 @@ impl Source {
     }
 
     /// Its name for messages.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Frontend { name, .. } | Self::Secondary { name, .. } => name,
         }
     }
 
     /// Its copy of a tile or bundle, unchecked.
-    pub(super) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
+    pub(crate) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
         match self {
             Self::Frontend { name, place } => {
                 let folder = format!("{}/{shard}", core.name);

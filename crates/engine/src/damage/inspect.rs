@@ -10,11 +10,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash};
 
-use super::copies::Source;
+use crate::damage::copies::Source;
+use crate::integrate::tree::{ShardTree, subtree};
 use crate::log::Core;
-use crate::merge::copy::Tiles;
-use crate::merge::position;
-use crate::merge::tree::{ShardTree, subtree};
+use crate::position;
+use crate::replicate::copy::Tiles;
 use crate::shard::{Published, Shard};
 use store::StoreError;
 
@@ -31,7 +31,7 @@ type Candidate = (String, Vec<Hash>);
 ///
 /// # Errors
 /// The store does not answer.
-pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
+pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
     let state = core.order.state();
     let Some(shard) = core.shards.get(&state, &place.0) else {
         return Ok(());
@@ -82,18 +82,18 @@ pub(super) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
     Ok(())
 }
 
-pub(super) struct Inspector<'a> {
-    pub(super) core: &'a Arc<Core>,
-    pub(super) shard: &'a Shard,
+pub(crate) struct Inspector<'a> {
+    pub(crate) core: &'a Arc<Core>,
+    pub(crate) shard: &'a Shard,
     /// The shard's folder.
-    pub(super) folder: &'a str,
-    pub(super) at: &'a Published,
+    pub(crate) folder: &'a str,
+    pub(crate) at: &'a Published,
     /// Made once something is wrong.
     sources: Option<Vec<Source>>,
     /// What is wrong with which object.
-    pub(super) wrong: BTreeMap<String, String>,
+    pub(crate) wrong: BTreeMap<String, String>,
     /// What was repaired, and from which copy.
-    pub(super) written: Vec<(String, String)>,
+    pub(crate) written: Vec<(String, String)>,
 }
 
 impl Inspector<'_> {

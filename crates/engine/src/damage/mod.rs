@@ -22,9 +22,9 @@ use tlog::TILE_WIDTH;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::ledger::now_ms;
 use crate::log::{Core, Log};
 use crate::metrics::Gauge;
-use crate::order::commit::now_ms;
 
 /// Objects that are listed by name; more are counted.
 const LISTED: usize = 64;

@@ -8,10 +8,10 @@
 use bytes::Bytes;
 use tlog::{Checkpoint, Note, Seal, VerifierKey};
 
-use super::inspect::Inspector;
-use crate::merge::mark::classify;
-use crate::merge::mark::judge::Found;
-use crate::order::state::{Phase, State};
+use crate::damage::inspect::Inspector;
+use crate::publish::mark::classify;
+use crate::publish::mark::judge::Found;
+use order::state::{Phase, State};
 use store::StoreError;
 
 /// What the bytes are for a reader; `None`: not even text.
@@ -29,7 +29,7 @@ impl Inspector<'_> {
     ///
     /// # Errors
     /// The store does not answer.
-    pub(super) async fn notes(&mut self, state: &State) -> Result<(), StoreError> {
+    pub(crate) async fn notes(&mut self, state: &State) -> Result<(), StoreError> {
         let name = &*self.shard.name;
         let position = state.shards.iter().position(|s| s.identity.name == *name);
         let Some(position) = position else {

@@ -14,7 +14,7 @@ use tlog::TILE_WIDTH;
 
 use crate::engine::Engine;
 use crate::log::Log;
-use crate::order::state::Phase;
+use order::state::Phase;
 
 /// Places that are checked in a day. A log that was checked whole rests for so many while others were not.
 const DAY: u64 = 24 * 3600 / PAUSE.as_secs();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use logconfig::LogConfig;
 
-use super::*;
+use crate::damage::*;
 use crate::promise::tests::{Rig, caller};
 use crate::{Engine, ReadError, Request};
 use store::fault::Faults;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use logconfig::LOCAL;
 use serde::Serialize;
 
-use super::order::Order;
-use super::rows::batch_fault;
-use super::{Findings, LogReport, Place, remedy};
 use crate::document;
-use crate::order::slot::BatchRef;
+use crate::fsck::rows::batch_fault;
+use crate::fsck::slots::Order;
+use crate::fsck::{Findings, LogReport, Place, remedy};
+use order::slot::BatchRef;
 use store::{Coordination, Objects, StoreError};
 
 /// Nodes that are leaving, at most.
@@ -63,7 +63,7 @@ impl Node<'_> {
 }
 
 /// How a batch was found.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// At least once as it was ordered.
     Intact,
     /// Nowhere; with the nodes that could not be looked at.
@@ -73,7 +73,7 @@ pub(super) enum Found {
 }
 
 /// The places of large batches.
-pub(super) struct Large<'a> {
+pub(crate) struct Large<'a> {
     nodes: Vec<Node<'a>>,
     /// There is more than the server's own store.
     several: bool,
@@ -81,7 +81,7 @@ pub(super) struct Large<'a> {
 
 impl<'a> Large<'a> {
     /// As the running configuration names them, and those that are leaving. One that can't be read is a finding elsewhere; then the own store is all.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         store: &dyn Coordination,
         order: &Order,
         local: &'a dyn Objects,
@@ -133,7 +133,7 @@ impl<'a> Large<'a> {
     }
 
     /// Looks for a batch everywhere. Damaged copies are findings, whatever else there is.
-    pub(super) async fn find(
+    pub(crate) async fn find(
         &mut self,
         key: &str,
         batch: &BatchRef,
@@ -181,7 +181,7 @@ impl<'a> Large<'a> {
     }
 
     /// What is missing, in words.
-    pub(super) fn missing(&self, unread: &str, why: &str) -> String {
+    pub(crate) fn missing(&self, unread: &str, why: &str) -> String {
         let place = match self.several {
             true => " on every storage node that can be read",
             false => "",
@@ -194,7 +194,7 @@ impl<'a> Large<'a> {
     }
 
     /// Says what each node has.
-    pub(super) fn report(self, report: &mut LogReport) {
+    pub(crate) fn report(self, report: &mut LogReport) {
         if self.several {
             report.nodes = self.nodes.into_iter().map(|node| node.report).collect();
         }

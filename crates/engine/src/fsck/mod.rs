@@ -5,10 +5,10 @@
 //! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
 
 mod large;
-mod order;
 mod promises;
 mod rows;
 mod shard;
+mod slots;
 mod tree;
 
 #[cfg(test)]
@@ -20,8 +20,9 @@ use serde::Serialize;
 
 pub use large::{NodeReport, OpenNode};
 
-use crate::order::keys::{CLOCK, LOGS, ORIGINS};
-use crate::orphans::{self, Orphan};
+use crate::orphans;
+use crate::orphans::Orphan;
+use order::keys::{CLOCK, LOGS, ORIGINS};
 use store::record;
 use store::{Coordination, CopiedShard, Objects, StoreError};
 
@@ -351,7 +352,7 @@ pub async fn positions(
         let positions = shard::positions(coordination, name, &mut findings).await?;
         let mut report = LogReport::default();
         let order =
-            order::check(coordination, name, &mut findings, &mut report, &mut |_| {}).await?;
+            slots::check(coordination, name, &mut findings, &mut report, &mut |_| {}).await?;
         for shard in order.state.shards.iter() {
             let Some(ordered) = order.state.length(shard) else {
                 continue;
@@ -384,7 +385,7 @@ async fn log(
         ..LogReport::default()
     };
     let positions = shard::positions(coordination, name, findings).await?;
-    let order = order::check(coordination, name, findings, &mut report, watcher).await?;
+    let order = slots::check(coordination, name, findings, &mut report, watcher).await?;
     rows::check(
         coordination,
         (objects, nodes),

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 
-use super::large::{Found, Large};
-use super::order::Order;
-use super::rows::{all, batch_fault};
-use super::{Findings, LogReport, remedy};
-use crate::order::WINDOW;
-use crate::order::place::{Place, PlacedRow};
-use crate::order::slot::{BatchRef, Promised, Token, Work};
+use crate::fsck::large::{Found, Large};
+use crate::fsck::rows::{all, batch_fault};
+use crate::fsck::slots::Order;
+use crate::fsck::{Findings, LogReport, remedy};
+use order::WINDOW;
+use order::place::{Place, PlacedRow};
+use order::slot::{BatchRef, Promised, Token, Work};
 use store::record;
 use store::{Coordination, StoreError};
 
@@ -19,14 +19,14 @@ const PAGE: usize = 64;
 
 /// What waits: in the bag and in the queue.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     /// Announcements that count, and promised work wherever it is.
-    pub(super) tokens: HashSet<Token>,
+    pub(crate) tokens: HashSet<Token>,
     promised: BTreeMap<Token, (String, Promised)>,
 }
 
 /// Reads bag and queue. Announcements that count no more are litter, unless their work is promised: it goes back to the queue.
-pub(super) async fn waiting(
+pub(crate) async fn waiting(
     store: &dyn Coordination,
     order: &Order,
     findings: &mut Findings<'_>,
@@ -96,7 +96,7 @@ impl Waiting {
 }
 
 /// Checks what waits and the places of what is ordered.
-pub(super) async fn check(
+pub(crate) async fn check(
     store: &dyn Coordination,
     large: &mut Large<'_>,
     order: &Order,

@@ -1,23 +1,23 @@
 //! Everything beside the slots in the coordination store: history, documents, sealed keys, announcements, batches.
 
-use super::large::{Found, Large, OpenNode};
+use crate::fsck::large::{Found, Large, OpenNode};
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use tlog::Hash;
 
-use super::order::Order;
-use super::shard::Positions;
-use super::{Findings, LogReport, promises, remedy};
-use crate::change::Probation;
+use crate::control::Probation;
 use crate::document;
-use crate::merge::eras::Membership;
-use crate::merge::life::Life;
-use crate::merge::position::Storage;
-use crate::order::batch;
-use crate::order::keys::{Keys, trailing_number};
-use crate::order::slot::{BatchRef, Control, Slot, Token};
-use crate::order::state::{Phase, Shard};
+use crate::eras::Membership;
+use crate::fsck::shard::Positions;
+use crate::fsck::slots::Order;
+use crate::fsck::{Findings, LogReport, promises, remedy};
+use crate::life::Life;
+use crate::position::Storage;
+use order::batch;
+use order::keys::{Keys, trailing_number};
+use order::slot::{BatchRef, Control, Slot, Token};
+use order::state::{Phase, Shard};
 use store::record;
 use store::{Coordination, Key, Objects, StoreError};
 
@@ -28,7 +28,7 @@ const PAGE: usize = 512;
 const SEALED_KEY: usize = 1 + 12 + 32 + 16;
 
 /// All rows under a prefix; for prefixes that hold few.
-pub(super) async fn all(
+pub(crate) async fn all(
     store: &dyn Coordination,
     prefix: &str,
 ) -> Result<Vec<(Key, Bytes)>, StoreError> {
@@ -46,7 +46,7 @@ pub(super) async fn all(
     }
 }
 
-pub(super) async fn check(
+pub(crate) async fn check(
     store: &dyn Coordination,
     (objects, nodes): (&dyn Objects, OpenNode<'_>),
     order: &Order,
@@ -368,7 +368,7 @@ async fn batches(
 }
 
 /// What is wrong with a batch's bytes.
-pub(super) fn batch_fault(named: &BatchRef, bytes: &[u8]) -> Option<String> {
+pub(crate) fn batch_fault(named: &BatchRef, bytes: &[u8]) -> Option<String> {
     if record::digest(bytes) != named.digest {
         return Some("its bytes are not those that were ordered".into());
     }
@@ -428,6 +428,6 @@ async fn litter(
 }
 
 /// The size in the key of a root.
-pub(super) fn root_size(key: &str) -> Option<u64> {
+pub(crate) fn root_size(key: &str) -> Option<u64> {
     trailing_number(key)
 }

@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tlog::{Checkpoint, Hash, Seal, TILE_WIDTH, TileKind, TilePath, VerifierKey};
 
-use super::order::Order;
-use super::rows::{all, root_size};
-use super::tree::{Tree, Watched};
-use super::{Findings, LogReport, Watcher, remedy};
-use crate::merge::mark::judge::{self, Found, Known, Verdict, Whence, judge};
-use crate::merge::mark::{Looked, classify};
-use crate::order::keys::Keys;
-use crate::order::state::{Phase, Shard};
+use crate::fsck::rows::{all, root_size};
+use crate::fsck::slots::Order;
+use crate::fsck::tree::{Tree, Watched};
+use crate::fsck::{Findings, LogReport, Watcher, remedy};
 use crate::orphans;
+use crate::publish::mark::judge;
+use crate::publish::mark::judge::{Found, Known, Verdict, Whence, judge};
+use crate::publish::mark::{Looked, classify};
 use crate::shard::Published;
+use order::keys::Keys;
+use order::state::{Phase, Shard};
 use store::record;
 use store::{Coordination, Objects, StoreError};
 
 /// The published positions, as they were before anything else was read.
-pub(super) struct Positions(BTreeMap<String, Position>);
+pub(crate) struct Positions(BTreeMap<String, Position>);
 
 struct Position {
     at: Published,
@@ -28,17 +29,17 @@ struct Position {
 
 impl Positions {
     /// Entries published of a shard.
-    pub(super) fn published(&self, shard: &str) -> u64 {
+    pub(crate) fn published(&self, shard: &str) -> u64 {
         self.0.get(shard).map_or(0, |position| position.at.size)
     }
 
     /// The root over those.
-    pub(super) fn root(&self, shard: &str) -> Option<Hash> {
+    pub(crate) fn root(&self, shard: &str) -> Option<Hash> {
         self.0.get(shard).map(|position| position.at.root)
     }
 
     /// Entries published of a shard by now.
-    pub(super) async fn now(
+    pub(crate) async fn now(
         &self,
         store: &dyn Coordination,
         order: &Order,
@@ -52,7 +53,7 @@ impl Positions {
 }
 
 /// Reads the positions with their roots.
-pub(super) async fn positions(
+pub(crate) async fn positions(
     store: &dyn Coordination,
     name: &str,
     findings: &mut Findings<'_>,
@@ -120,7 +121,7 @@ pub(super) async fn positions(
 }
 
 /// Checks every shard.
-pub(super) async fn check(
+pub(crate) async fn check(
     store: &dyn Coordination,
     objects: &dyn Objects,
     order: &Order,
@@ -365,7 +366,7 @@ impl One<'_> {
     }
 
     /// The slots' batches that are published: their entries must be the ones that were ordered.
-    fn batches(&self, size: u64) -> Vec<super::tree::Placed> {
+    fn batches(&self, size: u64) -> Vec<crate::fsck::tree::Placed> {
         let Some(start) = self.shard.start() else {
             return Vec::new();
         };
@@ -374,7 +375,7 @@ impl One<'_> {
         for slot in self.order.slots.values() {
             for (at, batch) in slot.placed() {
                 if at >= start && at + batch.entries <= end {
-                    placed.push(super::tree::Placed {
+                    placed.push(crate::fsck::tree::Placed {
                         first: at - start,
                         entries: batch.entries,
                         digest: batch.digest,

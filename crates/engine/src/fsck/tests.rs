@@ -7,9 +7,9 @@ use bytes::Bytes;
 use logconfig::{LogConfig, LogName, ShardName};
 use tlog::{Hash, RightEdge, TileKind, TilePath, leaf_hash};
 
-use super::tree::Tree;
-use super::*;
-use crate::merge::tree::ShardTree;
+use crate::fsck::tree::Tree;
+use crate::fsck::*;
+use crate::integrate::tree::ShardTree;
 use crate::{Caller, Engine, EngineOptions, Kek, Log, Request};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{MemoryCoordination, MemoryObjects};
@@ -89,11 +89,11 @@ async fn published(log: &Log) {
 
 /// A part of an upload, of one entry.
 async fn part(log: &Log) {
-    let id = crate::order::chunk::UploadId([3; 16]);
-    let chunk = crate::order::chunk::Chunk {
+    let id = order::chunk::UploadId([3; 16]);
+    let chunk = order::chunk::Chunk {
         bytes: Bytes::from_static(b"\0\x04part"),
         entries: 1,
-        upload: Some(crate::order::chunk::UploadPart { id, offset: 0 }),
+        upload: Some(order::chunk::UploadPart { id, offset: 0 }),
     };
     let (tenant, advice) = (log.policy().own(), qos::Advice::default());
     let ticket = log.submit_chunk(chunk, tenant, &advice).await.unwrap();
@@ -136,7 +136,7 @@ async fn promises_and_places_are_followed() {
     }
     // A row that tells of another place than its slot.
     let mut moved = rows.clone();
-    let mut row: crate::order::place::PlacedRow = record::decode(&rows[&placed]).unwrap();
+    let mut row: order::place::PlacedRow = record::decode(&rows[&placed]).unwrap();
     row.index += 1;
     moved.insert(placed.clone(), record::encode(&row));
     let report = check(&moved, &objects).await;
@@ -153,8 +153,8 @@ async fn promises_and_places_are_followed() {
         "{report:?}"
     );
     // In the bag it waits as well, dead or not; in both places it is there twice and fine.
-    let promised: crate::order::slot::Promised = record::decode(&rows[&queued]).unwrap();
-    let work = record::encode(&crate::order::slot::Work::Promised(promised));
+    let promised: order::slot::Promised = record::decode(&rows[&queued]).unwrap();
+    let work = record::encode(&order::slot::Work::Promised(promised));
     for remove in [true, false] {
         let mut rows = rows.clone();
         rows.insert(format!("log/dev/bag/{:020}/{token}", 0), work.clone());

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use tlog::{Hash, RightEdge, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash, tile_root};
 
-use super::{Findings, Progress, Watcher, remedy};
+use crate::fsck::{Findings, Progress, Watcher, remedy};
 use store::{Objects, StoreError};
 
 /// Objects read ahead.
@@ -18,39 +18,39 @@ const AHEAD: usize = 16;
 
 /// A root that must come out at some size.
 #[derive(Clone, Debug)]
-pub(super) struct Watched {
+pub(crate) struct Watched {
     /// Where it is written.
-    pub(super) place: String,
-    pub(super) root: Hash,
+    pub(crate) place: String,
+    pub(crate) root: Hash,
     /// In the object store.
-    pub(super) object: bool,
+    pub(crate) object: bool,
 }
 
 /// A batch that must be found in the shard.
 #[derive(Clone, Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// Index in the shard of its first entry.
-    pub(super) first: u64,
-    pub(super) entries: u64,
+    pub(crate) first: u64,
+    pub(crate) entries: u64,
     /// SHA-256 of its entries in bundle encoding.
-    pub(super) digest: Hash,
-    pub(super) slot: u64,
+    pub(crate) digest: Hash,
+    pub(crate) slot: u64,
 }
 
 /// What is to be checked.
-pub(super) struct Tree<'a> {
-    pub(super) objects: &'a dyn Objects,
-    pub(super) log: &'a str,
-    pub(super) shard: &'a str,
+pub(crate) struct Tree<'a> {
+    pub(crate) objects: &'a dyn Objects,
+    pub(crate) log: &'a str,
+    pub(crate) shard: &'a str,
     /// Entries published.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// The published root.
-    pub(super) expected: Option<Hash>,
-    pub(super) roots: HashMap<u64, Vec<Watched>>,
+    pub(crate) expected: Option<Hash>,
+    pub(crate) roots: HashMap<u64, Vec<Watched>>,
     /// Widths of the partial tiles that are there.
-    pub(super) partials: HashMap<(TileKind, u64), Vec<u16>>,
+    pub(crate) partials: HashMap<(TileKind, u64), Vec<u16>>,
     /// In the order of their entries, without gaps where slots are kept.
-    pub(super) batches: Vec<Placed>,
+    pub(crate) batches: Vec<Placed>,
 }
 
 /// A tile or bundle as stored.
@@ -81,7 +81,7 @@ struct Walk<'a> {
 
 impl Tree<'_> {
     /// Rebuilds the tree from its entries. Answers how many objects were read.
-    pub(super) async fn check(&self, findings: &mut Findings<'_>, watcher: Watcher<'_>) -> u64 {
+    pub(crate) async fn check(&self, findings: &mut Findings<'_>, watcher: Watcher<'_>) -> u64 {
         let before = findings.list.len();
         let mut walk = Walk {
             tree: self,

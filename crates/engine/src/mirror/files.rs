@@ -22,7 +22,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
 
-use crate::merge::tree::{ShardTree, TileBytes};
+use crate::integrate::tree::{ShardTree, TileBytes};
 use store::record;
 
 const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tlog::{Note, NoteError, Signer, VerifierKey};
 
-use crate::merge::eras::Membership;
-use crate::merge::position::Vouched;
-use crate::order::state::State;
+use crate::eras::Membership;
+use crate::position::Vouched;
 use crate::shard::keys::{Kek, KeyError};
+use order::state::State;
 use store::record;
 
 /// The first line of each manifest's note, and of those that older versions wrote, which had no edition.

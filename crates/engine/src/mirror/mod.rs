@@ -29,8 +29,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE, origin_hash};
 use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
 
-use crate::merge::peers::PeerLife;
-use crate::order::commit::now_ms;
+use crate::ledger::now_ms;
+use crate::peers::ask::PeerLife;
 use store::record;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 

@@ -13,12 +13,12 @@ use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, Package, read_package
 use tlog::{Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
-use super::files::{Files, Position, last_cosigned};
-use super::rows::{Alarm, Mirrored, Pending, Rows};
-use super::{OriginStatus, Refusal, now_seconds, transact};
-use crate::merge::peers::PeerLife;
-use crate::merge::tree::{ShardTree, subtree};
-use crate::order::commit::now_ms;
+use crate::integrate::tree::{ShardTree, subtree};
+use crate::ledger::now_ms;
+use crate::mirror::files::{Files, Position, last_cosigned};
+use crate::mirror::rows::{Alarm, Mirrored, Pending, Rows};
+use crate::mirror::{OriginStatus, Refusal, now_seconds, transact};
+use crate::peers::ask::PeerLife;
 use store::record;
 use store::{Coordination, Guard, StoreError, Transaction};
 
@@ -176,7 +176,7 @@ impl Held {
         package: &Package,
         read: &tlog::mirror::PackageBytes<'_>,
         upload: &Progress,
-        out: &mut Vec<crate::merge::tree::TileBytes>,
+        out: &mut Vec<crate::integrate::tree::TileBytes>,
     ) -> Result<(), Refusal> {
         // What stands before the package in its bundle is here already: the upload begins at the next entry or below.
         let before = (package.start - package.base) as u16;
@@ -340,7 +340,7 @@ impl Origin {
         &self.origin
     }
 
-    pub(super) fn rows(&self) -> &Rows {
+    pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
 
@@ -579,7 +579,7 @@ pub enum Ended {
 
 impl Upload {
     /// Looks at the head of an upload.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         origin: Arc<Origin>,
         head: &EntriesHead,
         life: u64,

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use tlog::mirror::{AddCheckpoint, EntriesHead, packages};
 use tlog::{Checkpoint, Cosigner, Note, Signer, TileKind, TilePath};
 
-use super::*;
-use crate::merge::copy::Tiles;
-use crate::merge::tree::ShardTree;
+use crate::integrate::tree::ShardTree;
+use crate::mirror::*;
+use crate::replicate::copy::Tiles;
 use store::{Directory, MemoryObjects, Sqlite};
 
 const ORIGIN: &str = "example.org/log/1";
@@ -63,7 +63,7 @@ impl Primary {
     fn edition(&self, len: u64, restored: u64, edition: u64) -> Vec<u8> {
         let manifest = Manifest {
             log: "log".into(),
-            state: crate::order::state::State {
+            state: order::state::State {
                 len,
                 ..Default::default()
             },

@@ -9,9 +9,9 @@ use futures_util::future::join_all;
 use logconfig::{LogConfig, LogName, ShardName};
 use tlog::{Receipt, VerifierKey, leaf_hash};
 
-use super::*;
-use crate::order::keys::{CLOCK, Keys};
+use crate::promise::*;
 use crate::{Caller, ChangeOutcome, Clock, Engine, EngineOptions, Kek, Program, Request};
+use order::keys::{CLOCK, Keys};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{Coordination, MemoryCoordination, MemoryObjects, Transaction};
 
@@ -514,7 +514,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     };
     let promised: Promised = record::decode(row).unwrap();
     // A server moved it before the freeze, and stopped.
-    let work = record::encode(&crate::order::slot::Work::Promised(promised));
+    let work = record::encode(&order::slot::Work::Promised(promised));
     let bag = keys.announcement(0, one.id.token);
     let moved = Transaction {
         puts: vec![(bag, work.clone())],
@@ -544,7 +544,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
 /// Promised work outlives the window, the collection of the slots since its birth, and the server; its place outlives all of it.
 #[tokio::test(start_paused = true)]
 async fn a_promise_waits_longer_than_the_slots_are_kept() {
-    use crate::order::WINDOW;
+    use order::WINDOW;
     let rig = Rig::new();
     let faults = Faults::new();
     let (engine, log) = rig.server(&faults).await;
@@ -575,7 +575,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     assert_eq!(census(&log).await.get("one"), Some(&1));
     // The row of its place goes after its time, not before; and only once the slot is collected.
     let all = keys.all_placed();
-    let sweep = || crate::order::releaser::sweep_places(&log.core, &all);
+    let sweep = || crate::promise::releaser::sweep_places(&log.core, &all);
     // Time is what the store has lived through, and no clock.
     let age = async |days: u64| {
         let row = rig.rows.get(CLOCK).await.unwrap();

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle};
 
-use super::sources::Source;
-use super::{Restore, RestoreError};
-use crate::merge::tree::ShardTree;
+use crate::integrate::tree::ShardTree;
+use crate::restore::sources::Source;
+use crate::restore::{Restore, RestoreError};
 
 /// Bundles on their way at once.
 const AT_ONCE: usize = 8;
@@ -19,7 +19,7 @@ const BATCH: usize = 256;
 impl Restore {
     /// Copies a shard from the secondary that has most of it, and checks it against what all of them have cosigned. A failure
     /// says which source's it is.
-    pub(super) async fn shard(
+    pub(crate) async fn shard(
         &self,
         log: &str,
         shard: &str,

@@ -5,12 +5,12 @@
 //!
 //! Everything that was published is on `backupQuorum` (q) of the N secondaries, so any N-q+1 of them include one that has all of it.
 //! The secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each
-//! are needed. Why a newer configuration can't be missed: see [`crate::merge::eras`]. A secondary counts only where it has a
+//! are needed. Why a newer configuration can't be missed: see [`crate::eras`]. A secondary counts only where it has a
 //! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
 //! part: see `merge::backup::storage`), and for a shard only where it gave what it has of it.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
-//! on refuse every earlier life: see [`crate::merge::life`].
+//! on refuse every earlier life: see [`crate::life`].
 
 mod copy;
 mod sources;
@@ -21,12 +21,13 @@ use std::sync::Arc;
 
 use crate::Kek;
 use crate::document;
-use crate::merge::eras::Membership;
-use crate::merge::life::{self, Life};
-use crate::merge::peers::Peers;
-use crate::order::commit::now_ms;
-use crate::order::keys::LOGS;
-use crate::order::state::{Gate, Phase};
+use crate::eras::Membership;
+use crate::ledger::now_ms;
+use crate::life;
+use crate::life::Life;
+use crate::peers::ask::Peers;
+use order::keys::LOGS;
+use order::state::{Gate, Phase};
 use sources::{Source, lacking, waiting};
 use store::{Coordination, Objects, StoreError};
 

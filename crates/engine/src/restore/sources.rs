@@ -10,12 +10,12 @@ use logconfig::SecondaryConfig;
 use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Note, Signer};
 
-use super::{Restore, RestoreError};
-use crate::merge::eras::Membership;
-use crate::merge::peers::{PeerAnswer, PeerError, PeerRequest};
-use crate::merge::position::{UNNAMED, Vouched};
+use crate::eras::Membership;
 use crate::mirror::manifest::MAX_MANIFEST;
 use crate::mirror::{COSIGNED, Manifest, SignedManifest};
+use crate::peers::ask::{PeerAnswer, PeerError, PeerRequest};
+use crate::position::{UNNAMED, Vouched};
+use crate::restore::{Restore, RestoreError};
 
 /// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,27 +24,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Age = (u64, u64, u64);
 
 /// What one secondary has.
-pub(super) struct Source {
-    pub(super) url: String,
+pub(crate) struct Source {
+    pub(crate) url: String,
     /// The keys that it can have: of the configured secondary at that URL, or the one that it cosigned with.
-    pub(super) vkey: Option<String>,
+    pub(crate) vkey: Option<String>,
     /// It has a manifest.
     described: bool,
     /// Which storage answers; none where it does not say so, or does not answer.
-    pub(super) incarnation: Option<String>,
+    pub(crate) incarnation: Option<String>,
     /// The mirror checkpoints, by shard.
-    pub(super) has: BTreeMap<String, Checkpoint>,
+    pub(crate) has: BTreeMap<String, Checkpoint>,
     /// Shards for which it does not count.
-    pub(super) failed: BTreeSet<String>,
+    pub(crate) failed: BTreeSet<String>,
 }
 
 /// The manifest that is believed.
-pub(super) struct Believed {
-    pub(super) manifest: Manifest,
+pub(crate) struct Believed {
+    pub(crate) manifest: Manifest,
     /// The life that it is of.
-    pub(super) life: u64,
+    pub(crate) life: u64,
     /// The entries that this life was restored with, where it was and its envelope says so.
-    pub(super) entries: Option<u64>,
+    pub(crate) entries: Option<u64>,
     /// The storages that answered, and whether they have a manifest, by URL.
     answered: BTreeMap<String, (Option<String>, bool)>,
     /// Which storages of its secondaries are vouched for, by all manifests that were found, each with the life that says so.
@@ -68,7 +68,7 @@ impl Believed {
     }
 
     /// The last storage of each secondary, which the restored log starts from.
-    pub(super) fn storages(&self) -> Vec<&Vouched> {
+    pub(crate) fn storages(&self) -> Vec<&Vouched> {
         let names: BTreeSet<_> = self.vouched.iter().map(|(_, one)| &one.secondary).collect();
         let newest = |name: &String| self.newest(|one| one.secondary == *name);
         names.into_iter().filter_map(newest).collect()
@@ -76,7 +76,7 @@ impl Believed {
 }
 
 impl Restore {
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         url: &str,
         path: &str,
@@ -144,7 +144,7 @@ impl Restore {
     }
 
     /// The newest manifest.
-    pub(super) async fn manifest(
+    pub(crate) async fn manifest(
         &self,
         warnings: &mut Vec<String>,
     ) -> Result<Believed, RestoreError> {
@@ -222,7 +222,7 @@ impl Restore {
 
     /// What each secondary has cosigned. One that does not give a checkpoint, or gives one that is not right, does not count for
     /// that shard.
-    pub(super) async fn sources(
+    pub(crate) async fn sources(
         &self,
         believed: &Believed,
         members: &[Membership],
@@ -286,7 +286,7 @@ impl Restore {
 
 /// Why the restored log would wait for ever for those of before, if it would. A secondary that has another key by now takes nothing
 /// under the old one.
-pub(super) fn waiting(members: &[Membership]) -> Option<String> {
+pub(crate) fn waiting(members: &[Membership]) -> Option<String> {
     members.iter().enumerate().find_map(|(at, of)| {
         let later: Vec<_> = members[at + 1..]
             .iter()
@@ -312,7 +312,7 @@ pub(super) fn waiting(members: &[Membership]) -> Option<String> {
 }
 
 /// Why those that answered are not sure to have everything of a shard that was published, if they are not.
-pub(super) fn lacking(
+pub(crate) fn lacking(
     believed: &Believed,
     members: &[Membership],
     sources: &[Source],

@@ -5,23 +5,23 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tlog::Hash;
 
-use super::sources::Believed;
-use super::{Restore, RestoreError};
 use crate::document;
-use crate::merge::life::Life;
-use crate::merge::position::{Position, Storage};
-use crate::order::commit::now_ms;
-use crate::order::keys::{Keys, LOGS, RESTORING};
-use crate::order::slot::{Action, Control, Decision, Slot, Token};
-use crate::order::snapshot;
-use crate::order::state::State;
+use crate::ledger::now_ms;
+use crate::ledger::snapshot;
+use crate::life::Life;
+use crate::position::{Position, Storage};
+use crate::restore::sources::Believed;
+use crate::restore::{Restore, RestoreError};
 use crate::shard::Published;
+use order::keys::{Keys, LOGS, RESTORING};
+use order::slot::{Action, Control, Decision, Slot, Token};
+use order::state::State;
 use store::record;
 use store::{Guard, Key, Outcome, StoreError, Transaction};
 
 impl Restore {
     /// The rows that a server opens: a snapshot with nothing before it, and the positions.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         believed: &Believed,
         state: &State,

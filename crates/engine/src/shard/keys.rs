@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 const VERSION: u8 = 1;
 
 /// Bytes of key and of seed.
-pub(super) const LEN: usize = 32;
+pub(crate) const LEN: usize = 32;
 
 /// A file that holds more is not a key.
 const MAX_FILE: u64 = 1024;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
 use zeroize::Zeroizing;
 
-use crate::merge::mark::Cleared;
-use crate::order::keys::Keys;
-use crate::order::slot::ShardIdentity;
-use crate::order::state::{Phase, State};
+use crate::publish::mark::Cleared;
+use order::keys::Keys;
+use order::slot::ShardIdentity;
+use order::state::{Phase, State};
 use store::{Coordination, StoreError};
 
 pub mod keys;

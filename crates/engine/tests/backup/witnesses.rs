@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use engine::merge::position;
-use engine::order::keys::Keys;
+use engine::position;
 use engine::{ChangeError, Request};
+use order::keys::Keys;
 use store::Sqlite;
 use tlog::{Checkpoint, Note};
 

@@ -140,7 +140,7 @@ mod tests {
         cuts.extend(cutter.finish()?);
         let mut entries = Vec::new();
         for cut in cuts {
-            let bundle = engine::order::batch::entries(&cut.bytes).unwrap();
+            let bundle = order::batch::entries(&cut.bytes).unwrap();
             assert_eq!(bundle.len() as u64, cut.entries);
             entries.extend(bundle.into_iter().map(<[u8]>::to_vec));
         }

@@ -1,0 +1,226 @@
+//! The clocks of a process: the wall clock, which anybody may set, and a steady one, which nobody can.
+//!
+//! What must never happen: one bad clock whose time stays in a log for good. A slot's time never goes back, so a committer
+//! calls [`Clock::sound`] before it proposes a slot. `sound` compares the progress of the two clocks. After a jump nothing is
+//! proposed until the wall clock is back, or has been as far off, or farther, for as long as it is off; only a process that starts
+//! on it believes a jump of more than a day. So a correction of some seconds costs seconds, and a date that is years off costs only
+//! the time until somebody corrects it.
+//!
+//! Where a wrong age would lose or double something, the wall clock is not used, but the age of the store: the steady time that
+//! some process has spent on it ([`crate::engine`] keeps it, under `clock`).
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use logconfig::Span;
+
+/// What the wall clock may gain or lose against the steady one between two looks, and be off the store's, milliseconds.
+pub const LIMIT_MS: u64 = 5_000;
+/// A longer jump is never believed by a running process, milliseconds.
+const BELIEVED_MS: u64 = 86_400_000;
+
+/// Why the wall clock is not believed now; for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClockFault {
+    /// The wall clock jumped.
+    #[error(
+        "the clock of this server jumped {} by {}; set it right, or restart logd if it is right now",
+        if *.by_ms > 0 { "ahead" } else { "back" },
+        span(*.by_ms)
+    )]
+    Jumped {
+        /// Milliseconds ahead of where it should be; less than zero for a clock that went back.
+        by_ms: i64,
+    },
+    /// It differs from the store's.
+    #[error("the clock of this server is {} the store's by {}; synchronise both",
+        if *.by_ms > 0 { "ahead of" } else { "behind" },
+        span(*.by_ms)
+    )]
+    Apart {
+        /// Milliseconds ahead of the store's; less than zero for a clock that is behind.
+        by_ms: i64,
+    },
+}
+
+fn span(by_ms: i64) -> Span {
+    let seconds = by_ms.unsigned_abs().div_ceil(1_000);
+    // Nobody cares for the seconds of a year.
+    Span::from_secs(match seconds {
+        ..3_600 => seconds,
+        3_600..172_800 => seconds / 60 * 60,
+        _ => seconds / 86_400 * 86_400,
+    })
+}
+
+/// The clocks of a process; clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// How far the wall clock is moved, milliseconds: by tests.
+    moved: AtomicI64,
+    /// The same of the steady clock.
+    passed: AtomicI64,
+    watch: Mutex<Watch>,
+    /// Set while `watch` has a fault, for callers that ask often.
+    faulty: AtomicBool,
+}
+
+/// What is known of the wall clock. Pure: every time is an argument, in milliseconds.
+#[derive(Debug, Default)]
+struct Watch {
+    /// The wall clock and the steady one, when they were last believed.
+    believed: Option<(u64, u64)>,
+    /// How far the clock has been off at least, and the steady time since when. One that comes back step by step waits no longer for it.
+    jump: Option<(i64, u64)>,
+    /// Milliseconds ahead of the store's clock.
+    apart: Option<i64>,
+}
+
+fn off(a: u64, b: u64) -> i64 {
+    i64::try_from(i128::from(a) - i128::from(b)).unwrap_or(i64::MAX)
+}
+
+/// Whether a clock that is off `by` so much was off as far all the time, where `least` was the least: in the same direction, and not
+/// farther now.
+fn is_beyond(least: i64, by: i64) -> bool {
+    least.signum() == by.signum() && by.unsigned_abs() <= least.unsigned_abs() + LIMIT_MS
+}
+
+impl Watch {
+    fn look(&mut self, wall: u64, steady: u64) -> Result<(), ClockFault> {
+        let (before, since) = *self.believed.get_or_insert((wall, steady));
+        let expected = before.saturating_add(steady.saturating_sub(since));
+        let by = off(wall, expected);
+        if by.unsigned_abs() > LIMIT_MS {
+            let seen = match &mut self.jump {
+                Some((least, seen)) if is_beyond(*least, by) => {
+                    // Nearer than before: less has to be waited for, and what was waited counts.
+                    if by.unsigned_abs() < least.unsigned_abs() {
+                        *least = by;
+                    }
+                    *seen
+                }
+                _ => self.jump.insert((by, steady)).1,
+            };
+            let stayed = steady.saturating_sub(seen);
+            if by.unsigned_abs() > BELIEVED_MS || stayed < by.unsigned_abs() {
+                return Err(ClockFault::Jumped { by_ms: by });
+            }
+        }
+        // A clock that is slewed is followed.
+        self.believed = Some((wall, steady));
+        self.jump = None;
+        match self.apart {
+            Some(by_ms) => Err(ClockFault::Apart { by_ms }),
+            None => Ok(()),
+        }
+    }
+
+    /// The fault that was found last.
+    fn fault(&self) -> Option<ClockFault> {
+        let jumped = self.jump.map(|(by_ms, _)| ClockFault::Jumped { by_ms });
+        jumped.or(self.apart.map(|by_ms| ClockFault::Apart { by_ms }))
+    }
+}
+
+impl Clock {
+    /// The system's clocks.
+    pub fn system() -> Self {
+        let clock = Self::default();
+        let _ = clock.sound();
+        clock
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        // No code that can panic runs under this lock.
+        self.0.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wall clock, milliseconds since the Unix epoch, believed or not.
+    pub fn now_ms(&self) -> u64 {
+        let now = crate::ledger::now_ms();
+        now.saturating_add_signed(self.0.moved.load(Relaxed))
+    }
+
+    /// The steady clock, milliseconds since some moment before the process began; it goes on while the machine sleeps, where the
+    /// system can tell.
+    pub fn steady_ms(&self) -> u64 {
+        steady_ms().saturating_add_signed(self.0.passed.load(Relaxed))
+    }
+
+    /// The wall clock, if it may be believed.
+    ///
+    /// # Errors
+    /// What is wrong with it. It is looked at again with every call.
+    pub fn sound(&self) -> Result<u64, ClockFault> {
+        let (wall, steady) = (self.now_ms(), self.steady_ms());
+        let mut watch = self.watch();
+        let before = watch.fault();
+        let found = watch.look(wall, steady);
+        self.tell(before, &watch);
+        found.map(|()| wall)
+    }
+
+    /// What was wrong with the wall clock when it was last looked at.
+    pub fn fault(&self) -> Option<ClockFault> {
+        match self.0.faulty.load(Relaxed) {
+            true => self.watch().fault(),
+            false => None,
+        }
+    }
+
+    /// Notes how far the wall clock is ahead of the store's, which showed `store` at some moment between `before` and `after`.
+    pub fn compare(&self, before: u64, store: u64, after: u64) {
+        let store = store.saturating_add_signed(self.0.passed.load(Relaxed));
+        let ahead = off(before, store).max(0);
+        let behind = off(store, after.max(before)).max(0);
+        let by = if ahead > 0 { ahead } else { -behind };
+        let mut watch = self.watch();
+        let known = watch.fault();
+        watch.apart = (by.unsigned_abs() > LIMIT_MS).then_some(by);
+        self.tell(known, &watch);
+    }
+
+    fn tell(&self, before: Option<ClockFault>, watch: &Watch) {
+        let now = watch.fault();
+        self.0.faulty.store(now.is_some(), Relaxed);
+        match (&before, &now) {
+            (None, Some(fault)) => tracing::error!(%fault, "nothing is proposed meanwhile"),
+            (Some(was), None) => tracing::warn!(%was, "the clock is believed again"),
+            _ => {}
+        }
+    }
+
+    /// Sets the wall clock so many milliseconds ahead of the system's, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn set_ahead(&self, by_ms: i64) {
+        self.0.moved.store(by_ms, Relaxed);
+    }
+
+    /// Lets time pass on every clock, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn pass(&self, by_ms: i64) {
+        self.0.moved.fetch_add(by_ms, Relaxed);
+        self.0.passed.fetch_add(by_ms, Relaxed);
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn steady_ms() -> u64 {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
+    seconds * 1_000 + u64::try_from(at.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn steady_ms() -> u64 {
+    static BEGAN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let began = BEGAN.get_or_init(std::time::Instant::now);
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

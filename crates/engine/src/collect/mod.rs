@@ -1,0 +1,349 @@
+//! The floor, and what is deleted below it, in exactly this order: write a snapshot, raise the floor, delete announcements below it,
+//! delete slots below it. Each deletes the batches that nothing else points at; [`order::litter`] says what may be deleted.
+//!
+//! What must never happen: a slot that is deleted before a snapshot covers it, a decision below the floor. The floor is raised before
+//! anything is deleted, and every decision is guarded by it in its own transaction.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::ledger::snapshot;
+use crate::log::Core;
+use order::Limits;
+use order::keys::trailing_number;
+use order::litter::{Announced, Evidence, Unnamed};
+use order::slot::{Slot, Token, Work};
+use order::state::State;
+use order::writes;
+use store::record;
+use store::{Key, Objects as _, Outcome, StoreError, Transaction};
+
+/// Rows read, and about as many deleted, at a time.
+const CHUNK: usize = 512;
+/// Slots read at a time: each may take many batches along.
+const SLOTS: usize = 128;
+/// Batches that nothing points at: rows looked at in one collection, with values that may be large.
+const UNNAMED: usize = 64;
+
+async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError> {
+    match core.store.transact(transaction).await {
+        Outcome::Committed => Ok(true),
+        Outcome::Refused => Ok(false),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+    }
+}
+
+async fn delete(core: &Core, deletes: Vec<Key>) -> Result<(), StoreError> {
+    if deletes.is_empty() {
+        return Ok(());
+    }
+    let transaction = Transaction {
+        deletes,
+        ..Transaction::default()
+    };
+    apply(core, transaction).await.map(drop)
+}
+
+/// Collects what `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does nothing
+/// until it is worth it.
+pub(crate) async fn collect<'a>(
+    core: &Core,
+    published: &State,
+    unpublished: impl Iterator<Item = &'a Slot>,
+) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let limits = Limits::default();
+    let before = core.order.floor().await?;
+    // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
+    let most = core.order.state().len.saturating_sub(limits.window);
+    if most.min(published.len) < before + limits.window {
+        return Ok(());
+    }
+    let evidence = Evidence::new(limits, published.len, unpublished);
+    let raise = writes::raise(keys, limits, before, evidence.len(), published);
+    let Some((floor, transaction)) = raise else {
+        return Ok(());
+    };
+    freeze_shards(core, published).await?;
+    let raised = apply(core, transaction).await?;
+    if !raised {
+        return Ok(()); // Another replica is further.
+    }
+    let evidence = evidence.with_floor(floor);
+    sweep_bag(core, evidence.clone()).await?;
+    sweep_slots(core, &evidence).await?;
+    sweep_snapshots(core, &evidence).await?;
+    sweep_unnamed(core, evidence).await
+}
+
+/// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.
+async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let from = snapshot::counted(&*core.store, keys).await?;
+    let mut rows = snapshot::frozen_rows(keys, published, from).peekable();
+    while rows.peek().is_some() {
+        let puts = rows.by_ref().take(snapshot::ROWS).collect();
+        let transaction = Transaction {
+            puts,
+            ..Transaction::default()
+        };
+        apply(core, transaction).await?;
+    }
+    Ok(())
+}
+
+/// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
+/// that is not understood here may be a newer version's promise, and stays.
+async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let (prefix, end) = (keys.bag(), keys.bag_from(evidence.floor()));
+    // What is announced above the floor as well, as older versions may do, keeps its bytes.
+    tokens(core, &prefix, &end, |token| evidence.need(token)).await?;
+    let mut from = prefix.clone();
+    loop {
+        let mut page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let full = page.len() == CHUNK;
+        page.retain(|(key, _)| *key < end);
+        let (mut deletes, mut objects) = (Vec::new(), Vec::new());
+        for (key, bytes) in &page {
+            let work = match record::decode::<Work>(bytes) {
+                Ok(work) => work,
+                Err(e) => {
+                    tracing::warn!(key, error = %e, "an announcement is not understood");
+                    continue;
+                }
+            };
+            let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
+            match evidence.announced(seen.unwrap_or(u64::MAX), &work) {
+                Announced::Stays => {}
+                Announced::Goes => deletes.push(key.clone()),
+                Announced::GoesWithBatch => {
+                    deletes.push(key.clone());
+                    if let Some(batch) = work.batch() {
+                        let place = if batch.object {
+                            &mut objects
+                        } else {
+                            &mut deletes
+                        };
+                        place.push(keys.batch(batch.token));
+                    }
+                }
+                Announced::Settles => {
+                    if let Work::Promised(promised) = &work {
+                        core.order.settle_row(key, promised).await?;
+                    }
+                }
+            }
+        }
+        forget_objects(core, objects).await?;
+        delete(core, deletes).await?;
+        match page.last() {
+            Some((last, _)) if full => from = format!("{last}\0"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Shows the tokens at the end of the keys below `prefix`, from a key on.
+async fn tokens(
+    core: &Core,
+    prefix: &str,
+    from: &str,
+    mut show: impl FnMut(Token),
+) -> Result<(), StoreError> {
+    let mut from = from.to_owned();
+    loop {
+        let page = core.store.scan(prefix, &from, CHUNK).await?;
+        let keys = page.iter().map(|(key, _)| key);
+        keys.filter_map(|key| token_of(key)).for_each(&mut show);
+        match page.last() {
+            Some((last, _)) if page.len() == CHUNK => from = format!("{last}\0"),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Slots below the floor, each with what is left of its batches: a publication takes them along where its author has read the slot.
+async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    loop {
+        let page = core.store.scan(&keys.slots(), &keys.slots(), SLOTS).await?;
+        let full = page.len() == SLOTS;
+        let (mut deletes, mut objects, mut last) = (Vec::new(), Vec::new(), !full);
+        for (key, bytes) in page {
+            if !trailing_number(&key).is_some_and(|number| evidence.slot_goes(number)) {
+                last = true;
+                break;
+            }
+            match record::decode::<Slot>(&bytes) {
+                Ok(slot) => slot.batches.iter().for_each(|batch| {
+                    let key = keys.batch(batch.token);
+                    let place = if batch.object {
+                        &mut objects
+                    } else {
+                        &mut deletes
+                    };
+                    place.push(key);
+                }),
+                // It was applied once, or a newer version's: its batches are litter.
+                Err(e) => {
+                    tracing::warn!(key, error = %e, "a slot below the floor is not understood")
+                }
+            }
+            deletes.push(key);
+            if deletes.len() >= CHUNK {
+                last = false;
+                break;
+            }
+        }
+        // First the objects: while the slot is there, they are known.
+        forget_objects(core, objects).await?;
+        delete(core, deletes).await?;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// Snapshots that a newer one covers; then their pages, so that none is there without them.
+async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    for prefix in [keys.snapshots(), keys.snapshot_pages()] {
+        loop {
+            let page = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+            let full = page.len() == UNNAMED;
+            let rows = page.into_iter().map(|(key, _)| key);
+            let goes = |key: &Key| {
+                let number = key[prefix.len()..].split('/').next();
+                let number = number.and_then(|n| n.parse().ok());
+                number.is_some_and(|n| evidence.snapshot_goes(n))
+            };
+            let deletes: Vec<Key> = rows.take_while(goes).collect();
+            let all = deletes.len() == UNNAMED;
+            delete(core, deletes).await?;
+            if !(full && all) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes large batches from every storage node that answers; the others delete them when they are back.
+async fn forget_objects(core: &Core, paths: Vec<Key>) -> Result<(), StoreError> {
+    match paths.is_empty() {
+        true => Ok(()),
+        false => core.nodes.delete(paths).await,
+    }
+}
+
+fn token_of(key: &str) -> Option<Token> {
+    key.rsplit('/').next()?.parse().ok()
+}
+
+/// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
+/// object. A promised batch that is a row never is litter: it is put with its promise, and goes with its slot.
+async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool>, StoreError> {
+    let prefix = core.order.keys.batches();
+    let rows = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+    let rows = rows.iter().filter_map(|(key, _)| token_of(key));
+    let rows = rows.filter(|token| !token.is_kept());
+    let objects = core.nodes.listed(&prefix).await;
+    let objects = objects.iter().filter_map(|path| token_of(path));
+    let all = rows
+        .map(|token| (token, false))
+        .chain(objects.map(|token| (token, true)));
+    Ok(all.filter(|(token, _)| !evidence.needs(*token)).collect())
+}
+
+/// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
+pub(crate) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    let mut notes = notes(core).await?;
+    let found = unnamed(core, &evidence).await?;
+    if !found.is_empty() {
+        // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
+        let from = core.order.bound_releases().await?;
+        let (bag, queue) = (keys.bag(), keys.queue());
+        for prefix in [&bag, &queue, &bag] {
+            tokens(core, prefix, prefix, |token| evidence.need(token)).await?;
+        }
+        if core.order.returned(from).await? {
+            return Ok(()); // Next time.
+        }
+        read_on(core, &mut evidence).await?;
+    }
+    let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+    for (token, is_object) in found {
+        let noted = notes.get(&token).copied();
+        let fate = evidence.unnamed(token, noted);
+        if fate == Unnamed::IsWatched {
+            notes.remove(&token);
+        } else if let Unnamed::IsNoted(len) = fate {
+            puts.push((keys.noted(token), record::encode_counted(len)));
+        } else if fate == Unnamed::Goes {
+            let place = if is_object {
+                &mut objects
+            } else {
+                &mut deletes
+            };
+            place.push(keys.batch(token));
+        }
+    }
+    puts.truncate(CHUNK);
+    forget_objects(core, objects).await?;
+    deletes.extend(notes.into_keys().map(|token| keys.noted(token)));
+    if !puts.is_empty() {
+        let transaction = Transaction {
+            puts,
+            ..Transaction::default()
+        };
+        apply(core, transaction).await?;
+    }
+    for chunk in deletes.chunks(CHUNK) {
+        delete(core, chunk.to_vec()).await?;
+    }
+    Ok(())
+}
+
+/// Reads the slots that were decided meanwhile.
+async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError> {
+    let keys = &core.order.keys;
+    loop {
+        let from = keys.slot(evidence.len());
+        let page = core.store.scan(&keys.slots(), &from, SLOTS).await?;
+        for (key, bytes) in &page {
+            let slot: Slot = record::decode(bytes)
+                .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
+            if slot.number != evidence.len() {
+                // Nothing may be judged across a gap.
+                let why = "another server has collected meanwhile";
+                return Err(StoreError::Io(why.into()));
+            }
+            evidence.read(&slot);
+        }
+        if page.len() < SLOTS {
+            return Ok(());
+        }
+    }
+}
+
+async fn notes(core: &Core) -> Result<HashMap<Token, u64>, StoreError> {
+    let prefix = core.order.keys.all_noted();
+    let (mut notes, mut from) = (HashMap::new(), prefix.clone());
+    loop {
+        let page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let full = page.len() == CHUNK;
+        for (key, bytes) in page {
+            if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {
+                notes.insert(token, len);
+            }
+            from = format!("{key}\0");
+        }
+        if !full {
+            return Ok(notes);
+        }
+    }
+}

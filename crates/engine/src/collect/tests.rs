@@ -1,0 +1,232 @@
+//! The engine with programs that run alone, hours apart.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use crate::promise::tests::{Rig, census};
+use crate::{Clock, Log, Program};
+use tlog::Hash;
+
+use order::keys::Keys;
+use order::litter::{Evidence, STORED, Unnamed, partials_go};
+use order::slot::{BatchRef, Slot, Token, Work};
+use order::state::State;
+use order::{Limits, WINDOW};
+use store::fault::Faults;
+use store::record;
+use store::{Coordination as _, Objects as _, Outcome, Transaction};
+
+fn token(number: u64) -> Token {
+    Token::from_bytes(u128::from(number).to_be_bytes())
+}
+
+fn batch(number: u64) -> BatchRef {
+    BatchRef {
+        token: token(number),
+        entries: 1,
+        digest: Hash([0; 32]),
+        object: false,
+        shard: None,
+        place: None,
+    }
+}
+
+proptest! {
+    /// Partial tiles go exactly where a tree of that size has the full one, and nothing that grows brings one back.
+    #[test]
+    fn partial_tiles_go_where_the_full_one_is(size in 0u64..200_000, more in 0u64..200_000) {
+        let has = |size| -> std::collections::BTreeSet<_> {
+            let tiles = crate::integrate::tree::tiles_between(0, size);
+            tiles.filter(|tile| tile.width == 256).collect()
+        };
+        let (now, later) = (has(size), has(size + more));
+        for tile in &later {
+            prop_assert_eq!(partials_go(tile, size), now.contains(tile), "{}", tile);
+            prop_assert!(partials_go(tile, size + more));
+        }
+    }
+}
+
+/// Batches by where they are: rows and objects.
+fn batches(rig: &Rig) -> (usize, usize) {
+    let objects = rig.objects.objects();
+    let objects = objects.keys().filter(|path| path.contains("/batch/"));
+    (rig.with("log/dev/batch/"), objects.count())
+}
+
+async fn fill(log: &Log, from: u64, to: u64) {
+    for n in from..to {
+        log.append(Bytes::from(format!("entry {n}"))).await.unwrap();
+    }
+}
+
+fn once(entries: u64) -> BTreeMap<String, u64> {
+    (0..entries).map(|n| (format!("entry {n}"), 1)).collect()
+}
+
+/// A server that only orders, and each program alone, one after the other, while the clock goes on for hours and is set to other
+/// years: nothing that is not published is let go.
+#[tokio::test(start_paused = true)]
+async fn programs_that_run_alone_hours_apart_lose_nothing() {
+    const HOURS: i64 = 5 * 3_600_000;
+    const YEARS: i64 = 10 * 365 * 86_400_000;
+    let (rig, clock) = (Rig::new(), Clock::system());
+    let alone = async |program| {
+        let engine = rig.alone(&[program], false, &clock).await;
+        engine.shutdown().await
+    };
+    let mut written = 0;
+    let order = async |written: &mut u64, more: u64| {
+        let engine = rig.alone(&[], true, &clock).await;
+        let log = engine.log("dev").unwrap();
+        fill(&log, *written, *written + more).await;
+        *written += more;
+        engine.shutdown().await;
+    };
+    order(&mut written, 1_100).await;
+    clock.pass(HOURS);
+    alone(Program::Sth).await;
+    assert_eq!(batches(&rig).0, 1_100);
+    alone(Program::Fetch).await;
+    // It is away while the server orders on; what it has integrated is published, and collected.
+    order(&mut written, 1_100).await;
+    clock.pass(HOURS);
+    clock.set_ahead(2 * HOURS + YEARS);
+    alone(Program::Sth).await;
+    clock.set_ahead(2 * HOURS);
+    let keys = Keys::new("dev");
+    let floor = rig.rows.rows()[&keys.floor()].clone();
+    assert!(
+        record::decode_number(&floor).unwrap() >= WINDOW,
+        "collected"
+    );
+    assert_eq!(batches(&rig).0, 1_100);
+    // Each on a clock of another year, and some entries more between them.
+    for (round, years) in (3..).zip([0, -YEARS, YEARS]) {
+        clock.pass(HOURS);
+        clock.set_ahead(round * HOURS + years);
+        alone(Program::Sth).await;
+        alone(Program::Dist).await;
+        clock.set_ahead(round * HOURS - years);
+        alone(Program::Backup).await;
+        alone(Program::Fetch).await;
+        clock.set_ahead(round * HOURS);
+        order(&mut written, 100).await;
+    }
+    clock.pass(HOURS);
+    alone(Program::Fetch).await;
+    clock.pass(HOURS);
+    alone(Program::Sth).await;
+    let engine = rig.alone(&Program::ALL, true, &clock).await;
+    let log = engine.log("dev").unwrap();
+    assert_eq!(log.status().watermarks.published, written);
+    assert_eq!(log.status().reason, None);
+    assert_eq!(census(&log).await, once(written));
+    assert_eq!(batches(&rig), (0, 0));
+    engine.shutdown().await;
+}
+
+/// A publication takes along the batches of the slots that its author has read; what it leaves, because it has not or because a
+/// copy lands late, goes with its slot.
+#[tokio::test(start_paused = true)]
+async fn what_a_publication_left_goes_with_its_slot() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let keys = Keys::new("dev");
+    fill(&log, 0, 50).await;
+    log.wait_published(49).await.unwrap();
+    let slots = rig.rows.rows();
+    let slots = slots
+        .iter()
+        .filter(|(key, _)| key.starts_with(&keys.slots()));
+    let slots: Vec<Slot> = slots.map(|(_, row)| record::decode(row).unwrap()).collect();
+    let ordered = slots.iter().flat_map(|slot| &slot.batches);
+    let left: Vec<_> = ordered
+        .map(|b| (keys.batch(b.token), Bytes::from_static(b"x")))
+        .collect();
+    assert_eq!(left.len(), 50);
+    let transaction = Transaction {
+        puts: left.clone(),
+        ..Transaction::default()
+    };
+    assert!(matches!(
+        rig.rows.transact(transaction).await,
+        Outcome::Committed
+    ));
+    rig.objects.put(left[..1].to_vec()).await.unwrap();
+    let floor = || {
+        let rows = rig.rows.rows();
+        let row = rows.get(&keys.floor());
+        row.map_or(0, |row| record::decode_number(row).unwrap())
+    };
+    let mut written = 50;
+    while floor() <= slots.len() as u64 {
+        fill(&log, written, written + 100).await;
+        written += 100;
+        log.wait_published(written - 1).await.unwrap();
+    }
+    engine.shutdown().await;
+    let rows = rig.rows.rows();
+    assert!(left.iter().all(|(key, _)| !rows.contains_key(key)));
+}
+
+/// An announcement whose author died goes below the floor, and its bytes with it; rows and objects that nothing points at are noted.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_author_left_is_swept() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let keys = Keys::new("dev");
+    let bytes = Bytes::from_static(b"\0\x01x");
+    let mut dead = batch(1);
+    dead.digest = Hash([9; 32]);
+    // For a shard that never opens, so that nobody helps.
+    dead.shard = Some("z".into());
+    let row = record::encode(&Work::Batch(dead.clone()));
+    let transaction = Transaction {
+        puts: vec![
+            (keys.announcement(1, dead.token), row),
+            (keys.batch(dead.token), bytes.clone()),
+            (keys.batch(token(2)), bytes.clone()),
+        ],
+        ..Transaction::default()
+    };
+    assert!(matches!(
+        rig.rows.transact(transaction).await,
+        Outcome::Committed
+    ));
+    let object = (keys.batch(token(3)), bytes);
+    rig.objects.put(vec![object]).await.unwrap();
+    let mut written = 0;
+    while rig.with(&keys.bag()) > 0 {
+        written += 1;
+        let at = log.append(Bytes::from(format!("{written}"))).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+    }
+    while rig.with(&keys.all_noted()) < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(batches(&rig), (1, 1));
+    // They were noted long ago.
+    let long_ago = |n: u64| (keys.noted(token(n)), record::encode_counted(0));
+    let state = State::clone(&log.core.order.state());
+    let evidence = Evidence::new(Limits::default(), state.len, &[]).with_floor(STORED + 1);
+    assert_eq!(evidence.unnamed(token(2), Some(0)), Unnamed::Goes);
+    let transaction = Transaction {
+        puts: vec![long_ago(2), long_ago(3)],
+        ..Transaction::default()
+    };
+    assert!(matches!(
+        rig.rows.transact(transaction).await,
+        Outcome::Committed
+    ));
+    let core = Arc::clone(&log.core);
+    crate::collect::sweep_unnamed(&core, evidence)
+        .await
+        .unwrap();
+    assert_eq!(batches(&rig), (0, 0));
+    assert_eq!(rig.with(&keys.all_noted()), 0);
+    engine.shutdown().await;
+}

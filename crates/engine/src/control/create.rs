@@ -1,0 +1,341 @@
+//! New logs: a row that names the log, and a first slot that opens its first shard.
+
+use std::sync::Arc;
+
+use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState};
+use tlog::Hash;
+
+use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, barred, fits, prepare};
+use crate::engine::{Engine, SYSTEM};
+use crate::ledger::{CommitError, now_ms};
+use crate::log::Log;
+use crate::orphans;
+use order::keys::{LOGS, ORIGINS, RESTORING};
+use order::slot::{Control, Decision};
+use order::state::Refusal;
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// Rows of an origin, each of a log that has another one, that are passed over.
+const GIVEN_UP: usize = 16;
+
+impl Engine {
+    /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
+    /// used once, for good.
+    pub async fn create_log(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        fits::caller(&caller)?;
+        let config = checked(config)?;
+        match self.existing(&config, &caller).await? {
+            Some(applied) => Ok(applied),
+            None => {
+                let warnings = self.foreseen(&config).await?;
+                if let Some(applied) = self.create(config.clone(), caller.clone()).await? {
+                    return Ok(Applied {
+                        warnings,
+                        ..applied
+                    });
+                }
+                // Somebody else made it at the same moment; the answer is as if that had been before.
+                let existing = self.existing(&config, &caller).await?;
+                existing.ok_or_else(|| {
+                    ChangeError::Conflict(format!(
+                        "the log {} is being made; ask again",
+                        config.log
+                    ))
+                })
+            }
+        }
+    }
+
+    /// What [`Engine::create_log`] would do.
+    pub async fn preview_log(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        let config = checked(config)?;
+        if let Some(applied) = self.existing(&config, &caller).await? {
+            return Ok(applied);
+        }
+        self.vacant(&config).await?;
+        let mut applied = created(&config, String::new());
+        applied.outcome = ChangeOutcome::Planned;
+        applied.warnings = self.foreseen(&config).await?;
+        Ok(applied)
+    }
+
+    /// What this process may not use of what the document names.
+    async fn foreseen(&self, config: &LogConfig) -> Result<Vec<Finding>, ChangeError> {
+        let barred = barred(&self.merge, None, &config.merge).await?;
+        barred.judged(&*self.store).await
+    }
+
+    /// The answer when there is a log of that name already.
+    async fn existing(
+        &self,
+        config: &LogConfig,
+        caller: &Caller,
+    ) -> Result<Option<Applied>, ChangeError> {
+        let name = config.log.as_str();
+        let Some(log) = self.log(name) else {
+            return Ok(None);
+        };
+        log.refresh().await?;
+        if log.core.order.state().len == 0 {
+            // Begun by a process that died before the first slot: to be finished.
+            return Ok(None);
+        }
+        if let Some(operation) = caller.operation(name)
+            && let Some(before) = log.earlier(operation, Hash(config.digest())).await?
+        {
+            return Ok(Some(before));
+        }
+        if log.is_deleted() {
+            return Err(ChangeError::Conflict(format!(
+                "the log {name} was deleted, and its name stays taken; bring it back (`logctl log undelete {name}`) or choose another"
+            )));
+        }
+        let (running, etag) = log.configuration();
+        if running.stripped() != config.stripped() {
+            return Err(ChangeError::Conflict(format!(
+                "there is a log {name} already, with another configuration; change that one, or choose another name"
+            )));
+        }
+        let generation = running.generation.unwrap_or(0);
+        Ok(Some(Applied {
+            base_generation: generation,
+            generation,
+            etag,
+            differences: Vec::new(),
+            ..created(config, log.core.tokens.make(now_ms()).to_string())
+        }))
+    }
+
+    /// Whether a log of this name and origin may be made: nothing of it is there already.
+    async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
+        let name = config.log.as_str();
+        let has = |log: &&Arc<Log>| log.name() != name && log.core.config().origin == config.origin;
+        if let Some(other) = self.all().iter().find(has) {
+            return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
+        }
+        let row = format!("{LOGS}{name}");
+        if self.store.get(&row).await?.is_some() {
+            return Ok(());
+        }
+        if self
+            .store
+            .get(&format!("{RESTORING}{name}"))
+            .await?
+            .is_some()
+        {
+            return Err(ChangeError::Conflict(format!(
+                "`logd restore` of the log {name} into these stores did not come to its end; run it again"
+            )));
+        }
+        // Objects come after the row: where they are and the row is not, it is missing.
+        match orphans::of_log(&*self.objects, name).await? {
+            Some(orphan) if self.store.get(&row).await?.is_none() => {
+                Err(ChangeError::Conflict(orphans::occupied(name, &orphan)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the rows that name the log, and its origin, which no other log may have. Where the log in the origin's row got another
+    /// one, the next row decides, `ORIGIN+LOG`; a plus sign is in no origin.
+    async fn register(self: &Arc<Self>, config: &LogConfig) -> Result<(), ChangeError> {
+        let name = config.log.to_string();
+        let mut origin = format!("{ORIGINS}{}", config.origin);
+        let (mut tries, mut passed) = (0, 0);
+        while tries < 2 && passed < GIVEN_UP {
+            let mut row = Transaction {
+                guards: vec![Guard::Absent(format!("{RESTORING}{name}"))],
+                puts: vec![(format!("{LOGS}{name}"), record::encode(&name))],
+                ..Transaction::default()
+            };
+            match self.store.get(&origin).await? {
+                Some(owner) => {
+                    let owner: String = record::decode(&owner)
+                        .map_err(|e| StoreError::Corrupt(format!("{origin}: {e}")))?;
+                    if owner != name && self.given_up(&owner, &config.origin).await? {
+                        // No row is overwritten: of two that come here at once one gets the next.
+                        origin = format!("{origin}+{owner}");
+                        passed += 1;
+                        continue;
+                    }
+                    if owner != name {
+                        return Err(ChangeError::Conflict(taken(&config.origin, &owner)));
+                    }
+                }
+                None => {
+                    row.guards.push(Guard::Absent(origin.clone()));
+                    row.puts.push((origin.clone(), record::encode(&name)));
+                }
+            }
+            match self.store.transact(row).await {
+                Outcome::Committed => return Ok(()),
+                // Another process took the origin at this moment; it is read again.
+                Outcome::Refused => tries += 1,
+                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            }
+        }
+        Err(ChangeError::Conflict(format!(
+            "the log {name} could not be registered"
+        )))
+    }
+
+    /// Whether a log that registered an origin has another one, for good: of two creations of one name the other one was decided.
+    async fn given_up(self: &Arc<Self>, owner: &str, origin: &str) -> Result<bool, StoreError> {
+        self.open_log(owner).await?;
+        let Some(log) = self.opened(owner) else {
+            return Ok(false);
+        };
+        log.refresh().await?;
+        Ok(log.is_created() && log.core.config().origin != origin)
+    }
+
+    /// Creates a log; `None` where somebody else has, whatever its configuration.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Option<Applied>, ChangeError> {
+        let name = config.log.to_string();
+        self.vacant(&config).await?;
+        self.register(&config).await?;
+        self.open_log(&name).await?;
+        let log = self
+            .opened(&name)
+            .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
+        let core = &log.core;
+        let operation = caller
+            .operation(&name)
+            .unwrap_or_else(|| core.tokens.make(now_ms()));
+        let mut applied = created(&config, operation.to_string());
+        if core.order.state().len == 0
+            && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
+        {
+            // Another process may have created it meanwhile.
+            core.order.refresh().await?;
+            if core.order.state().len == 0 {
+                return Err(ChangeError::Conflict(orphans::occupied(&name, &orphan)));
+            }
+        }
+        if core.order.state().len > 0 {
+            return Ok(None);
+        }
+        let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
+        let written = config.written();
+        let plan = prepare(core, &config, &written, &names).await?;
+        let open = config.active().map(|s| s.name.to_string());
+        let control = Control::Reconfigure {
+            base: 0,
+            document: Hash(written.digest),
+            plan,
+            open,
+        };
+        let request = Hash(written.digest);
+        let decision = Decision {
+            operation,
+            request,
+            action: Action::Create,
+            actor: caller.actor,
+            control,
+            reason: caller.reason.map(fits::reason),
+        };
+        match core.batcher.control(decision).await {
+            Ok(placed) => {
+                applied.outcome = ChangeOutcome::Decided;
+                applied.time_ms = Some(placed.slot.time);
+                applied.at_index = Some(placed.start);
+            }
+            // Another replica created it at the same moment.
+            Err(CommitError::Refused(
+                Refusal::Stale { .. } | Refusal::Already(_) | Refusal::KeyReused,
+            )) => {
+                core.update_running().await?;
+                return Ok(None);
+            }
+            Err(CommitError::Store(e)) => return Err(e.into()),
+            Err(e) => {
+                tracing::warn!(error = %e, name, "cannot create the log");
+                return Err(ChangeError::Unknown {
+                    operation: operation.to_string(),
+                });
+            }
+        }
+        core.update_running().await?;
+        Ok(Some(applied))
+    }
+}
+
+/// Why an origin is not given to a second log.
+fn taken(origin: &str, log: &str) -> String {
+    format!(
+        "the log {log} has the origin {origin} already: two logs of one origin are two histories for its readers; choose another origin"
+    )
+}
+
+/// A document that a new log may begin with, its first shard named.
+fn checked(config: LogConfig) -> Result<LogConfig, ChangeError> {
+    if config.log.as_str() == SYSTEM {
+        return Err(ChangeError::Conflict(format!(
+            "the name {SYSTEM} is reserved"
+        )));
+    }
+    let mut findings = config.validate();
+    for (at, shard) in config.shards.iter().enumerate() {
+        if shard.state == ShardState::Frozen {
+            findings.push(Finding::new(
+                "frozen-in-new-log",
+                format!("shard {} is frozen: a new log has no entries", shard.name),
+                format!("/shards/{at}/state"),
+                "list only what is active or planned",
+            ));
+        }
+    }
+    if !findings.is_empty() {
+        return Err(ChangeError::Invalid(findings));
+    }
+    let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+    let config = config
+        .with_first_shard(seconds)
+        .map_err(|finding| ChangeError::Invalid(vec![finding]))?;
+    let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
+    let too_large = fits::document(&config, &config.written(), &names);
+    if !too_large.is_empty() {
+        return Err(ChangeError::Invalid(too_large));
+    }
+    Ok(config)
+}
+
+/// The answer to a creation; nothing is decided yet.
+fn created(config: &LogConfig, operation: String) -> Applied {
+    let none = LogConfig {
+        shards: Vec::new(),
+        ..config.clone()
+    };
+    let mut differences = vec![Difference {
+        subject: format!("log {}", config.log),
+        before: None,
+        after: Some("created".to_owned()),
+    }];
+    differences.extend(logconfig::diff(&none, config));
+    Applied {
+        operation,
+        action: Action::Create,
+        outcome: ChangeOutcome::Unchanged,
+        base_generation: 0,
+        generation: 1,
+        etag: config.etag(1),
+        time_ms: None,
+        at_index: None,
+        differences,
+        checkpoint: None,
+        warnings: Vec::new(),
+    }
+}

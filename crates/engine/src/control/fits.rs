@@ -1,0 +1,124 @@
+//! Refuses, before anything is written and in a preview too, what no row and no slot has room for.
+
+use logconfig::{Finding, LogConfig, ShardName, Written};
+
+use crate::control::{Caller, ChangeError};
+use crate::document::MAX_DOCUMENT;
+use order::Limits;
+use store::record;
+
+/// The longest name of who asks, bytes. It is in the slot, in the history and in what the state remembers.
+pub(crate) const MAX_ACTOR: usize = 512;
+/// The longest reason of a change, bytes.
+const MAX_REASON: usize = 2048;
+/// What a control holds beside the shards that it plans, bytes: names of operations and documents, and each byte of actor and reason
+/// escaped.
+const CONTROL: usize = 6 * (MAX_ACTOR + MAX_REASON) + 1024;
+
+/// Refuses a caller whose name is too long for the records that would bear it.
+pub(crate) fn caller(caller: &Caller) -> Result<(), ChangeError> {
+    let size = caller.actor.len();
+    if size <= MAX_ACTOR {
+        return Ok(());
+    }
+    Err(ChangeError::Conflict(format!(
+        "the name of who asks has {size} bytes, at most {MAX_ACTOR} can be recorded; ask under a shorter name"
+    )))
+}
+
+/// As much of a reason as is recorded.
+pub(crate) fn reason(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON));
+    reason
+}
+
+/// What is too large in a document, and in the decision that plans shards with it.
+pub(crate) fn document(next: &LogConfig, written: &Written, plan: &[ShardName]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let bytes = written.stored.len();
+    if bytes > MAX_DOCUMENT {
+        let parts = [
+            (
+                "tenants",
+                "/qos/tenants",
+                record::json_size(&next.qos.tenants),
+            ),
+            ("tiers", "/qos/tiers", record::json_size(&next.qos.tiers)),
+            ("merge settings", "/merge", record::json_size(&next.merge)),
+            (
+                "witnesses",
+                "/witnesses",
+                record::json_size(&next.witnesses),
+            ),
+        ];
+        let largest = parts.into_iter().max_by_key(|(_, _, size)| *size);
+        let (what, pointer, size) = largest.unwrap_or_default();
+        findings.push(Finding::new(
+            "document-too-large",
+            format!(
+                "the document has {bytes} bytes as it is stored, at most {MAX_DOCUMENT} are kept"
+            ),
+            pointer.to_owned(),
+            format!("make it smaller: its {what} alone have {size} bytes"),
+        ));
+    }
+    // Name and origin, the origin again in the key, and what is always as long.
+    let identity = |name: &ShardName| 2 * next.origin.len() + 3 * name.as_str().len() + 256;
+    let room = Limits::default().control() - CONTROL;
+    let mut size = 0;
+    let fit = plan.iter().take_while(|name| {
+        size += identity(name);
+        size <= room
+    });
+    let fit = fit.count();
+    if fit < plan.len() {
+        findings.push(Finding::new(
+            "too-many-new-shards",
+            format!(
+                "{} new shards do not fit into one decision, {fit} of them do",
+                plan.len()
+            ),
+            "/shards".to_owned(),
+            format!("plan {fit} of them first, and the others with another change"),
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use order::slot::{Control, ShardIdentity};
+
+    #[test]
+    fn new_shards_that_fit_fit_whatever_their_names() {
+        for (origin, name) in [(1, 1), (200, 63)] {
+            let names: Vec<ShardName> = (0..256)
+                .map(|n| format!("{n:0>name$}").parse().unwrap())
+                .collect();
+            let log = "dev".parse().unwrap();
+            let next = LogConfig::new(log, "o".repeat(origin), names[0].clone());
+            let written = next.written();
+            let fits = |n: usize| document(&next, &written, &names[..n]).is_empty();
+            let most = (1..=256).take_while(|n| fits(*n)).last().unwrap();
+            assert!(most >= 50, "{most}");
+            let plan = names[..most].iter().map(|name| {
+                let origin = format!("{}/{name}", next.origin);
+                ShardIdentity {
+                    name: name.to_string(),
+                    tree_id: u64::MAX,
+                    vkey: format!("{origin}+01234567+{}", "k".repeat(44)),
+                    origin,
+                }
+            });
+            let control = Control::Reconfigure {
+                base: u64::MAX,
+                document: tlog::Hash([0; 32]),
+                plan: plan.collect(),
+                open: Some("n".repeat(63)),
+            };
+            let size = record::json_size(&control) + 6 * (MAX_ACTOR + MAX_REASON) + 512;
+            assert!(size <= Limits::default().control(), "{most}: {size}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Freeze and unfreeze, delete and undelete: decisions that do not change the configuration.
+
+use std::time::Duration;
+
+use logconfig::{Difference, Finding};
+use tlog::Hash;
+use tokio::time::Instant;
+
+use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, fits};
+use crate::ledger::{CommitError, now_ms};
+use crate::log::Log;
+use order::slot::{Control, Decision, Token};
+use order::state::{Gate, Refusal};
+
+/// How long a freeze waits for promised work.
+const MERGE_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks at it.
+const MERGE_LOOK: Duration = Duration::from_millis(50);
+
+impl Log {
+    /// Freezes: first ends admission, then merges what is promised, then decides, then waits for the final checkpoint.
+    pub(crate) async fn freeze(
+        &self,
+        now: bool,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        if !now && !dry && core.order.state().gate == Gate::Open {
+            let first = Decision {
+                operation: core.tokens.make(now_ms()),
+                request: digest,
+                action: Action::Freeze,
+                actor: caller.actor.clone(),
+                control: Control::Closing,
+                reason: caller.reason.clone().map(fits::reason),
+            };
+            match core.batcher.control(first).await {
+                Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
+                Err(e) => return self.refused(e, operation).await,
+            }
+        }
+        if !now && !dry {
+            self.merge_promised().await?;
+        }
+        let mut applied = self
+            .gate(
+                Action::Freeze,
+                Control::Freeze,
+                operation,
+                digest,
+                caller,
+                dry,
+            )
+            .await?;
+        if !dry && applied.outcome != ChangeOutcome::Planned {
+            applied.checkpoint = self.final_checkpoint().await;
+        }
+        if now && applied.outcome != ChangeOutcome::Unchanged {
+            // Decided, nothing more is promised, so that this is what waits until the log is unfrozen.
+            applied.differences.extend(self.left_promised().await?);
+        }
+        Ok(applied)
+    }
+
+    /// Waits until everything that was promised is ordered. The log is closing: it promises nothing more.
+    async fn merge_promised(&self) -> Result<(), ChangeError> {
+        let core = &self.core;
+        let began = Instant::now();
+        loop {
+            let waiting: u64 = self.promised().await?.values().map(|w| w.entries).sum();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if let Some(reason) = core.halt.reason() {
+                return Err(ChangeError::Halted { reason });
+            }
+            if began.elapsed() > MERGE_PATIENCE {
+                return Err(ChangeError::Conflict(format!(
+                    "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to go on waiting, freeze with `--now` to leave them promised, or unfreeze"
+                )));
+            }
+            let queue = core.order.keys.queue();
+            core.store.changed(&queue, MERGE_LOOK).await;
+        }
+    }
+
+    /// Promised work that a freeze leaves waiting, for people.
+    async fn left_promised(&self) -> Result<Vec<Difference>, ChangeError> {
+        let waiting = self.promised().await?;
+        Ok(waiting
+            .into_iter()
+            .map(|((tier, tenant), waiting)| Difference {
+                subject: format!("promised entries of tier {tier}, tenant {tenant}"),
+                before: None,
+                after: Some(format!("{} wait for an unfreeze", waiting.entries)),
+            })
+            .collect())
+    }
+
+    async fn final_checkpoint(&self) -> Option<String> {
+        let state = self.core.order.state();
+        if let Some(last) = state.size.checked_sub(1) {
+            let wait = self.wait_published(last);
+            tokio::time::timeout(std::time::Duration::from_secs(30), wait)
+                .await
+                .ok()?
+                .ok()?;
+        }
+        self.checkpoint(&state.active()?.identity.name).await.ok()?
+    }
+
+    /// A decision about the gate; nothing to do when it is that way already.
+    pub(crate) async fn gate(
+        &self,
+        action: Action,
+        control: Control,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        let state = core.order.state();
+        let mut applied = self.unchanged(operation, action);
+        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        let (already, before, after) = match action {
+            Action::Freeze => (frozen, "open", "frozen"),
+            Action::Delete => (state.deleted, "frozen", "deleted"),
+            Action::Undelete => (!state.deleted, "deleted", "frozen"),
+            _ => (state.gate == Gate::Open, "frozen", "open"),
+        };
+        if already {
+            return Ok(applied);
+        }
+        // Looked at again by the order; here so that a preview says it, too.
+        if state.deleted && action != Action::Undelete {
+            return Err(ChangeError::Conflict(deleted(&core.name)));
+        }
+        if action == Action::Delete && !frozen {
+            return Err(ChangeError::Conflict(takes_writes(&core.name)));
+        }
+        applied.differences = vec![Difference {
+            subject: format!("log {}", core.name),
+            before: Some(before.to_owned()),
+            after: Some(after.to_owned()),
+        }];
+        applied.outcome = ChangeOutcome::Planned;
+        if action == Action::Unfreeze
+            && let Some(life) = core.life().await?
+            && life.forced.is_some()
+            // Older versions did not say whether a restore was forced.
+            && life.entries != u64::MAX
+            && state.size <= life.entries
+        {
+            applied.warnings.push(Finding::new(
+                "forced-restore",
+                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", core.name),
+                "",
+                "read \"After a forced restore\" in docs/operations.md first; a log of a new name is the safe way on",
+            ));
+        }
+        if dry {
+            return Ok(applied);
+        }
+        let decision = Decision {
+            operation,
+            request: digest,
+            action,
+            actor: caller.actor.clone(),
+            control,
+            reason: caller.reason.clone().map(fits::reason),
+        };
+        match core.batcher.control(decision).await {
+            Ok(placed) => {
+                applied.outcome = ChangeOutcome::Decided;
+                applied.time_ms = Some(placed.slot.time);
+                applied.at_index = Some(placed.start);
+                Ok(applied)
+            }
+            // Another replica was first.
+            Err(CommitError::Refused(refusal))
+                if matches!(
+                    (action, refusal.clone()),
+                    (Action::Freeze, Refusal::Frozen)
+                        | (Action::Unfreeze, Refusal::NotFrozen)
+                        | (Action::Delete, Refusal::Deleted)
+                        | (Action::Undelete, Refusal::NotDeleted)
+                ) =>
+            {
+                Ok(self.unchanged(operation, action))
+            }
+            Err(CommitError::Refused(Refusal::NotFrozen)) if action == Action::Delete => {
+                Err(ChangeError::Conflict(takes_writes(&core.name)))
+            }
+            Err(e) => self.refused(e, operation).await,
+        }
+    }
+}
+
+pub(crate) fn deleted(log: &str) -> String {
+    format!("the log {log} is deleted; bring it back first (`logctl log undelete {log}`)")
+}
+
+fn takes_writes(log: &str) -> String {
+    format!("the log {log} takes writes; freeze it first (`logctl shard freeze`)")
+}

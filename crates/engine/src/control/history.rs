@@ -1,0 +1,285 @@
+//! The history: every decided control of a log, kept after its slot is collected, and the documents of all generations.
+//!
+//! A lookup of one operation or one generation takes a few reads, however long the history: a client that waits asks often.
+
+use logconfig::{Difference, LogConfig};
+use tlog::Hash;
+
+use crate::log::{Log, etag};
+use order::slot::{Action, Control, Decision, Slot, Token};
+use store::StoreError;
+use store::record;
+
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+/// A decided control.
+#[derive(Clone, Debug)]
+pub struct HistoryRecord {
+    /// The operation's id: 32 hex digits.
+    pub operation: String,
+    /// What was asked for.
+    pub action: Action,
+    /// The actor that asked for it.
+    pub actor: String,
+    /// When, milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// The number of the slot that decided it.
+    pub slot: u64,
+    /// The global index at which it took effect.
+    pub at_index: u64,
+    /// The generation before it.
+    pub base: u64,
+    /// The generation after it.
+    pub generation: u64,
+    /// The entity tag after it.
+    pub etag: String,
+    /// What changed, in a sentence.
+    pub summary: String,
+    /// Why, as far as somebody said so.
+    pub reason: Option<String>,
+}
+
+impl HistoryRecord {
+    fn new(slot: &Slot, decision: &Decision, generation: u64, document: &Hash) -> Self {
+        let reconfigures = matches!(decision.control, Control::Reconfigure { .. });
+        Self {
+            operation: decision.operation.to_string(),
+            action: decision.action,
+            actor: decision.actor.clone(),
+            time_ms: slot.time,
+            slot: slot.number,
+            at_index: if decision.control == Control::Freeze {
+                slot.end()
+            } else {
+                slot.start
+            },
+            base: generation - u64::from(reconfigures && generation > 0),
+            generation,
+            etag: etag(generation, document),
+            summary: summary(decision, slot),
+            reason: decision.reason.clone(),
+        }
+    }
+}
+
+impl Log {
+    /// What moved between a generation and what runs; empty when that generation is not known.
+    pub(crate) async fn moved_since(
+        &self,
+        base: Option<u64>,
+    ) -> Result<Vec<Difference>, StoreError> {
+        let Some(base) = base else {
+            return Ok(Vec::new());
+        };
+        let Some(document) = self.document_of(base).await? else {
+            return Ok(Vec::new());
+        };
+        let then = self.core.document(&document).await?;
+        Ok(logconfig::diff(&then, &self.config()))
+    }
+
+    /// The slot that decided an operation, and its number.
+    pub(crate) async fn decided(
+        &self,
+        operation: Token,
+    ) -> Result<Option<(Slot, u64)>, StoreError> {
+        let key = self.core.order.keys.operation(operation);
+        self.numbered(&key).await
+    }
+
+    /// The control slot whose number lies under `key`.
+    async fn numbered(&self, key: &str) -> Result<Option<(Slot, u64)>, StoreError> {
+        let Some(row) = self.core.store.get(key).await? else {
+            return Ok(None);
+        };
+        let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{key}: {e}"));
+        let number = record::decode_number(&row).map_err(corrupt)?;
+        let item = self.core.order.keys.history_item(number);
+        let Some(bytes) = self.core.store.get(&item).await? else {
+            return Ok(None);
+        };
+        Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
+    }
+
+    /// The slots that decided a control, oldest first.
+    pub(crate) async fn controls(&self) -> Result<Vec<Slot>, StoreError> {
+        let prefix = self.core.order.keys.history();
+        let (mut slots, mut from) = (Vec::new(), prefix.clone());
+        loop {
+            let page = self.core.store.scan(&prefix, &from, PAGE).await?;
+            let full = page.len() == PAGE;
+            for (key, bytes) in page {
+                slots.push(
+                    record::decode(&bytes)
+                        .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?,
+                );
+                from = format!("{key}\0");
+            }
+            if !full {
+                return Ok(slots);
+            }
+        }
+    }
+
+    /// Names the document that a generation ran.
+    async fn document_of(&self, generation: u64) -> Result<Option<Hash>, StoreError> {
+        let named = |slot: &Slot| match slot.control.as_ref().map(|d| &d.control) {
+            Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
+                Some(*document)
+            }
+            _ => None,
+        };
+        let state = self.core.order.state();
+        if generation == state.generation && generation > 0 {
+            return Ok(Some(state.document));
+        }
+        if generation == 0 || generation > state.generation {
+            return Ok(None);
+        }
+        let key = self.core.order.keys.generation(generation);
+        if let Some(document) = self
+            .numbered(&key)
+            .await?
+            .and_then(|(slot, _)| named(&slot))
+        {
+            return Ok(Some(document));
+        }
+        // Decided by a version that did not index its generations.
+        Ok(self.controls().await?.iter().find_map(named))
+    }
+
+    /// The document that a generation ran and its entity tag, with what the server fills in; `None` when there was no such
+    /// generation.
+    pub async fn config_at(
+        &self,
+        generation: u64,
+    ) -> Result<Option<(LogConfig, String)>, StoreError> {
+        self.refresh().await?;
+        let Some(digest) = self.document_of(generation).await? else {
+            return Ok(None);
+        };
+        let document = self.core.document(&digest).await?;
+        Ok(Some((
+            self.filled(document, generation),
+            etag(generation, &digest),
+        )))
+    }
+
+    /// Every decided control, newest first.
+    pub async fn history(&self) -> Result<Vec<HistoryRecord>, StoreError> {
+        let (mut records, mut generation) = (Vec::new(), 0);
+        let mut running = Hash([0; 32]);
+        for slot in self.controls().await? {
+            let Some(decision) = &slot.control else {
+                continue;
+            };
+            if let Control::Reconfigure { base, document, .. } = &decision.control {
+                // Not counted: of a log that was restored, the generations before that are not there.
+                generation = base + 1;
+                running = *document;
+            }
+            records.push(HistoryRecord::new(&slot, decision, generation, &running));
+        }
+        records.reverse();
+        Ok(records)
+    }
+
+    /// One decided control, by operation id.
+    pub async fn operation(&self, id: &str) -> Result<Option<HistoryRecord>, StoreError> {
+        let Ok(token) = id.parse::<Token>() else {
+            return Ok(None);
+        };
+        let Some((slot, number)) = self.decided(token).await? else {
+            return Ok(None);
+        };
+        // An operation's row may be litter of a proposal that lost; then the slot is another's.
+        let Some(decision) = slot.control.as_ref().filter(|d| d.operation == token) else {
+            return Ok(None);
+        };
+        if let Control::Reconfigure { base, document, .. } = &decision.control {
+            return Ok(Some(HistoryRecord::new(
+                &slot,
+                decision,
+                base + 1,
+                document,
+            )));
+        }
+        let state = self.core.order.state();
+        if let Some(remembered) = state.remembered(token)
+            && let Some(document) = self.document_of(remembered.generation).await?
+        {
+            let generation = remembered.generation;
+            return Ok(Some(HistoryRecord::new(
+                &slot, decision, generation, &document,
+            )));
+        }
+        // A freeze of long ago: what ran then is found by counting.
+        let all = self.history().await?;
+        Ok(all.into_iter().find(|r| r.slot == number))
+    }
+
+    /// What a decided change of the configuration changed: from the document before it to its own.
+    pub async fn changed_by(&self, record: &HistoryRecord) -> Result<Vec<Difference>, StoreError> {
+        if record.base == record.generation {
+            return Ok(Vec::new());
+        }
+        let (Some(before), Some(after)) = (
+            self.document_of(record.base).await?,
+            self.document_of(record.generation).await?,
+        ) else {
+            return Ok(Vec::new());
+        };
+        let before = self.core.document(&before).await?;
+        let after = self.core.document(&after).await?;
+        Ok(logconfig::diff(&before, &after))
+    }
+
+    /// Reads what other replicas decided.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        if !self.core.halt.is_halted() {
+            self.core.order.refresh().await?;
+            self.core.update_running().await?;
+        }
+        Ok(())
+    }
+}
+
+fn summary(decision: &Decision, slot: &Slot) -> String {
+    let what = done(decision, slot);
+    match &decision.reason {
+        Some(why) => format!("{what}: {why}"),
+        None => what,
+    }
+}
+
+fn done(decision: &Decision, slot: &Slot) -> String {
+    match &decision.control {
+        Control::Reconfigure { plan, open, .. } => {
+            let mut parts = Vec::new();
+            if let Some(open) = open {
+                parts.push(format!("opened {open} at {}", slot.start));
+            }
+            let planned: Vec<&str> = plan
+                .iter()
+                .map(|p| p.name.as_str())
+                .filter(|n| open.as_deref() != Some(*n))
+                .collect();
+            if !planned.is_empty() {
+                parts.push(format!("planned {}", planned.join(", ")));
+            }
+            if parts.is_empty() && decision.action == Action::Revert {
+                "took settings back".to_owned()
+            } else if parts.is_empty() {
+                "changed settings".to_owned()
+            } else {
+                parts.join(", ")
+            }
+        }
+        Control::Closing => "ended admission".to_owned(),
+        Control::Freeze => format!("froze the log at {}", slot.end()),
+        Control::Unfreeze => "lifted the freeze".to_owned(),
+        Control::Delete => "deleted the log; its data is kept".to_owned(),
+        Control::Undelete => "brought the log back".to_owned(),
+    }
+}

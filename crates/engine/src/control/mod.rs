@@ -1,0 +1,667 @@
+//! Changes to a running log: the typed steps from a request to a decision in the order. A preview runs the same steps and stops
+//! before the last.
+//!
+//! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
+
+mod create;
+pub(crate) mod fits;
+mod freeze;
+pub(crate) mod history;
+mod preflight;
+mod prepare;
+mod probation;
+pub(crate) mod rotation;
+mod settled;
+
+use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState, Written};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tlog::Hash;
+
+use crate::ledger::{CommitError, now_ms};
+use crate::log::Log;
+use crate::nodes::leaving::taken_out;
+use order::slot::{Control, Decision, Token};
+use order::state::{Gate, Refusal, Shard};
+use store::StoreError;
+use store::record;
+
+pub(crate) use self::preflight::barred;
+pub(crate) use self::prepare::prepare;
+pub use self::probation::{Probation, Trial};
+pub use order::slot::Action;
+
+/// How often a request without a base is tried again when the configuration moves under it.
+const TRIES: usize = 8;
+
+/// What is asked for. The state that it was made on top of is no part of it: a request that is sent again with its idempotency key
+/// is the same request, whatever runs meanwhile.
+#[derive(Clone, Debug, Serialize)]
+pub enum Request {
+    /// Replace the configuration document.
+    Configure {
+        /// The whole document.
+        next: Box<LogConfig>,
+        /// The generation it was made from.
+        #[serde(skip)]
+        base: Option<u64>,
+    },
+    /// Freeze the active shard and open the next.
+    Rotate {
+        /// The shard to open; the oldest planned one or a new one when absent.
+        name: Option<ShardName>,
+        /// Refuse when the generation is another.
+        #[serde(skip)]
+        base: Option<u64>,
+        /// Open it although too few witnesses or secondaries know it: it is not published until they do.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
+    },
+    /// Add a planned shard.
+    PlanShard {
+        /// Its name; by the template when absent.
+        name: Option<ShardName>,
+        /// Refuse when the generation is another.
+        #[serde(skip)]
+        base: Option<u64>,
+    },
+    /// Run this document, and go back to the one before unless somebody confirms it in time.
+    OnProbation {
+        /// The whole document. Its shards are those that run: they never go back.
+        next: Box<LogConfig>,
+        /// The generation it was made from.
+        #[serde(skip)]
+        base: Option<u64>,
+        /// How long it may wait for its confirmation, milliseconds.
+        within_ms: u64,
+        /// The asking replica, and its connection: the one that may not confirm. No part of the request.
+        #[serde(skip)]
+        from: (String, Option<u64>),
+    },
+    /// Take back a change that was made on probation: the settings of before, with the shards of now.
+    Revert {
+        /// The change on probation.
+        operation: Token,
+        /// The generation before it.
+        base: u64,
+    },
+    /// Freeze this shard and open the next, if it is still the active one. However many replicas ask, it is one request.
+    RotateOut {
+        /// The active shard.
+        shard: ShardName,
+        /// Why, for the history. No part of the request.
+        #[serde(skip)]
+        why: String,
+    },
+    /// Freeze the log: it accepts no entries.
+    Freeze {
+        /// Skip the wait for promised work.
+        now: bool,
+    },
+    /// Accept entries again.
+    Unfreeze,
+    /// Hide a frozen log.
+    Delete,
+    /// Show a deleted log again.
+    Undelete,
+}
+
+impl Request {
+    /// The generation it was made from, where its author insists.
+    fn base(&self) -> Option<u64> {
+        match self {
+            Self::Configure { base, .. }
+            | Self::OnProbation { base, .. }
+            | Self::Rotate { base, .. }
+            | Self::PlanShard { base, .. } => *base,
+            _ => None,
+        }
+    }
+
+    /// What it asks for.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Configure { .. } | Self::OnProbation { .. } => Action::Configure,
+            Self::Rotate { .. } | Self::RotateOut { .. } => Action::Rotate,
+            Self::PlanShard { .. } => Action::Plan,
+            Self::Revert { .. } => Action::Revert,
+            Self::Freeze { .. } => Action::Freeze,
+            Self::Unfreeze => Action::Unfreeze,
+            Self::Delete => Action::Delete,
+            Self::Undelete => Action::Undelete,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::RotateOut { why, .. } => Some(why.clone()),
+            Self::Revert { operation, .. } => Some(format!("nobody confirmed {operation} in time")),
+            _ => None,
+        }
+    }
+}
+
+/// The caller of a change, for the history and the audit trail.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `uid:0`, `token:ci`.
+    pub actor: String,
+    /// The same key with the same request is the same operation.
+    pub idempotency_key: Option<String>,
+    /// Why, in the caller's own words, for the history. No part of the request.
+    pub reason: Option<String>,
+}
+
+impl Caller {
+    /// The operation that this caller's idempotency key names on a log; none without a key.
+    pub fn operation(&self, log: &str) -> Option<Token> {
+        let key = self.idempotency_key.as_ref()?;
+        let mut hash = Sha256::new();
+        for part in [log, self.actor.as_str(), key.as_str()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize()[..16]);
+        Some(Token::from_bytes(bytes))
+    }
+}
+
+/// How far it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    /// What was asked for already runs.
+    Unchanged,
+    /// A preview: nothing was changed.
+    Planned,
+    /// Decided and durable.
+    Decided,
+}
+
+/// A change as it went.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// 32 hex digits.
+    pub operation: String,
+    /// What was asked for.
+    pub action: Action,
+    /// How far it got.
+    pub outcome: ChangeOutcome,
+    /// The generation that the change was made on.
+    pub base_generation: u64,
+    /// The generation that the change makes.
+    pub generation: u64,
+    /// The entity tag of that generation.
+    pub etag: String,
+    /// When it was decided, milliseconds since the Unix epoch.
+    pub time_ms: Option<u64>,
+    /// The global index at which it took effect.
+    pub at_index: Option<u64>,
+    /// What changed, or would.
+    pub differences: Vec<Difference>,
+    /// The final checkpoint of a freeze.
+    pub checkpoint: Option<String>,
+    /// What will not go as its author may expect, although the change can be made. Of a repeated answer, none.
+    pub warnings: Vec<Finding>,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The document is refused.
+    #[error("the document is refused ({} findings)", .0.len())]
+    Invalid(Vec<Finding>),
+    /// The base is not what runs.
+    #[error("the base moved: {current_etag} runs")]
+    Stale {
+        /// The entity tag that runs.
+        current_etag: String,
+        /// Who changed it last.
+        changed_by: Option<String>,
+        /// When, milliseconds since the Unix epoch.
+        changed_at_ms: Option<u64>,
+        /// From the base to what runs: what moved.
+        differences: Vec<Difference>,
+    },
+    /// Not in this condition.
+    #[error("{0}")]
+    Conflict(String),
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request (operation {operation})")]
+    KeyReused {
+        /// The operation that used this key.
+        operation: String,
+    },
+    /// The log is halted.
+    #[error("the log is halted: {reason}")]
+    Halted {
+        /// The contradiction that halted the log.
+        reason: String,
+    },
+    /// No space left.
+    #[error("no space left: {0}")]
+    Full(String),
+    /// The outcome could not be learned; ask again with the same key.
+    #[error("the outcome of operation {operation} could not be learned")]
+    Unknown {
+        /// The operation whose outcome is unknown.
+        operation: String,
+    },
+    /// The store failed; nothing was changed.
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(detail) => Self::Full(detail),
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// A request that was checked against what runs.
+struct Planned {
+    action: Action,
+    /// Whether it changes settings, and whether it changes shards.
+    settings: bool,
+    shards: bool,
+    next: LogConfig,
+    written: Written,
+    plan: Vec<ShardName>,
+    open: Option<ShardName>,
+    differences: Vec<Difference>,
+    base: u64,
+}
+
+impl Log {
+    /// What a request would do.
+    pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
+        let caller = Caller {
+            actor: String::new(),
+            idempotency_key: None,
+            reason: None,
+        };
+        self.execute(request, caller, true).await
+    }
+
+    /// Makes a change: decided in the order, durable, and running on this replica when it answers.
+    pub async fn change(&self, request: Request, caller: Caller) -> Result<Applied, ChangeError> {
+        self.execute(request, caller, false).await
+    }
+
+    async fn execute(
+        &self,
+        request: Request,
+        caller: Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        if let Some(reason) = core.halt.reason() {
+            return Err(ChangeError::Halted { reason });
+        }
+        fits::caller(&caller)?;
+        let digest = record::digest(&serde_json::to_vec(&request).unwrap_or_default());
+        let operation = caller
+            .operation(&core.name)
+            .unwrap_or_else(|| core.tokens.make(now_ms()));
+        core.order.refresh().await?;
+        core.update_running().await?;
+        if let Some(before) = self.earlier(operation, digest).await? {
+            return Ok(before);
+        }
+        let action = request.action();
+        let control = match &request {
+            Request::Freeze { now } => {
+                return self.freeze(*now, operation, digest, &caller, dry).await;
+            }
+            Request::Unfreeze => Control::Unfreeze,
+            Request::Delete => Control::Delete,
+            Request::Undelete => Control::Undelete,
+            _ => {
+                return self
+                    .reconfigure(&request, operation, digest, &caller, dry)
+                    .await;
+            }
+        };
+        self.gate(action, control, operation, digest, &caller, dry)
+            .await
+    }
+
+    /// The answer given before to the same operation.
+    pub(crate) async fn earlier(
+        &self,
+        operation: Token,
+        digest: Hash,
+    ) -> Result<Option<Applied>, ChangeError> {
+        let remembered = self.core.order.state().remembered(operation).cloned();
+        let request = match remembered {
+            Some(remembered) => Some(remembered.request),
+            None => self
+                .decided(operation)
+                .await?
+                .and_then(|(slot, _)| slot.control)
+                .filter(|decision| decision.operation == operation)
+                .map(|decision| decision.request),
+        };
+        match request {
+            None => Ok(None),
+            Some(request) if request == digest => self.repeated(operation).await,
+            Some(_) => Err(reused(operation)),
+        }
+    }
+
+    /// The answer to an operation that was decided before.
+    async fn repeated(&self, operation: Token) -> Result<Option<Applied>, ChangeError> {
+        let Some(record) = self.operation(&operation.to_string()).await? else {
+            return Ok(None);
+        };
+        let differences = self.changed_by(&record).await?;
+        Ok(Some(Applied {
+            operation: record.operation,
+            action: record.action,
+            outcome: ChangeOutcome::Decided,
+            base_generation: record.base,
+            generation: record.generation,
+            etag: record.etag,
+            time_ms: Some(record.time_ms),
+            at_index: Some(record.at_index),
+            differences,
+            checkpoint: None,
+            warnings: Vec::new(),
+        }))
+    }
+
+    fn unchanged(&self, operation: Token, action: Action) -> Applied {
+        let generation = self.core.running.load().generation;
+        Applied {
+            operation: operation.to_string(),
+            action,
+            outcome: ChangeOutcome::Unchanged,
+            base_generation: generation,
+            generation,
+            etag: self.running_etag(),
+            time_ms: None,
+            at_index: None,
+            differences: Vec::new(),
+            checkpoint: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Parsed → Planned: what the request means against what runs. `None`: it runs already. `before` is the document that a
+    /// revert goes back to.
+    fn plan(
+        &self,
+        request: &Request,
+        before: Option<&LogConfig>,
+    ) -> Result<Option<Planned>, ChangeError> {
+        let running = match request {
+            // What its author says of the shards is compared with what is known of them.
+            Request::Configure { .. } | Request::OnProbation { .. } => self.config(),
+            _ => self.document(),
+        };
+        let current = running.generation.unwrap_or(0);
+        let seconds = i64::try_from(now_ms() / 1000).unwrap_or(0);
+        let one = |finding: Finding| ChangeError::Invalid(vec![finding]);
+        let next = match request {
+            Request::Configure { next, .. } | Request::OnProbation { next, .. } => (**next).clone(),
+            // A job that is run again finds that its shard is there already.
+            Request::Rotate {
+                name: Some(name), ..
+            } if running.active().is_some_and(|shard| shard.name == *name) => {
+                return Ok(None);
+            }
+            Request::PlanShard {
+                name: Some(name), ..
+            } if running
+                .shard(name)
+                .is_some_and(|shard| shard.state == ShardState::Planned) =>
+            {
+                return Ok(None);
+            }
+            Request::Rotate { name, .. } => {
+                logconfig::with_rotation(&running, name.clone(), seconds).map_err(one)?
+            }
+            Request::RotateOut { shard, .. } => {
+                if running.active().is_none_or(|active| active.name != *shard) {
+                    return Ok(None);
+                }
+                logconfig::with_rotation(&running, None, seconds).map_err(one)?
+            }
+            Request::PlanShard { name, .. } => {
+                logconfig::with_planned(&running, name.clone(), seconds).map_err(one)?
+            }
+            Request::Revert { .. } => match before {
+                Some(before) => logconfig::rolled_back(&running, before),
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        let (settings, shards) = (!next.same_settings(&running), !next.same_shards(&running));
+        if !settings && !shards {
+            return Ok(None);
+        }
+        if request.base().is_some_and(|base| base != current) {
+            return Err(self.stale(Vec::new()));
+        }
+        let change = logconfig::change(&running, &next).map_err(ChangeError::Invalid)?;
+        if change.differences.is_empty() {
+            return Ok(None);
+        }
+        let action = match request.action() {
+            Action::Configure if change.open.is_some() => Action::Rotate,
+            action => action,
+        };
+        Ok(Some(Planned {
+            action,
+            settings: settings && logconfig::changes_settings(&running, &next),
+            shards,
+            written: next.written(),
+            next,
+            plan: change.plan,
+            open: change.open,
+            differences: change.differences,
+            base: current,
+        }))
+    }
+
+    fn stale(&self, differences: Vec<Difference>) -> ChangeError {
+        let state = self.core.order.state();
+        let last = state
+            .operations
+            .iter()
+            .rev()
+            .find(|o| o.generation == state.generation && o.base != o.generation);
+        ChangeError::Stale {
+            current_etag: self.running_etag(),
+            changed_by: last.map(|o| o.actor.clone()),
+            changed_at_ms: last.map(|o| o.time),
+            differences,
+        }
+    }
+
+    async fn reconfigure(
+        &self,
+        request: &Request,
+        operation: Token,
+        digest: Hash,
+        caller: &Caller,
+        dry: bool,
+    ) -> Result<Applied, ChangeError> {
+        let core = &self.core;
+        let base = request.base();
+        let before = match request {
+            Request::Revert { base, .. } => self.config_at(*base).await?.map(|(then, _)| then),
+            _ => None,
+        };
+        for _ in 0..TRIES {
+            let planned = match self.plan(request, before.as_ref()) {
+                Err(ChangeError::Stale { .. }) => {
+                    return Err(self.stale(self.moved_since(base).await?));
+                }
+                other => other?,
+            };
+            let Some(planned) = planned else {
+                return Ok(self.unchanged(operation, request.action()));
+            };
+            // After the base was read: who sees a change on probation run, sees its row.
+            self.probation_allows(request, &planned).await?;
+            let generation = planned.base + 1;
+            let mut applied = Applied {
+                operation: operation.to_string(),
+                action: planned.action,
+                outcome: ChangeOutcome::Planned,
+                base_generation: planned.base,
+                generation,
+                etag: planned.written.etag(generation),
+                time_ms: None,
+                at_index: None,
+                differences: planned.differences,
+                checkpoint: None,
+                warnings: Vec::new(),
+            };
+            let state = core.order.state();
+            if state.deleted {
+                return Err(ChangeError::Conflict(freeze::deleted(&core.name)));
+            }
+            if matches!(state.gate, Gate::Frozen { .. }) {
+                return Err(ChangeError::Conflict(
+                    "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
+                ));
+            }
+            let too_large = fits::document(&planned.next, &planned.written, &planned.plan);
+            if !too_large.is_empty() {
+                return Err(ChangeError::Invalid(too_large));
+            }
+            applied.warnings = self.foresee(request, &planned.next).await?;
+            let mut reason = both(caller.reason.clone(), request.reason());
+            // Taking a change back waits for nobody.
+            if !matches!(request, Request::Revert { .. }) {
+                let open = planned.open.as_ref();
+                let strangers = self.strangers(&planned.next, open).await?;
+                let forced = matches!(request, Request::Rotate { force: true, .. });
+                if strangers.stop && !forced {
+                    return Err(ChangeError::Invalid(strangers.findings));
+                }
+                if let Some(open) = open.filter(|_| strangers.stop) {
+                    reason = both(reason, Some(strangers.forced(open)));
+                }
+                applied.warnings.extend(strangers.findings);
+            }
+            if dry {
+                return Ok(applied);
+            }
+            let fresh = unknown(&planned.plan, &state.shards);
+            let identities = prepare(core, &planned.next, &planned.written, &fresh).await?;
+            let leaving = taken_out(&core.config(), &planned.next);
+            core.note_leaving(&leaving, planned.base).await?;
+            if let Request::OnProbation {
+                within_ms, from, ..
+            } = request
+            {
+                self.put_on_probation(operation, planned.base, *within_ms, from)
+                    .await?;
+            }
+            let control = Control::Reconfigure {
+                base: planned.base,
+                document: Hash(planned.written.digest),
+                plan: identities,
+                open: planned.open.map(|name| name.to_string()),
+            };
+            let decision = Decision {
+                operation,
+                request: digest,
+                action: planned.action,
+                actor: caller.actor.clone(),
+                control,
+                reason: reason.map(fits::reason),
+            };
+            match core.batcher.control(decision).await {
+                Ok(placed) => {
+                    core.update_running()
+                        .await
+                        .map_err(|_| ChangeError::Unknown {
+                            operation: operation.to_string(),
+                        })?;
+                    applied.outcome = ChangeOutcome::Decided;
+                    applied.time_ms = Some(placed.slot.time);
+                    applied.at_index = Some(placed.start);
+                    return Ok(applied);
+                }
+                Err(CommitError::Refused(Refusal::Stale { .. })) if base.is_none() => {
+                    core.update_running().await?
+                }
+                Err(CommitError::Refused(Refusal::Stale { .. })) => {
+                    core.update_running().await?;
+                    return Err(self.stale(self.moved_since(base).await?));
+                }
+                Err(e) => return self.refused(e, operation).await,
+            }
+        }
+        Err(self.stale(Vec::new()))
+    }
+
+    /// The answer to a control that was not decided.
+    async fn refused(&self, error: CommitError, operation: Token) -> Result<Applied, ChangeError> {
+        Err(match error {
+            CommitError::Refused(Refusal::Already(_)) => {
+                let unknown = || ChangeError::Unknown {
+                    operation: operation.to_string(),
+                };
+                return self.repeated(operation).await?.ok_or_else(unknown);
+            }
+            CommitError::Refused(Refusal::KeyReused) => reused(operation),
+            CommitError::Refused(Refusal::Frozen) | CommitError::Frozen => ChangeError::Conflict(
+                "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
+            ),
+            CommitError::Refused(Refusal::NotFrozen) => {
+                ChangeError::Conflict("the log is not frozen".into())
+            }
+            CommitError::Refused(Refusal::Deleted) => {
+                ChangeError::Conflict(freeze::deleted(&self.core.name))
+            }
+            CommitError::Refused(Refusal::NotDeleted) => {
+                ChangeError::Conflict("the log is not deleted".into())
+            }
+            CommitError::Refused(Refusal::Shards(why)) => ChangeError::Conflict(why),
+            CommitError::Refused(Refusal::Stale { .. }) => self.stale(Vec::new()),
+            CommitError::Store(e) => e.into(),
+            // The last two are answers to batches only.
+            e @ (CommitError::Unknown(_)
+            | CommitError::AskAgain
+            | CommitError::WrongShard
+            | CommitError::Overtaken
+            | CommitError::Taken(_)) => {
+                tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
+                match self.core.halt.reason() {
+                    Some(reason) => ChangeError::Halted { reason },
+                    None => ChangeError::Unknown {
+                        operation: operation.to_string(),
+                    },
+                }
+            }
+        })
+    }
+}
+
+/// Those that the order does not know. One that was planned before and taken back has its origin and key already.
+fn unknown(plan: &[ShardName], shards: &[Shard]) -> Vec<ShardName> {
+    let known = |name: &&ShardName| shards.iter().any(|s| s.identity.name == name.as_str());
+    plan.iter().filter(|name| !known(name)).cloned().collect()
+}
+
+/// What the caller says, then what the engine has to say.
+fn both(said: Option<String>, own: Option<String>) -> Option<String> {
+    match (said, own) {
+        (Some(said), Some(own)) => Some(format!("{said}; {own}")),
+        (said, own) => said.or(own),
+    }
+}
+
+fn reused(operation: Token) -> ChangeError {
+    ChangeError::KeyReused {
+        operation: operation.to_string(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Asks witnesses and secondaries, before a shard opens, whether they know it.
+//!
+//! The request is C2SP tlog-witness `add-checkpoint` with the shard's empty checkpoint, which anybody may read while the shard is
+//! planned. The receiver checks origin and key first, so its answer says whether it knows them; the checkpoint binds neither it nor
+//! the log. An answer is `None` where the shard is known, else the reason why its checkpoints would not be taken.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use logconfig::SecondaryConfig;
+use tlog::mirror::AddCheckpoint;
+use tlog::{PolicyWitness, empty_root};
+
+use crate::log::Core;
+use crate::peers::ask::{PeerLife, PeerRequest};
+use crate::publish::witness::submission;
+use crate::shard::{Shard, SignError};
+
+/// How long a secondary may take.
+const SHORT: Duration = Duration::from_secs(5);
+
+/// Asks the witnesses of a policy, by the shard's own key.
+pub(crate) async fn witnesses(
+    core: &Core,
+    shard: &Shard,
+    witnesses: &[PolicyWitness],
+    timeout: Duration,
+) -> Result<Vec<Option<String>>, SignError> {
+    let checkpoint = core.sign_empty(shard).await?;
+    let urls = witnesses.iter().map(|witness| witness.url.as_deref());
+    Ok(ask(core, urls, checkpoint, timeout, None).await)
+}
+
+/// Asks secondaries, by the log's replication key: the shard needs no key of its own yet.
+pub(crate) async fn secondaries(
+    core: &Core,
+    origin: &str,
+    secondaries: &[SecondaryConfig],
+) -> Result<Vec<Option<String>>, SignError> {
+    let checkpoint = core.pending_checkpoint(origin, 0, empty_root()).await?;
+    let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
+    let life = core.peer_life().await?;
+    Ok(ask(core, urls, checkpoint, SHORT, life).await)
+}
+
+async fn ask(
+    core: &Core,
+    urls: impl Iterator<Item = Option<&str>>,
+    checkpoint: String,
+    timeout: Duration,
+    life: Option<PeerLife>,
+) -> Vec<Option<String>> {
+    let empty = AddCheckpoint {
+        old: 0,
+        proof: Vec::new(),
+        checkpoint,
+    };
+    let body = Bytes::from(empty.to_body());
+    let asked = urls.map(|url| {
+        let request = url.map(|url| PeerRequest {
+            life,
+            ..submission(url, body.clone(), timeout)
+        });
+        async move {
+            let Some(request) = request else {
+                return Some("the policy names no URL for it".to_owned());
+            };
+            match core.replicas.peers.send(request).await {
+                Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
+                Ok(answer) => match answer.status {
+                    // It has a size of it already, or refuses an empty checkpoint as such.
+                    200 | 400 | 409 | 422 => None,
+                    404 => Some(format!("it does not know the log ({})", answer.words())),
+                    403 => Some(format!("it does not know the key ({})", answer.words())),
+                    _ => Some(answer.words()),
+                },
+                Err(e) => Some(e.to_string()),
+            }
+        }
+    });
+    futures_util::future::join_all(asked).await
+}

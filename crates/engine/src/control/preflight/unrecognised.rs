@@ -1,0 +1,159 @@
+//! Whether the servers that a new shard's publication needs know the shard: the witnesses of the policy, and a quorum of the
+//! secondaries.
+
+use logconfig::{Finding, LogConfig, ShardName};
+
+use crate::control::ChangeError;
+use crate::control::preflight::probe;
+use crate::log::Log;
+use crate::program::Program;
+use crate::shard::SignError;
+use order::state::State;
+
+/// Those that would not take a shard now.
+#[derive(Default)]
+pub(crate) struct Strangers {
+    /// Too many do not know it: it would not be published.
+    pub(crate) stop: bool,
+    /// One for each, with why.
+    pub(crate) findings: Vec<Finding>,
+    names: Vec<String>,
+}
+
+impl Strangers {
+    /// Why it was done all the same, for the history.
+    pub(crate) fn forced(&self, shard: &ShardName) -> String {
+        let names = self.names.join(", ");
+        format!("forced: {names} did not know shard {shard}")
+    }
+
+    /// Of those who were asked, those who said why not.
+    fn of<'a>(
+        asked: impl Iterator<Item = (&'a str, Option<String>)>,
+        (who, would, shard): (&str, &str, &ShardName),
+        (code, at, hint): (&'static str, &str, &str),
+    ) -> Self {
+        let mut found = Self::default();
+        for (name, why) in asked {
+            let Some(why) = why else { continue };
+            let name = format!("{who} {name}");
+            let message = format!("{name} would not {would} shard {shard}: {why}");
+            found.findings.push(Finding::new(code, message, at, hint));
+            found.names.push(name);
+        }
+        found
+    }
+}
+
+impl Log {
+    /// Those of the next configuration that do not know the shard that it opens; of a new policy, those that do not know the
+    /// active one, which stops nothing.
+    pub(crate) async fn strangers(
+        &self,
+        next: &LogConfig,
+        open: Option<&ShardName>,
+    ) -> Result<Strangers, ChangeError> {
+        let state = self.core.order.state();
+        let Some(open) = open else {
+            let active = state.active();
+            let changed = next.witnesses.policy != self.core.config().witnesses.policy;
+            let Some(active) = active.filter(|_| changed) else {
+                return Ok(Strangers::default());
+            };
+            let name = ShardName::try_from(active.identity.name.clone());
+            let name = name.map_err(|e| ChangeError::Conflict(e.to_string()))?;
+            let found = self.strange_witnesses(next, &name, &state).await?;
+            let stop = false;
+            return Ok(Strangers { stop, ..found });
+        };
+        let (by_key, by_origin) = futures_util::future::join(
+            self.strange_witnesses(next, open, &state),
+            self.strange_secondaries(next, open),
+        )
+        .await;
+        let (mut all, others) = (by_key?, by_origin?);
+        all.stop |= others.stop;
+        all.findings.extend(others.findings);
+        all.names.extend(others.names);
+        Ok(all)
+    }
+
+    /// Witnesses know a shard by its own key, so it has to be planned first.
+    async fn strange_witnesses(
+        &self,
+        next: &LogConfig,
+        shard: &ShardName,
+        state: &State,
+    ) -> Result<Strangers, ChangeError> {
+        let core = &self.core;
+        // It was validated.
+        let policy = next.witnesses.policy().ok();
+        let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
+            return Ok(Strangers::default());
+        };
+        let answers = match core.shards.get(state, shard.as_str()) {
+            Some(shard) => {
+                let timeout = next.witnesses.timeout.duration();
+                let asked = probe::witnesses(core, &shard, &policy.witnesses, timeout).await;
+                asked.map_err(unasked)?
+            }
+            None => vec![
+                Some("it has no key yet that a witness could know".to_owned());
+                policy.witnesses.len()
+            ],
+        };
+        let stop = !policy.satisfied(|at| answers[at].is_none());
+        let mut shards = state.shards.iter();
+        let hint = match shards.find(|at| at.identity.name == shard.as_str()) {
+            Some(at) if at.start().is_some() => format!(
+                "give its operator the key (`logctl shard show {shard}`); nothing more is published until enough witnesses know it"
+            ),
+            Some(_) => format!(
+                "give its operator the key (`logctl shard show {shard}`); `logctl shard rotate --force` opens the shard all the same, and it is not published until enough witnesses know it"
+            ),
+            None => format!(
+                "plan the shard first (`logctl shard plan {shard}`), give its key to the witnesses' operators, then rotate; `logctl shard rotate --force` does not wait for that"
+            ),
+        };
+        let names = policy.witnesses.iter().map(|witness| &*witness.name);
+        let found = Strangers::of(
+            names.zip(answers),
+            ("witness", "cosign", shard),
+            ("witness-does-not-know", "/witnesses/policy", &hint),
+        );
+        Ok(Strangers { stop, ..found })
+    }
+
+    /// Secondaries know the log by its replication key, and somebody else's mirror perhaps each shard by its origin.
+    async fn strange_secondaries(
+        &self,
+        next: &LogConfig,
+        shard: &ShardName,
+    ) -> Result<Strangers, ChangeError> {
+        let merge = &next.merge;
+        // A server that does not copy to them need not reach them.
+        if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Backup) {
+            return Ok(Strangers::default());
+        }
+        let origin = format!("{}/{shard}", next.origin);
+        let asked = probe::secondaries(&self.core, &origin, &merge.secondaries).await;
+        let answers = asked.map_err(unasked)?;
+        let known = answers.iter().filter(|why| why.is_none()).count();
+        let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());
+        let hint = format!(
+            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard all the same, and it is not published until {quorum} of {all} secondaries have it"
+        );
+        let names = merge.secondaries.iter().map(|one| one.name.as_str());
+        let found = Strangers::of(
+            names.zip(answers),
+            ("secondary", "copy", shard),
+            ("secondary-does-not-know", "/merge/secondaries", &hint),
+        );
+        let stop = known < quorum as usize;
+        Ok(Strangers { stop, ..found })
+    }
+}
+
+fn unasked(error: SignError) -> ChangeError {
+    ChangeError::Conflict(error.to_string())
+}

@@ -1,0 +1,103 @@
+//! Makes durable what a slot names, before the slot: the document, and a sealed key for each new shard.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use logconfig::{LogConfig, ShardName, Written};
+use tlog::{Hash, Signer};
+
+use crate::control::ChangeError;
+use crate::document;
+use crate::log::Core;
+use crate::orphans;
+use order::slot::ShardIdentity;
+use store::{Outcome, StoreError, Transaction};
+
+/// Whether a shard may be planned: nothing of that name was ever signed.
+async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
+    let Some(orphan) = orphans::of_shard(&*core.objects, &core.name, name.as_str()).await? else {
+        return Ok(());
+    };
+    // Another process may have opened it meanwhile; then this change comes too late, which its decision finds.
+    core.order.refresh().await?;
+    let state = core.order.state();
+    match state
+        .shards
+        .iter()
+        .any(|s| s.identity.name == name.as_str())
+    {
+        true => Ok(()),
+        false => Err(ChangeError::Conflict(orphans::shard_occupied(&orphan))),
+    }
+}
+
+/// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
+/// litter, not shards.
+pub(crate) async fn prepare(
+    core: &Core,
+    next: &LogConfig,
+    written: &Written,
+    plan: &[ShardName],
+) -> Result<Vec<ShardIdentity>, ChangeError> {
+    let keys = &core.order.keys;
+    let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
+    let mut taken: HashSet<u64> = core
+        .order
+        .state()
+        .shards
+        .iter()
+        .map(|s| s.identity.tree_id)
+        .collect();
+    let (digest, stored) = (Hash(written.digest), written.stored.clone());
+    // Where it lists other frozen shards than the log has, nobody could put it together again.
+    document::check(&stored, &digest, &core.order.state())
+        .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
+    let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
+    if !plan.is_empty() {
+        // A key that is sealed with another one opens nowhere afterwards.
+        let own = core.has_own_kek().await;
+        own.map_err(|reason| ChangeError::Halted {
+            reason: reason.to_string(),
+        })?;
+    }
+    let mut identities = Vec::with_capacity(plan.len());
+    for name in plan {
+        vacant(core, name).await?;
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(random)?;
+        let tree_id = loop {
+            let id = getrandom::u64().map_err(random)? >> 1;
+            if id > 0 && taken.insert(id) {
+                break id;
+            }
+        };
+        let origin = format!("{}/{name}", next.origin);
+        let signer =
+            Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        let sealed = core
+            .kek
+            .seal(&seed, &origin)
+            .map_err(|e| ChangeError::Conflict(e.to_string()))?;
+        puts.push((keys.signing_key(tree_id), Bytes::from(sealed)));
+        identities.push(ShardIdentity {
+            name: name.to_string(),
+            origin,
+            tree_id,
+            vkey: signer.verifier().to_string(),
+        });
+    }
+    match core
+        .store
+        .transact(Transaction {
+            puts,
+            ..Transaction::default()
+        })
+        .await
+    {
+        Outcome::Committed => Ok(identities),
+        Outcome::Refused => Err(ChangeError::Store(StoreError::Io(
+            "the store refused an unguarded write".into(),
+        ))),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,392 @@
+//! `dist`: published shards → frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
+//! finds everything that its checkpoint covers.
+//!
+//! Each frontend has its own pace: one that is slow or away delays only its own row. A push continues from the checkpoint that the
+//! frontend has, whatever the rows say, so a frontend that was away, or lost its disk, catches up by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use logconfig::FrontendConfig;
+use tlog::TilePath;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::integrate::tree::{completed, tiles_between};
+use crate::ledger::now_ms;
+use crate::log::Core;
+use crate::position;
+use crate::position::Pushed;
+use crate::program::{Done, Program};
+use crate::publish::mark::classify;
+use crate::publish::mark::judge::{Found, Whence};
+use crate::replicate::copy::Tiles;
+use crate::shard::{Shard, Signed};
+use order::state::{Phase, State};
+use store::record;
+use store::{Guard, Objects, Outcome, StoreError, Transaction};
+
+/// Objects that are read and written at a time.
+const AT_ONCE: usize = 64;
+/// Time between looks at checkpoints that were signed again.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pauses before a frontend that fails is tried again: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// The distributor of one log.
+pub(crate) struct Dist {
+    /// The log.
+    pub core: Arc<Core>,
+    /// Set when the log shuts down: push what there is once more, then end.
+    pub closing: watch::Receiver<bool>,
+}
+
+impl Dist {
+    /// Runs until the log ends. Answers what it did.
+    pub(crate) async fn run(mut self) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut merged = core.merged.subscribe();
+        let mut pushers = JoinSet::new();
+        let mut running: BTreeMap<String, (FrontendConfig, AbortHandle)> = BTreeMap::new();
+        loop {
+            let config = core.config();
+            let wanted = &config.merge.frontends;
+            running.retain(|name, (frontend, task)| {
+                // One that ended by itself while its frontend stays is started again.
+                let stays = wanted.contains(frontend) && !task.is_finished();
+                if !stays {
+                    task.abort();
+                    core.set_peer(Program::Dist, name, None);
+                }
+                stays
+            });
+            for frontend in wanted {
+                let name = frontend.name.as_str();
+                if !running.contains_key(name) {
+                    let pusher = Pusher::new(&core, frontend.clone(), self.closing.clone());
+                    let task = pushers.spawn(pusher.run());
+                    running.insert(name.to_owned(), (frontend.clone(), task));
+                }
+            }
+            tokio::select! {
+                _ = core.halt.halted() => return Done::default(),
+                _ = merged.changed() => {}
+                _ = self.closing.wait_for(|closing| *closing) => break,
+            }
+        }
+        let mut done = Done::default();
+        while let Some(pushed) = pushers.join_next().await {
+            let pushed = pushed.unwrap_or_default();
+            done.add(pushed.entries, pushed.positions);
+        }
+        done
+    }
+}
+
+/// Pushes to one frontend.
+struct Pusher {
+    core: Arc<Core>,
+    frontend: FrontendConfig,
+    closing: watch::Receiver<bool>,
+    /// What it has of each shard that is not behind `whole`.
+    has: HashMap<String, Has>,
+    /// So many of the oldest shards are there whole, with their seals.
+    whole: usize,
+    done: Done,
+}
+
+/// What a frontend has of a shard.
+#[derive(Default)]
+struct Has {
+    /// Entries under its checkpoint.
+    size: u64,
+    /// That checkpoint, as this process put it.
+    note: Option<Arc<Signed>>,
+    /// It is there whole, with its seal.
+    sealed: bool,
+}
+
+impl Pusher {
+    fn new(core: &Arc<Core>, frontend: FrontendConfig, closing: watch::Receiver<bool>) -> Self {
+        Self {
+            core: Arc::clone(core),
+            frontend,
+            closing,
+            has: HashMap::new(),
+            whole: 0,
+            done: Done::default(),
+        }
+    }
+
+    async fn run(mut self) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut published = core.published.subscribe();
+        let mut pause = PAUSE.0;
+        loop {
+            let closing = *self.closing.borrow_and_update();
+            published.borrow_and_update();
+            let pushed = self.push().await;
+            let failed = pushed.as_ref().err().map(ToString::to_string);
+            if let Some(why) = &failed {
+                tracing::warn!(log = core.name, frontend = %self.frontend.name, error = why, "a frontend waits");
+                // It may come back as another one.
+                self.has.clear();
+                self.whole = 0;
+            }
+            let wait = if failed.is_some() {
+                pause = (pause * 2).min(PAUSE.1);
+                pause
+            } else {
+                pause = PAUSE.0;
+                LOOK
+            };
+            let fails = failed.is_some();
+            core.set_peer(Program::Dist, self.frontend.name.as_str(), failed);
+            if closing {
+                return self.done;
+            }
+            tokio::select! {
+                _ = core.halt.halted() => return self.done,
+                _ = published.changed(), if !fails => {}
+                _ = self.closing.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Brings every shard there, oldest first.
+    async fn push(&mut self) -> Result<(), StoreError> {
+        let (core, frontend) = (Arc::clone(&self.core), self.frontend.clone());
+        let opened = {
+            let core = Arc::clone(&core);
+            tokio::task::spawn_blocking(move || core.merge.places.frontend(&frontend)).await
+        };
+        let place = opened
+            .map_err(|e| StoreError::Io(e.to_string()))?
+            .map_err(StoreError::Io)?;
+        let state = core.order.state();
+        for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
+            let name = &at.identity.name;
+            if at.start().is_none() {
+                break;
+            }
+            if self.has.get(name).is_some_and(|has| has.sealed) {
+                if n == self.whole {
+                    self.whole += 1;
+                    self.has.remove(name);
+                }
+                continue;
+            }
+            let Some(shard) = core.shards.get(&state, name) else {
+                continue;
+            };
+            while let Some(signed) = core.signed(&shard).await? {
+                let known = match self.has.remove(name) {
+                    Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
+                    _ => self.survey(&*place, &shard, &signed).await?,
+                };
+                // A checkpoint that is ahead was written by a process that knows more; this one continues when it knows as much.
+                let Some(known) = known else { break };
+                if let Some(has) = self.push_shard(&*place, &shard, &signed, known).await? {
+                    self.has.insert(name.clone(), has);
+                    self.push_seal(&*place, &state, &shard).await?;
+                    break;
+                }
+                self.overtaken(&shard, signed.at.size).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, shard: &Shard, rest: &str) -> String {
+        self.core.object_path(&shard.name, rest)
+    }
+
+    /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
+    async fn still_there(
+        &self,
+        place: &dyn Objects,
+        shard: &Shard,
+        known: &Has,
+    ) -> Result<bool, StoreError> {
+        let Some(signed) = &known.note else {
+            return Ok(false);
+        };
+        match place.get(&self.path(shard, "checkpoint")).await? {
+            Some(there) => Ok(there == signed.note.as_bytes()),
+            // Tiles put beside what it had would be a checkpoint without them.
+            None => Err(StoreError::Io("it lost what it had".into())),
+        }
+    }
+
+    /// What a frontend has that this process knows nothing of: what its checkpoint covers, when it is one of ours; `None` when that is
+    /// ahead of what this process knows.
+    async fn survey(
+        &self,
+        place: &dyn Objects,
+        shard: &Shard,
+        signed: &Arc<Signed>,
+    ) -> Result<Option<Has>, StoreError> {
+        let there = place.get(&self.path(shard, "checkpoint")).await?;
+        if there.as_deref() == Some(signed.note.as_bytes()) {
+            let (store, keys) = (&*self.core.store, &self.core.order.keys);
+            let name = self.frontend.name.as_str();
+            let row = position::pushed(store, keys, name, &shard.name).await?;
+            let told = row.is_some_and(|row| row.size >= signed.at.size);
+            return Ok(Some(Has {
+                size: signed.at.size,
+                note: told.then(|| Arc::clone(signed)),
+                sealed: false,
+            }));
+        }
+        let Some(there) = there else {
+            return Ok(Some(Has::default()));
+        };
+        let (found, _) = classify(&there, &shard.verifier()?);
+        let size = match &found {
+            Found::Signed { size, .. } => *size,
+            // A damaged object is put again. Another log's objects are left alone.
+            Found::Foreign { why } => {
+                return Err(StoreError::Io(format!(
+                    "its checkpoint of shard {} is not of this log: {why}",
+                    shard.name
+                )));
+            }
+            _ => 0,
+        };
+        let whence = Whence::Frontend(self.frontend.name.to_string());
+        self.core.fits(shard, &whence, &found).await?;
+        Ok((size <= signed.at.size).then(|| Has {
+            size,
+            ..Has::default()
+        }))
+    }
+
+    /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
+    async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        if let Some(row) = position::published(store, keys, &shard.name).await? {
+            self.core.adopt(shard, &row).await?;
+        }
+        if shard.published() > size {
+            return Ok(());
+        }
+        Err(StoreError::Io(format!(
+            "another process has put more of shard {} there than is signed here",
+            shard.name
+        )))
+    }
+
+    async fn push_shard(
+        &mut self,
+        place: &dyn Objects,
+        shard: &Shard,
+        signed: &Arc<Signed>,
+        known: Has,
+    ) -> Result<Option<Has>, StoreError> {
+        let size = signed.at.size;
+        let has = Has {
+            size,
+            note: Some(Arc::clone(signed)),
+            sealed: false,
+        };
+        if known
+            .note
+            .as_ref()
+            .is_some_and(|note| note.note == signed.note)
+        {
+            return Ok(Some(has));
+        }
+        let folder = format!("{}/{}", self.core.name, shard.name);
+        let tiles = Tiles {
+            objects: &*self.core.objects,
+            folder: &folder,
+        };
+        let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
+        for paths in paths.chunks(AT_ONCE) {
+            let (tiles, folder) = (&tiles, &folder);
+            let read = paths.iter().map(|path| async move {
+                let bytes = tiles.get(*path).await?;
+                Ok::<_, StoreError>((format!("{folder}/{path}"), bytes))
+            });
+            place.put(try_join_all(read).await?).await?;
+        }
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let row = position::pushed(store, keys, self.frontend.name.as_str(), &shard.name).await?;
+        if row.is_some_and(|row| row.size > size) {
+            return Ok(None);
+        }
+        let note = Bytes::from(signed.note.clone());
+        place
+            .put(vec![(self.path(shard, "checkpoint"), note)])
+            .await?;
+        if !self.record(shard, size).await? {
+            return Ok(None);
+        }
+        if known.size < size || known.note.is_none() {
+            self.done.add(size - known.size, 1);
+        }
+        // Readers with the checkpoint before find the full tile where the partial one was.
+        for tile in completed(&[known.size], size) {
+            let partials = place.list(&self.path(shard, &format!("{tile}.p"))).await?;
+            place.delete(partials).await?;
+        }
+        Ok(Some(has))
+    }
+
+    /// False when another process has put a newer checkpoint meanwhile.
+    async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
+        let core = &self.core;
+        let key = core
+            .order
+            .keys
+            .dist(self.frontend.name.as_str(), &shard.name);
+        let pushed = Pushed {
+            size,
+            time: now_ms(),
+        };
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), size)],
+            puts: vec![(key, record::encode_numbered(size, &pushed))],
+            ..Transaction::default()
+        };
+        match core.store.transact(transaction).await {
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// A shard that is there whole gets its seal, once there is one.
+    async fn push_seal(
+        &mut self,
+        place: &dyn Objects,
+        state: &State,
+        shard: &Shard,
+    ) -> Result<(), StoreError> {
+        let at = state
+            .shards
+            .iter()
+            .rev()
+            .find(|at| at.identity.name == *shard.name);
+        let Some(Phase::Frozen { length, .. }) = at.map(|at| at.phase) else {
+            return Ok(());
+        };
+        let Some(has) = self
+            .has
+            .get_mut(&*shard.name)
+            .filter(|has| has.size == length)
+        else {
+            return Ok(());
+        };
+        let path = self.core.object_path(&shard.name, "seal");
+        if let Some(seal) = self.core.objects.get(&path).await? {
+            place.put(vec![(path, seal)]).await?;
+            has.sealed = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,586 @@
+//! Adaptive group commit: entries that arrive while a commit is under way may go into the next one. No fixed wait: a lone
+//! writer waits for one commit, and under load the batches grow by themselves.
+//!
+//! The scheduler ([`crate::qos`]) says what goes into a commit, and in which order; the pace says how much. While too much is
+//! ordered and not yet published the gate is shut: the backlog waits in the batcher's queue, where urgent work can overtake it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::ingest::arrivals::Recorder;
+use crate::ingest::commit::{Item, Load, Parts, Payload};
+use crate::ingest::in_flight::{Flight, Flights, Run};
+use crate::ingest::prewrite::{Ahead, Ready, prepared, refuse};
+use crate::ingest::release::{Queue, Taken, Took, Waiting, take};
+use crate::ledger::{CommitError, Placed, now_ms};
+use crate::log::{AppendError, Appended, Core};
+use crate::promise::Kept;
+use order::slot::{Decision, Promised};
+use order::state::State;
+use qos::admission::{Promise, Refused};
+use qos::job::cost;
+use qos::tally::Tally;
+use qos::{
+    Admission, Ask, Backlog, Grant, Job, Names, Pace, Policy, QosView, Schedule, Scheduler,
+    TenantId,
+};
+use store::StoreError;
+
+/// The queue in front of the order.
+pub(crate) struct Batcher {
+    queue: Mutex<Queue>,
+    /// Start of its clock, which no jump of the system's clock moves.
+    epoch: Instant,
+    wake: Notify,
+    /// Something was taken from the queue.
+    taken: Notify,
+}
+
+impl Batcher {
+    /// An empty queue for a configuration, and its rules.
+    pub(crate) fn new(config: &logconfig::LogConfig) -> (Self, Policy) {
+        let mut names = Names::default();
+        let interval = config.merge.checkpoint_interval.duration();
+        let policy = Policy::new(&config.qos, interval, &mut names);
+        let queue = Queue {
+            scheduler: Scheduler::new(&policy),
+            admission: Admission::new(0, micros(interval)),
+            pace: Pace::default(),
+            tally: Tally::default(),
+            flights: Flights::default(),
+            arrivals: Recorder::default(),
+            names,
+            memory: 0,
+            controls: VecDeque::new(),
+            closed: false,
+            interval: micros(interval),
+            parked: false,
+        };
+        let batcher = Self {
+            queue: Mutex::new(queue),
+            epoch: Instant::now(),
+            wake: Notify::new(),
+            taken: Notify::new(),
+        };
+        (batcher, policy)
+    }
+
+    /// Takes the rules of another configuration. Waiting work stays where it is.
+    pub(crate) fn configure(&self, config: &logconfig::LogConfig) -> Policy {
+        let interval = config.merge.checkpoint_interval.duration();
+        let mut queue = self.queue();
+        let policy = Policy::new(&config.qos, interval, &mut queue.names);
+        queue.interval = micros(interval);
+        queue.scheduler.configure(&policy);
+        policy
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        // No code that can panic runs under this lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Microseconds on the queue's clock.
+    pub(crate) fn now(&self) -> u64 {
+        micros(self.epoch.elapsed())
+    }
+
+    /// The current state of quality of service.
+    pub(crate) fn view(&self, policy: &Policy) -> QosView {
+        let (now, queue) = (self.now(), self.queue());
+        let service = queue.admission.service();
+        QosView {
+            classes: queue.tally.view(now, policy, queue.scheduler.backlogs()),
+            rate: service.rate,
+            latency: Duration::from_micros(service.latency),
+            elastic: queue.pace.elastic(),
+            cruise: queue.pace.cruises(),
+        }
+    }
+
+    /// What came, for those who keep it.
+    pub(crate) fn arrivals<T>(&self, take: impl FnOnce(&mut Recorder) -> T) -> T {
+        take(&mut self.queue().arrivals)
+    }
+
+    /// Queues entries, or says why not. The answer comes when they are ordered and durable.
+    pub(crate) fn submit(
+        &self,
+        policy: &Policy,
+        tenant: TenantId,
+        grant: Grant,
+        shard: Option<Arc<str>>,
+        payload: Payload,
+        room: usize,
+    ) -> Result<
+        impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>,
+        AppendError,
+    > {
+        let (reply, answer) = oneshot::channel();
+        let item = Item {
+            tier: grant.tier,
+            shard,
+            payload,
+            reply,
+        };
+        let (bytes, memory, entries) = (item.bytes(), item.memory(), item.entries());
+        let patient = matches!(item.payload, Payload::Chunk { .. });
+        let (now, second) = (self.now(), now_ms() / 1_000);
+        let parked = {
+            let mut queue = self.queue();
+            let queue = &mut *queue;
+            if queue.closed {
+                return Err(AppendError::ShuttingDown);
+            }
+            let ask = Ask {
+                tenant,
+                grant,
+                entries,
+                bytes: bytes as u64,
+                own: queue.scheduler.backlog(grant.tier, tenant),
+                free: room.saturating_sub(queue.memory) as u64,
+            };
+            let admitted = queue.admission.admit(now, policy, &ask);
+            // A chunk that has to wait comes again.
+            if admitted.is_ok() || !patient {
+                let class = (grant.tier, tenant);
+                queue.arrivals.arrived(second, class, entries, bytes as u64);
+                let counts = queue.tally.of(grant.tier, tenant);
+                counts.admitted(entries, &admitted);
+            }
+            let promise = admitted?;
+            queue.memory += memory;
+            let job = Job {
+                tier: grant.tier,
+                tenant,
+                entries,
+                bytes: bytes as u64,
+                arrived: now,
+                deadline: promise.map(|p| p.deadline),
+                payload: Waiting::Write(item, promise),
+            };
+            queue.scheduler.push(now, job);
+            std::mem::take(&mut queue.parked)
+        };
+        if parked {
+            self.wake.notify_one();
+        }
+        Ok(async { answer.await.unwrap_or(Err(AppendError::Unknown)) })
+    }
+
+    /// Asks admission for one entry that is to wait in the durable queue, of which `free` bytes are left. What is let in counts
+    /// as accepted work until [`Batcher::settled`].
+    pub(crate) fn promise(
+        &self,
+        policy: &Policy,
+        tenant: TenantId,
+        grant: Grant,
+        bytes: u64,
+        free: u64,
+    ) -> Result<Option<Promise>, AppendError> {
+        let ask = Ask {
+            tenant,
+            grant,
+            entries: 1,
+            bytes,
+            own: Backlog::default(),
+            free,
+        };
+        let mut queue = self.queue();
+        let queue = &mut *queue;
+        let admitted = queue.admission.admit(self.now(), policy, &ask);
+        let counts = queue.tally.of(grant.tier, tenant);
+        counts.admitted(1, &admitted);
+        Ok(admitted?)
+    }
+
+    /// Counts in promised work that admission was not asked for here.
+    pub(crate) fn adopt(&self, left: Duration, cost: u64) -> Promise {
+        let now = self.now();
+        let deadline = now.saturating_add(micros(left));
+        self.queue().admission.adopt(now, deadline, cost)
+    }
+
+    /// Asks for a turn of promised work, rows of one tier with the earliest deadline first. Resolves when it may go; an error says
+    /// that the queue takes no more.
+    pub(crate) fn turn(&self, rows: &[Promised]) -> oneshot::Receiver<()> {
+        let (go, turn) = oneshot::channel();
+        let Some(first) = rows.first() else {
+            return turn;
+        };
+        let (now, now_ms) = (self.now(), now_ms());
+        let parked = {
+            let mut queue = self.queue();
+            if queue.closed {
+                return turn;
+            }
+            let (tier, tenant) = queue.names.class(&first.tier, &first.tenant);
+            let job = Job {
+                tier,
+                tenant,
+                entries: rows.iter().map(|r| r.batch.entries).sum(),
+                bytes: rows.iter().map(|r| r.bytes).sum(),
+                arrived: now,
+                deadline: Some(at(now, now_ms, first.deadline)),
+                payload: Waiting::Turn(go),
+            };
+            queue.scheduler.push(now, job);
+            std::mem::take(&mut queue.parked)
+        };
+        if parked {
+            self.wake.notify_one();
+        }
+        turn
+    }
+
+    /// Promised work has its place, from `start` on: what remains is to measure when it is published.
+    pub(crate) fn placed(&self, core: &Core, start: u64, kept: &Kept) {
+        let (now, now_ms) = (self.now(), now_ms());
+        {
+            let mut queue = self.queue();
+            let (tier, _) = queue.names.class(&kept.tier, "");
+            let mut flight = Flight {
+                end: start,
+                tier,
+                entries: 0,
+                bytes: kept.bytes,
+                released: now,
+                runs: Vec::new(),
+            };
+            flight.push(Run {
+                entries: kept.entries,
+                arrived: at(now, now_ms, kept.arrived),
+                deadline: Some(at(now, now_ms, kept.deadline)),
+            });
+            flight.end += flight.entries;
+            let run = flight.runs[0];
+            let mut metrics = core.metrics.qos();
+            metrics
+                .tier(tier)
+                .ordered(now, now, run.arrived, run.entries);
+            queue.flights.push(flight);
+        }
+        // It may be by now.
+        self.published(core, core.metrics.published.get());
+    }
+
+    /// Cost of the promised work that is planned for.
+    #[cfg(test)]
+    pub(crate) fn accepted(&self) -> u64 {
+        self.queue().admission.accepted()
+    }
+
+    /// Promised work no longer waits.
+    pub(crate) fn settled(&self, promise: &Promise, cost: u64) {
+        self.queue().admission.release(promise.due, cost);
+    }
+
+    /// Resolves when work was taken from the queue, when it takes no more, or after `at_most`. Ask for it before looking.
+    pub(crate) fn taken(&self, at_most: Duration) -> impl Future<Output = ()> + Send + '_ {
+        let taken = self.taken.notified();
+        async move { drop(tokio::time::timeout(at_most, taken).await) }
+    }
+
+    /// Queues a control; it goes into the next commit.
+    pub(crate) async fn control(&self, decision: Decision) -> Result<Placed, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.queue();
+            if queue.closed {
+                return Err(CommitError::Store(StoreError::Io(
+                    "this server is shutting down".into(),
+                )));
+            }
+            queue.controls.push_back((decision, reply));
+        }
+        self.wake.notify_one();
+        answer
+            .await
+            .unwrap_or_else(|_| Err(CommitError::Unknown("the committer stopped".into())))
+    }
+
+    /// Takes no more; what is queued is committed.
+    pub(crate) fn close(&self) {
+        self.queue().closed = true;
+        self.wake.notify_one();
+        self.taken.notify_waiters();
+    }
+
+    /// Looks at the gate again: something that it depends on has changed.
+    pub(crate) fn look_again(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Cost of one piece of elastic work that fits into a commit, and into a promise of a second beside others.
+    pub(crate) fn piece(&self) -> u64 {
+        let queue = self.queue();
+        let quarter = queue.admission.service().rate / 4.0;
+        queue.pace.elastic().min(quarter as u64)
+    }
+
+    /// Everything below a global index is published.
+    pub(crate) fn published(&self, core: &Core, below: u64) {
+        {
+            let (now, mut queue) = (self.now(), self.queue());
+            let queue = &mut *queue;
+            let mut metrics = core.metrics.qos();
+            if let Some(published) = queue.flights.published(now, below, &mut metrics) {
+                queue.admission.rate().published(now, &published);
+                let service = queue.admission.service();
+                queue
+                    .pace
+                    .published(published.latency, &service, queue.interval);
+            }
+        }
+        self.look_again();
+    }
+
+    /// Takes the next commit's worth; `None` when closed and empty. `busy`: no more of a backlog. May be dropped at any time.
+    async fn next(&self, core: &Core, busy: bool) -> Option<Box<Taken>> {
+        loop {
+            let wait = match self.try_next(core, busy) {
+                Took::Some(taken) => return Some(taken),
+                Took::Closed => return None,
+                Took::None(wait) => wait,
+            };
+            let woken = self.wake.notified();
+            match wait {
+                Some(wait) => drop(tokio::time::timeout(wait, woken).await),
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Takes the work that may be committed now.
+    fn try_next(&self, core: &Core, busy: bool) -> Took {
+        let mut queue = self.queue();
+        let mut wait = None;
+        while !queue.scheduler.is_empty() || !queue.controls.is_empty() {
+            let open = if queue.closed || core.trouble().is_some() {
+                u64::MAX // Admission bounds it then.
+            } else {
+                let entries = core.metrics.ordered.get();
+                let entries = entries.saturating_sub(core.metrics.published.get());
+                let unpublished = cost(entries, core.pending.bytes() as u64);
+                Pace::window(unpublished, &queue.admission.service(), queue.interval)
+            };
+            let (taken, later) = take(&mut queue, self.now(), open, busy);
+            wait = later;
+            if queue.scheduler.is_empty()
+                || (queue.pace.cruises().is_some() && !queue.scheduler.fast_waits())
+            {
+                // All that waited goes, or all but what waits for the sake of others: more could have been done.
+                queue.admission.rate().idle();
+            }
+            if !taken.jobs.is_empty() || taken.control.is_some() {
+                self.taken.notify_waiters();
+                return Took::Some(Box::new(taken));
+            }
+            if taken.turns == 0 {
+                queue.parked = true;
+                return Took::None(wait);
+            }
+        }
+        if queue.closed {
+            return Took::Closed;
+        }
+        queue.admission.rate().idle();
+        queue.parked = true;
+        Took::None(wait)
+    }
+
+    /// Commits what comes, until closed and empty.
+    ///
+    /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
+    /// that: so nobody waits for them but their writer.
+    pub(crate) async fn run(&self, core: &Arc<Core>) {
+        let mut ahead: Option<Ahead> = None;
+        loop {
+            let busy = ahead.is_some();
+            let (mut ready, taken) = tokio::select! {
+                biased;
+                ready = Ahead::end(&mut ahead, core) => {
+                    self.queue().pace.stored(micros(ready.stored));
+                    (ready, self.try_next(core, ahead.is_some()))
+                }
+                taken = self.next(core, busy) => match taken {
+                    Some(taken) => (Ready::default(), Took::Some(taken)),
+                    None if !busy => return,
+                    None => (Ahead::end(&mut ahead, core).await, Took::Closed),
+                },
+            };
+            let mut rest = Load::default();
+            if let Took::Some(taken) = taken {
+                let Taken {
+                    now,
+                    jobs,
+                    mut classes,
+                    elastic,
+                    company,
+                    control,
+                    ..
+                } = *taken;
+                ready.company |= company;
+                // What belongs behind a backlog that is being prepared stays behind it.
+                if let Some(ahead) = &ahead {
+                    classes.extend(&ahead.classes);
+                }
+                let (backlog, others): (Vec<_>, _) = jobs
+                    .into_iter()
+                    .partition(|job| classes.contains(&(job.tier, job.tenant)));
+                rest = Load::of(core, others, now, false, control);
+                let backlog = Load::of(core, backlog, now, true, None);
+                match &mut ahead {
+                    Some(ahead) => ahead.behind.append(backlog),
+                    None if backlog.has_objects() => {
+                        ahead = Some(Ahead::begin(core, backlog, elastic, classes));
+                    }
+                    None => {
+                        ready.load.append(prepared(core, backlog).await);
+                        ready.elastic += elastic;
+                    }
+                }
+            }
+            ready.load.append(prepared(core, rest).await);
+            if !ready.load.is_empty() {
+                self.commit(core, ready).await;
+            }
+        }
+    }
+
+    /// Commits what is prepared, and answers.
+    async fn commit(&self, core: &Arc<Core>, ready: Ready) {
+        let Ready {
+            load,
+            elastic,
+            company,
+            ..
+        } = ready;
+        let mut load = load.into_load();
+        let (began, start) = (Instant::now(), self.now());
+        core.metrics.commits_in_flight.add(1);
+        core.renew_births(&mut load.mine).await;
+        let answers = core.order.commit_prepared(load.mine).await;
+        core.metrics.commits_in_flight.sub(1);
+        let done = self.now();
+        let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
+        let mut answers = answers.into_iter();
+        let state = core.order.state();
+        let policy = core.policy.load();
+        for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
+            match answer {
+                Ok(placed) => {
+                    if let Some(target) = policy.tier(parts.tier).latency_target {
+                        let oldest = parts.parts.iter().map(|p| p.run.arrived).min();
+                        let waited = done.saturating_sub(oldest.unwrap_or(done));
+                        let (before, longest) = fast.unwrap_or((u64::MAX, 0));
+                        fast = Some((before.min(micros(target)), longest.max(waited)));
+                    }
+                    let flight = place(core, &state, &placed, parts);
+                    entries += flight.entries;
+                    flights.push(flight);
+                }
+                Err(e) => refuse(core, parts, e),
+            }
+        }
+        self.committed(core, done, (start, (elastic, company), fast), flights);
+        // A change that came along, ours or another replica's, runs at once.
+        if state.generation != core.running.load().generation
+            && let Err(e) = core.update_running().await
+        {
+            tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
+        }
+        if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
+            let _ = reply.send(answer);
+        }
+        core.metrics.committed(entries, began.elapsed());
+    }
+
+    /// Notes a commit: for the pace, the rate and the metrics.
+    fn committed(
+        &self,
+        core: &Core,
+        now: u64,
+        (released, elastic, fast): (u64, (u64, bool), Option<(u64, u64)>),
+        flights: Vec<Flight>,
+    ) {
+        let mut queue = self.queue();
+        queue.pace.committed(now, now - released, elastic, fast);
+        let mut metrics = core.metrics.qos();
+        for flight in flights {
+            let tier = metrics.tier(flight.tier);
+            for run in &flight.runs {
+                tier.ordered(now, flight.released, run.arrived, run.entries);
+            }
+            queue.flights.push(flight);
+        }
+    }
+}
+
+/// A time in milliseconds since the Unix epoch on the queue's clock, which shows `now` at `now_ms`.
+fn at(now: u64, now_ms: u64, time: u64) -> u64 {
+    let ahead = time.saturating_sub(now_ms).saturating_mul(1_000);
+    let behind = now_ms.saturating_sub(time).saturating_mul(1_000);
+    now.saturating_add(ahead).saturating_sub(behind)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl From<Refused> for AppendError {
+    fn from(refused: Refused) -> Self {
+        let Refused {
+            limited,
+            reason,
+            retry_after,
+            available,
+        } = refused;
+        if limited {
+            Self::Limited {
+                reason,
+                retry_after,
+            }
+        } else {
+            Self::NoRoom {
+                reason,
+                retry_after,
+                available,
+            }
+        }
+    }
+}
+
+/// Answers the writers of a batch; what is to be known of it until it is published.
+fn place(core: &Core, state: &State, placed: &Placed, batch: Parts) -> Flight {
+    let shard = state
+        .shard_at(placed.start)
+        .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
+    let mut flight = Flight {
+        end: placed.start,
+        tier: batch.tier,
+        entries: 0,
+        bytes: batch.bytes,
+        released: batch.released,
+        runs: Vec::new(),
+    };
+    for part in batch.parts {
+        let index = placed.start + flight.entries;
+        let answer = match &shard {
+            Some((start, shard)) => Ok(Appended {
+                index,
+                shard: Arc::clone(&shard.name),
+                leaf_index: index - start,
+            }),
+            None => Err(AppendError::Unknown),
+        };
+        flight.push(part.run);
+        let _ = part.reply.send(answer);
+    }
+    flight.end += flight.entries;
+    flight
+}

@@ -1,0 +1,294 @@
+//! The load of one commit: batches of one tier each, made from the work that the queue releases, and at most one control.
+//!
+//! Single entries are copied once, into their batch. A large chunk is a batch as it is: no copy, nothing per entry.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use crate::ingest::in_flight::Run;
+use crate::ledger::{CommitError, Mine, Placed, now_ms};
+use crate::log::{AppendError, Appended, Core};
+use order::batch;
+use order::place::Place;
+use order::slot::{BatchRef, Decision, Tokens, Work};
+use qos::{Job, TierId};
+use store::record;
+
+/// Bytes of one batch that pieces of a backlog share.
+const BATCH: usize = 256 << 10;
+
+pub(crate) type Reply = oneshot::Sender<Result<Appended, AppendError>>;
+pub(crate) type ControlReply = oneshot::Sender<Result<Placed, CommitError>>;
+
+/// Memory of a waiting item beside its bytes: its place in the scheduler, the channel of its answer, its buffer.
+const WAITING: usize = size_of::<Job<Item>>() + 256;
+
+/// An item that waits in the queue.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) tier: TierId,
+    /// Only while this shard is the active one.
+    pub(crate) shard: Option<Arc<str>>,
+    pub(crate) payload: Payload,
+    pub(crate) reply: Reply,
+}
+
+/// An item's bytes.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// One entry, bare.
+    Entry(Bytes),
+    /// A run of entries in bundle encoding.
+    Chunk {
+        bytes: Bytes,
+        entries: u64,
+        /// A part's place, and the first slot that may have it.
+        upload: Option<(Place, u64)>,
+    },
+    /// One entry in bundle encoding that has a place of its own.
+    Placed {
+        bytes: Bytes,
+        /// The place, and the first slot that may have it.
+        at: (Place, u64),
+    },
+}
+
+impl Payload {
+    /// The place that it has to itself, and the first slot that may have it.
+    fn place(&self) -> Option<(Place, u64)> {
+        match self {
+            Self::Entry(_) => None,
+            Self::Chunk { upload, .. } => *upload,
+            Self::Placed { at, .. } => Some(*at),
+        }
+    }
+
+    /// Whether its batch is to have a place.
+    pub(crate) fn has_place(&self) -> bool {
+        self.place().is_some()
+    }
+}
+
+impl Item {
+    pub(crate) fn entries(&self) -> u64 {
+        match &self.payload {
+            Payload::Entry(_) | Payload::Placed { .. } => 1,
+            Payload::Chunk { entries, .. } => *entries,
+        }
+    }
+
+    /// Its memory while it waits, bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes() + WAITING
+    }
+
+    /// Bytes of its batch that it fills.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.payload {
+            Payload::Entry(entry) => entry.len() + 2,
+            Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } => bytes.len(),
+        }
+    }
+}
+
+/// A writer to answer, and what it has in the batch.
+pub(crate) struct Part {
+    pub(crate) run: Run,
+    pub(crate) reply: Reply,
+}
+
+/// The writers of a batch, in its order.
+pub(crate) struct Parts {
+    pub(crate) tier: TierId,
+    pub(crate) bytes: u64,
+    /// When they left the queue, microseconds of its clock.
+    pub(crate) released: u64,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// The work that one commit takes from the queue.
+#[derive(Default)]
+pub(crate) struct Load {
+    pub(crate) mine: Vec<Mine>,
+    /// Of each batch in `mine`, in its order.
+    pub(crate) parts: Vec<Parts>,
+    pub(crate) control: Option<ControlReply>,
+}
+
+impl Load {
+    /// Batches of what was taken from the queue; those of a backlog are large.
+    pub(crate) fn of(
+        core: &Core,
+        jobs: Vec<Job<Item>>,
+        released: u64,
+        backlog: bool,
+        control: Option<(Decision, ControlReply)>,
+    ) -> Self {
+        let limit = core.store.value_limit();
+        let shared = if backlog { BATCH.max(limit) } else { limit };
+        let mut loader = Loader::new(&core.tokens, (limit, shared), released);
+        let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
+        for job in jobs {
+            more -= job.bytes;
+            let more = usize::try_from(more).unwrap_or(usize::MAX);
+            loader.push(job.payload, job.arrived, job.deadline, more);
+        }
+        loader.finish(control)
+    }
+
+    /// Whether some of its batches are objects of their own.
+    pub(crate) fn has_objects(&self) -> bool {
+        self.mine.iter().any(Mine::is_object)
+    }
+
+    /// Another one behind this, which has no control.
+    pub(crate) fn append(&mut self, mut behind: Self) {
+        debug_assert!(self.control.is_none(), "a control is last");
+        self.mine.append(&mut behind.mine);
+        self.parts.append(&mut behind.parts);
+        self.control = behind.control;
+    }
+}
+
+/// A batch that is being filled.
+struct Open {
+    tier: TierId,
+    shard: Option<Arc<str>>,
+    bytes: BytesMut,
+    entries: u64,
+    parts: Vec<Part>,
+}
+
+/// Fills a [`Load`].
+pub(crate) struct Loader<'a> {
+    tokens: &'a Tokens,
+    /// Bytes of one batch that the coordination store takes, and of one batch that several items share.
+    limits: (usize, usize),
+    released: u64,
+    open: Vec<Open>,
+    load: Load,
+}
+
+impl<'a> Loader<'a> {
+    /// `limits`: bytes of one batch that the coordination store takes, and of one batch that several items share.
+    pub(crate) fn new(tokens: &'a Tokens, limits: (usize, usize), released: u64) -> Self {
+        Self {
+            tokens,
+            limits,
+            released,
+            open: Vec::new(),
+            load: Load::default(),
+        }
+    }
+
+    /// Takes an item; `more` is about how many bytes will follow it.
+    pub(crate) fn push(&mut self, item: Item, arrived: u64, deadline: Option<u64>, more: usize) {
+        let (length, entries) = (item.bytes(), item.entries());
+        let part = Part {
+            run: Run {
+                entries,
+                arrived,
+                deadline,
+            },
+            reply: item.reply,
+        };
+        let same = |o: &Open| o.tier == item.tier && o.shard == item.shard;
+        let mut at = self.open.iter().position(same);
+        let place = item.payload.place();
+        let large = matches!(&item.payload, Payload::Chunk { .. }) && 2 * length > self.limits.1;
+        let alone = place.is_some() || large;
+        if let Some(full) = at
+            && (alone || self.open[full].bytes.len() + length > self.limits.1)
+        {
+            let open = self.open.remove(full);
+            self.close(open);
+            at = None;
+        }
+        match item.payload {
+            Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } if alone => {
+                self.add(item.tier, item.shard, bytes, entries, vec![part]);
+                if let (Some((place, birth)), Some(mine)) = (place, self.load.mine.last_mut())
+                    && let Work::Batch(batch) = &mut mine.work
+                {
+                    batch.place = Some(place);
+                    mine.birth = Some(birth);
+                }
+            }
+            payload => {
+                let at = at.unwrap_or_else(|| {
+                    self.open.push(Open {
+                        tier: item.tier,
+                        shard: item.shard,
+                        bytes: BytesMut::with_capacity(
+                            length.max(self.limits.1.min(length + more)),
+                        ),
+                        entries: 0,
+                        parts: Vec::new(),
+                    });
+                    self.open.len() - 1
+                });
+                let open = &mut self.open[at];
+                match payload {
+                    Payload::Entry(entry) => batch::push(&mut open.bytes, &entry),
+                    Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } => {
+                        open.bytes.extend_from_slice(&bytes);
+                    }
+                }
+                open.entries += entries;
+                open.parts.push(part);
+            }
+        }
+    }
+
+    fn close(&mut self, open: Open) {
+        self.add(
+            open.tier,
+            open.shard,
+            open.bytes.freeze(),
+            open.entries,
+            open.parts,
+        );
+    }
+
+    fn add(
+        &mut self,
+        tier: TierId,
+        shard: Option<Arc<str>>,
+        bytes: Bytes,
+        entries: u64,
+        parts: Vec<Part>,
+    ) {
+        let length = bytes.len() as u64;
+        let batch = BatchRef {
+            token: self.tokens.make(now_ms()),
+            entries,
+            digest: record::digest(&bytes),
+            object: bytes.len() > self.limits.0,
+            shard: shard.as_deref().map(str::to_owned),
+            place: None,
+        };
+        self.load.mine.push(Mine::fresh(Work::Batch(batch), bytes));
+        self.load.parts.push(Parts {
+            tier,
+            bytes: length,
+            released: self.released,
+            parts,
+        });
+    }
+
+    /// The whole load, a control last.
+    pub(crate) fn finish(mut self, control: Option<(Decision, ControlReply)>) -> Load {
+        for open in std::mem::take(&mut self.open) {
+            self.close(open);
+        }
+        if let Some((decision, reply)) = control {
+            self.load.control = Some(reply);
+            self.load
+                .mine
+                .push(Mine::fresh(Work::Control(decision), Bytes::new()));
+        }
+        self.load
+    }
+}

@@ -1,0 +1,268 @@
+//! Writes with an idempotency key: a write that is sent again keeps its place.
+//!
+//! A key names an upload of its tenant ([`crate::uploads`]): an entry is its first part, a batch is the whole upload. So the row of the
+//! place is written in the transaction of the slot that orders it, and no two batches with one place are ordered, on one server or many;
+//! the digest in the row tells a repeat from another request. A write without a key has no place and pays nothing for this.
+//!
+//! A batch comes in pieces, and one that broke off continues when its body is sent again. So its end is written down, too, before it
+//! is answered, in a row of its own that no slot writes. Each key has at most one, put in a transaction which demands that there is
+//! no other end and no next part. So where a longer body is sent at the same time, either the end is there before its next part is
+//! ordered, and the longer body finds an end that is not its own; or the part is there first, and the shorter body has no end.
+//!
+//! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
+//! which holds something else; two bodies that are both answered under one key.
+
+use std::collections::VecDeque;
+use std::future::Future;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::Either;
+use sha2::{Digest as _, Sha256};
+use tlog::Hash;
+
+use crate::ingest::commit::Payload;
+use crate::log::{AppendError, Appended, Core, Log};
+use crate::uploads::UploadProgress;
+use order::batch;
+use order::chunk::UploadId;
+use order::place::{Place, PlacedRow};
+use order::slot::Token;
+use qos::{Advice, TenantId, Ticket};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// Sets these names apart from those of uploads, which a writer chooses.
+const CONTEXT: &str = "logctl.dev/idempotency-key/v1";
+
+/// An idempotency key of one tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteKey(UploadId);
+
+impl WriteKey {
+    /// The key as its tenant sent it.
+    pub fn new(tenant: &str, key: &str) -> Self {
+        let text = format!("{CONTEXT}\n{tenant}\n{key}");
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&record::digest(text.as_bytes()).0[..16]);
+        Self(UploadId(bytes))
+    }
+
+    /// The upload that a batch with this key is.
+    pub fn upload(self) -> UploadId {
+        self.0
+    }
+
+    fn place(self) -> Place {
+        Place::Upload {
+            id: self.0,
+            offset: 0,
+        }
+    }
+}
+
+impl Core {
+    /// The answer to a batch with these bytes, whose place has a row.
+    fn repeated(&self, row: &PlacedRow, digest: &Hash) -> Result<Appended, AppendError> {
+        if row.digest != *digest {
+            return Err(AppendError::KeyReused);
+        }
+        self.appended(row.index).ok_or(AppendError::Unknown)
+    }
+
+    async fn keyed(&self, key: WriteKey) -> Result<Option<PlacedRow>, StoreError> {
+        let row = self.part(key.0, 0).await?;
+        if row.is_some() {
+            // The slot that ordered it may not be known here.
+            self.order.refresh().await?;
+        }
+        Ok(row)
+    }
+}
+
+impl Log {
+    /// Submits an entry under a key. The same entry again, while the key is kept, has the place of the first one.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] for another entry under a key that has one; the others are as [`Log::submit`]'s.
+    pub async fn submit_keyed(
+        &self,
+        key: WriteKey,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        AppendError::of_size(&entry)?;
+        let mut bytes = BytesMut::with_capacity(entry.len() + 2);
+        batch::push(&mut bytes, &entry);
+        let (bytes, core) = (bytes.freeze(), self.core.clone());
+        let digest = record::digest(&bytes);
+        // Before the row is looked for: whatever was decided below it has its row.
+        let birth = core.order.state().len;
+        let row = core.keyed(key).await.map_err(|error| {
+            tracing::warn!(%error, "cannot look for an idempotency key");
+            AppendError::overloaded("the store does not answer")
+        })?;
+        if let Some(row) = row {
+            let policy = core.policy.load();
+            let granted = policy.granted(policy.grant(tenant, advice));
+            let answer = core.repeated(&row, &digest)?;
+            let answer = Either::Left(std::future::ready(Ok(answer)));
+            return Ok(Ticket { granted, answer });
+        }
+        let payload = Payload::Placed {
+            bytes,
+            at: (key.place(), birth),
+        };
+        let ticket = self.enqueue(payload, tenant, advice)?;
+        let answer = Either::Right(async move {
+            let result = ticket.answer.await;
+            // Another one was ordered under this key, or nobody knows: its row tells.
+            if matches!(result, Err(AppendError::Unknown))
+                && let Ok(Some(row)) = core.keyed(key).await
+            {
+                return core.repeated(&row, &digest);
+            }
+            result
+        });
+        Ok(Ticket {
+            granted: ticket.granted,
+            answer,
+        })
+    }
+
+    /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
+    pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
+        let core = &self.core;
+        let unknown = |error: StoreError| {
+            tracing::warn!(%error, "cannot write down the end of a batch with an idempotency key");
+            AppendError::Unknown
+        };
+        for _ in 0..2 {
+            // Every part of this body is ordered by now: an end before one of them was there first.
+            if let Some(end) = self.end_of(key.0).await.map_err(unknown)? {
+                return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
+            }
+            let mut last = None;
+            let progress = self.parts(key.0, None, |row| last = Some(*row)).await;
+            let progress = progress.map_err(unknown)?;
+            let Some(last) = last.filter(|_| progress.accepted == entries) else {
+                return Err(match progress.accepted > entries {
+                    true => AppendError::KeyReused,
+                    false => AppendError::Unknown,
+                });
+            };
+            let next = Place::Upload {
+                id: key.0,
+                offset: entries,
+            };
+            let keys = &core.order.keys;
+            let next = keys.placed(&next, Token::from_bytes([0; 16]));
+            let ends = keys.placed_ends(key.0);
+            let row = keys.placed_end(key.0, entries);
+            let transaction = Transaction {
+                guards: vec![Guard::Absent(next), Guard::NoneFrom(ends.clone(), ends)],
+                puts: vec![(row, record::encode(&last.end()))],
+                deletes: Vec::new(),
+            };
+            match core.store.transact(transaction).await {
+                Outcome::Committed => {
+                    core.upload_ended(key.0);
+                    return Ok(());
+                }
+                // Another request wrote the same, or went on.
+                Outcome::Refused => {}
+                Outcome::Failed(error) | Outcome::Unknown(error) => return Err(unknown(error)),
+            }
+        }
+        Err(AppendError::Unknown)
+    }
+
+    /// What was accepted of a batch under a key, and what its repeat has to be.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
+        let (mut parts, mut ended) = (VecDeque::new(), false);
+        let each = |row: &PlacedRow| match row.is_end() {
+            true => ended = true,
+            false => parts.push_back((row.entries, row.digest)),
+        };
+        let end = self.end_of(key.0).await?;
+        let progress = self.parts(key.0, end, each).await?;
+        if progress.accepted > 0 {
+            self.core.order.refresh().await?;
+        }
+        let repeat = Repeat {
+            parts,
+            ended,
+            hash: Sha256::new(),
+            entries: 0,
+        };
+        Ok((progress, repeat))
+    }
+
+    /// The shard that an ordered entry is in.
+    pub fn shard_of(&self, index: u64) -> Option<std::sync::Arc<str>> {
+        Some(self.core.appended(index)?.shard)
+    }
+}
+
+/// The beginning of a batch that was accepted under a key: a repeat has to be the same, entry by entry.
+#[derive(Clone, Debug)]
+pub struct Repeat {
+    /// Entries and digest of each part that is not passed yet.
+    parts: VecDeque<(u64, Hash)>,
+    /// Nothing comes after them.
+    ended: bool,
+    hash: Sha256,
+    /// Entries of the first part that came.
+    entries: u64,
+}
+
+/// A batch that is not the one which was accepted under its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reused;
+
+impl Repeat {
+    /// Takes the next entry of the repeat.
+    ///
+    /// # Errors
+    /// [`Reused`] at the end of a part that is another, and behind the end.
+    pub fn entry(&mut self, entry: &[u8]) -> Result<(), Reused> {
+        let Some((entries, digest)) = self.parts.front() else {
+            return (!self.ended).then_some(()).ok_or(Reused);
+        };
+        self.hash.update((entry.len() as u16).to_be_bytes());
+        self.hash.update(entry);
+        self.entries += 1;
+        if self.entries < *entries {
+            return Ok(());
+        }
+        let same = self.hash.finalize_reset().as_slice() == digest.0;
+        self.parts.pop_front();
+        self.entries = 0;
+        same.then_some(()).ok_or(Reused)
+    }
+
+    /// Whether what was accepted is a whole body: nothing comes after it.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// At the end of the body.
+    ///
+    /// # Errors
+    /// [`Reused`] where it is shorter than what was accepted.
+    pub fn end(&self) -> Result<(), Reused> {
+        self.parts.is_empty().then_some(()).ok_or(Reused)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! The linear work of a backlog, beside the commits: its large batches become durable, and go into the first commit after that. So
+//! only their own writer waits for them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::ingest::commit::{Load, Parts};
+use crate::ledger::CommitError;
+use crate::log::Core;
+use qos::pace::Class;
+
+/// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
+#[derive(Default)]
+pub(crate) struct Prepared(Load);
+
+impl Prepared {
+    pub(crate) fn append(&mut self, behind: Self) {
+        self.0.append(behind.0);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.mine.is_empty()
+    }
+
+    pub(crate) fn into_load(self) -> Load {
+        self.0
+    }
+}
+
+/// The batches for one commit.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pub(crate) load: Prepared,
+    /// Cost of the backlogs in it.
+    pub(crate) elastic: u64,
+    pub(crate) company: bool,
+    /// How long its objects took to become durable beside the commits.
+    pub(crate) stored: Duration,
+}
+
+/// A backlog whose objects are being made durable.
+pub(crate) struct Ahead {
+    prepared: JoinHandle<(Prepared, Duration)>,
+    elastic: u64,
+    /// The tiers and tenants of the batches.
+    pub(crate) classes: HashSet<Class>,
+    /// Work that was taken meanwhile and must come after it.
+    pub(crate) behind: Load,
+}
+
+impl Ahead {
+    pub(crate) fn begin(
+        core: &Arc<Core>,
+        load: Load,
+        elastic: u64,
+        classes: HashSet<Class>,
+    ) -> Self {
+        let (core, began) = (Arc::clone(core), Instant::now());
+        Self {
+            prepared: tokio::spawn(async move { (prepared(&core, load).await, began.elapsed()) }),
+            elastic,
+            classes,
+            behind: Load::default(),
+        }
+    }
+
+    /// Waits for its end, for ever if there is none. What is behind it comes along, or is the next to be made durable. May be
+    /// dropped at any time.
+    pub(crate) async fn end(this: &mut Option<Self>, core: &Arc<Core>) -> Ready {
+        let Some(ahead) = this else {
+            return std::future::pending().await;
+        };
+        // Where the task is gone, so are the writers' ends of the answers.
+        let (mut load, stored) = (&mut ahead.prepared).await.unwrap_or_default();
+        let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
+        if behind.has_objects() {
+            let classes = std::mem::take(&mut ahead.classes);
+            *ahead = Self::begin(core, behind, 0, classes);
+        } else {
+            load.append(Prepared(behind));
+            *this = None;
+        }
+        Ready {
+            load,
+            elastic,
+            company: false,
+            stored,
+        }
+    }
+}
+
+/// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
+pub(crate) async fn prepared(core: &Core, mut load: Load) -> Prepared {
+    let Err(error) = core.order.prepare(&mut load.mine).await else {
+        return Prepared(load);
+    };
+    let parts = load.parts.into_iter();
+    parts.for_each(|parts| refuse(core, parts, error.clone()));
+    if let Some(reply) = load.control {
+        let _ = reply.send(Err(error));
+    }
+    Prepared::default()
+}
+
+/// Tells the writers of a batch that it is not ordered, and why.
+pub(crate) fn refuse(core: &Core, batch: Parts, error: CommitError) {
+    let error = core.append_error(error);
+    let parts = batch.parts.into_iter();
+    parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use futures_util::FutureExt as _;
+
+    use crate::promise::tests::{Rig, caller};
+    use crate::{AppendError, Log, Request};
+    use order::batch;
+    use order::chunk::Chunk;
+    use qos::Advice;
+    use store::StoreError;
+    use store::fault::{Fault, Faults, Operation};
+
+    const BULK: Advice = Advice {
+        urgency: Some(5),
+        merge_by: None,
+        shard: None,
+    };
+
+    /// Entries of so many bytes each.
+    async fn submit(
+        log: &Log,
+        entries: &[usize],
+    ) -> impl Future<Output = Result<u64, AppendError>> + Unpin {
+        let mut bytes = bytes::BytesMut::new();
+        for length in entries {
+            batch::push(&mut bytes, &vec![b'x'; *length]);
+        }
+        let chunk = Chunk {
+            bytes: bytes.freeze(),
+            entries: entries.len() as u64,
+            upload: None,
+        };
+        let ticket = log.submit_chunk(chunk, log.policy().own(), &BULK).await;
+        let answer = ticket.unwrap().answer;
+        Box::pin(answer.map(|answer| answer.map(|at| at.index)))
+    }
+
+    fn batches(faults: &Faults, fault: Fault) {
+        faults.plan(move |_, operation| match operation {
+            Operation::Put(objects) if objects[0].0.contains("batch/") => Some(fault.clone()),
+            _ => None,
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_backlog_but_its_writer() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        batches(&objects, Fault::Stall);
+        let mut large = submit(&log, &[20; 4_000]).await;
+        while objects.operations() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let live = async |text: &'static str| log.append(Bytes::from_static(text.as_bytes())).await;
+        assert_eq!(live("one").await.unwrap().index, 0);
+        // What the same writer sends after it is not ordered before it, however little it is.
+        let mut small = submit(&log, &[20; 2]).await;
+        assert_eq!(live("two").await.unwrap().index, 1);
+        assert!((&mut large).now_or_never().is_none() && (&mut small).now_or_never().is_none());
+        objects.clear();
+        objects.release().await;
+        assert_eq!((large.await.unwrap(), small.await.unwrap()), (2, 4_002));
+        log.wait_published(4_003).await.unwrap();
+        engine.shutdown().await;
+    }
+
+    /// A tier that is owed its floor passes the pace, with large batches too: they are durable before they are ordered like any other.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_behind_a_backlog_is_durable_before_it_is_ordered() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        let puts = Arc::new(AtomicU64::new(0));
+        let (counted, stalls) = (Arc::clone(&puts), Arc::new(AtomicU64::new(1)));
+        objects.plan(move |_, operation| match operation {
+            Operation::Put(objects) if objects[0].0.contains("batch/") => {
+                counted.fetch_add(objects.len() as u64, SeqCst);
+                (stalls.swap(0, SeqCst) > 0).then_some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let first = submit(&log, &[10; 8_000]).await;
+        while puts.load(SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let second = submit(&log, &[50_000, 50_000]).await;
+        let bulk = || {
+            let classes = log.qos().classes;
+            classes.into_iter().find(|c| &*c.tier == "bulk").unwrap()
+        };
+        while bulk().queue.entries > 0 {
+            log.append(Bytes::from(vec![7; 60_000])).await.unwrap();
+        }
+        assert_eq!(puts.load(SeqCst), 1, "it waits behind the first");
+        objects.release().await;
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        assert!(first < second);
+        assert_eq!(puts.load(SeqCst), 2);
+        engine.shutdown().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_that_cannot_be_kept_is_refused_alone() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        batches(&objects, Fault::Fail(StoreError::Io("injected".into())));
+        let lost = submit(&log, &[20; 4_000]).await;
+        let live = log.append(Bytes::from_static(b"one")).await.unwrap();
+        assert!(lost.await.is_err());
+        assert_eq!(live.index, 0);
+        objects.clear();
+        assert_eq!(submit(&log, &[20; 4_000]).await.await.unwrap(), 1);
+        engine.shutdown().await;
+    }
+
+    /// What was made durable for a batch that then is refused does not stay behind.
+    #[tokio::test(start_paused = true)]
+    async fn a_backlog_that_comes_too_late_leaves_nothing_behind() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        batches(&objects, Fault::Stall);
+        let late = submit(&log, &[20; 4_000]).await;
+        while objects.operations() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let freeze = Request::Freeze { now: true };
+        log.change(freeze, caller()).await.unwrap();
+        objects.clear();
+        objects.release().await;
+        assert!(matches!(late.await, Err(AppendError::Frozen { .. })));
+        let left = || {
+            let objects = rig.objects.objects();
+            let left = objects.keys().filter(|path| path.contains("batch/"));
+            left.count()
+        };
+        let gone = async {
+            while left() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(60), gone);
+        in_time.await.expect("its object is deleted");
+        engine.shutdown().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_ends_commits_what_is_on_its_way() {
+        let (rig, objects) = (Rig::new(), Faults::new());
+        let (engine, log) = rig.faulty_server(&Faults::new(), &objects).await;
+        batches(&objects, Fault::Stall);
+        let large = submit(&log, &[20; 4_000]).await;
+        while objects.operations() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut end = Box::pin(engine.shutdown());
+        tokio::select! {
+            _ = &mut end => panic!("it ended before its work was done"),
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+        objects.clear();
+        objects.release().await;
+        assert_eq!(large.await.unwrap(), 0);
+        end.await;
+    }
+}

@@ -1,0 +1,214 @@
+//! The second half of `fetch`: every `merge.checkpointInterval` the integrated entries become a cut. Tiles are durable first, then
+//! root and position, in one transaction. Entries above the last cut may not be copied or published.
+//!
+//! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tlog::{Hash, TilePath};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::integrate::grow::{Cut, ShardCut};
+use crate::log::Core;
+use crate::position;
+use crate::position::Position;
+use crate::program::{Done, Program, Trouble};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// The writer of one log's cuts.
+pub(crate) struct Cutter {
+    /// The log.
+    pub core: Arc<Core>,
+    /// Asks the integrator for a cut.
+    pub cuts: mpsc::Sender<oneshot::Sender<Cut>>,
+    /// Set when the log shuts down: cut what there is, then end.
+    pub closing: watch::Receiver<bool>,
+    /// Slots that the last cut covers.
+    pub slots: u64,
+    /// Set while the cuts are made here and not by another replica.
+    pub cuts_here: Arc<AtomicBool>,
+}
+
+impl Cutter {
+    /// Runs until the log ends, or until everything is cut. Answers what it did.
+    pub(crate) async fn run(mut self) -> Done {
+        let mut integrated = self.core.integrated.subscribe();
+        let mut last = Instant::now();
+        let mut done = Done::default();
+        loop {
+            let closing = *self.closing.borrow_and_update();
+            let behind = self.slots < self.core.order.state().len;
+            if closing && !behind {
+                return done;
+            }
+            let due = last + self.core.config().merge.checkpoint_interval.duration();
+            tokio::select! {
+                _ = self.core.halt.halted() => return done,
+                () = tokio::time::sleep_until(due), if behind && !closing => {}
+                _ = integrated.changed(), if !closing && !behind => continue,
+                _ = self.closing.changed(), if !closing => continue,
+                () = std::future::ready(()), if closing => {}
+            }
+            // Everything in one cut, however far the integrator is.
+            while closing && *integrated.borrow_and_update() < self.core.order.state().size {
+                tokio::select! {
+                    _ = integrated.changed() => {}
+                    _ = self.core.halt.halted() => return done,
+                }
+            }
+            last = Instant::now();
+            let Some(mut cut) = self.next().await else {
+                return done;
+            };
+            for shard in &mut cut.shards {
+                shard.settle().await;
+            }
+            if cut.state.len == self.slots {
+                // Ordered but not integrated yet: wait for the integrator instead of asking in a loop.
+                tokio::select! {
+                    _ = integrated.changed() => {}
+                    _ = self.core.halt.halted() => return done,
+                }
+                continue;
+            }
+            match self.write_patiently(&cut).await {
+                Some(entries) => done.add(entries, cut.shards.len() as u64),
+                // What is ordered is durable; the next start cuts it.
+                None => return done,
+            }
+            self.slots = cut.state.len;
+        }
+    }
+
+    async fn next(&self) -> Option<Cut> {
+        let (send, receive) = oneshot::channel();
+        self.cuts.send(send).await.ok()?;
+        receive.await.ok()
+    }
+
+    /// Writes a cut, however often the store fails; `None` when the log halts or ends meanwhile.
+    async fn write_patiently(&self, cut: &Cut) -> Option<u64> {
+        let core = &self.core;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.write(cut).await {
+                Ok(entries) => {
+                    core.set_trouble(Program::Fetch, None);
+                    core.merged.send_modify(|count| *count += 1);
+                    return Some(entries);
+                }
+                Err(CutError::Halt(why)) => {
+                    core.halt.halt(why);
+                    return None;
+                }
+                Err(CutError::Store(e)) => {
+                    tracing::warn!(log = core.name, error = %e, "a cut waits");
+                    core.set_trouble(Program::Fetch, Some(Trouble::of(&e)));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = core.halt.halted() => return None,
+            }
+            pause = (pause * 2).min(Duration::from_secs(2));
+            if *self.closing.borrow() && pause > Duration::from_secs(1) {
+                return None;
+            }
+        }
+    }
+
+    async fn write(&self, cut: &Cut) -> Result<u64, CutError> {
+        let core = &self.core;
+        let (store, keys) = (&*core.store, &core.order.keys);
+        // Another replica may have done this already; then there is nothing to write again.
+        let (mut todo, mut entries) = (Vec::new(), 0);
+        for shard in &cut.shards {
+            let before = position::integrated(store, keys, &shard.name).await?;
+            let size = before.as_ref().map_or(0, |at| at.size);
+            match before {
+                // Another one is further; where it cut here as well, it computed the same.
+                Some(at) if at.size > shard.size => {
+                    if let Some(root) = position::root(store, keys, &shard.name, shard.size).await?
+                    {
+                        agree(shard, &root)?;
+                    }
+                }
+                Some(at) if at.size == shard.size => agree(shard, &at.root)?,
+                _ => todo.push((shard, size)),
+            }
+            entries += shard.size.saturating_sub(size);
+        }
+        self.cuts_here.store(!todo.is_empty(), Relaxed);
+        if todo.is_empty() {
+            return Ok(0);
+        }
+        let tiles = todo.iter().flat_map(|(shard, before)| {
+            let path = |path: &TilePath| core.object_path(&shard.name, &path.to_string());
+            // What is the same in another replica's cut is there.
+            let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
+            let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
+            tiles.map(move |(at, bytes)| (path(at), bytes.clone()))
+        });
+        let tiles: Vec<(String, Bytes)> = tiles.collect();
+        if !tiles.is_empty() {
+            core.objects.put(tiles).await?;
+        }
+        let mut transaction = Transaction::default();
+        for (shard, _) in &todo {
+            let at = Position {
+                size: shard.size,
+                root: shard.root,
+                slots: cut.state.len,
+            };
+            let key = keys.integrated(&shard.name);
+            let root_key = keys.root(&shard.name, shard.size);
+            match position::root(store, keys, &shard.name, shard.size).await? {
+                Some(root) => agree(shard, &root)?,
+                None => {
+                    transaction.guards.push(Guard::Absent(root_key.clone()));
+                    transaction
+                        .puts
+                        .push((root_key, record::encode(&shard.root)));
+                }
+            }
+            transaction
+                .guards
+                .push(Guard::AtMost(key.clone(), shard.size));
+            transaction
+                .puts
+                .push((key, record::encode_numbered(shard.size, &at)));
+        }
+        match store.transact(transaction).await {
+            Outcome::Committed => Ok(entries),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+            Outcome::Refused => {
+                Err(StoreError::Io("another replica cut at the same moment".into()).into())
+            }
+        }
+    }
+}
+
+/// Everything after the order is a function of it: a replica that computes another root has damaged bytes.
+fn agree(cut: &ShardCut, root: &Hash) -> Result<(), CutError> {
+    if cut.root == *root {
+        return Ok(());
+    }
+    Err(CutError::Halt(format!(
+        "shard {} at size {}: this replica computes root {} where {root} was written; run `logd fsck`",
+        cut.name, cut.size, cut.root
+    )))
+}
+
+/// Why a cut was not written.
+#[derive(Debug, thiserror::Error)]
+enum CutError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Halt(String),
+}

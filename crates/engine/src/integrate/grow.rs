@@ -1,0 +1,294 @@
+//! The first half of `fetch`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands
+//! out cuts: finished tiles, partial tiles and roots at one position of the order. [`crate::integrate::cut`] makes them durable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use tlog::{Hash, TilePath};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::integrate::tree::{ShardTree, TileBytes};
+use crate::log::Core;
+use crate::pending::{Held, Pending, Step};
+use order::batch;
+use order::slot::Slot;
+use order::state::{Phase, State};
+use store::StoreError;
+use store::record;
+
+/// Full tiles that go to the store together before their cut: fewer are not worth the sync of their folders.
+const AHEAD: usize = 64;
+/// Such writes at a time, of one shard.
+const WRITES: usize = 2;
+
+/// Full tiles on their way to the store before the cut that they belong to, so that a cut has little left to write.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    tiles: Vec<TileBytes>,
+    write: JoinHandle<Result<(), StoreError>>,
+}
+
+/// One shard in a cut.
+#[derive(Debug)]
+pub(crate) struct ShardCut {
+    /// Its name.
+    pub name: String,
+    /// Entries.
+    pub size: u64,
+    /// Root at that size.
+    pub root: Hash,
+    /// Tiles and bundles finished since the last cut, and those partial at this size.
+    pub tiles: Vec<TileBytes>,
+    /// Of those finished since the last cut, what is not in `tiles`.
+    pub ahead: Vec<Ahead>,
+}
+
+impl ShardCut {
+    /// Waits for what was written ahead; what failed is to be written again.
+    pub(crate) async fn settle(&mut self) {
+        for Ahead { tiles, write } in std::mem::take(&mut self.ahead) {
+            if !matches!(write.await, Ok(Ok(()))) {
+                self.tiles.extend(tiles);
+            }
+        }
+    }
+}
+
+/// Everything integrated since the last cut, oldest shard first.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// The shards that grew or opened.
+    pub shards: Vec<ShardCut>,
+    /// The state after the last integrated slot.
+    pub state: Arc<State>,
+}
+
+/// A shard that is not yet integrated whole.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    /// The shard.
+    pub name: String,
+    /// Global index of its first entry.
+    pub start: u64,
+    /// Its tree.
+    pub tree: ShardTree,
+    /// Tiles finished since the last cut.
+    pub full: Vec<TileBytes>,
+    /// More of them, on their way.
+    pub ahead: Vec<Ahead>,
+    /// Size at the last cut; `None` when it was never in one.
+    pub cut: Option<u64>,
+}
+
+/// The integrator of one log.
+pub(crate) struct Fetch {
+    /// The log.
+    pub core: Arc<Core>,
+    /// Slots to integrate.
+    pub slots: mpsc::UnboundedReceiver<Step>,
+    /// Requests for cuts.
+    pub cuts: mpsc::Receiver<oneshot::Sender<Cut>>,
+    /// Oldest first.
+    pub growing: Vec<Growing>,
+    /// The state after the last integrated slot.
+    pub state: Arc<State>,
+    /// Slots below this were known when `growing` was read back: a shard missing there is integrated whole.
+    pub recovered: u64,
+    /// The last cut was made here, so the next one is likely to be.
+    pub cuts_here: Arc<AtomicBool>,
+}
+
+impl Growing {
+    /// Writes full tiles ahead of the cut, when there are enough.
+    fn write_ahead(&mut self, core: &Arc<Core>) {
+        let under_way = self.ahead.iter().filter(|a| !a.write.is_finished());
+        if self.full.len() < AHEAD || under_way.count() >= WRITES {
+            return;
+        }
+        let tiles = std::mem::take(&mut self.full);
+        let path = |at: &TilePath| core.object_path(&self.name, &at.to_string());
+        let objects = tiles.iter().map(|(at, bytes)| (path(at), bytes.clone()));
+        let (core, objects) = (Arc::clone(core), objects.collect());
+        let write = tokio::spawn(async move { core.objects.put(objects).await });
+        self.ahead.push(Ahead { tiles, write });
+    }
+}
+
+impl Fetch {
+    /// Runs until the log ends.
+    pub(crate) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.core.halt.halted() => return,
+                Some(cut) = self.cuts.recv() => { let _ = cut.send(self.cut()); }
+                Some((slot, state)) = self.slots.recv() => {
+                    if let Err(e) = self.integrate(&slot, state).await {
+                        self.core.halt.halt(e.to_string());
+                        return;
+                    }
+                }
+                else => return,
+            }
+        }
+    }
+
+    async fn integrate(&mut self, slot: &Slot, state: Arc<State>) -> Result<(), StoreError> {
+        if state.len > self.recovered {
+            self.open_shards(&state);
+        }
+        for (start, named) in slot.placed() {
+            let Some(shard) = state.shard_at(start) else {
+                continue;
+            };
+            let Some(growing) = self
+                .growing
+                .iter_mut()
+                .find(|g| g.name == shard.identity.name)
+            else {
+                continue;
+            };
+            let leaf = start - growing.start;
+            let have = growing.tree.size();
+            if leaf + named.entries <= have {
+                continue;
+            }
+            if leaf > have {
+                return Err(StoreError::Corrupt(format!(
+                    "entries {have}..{leaf} of shard {} are missing",
+                    growing.name
+                )));
+            }
+            let Some(held) = self.core.pending.find(start) else {
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} is gone before it was integrated",
+                    named.token
+                )));
+            };
+            let bytes = read_batch_patiently(&self.core, &held).await?;
+            let entries = batch::entries(&bytes)
+                .map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", named.token)))?;
+            if entries.len() as u64 != named.entries {
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} holds {} entries, its slot says {}",
+                    named.token,
+                    entries.len(),
+                    named.entries
+                )));
+            }
+            // Hashing takes time, and a writer that waits for an answer must not wait for all of it.
+            tokio::task::yield_now().await;
+            let skip = usize::try_from(have - leaf).unwrap_or(usize::MAX);
+            entries
+                .into_iter()
+                .skip(skip)
+                .for_each(|entry| growing.tree.push(entry, &mut growing.full));
+            if self.cuts_here.load(Relaxed) {
+                growing.write_ahead(&self.core);
+            }
+        }
+        // Slots that are replayed after a restart are in the trees already.
+        let at = state.size.max(*self.core.integrated.borrow());
+        self.state = state;
+        self.core.metrics.integrated.set(at);
+        self.core.integrated.send_replace(at);
+        Ok(())
+    }
+
+    /// A tree for each shard that opened.
+    fn open_shards(&mut self, state: &State) {
+        let Some(active) = state.active() else { return };
+        let known = self.growing.iter().any(|g| g.name == active.identity.name);
+        if let (Phase::Active { start }, false) = (active.phase, known) {
+            self.growing.push(Growing {
+                name: active.identity.name.clone(),
+                start,
+                tree: ShardTree::default(),
+                full: Vec::new(),
+                ahead: Vec::new(),
+                cut: None,
+            });
+        }
+    }
+
+    fn cut(&mut self) -> Cut {
+        let state = Arc::clone(&self.state);
+        let mut shards = Vec::new();
+        self.growing.retain_mut(|growing| {
+            let size = growing.tree.size();
+            let phase = state
+                .shards
+                .iter()
+                .rev()
+                .find(|s| s.identity.name == growing.name)
+                .map(|s| s.phase);
+            let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if length == size);
+            if growing.cut != Some(size) {
+                let mut tiles = std::mem::take(&mut growing.full);
+                tiles.extend(growing.tree.partials());
+                shards.push(ShardCut {
+                    name: growing.name.clone(),
+                    size,
+                    root: growing.tree.root(),
+                    tiles,
+                    ahead: std::mem::take(&mut growing.ahead),
+                });
+                growing.cut = Some(size);
+            }
+            !whole
+        });
+        Cut { shards, state }
+    }
+}
+
+/// A batch's bytes, checked against its slot. Corruption is an error at once; a store that does not answer is asked again.
+async fn read_batch_patiently(core: &Core, held: &Held) -> Result<Bytes, StoreError> {
+    loop {
+        match read_batch(core, held).await {
+            Ok(Some(bytes)) => return Ok(bytes),
+            Ok(None) => {
+                return Err(StoreError::Corrupt(format!(
+                    "batch {} is missing; run `logd fsck`",
+                    held.batch.token
+                )));
+            }
+            Err(e @ StoreError::Corrupt(_)) => return Err(e),
+            Err(e) => tracing::warn!(error = %e, "cannot read a batch; trying again"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+/// A batch's bytes: from memory, the store, or (when another replica has published it and let it go) the bundles.
+pub(crate) async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, StoreError> {
+    if let Some(bytes) = held.bytes.get() {
+        return Ok(Some(bytes.clone()));
+    }
+    let key = core.order.keys.batch(held.batch.token);
+    let stored = if held.batch.object {
+        core.nodes.read(&key, &held.batch.digest).await
+    } else {
+        core.store.get(&key).await
+    };
+    let bytes = match stored {
+        Ok(Some(bytes)) => bytes,
+        // A storage node that is away must not hide that the batch was published and let go meanwhile.
+        missing => match core.published_range(held.start, held.batch.entries).await? {
+            Some(bytes) => bytes,
+            None => return missing,
+        },
+    };
+    if record::digest(&bytes) != held.batch.digest {
+        return Err(StoreError::Corrupt(format!(
+            "{key}: its bytes are not those that were ordered; run `logd fsck`"
+        )));
+    }
+    note(&core.pending, held, &bytes);
+    Ok(Some(bytes))
+}
+
+fn note(pending: &Pending, held: &Held, bytes: &Bytes) {
+    pending.fill(held, bytes);
+}

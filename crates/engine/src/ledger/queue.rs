@@ -1,0 +1,255 @@
+//! The durable queue: promised work on its way between `queue/…` and `bag/…`.
+//!
+//! What must never happen: promised work in no place, or ordered twice. So it moves in one transaction, which demands that it
+//! still is where it was and that nobody has ordered it, and the slot's own transaction consumes it. That nobody has ordered it
+//! is the absence of its placed row, which that transaction writes; the row stays for as long as a late copy of anything here
+//! could still land, so no slot has to be read again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+
+use crate::ledger::Ledger;
+use order::propose::not_dead;
+use order::slot::{Announcement, BatchRef, Promised, Token, Work};
+use order::writes;
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// Rows read at a time.
+const PAGE: usize = 256;
+
+/// Promised work of one tenant in one tier that is not ordered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The earliest deadline, milliseconds since the Unix epoch.
+    pub deadline: u64,
+}
+
+/// Promised announcements in the bag.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    /// Those that count for the next slot.
+    pub(crate) live: Vec<Promised>,
+    /// Those that go back to the queue, with their rows.
+    pub(crate) dead: Vec<(String, Promised)>,
+}
+
+impl Ledger {
+    /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is
+    /// closing, when slots since its birth were collected, or when storage nodes count no more that it was written to.
+    pub(crate) async fn enqueue(&self, works: &[(Promised, Bytes)]) -> Outcome {
+        let mut transaction = writes::enqueue(&self.keys, works);
+        let objects: Vec<_> = works
+            .iter()
+            .filter(|(promised, _)| promised.batch.object)
+            .map(|(promised, bytes)| (self.keys.batch(promised.batch.token), bytes.clone()))
+            .collect();
+        if !objects.is_empty() {
+            let stored = writes::stored_under(&self.keys, self.storage());
+            transaction.guards.push(stored);
+            if let Err(e) = self.objects().put(objects).await {
+                return Outcome::Failed(e);
+            }
+        }
+        self.store().transact(transaction).await
+    }
+
+    /// Moves work from the queue into the bag. Refused when any of it is no longer there.
+    pub(crate) async fn release(&self, works: &[Promised]) -> Outcome {
+        let transaction = writes::release(&self.keys, self.state().len, works);
+        self.store().transact(transaction).await
+    }
+
+    /// Before a look through bag, queue and bag again that must miss no promised work: a release that was held up puts none into the
+    /// bag from now on, where it could be dead, and back in the queue, at once. Answers the number of slots, for [`Order::returned`].
+    pub(crate) async fn bound_releases(&self) -> Result<u64, StoreError> {
+        self.refresh().await?;
+        let (key, from) = (self.keys.release_from(), self.state().len);
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), from)],
+            puts: vec![(key, record::encode_counted(from))],
+            deletes: Vec::new(),
+        };
+        match self.store().transact(transaction).await {
+            // Refused: another server demands more.
+            Outcome::Committed | Outcome::Refused => Ok(from),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// After that look: whether work that was released under `from` or later may be back in the queue, unseen.
+    pub(crate) async fn returned(&self, from: u64) -> Result<bool, StoreError> {
+        self.refresh().await?;
+        Ok(self.look(|view| {
+            let froze = view.state.last_freeze.is_some_and(|freeze| freeze >= from);
+            froze || !view.limits.covers(view.state.len, from)
+        }))
+    }
+
+    /// A row of promised work, in the queue or in the bag: ordered, it goes; else, from the bag, it goes back to the queue.
+    pub(crate) async fn settle_row(
+        &self,
+        key: &str,
+        promised: &Promised,
+    ) -> Result<(), StoreError> {
+        let place = self.keys.placed_promise(promised.batch.token);
+        let placed = self.store().get(&place).await?.is_some();
+        let Some(transaction) = writes::settle(&self.keys, key, promised, placed) else {
+            return Ok(());
+        };
+        match self.store().transact(transaction).await {
+            // Refused: another releaser was first.
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// The promised work in the bag.
+    pub(crate) async fn announced(&self) -> Result<Announced, StoreError> {
+        let mut found = Announced::default();
+        let mut from = self.keys.bag();
+        loop {
+            let page = self.store().scan(&self.keys.bag(), &from, PAGE).await?;
+            let full = page.len() == PAGE;
+            for (key, bytes) in page {
+                from = format!("{key}\0");
+                let seen = key.rsplit('/').nth(1).and_then(|n| n.parse().ok());
+                if let (Some(seen), Ok(Work::Promised(promised))) = (seen, record::decode(&bytes)) {
+                    let work = Work::Promised(promised.clone());
+                    let announcement = Announcement { seen, work };
+                    if self.look(|view| not_dead(view, &announcement)) {
+                        found.live.push(promised);
+                    } else {
+                        found.dead.push((key, promised));
+                    }
+                }
+            }
+            if !full {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The rows of each tier with promised work in the queue, earliest deadline first, at most `limit` of each.
+    pub(crate) async fn queued(&self, limit: usize) -> Result<Vec<Vec<Promised>>, StoreError> {
+        let prefix = self.keys.queue();
+        let (mut tiers, mut from) = (Vec::new(), prefix.clone());
+        while let Some((key, _)) = self.store().scan(&prefix, &from, 1).await?.first() {
+            let tier = key[prefix.len()..].split('/').next().unwrap_or_default();
+            tiers.push(self.queued_in(tier, limit).await?);
+            // '0' is the character after '/': what follows all rows of that tier.
+            from = format!("{prefix}{tier}0");
+        }
+        Ok(tiers)
+    }
+
+    /// The rows of one tier, earliest deadline first, at most `limit`. Damaged ones are passed over, and named by `fsck`.
+    pub(crate) async fn queued_in(
+        &self,
+        tier: &str,
+        limit: usize,
+    ) -> Result<Vec<Promised>, StoreError> {
+        let prefix = self.keys.queue_tier(tier);
+        let rows = self.store().scan(&prefix, &prefix, limit).await?;
+        let mut works = Vec::with_capacity(rows.len());
+        for (key, bytes) in rows {
+            match record::decode::<Promised>(&bytes) {
+                Ok(promised) if self.keys.queued(&promised) == key => works.push(promised),
+                _ => tracing::error!(key, "promised work is not understood; run `logd fsck`"),
+            }
+        }
+        Ok(works)
+    }
+
+    /// All promised work that is not ordered, in the queue and in the bag, by tier and tenant.
+    pub(crate) async fn waiting(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
+        let mut all: BTreeMap<(String, String), Waiting> = BTreeMap::new();
+        self.each_promised(|p| {
+            let sum = all.entry((p.tier.clone(), p.tenant.clone())).or_default();
+            sum.deadline = if sum.entries == 0 {
+                p.deadline
+            } else {
+                sum.deadline.min(p.deadline)
+            };
+            sum.entries += p.batch.entries;
+            sum.bytes += p.bytes;
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Shows each promised work that is not ordered, once.
+    pub(crate) async fn each_promised(
+        &self,
+        mut show: impl FnMut(&Promised),
+    ) -> Result<(), StoreError> {
+        let mut shown = HashSet::new();
+        let mut once = |p: &Promised| {
+            // Work may move while this looks, and be seen in both places.
+            if shown.insert(p.batch.token) {
+                show(p);
+            }
+        };
+        let bag = self.announced().await?;
+        bag.live
+            .iter()
+            .chain(bag.dead.iter().map(|(_, p)| p))
+            .for_each(&mut once);
+        let (prefix, mut from) = (self.keys.queue(), self.keys.queue());
+        loop {
+            let page = self.store().scan(&prefix, &from, PAGE).await?;
+            let full = page.len() == PAGE;
+            if let Some((last, _)) = page.last() {
+                from = format!("{last}\0");
+            }
+            page.iter()
+                .filter_map(|(_, bytes)| record::decode::<Promised>(bytes).ok())
+                .for_each(|p| once(&p));
+            if !full {
+                break;
+            }
+        }
+        // What was released after the look into the bag.
+        let bag = self.announced().await?;
+        bag.live
+            .iter()
+            .chain(bag.dead.iter().map(|(_, p)| p))
+            .for_each(&mut once);
+        Ok(())
+    }
+
+    /// Decides the next slot with what is in the bag, so that released work needs no other writer. Committed or not: the
+    /// slots tell.
+    pub(crate) async fn help(&self) -> Result<(), StoreError> {
+        self.refresh().await?;
+        match self.propose_bag().await {
+            Outcome::Committed | Outcome::Refused => self.refresh().await.map(drop),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// The large batches of the slots in the filter, each with the global index after it.
+    pub(crate) fn recent_objects(&self) -> Vec<(u64, BatchRef)> {
+        self.look(|view| {
+            let placed = view.recent().flat_map(|slot| slot.placed());
+            let large = placed.filter(|(_, batch)| batch.object);
+            let end = |(start, batch): (u64, &BatchRef)| (start + batch.entries, batch.clone());
+            large.map(end).collect()
+        })
+    }
+
+    /// Global index of what a token names, if one of the last slots ordered it.
+    pub(crate) fn index_of(&self, token: Token) -> Option<u64> {
+        self.look(|view| {
+            let mut placed = view.find(token)?.placed();
+            placed
+                .find(|(_, b)| b.token == token)
+                .map(|(start, _)| start)
+        })
+    }
+}

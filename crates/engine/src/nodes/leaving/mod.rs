@@ -1,0 +1,283 @@
+//! Storage nodes that the configuration no longer names, and that may have batches that are not published yet.
+//!
+//! A batch is written to the nodes of the configuration that its author saw, and ordered later: an announcement a little later,
+//! promised work a day later. So a node that is taken out is written down before the change is decided, and is asked where no
+//! other node has a batch. It goes in steps, each of them durable in its row, and no process remembers anything:
+//!
+//! 1. *Noted*, with the last generation that names it. Once a later generation is decided, the row `storage-from` says so: every
+//!    transaction that makes a large batch known (an announcement, a promise, the author's own slot) demands that the generation whose nodes it
+//!    was written to still counts. So a server that was stopped in between, for however long, orders nothing that lies only there.
+//! 2. *Closed*, with the number of slots after that. What waits in bag and queue and knew no more slots may lie there; whatever knew
+//!    more was put under that guard.
+//!    What is announced there is ordered without its author, or has ended.
+//! 3. *Ordered*, with the size of the log once nothing of that waits. When this is published, the node goes.
+//!
+//! What must never happen: a batch that is called missing while a node that had it is not asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use logconfig::{LOCAL, LogConfig};
+use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
+
+use crate::heart::replicas;
+use crate::log::Core;
+use order::propose::may_be_ordered;
+use order::slot::{Announcement, BatchRef, Promised, Work};
+use order::state::View;
+use store::record::{self, RecordError};
+use store::{Guard, Key, Outcome, StoreError, Transaction};
+
+/// Time between two checks whether a node is still needed.
+const LOOK: Duration = Duration::from_secs(60);
+/// Rows read at a time.
+const PAGE: usize = 512;
+
+/// How far a node is that is leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Step {
+    /// It was named by a generation that may be written under.
+    Noted,
+    /// Nothing that is put later lies there. So many slots there were by then, or fewer.
+    Closed { slots: u64 },
+    /// Whatever may lie there is ordered before this global index.
+    Ordered { end: u64 },
+    /// Nothing needs it.
+    Over,
+}
+
+/// The names of the storage nodes that `next` does not name any more.
+pub(crate) fn taken_out(running: &LogConfig, next: &LogConfig) -> Vec<String> {
+    let named = |name: &str| {
+        let mut nodes = next.merge.storage.nodes.iter();
+        nodes.any(|node| node.name.as_str() == name)
+    };
+    let nodes = running.merge.storage.nodes.iter();
+    let names = nodes.map(|node| node.name.as_str());
+    let gone = names.filter(|name| !named(name));
+    gone.map(str::to_owned).collect()
+}
+
+impl Core {
+    /// Writes down which nodes a change takes out, before it is decided; `base` is the generation that names them.
+    pub(crate) async fn note_leaving(&self, nodes: &[String], base: u64) -> Result<(), StoreError> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let key = |name: &String| self.order.keys.leaving(name);
+        let transaction = Transaction {
+            guards: nodes
+                .iter()
+                .map(|name| Guard::AtMost(key(name), base))
+                .collect(),
+            puts: nodes
+                .iter()
+                .map(|name| (key(name), record::encode_number(base)))
+                .collect(),
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            // Refused: a later generation names it, too.
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
+    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let prefix = self.order.keys.all_leaving();
+        let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
+        let rows = rows
+            .into_iter()
+            .map(|(key, _)| key[prefix.len()..].to_owned());
+        let eras = self.eras.load_full();
+        self.nodes
+            .leave(rows.chain(eras.nodes().map(str::to_owned)));
+        Ok(())
+    }
+
+    /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
+    /// slots. Nothing of that is missed, whatever moves meanwhile.
+    async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+        let from = self.order.bound_releases().await?;
+        Ok(self.waits_on_nodes(slots).await? || self.order.returned(from).await?)
+    }
+
+    /// One look through bag and queue for that.
+    pub(crate) async fn waits_on_nodes(&self, slots: u64) -> Result<bool, StoreError> {
+        let keys = &self.order.keys;
+        // Promised work moves between them.
+        for (prefix, bag) in [
+            (keys.bag(), true),
+            (keys.queue(), false),
+            (keys.bag(), true),
+        ] {
+            let mut from = prefix.clone();
+            loop {
+                let page = self.store.scan(&prefix, &from, PAGE).await?;
+                let waits = |view: &View| {
+                    let mut rows = page.iter();
+                    rows.any(|(key, row)| waits(view, bag, key, row, slots))
+                };
+                if self.order.look(waits) {
+                    return Ok(true);
+                }
+                match page.last() {
+                    Some((last, _)) if page.len() == PAGE => from = format!("{last}\0"),
+                    _ => break,
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on with each node that is leaving, as far as it gets.
+    async fn release_nodes(&self) -> Result<(), StoreError> {
+        let prefix = self.order.keys.all_leaving();
+        let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
+        // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
+        let servers = replicas(&*self.store, Some(&self.name)).await?;
+        let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
+        let run = generations.min().unwrap_or(u64::MAX);
+        for (key, row) in rows {
+            let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
+            let (base, mut step) = decode(&row).map_err(corrupt)?;
+            if base >= self.order.state().generation.min(run) {
+                continue;
+            }
+            while step != Step::Over {
+                let next = self.step(base, step).await?;
+                if next == step {
+                    break;
+                }
+                step = next;
+                if !self.write_step(&key, base, step).await? {
+                    break; // It was taken out again, or another process has let it go.
+                }
+            }
+        }
+        let updating = self.updating.lock().await;
+        self.update_leaving(&updating).await
+    }
+
+    /// The next step, or the same where it is too early.
+    async fn step(&self, base: u64, step: Step) -> Result<Step, StoreError> {
+        Ok(match step {
+            Step::Noted => {
+                self.close_storage(base + 1).await?;
+                self.order.refresh().await?;
+                let slots = self.order.state().len;
+                Step::Closed { slots }
+            }
+            Step::Closed { slots } => {
+                if self.merge.writes {
+                    // Authors that are gone order nothing, and nobody else may write for a long time.
+                    self.marked().await;
+                    self.order.help().await?;
+                }
+                if self.needs_nodes(slots).await? {
+                    return Ok(step);
+                }
+                let end = self.order.state().size;
+                Step::Ordered { end }
+            }
+            Step::Ordered { end } if self.shards.published(&self.order.state()) < end => step,
+            Step::Ordered { .. } | Step::Over => Step::Over,
+        })
+    }
+
+    /// From now on nothing makes a large batch known that was written under an earlier generation.
+    async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
+        let key = self.order.keys.storage_from();
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), from)],
+            puts: vec![(key, record::encode_counted(from))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            // Refused: a later one is there.
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    async fn write_step(&self, key: &Key, base: u64, step: Step) -> Result<bool, StoreError> {
+        let mut transaction = Transaction {
+            guards: vec![
+                Guard::Present(key.clone()),
+                Guard::AtMost(key.clone(), base),
+            ],
+            ..Transaction::default()
+        };
+        match step {
+            Step::Over => transaction.deletes.push(key.clone()),
+            step => {
+                let row = record::encode_numbered(base, &step);
+                transaction.puts.push((key.clone(), row));
+            }
+        }
+        match self.store.transact(transaction).await {
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+}
+
+/// A row behind its number. One that is only noted has nothing there.
+fn decode(row: &[u8]) -> Result<(u64, Step), RecordError> {
+    match row.len() {
+        8 => Ok((record::decode_number(row)?, Step::Noted)),
+        _ => record::decode_numbered(row),
+    }
+}
+
+/// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes and may have been put when there were
+/// so many slots.
+fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
+    let promised = |promised: Promised| (promised.batch.object, promised.birth);
+    let found = if bag {
+        let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
+        match record::decode::<Work>(row) {
+            Ok(Work::Promised(work)) => Some(promised(work)),
+            Ok(work) => {
+                let seen = seen.unwrap_or(0);
+                let announcement = Announcement { seen, work };
+                let object = |batch: &BatchRef| batch.object;
+                let object = announcement.work.batch().is_some_and(object);
+                Some((object && may_be_ordered(view, &announcement), seen))
+            }
+            Err(_) => None,
+        }
+    } else {
+        record::decode(row).ok().map(promised)
+    };
+    // One that is not understood here may be one.
+    found.is_none_or(|(object, known)| object && known <= slots)
+}
+
+/// Lets leaving nodes go once they are not needed, as long as the log lives.
+pub(crate) async fn release(core: Arc<Core>) {
+    loop {
+        tokio::select! {
+            _ = core.halt.halted() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if core
+            .nodes
+            .states()
+            .iter()
+            .all(|(name, node)| !node.leaving || name == LOCAL)
+        {
+            continue;
+        }
+        if let Err(e) = core.release_nodes().await {
+            tracing::debug!(log = core.name, error = %e, "cannot look whether storage nodes are still needed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,320 @@
+//! A node that is slow, away or corrupt costs nothing but its share, and is put right when it is back.
+
+use logconfig::{FrontendConfig, StorageNode};
+
+use crate::nodes::*;
+use store::MemoryObjects;
+use store::fault::{Fault, Faults, FaultyObjects, Operation};
+
+const PATH: &str = "log/dev/batch/1";
+const PREFIX: &str = "log/dev/batch/";
+
+/// Three nodes, each with its own faults.
+struct Bench {
+    stores: [Arc<MemoryObjects>; 3],
+    faults: [Faults; 3],
+    nodes: Nodes,
+}
+
+struct Named(BTreeMap<String, Arc<dyn Objects>>);
+
+impl Places for Named {
+    fn node(&self, name: &str) -> Result<Arc<dyn Objects>, String> {
+        self.0
+            .get(name)
+            .cloned()
+            .ok_or_else(|| "unknown".to_owned())
+    }
+    fn frontend(&self, _: &FrontendConfig) -> Result<Arc<dyn Objects>, String> {
+        Err("none".to_owned())
+    }
+}
+
+fn bench(quorum: u32) -> Bench {
+    let stores = [(); 3].map(|()| Arc::new(MemoryObjects::new()));
+    let faults = [(); 3].map(|()| Faults::new());
+    let store = |at: usize| -> Arc<dyn Objects> {
+        let inner = Arc::clone(&stores[at]) as Arc<dyn Objects>;
+        Arc::new(FaultyObjects::new(inner, faults[at].clone()))
+    };
+    let named = [("b", 1), ("c", 2)].map(|(name, at)| (name.to_owned(), store(at)));
+    let nodes = Nodes::new(store(0), Arc::new(Named(named.into())));
+    let names = ["local", "b", "c"].map(|name| StorageNode {
+        name: name.parse().unwrap(),
+    });
+    nodes.configure(
+        &StorageConfig {
+            quorum,
+            nodes: names.to_vec(),
+        },
+        1,
+    );
+    Bench {
+        stores,
+        faults,
+        nodes,
+    }
+}
+
+impl Bench {
+    fn bytes() -> Bytes {
+        Bytes::from_static(b"entries")
+    }
+
+    async fn put(&self) -> Result<(), StoreError> {
+        self.nodes.put(vec![(PATH.to_owned(), Self::bytes())]).await
+    }
+
+    /// With the batch ordered and not published.
+    async fn repair(&self) {
+        let mut needed = Needed::default();
+        let digest = record::digest(&Self::bytes());
+        needed.paths.insert(PATH.to_owned(), digest);
+        self.nodes.repair_all(PREFIX, Some(&needed)).await;
+    }
+
+    fn have(&self) -> usize {
+        let has = |store: &&Arc<MemoryObjects>| store.objects().contains_key(PATH);
+        self.stores.iter().filter(has).count()
+    }
+
+    async fn reaches(&self, have: usize) {
+        while self.have() != have {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quorum_is_enough_and_a_slow_node_goes_on_behind() {
+    let bench = bench(2);
+    bench.faults[1].every_write(Fault::Stall);
+    bench.put().await.unwrap();
+    assert_eq!(bench.have(), 2);
+    bench.faults[1].clear();
+    bench.faults[1].release().await;
+    bench.reaches(3).await;
+}
+
+#[tokio::test]
+async fn too_few_are_an_error_that_says_who() {
+    let bench = bench(2);
+    bench.faults[1].every_write(Fault::Lose);
+    bench.put().await.unwrap();
+    bench.faults[2].every_write(Fault::full());
+    let error = bench.put().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StoreError::Full(_)
+                | StoreError::Quorum {
+                    have: 1,
+                    quorum: 2,
+                    ..
+                }
+        ),
+        "{error}"
+    );
+    let states = bench.nodes.states();
+    assert!(states["b"].trouble.is_some() && states["c"].trouble.is_some());
+    assert!(states["local"].trouble.is_none());
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_gets_what_it_missed() {
+    let bench = bench(2);
+    bench.repair().await;
+    bench.faults[2].every_write(Fault::Lose);
+    bench.put().await.unwrap();
+    while bench.nodes.states()["c"].missed == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.repair().await;
+    assert_eq!(bench.nodes.states()["c"].missed, 1, "it is still away");
+    bench.faults[2].clear();
+    bench.repair().await;
+    let state = &bench.nodes.states()["c"];
+    assert_eq!(
+        (state.missed, state.repaired, &state.trouble),
+        (0, 1, &None)
+    );
+    bench.reaches(3).await;
+    // What it was to delete meanwhile goes too.
+    bench.faults[2].every_write(Fault::Lose);
+    bench.nodes.delete(vec![PATH.to_owned()]).await.unwrap();
+    bench.reaches(1).await;
+    while bench.nodes.states()["c"].missed == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.faults[2].clear();
+    bench.repair().await;
+    bench.reaches(0).await;
+}
+
+/// A new node, or one whose disk was replaced: what it lacks is found by looking.
+#[tokio::test]
+async fn a_new_node_is_brought_up_to_date() {
+    let bench = bench(1);
+    let object = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[0].put(object).await.unwrap();
+    bench.repair().await;
+    bench.reaches(3).await;
+}
+
+/// What was deleted while a node was away does not come back from it, however little is remembered of that.
+#[tokio::test]
+async fn what_was_deleted_does_not_come_back() {
+    let bench = bench(1);
+    // Nobody here knows that the third node missed the deletion.
+    let object = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[2].put(object).await.unwrap();
+    bench
+        .nodes
+        .repair_all(PREFIX, Some(&Needed::default()))
+        .await;
+    assert_eq!(bench.have(), 1);
+    // Nor where a node is remembered to have missed the batch itself.
+    bench.nodes.node("b").miss([(
+        PATH.to_owned(),
+        Missed::Put(record::digest(&Bench::bytes())),
+    )]);
+    let mut over = Needed::default();
+    over.over.insert(PATH.to_owned());
+    bench.nodes.repair_all(PREFIX, Some(&over)).await;
+    assert_eq!((bench.have(), bench.nodes.states()["b"].missed), (1, 0));
+}
+
+/// A node with other bytes is no source: the right ones are copied from where they are, or nothing is.
+#[tokio::test]
+async fn a_new_node_gets_nothing_but_what_was_ordered() {
+    let bench = bench(1);
+    let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+    bench.stores[0].put(bad).await.unwrap();
+    bench.repair().await;
+    assert_eq!(bench.have(), 1);
+    let good = vec![(PATH.to_owned(), Bench::bytes())];
+    bench.stores[1].put(good).await.unwrap();
+    bench.repair().await;
+    for store in &bench.stores {
+        assert_eq!(store.objects().get(PATH), Some(&Bench::bytes()));
+    }
+}
+
+#[tokio::test]
+async fn the_first_good_answer_is_taken() {
+    let bench = bench(2);
+    let digest = record::digest(&Bench::bytes());
+    assert_eq!(bench.nodes.read(PATH, &digest).await.unwrap(), None);
+    bench.put().await.unwrap();
+    bench.reaches(3).await;
+    // Slow, away, corrupt: the third is enough.
+    let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+    bench.stores[0].put(bad).await.unwrap();
+    bench.faults[1].plan(|_, operation| (!operation.writes()).then_some(Fault::Lose));
+    let read = bench.nodes.read(PATH, &digest).await.unwrap();
+    assert_eq!(read, Some(Bench::bytes()));
+    // Nobody has the right bytes: never the wrong ones.
+    let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+    bench.stores[2].put(bad).await.unwrap();
+    assert!(bench.nodes.read(PATH, &digest).await.is_err());
+    // The corrupt ones are written again from one that is right.
+    bench.faults[1].clear();
+    assert!(bench.nodes.states()["local"].missed > 0);
+}
+
+/// Of two damaged nodes neither gets the other one's bytes.
+#[tokio::test]
+async fn what_is_damaged_is_never_copied() {
+    let bench = bench(2);
+    let digest = record::digest(&Bench::bytes());
+    bench.put().await.unwrap();
+    bench.reaches(3).await;
+    bench.repair().await;
+    for store in &bench.stores[..2] {
+        let bad = vec![(PATH.to_owned(), Bytes::from_static(b"damaged"))];
+        store.put(bad).await.unwrap();
+    }
+    // The right answer comes last.
+    bench.faults[2].plan(|_, operation| (!operation.writes()).then_some(Fault::Stall));
+    let nodes = bench.nodes.clone();
+    let reading = tokio::spawn(async move { nodes.read(PATH, &digest).await });
+    let missed = |name: &str| bench.nodes.states()[name].missed;
+    while missed("local") + missed("b") < 2 {
+        tokio::task::yield_now().await;
+    }
+    bench.faults[2].clear();
+    bench.faults[2].release().await;
+    let read = reading.await.unwrap().unwrap();
+    assert_eq!(read, Some(Bench::bytes()));
+    bench.repair().await;
+    for store in &bench.stores {
+        assert_eq!(store.objects().get(PATH), Some(&Bench::bytes()));
+    }
+    let states = bench.nodes.states();
+    assert!(
+        states
+            .values()
+            .all(|s| s.missed == 0 && s.trouble.is_none()),
+        "{states:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_no_settings_name_counts_as_away() {
+    let bench = bench(2);
+    let mut config = StorageConfig::default();
+    for name in ["b", "x"] {
+        config.nodes.push(StorageNode {
+            name: name.parse().unwrap(),
+        });
+    }
+    config.quorum = 2;
+    bench.nodes.configure(&config, 1);
+    bench.put().await.unwrap();
+    assert!(bench.nodes.states()["x"].trouble.is_some());
+    config.quorum = 3;
+    bench.nodes.configure(&config, 1);
+    assert!(bench.put().await.is_err());
+}
+
+/// What is needed is asked for only where something may be missed, and however many shards there are, of one or two.
+#[tokio::test(start_paused = true)]
+async fn what_is_needed_is_looked_up_only_where_it_is_missed_and_not_in_every_shard() {
+    let bench = bench(1);
+    bench.repair().await;
+    assert!(!bench.nodes.lack());
+    bench.nodes.node("b").fails("b", "away".to_owned());
+    assert!(!bench.nodes.lack());
+    bench.nodes.repair_all(PREFIX, None).await;
+    assert_eq!(bench.nodes.states()["b"].trouble, None);
+    let missed = (PATH.to_owned(), Missed::Delete);
+    bench.nodes.node("b").miss([missed]);
+    assert!(bench.nodes.lack());
+    bench.nodes.repair_all(PREFIX, None).await;
+    assert_eq!(bench.nodes.states()["b"].missed, 1);
+
+    let (rig, faults) = (crate::promise::tests::Rig::new(), Faults::new());
+    let (engine, log) = rig.server(&faults).await;
+    for _ in 0..20 {
+        let rotate = crate::Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        };
+        let caller = crate::promise::tests::caller();
+        log.change(rotate, caller).await.unwrap();
+        let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (count, prefix) = (Arc::clone(&reads), log.core.order.keys.all_published());
+    faults.plan(move |_, operation| {
+        if matches!(operation, Operation::Get(key) if key.starts_with(&prefix)) {
+            count.fetch_add(1, Relaxed);
+        }
+        None
+    });
+    Needed::of(&log.core).await.unwrap();
+    assert!((1..10).contains(&reads.load(Relaxed)), "{reads:?}");
+    engine.shutdown().await;
+}

@@ -1,0 +1,347 @@
+//! The positions of the four programs, as rows of the coordination store. The programs know nothing else of each other, so
+//! any of them can run in another process, or not at all.
+//!
+//! ```text
+//! integrated/{shard}                          Position   fetch    its tiles are durable
+//! root/{shard}/{size}                         Hash       fetch    of each cut that is not behind the published one
+//! secondary/{name}                            Live       backup   the incarnation whose rows count
+//! storage/{name}                              Storage    backup   the same, and whether a restore may rely on it
+//! manifest/{name}                             Described  backup   the manifest that the secondary holds
+//! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
+//! published/{shard}                           Published  sth      before it is signed
+//! handover                                    a number   sth      the generation whose quorum holds all that is published
+//! dist/{frontend}/{shard}                     Pushed     dist     tiles and checkpoint are there
+//! ```
+//!
+//! A row carries its size in front, so that a transaction can demand that it never goes back.
+
+use logconfig::SecondaryConfig;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tlog::Hash;
+
+use crate::log::Core;
+use crate::shard::Published;
+use order::keys::Keys;
+use order::state::{Shard, State};
+use store::record;
+use store::{Coordination, StoreError};
+
+/// A cut: a size whose tiles and root are durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// Entries.
+    pub size: u64,
+    /// Root at that size.
+    pub root: Hash,
+    /// Slots of the order that it covers.
+    pub slots: u64,
+}
+
+/// What a secondary said that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Verified {
+    /// Entries.
+    pub size: u64,
+    /// Root at that size, computed by the secondary.
+    pub root: Hash,
+    /// The signature line of its cosignature (C2SP tlog-cosignature) over the checkpoint of that size, without line feed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosignature: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+/// The incarnation of a secondary that counts. One that lost its disk comes back as another, and starts from zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Live {
+    /// What it calls itself; without slashes.
+    pub incarnation: String,
+    /// The key that it cosigns with. Its rows count while this is the one that the configuration names.
+    pub vkey: String,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since: u64,
+}
+
+/// The incarnation of a secondary that does not name its storage: somebody else's mirror.
+pub(crate) const UNNAMED: &str = "0";
+
+/// The storage of a secondary that answered last, behind a number that grows with every write of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// What it calls itself.
+    pub incarnation: String,
+    /// The key that the secondary cosigns with.
+    pub vkey: String,
+    /// It has all that any storage of this secondary ever counted for.
+    pub whole: bool,
+}
+
+/// The same, as manifests tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// The secondary.
+    pub secondary: String,
+    /// The key that it cosigns with.
+    pub vkey: String,
+    /// Its storage.
+    pub incarnation: String,
+    /// Of two for one secondary the larger one counts.
+    pub number: u64,
+    /// It has all that any storage of this secondary ever counted for.
+    pub whole: bool,
+}
+
+/// The manifest that a secondary has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Described {
+    /// The storage that holds it.
+    pub incarnation: String,
+    /// The key that the secondary cosigns with.
+    pub vkey: String,
+    /// The newest generation that it names.
+    pub generation: u64,
+    /// The life of the log that the secondary accepts; it refuses earlier ones.
+    #[serde(default)]
+    pub life: u64,
+}
+
+/// What a frontend has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pushed {
+    /// Entries under the checkpoint that is there.
+    pub size: u64,
+    /// When, milliseconds since the Unix epoch.
+    pub time: u64,
+}
+
+fn corrupt(key: &str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("{key}: {why}; run `logd fsck`"))
+}
+
+/// A row with its size in front.
+pub(crate) async fn numbered<T: DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    let (_, row) = record::decode_numbered(&bytes).map_err(|e| corrupt(key, &e))?;
+    Ok(Some(row))
+}
+
+async fn plain<T: DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(record::decode(&bytes).map_err(|e| corrupt(key, &e))?))
+}
+
+/// The last cut of a shard. Where there is only what older servers wrote, what is published: it is integrated.
+pub async fn integrated(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+) -> Result<Option<Position>, StoreError> {
+    let key = keys.integrated(shard);
+    if let Some(bytes) = store.get(&key).await?
+        && let Some(at) = decode_integrated(&key, &bytes)?
+    {
+        return Ok(Some(at));
+    }
+    let at = published(store, keys, shard).await?;
+    Ok(at.as_ref().map(of_published))
+}
+
+/// The position in a row; older servers wrote the number alone, together with the published position.
+pub(crate) fn decode_integrated(key: &str, bytes: &[u8]) -> Result<Option<Position>, StoreError> {
+    if bytes.len() == 8 {
+        return Ok(None);
+    }
+    let (_, at) = record::decode_numbered(bytes).map_err(|e| corrupt(key, &e))?;
+    Ok(Some(at))
+}
+
+/// What is published is integrated.
+pub(crate) fn of_published(at: &Published) -> Position {
+    Position {
+        size: at.size,
+        root: at.root,
+        slots: 0,
+    }
+}
+
+/// The root of a cut, as long as it is not behind the published position.
+pub async fn root(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+    size: u64,
+) -> Result<Option<Hash>, StoreError> {
+    plain(store, &keys.root(shard, size)).await
+}
+
+/// The published position of a shard.
+pub async fn published(
+    store: &dyn Coordination,
+    keys: &Keys,
+    shard: &str,
+) -> Result<Option<Published>, StoreError> {
+    numbered(store, &keys.published(shard)).await
+}
+
+/// The live incarnation of a secondary.
+pub async fn live(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<Option<Live>, StoreError> {
+    plain(store, &keys.secondary(secondary)).await
+}
+
+/// The storage of a secondary that answered last, with the row's number.
+pub async fn storage(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<(u64, Option<Storage>), StoreError> {
+    let key = keys.storage(secondary);
+    let Some(bytes) = store.get(&key).await? else {
+        return Ok((0, None));
+    };
+    let (number, row) = record::decode_numbered(&bytes).map_err(|e| corrupt(&key, &e))?;
+    Ok((number, Some(row)))
+}
+
+/// The storages of all secondaries.
+pub async fn storages(store: &dyn Coordination, keys: &Keys) -> Result<Vec<Vouched>, StoreError> {
+    let prefix = keys.storages();
+    let rows = store.scan(&prefix, &prefix, 10_000).await?;
+    let decoded = rows.into_iter().map(|(key, bytes)| {
+        let (number, row) =
+            record::decode_numbered::<Storage>(&bytes).map_err(|e| corrupt(&key, &e))?;
+        Ok(Vouched {
+            secondary: key[prefix.len()..].to_owned(),
+            vkey: row.vkey,
+            incarnation: row.incarnation,
+            number,
+            whole: row.whole,
+        })
+    });
+    decoded.collect()
+}
+
+/// Whether a secondary is somebody else's mirror: it has cosigned, does not say which storage it has, and keeps no manifest.
+pub(crate) async fn foreign(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &SecondaryConfig,
+) -> Result<bool, StoreError> {
+    let name = secondary.name.as_str();
+    let live = live(store, keys, name).await?;
+    let unnamed =
+        live.is_some_and(|live| (&*live.incarnation, &live.vkey) == (UNNAMED, &secondary.vkey));
+    Ok(unnamed && manifest(store, keys, name).await?.is_none())
+}
+
+/// Where everything before a global index ends: the shard of the last of it, and how many of its entries that are. Older shards
+/// are copied and published first.
+pub(crate) fn end(state: &State, index: u64) -> Option<(&Shard, u64)> {
+    let before = |shard: &&Shard| shard.start().is_some_and(|start| start < index);
+    let last = state.shards.iter().rev().find(before)?;
+    let size = index - last.start().unwrap_or_default();
+    Some((last, size.min(state.length(last).unwrap_or(size))))
+}
+
+/// What an incarnation of a secondary has verified of a shard.
+pub async fn verified(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+    incarnation: &str,
+    shard: &str,
+) -> Result<Option<Verified>, StoreError> {
+    numbered(store, &keys.verified(secondary, incarnation, shard)).await
+}
+
+/// What a frontend has of a shard.
+pub async fn pushed(
+    store: &dyn Coordination,
+    keys: &Keys,
+    frontend: &str,
+    shard: &str,
+) -> Result<Option<Pushed>, StoreError> {
+    numbered(store, &keys.dist(frontend, shard)).await
+}
+
+/// How far the log is published, as a global index. Shards are published oldest first.
+pub(crate) async fn published_index(
+    store: &dyn Coordination,
+    keys: &Keys,
+    state: &State,
+) -> Result<u64, StoreError> {
+    for shard in state.shards.iter().rev() {
+        if let Some(start) = shard.start()
+            && let Some(row) = published(store, keys, &shard.identity.name).await?
+        {
+            return Ok(start + row.size);
+        }
+    }
+    Ok(0)
+}
+
+/// The manifest that a secondary holds.
+pub(crate) async fn manifest(
+    store: &dyn Coordination,
+    keys: &Keys,
+    secondary: &str,
+) -> Result<Option<Described>, StoreError> {
+    numbered(store, &keys.manifest(secondary)).await
+}
+
+/// A secondary that a binding membership names, and what its live incarnation has verified of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub secondary: String,
+    /// Its key.
+    pub vkey: String,
+    /// Its live incarnation; none while it never answered, or answers with another key than the configured one.
+    pub live: Option<Live>,
+    /// What that has verified.
+    pub verified: Option<Verified>,
+}
+
+/// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
+/// only under the key that the configuration names.
+pub async fn held(core: &Core, shard: &str) -> Result<Vec<Held>, StoreError> {
+    let (store, keys) = (&*core.store, &core.order.keys);
+    let mut all = Vec::new();
+    for secondary in core.eras.load().secondaries() {
+        let name = secondary.name.to_string();
+        let live = live(store, keys, &name).await?;
+        let live = live.filter(|live| live.vkey == secondary.vkey);
+        let verified = match &live {
+            Some(live) => verified(store, keys, &name, &live.incarnation, shard).await?,
+            None => None,
+        };
+        all.push(Held {
+            secondary: name,
+            vkey: secondary.vkey,
+            live,
+            verified,
+        });
+    }
+    Ok(all)
+}

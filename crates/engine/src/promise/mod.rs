@@ -1,0 +1,646 @@
+//! Promises: entries that are accepted (202) before they have a place. Each is durable in the queue, with its deadline, before
+//! it is promised, and the writer gets a signed receipt.
+//!
+//! What must never happen: a receipt for what a crash can lose, or for what could still be refused.
+
+pub(crate) mod releaser;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tlog::{Hash, Receipt, leaf_hash};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::ledger::now_ms;
+use crate::ledger::queue::Waiting;
+use crate::log::{AppendError, Appended, Core, Log};
+use crate::promise::releaser::KEEP_PLACES;
+use crate::shard::SignError;
+use order::batch;
+use order::place::Place;
+use order::queue::Refused;
+use order::slot::{BatchRef, Promised, Token};
+use qos::admission::Promise as Due;
+use qos::job::cost;
+use qos::{Advice, Granted, TenantId};
+use store::record;
+use store::{Objects as _, Outcome, StoreError};
+
+/// Bytes of entries that may wait here to become durable; without room the writer is refused at once.
+const ROOM: usize = 16 << 20;
+/// Bytes that may wait in the durable queue of one log; then promises are refused, with the time after which to try again.
+const QUEUE: u64 = 4 << 30;
+/// Bytes made durable in one step, at most (one entry may pass it).
+const MAX_COMMIT: usize = 1 << 20;
+/// Rows made durable in one step, at most.
+const MAX_ROWS: usize = 64;
+/// Late promises that are looked for in one step.
+const LATE: usize = 64;
+/// How long to retry while the store fails, before the outcome is reported as unknown.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names a promise: the batch that holds its entry, and which entry of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromiseId {
+    token: Token,
+    entry: u32,
+}
+
+impl fmt::Display for PromiseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.token, self.entry)
+    }
+}
+
+impl FromStr for PromiseId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "expected 32 lowercase hex digits, a hyphen and a number";
+        let (token, entry) = text.split_once('-').ok_or(WHAT)?;
+        let id = Self {
+            token: token.parse().map_err(|_| WHAT)?,
+            entry: entry.parse().map_err(|_| WHAT)?,
+        };
+        // One spelling only.
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(WHAT)
+        }
+    }
+}
+
+/// An entry that will be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// The id of the promise.
+    pub id: PromiseId,
+    /// The tier it waits in, and its merge delay.
+    pub granted: Granted,
+    /// When it is published at the latest, milliseconds since the Unix epoch.
+    pub deadline_ms: u64,
+    /// Its leaf hash.
+    pub leaf_hash: Hash,
+    /// The receipt: a signed note, see [`tlog::Receipt`].
+    pub receipt: String,
+}
+
+/// Where promised work is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Durable, not ordered yet.
+    Queued,
+    /// It has its place.
+    Ordered {
+        /// Where.
+        at: Appended,
+        /// Under a signed checkpoint.
+        published: bool,
+        /// When it was ordered, milliseconds since the Unix epoch.
+        time_ms: u64,
+    },
+}
+
+/// The promise and its deadline.
+type Made = Result<(PromiseId, u64), AppendError>;
+type Reply = oneshot::Sender<Made>;
+
+/// An entry on its way to the queue.
+struct Ask {
+    entry: Bytes,
+    arrived: u64,
+    reply: Reply,
+}
+
+/// What may share a batch: its tier, its tenant and its delay in milliseconds.
+type Group = (Arc<str>, Arc<str>, u64);
+
+#[derive(Default)]
+struct Asks {
+    groups: BTreeMap<Group, Vec<Ask>>,
+    bytes: usize,
+    closed: bool,
+}
+
+/// Group commit in front of the durable queue.
+#[derive(Default)]
+pub(crate) struct Promiser {
+    asks: Mutex<Asks>,
+    wake: Notify,
+    /// Wakes the releaser after a put into the queue.
+    pub(crate) queued: Notify,
+    /// Bytes in the durable queue: as last counted, and what was put there since.
+    held: AtomicU64,
+    counted: Mutex<AllCounted>,
+}
+
+/// What admission counts as accepted: given back when it is dropped, unless it is kept until the entry is ordered.
+struct Counted {
+    core: Arc<Core>,
+    due: Option<Due>,
+    cost: u64,
+}
+
+impl Counted {
+    fn new(core: &Arc<Core>, due: Option<Due>, cost: u64) -> Self {
+        Self {
+            core: Arc::clone(core),
+            due,
+            cost,
+        }
+    }
+
+    fn keep(mut self, token: Token, promise: Kept) {
+        if let Some(due) = self.due.take() {
+            let mut counted = self.core.promiser.counted();
+            let kept = counted.entry(token).or_insert(Kept {
+                entries: 0,
+                bytes: 0,
+                ..promise.clone()
+            });
+            kept.entries += promise.entries;
+            kept.bytes += promise.bytes;
+            kept.arrived = kept.arrived.min(promise.arrived);
+            kept.due.push((due, self.cost));
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(due) = &self.due {
+            self.core.batcher.settled(due, self.cost);
+        }
+    }
+}
+
+/// Promises of one batch that this server gave or found, while it is not ordered.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    /// The tier's name.
+    pub(crate) tier: Arc<str>,
+    /// Entries.
+    pub(crate) entries: u64,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+    /// When the first came, milliseconds since the Unix epoch.
+    pub(crate) arrived: u64,
+    /// When they are to be published.
+    pub(crate) deadline: u64,
+    /// As admission counts them, and their cost.
+    due: Vec<(Due, u64)>,
+}
+
+type AllCounted = HashMap<Token, Kept>;
+
+/// A batch of entries that were asked for together, and their writers.
+struct Batch {
+    promised: Promised,
+    bytes: Bytes,
+    replies: Vec<Reply>,
+}
+
+impl Promiser {
+    fn asks(&self) -> std::sync::MutexGuard<'_, Asks> {
+        // No code that can panic runs under this lock.
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(
+        &self,
+        group: Group,
+        entry: Bytes,
+        arrived: u64,
+    ) -> Result<oneshot::Receiver<Made>, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut asks = self.asks();
+            if asks.closed {
+                return Err(AppendError::ShuttingDown);
+            }
+            if asks.bytes + entry.len() > ROOM {
+                return Err(AppendError::overloaded(
+                    "promises are asked for faster than they can be made durable",
+                ));
+            }
+            asks.bytes += entry.len();
+            asks.groups.entry(group).or_default().push(Ask {
+                entry,
+                arrived,
+                reply,
+            });
+        }
+        self.wake.notify_one();
+        Ok(answer)
+    }
+
+    fn counted(&self) -> std::sync::MutexGuard<'_, AllCounted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes for which there is room in the durable queue.
+    fn free(&self) -> u64 {
+        QUEUE.saturating_sub(self.held.load(Relaxed))
+    }
+
+    /// Notes how many bytes wait in the durable queue, from all replicas.
+    pub(crate) fn holds(&self, bytes: u64) {
+        self.held.store(bytes, Relaxed);
+    }
+
+    /// Looks what became of the promises. What is ordered is on its way; what is late is no longer planned for, and looked for.
+    pub(crate) async fn settle(&self, core: &Core) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let forgotten = u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX);
+        let (mut over, mut placed, mut late) = (Vec::new(), Vec::new(), Vec::new());
+        self.counted().retain(|token, kept| {
+            let index = core.order.index_of(*token);
+            if let Some(index) = index {
+                placed.push((index, kept.clone()));
+            } else if kept.deadline < now_ms && late.len() < LATE {
+                late.push(*token);
+            }
+            if index.is_some() || kept.deadline < now_ms {
+                over.append(&mut kept.due);
+            }
+            index.is_none() && kept.deadline.saturating_add(forgotten) > now_ms
+        });
+        for (due, cost) in over {
+            core.batcher.settled(&due, cost);
+        }
+        for token in late {
+            // Ordered longer ago than the last slots tell?
+            if let Some(row) = core.placed(Place::Promise, token).await?
+                && let Some(kept) = self.counted().remove(&token)
+            {
+                placed.push((row.index, kept));
+            }
+        }
+        for (index, kept) in placed {
+            core.batcher.placed(core, index, &kept);
+        }
+        Ok(())
+    }
+
+    /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
+    pub(crate) async fn adopt(&self, core: &Core) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        let found = core.order.each_promised(|promised| {
+            let left = Duration::from_millis(promised.deadline.saturating_sub(now_ms));
+            let cost = cost(promised.batch.entries, promised.bytes);
+            let mut counted = self.counted();
+            let kept = counted.entry(promised.batch.token);
+            // What was given here meanwhile is counted already.
+            kept.or_insert_with(|| {
+                let due = core.batcher.adopt(left, cost);
+                Kept {
+                    tier: promised.tier.as_str().into(),
+                    entries: promised.batch.entries,
+                    bytes: promised.bytes,
+                    arrived: promised.batch.token.birth_ms(),
+                    deadline: promised.deadline,
+                    due: vec![(due, cost)],
+                }
+            });
+        });
+        found.await
+    }
+
+    /// Takes no more; what was asked for is made durable.
+    pub(crate) fn close(&self) {
+        self.asks().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Makes durable what comes, until closed and empty.
+    pub(crate) async fn run(&self, core: &Core) {
+        loop {
+            let limit = core.store.value_limit();
+            let batches = {
+                let mut asks = self.asks();
+                let batches = take(&mut asks, limit, core);
+                if batches.is_empty() && asks.closed {
+                    return;
+                }
+                batches
+            };
+            if batches.is_empty() {
+                self.wake.notified().await;
+            } else {
+                flush(core, batches).await;
+                self.queued.notify_one();
+            }
+        }
+    }
+}
+
+/// The next step's worth: batches of one group each, below the store's value limit.
+fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
+    let (mut batches, mut total) = (Vec::new(), 0);
+    while total < MAX_COMMIT && batches.len() < MAX_ROWS {
+        let Some(mut first) = asks.groups.first_entry() else {
+            break;
+        };
+        let (tier, tenant, delay) = first.key().clone();
+        let waiting = first.get_mut();
+        let (mut bytes, mut size) = (BytesMut::new(), 0);
+        let fits = |ask: &&Ask| {
+            let length = ask.entry.len() + 2;
+            size += length;
+            size == length || size <= limit
+        };
+        let count = waiting.iter().take_while(fits).count();
+        let taken: Vec<Ask> = waiting.drain(..count).collect();
+        if waiting.is_empty() {
+            first.remove();
+        }
+        let arrived = taken
+            .iter()
+            .map(|ask| ask.arrived)
+            .min()
+            .unwrap_or_default();
+        taken
+            .iter()
+            .for_each(|ask| batch::push(&mut bytes, &ask.entry));
+        let bytes = bytes.freeze();
+        total += bytes.len();
+        asks.bytes -= bytes.len() - 2 * taken.len();
+        let batch = BatchRef {
+            token: core.tokens.make_kept(arrived),
+            entries: taken.len() as u64,
+            digest: record::digest(&bytes),
+            object: bytes.len() > limit,
+            shard: None,
+            place: Some(Place::Promise),
+        };
+        batches.push(Batch {
+            promised: Promised {
+                batch,
+                tier: tier.to_string(),
+                tenant: tenant.to_string(),
+                bytes: bytes.len() as u64,
+                deadline: arrived.saturating_add(delay),
+                birth: 0,
+            },
+            bytes,
+            replies: taken.into_iter().map(|ask| ask.reply).collect(),
+        });
+    }
+    batches
+}
+
+/// Makes batches durable in one transaction, and answers their writers.
+async fn flush(core: &Core, mut batches: Vec<Batch>) {
+    let result = put(core, &mut batches).await;
+    if result.is_ok() {
+        let bytes = batches.iter().map(|b| b.promised.bytes).sum();
+        core.promiser.held.fetch_add(bytes, Relaxed);
+    }
+    for batch in batches {
+        for (entry, reply) in (0..).zip(batch.replies) {
+            let (token, deadline) = (batch.promised.batch.token, batch.promised.deadline);
+            let answer = result
+                .clone()
+                .map(|()| (PromiseId { token, entry }, deadline));
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
+    let (began, mut doubt) = (Instant::now(), false);
+    loop {
+        if !doubt {
+            let birth = core.order.state().len;
+            batches.iter_mut().for_each(|b| b.promised.birth = birth);
+        }
+        let rows: Vec<(Promised, Bytes)> = batches
+            .iter()
+            .map(|b| (b.promised.clone(), b.bytes.clone()))
+            .collect();
+        match core.order.enqueue(&rows).await {
+            Outcome::Committed => return Ok(()),
+            Outcome::Failed(StoreError::Full(detail)) if !doubt => {
+                return Err(AppendError::Full { detail });
+            }
+            Outcome::Failed(e) if !doubt => {
+                tracing::warn!(error = %e, "a promise could not be made durable; nothing was written");
+                return Err(AppendError::overloaded(
+                    "the store failed; nothing was written",
+                ));
+            }
+            Outcome::Failed(e) | Outcome::Unknown(e) => {
+                doubt = true;
+                core.metrics.failure("promise", &e);
+                tracing::warn!(error = %e, "the coordination store failed; trying the same again");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Outcome::Refused => {
+                // All rows came in one transaction: the first tells for all.
+                let known = match rows.first() {
+                    Some((first, _)) if doubt => is_somewhere(core, first).await,
+                    _ => Ok(false),
+                };
+                // With the storage nodes of today, too.
+                let refreshed = match core.order.refresh().await {
+                    Ok(_) => core.update_running().await,
+                    Err(e) => Err(e),
+                };
+                let closing = core.store.get(&core.order.keys.closing()).await;
+                match (known, refreshed, closing) {
+                    (Ok(somewhere), Ok(_), Ok(closing)) => {
+                        match Refused::of(doubt, somewhere, closing.is_some()) {
+                            Refused::Promised => return Ok(()),
+                            Refused::Unknown => return Err(AppendError::Unknown),
+                            Refused::Closed => {
+                                let frozen = core.frozen(&core.order.state());
+                                return Err(frozen.unwrap_or(AppendError::Closing));
+                            }
+                            Refused::Again => {}
+                        }
+                    }
+                    (Err(e), _, _) | (_, Err(e), _) | (_, _, Err(e)) => {
+                        tracing::warn!(error = %e, "the coordination store does not answer");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+            }
+        }
+        if let Some(reason) = core.halt.reason() {
+            return Err(AppendError::Halted { reason });
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(AppendError::Unknown);
+        }
+    }
+}
+
+/// Whether promised work is in the queue, in the bag or ordered.
+async fn is_somewhere(core: &Core, promised: &Promised) -> Result<bool, StoreError> {
+    let token = promised.batch.token;
+    // Twice: it may move meanwhile.
+    for _ in 0..2 {
+        if core
+            .store
+            .get(&core.order.keys.queued(promised))
+            .await?
+            .is_some()
+            || core.placed(Place::Promise, token).await?.is_some()
+        {
+            return Ok(true);
+        }
+        let bag = core.order.announced().await?;
+        let mut all = bag.live.iter().chain(bag.dead.iter().map(|(_, p)| p));
+        if all.any(|p| p.batch.token == token) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Log {
+    /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
+    /// it is published.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was promised, and unless it is [`AppendError::Unknown`] nothing was written.
+    pub async fn promise(
+        &self,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<Promise, AppendError> {
+        let core = &self.core;
+        AppendError::of_size(&entry)?;
+        core.takes_writes()?;
+        core.knows_places()?;
+        if advice.shard.is_some() {
+            return Err(AppendError::Unpromisable {
+                reason: "which shard will be the active one cannot be promised",
+            });
+        }
+        let policy = core.policy.load_full();
+        let grant = policy.grant(tenant, advice);
+        let granted = policy.granted(grant);
+        let owner = policy.tenants().get(tenant.index());
+        let owner = owner.map(|t| Arc::clone(&t.name)).unwrap_or_default();
+        let Some(delay) = granted.merge_by else {
+            return Err(AppendError::Unpromisable {
+                reason: "the tier granted makes no promise",
+            });
+        };
+        // Before anything is written: without the key there is no receipt.
+        let state = core.order.state();
+        let shard = state
+            .active()
+            .and_then(|active| core.shards.get(&state, &active.identity.name))
+            .ok_or(AppendError::Unknown)?;
+        let receipts = core.receipts(&shard).await.map_err(|e| {
+            if let SignError::Halted(reason) = e {
+                return AppendError::Halted { reason };
+            }
+            tracing::error!(error = %e, log = core.name, "cannot sign receipts");
+            AppendError::overloaded("this server cannot sign a receipt; see its log")
+        })?;
+        let leaf_hash = leaf_hash(&entry);
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        let group = (Arc::clone(&granted.tier), owner, delay);
+        let bytes = entry.len() as u64;
+        let free = core.promiser.free();
+        let due = core.batcher.promise(&policy, tenant, grant, bytes, free)?;
+        let counted = Counted::new(core, due, cost(1, bytes));
+        // A receipt names a time: not one by a clock that is wrong.
+        let arrived = core.clock.sound();
+        let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
+        let answer = core.promiser.ask(group, entry, arrived)?;
+        let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
+        let kept = Kept {
+            tier: Arc::clone(&granted.tier),
+            entries: 1,
+            bytes,
+            arrived,
+            deadline: deadline_ms,
+            due: Vec::new(),
+        };
+        counted.keep(id.token, kept);
+        let receipt = Receipt {
+            origin: shard.identity.origin.clone(),
+            deadline: deadline_ms,
+            leaf: leaf_hash,
+            promise: id.to_string(),
+        };
+        let receipt = receipts.sign(&receipt).map_err(|e| {
+            tracing::error!(error = %e, log = core.name, "cannot sign a receipt");
+            AppendError::Unknown
+        })?;
+        Ok(Promise {
+            id,
+            granted,
+            deadline_ms,
+            leaf_hash,
+            receipt,
+        })
+    }
+
+    /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn placement(&self, promise: PromiseId) -> Result<Option<Placement>, StoreError> {
+        let core = &self.core;
+        let PromiseId { token, entry } = promise;
+        if !token.is_kept() {
+            return Ok(None);
+        }
+        let row = match core.placed(Place::Promise, token).await? {
+            Some(row) => row,
+            None => {
+                // Its batch goes when it is published, and then the row is there.
+                let batch = core.order.keys.batch(token);
+                if core.store.get(&batch).await?.is_some() {
+                    return Ok(Some(Placement::Queued));
+                }
+                match core.placed(Place::Promise, token).await? {
+                    Some(row) => row,
+                    None => {
+                        let large = core.nodes.get(&batch).await?.is_some();
+                        return Ok(large.then_some(Placement::Queued));
+                    }
+                }
+            }
+        };
+        if u64::from(entry) >= row.entries {
+            return Ok(None);
+        }
+        let index = row.index + u64::from(entry);
+        // Another replica may have ordered it a moment ago.
+        if index >= core.order.state().size {
+            core.order.refresh().await?;
+        }
+        let at = core.appended(index);
+        let published = core.shards.published(&core.order.state()) > index;
+        Ok(at.map(|at| Placement::Ordered {
+            at,
+            published,
+            time_ms: row.time,
+        }))
+    }
+
+    /// Promised work that is not ordered yet, by tier and tenant.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
+        self.core.order.waiting().await
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,275 @@
+//! The releaser: moves promised work from the queue into the bag when it is its turn, and sees to it that it is decided. Every
+//! replica runs one; none is needed in particular.
+//!
+//! Whose turn it is, the scheduler says, as for all other work: the first rows of each tier wait there as one job, by their
+//! earliest deadline. So promised work has its tier's weight and floor and is paced with it.
+//!
+//! It never rejects: while the log is frozen the work waits, and an announcement that died goes back to the queue.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+
+use crate::log::Core;
+use order::keys::{CLOCK, trailing_number};
+use order::litter;
+use order::litter::Mark;
+use order::place::PlacedRow;
+use order::slot::Promised;
+use order::state::Gate;
+use order::writes;
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// Rows released at once.
+const ROWS: usize = 64;
+/// Bytes released at once (one row may pass it).
+const BYTES: u64 = 1 << 20;
+/// Time between looks for what other replicas put into the queue, and for announcements that died.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pause after a look that another replica's write caused, so that a busy neighbour costs a bounded share.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Proposals made for one release; then others have it in their bag.
+const ROUNDS: usize = 8;
+
+/// How long the place of a batch is kept for its author.
+pub(crate) const KEEP_PLACES: Duration = Duration::from_secs(7 * 86_400);
+/// Time between two steps of the sweep of places.
+const SWEEP: Duration = Duration::from_secs(30);
+/// Rows looked at in one step.
+const SWEEP_ROWS: usize = 2048;
+/// Time between two marks of the age of slots.
+const MARK: Duration = Duration::from_secs(3_600);
+/// More marks than that time makes.
+const MARKS: usize = 1024;
+
+/// The turns that were asked for: of which tier, and the deadline that is waited for.
+#[derive(Default)]
+struct Turns {
+    asked: HashMap<String, u64>,
+    waiting: FuturesUnordered<BoxFuture<'static, (String, bool)>>,
+}
+
+impl Turns {
+    /// Asks for a turn for the first rows of a tier, unless one is asked for that is as urgent.
+    fn ask(&mut self, core: &Core, rows: &[Promised]) {
+        let rows = fill(rows);
+        let Some(first) = rows.first() else { return };
+        let asked = self.asked.get(&first.tier);
+        if asked.is_some_and(|deadline| *deadline <= first.deadline) {
+            return;
+        }
+        self.asked.insert(first.tier.clone(), first.deadline);
+        let tier = first.tier.clone();
+        let turn = core.batcher.turn(rows);
+        self.waiting
+            .push(Box::pin(async move { (tier, turn.await.is_ok()) }));
+    }
+
+    /// The tier whose turn it is; never, while none is waited for.
+    async fn next(&mut self) -> Option<String> {
+        let Some((tier, given)) = self.waiting.next().await else {
+            return std::future::pending().await;
+        };
+        self.asked.remove(&tier);
+        given.then_some(tier)
+    }
+}
+
+/// Runs until the log ends.
+pub(crate) async fn run(core: Arc<Core>) {
+    let prefix = core.order.keys.queue();
+    if let Err(e) = core.promiser.adopt(&core).await {
+        tracing::warn!(error = %e, log = core.name, "cannot count what was promised before");
+    }
+    let (mut cursor, mut swept) = (core.order.keys.all_placed(), tokio::time::Instant::now());
+    let (mut turns, mut turn) = (Turns::default(), None);
+    loop {
+        // Asked for before the rows are read, so that nothing is missed.
+        let changed = core.store.changed(&prefix, LOOK);
+        if let Err(e) = pass(&core, &mut turns, turn.take()).await {
+            core.metrics.failure("release", &e);
+            tracing::warn!(error = %e, log = core.name, "cannot release promised work; trying again");
+            tokio::time::sleep(LOOK).await;
+        }
+        if swept.elapsed() > SWEEP {
+            match core.order.waiting().await {
+                Ok(waiting) => core.promiser.holds(waiting.values().map(|w| w.bytes).sum()),
+                Err(e) => {
+                    tracing::warn!(error = %e, log = core.name, "cannot count promised work");
+                }
+            }
+            swept = tokio::time::Instant::now();
+            match sweep_places(&core, &cursor).await {
+                Ok(next) => cursor = next,
+                Err(e) => tracing::warn!(error = %e, log = core.name, "cannot sweep old places"),
+            }
+        }
+        tokio::select! {
+            given = turns.next() => match given {
+                Some(tier) => turn = Some(tier),
+                // The queue takes no more.
+                None => tokio::time::sleep(PAUSE).await,
+            },
+            () = core.promiser.queued.notified() => {}
+            () = core.order.promised.notified() => {}
+            () = changed => tokio::time::sleep(PAUSE).await,
+            _ = core.halt.halted() => return,
+        }
+    }
+}
+
+/// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
+async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
+    let order = &core.order;
+    let bag = order.announced().await?;
+    for (key, promised) in &bag.dead {
+        // Dead as this replica sees it; what it has not read yet makes it no less dead.
+        order.settle_row(key, promised).await?;
+    }
+    let mut live = bag.live;
+    if core.clock.fault().is_some() {
+        return Ok(()); // Nothing is proposed until it is right.
+    }
+    if !matches!(order.state().gate, Gate::Frozen { .. }) {
+        if let Some(tier) = turn {
+            live.extend(release(core, &tier).await?);
+        }
+        for _ in 0..ROUNDS {
+            live.retain(|p| order.index_of(p.batch.token).is_none());
+            if live.is_empty() || core.halt.is_halted() {
+                break;
+            }
+            order.help().await?;
+        }
+        if core.trouble().is_none() {
+            for rows in order.queued(ROWS).await? {
+                turns.ask(core, &rows);
+            }
+        }
+    }
+    core.promiser.settle(core).await
+}
+
+/// Moves the first rows of a tier into the bag; answers what is there now.
+async fn release(core: &Core, tier: &str) -> Result<Vec<Promised>, StoreError> {
+    let order = &core.order;
+    let rows = order.queued_in(tier, ROWS).await?;
+    let rows = fill(&rows);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    order.refresh().await?;
+    match order.release(rows).await {
+        Outcome::Committed => return Ok(rows.to_vec()),
+        // Another replica was first, or a late copy of ordered work is in the way.
+        Outcome::Refused => {
+            for promised in rows {
+                let key = order.keys.queued(promised);
+                order.settle_row(&key, promised).await?;
+            }
+        }
+        Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+    }
+    Ok(Vec::new())
+}
+
+/// As many of the rows as are released at once.
+fn fill(rows: &[Promised]) -> &[Promised] {
+    let mut bytes = 0;
+    let fits = |p: &&Promised| {
+        bytes += p.bytes;
+        bytes == p.bytes || bytes <= BYTES
+    };
+    &rows[..rows.iter().take_while(fits).count()]
+}
+
+/// One step of the sweep: of the next rows those are forgotten that are older than [`KEEP_PLACES`], as far as that is safe
+/// ([`writes::forgotten`]). Their age is that of the store: no clock that is set makes a row older. Answers where the next step
+/// begins.
+pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, StoreError> {
+    let keys = &core.order.keys;
+    let prefix = keys.all_placed();
+    let swept = number(core, &keys.forgotten()).await?;
+    let floor = core.order.floor().await?;
+    let rows = core.store.scan(&prefix, from, SWEEP_ROWS).await?;
+    let next = match rows.last() {
+        Some((last, _)) if rows.len() == SWEEP_ROWS => format!("{last}\0"),
+        _ => prefix,
+    };
+    if rows.is_empty() {
+        return Ok(next);
+    }
+    let old = mark(core).await?;
+    let places = rows.into_iter().filter_map(|(key, bytes)| {
+        let row = record::decode::<PlacedRow>(&bytes).ok()?;
+        (row.slot < old).then_some((key, row))
+    });
+    let places: Vec<_> = places.collect();
+    if places.is_empty() {
+        return Ok(next);
+    }
+    let mut left = HashSet::new();
+    let show = |p: &Promised| left.extend([keys.placed_promise(p.batch.token)]);
+    core.order.each_promised(show).await?;
+    let deletes = writes::forgotten(floor, places, &left);
+    for (swept, chunk) in (swept..).zip(deletes.chunks(512)) {
+        // The part of an upload may be ordered again once its place is forgotten: a deletion that lands late must not meet that.
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(keys.forgotten(), swept)],
+            puts: vec![(keys.forgotten(), record::encode_counted(swept + 1))],
+            deletes: chunk.to_vec(),
+        };
+        match core.store.transact(transaction).await {
+            Outcome::Committed => {}
+            Outcome::Refused => break, // Another replica sweeps.
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+        }
+    }
+    Ok(next)
+}
+
+async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
+    let row = core.store.get(key).await?;
+    row.map_or(Ok(0), |row| {
+        record::decode_counted(&row)
+            .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
+    })
+}
+
+/// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
+/// store; marks that say no more than a later one go.
+async fn mark(core: &Core) -> Result<u64, StoreError> {
+    let keys = &core.order.keys;
+    let age = number(core, CLOCK).await?;
+    let rows = core.store.scan(&keys.marks(), &keys.marks(), MARKS).await?;
+    let marks = rows
+        .iter()
+        .filter_map(|(key, row)| Some((trailing_number(key)?, record::decode_counted(row).ok()?)));
+    let marks: Vec<Mark> = marks.collect();
+    let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
+    let len = core.order.state().len;
+    let mut transaction = Transaction::default();
+    let last = marks.last();
+    if last.is_none_or(|(slots, at)| *slots < len && age >= at.saturating_add(millis(MARK))) {
+        let key = keys.mark(len);
+        transaction.guards.push(Guard::Absent(key.clone()));
+        transaction.puts.push((key, record::encode_counted(age)));
+    }
+    let idle = marks.iter().filter(|(slots, _)| *slots < aged);
+    transaction.deletes = idle.map(|(slots, _)| keys.mark(*slots)).collect();
+    if !transaction.puts.is_empty() || !transaction.deletes.is_empty() {
+        match core.store.transact(transaction).await {
+            Outcome::Committed | Outcome::Refused => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+        }
+    }
+    Ok(aged)
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,184 @@
+//! Publications, as this process knows them: replaces the checkpoints that readers get, frees memory, and wakes waiting writers.
+//! In a process with `sth`, `sth` reports them; elsewhere this module reads the rows, so that a server whose `sth` is another process
+//! serves what that one published.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log::Core;
+use crate::position;
+use crate::program::Program;
+use crate::publish::mark::judge::{Found, Known, Whence, judge};
+use crate::publish::mark::{Looked, classify};
+use crate::shard::{Published, Shard, SignError, Signed};
+use store::StoreError;
+
+/// Pause between two looks, so that a busy neighbour costs a bounded share.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Core {
+    /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
+    /// the position stays what it was here. One that contradicts the row halts the log.
+    pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
+        if shard.published() >= row.size && shard.signed().is_some() {
+            return Ok(());
+        }
+        if let Some(looked) = self.look(shard).await? {
+            looked.take_over(shard, row);
+        }
+        Ok(())
+    }
+
+    /// The last checkpoint of a shard. That of a settled one is read from its object; where it is lost, damaged or an older one, it
+    /// is to be signed again, and there is none until then.
+    pub(crate) async fn signed(&self, shard: &Shard) -> Result<Option<Arc<Signed>>, StoreError> {
+        if let Some(signed) = shard.signed() {
+            return Ok(Some(signed));
+        }
+        // One that is not settled has none yet.
+        let Some(at) = shard.settled() else {
+            return Ok(None);
+        };
+        let ahead = |found: &Found| match found {
+            Found::Signed { size, .. } => *size >= at.size,
+            found => matches!(found, Found::Foreign { .. }),
+        };
+        match self.last_checkpoint(shard, at).await? {
+            Ok(()) => {}
+            // Nobody reads a log into a halt.
+            Err(found) if ahead(&found) => {
+                tracing::error!(
+                    log = self.name,
+                    shard = &*shard.name,
+                    ?found,
+                    "has another checkpoint; run `logd fsck`"
+                );
+            }
+            Err(found) => {
+                tracing::warn!(
+                    log = self.name,
+                    shard = &*shard.name,
+                    ?found,
+                    "a lost checkpoint is signed again"
+                );
+                self.unsettle(shard);
+            }
+        }
+        Ok(shard.signed())
+    }
+
+    /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
+    pub(crate) async fn last_checkpoint(
+        &self,
+        shard: &Shard,
+        at: &Published,
+    ) -> Result<Result<(), Found>, StoreError> {
+        let path = self.object_path(&shard.name, "checkpoint");
+        let Some(bytes) = self.objects.get(&path).await? else {
+            let why = "it is missing".to_owned();
+            return Ok(Err(Found::Damaged { why }));
+        };
+        Ok(match classify(&bytes, &shard.verifier()?) {
+            (Found::Signed { size, root }, Some(Looked { note, .. }))
+                if (size, root) == (at.size, at.root) =>
+            {
+                let at = at.clone();
+                shard.advance(Signed { at, note });
+                Ok(())
+            }
+            (found, _) => Err(found),
+        })
+    }
+
+    /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
+    /// halts the log.
+    pub(crate) fn recall(
+        &self,
+        shard: &Shard,
+        signed: Option<&Signed>,
+        row: Option<&Published>,
+    ) -> Result<(), SignError> {
+        let Some(signed) = signed else {
+            return Ok(());
+        };
+        let found = Found::Signed {
+            size: signed.at.size,
+            root: signed.at.root,
+        };
+        let known = Known {
+            published: row.map(|row| (row.size, row.root)),
+            ..Known::default()
+        };
+        self.heed(judge(&shard.name, &Whence::Process, &found, &known))?;
+        Ok(())
+    }
+
+    /// Tells everybody here what is published by now.
+    pub(crate) fn tell_published(&self) {
+        let published = self.shards.published(&self.order.state());
+        // Another process may be ahead: what is not integrated here is still needed here.
+        let kept = if self.merge.programs.has(Program::Fetch) {
+            published.min(*self.integrated.borrow())
+        } else {
+            published
+        };
+        self.forget_eras(kept);
+        self.metrics.published.set(kept);
+        self.pending.release(kept);
+        self.batcher.published(self, kept);
+        self.published
+            .send_if_modified(|at| std::mem::replace(at, kept) != kept);
+    }
+}
+
+/// Follows what other processes integrate and publish, where this one does not.
+pub(crate) async fn follow(core: Arc<Core>) {
+    let prefix = core.order.keys.all_published();
+    loop {
+        tokio::select! {
+            () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = core.halt.halted() => return,
+        }
+        if let Err(e) = look(&core).await {
+            tracing::warn!(log = core.name, error = %e, "cannot read what is published");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn look(core: &Core) -> Result<(), SignError> {
+    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
+    let own = core.merge.programs;
+    for at in state.shards.iter().skip(core.shards.whole()) {
+        let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
+            continue;
+        };
+        let Some(shard) = core.shards.get(&state, &at.identity.name) else {
+            continue;
+        };
+        // Taken before the row is read: a row that is read later covers it.
+        let known = shard.signed();
+        let whole = shard.at().is_some_and(|at| at.size == length);
+        let open = matches!(at.phase, order::state::Phase::Active { .. });
+        if whole && !open {
+            continue;
+        }
+        if !own.has(Program::Fetch)
+            && let Some(row) = position::integrated(store, keys, &shard.name).await?
+        {
+            let reached = start + row.size;
+            core.metrics
+                .integrated
+                .set(reached.max(core.metrics.integrated.get()));
+        }
+        let row = position::published(store, keys, &shard.name).await?;
+        core.recall(&shard, known.as_deref(), row.as_ref())?;
+        if let Some(row) = row
+            && (known.is_none() || row.size > shard.published())
+        {
+            core.adopt(&shard, &row).await?;
+        }
+    }
+    core.tell_published();
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! Signs again a lost last checkpoint or seal of shards that are done.
+//!
+//! A shard is *done* once it is frozen, published whole, and its successor is open: its notes never change again, and only readers need
+//! them. So no publication waits for this. A note that can't be signed again is listed as damage and tried later, each shard at
+//! its own pace, however often readers ask for it.
+//!
+//! The current witnesses are asked, since the configuration of that time is gone. If they do not cosign, the checkpoint is
+//! put with the cosignatures that came: readers had it before.
+//!
+//! What must never happen: a checkpoint that is put over a newer one, or over one of another history.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tlog::Seal;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::log::Core;
+use crate::position;
+use crate::program::Program;
+use crate::publish::mark::judge::Found;
+use crate::publish::{PublishError, note};
+use crate::shard::{Published, Shard, SignError, Signed};
+use order::state::{Phase, State};
+use store::StoreError;
+
+/// Pause between the checks of two shards: there may be thousands.
+const SETTLED: Duration = Duration::from_millis(10);
+/// Pause between two rounds over all of them.
+const ROUND: Duration = Duration::from_secs(3600);
+/// Pauses before a shard is tried again: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// How often the witnesses are asked for all cosignatures that the policy demands.
+const TRIES: u32 = 3;
+
+/// The shards of a log whose notes are to be signed again.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    all: Mutex<BTreeMap<String, Again>>,
+    look: Notify,
+}
+
+/// How often a shard was tried, and when it is tried next.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    tries: u32,
+    due: Instant,
+}
+
+impl Lost {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Again>> {
+        // No code that can panic runs under this lock.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The one that is tried next.
+    fn next(&self) -> Option<(String, Again)> {
+        let all = self.all();
+        let next = all.iter().min_by_key(|(_, again)| again.due);
+        next.map(|(name, again)| (name.clone(), *again))
+    }
+}
+
+/// A shard that is done.
+pub(crate) struct Finished {
+    pub(crate) shard: Arc<Shard>,
+    successor: Arc<Shard>,
+    /// Its final size and root.
+    pub(crate) at: Published,
+}
+
+impl Core {
+    /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
+    pub(crate) fn unsettle(&self, shard: &Shard) {
+        if !self.merge.programs.has(Program::Sth) {
+            return;
+        }
+        let mut fresh = false;
+        self.lost
+            .all()
+            .entry(shard.name.to_string())
+            .or_insert_with(|| {
+                fresh = true;
+                Again {
+                    tries: 0,
+                    due: Instant::now(),
+                }
+            });
+        if fresh {
+            self.lost.look.notify_one();
+        }
+    }
+
+    /// The shard with this number, if it is done.
+    pub(crate) fn finished(&self, state: &State, number: usize) -> Option<Finished> {
+        let (at, next) = (state.shards.get(number)?, state.shards.get(number + 1)?);
+        let Phase::Frozen { length, .. } = at.phase else {
+            return None;
+        };
+        next.start()?;
+        let shard = self.shards.get(state, &at.identity.name)?;
+        let end = shard.at().filter(|at| at.size == length)?;
+        Some(Finished {
+            shard,
+            successor: self.shards.get(state, &next.identity.name)?,
+            at: end,
+        })
+    }
+
+    /// Seals a shard that is done. Deterministic, so writing it twice is harmless.
+    pub(crate) async fn seal(&self, of: &Finished) -> Result<(), PublishError> {
+        let seal = Seal {
+            origin: of.shard.identity.origin.clone(),
+            size: of.at.size,
+            root: of.at.root,
+            successor_origin: of.successor.identity.origin.clone(),
+            successor_key: of.successor.verifier()?,
+        };
+        let note = self.sign_seal(&of.shard, &of.successor, &seal).await?;
+        let path = self.object_path(&of.shard.name, "seal");
+        self.objects.put(vec![(path, Bytes::from(note))]).await?;
+        Ok(())
+    }
+}
+
+/// Checks the notes of all shards that are done, one after the other, over and over: also those that a start does not check,
+/// and those that are lost later, which a process that does not sign may be the only one to notice.
+pub(crate) async fn look_at_settled(core: Arc<Core>) {
+    core.marked().await;
+    loop {
+        let state = core.order.state();
+        for number in 0..state.shards.len() {
+            if core.halt.is_halted() {
+                return;
+            }
+            let Some(done) = core.finished(&state, number) else {
+                continue;
+            };
+            let looked = async {
+                let checkpoint = core.last_checkpoint(&done.shard, &done.at).await?;
+                let seal = core.object_path(&done.shard.name, "seal");
+                let sealed = core.objects.get(&seal).await?.is_some();
+                if checkpoint.is_err() || !sealed {
+                    core.unsettle(&done.shard);
+                }
+                Ok::<_, StoreError>(())
+            };
+            if let Err(e) = looked.await {
+                tracing::warn!(log = core.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
+            }
+            tokio::time::sleep(SETTLED).await;
+        }
+        tokio::select! {
+            _ = core.halt.halted() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+    }
+}
+
+/// Signs lost notes again, until the log ends.
+pub(crate) async fn sign_again(core: Arc<Core>) {
+    core.marked().await;
+    loop {
+        if core.halt.is_halted() {
+            return;
+        }
+        let next = core.lost.next();
+        let due = next.as_ref().map(|(_, again)| again.due);
+        if let Some((name, Again { tries, due })) = next
+            && due <= Instant::now()
+        {
+            // A restored log that is not announced yet signs nothing.
+            if !matches!(core.unannounced(&core.order.state()).await, Ok(None)) {
+                tokio::time::sleep(PAUSE.0).await;
+                continue;
+            }
+            match again(&core, &name, tries).await {
+                Ok(()) => drop(core.lost.all().remove(&name)),
+                Err((_, PublishError::Halt(why))) => core.halt.halt(why),
+                Err((path, error)) => {
+                    let path = core.object_path(&name, path);
+                    let what = format!("can't be signed again: {error}");
+                    let place = (Arc::from(&*name), 0);
+                    core.damage.report(&path, what, place);
+                    let pause = (PAUSE.0 * 2u32.pow(tries.min(10))).min(PAUSE.1);
+                    let again = Again {
+                        tries: tries + 1,
+                        due: Instant::now() + pause,
+                    };
+                    core.lost.all().insert(name, again);
+                }
+            }
+            continue;
+        }
+        let wait = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = core.halt.halted() => return,
+            () = core.lost.look.notified() => {}
+            () = wait => {}
+        }
+    }
+}
+
+/// Signs the lost notes of a shard again; returns which of them can't be, and why.
+async fn again(
+    core: &Arc<Core>,
+    name: &str,
+    tries: u32,
+) -> Result<(), (&'static str, PublishError)> {
+    let state = core.order.state();
+    let number = state.shards.iter().rposition(|s| s.identity.name == name);
+    let Some(done) = number.and_then(|number| core.finished(&state, number)) else {
+        // It is published first.
+        return Ok(());
+    };
+    let checkpoint = checkpoint(core, &done, tries + 1 < TRIES).await;
+    let written = checkpoint.map_err(|error| ("checkpoint", error))?;
+    if written && tries > 0 {
+        let path = core.object_path(name, "checkpoint");
+        core.damage.repaired(&path, "the shard's key");
+    }
+    let seal = async {
+        let path = core.object_path(name, "seal");
+        if core.objects.get(&path).await?.is_none() {
+            core.seal(&done).await?;
+            if tries > 0 {
+                core.damage.repaired(&path, "the shard's keys");
+            }
+        }
+        Ok(())
+    };
+    seal.await.map_err(|error| ("seal", error))
+}
+
+/// Whether the last checkpoint of a shard was put again. `strict`: only with all the cosignatures that the policy asks for.
+async fn checkpoint(
+    core: &Arc<Core>,
+    Finished { shard, at, .. }: &Finished,
+    strict: bool,
+) -> Result<bool, PublishError> {
+    match core.last_checkpoint(shard, at).await? {
+        Ok(()) => return Ok(false),
+        Err(Found::Foreign { why }) => {
+            // Another log's objects are left alone.
+            return Err(PublishError::Sign(SignError::Note {
+                shard: shard.name.to_string(),
+                why: format!("there is a checkpoint of another log: {why}"),
+            }));
+        }
+        // One of another history stops the log here.
+        Err(_) => drop(core.look(shard).await?),
+    }
+    let (store, keys) = (&*core.store, &core.order.keys);
+    let row = position::published(store, keys, &shard.name).await?;
+    core.recall(shard, shard.signed().as_deref(), row.as_ref())?;
+    if row.is_none_or(|row| (row.size, row.root) != (at.size, at.root)) {
+        let key = keys.published(&shard.name);
+        let why = format!("{key} is not what this server took over; run `logd fsck`");
+        return Err(StoreError::Corrupt(why).into());
+    }
+    let note = match shard.signed() {
+        Some(signed) if signed.at == *at => signed.note.clone(),
+        _ => {
+            let held = position::held(core, &shard.name).await?;
+            let cosigned = note(core, shard, at, &held).await?;
+            match cosigned.lacking {
+                Some(lacking) if strict => return Err(PublishError::Witness(lacking)),
+                Some(lacking) => {
+                    tracing::warn!(
+                        log = core.name,
+                        shard = &*shard.name,
+                        why = lacking.why,
+                        "a lost checkpoint is put again with fewer cosignatures"
+                    );
+                }
+                None => {}
+            }
+            cosigned.note
+        }
+    };
+    let path = core.object_path(&shard.name, "checkpoint");
+    core.objects
+        .put(vec![(path, Bytes::from(note.clone()))])
+        .await?;
+    let at = at.clone();
+    shard.advance(Signed { at, note });
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Notes of shards that are done, lost: what is written now is published all the same, and they come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::promise::tests::{Rig, caller};
+use crate::{Engine, Log, Program, Request};
+use order::keys::Keys;
+use store::fault::Faults;
+use store::{Coordination as _, Objects as _, Transaction};
+
+const CHECKPOINT: &str = "dev/a/checkpoint";
+const SEAL: &str = "dev/a/seal";
+
+async fn write(log: &Log) {
+    let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+    let published = log.wait_published(at.index);
+    let published = tokio::time::timeout(Duration::from_secs(600), published).await;
+    published.expect("it is published").unwrap();
+}
+
+async fn rotate(log: &Log) {
+    let rotate = Request::Rotate {
+        name: None,
+        base: None,
+        force: false,
+    };
+    log.change(rotate, caller()).await.unwrap();
+}
+
+/// Waits until the object is what it was.
+async fn comes_back(rig: &Rig, path: &str, good: &Bytes) {
+    let back = async {
+        while rig.objects.get(path).await.unwrap().as_ref() != Some(good) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let back = tokio::time::timeout(Duration::from_secs(2 * 3600), back).await;
+    back.unwrap_or_else(|_| panic!("{path} comes back"));
+}
+
+/// The key of a shard is lost with its checkpoint: that is told, and halts and delays nothing. The key is put back: so is the checkpoint.
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_cannot_be_signed_again_stops_nothing() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log).await;
+    rotate(&log).await;
+    write(&log).await;
+    let tree = log.core.order.state().shards[0].identity.tree_id;
+    engine.shutdown().await;
+    let key = Keys::new("dev").signing_key(tree);
+    let (mut rows, mut objects) = (rig.rows.rows(), rig.objects.objects());
+    let sealed = rows.remove(&key).unwrap();
+    let good = objects.remove(CHECKPOINT).unwrap();
+    let rig = rig.on(rows, objects);
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log).await;
+    while log.damaged().iter().all(|d| d.path != CHECKPOINT) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let reason = log.status().reason.unwrap();
+    assert!(reason.contains(CHECKPOINT), "{reason}");
+    rotate(&log).await;
+    write(&log).await;
+    let back = Transaction {
+        puts: vec![(key, sealed)],
+        ..Transaction::default()
+    };
+    rig.rows.transact(back).await;
+    comes_back(&rig, CHECKPOINT, &good).await;
+    while log.status().reason.is_some() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    engine.shutdown().await;
+}
+
+async fn two(rig: &Rig) -> (Arc<Engine>, Arc<Engine>) {
+    let sth = rig.alone(&[Program::Sth], false, &Clock::system()).await;
+    let rest = [Program::Fetch, Program::Backup, Program::Dist];
+    let rest = rig.alone(&rest, true, &Clock::system()).await;
+    (sth, rest)
+}
+
+/// Where `sth` is a process of its own, nobody who reads or looks at objects is in it.
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log).await;
+    let early = rig.objects.get(CHECKPOINT).await.unwrap().unwrap();
+    write(&log).await;
+    rotate(&log).await;
+    write(&log).await;
+    engine.shutdown().await;
+    let good = rig.objects.objects();
+    let (sth, rest) = two(&rig).await;
+    let log = rest.log("dev").unwrap();
+    write(&log).await;
+    // It is looked at when it starts.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let lost = [CHECKPOINT, SEAL].map(str::to_owned);
+    rig.objects.delete(lost.to_vec()).await.unwrap();
+    for path in &lost {
+        comes_back(&rig, path, &good[path]).await;
+    }
+    // An older one, put late by a server that then ended.
+    rig.objects
+        .put(vec![(CHECKPOINT.to_owned(), early)])
+        .await
+        .unwrap();
+    comes_back(&rig, CHECKPOINT, &good[CHECKPOINT]).await;
+    rest.shutdown().await;
+    sth.shutdown().await;
+}

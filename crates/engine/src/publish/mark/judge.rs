@@ -1,0 +1,474 @@
+//! Judges whether a find of a shard fits what the coordination store knows of it. Pure; the server and `fsck` share it.
+//!
+//! A position is durable in the coordination store before it is signed, and a slot before anything is made of it. So every find
+//! elsewhere is at or behind what the store knows, and leads to the same root. Otherwise the store is an older copy, or the
+//! objects are another log's, and a signature could be the second one for its size.
+
+use std::fmt;
+
+use tlog::{Hash, empty_root};
+
+use crate::life::began_ms;
+
+/// Where something was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whence {
+    /// The object store, under this path.
+    Objects(String),
+    /// A frontend, by name.
+    Frontend(String),
+    /// A secondary, by name.
+    Secondary(String),
+    /// A witness, by name.
+    Witness(String),
+    /// This process signed it, or took it over.
+    Process,
+}
+
+impl fmt::Display for Whence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Objects(path) => write!(f, "the object store ({path})"),
+            Self::Frontend(name) => write!(f, "frontend {name}"),
+            Self::Secondary(name) => write!(f, "secondary {name}"),
+            Self::Witness(name) => write!(f, "witness {name}"),
+            Self::Process => f.write_str("this server"),
+        }
+    }
+}
+
+/// What was found of a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A checkpoint that verifies under the shard's own key.
+    Signed {
+        /// Its size.
+        size: u64,
+        /// Its root.
+        root: Hash,
+    },
+    /// A checkpoint that a secondary has cosigned, under the log's replication key. It may be ahead of what is published.
+    Copied {
+        /// Its size.
+        size: u64,
+        /// Its root.
+        root: Hash,
+        /// When it was cosigned, milliseconds since the Unix epoch, by the clock of the secondary.
+        time: u64,
+    },
+    /// A witness says that it has cosigned this size.
+    Witnessed {
+        /// The size.
+        size: u64,
+    },
+    /// A full entry bundle.
+    Bundle {
+        /// The entries that it and the bundles before it hold.
+        end: u64,
+    },
+    /// A checkpoint of another log, or under another key.
+    Foreign {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Bytes that are no checkpoint, or whose signature is broken.
+    Damaged {
+        /// What is wrong with them.
+        why: String,
+    },
+}
+
+impl Found {
+    /// The size that a root was found at.
+    pub(crate) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Signed { size, .. } | Self::Copied { size, .. } => Some(*size),
+            _ => None,
+        }
+    }
+}
+
+/// What the coordination store knows of the shard, read after the finding was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Entries ordered.
+    pub ordered: u64,
+    /// Size and root of the published position.
+    pub published: Option<(u64, Hash)>,
+    /// The root of this replica's cut at the size that was found; none if the cut is not that far, or was not read.
+    pub here: Option<Hash>,
+    /// For a log that was restored from its secondaries: the evidence for the life of a copy.
+    pub lives: Option<Lives>,
+    /// It is closed and published whole: only a checkpoint that is lost is signed again.
+    pub whole: bool,
+}
+
+/// What tells of which life of a log a copy is. Lives and copies follow each other in an order that needs no clock: whoever restored may
+/// have had a wrong one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lives {
+    /// The life of the log on this replica.
+    pub id: u64,
+    /// Entries of the shard that it was restored with; none where an older version did not write them down.
+    pub entries: Option<u64>,
+    /// The life that the secondary accepts; none if it keeps no manifest.
+    pub heard: Option<u64>,
+    /// When the secondary cosigned the newest that this life knows of it, milliseconds since the Unix epoch, by the clock of the secondary.
+    pub verified: Option<u64>,
+}
+
+impl Lives {
+    /// Whether a copy is of an earlier life. A restore may leave behind what it could not reach; whoever holds that has said so, and
+    /// raises its alarm.
+    fn is_earlier(&self, size: u64, time: u64) -> bool {
+        match (self.verified, self.heard, self.entries) {
+            // A secondary cosigns one after the other.
+            (Some(known), ..) if time >= known => false,
+            // It copies nothing of a life before it has taken its manifest,
+            (_, Some(heard), _) if heard < self.id => true,
+            // and takes that only while it has no more than the life was restored with.
+            (_, Some(_), Some(entries)) => size <= entries,
+            // Nothing else is left to go by: a mirror that keeps no manifest, and of which this life knows nothing.
+            _ => time <= began_ms(self.id),
+        }
+    }
+}
+
+/// The judgement of a find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The find fits the store.
+    Fits,
+    /// It cannot be compared yet, because this replica's trees are not that far, or cannot be read: before that, nothing of this size or
+    /// more may be signed.
+    Later,
+    /// The object may be overwritten.
+    Worthless,
+    /// Nothing may be signed.
+    Halt(Conflict),
+}
+
+/// Why nothing may be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Conflict {
+    /// The coordination store is older than what was signed, copied or written.
+    Older(String),
+    /// The log was restored elsewhere.
+    Superseded(String),
+    /// There are two histories.
+    Differs(String),
+    /// The objects are another log's.
+    Foreign(String),
+    /// The checkpoint is damaged.
+    Damaged(String),
+}
+
+/// What to do about a coordination store that went back.
+pub(crate) const OLDER: &str = "stop every server of the log, then put the newest copy of the coordination store back, or restore the log from its secondaries into new folders (`logd restore`); docs/operations.md, \"The coordination store went back\"";
+/// What to do with a lost primary that came back.
+const SUPERSEDED: &str = "stop this server for good, and send its writers and readers to the restored log; docs/operations.md, \"Restore a lost primary\"";
+/// What to do about objects that went back.
+pub(crate) const BEHIND: &str = "put the newest copy of the objects back, or this file from a frontend or a mirror (`logd fsck` names all that are missing); docs/operations.md, \"The objects went back\"";
+/// What to do about two histories.
+const DIFFERS: &str = "stop every server of the log and keep its stores as they are; run `logd fsck`, and see docs/operations.md, \"The coordination store went back\"";
+/// What to do about another log's objects.
+const FOREIGN: &str = "give the server the object store of this log, or this object store its own coordination store; docs/operations.md, \"The coordination store went back\"";
+/// What to do about a damaged checkpoint.
+const DAMAGED: &str = "run `logd fsck`; restore this file from a backup or a mirror, or, where everything else is clean, remove it and restart the server, which signs again";
+
+impl Conflict {
+    /// The remedy, in words for an operator.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Older(_) => OLDER,
+            Self::Superseded(_) => SUPERSEDED,
+            Self::Differs(_) => DIFFERS,
+            Self::Foreign(_) => FOREIGN,
+            Self::Damaged(_) => DAMAGED,
+        }
+    }
+
+    /// What was found, without the remedy.
+    pub(crate) fn cause(&self) -> &str {
+        match self {
+            Self::Older(why)
+            | Self::Superseded(why)
+            | Self::Differs(why)
+            | Self::Foreign(why)
+            | Self::Damaged(why) => why,
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause(), self.remedy())
+    }
+}
+
+/// The one sentence for a coordination store that went back, for every kind of find.
+pub(crate) fn older(whence: &Whence, has: &str, only: &str) -> Conflict {
+    Conflict::Older(format!(
+        "the coordination store is older than what was made from it: {whence} has {has}, the coordination store {only}"
+    ))
+}
+
+/// Judges one finding of a shard.
+pub(crate) fn judge(shard: &str, whence: &Whence, found: &Found, known: &Known) -> Verdict {
+    let published = known.published.map_or(0, |(size, _)| size);
+    let older = |has: String, only: String| {
+        Verdict::Halt(older(whence, &has, &format!("has {only} of shard {shard}")))
+    };
+    let differs = |what: &str, size: u64, root: Hash, here: Hash| {
+        Verdict::Halt(Conflict::Differs(format!(
+            "shard {shard} has two histories: {whence} has {what} at size {size} with the root {root}, here its root is {here}"
+        )))
+    };
+    match found {
+        Found::Signed { size, root } => {
+            let (size, root) = (*size, *root);
+            if size > published {
+                return older(
+                    format!("a signed checkpoint of shard {shard} at size {size}"),
+                    format!("published {published} entries"),
+                );
+            }
+            let here = match known.published {
+                _ if size == 0 => Some(empty_root()),
+                Some((at, root)) if at == size => Some(root),
+                _ => known.here,
+            };
+            match here {
+                Some(here) if here != root => differs("a signed checkpoint", size, root, here),
+                _ => Verdict::Fits,
+            }
+        }
+        Found::Copied { size, root, time } => {
+            let (size, root) = (*size, *root);
+            if known.lives.is_some_and(|of| of.is_earlier(size, *time)) {
+                return Verdict::Fits;
+            }
+            if size > known.ordered {
+                return older(
+                    format!("cosigned shard {shard} at size {size}"),
+                    format!("ordered {} entries", known.ordered),
+                );
+            }
+            let here = match known.published {
+                _ if size == 0 => Some(empty_root()),
+                Some((at, root)) if at == size => Some(root),
+                _ => known.here,
+            };
+            match here {
+                Some(here) if here != root => differs("a cosigned checkpoint", size, root, here),
+                Some(_) => Verdict::Fits,
+                None => Verdict::Later,
+            }
+        }
+        Found::Witnessed { size } if *size > known.ordered => older(
+            format!("cosigned shard {shard} at size {size}"),
+            format!("ordered {} entries", known.ordered),
+        ),
+        Found::Bundle { end } if *end > known.ordered => older(
+            format!("a full bundle of the entries of shard {shard} up to {end}"),
+            format!("ordered {} entries", known.ordered),
+        ),
+        Found::Witnessed { .. } | Found::Bundle { .. } => Verdict::Fits,
+        Found::Foreign { why } => Verdict::Halt(Conflict::Foreign(format!(
+            "{whence} has a checkpoint that is not of shard {shard}: {why}"
+        ))),
+        Found::Damaged { .. } if known.whole => Verdict::Worthless,
+        Found::Damaged { why } => Verdict::Halt(Conflict::Damaged(format!(
+            "{whence} has a damaged checkpoint of shard {shard}: {why}"
+        ))),
+    }
+}
+
+/// What a secondary's manifest says of the order itself: the life of the log, and its slots.
+pub(crate) fn judge_order(whence: &Whence, found: (u64, u64), known: (u64, u64)) -> Verdict {
+    let ((restored, slots), (here_restored, here)) = (found, known);
+    if restored > here_restored {
+        let began = began_ms(restored) / 1000;
+        return Verdict::Halt(Conflict::Superseded(format!(
+            "the log was restored elsewhere at {began} (Unix time, seconds), as {whence} says: this copy is of an earlier life of the log"
+        )));
+    }
+    if restored == here_restored && slots > here {
+        let has = format!("a manifest of {slots} slots");
+        return Verdict::Halt(older(whence, &has, &format!("has {here}")));
+    }
+    Verdict::Fits
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WHENCE: Whence = Whence::Process;
+
+    /// The root of a history at a size: two histories are the same up to `fork`.
+    fn root(history: u8, fork: u64, size: u64) -> Hash {
+        if size == 0 {
+            return empty_root();
+        }
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&size.to_be_bytes());
+        bytes[8] = if size > fork { history } else { 0 };
+        Hash(bytes)
+    }
+
+    prop_compose! {
+        /// `published ≤ integrated ≤ ordered` of one moment of history 1.
+        fn moment()(mut sizes in proptest::array::uniform3(0u64..50)) -> [u64; 3] {
+            sizes.sort_unstable();
+            sizes
+        }
+    }
+
+    fn known([published, integrated, ordered]: [u64; 3], fork: u64, found: u64) -> Known {
+        Known {
+            ordered,
+            published: (published > 0).then(|| (published, root(1, fork, published))),
+            here: (found <= integrated).then(|| root(1, fork, found)),
+            ..Known::default()
+        }
+    }
+
+    proptest! {
+        /// Whatever was made of the order before the store was read fits, wherever it is found.
+        #[test]
+        fn nothing_of_its_own_past_stops_a_log(past in moment(), grown in proptest::array::uniform3(0u64..9)) {
+            let mut now = past;
+            for (at, more) in grown.iter().enumerate() {
+                now[at] += grown[at..].iter().min().unwrap_or(more);
+            }
+            now.sort_unstable();
+            let [published, integrated, ordered] = past;
+            let signed = Found::Signed { size: published, root: root(1, 0, published) };
+            prop_assert_eq!(judge("a", &WHENCE, &signed, &known(now, 0, published)), Verdict::Fits);
+            let copied = Found::Copied { size: integrated, root: root(1, 0, integrated), time: 1 };
+            prop_assert_eq!(judge("a", &WHENCE, &copied, &known(now, 0, integrated)), Verdict::Fits);
+            for found in [Found::Witnessed { size: published }, Found::Bundle { end: ordered }] {
+                prop_assert_eq!(judge("a", &WHENCE, &found, &known(now, 0, published)), Verdict::Fits);
+            }
+        }
+
+        /// A signed position that the store does not know, or knows otherwise, is never passed over.
+        #[test]
+        fn nothing_signed_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
+            let found = Found::Signed { size, root: root(history, fork, size) };
+            let same = root(history, fork, size) == root(1, fork, size);
+            let verdict = judge("a", &WHENCE, &found, &known(now, fork, size));
+            prop_assert_eq!(verdict == Verdict::Fits, same && size <= now[0]);
+            prop_assert_eq!(matches!(verdict, Verdict::Halt(_)), !same || size > now[0]);
+        }
+
+        /// A copy may be ahead of what is published, never of what is ordered; what cannot be compared yet is not let go.
+        #[test]
+        fn nothing_copied_is_forgotten(now in moment(), fork in 0u64..50, size in 0u64..60, history in 1u8..3) {
+            let found = Found::Copied { size, root: root(history, fork, size), time: 1 };
+            let same = root(history, fork, size) == root(1, fork, size);
+            let expected = match judge("a", &WHENCE, &found, &known(now, fork, size)) {
+                Verdict::Fits => same && size <= now[1].max(now[0]),
+                Verdict::Later => size > now[1] && size <= now[2],
+                Verdict::Halt(Conflict::Older(_)) => size > now[2],
+                Verdict::Halt(_) => !same,
+                Verdict::Worthless => false,
+            };
+            prop_assert!(expected);
+        }
+
+        /// What could not be read is kept, however little it is.
+        #[test]
+        fn nothing_copied_is_let_go_unread(now in moment(), size in 1u64..60) {
+            let found = Found::Copied { size, root: root(1, 0, size), time: 1 };
+            let unread = Known { here: None, ..known(now, 0, size) };
+            let verdict = judge("a", &WHENCE, &found, &unread);
+            match unread.published {
+                Some((published, _)) if published == size => prop_assert_eq!(verdict, Verdict::Fits),
+                _ if size > now[2] => prop_assert!(matches!(verdict, Verdict::Halt(Conflict::Older(_)))),
+                _ => prop_assert_eq!(verdict, Verdict::Later),
+            }
+        }
+
+        /// Which life a copy is of is decided by what followed what, whatever the clocks of whoever restored and of the secondary said.
+        #[test]
+        fn lives_follow_each_other_whatever_the_clocks_say(
+            now in moment(),
+            size in 1u64..60,
+            clocks in proptest::array::uniform2(0u64..4_000_000_000_000),
+            entries in 0u64..60,
+            chance in 1u64..1 << 22,
+        ) {
+            let [began, time] = clocks;
+            let id = began << 22 | chance;
+            let found = Found::Copied { size, root: root(2, 0, size), time };
+            let of = |heard: Option<u64>, verified: Option<u64>| {
+                let lives = Some(Lives { id, entries: Some(entries), heard, verified });
+                judge("a", &WHENCE, &found, &Known { lives, ..known(now, 0, size) })
+            };
+            let bound = judge("a", &WHENCE, &found, &known(now, 0, size));
+            // It has not taken this life: what a restore could not reach was given up by whoever restored.
+            prop_assert_eq!(of(Some(id - 1), None), Verdict::Fits);
+            // It has, and had no more than what was restored.
+            let expected = if size > entries { bound.clone() } else { Verdict::Fits };
+            prop_assert_eq!(of(Some(id), None), expected);
+            // It cosigned this after what this life knows.
+            for heard in [None, Some(id - 1), Some(id)] {
+                prop_assert_eq!(of(heard, Some(time)), bound.clone());
+            }
+        }
+
+        #[test]
+        fn the_order_never_goes_back(restored in 0u64..3, slots in 0u64..9, here_restored in 0u64..3, here in 0u64..9) {
+            let verdict = judge_order(&WHENCE, (restored, slots), (here_restored, here));
+            let behind = (restored, slots) > (here_restored, here);
+            prop_assert_eq!(verdict == Verdict::Fits, !behind);
+        }
+    }
+
+    #[test]
+    fn the_sentences() {
+        let halts = |whence: Whence, found: Found| match judge(
+            "a",
+            &whence,
+            &found,
+            &known([3, 3, 4], 0, 3),
+        ) {
+            Verdict::Halt(conflict) => conflict.to_string(),
+            other => panic!("{found:?}: {other:?}"),
+        };
+        let signed = |size, history| Found::Signed {
+            size,
+            root: root(history, 0, size),
+        };
+        let object = || Whence::Objects("dev/a/checkpoint".into());
+        assert_eq!(
+            halts(object(), signed(9, 1)),
+            format!(
+                "the coordination store is older than what was made from it: the object store (dev/a/checkpoint) has a signed checkpoint of shard a at size 9, the coordination store has published 3 entries of shard a; {OLDER}"
+            )
+        );
+        assert!(
+            halts(Whence::Witness("w".into()), Found::Witnessed { size: 9 }).starts_with(
+                "the coordination store is older than what was made from it: witness w has cosigned shard a at size 9, the coordination store has ordered 4 entries of shard a; "
+            )
+        );
+        let (here, there) = (root(1, 0, 3), root(2, 0, 3));
+        assert_eq!(
+            halts(Whence::Frontend("cdn".into()), signed(3, 2)),
+            format!(
+                "shard a has two histories: frontend cdn has a signed checkpoint at size 3 with the root {there}, here its root is {here}; {DIFFERS}"
+            )
+        );
+        let why = "it is of example.org/other".to_owned();
+        assert_eq!(
+            halts(object(), Found::Foreign { why }),
+            format!(
+                "the object store (dev/a/checkpoint) has a checkpoint that is not of shard a: it is of example.org/other; {FOREIGN}"
+            )
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! What the object store has of a shard: its checkpoint, and whether there is more than was ordered.
+
+use tlog::{Checkpoint, Note, NoteError, TILE_WIDTH, TilePath, VerifierKey};
+
+use crate::log::Core;
+use crate::position;
+use crate::publish::mark::judge::{Found, Known, Verdict, Whence, judge};
+use crate::shard::{Published, Shard, SignError, Signed};
+use order::state::Phase;
+use store::StoreError;
+
+/// A checkpoint object that fits.
+pub(crate) struct Looked {
+    pub(crate) note: String,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Looked {
+    /// Makes it the checkpoint of the shard in memory, if it covers the published row.
+    pub(crate) fn take_over(self, shard: &Shard, row: &Published) {
+        let Self { note, checkpoint } = self;
+        if checkpoint.size >= row.size {
+            let at = Published {
+                size: checkpoint.size,
+                root: checkpoint.root,
+                time: row.time,
+            };
+            shard.advance(Signed { at, note });
+        }
+    }
+}
+
+/// What the bytes of a checkpoint object turn out to be.
+pub(crate) fn classify(bytes: &[u8], key: &VerifierKey) -> (Found, Option<Looked>) {
+    let damaged = |why: String| (Found::Damaged { why }, None);
+    let Ok(note) = std::str::from_utf8(bytes) else {
+        return damaged("it is not text".to_owned());
+    };
+    match Checkpoint::open(note, key) {
+        Ok(checkpoint) => {
+            let (size, root) = (checkpoint.size, checkpoint.root);
+            let note = note.to_owned();
+            (
+                Found::Signed { size, root },
+                Some(Looked { note, checkpoint }),
+            )
+        }
+        Err(NoteError::BadSignature(name)) => damaged(format!("the signature of {name} is wrong")),
+        Err(error) => match Note::parse(note).map(|note| Checkpoint::parse(note.text)) {
+            // Sound, and another log's.
+            Ok(Ok(of)) if of.origin != key.name() => {
+                let why = format!("it is of {}", of.origin);
+                (Found::Foreign { why }, None)
+            }
+            Ok(Ok(_)) => {
+                let why = format!("{error} (its key is {key})");
+                (Found::Foreign { why }, None)
+            }
+            _ => damaged(error.to_string()),
+        },
+    }
+}
+
+impl Core {
+    /// The checkpoint object of a shard, compared with what is published; `None` where there is none that is worth anything.
+    pub(crate) async fn look(&self, shard: &Shard) -> Result<Option<Looked>, SignError> {
+        self.look_at(shard, None, false).await
+    }
+
+    /// The same, with a row that was read before. `deep`: one that is behind it is compared as well.
+    pub(crate) async fn look_at(
+        &self,
+        shard: &Shard,
+        mut row: Option<Published>,
+        deep: bool,
+    ) -> Result<Option<Looked>, SignError> {
+        let path = self.object_path(&shard.name, "checkpoint");
+        let looked = match self.objects.get(&path).await? {
+            None => None,
+            Some(bytes) => {
+                let (found, looked) = classify(&bytes, &shard.verifier()?);
+                let whence = Whence::Objects(path);
+                let mut fresh = false;
+                let verdict = loop {
+                    let known = self.known(shard, row.as_ref(), (&whence, &found), deep);
+                    let known = known.await;
+                    let verdict = judge(&shard.name, &whence, &found, &known);
+                    // The row is durable before the signature: read after the object, it covers it.
+                    if fresh || matches!(verdict, Verdict::Fits) {
+                        break verdict;
+                    }
+                    fresh = true;
+                    let (store, keys) = (&*self.store, &self.order.keys);
+                    row = position::published(store, keys, &shard.name).await?;
+                };
+                let verdict = self.heed(verdict)?;
+                if verdict == Verdict::Worthless {
+                    tracing::warn!(log = self.name, %whence, ?found, "a damaged checkpoint is signed again");
+                }
+                looked
+            }
+        };
+        let mut shards = self.mark.shards();
+        shards.entry(shard.name.to_string()).or_default().looked = true;
+        Ok(looked)
+    }
+
+    /// Compares a find elsewhere with the published position.
+    pub(crate) async fn fits(
+        &self,
+        shard: &Shard,
+        whence: &Whence,
+        found: &Found,
+    ) -> Result<(), SignError> {
+        let (store, keys) = (&*self.store, &self.order.keys);
+        let row = position::published(store, keys, &shard.name).await?;
+        let known = Known {
+            published: row.map(|row| (row.size, row.root)),
+            whole: true,
+            ..Known::default()
+        };
+        self.heed(judge(&shard.name, whence, found, &known))?;
+        Ok(())
+    }
+
+    async fn known(
+        &self,
+        shard: &Shard,
+        row: Option<&Published>,
+        (whence, found): (&Whence, &Found),
+        deep: bool,
+    ) -> Known {
+        let state = self.order.state();
+        let at = self.mark.listed(&state, &shard.name);
+        let published = row.map(|row| (row.size, row.root));
+        let behind = match found {
+            Found::Signed { size, .. } if deep && *size > 0 => {
+                Some(*size).filter(|size| published.is_some_and(|(at, _)| *size < at))
+            }
+            _ => None,
+        };
+        let here = match (behind, published) {
+            (Some(size), Some(cut)) => {
+                self.root_here(&shard.name, size, cut)
+                    .await
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(log = self.name, %whence, %error, "cannot be compared yet");
+                        self.mark.keep(&shard.name, whence.clone(), found.clone());
+                        None
+                    })
+            }
+            _ => None,
+        };
+        let size = row.map_or(0, |row| row.size);
+        Known {
+            ordered: at.and_then(|at| state.length(at)).unwrap_or(0),
+            published,
+            here,
+            lives: None,
+            whole: at.is_some_and(
+                |at| matches!(at.phase, Phase::Frozen { length, .. } if length == size),
+            ),
+        }
+    }
+
+    /// Whether the object store has a full bundle that what is ordered cannot fill. `false`: the slots that would tell were collected
+    /// before they were read.
+    pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<bool, SignError> {
+        let ordered = || {
+            let state = self.order.state();
+            let at = self.mark.listed(&state, &shard.name);
+            at.and_then(|at| state.length(at)).unwrap_or(0)
+        };
+        let index = ordered() / TILE_WIDTH;
+        let bundle = TilePath::entries(index, 256);
+        let path = self.object_path(&shard.name, &bundle.to_string());
+        if self.objects.get(&path).await?.is_none() {
+            return Ok(true);
+        }
+        // Another process may have written it meanwhile; what it was made of is in the slots.
+        if !self.order.catch_up().await? {
+            return Ok(false);
+        }
+        let found = Found::Bundle {
+            end: (index + 1) * TILE_WIDTH,
+        };
+        let known = Known {
+            ordered: ordered(),
+            ..Known::default()
+        };
+        self.heed(judge(&shard.name, &Whence::Objects(path), &found, &known))?;
+        Ok(true)
+    }
+}
+
+impl From<SignError> for StoreError {
+    /// For a caller that reads the stores back: a contradiction in them is corruption.
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Store(e) => e,
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The high-water mark: the newest known checkpoint of a shard, and the one place through which a shard signs.
+//!
+//! A coordination store may be an old copy, objects may be another log's, and neither shows by itself. So nothing is signed, and
+//! no write is taken, before everything that this process can see of the shards that may still be signed was compared with the store:
+//! the checkpoint and the next full bundle in the object store, and the answers of frontends, secondaries and witnesses. A contradiction
+//! is a HALT that names its remedy ([`judge`]).
+//!
+//! What must never happen: two roots signed for one size, or a signature beside a history that others hold and the store has lost.
+
+mod ask;
+pub(crate) mod judge;
+mod look;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tlog::{Hash, Receipt, Seal, Signer, empty_root};
+use tokio::sync::watch;
+
+pub(crate) use ask::{ask, outdated};
+pub(crate) use look::{Looked, classify};
+
+use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
+use crate::log::Core;
+use crate::replicate::copy::Tiles;
+use crate::shard::{Published, Shard, SignError};
+use order::state;
+use order::state::State;
+use store::StoreError;
+
+/// A permit to use a shard's key. Only this module makes one.
+pub(crate) struct Cleared(());
+
+/// The comparisons and signatures of one log in this process.
+pub(crate) struct Mark {
+    /// Whether all peers that answer were asked.
+    passed: watch::Sender<bool>,
+    shards: Mutex<HashMap<String, Seen>>,
+    index: Mutex<Index>,
+}
+
+/// Where each shard is in the list of shards. Made once for a list, so that looking at each shard of a long one is no search.
+#[derive(Default)]
+struct Index {
+    list: Arc<Vec<state::Shard>>,
+    at: HashMap<String, usize>,
+}
+
+impl Index {
+    fn find<'a>(
+        &mut self,
+        list: &'a Arc<Vec<state::Shard>>,
+        name: &str,
+    ) -> Option<&'a state::Shard> {
+        if !Arc::ptr_eq(&self.list, list) {
+            let names = list.iter().map(|shard| shard.identity.name.clone());
+            self.at = names.zip(0..).collect();
+            self.list = Arc::clone(list);
+        }
+        list.get(*self.at.get(name)?)
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Its checkpoint object was compared.
+    looked: bool,
+    /// What this process signed last.
+    last: Option<(u64, Hash)>,
+    /// Finds that are not compared yet: they are ahead of this replica's trees, or the trees could not be read. They stay until then, which is
+    /// before anything of that size is signed.
+    later: Vec<(Whence, Found)>,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self {
+            passed: watch::Sender::new(false),
+            shards: Mutex::default(),
+            index: Mutex::default(),
+        }
+    }
+}
+
+impl Mark {
+    fn shards(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shard called `name` of a state.
+    fn listed<'a>(&self, state: &'a State, name: &str) -> Option<&'a state::Shard> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        index.find(&state.shards, name)
+    }
+
+    /// Everything that answers was compared.
+    fn pass(&self) {
+        self.passed.send_replace(true);
+    }
+
+    /// Something that cannot be compared yet.
+    fn keep(&self, shard: &str, whence: Whence, found: Found) {
+        let mut shards = self.shards();
+        let later = &mut shards.entry(shard.to_owned()).or_default().later;
+        if !later.contains(&(whence.clone(), found.clone())) {
+            later.push((whence, found));
+        }
+    }
+
+    /// What has to be compared before this size is signed. It stays.
+    fn due(&self, shard: &str, size: u64) -> Vec<(Whence, Found)> {
+        let shards = self.shards();
+        let later = shards.get(shard).map(|seen| &*seen.later);
+        let all = later.unwrap_or_default().iter();
+        let due = all.filter(|(_, found)| found.size().is_none_or(|at| at <= size));
+        due.cloned().collect()
+    }
+
+    /// It was compared, and fits.
+    fn settled(&self, shard: &str, compared: &(Whence, Found)) {
+        if let Some(seen) = self.shards().get_mut(shard) {
+            seen.later.retain(|kept| kept != compared);
+        }
+    }
+}
+
+/// The receipts of one shard.
+pub(crate) struct Receipts<'a>(&'a Signer);
+
+impl Receipts<'_> {
+    /// Signs a receipt.
+    pub(crate) fn sign(&self, receipt: &Receipt) -> Result<String, tlog::NoteError> {
+        receipt.sign(self.0)
+    }
+}
+
+impl Core {
+    /// Resolves when what this process can see was compared, or the log is halted.
+    pub(crate) async fn marked(&self) {
+        let mut passed = self.mark.passed.subscribe();
+        tokio::select! {
+            _ = passed.wait_for(|passed| *passed) => {}
+            _ = self.halt.halted() => {}
+        }
+    }
+
+    /// Stops the log where a verdict says so.
+    pub(crate) fn heed(&self, verdict: Verdict) -> Result<Verdict, SignError> {
+        match verdict {
+            Verdict::Halt(conflict) => Err(self.stop(&conflict)),
+            other => Ok(other),
+        }
+    }
+
+    fn stop(&self, conflict: &Conflict) -> SignError {
+        let why = conflict.to_string();
+        if !self.halt.is_halted() {
+            self.halt.halt(why.clone());
+        }
+        SignError::Halted(why)
+    }
+
+    /// The checkpoint of a position whose row is durable.
+    pub(crate) async fn sign_checkpoint(
+        &self,
+        shard: &Shard,
+        at: &Published,
+    ) -> Result<String, SignError> {
+        let cleared = self.clear(shard, Some((at.size, at.root))).await?;
+        let signer = self.unsealed(shard, cleared).await?;
+        shard.checkpoint(signer, at.size, at.root)
+    }
+
+    /// The checkpoint of a shard without entries: every history has the same one.
+    pub(crate) async fn sign_empty(&self, shard: &Shard) -> Result<String, SignError> {
+        let signer = self.unsealed(shard, Cleared(())).await?;
+        shard.checkpoint(signer, 0, empty_root())
+    }
+
+    /// Signs receipts of promised work.
+    pub(crate) async fn receipts<'a>(&self, shard: &'a Shard) -> Result<Receipts<'a>, SignError> {
+        let cleared = self.clear(shard, None).await?;
+        Ok(Receipts(self.unsealed(shard, cleared).await?))
+    }
+
+    /// The seal of a shard, by its own key and its successor's.
+    pub(crate) async fn sign_seal(
+        &self,
+        shard: &Shard,
+        successor: &Shard,
+        seal: &Seal,
+    ) -> Result<String, SignError> {
+        let own = self.clear(shard, Some((seal.size, seal.root))).await?;
+        let own = self.unsealed(shard, own).await?;
+        let other = self.clear(successor, None).await?;
+        let other = self.unsealed(successor, other).await?;
+        seal.sign(own, other).map_err(|e| SignError::Note {
+            shard: shard.name.to_string(),
+            why: e.to_string(),
+        })
+    }
+
+    /// Whether the key-encryption key is the one that the active shard's key was sealed with. Nothing is sealed with another one.
+    ///
+    /// # Errors
+    /// [`SignError::Sealed`] where it is not.
+    pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
+        let (state, keys) = (self.order.state(), &self.order.keys);
+        let active = state.active();
+        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
+            return Ok(());
+        };
+        match shard.opens(keys, &*self.store, &self.kek).await {
+            // A finding of fsck; no other key takes its place.
+            Err(SignError::Missing(_)) => Ok(()),
+            opens => opens,
+        }
+    }
+
+    async fn unsealed<'a>(
+        &self,
+        shard: &'a Shard,
+        cleared: Cleared,
+    ) -> Result<&'a Signer, SignError> {
+        let (keys, store) = (&self.order.keys, &*self.store);
+        shard.signer(cleared, keys, store, &self.kek).await
+    }
+
+    /// Whether a shard may sign, and that position where there is one.
+    async fn clear(&self, shard: &Shard, at: Option<(u64, Hash)>) -> Result<Cleared, SignError> {
+        self.marked().await;
+        if let Some(why) = self.halt.reason() {
+            return Err(SignError::Halted(why));
+        }
+        let looked = self
+            .mark
+            .shards()
+            .get(&*shard.name)
+            .is_some_and(|s| s.looked);
+        if !looked {
+            self.look(shard).await?;
+        }
+        let Some((size, root)) = at else {
+            return Ok(Cleared(()));
+        };
+        for kept in self.mark.due(&shard.name, size) {
+            self.compare(shard, &kept, (size, root)).await?;
+            self.mark.settled(&shard.name, &kept);
+        }
+        let verdict = {
+            let mut shards = self.mark.shards();
+            let seen = shards.entry(shard.name.to_string()).or_default();
+            let verdict = match seen.last {
+                Some((last, of)) => {
+                    let known = Known {
+                        published: Some((size, root)),
+                        ..Known::default()
+                    };
+                    let last = Found::Signed {
+                        size: last,
+                        root: of,
+                    };
+                    judge(&shard.name, &Whence::Process, &last, &known)
+                }
+                None => Verdict::Fits,
+            };
+            if verdict == Verdict::Fits {
+                seen.last = Some((size, root));
+            }
+            verdict
+        };
+        self.heed(verdict)?;
+        Ok(Cleared(()))
+    }
+
+    /// Compares the finds that were kept with a position of this replica that is as far.
+    async fn compare(
+        &self,
+        shard: &Shard,
+        (whence, found): &(Whence, Found),
+        at: (u64, Hash),
+    ) -> Result<(), SignError> {
+        let here = match found.size() {
+            Some(size) => self.root_here(&shard.name, size, at).await?,
+            None => None,
+        };
+        let known = Known {
+            ordered: at.0,
+            published: Some(at),
+            here,
+            ..Known::default()
+        };
+        match self.heed(judge(&shard.name, whence, found, &known))? {
+            Verdict::Later => Err(SignError::Store(StoreError::Io(format!(
+                "what {whence} has of shard {} cannot be compared yet",
+                shard.name
+            )))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The root of a shard at a size, as our own history has it: under the root of `cut`, a position of ours. `None` where that is not as
+    /// far. What other histories wrote beside our tiles is never taken for ours.
+    async fn root_here(
+        &self,
+        shard: &Arc<str>,
+        size: u64,
+        cut: (u64, Hash),
+    ) -> Result<Option<Hash>, StoreError> {
+        if size == 0 || size >= cut.0 {
+            let at = (size == cut.0).then_some(cut.1);
+            return Ok(if size == 0 { Some(empty_root()) } else { at });
+        }
+        let folder = format!("{}/{shard}", self.name);
+        let tiles = Tiles {
+            objects: &*self.objects,
+            folder: &folder,
+        };
+        let root = tiles.root_under(size, cut).await;
+        if let Err(StoreError::Corrupt(_)) = &root {
+            // Nothing is signed before that can be read: it is repaired like what a reader meets.
+            self.damage.suspect(shard, size - 1);
+        }
+        root.map(Some)
+    }
+}

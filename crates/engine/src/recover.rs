@@ -1,0 +1,583 @@
+//! The state that a restarted replica continues from: one snapshot and the slots after it, however old the log; the right edge of
+//! the trees that are not whole, read back and checked against the roots that were written.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
+
+use crate::integrate::grow::Growing;
+use crate::integrate::tree::ShardTree;
+use crate::ledger::snapshot;
+use crate::log::Core;
+use crate::orphans;
+use crate::position;
+use crate::position::Position;
+use crate::publish::mark::classify;
+use crate::publish::mark::judge;
+use crate::publish::mark::judge::Found;
+use crate::shard::{Published, Shard};
+use order::WINDOW;
+use order::keys::{Keys, trailing_number};
+use order::slot::Slot;
+use order::state::{Phase, State, View};
+use store::record;
+use store::{Coordination, StoreError};
+
+/// The longest time between two looks at the slots of others, where the store does not tell of them.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause between two looks, so that a busy neighbour costs a bounded share.
+const PAUSE: Duration = Duration::from_millis(5);
+
+fn corrupt(what: &str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("{what}: {why}; run `logd fsck`"))
+}
+
+/// The view at the newest snapshot, with the duplicate filter filled from the slots before it.
+pub(crate) async fn view(keys: &Keys, store: &dyn Coordination) -> Result<View, StoreError> {
+    loop {
+        let mut state = State::default();
+        if let Some((key, bytes)) = snapshot::newest(store, keys).await? {
+            match snapshot::read(store, keys, (&key, &bytes)).await? {
+                Some(read) => state = read,
+                None => continue,
+            }
+        }
+        let snapshot = state.len;
+        let mut view = View::at(state);
+        let mut from = snapshot.saturating_sub(WINDOW);
+        while from < snapshot {
+            let rows = store.scan(&keys.slots(), &keys.slot(from), 256).await?;
+            let before: Vec<_> = rows
+                .into_iter()
+                .filter(|(k, _)| trailing_number(k).is_some_and(|n| n < snapshot))
+                .collect();
+            let Some((last, _)) = before.last() else {
+                break;
+            };
+            from = trailing_number(last).unwrap_or(snapshot) + 1;
+            for (key, bytes) in before {
+                let slot: Slot = record::decode(&bytes).map_err(|e| corrupt(&key, &e))?;
+                view.remember(Arc::new(slot));
+            }
+        }
+        // Another replica may have collected while this one read: then a newer snapshot is there.
+        let floor = match store.get(&keys.floor()).await? {
+            Some(row) => record::decode_number(&row).map_err(|e| corrupt(&keys.floor(), &e))?,
+            None => 0,
+        };
+        if floor <= snapshot {
+            return Ok(view);
+        }
+    }
+}
+
+/// The state that a restarted process continues from.
+#[derive(Debug, Default)]
+pub(crate) struct Resumed {
+    /// The shards that are not integrated whole, oldest first; none where this process does not integrate.
+    pub growing: Vec<Growing>,
+    /// The shards that are not published whole and sealed, oldest first.
+    pub open: Vec<String>,
+    /// Those of the others whose checkpoint or seal is not there.
+    pub lost: Vec<String>,
+    /// So many shards have begun.
+    pub opened: usize,
+    /// How far the cuts are, as a global index.
+    pub integrated: u64,
+    /// Slots that were known when this was read.
+    pub slots: u64,
+    /// So many of the oldest shards are sealed, as the row says.
+    pub sealed: u64,
+}
+
+/// The last parts of the keys under `prefix`, with their rows.
+async fn rows<T>(
+    core: &Core,
+    prefix: &str,
+    mut read: impl FnMut(&str, &[u8]) -> Result<T, StoreError>,
+) -> Result<HashMap<String, T>, StoreError> {
+    const PAGE: usize = 512;
+    let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
+    loop {
+        let page = core.store.scan(prefix, &from, PAGE).await?;
+        let full = page.len() == PAGE;
+        for (key, bytes) in page {
+            let row = read(&key, &bytes)?;
+            rows.insert(key[prefix.len()..].to_owned(), row);
+            from = key + "\0";
+        }
+        if !full {
+            return Ok(rows);
+        }
+    }
+}
+
+/// What a process that starts goes on with. `None`: another process has collected what this one was about to read; there is a newer
+/// snapshot, and it starts again.
+///
+/// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
+/// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
+pub(crate) async fn start(
+    core: &Core,
+    trees: bool,
+    most: usize,
+) -> Result<Option<Resumed>, StoreError> {
+    let begun = core.order.state().len;
+    if !core.order.catch_up().await? {
+        return Ok(None);
+    }
+    let resume = async {
+        core.update_running().await?;
+        if !orphans::refuse(core).await? {
+            return Ok(None);
+        }
+        core.unannounced(&core.order.state()).await?;
+        resumed(core, trees).await
+    };
+    tokio::select! {
+        resumed = resume => resumed,
+        () = keep_up(core, begun, most) => Ok(None),
+    }
+}
+
+/// Reads the slots that others decide. Ends when some were collected before they were read, or when they take more than `most` bytes and
+/// half of those since `begun` are behind a newer snapshot.
+async fn keep_up(core: &Core, begun: u64, most: usize) {
+    let prefix = core.order.keys.slots();
+    loop {
+        core.store.changed(&prefix, LOOK).await;
+        match core.order.catch_up().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(e) => tracing::warn!(log = core.name, error = %e, "cannot read the slots"),
+        }
+        if core.pending.memory() > most {
+            let newest = snapshot::newest(&*core.store, &core.order.keys).await;
+            let newest = newest.ok().flatten();
+            let newest = newest.and_then(|(key, _)| trailing_number(&key));
+            let read = core.order.state().len;
+            if newest.is_some_and(|at| at >= begun + (read - begun).div_ceil(2)) {
+                tracing::warn!(
+                    log = core.name,
+                    begun,
+                    read,
+                    "the log goes on faster than it is read back; starting from a newer snapshot"
+                );
+                return;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// How many of the oldest shards are sealed for certain. Where the row is damaged none is, and all of them are looked at.
+async fn sealed(core: &Core) -> Result<u64, StoreError> {
+    let key = core.order.keys.sealed();
+    let row = core.store.get(&key).await?;
+    let read = row.map_or(Ok(0), |row| record::decode_counted(&row));
+    Ok(read.unwrap_or_else(|e| {
+        tracing::warn!(key, error = %e, "every frozen shard is looked at; run `logd fsck`");
+        0
+    }))
+}
+
+/// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
+/// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
+async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
+    // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
+    let keys = &core.order.keys;
+    let published_rows = rows(core, &keys.all_published(), |key, bytes| {
+        let read = record::decode_numbered::<Published>(bytes);
+        Ok(read.map_err(|e| corrupt(key, &e))?.1)
+    })
+    .await?;
+    let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
+    let sealed = sealed(core).await?;
+    if !core.order.catch_up().await? {
+        return Ok(None);
+    }
+    let state = core.order.state();
+    let mut resumed = Resumed {
+        slots: state.len,
+        sealed,
+        ..Resumed::default()
+    };
+    let frozen = |shard: &&order::state::Shard| matches!(shard.phase, Phase::Frozen { .. });
+    let frozen = state.shards.iter().take_while(frozen).count();
+    // The newest frozen shard is looked at in any case: objects that went back show in it.
+    let settled = frozen
+        .saturating_sub(1)
+        .min(usize::try_from(sealed).unwrap_or(0));
+    // The first shard that is not integrated whole ends the run of those that are.
+    let mut whole = true;
+    for (n, shard) in state.shards.iter().enumerate() {
+        let name = &shard.identity.name;
+        let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
+            look_at_planned(core, &state, name).await?;
+            continue;
+        };
+        let row = published_rows.get(name);
+        let Some(known) = core.shards.get(&state, name) else {
+            continue;
+        };
+        resumed.opened += 1;
+        // Older shards first: one whose successor has published was published whole and sealed, whatever is left of its notes.
+        let next = state.shards.get(n + 1);
+        let after = next.is_some_and(|next| published_rows.contains_key(&next.identity.name));
+        let done = after && row.is_some_and(|row| row.size == length);
+        match row {
+            Some(row) if n < settled && row.size == length => known.settle(row.clone()),
+            _ => load_signed(core, &known, row).await?,
+        }
+        let lost = known.at().is_none();
+        if let Some(row) = row.filter(|_| lost && done) {
+            known.settle(row.clone());
+        }
+        let cut = integrated_rows.get(name).cloned().flatten();
+        let cut = cut.or_else(|| row.map(position::of_published));
+        let published = row.map_or(0, |r| r.size);
+        let integrated = cut.as_ref().map_or(0, |cut| cut.size);
+        if integrated.max(published) > length {
+            return Err(StoreError::Corrupt(format!(
+                "the coordination store is damaged: {published} entries of shard {name} are published and {integrated} integrated, but only {length} are ordered; {}",
+                judge::OLDER
+            )));
+        }
+        if integrated < published {
+            let key = keys.integrated(name);
+            let why = format!("is {integrated}, but {published} entries are published");
+            return Err(corrupt(&key, &why));
+        }
+        if whole {
+            resumed.integrated = start + integrated;
+            whole = integrated == length;
+        }
+        let active = matches!(shard.phase, Phase::Active { .. });
+        if trees && (active || integrated < length || cut.is_none()) {
+            resumed.growing.push(Growing {
+                name: name.clone(),
+                start,
+                tree: resume(core, name, cut.as_ref()).await?,
+                full: Vec::new(),
+                ahead: Vec::new(),
+                cut: cut.as_ref().map(|cut| cut.size),
+            });
+        }
+        let path = core.object_path(name, "seal");
+        let sealed = !lost
+            && (known.settled().is_some()
+                || known.signed().is_some()
+                    && published == length
+                    && core.objects.get(&path).await?.is_some());
+        if !sealed && done {
+            core.unsettle(&known);
+            resumed.lost.push(name.clone());
+        } else if active || !sealed {
+            if !core.look_beyond(&known).await? {
+                return Ok(None);
+            }
+            resumed.open.push(name.clone());
+        }
+    }
+    Ok(Some(resumed))
+}
+
+/// Shows how far a log is published that halted before that was read: what the rows say, where they can be read.
+pub(crate) async fn show_published(core: &Core) {
+    let prefix = core.order.keys.all_published();
+    let read = rows(core, &prefix, |key, bytes| {
+        let read = record::decode_numbered::<Published>(bytes);
+        Ok(read.map_err(|e| corrupt(key, &e))?.1.size)
+    });
+    if let Ok(sizes) = read.await {
+        let published = sizes
+            .values()
+            .fold(0u64, |sum, size| sum.saturating_add(*size));
+        let published = published.min(core.order.state().size);
+        // What is published is in the trees.
+        if *core.integrated.borrow() < published {
+            core.metrics.integrated.set(published);
+            core.integrated.send_replace(published);
+        }
+        core.published.send_replace(published);
+    }
+}
+
+/// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
+async fn look_at_planned(core: &Core, state: &State, name: &str) -> Result<(), StoreError> {
+    let path = core.object_path(name, "checkpoint");
+    if let Some(shard) = core.shards.get(state, name)
+        && let Some(bytes) = core.objects.get(&path).await?
+        && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifier()?)
+    {
+        core.look(&shard).await?;
+    }
+    Ok(())
+}
+
+/// The checkpoint of a shard: the object where it is current; else it is signed again. One that contradicts the row halts the log.
+async fn load_signed(
+    core: &Core,
+    shard: &Shard,
+    row: Option<&Published>,
+) -> Result<(), StoreError> {
+    let looked = core.look_at(shard, row.cloned(), true).await?;
+    if let (Some(looked), Some(row)) = (looked, row) {
+        looked.take_over(shard, row);
+    }
+    Ok(())
+}
+
+/// The tree of a shard at its last cut, checked against the root of that.
+async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<ShardTree, StoreError> {
+    let Some(row) = row.filter(|r| r.size > 0) else {
+        return Ok(ShardTree::default());
+    };
+    let mut tiles: HashMap<TilePath, Vec<Hash>> = HashMap::new();
+    let mut bundle_bytes = Vec::new();
+    for path in tlog::partial_tiles(row.size) {
+        let object = core.object_path(name, &path.to_string());
+        // The partial tile may have gone because another replica completed it meanwhile: the full one begins with it.
+        let full = core.object_path(name, &TilePath { width: 256, ..path }.to_string());
+        let bytes = match core.objects.get(&object).await? {
+            Some(bytes) => bytes,
+            None => core
+                .objects
+                .get(&full)
+                .await?
+                .ok_or_else(|| {
+                    StoreError::Corrupt(format!(
+                        "the objects are older than the coordination store, or not whole: {object} is missing; {}",
+                        judge::BEHIND
+                    ))
+                })?,
+        };
+        let width = usize::from(path.width);
+        if path.kind == tlog::TileKind::Entries {
+            let entries = bundle::entries(&bytes).map_err(|e| corrupt(&object, &e))?;
+            let entries = entries
+                .get(..width)
+                .ok_or_else(|| corrupt(&object, &"too short"))?;
+            for entry in entries {
+                bundle::push(&mut bundle_bytes, entry);
+            }
+            let leaves: Vec<Hash> = entries.iter().map(|e| leaf_hash(e)).collect();
+            tiles.insert(path, leaves);
+        } else {
+            let bytes = bytes
+                .get(..width * 32)
+                .ok_or_else(|| corrupt(&object, &"too short"))?;
+            let hashes = bytes.as_chunks::<32>().0.iter().map(|c| Hash(*c)).collect();
+            tiles.insert(path, hashes);
+        }
+    }
+    let edge = TilePath::entries(
+        row.size / TILE_WIDTH,
+        ((row.size % TILE_WIDTH) as u16).max(1),
+    );
+    let leaves = TilePath {
+        kind: tlog::TileKind::Hashes(0),
+        ..edge
+    };
+    if let (Some(from_entries), Some(from_tile)) = (tiles.get(&edge), tiles.get(&leaves))
+        && from_entries != from_tile
+    {
+        let path = core.object_path(name, &edge.to_string());
+        return Err(corrupt(
+            &path,
+            &"the entries do not match the level-0 tile beside it",
+        ));
+    }
+    let tree = ShardTree::resume(row.size, bundle_bytes, |path| {
+        tiles
+            .remove(&path)
+            .ok_or_else(|| corrupt(&path.to_string(), &"missing"))
+    })?;
+    if tree.root() != row.root {
+        let folder = core.object_path(name, "tile");
+        return Err(corrupt(
+            &folder,
+            &format!(
+                "the tiles at size {} do not lead to the root {} of the last cut",
+                row.size, row.root
+            ),
+        ));
+    }
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use bytes::Bytes;
+
+    use crate::promise::tests::Rig;
+    use order::keys::Keys;
+    use store::fault::{Fault, Faults, Operation};
+    use store::record;
+
+    /// What a server has not read yet of the slots behind its snapshot may be collected by another one while it starts.
+    #[tokio::test(start_paused = true)]
+    async fn slots_that_are_collected_while_a_server_starts() {
+        let (rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let floor = || {
+            let rows = rig.rows.rows();
+            let row = rows.get(&keys.floor());
+            row.map_or(0, |row| record::decode_number(row).unwrap())
+        };
+        let collect = async |beyond: u64| {
+            while floor() <= beyond {
+                let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+                log.wait_published(at.index).await.unwrap();
+            }
+        };
+        collect(0).await;
+        // It has found that its snapshot is not below the floor, and reads on.
+        let (mut looked, row, slots) = (false, keys.floor(), keys.slots());
+        let reads_on = Arc::new(AtomicBool::new(false));
+        let stalled = Arc::clone(&reads_on);
+        faults.plan(move |_, operation| match operation {
+            Operation::Get(key) if *key == row => {
+                looked = true;
+                None
+            }
+            Operation::Scan(prefix) if *prefix == slots && looked => {
+                stalled.store(true, SeqCst);
+                Some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let mut starting = Box::pin(rig.server(&faults));
+        let meanwhile = async {
+            while !reads_on.load(SeqCst) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            collect(log.core.order.state().len).await;
+            faults.clear();
+            faults.release().await;
+        };
+        let ((other, second), ()) = tokio::join!(&mut starting, meanwhile);
+        let known = log.status().watermarks.ordered;
+        assert_eq!(
+            second.append(Bytes::from_static(b"y")).await.unwrap().index,
+            known
+        );
+        other.shutdown().await;
+        engine.shutdown().await;
+    }
+
+    /// Under another key-encryption key a log takes nothing, so that no key is sealed with it; under its own it goes on.
+    #[tokio::test(start_paused = true)]
+    async fn another_key_encryption_key_halts_before_anything_is_taken() {
+        let (rig, other) = (Rig::new(), Rig::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        log.append(Bytes::from_static(b"x")).await.unwrap();
+        engine.shutdown().await;
+        let wrong = Rig {
+            rows: Arc::clone(&rig.rows),
+            objects: Arc::clone(&rig.objects),
+            kek: other.kek,
+            max_pending: rig.max_pending,
+        };
+        let (engine, log) = wrong.server(&Faults::new()).await;
+        // What comes before the halt waits for the comparison.
+        assert!(log.append(Bytes::from_static(b"y")).await.is_err());
+        let why = log.status().reason.unwrap();
+        assert!(why.contains("[kek]"), "{why}");
+        // Whoever asks for it: nothing is sealed with the other key.
+        let key = log.core.order.keys.replication();
+        assert!(log.core.replication().await.is_err());
+        assert_eq!(wrong.with(&key), 0);
+        engine.shutdown().await;
+        let (engine, log) = rig.server(&Faults::new()).await;
+        let at = log.append(Bytes::from_static(b"y")).await.unwrap();
+        assert_eq!(at.index, 1);
+        log.wait_published(1).await.unwrap();
+        engine.shutdown().await;
+    }
+
+    /// A start that takes long, because it reads much, keeps up with a log that grows; if it cannot, it starts again.
+    /// Neither opens halted.
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_takes_long_does_not_halt() {
+        for keeps_up in [true, false] {
+            let (rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+            let (engine, log) = rig.server(&Faults::new()).await;
+            let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+            log.wait_published(at.index).await.unwrap();
+            let (positions, slots) = (keys.all_published(), keys.slots());
+            let looks = Arc::new(AtomicBool::new(false));
+            let looking = Arc::clone(&looks);
+            faults.plan(move |_, operation| match operation {
+                Operation::Scan(prefix) if *prefix == positions => {
+                    looking.store(true, SeqCst);
+                    Some(Fault::Stall)
+                }
+                Operation::Scan(prefix) if *prefix == slots && !keeps_up => {
+                    looking.load(SeqCst).then_some(Fault::Stall)
+                }
+                _ => None,
+            });
+            let mut starting = Box::pin(rig.server(&faults));
+            let meanwhile = async {
+                while !looks.load(SeqCst) {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                let known = log.core.order.state().len;
+                let floor = || {
+                    let rows = rig.rows.rows();
+                    let row = rows.get(&keys.floor());
+                    row.map_or(0, |row| record::decode_number(row).unwrap())
+                };
+                while floor() <= known {
+                    let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+                    log.wait_published(at.index).await.unwrap();
+                }
+                faults.clear();
+                faults.release().await;
+            };
+            let ((other, second), ()) = tokio::join!(&mut starting, meanwhile);
+            assert_eq!(second.status().reason, None);
+            let known = log.status().watermarks.ordered;
+            let next = second.append(Bytes::from_static(b"y")).await.unwrap();
+            assert_eq!(next.index, known);
+            other.shutdown().await;
+            engine.shutdown().await;
+        }
+    }
+
+    /// A start that takes very long keeps no more in memory than its share: it begins anew from a newer snapshot.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_long_start_keeps_is_bounded() {
+        let (mut rig, keys, faults) = (Rig::new(), Keys::new("dev"), Faults::new());
+        let (engine, log) = rig.server(&Faults::new()).await;
+        rig.max_pending = 1 << 20;
+        // What it reads first does not come; what it reads again does.
+        let (positions, mut first) = (keys.all_published(), true);
+        faults.plan(move |_, operation| match operation {
+            Operation::Scan(prefix) if *prefix == positions => {
+                std::mem::take(&mut first).then_some(Fault::Stall)
+            }
+            _ => None,
+        });
+        let mut starting = Box::pin(rig.server(&faults));
+        let (other, second) = loop {
+            tokio::select! {
+                opened = &mut starting => break opened,
+                at = log.append(Bytes::from_static(b"x")) => {
+                    let index = at.unwrap().index;
+                    assert!(index < 20_000, "it does not begin anew");
+                    log.wait_published(index).await.unwrap();
+                }
+            }
+        };
+        second.append(Bytes::from_static(b"y")).await.unwrap();
+        other.shutdown().await;
+        engine.shutdown().await;
+    }
+}

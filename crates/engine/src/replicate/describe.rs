@@ -1,0 +1,210 @@
+//! The manifest: everything beside the entries that a restore needs, sent before the first entry of what it describes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tlog::mirror::SIZE_TYPE;
+
+use crate::document;
+use crate::eras::Membership;
+use crate::log::Core;
+use crate::mirror::manifest::{Manifest, Stamp};
+use crate::position;
+use crate::position::{Described, Vouched};
+use crate::publish::mark;
+use crate::replicate::{Copier, CopyError, SHORT};
+use order::keys::trailing_number;
+use order::state::{Shard, State};
+use store::record;
+use store::{Guard, Outcome, StoreError, Transaction};
+
+/// Sealed keys read at a time.
+const KEYS: usize = 512;
+
+/// What a manifest is of. Another is sent when this changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    generation: u64,
+    shards: Arc<Vec<Shard>>,
+    /// The first generation whose secondaries it lists.
+    base: u64,
+    /// Which storages it vouches for.
+    vouched: Vec<Vouched>,
+    /// The storage that has it.
+    incarnation: String,
+    /// The number of slots at which it was refused, because another server of this log had sent a newer one. That one may know less of
+    /// what changes without a slot, so this one is sent again when the log goes on.
+    refused: Option<u64>,
+}
+
+impl Sent {
+    /// States share their list of shards until it changes, so thousands of them are not compared with every copy.
+    fn same(&self, other: &Self) -> bool {
+        let Self {
+            generation,
+            shards,
+            base,
+            vouched,
+            incarnation,
+            refused: _,
+        } = self;
+        (generation, base, incarnation) == (&other.generation, &other.base, &other.incarnation)
+            && *vouched == other.vouched
+            && (Arc::ptr_eq(shards, &other.shards) || *shards == other.shards)
+    }
+}
+
+impl Copier {
+    /// What a restore needs beside the entries; sent before the first entry of what it describes.
+    pub(crate) async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        core.update_eras().await?;
+        let eras = core.eras.load_full();
+        let members = eras.members();
+        let (mut vouched, (store, keys)) = (Vec::new(), (&*core.store, &core.order.keys));
+        // Both only grow, so of two manifests after the same slot it is known which one is newer.
+        let mut edition = members.first().map_or(0, |base| base.generation);
+        for one in position::storages(store, keys).await? {
+            edition += one.number;
+            if eras.names(&one.secondary, &one.vkey) {
+                vouched.push(one);
+            }
+        }
+        let mut of = Sent {
+            generation: state.generation,
+            shards: Arc::clone(&state.shards),
+            base: members.first().map_or(0, |base| base.generation),
+            vouched,
+            incarnation: self.incarnation.clone().unwrap_or_default(),
+            refused: None,
+        };
+        let again = |sent: &Sent| sent.refused.is_some_and(|at| at < state.len);
+        let sent = self.manifest.as_ref().filter(|sent| !again(sent));
+        if sent.is_some_and(|sent| sent.same(&of)) {
+            return Ok(());
+        }
+        let manifest = manifest(&core, state, members, of.vouched.clone()).await?;
+        let signer = core.replication().await?;
+        let life = core.life().await?;
+        let stamp = Stamp {
+            restored: life.map_or(0, |life| life.id),
+            entries: life.map_or(u64::MAX, |life| life.entries),
+            edition,
+        };
+        let bytes = manifest
+            .sign(&core.kek, signer, stamp)
+            .map_err(|e| CopyError::Refused(e.to_string()))?;
+        let answer = self
+            .post("manifest", "application/octet-stream", bytes.into(), SHORT)
+            .await?;
+        match answer.status {
+            200 => {
+                let heard = answer.life.map_or(0, |life| life.id);
+                self.took(state.len, state.generation, heard).await?;
+            }
+            // An earlier life of this log went on there.
+            409 if let Some(there) = answer.life => {
+                let entries = core.life().await?.map_or(0, |life| life.entries);
+                let why = format!(
+                    "secondary {} has verified {} entries of this log, which was restored with {entries}",
+                    self.name, there.entries
+                );
+                if core.announced.load(Relaxed) {
+                    return Err(CopyError::Refused(format!(
+                        "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
+                    )));
+                }
+                return Err(CopyError::Superseded(format!(
+                    "{why}: another copy of the log went on, and nothing is signed here. Stop this server, make sure that the other copy is stopped too, and restore the log again into a new folder, with this secondary among those after --from; see \"Restore\" in docs/operations.md"
+                )));
+            }
+            // Somebody else's mirror keeps no manifests.
+            404 | 405 if answer.incarnation.is_none() => {}
+            // Another replica of this log was faster; or the log goes on elsewhere, and this store is an older one.
+            409 if answer.kind.starts_with(SIZE_TYPE) => {
+                mark::outdated(&core, &self.name, &self.url).await?;
+                of.refused = Some(state.len);
+            }
+            _ => return Err(self.refused("the manifest", &answer)),
+        }
+        of.incarnation = self.incarnation.clone().unwrap_or_default();
+        self.manifest = Some(of);
+        Ok(())
+    }
+
+    /// Writes down which manifest the secondary holds; `number` is that of the manifest.
+    async fn took(&self, number: u64, generation: u64, life: u64) -> Result<(), CopyError> {
+        let core = &self.core;
+        let row = Described {
+            incarnation: self.incarnation.clone().unwrap_or_default(),
+            vkey: self.vkey.clone(),
+            generation,
+            life,
+        };
+        let key = core.order.keys.manifest(&self.name);
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), number)],
+            puts: vec![(key, record::encode_numbered(number, &row))],
+            ..Transaction::default()
+        };
+        match core.store.transact(transaction).await {
+            // Refused: another replica of this log was further.
+            Outcome::Committed | Outcome::Refused => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        core.merged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+/// Everything beside the entries that a restore needs.
+async fn manifest(
+    core: &Core,
+    state: &State,
+    members: &[Membership],
+    vouched: Vec<Vouched>,
+) -> Result<Manifest, CopyError> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let (store, keys) = (&*core.store, &core.order.keys);
+    let missing = |key: &str| StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
+    let get = async |key: String| store.get(&key).await?.ok_or_else(|| missing(&key));
+    let document = document::read(store, keys, &state.document).await?;
+    let document = String::from_utf8(document.to_vec())
+        .map_err(|e| StoreError::Corrupt(format!("the configuration: {e}")))?;
+    let mut sealed = BTreeMap::new();
+    let ids: HashSet<u64> = state.shards.iter().map(|s| s.identity.tree_id).collect();
+    let (prefix, mut from) = (keys.signing_keys(), keys.signing_keys());
+    loop {
+        let page = store.scan(&prefix, &from, KEYS).await?;
+        let full = page.len() == KEYS;
+        for (key, row) in page {
+            // Beside them there may be keys of proposals that lost.
+            if let Some(id) = trailing_number(&key).filter(|id| ids.contains(id)) {
+                sealed.insert(id, STANDARD.encode(&row));
+            }
+            from = format!("{key}\0");
+        }
+        if !full {
+            break;
+        }
+    }
+    if let Some(lost) = ids.iter().find(|id| !sealed.contains_key(id)) {
+        return Err(missing(&keys.signing_key(*lost)).into());
+    }
+    // Made, if it was not there.
+    core.replication().await?;
+    let now = members
+        .iter()
+        .rposition(|of| of.generation <= state.generation);
+    Ok(Manifest {
+        log: core.name.clone(),
+        state: state.clone(),
+        joint: members[..now.unwrap_or(0)].to_vec(),
+        document,
+        vouched,
+        keys: sealed,
+        replication: STANDARD.encode(get(keys.replication()).await?),
+    })
+}

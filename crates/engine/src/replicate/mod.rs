@@ -1,0 +1,365 @@
+//! `backup`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
+//!
+//! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row
+//! without a cosignature that this process checked, or one for another incarnation than the one that answered.
+//!
+//! - [`upload`] one shard to one secondary; [`talk`] a request, and what the headers of each answer say;
+//! - [`storage`] which storage of a secondary counts; [`describe`] the manifest.
+
+pub mod copy;
+mod describe;
+mod storage;
+mod talk;
+mod upload;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use logconfig::SecondaryConfig;
+use tlog::CosignerKey;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::describe::Sent;
+use crate::log::Core;
+use crate::peers::ask::PeerError;
+use crate::position;
+use crate::program::{Done, Program, Trouble};
+use crate::shard::SignError;
+use order::state::Phase;
+use store::StoreError;
+
+/// How long a secondary may take for a checkpoint, and for entries, which it syncs.
+const SHORT: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
+/// Pauses after a failure: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// Answers in a row that bring no progress before this is a failure.
+const STUBBORN: u32 = 6;
+/// Time between two published checkpoints that a secondary is shown, so that a busy log costs it little.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// How long nothing is said to a secondary before it is asked whether the log lives on elsewhere.
+const PROBED_AFTER: Duration = Duration::from_secs(10);
+
+/// Why a copy is stuck.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error("ALARM: {0}")]
+    Alarm(String),
+    /// Another copy of this log has taken over.
+    #[error("{0}")]
+    Superseded(String),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// The copier of one log.
+pub struct Backup {
+    /// The log. What was verified is told through `core.merged`.
+    pub core: Arc<Core>,
+    /// Set when the log shuts down, or when it is to do only what there is to do: bring each secondary that answers to the last
+    /// cut, then end.
+    pub closing: watch::Receiver<bool>,
+}
+
+type Worker = (SecondaryConfig, JoinHandle<Done>);
+
+impl Backup {
+    /// Runs until the log ends. Answers what it did.
+    pub async fn run(mut self) -> Done {
+        let mut moved = self.core.merged.subscribe();
+        let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
+        let mut done = Done::default();
+        loop {
+            moved.borrow_and_update();
+            self.match_config(&mut workers);
+            tokio::select! {
+                _ = self.core.halt.halted() => break,
+                _ = self.closing.wait_for(|closing| *closing) => break,
+                _ = moved.changed() => {}
+            }
+        }
+        for (_, (_, worker)) in std::mem::take(&mut workers) {
+            if let Ok(one) = worker.await {
+                done.add(one.entries, one.positions);
+            }
+        }
+        done
+    }
+
+    /// One task for each secondary that the configuration names, or named before a change that is not handed over.
+    fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
+        let named = &self.core.eras.load().secondaries();
+        workers.retain(|_, (known, worker)| {
+            // One that ended by itself while its secondary stays is started again.
+            let stays = named.contains(known) && !worker.is_finished();
+            if !stays {
+                // The next task repeats what it was doing, if it is still needed.
+                worker.abort();
+            }
+            stays
+        });
+        self.core
+            .replicas
+            .keep(|name| named.iter().any(|s| s.name.as_str() == name));
+        for secondary in named {
+            let name = secondary.name.to_string();
+            if workers.contains_key(&name) {
+                continue;
+            }
+            let key = match secondary.vkey.parse::<CosignerKey>() {
+                Ok(key) => key,
+                Err(e) => {
+                    tracing::error!(secondary = name, error = %e, "its vkey is not usable");
+                    continue;
+                }
+            };
+            let copier = Copier {
+                core: Arc::clone(&self.core),
+                name: name.clone(),
+                url: secondary.url.trim_end_matches('/').to_owned(),
+                vkey: secondary.vkey.clone(),
+                key,
+                incarnation: None,
+                met: 0,
+                pending: HashMap::new(),
+                whole: HashSet::new(),
+                shown: HashMap::new(),
+                shown_at: None,
+                unshown: false,
+                manifest: None,
+                storage: None,
+                owed: None,
+                asked_at: Instant::now(),
+                done: Done::default(),
+            };
+            let worker = tokio::spawn(copier.run(self.closing.clone()));
+            workers.insert(name, (secondary.clone(), worker));
+        }
+    }
+}
+
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.core.set_trouble(Program::Backup, None);
+    }
+}
+
+/// The copier to one secondary.
+struct Copier {
+    core: Arc<Core>,
+    name: String,
+    url: String,
+    vkey: String,
+    key: CosignerKey,
+    /// The storage that answered last.
+    incarnation: Option<String>,
+    /// How often another storage answered, or one that knew less: what was begun before is begun again.
+    met: u64,
+    /// The size of the pending checkpoint that it is believed to have, by shard.
+    pending: HashMap<String, u64>,
+    /// Shards that it has all of.
+    whole: HashSet<String>,
+    /// The published sizes that it was shown, by shard.
+    shown: HashMap<String, u64>,
+    /// When it was shown one last.
+    shown_at: Option<Instant>,
+    /// Something is published that it was not shown yet.
+    unshown: bool,
+    /// What the manifest that it has is of.
+    manifest: Option<Sent>,
+    /// The number of the row of its storage that all this was learned under.
+    storage: Option<u64>,
+    /// Where its storage is not whole: the number of the row that says so, and the global index before which it must have verified
+    /// everything to be called whole.
+    owed: Option<(u64, u64)>,
+    /// When it answered last.
+    asked_at: Instant,
+    done: Done,
+}
+
+impl Copier {
+    async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
+        let core = Arc::clone(&self.core);
+        let mut moved = core.merged.subscribe();
+        let mut published = core.published.subscribe();
+        let mut pause = PAUSE.0;
+        loop {
+            moved.borrow_and_update();
+            published.borrow_and_update();
+            let ending = *closing.borrow_and_update();
+            let elsewhere = async {
+                if core.merge.programs.has(Program::Fetch) {
+                    std::future::pending::<()>().await;
+                }
+                let prefix = core.order.keys.all_integrated();
+                core.store.changed(&prefix, Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            };
+            tokio::pin!(elsewhere);
+            let passed = tokio::select! {
+                passed = self.pass() => passed,
+                _ = core.halt.halted() => return self.done,
+            };
+            let wait = match passed {
+                Ok(true) => continue,
+                Ok(false) => {
+                    pause = PAUSE.0;
+                    self.tell(None);
+                    None
+                }
+                Err(CopyError::Superseded(why)) => {
+                    core.halt.halt(why);
+                    return self.done;
+                }
+                Err(e) => {
+                    self.tell(Some(e));
+                    let this = pause;
+                    pause = (pause * 2).min(PAUSE.1);
+                    Some(this)
+                }
+            };
+            if ending {
+                return self.done;
+            }
+            let moves = async {
+                match wait {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => {
+                        let since = self.shown_at.map_or(SHOWN_EVERY, |at| at.elapsed());
+                        let show = async {
+                            if !self.unshown {
+                                let _ = published.changed().await;
+                            }
+                            tokio::time::sleep(SHOWN_EVERY.saturating_sub(since)).await;
+                        };
+                        let probe = PROBED_AFTER.saturating_sub(self.asked_at.elapsed());
+                        tokio::select! {
+                            _ = moved.changed() => {}
+                            () = tokio::time::sleep(probe) => {}
+                            () = &mut elsewhere => {}
+                            () = show => {}
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                _ = core.halt.halted() => return self.done,
+                _ = closing.changed() => {}
+                () = moves => {}
+            }
+        }
+    }
+
+    /// Says how it goes: in the log when that changes, in the status always.
+    fn tell(&self, error: Option<CopyError>) {
+        let trouble = error.as_ref().map(ToString::to_string);
+        self.core.replicas.secondary(&self.name, |state| {
+            if state.trouble != trouble {
+                match &trouble {
+                    Some(why)
+                        if error
+                            .as_ref()
+                            .is_some_and(|e| matches!(e, CopyError::Alarm(_))) =>
+                    {
+                        tracing::error!(
+                            log = self.core.name,
+                            secondary = self.name,
+                            why,
+                            "ALARM from a secondary"
+                        );
+                    }
+                    Some(why) => tracing::warn!(
+                        log = self.core.name,
+                        secondary = self.name,
+                        why,
+                        "copying to a secondary is stuck"
+                    ),
+                    None => tracing::info!(
+                        log = self.core.name,
+                        secondary = self.name,
+                        "a secondary gets on again"
+                    ),
+                }
+            }
+            if let Some(CopyError::Alarm(why)) = &error {
+                state.alarm = Some(why.clone());
+            } else if error.is_none() {
+                state.alarm = None;
+            }
+            state.trouble = trouble.clone();
+            state.incarnation = self.incarnation.clone();
+        });
+        let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
+        self.core.set_trouble(Program::Backup, trouble);
+    }
+
+    /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.
+    async fn pass(&mut self) -> Result<bool, CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let state = core.order.state();
+        let mut moved = false;
+        self.unshown = false;
+        self.recall().await?;
+        if core.eras.load().joint() {
+            core.update_base().await?;
+        }
+        // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.
+        self.send_manifest(&state).await?;
+        let met = self.met;
+        for shard in state.shards.iter() {
+            let name = &shard.identity.name;
+            if shard.start().is_none() {
+                break;
+            }
+            let whole = self.whole.contains(name);
+            if whole && self.shown.get(name).copied() == state.length(shard) {
+                continue;
+            }
+            self.show(&state, name, &shard.identity.origin).await?;
+            if self.met != met {
+                // It has none of the older shards, and no manifest.
+                return Ok(true);
+            }
+            if whole {
+                continue;
+            }
+            let Some(cut) = position::integrated(store, keys, name).await? else {
+                break;
+            };
+            let verified = self.verified(name).await?;
+            if verified.is_none_or(|size| size < cut.size) {
+                self.send_manifest(&state).await?;
+                if self.met == met {
+                    self.copy(name, &shard.identity.origin, &cut, verified.unwrap_or(0))
+                        .await?;
+                }
+                if self.met != met {
+                    return Ok(true);
+                }
+                moved = true;
+            }
+            let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == cut.size);
+            if !whole {
+                // Older shards first, so that no later one is there without all before it.
+                break;
+            }
+            self.whole.insert(name.clone());
+        }
+        // The manifest that says so goes out next.
+        moved |= self.vouch().await?;
+        if self.asked_at.elapsed() >= PROBED_AFTER {
+            self.probe(&state).await?;
+        }
+        Ok(moved)
+    }
+}

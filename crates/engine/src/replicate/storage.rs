@@ -1,0 +1,271 @@
+//! Which storage of a secondary counts, and whether it has all that any storage of that secondary ever counted for.
+//!
+//! After the loss of its disk a secondary is another **incarnation**, and the rows of the one before count for nothing from its
+//! first answer on. For a restore that is not enough: it asks N-q+1 of N secondaries, and relies on each of them having what it
+//! had verified, on whatever disk. So the row `storage/{name}` says which storage it was last, and whether that one is *whole*:
+//! the first one that this log knew, or one that has verified everything that was published when it took the place of the one
+//! before. Manifests carry these rows.
+//!
+//! What must never happen: a storage that is called whole and lacks what an earlier one of the same secondary counted for. The
+//! row's number grows with every write, and each write is guarded by the number that was read, as is `secondary/{name}`, which
+//! is written with it. So is each `verified` row: by the number under which its author learned that the older shards are there.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ledger::now_ms;
+use crate::position;
+use crate::position::{Live, Storage};
+use crate::replicate::{Copier, CopyError};
+use store::record;
+use store::{Guard, Key, Outcome, StoreError, Transaction};
+
+/// How often a row is written again after a conflict with other writers.
+const TRIES: u32 = 5;
+
+impl Copier {
+    /// Forgets what it was believed to have where another process wrote the row since: it may have met another storage, or one that
+    /// has less than it had verified.
+    pub(crate) async fn recall(&mut self) -> Result<(), StoreError> {
+        let core = Arc::clone(&self.core);
+        let (number, _) = position::storage(&*core.store, &core.order.keys, &self.name).await?;
+        let known = self.storage.replace(number);
+        if known.is_some_and(|known| known != number) {
+            self.know_nothing();
+        }
+        Ok(())
+    }
+
+    /// What the storage that answers has verified of a shard, as the row says.
+    pub(crate) async fn verified(&self, shard: &str) -> Result<Option<u64>, StoreError> {
+        let Some(incarnation) = &self.incarnation else {
+            return Ok(None);
+        };
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let live = position::live(store, keys, &self.name).await?;
+        if live.is_none_or(|live| live.incarnation != *incarnation || live.vkey != self.vkey) {
+            return Ok(None);
+        }
+        let row = position::verified(store, keys, &self.name, incarnation, shard).await?;
+        Ok(row.map(|row| row.size))
+    }
+
+    /// Another storage answers than the one before. What that had counts for nothing from now on, not only when this one has
+    /// verified something; and the manifest that it was told it may have lost.
+    pub(crate) async fn meet(&mut self, named: &str) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        for _ in 0..TRIES {
+            let (number, _) = position::storage(store, keys, &self.name).await?;
+            let live = position::live(store, keys, &self.name).await?;
+            let told = position::manifest(store, keys, &self.name).await?;
+            let other = live.filter(|live| live.incarnation != named);
+            let mut written = number;
+            let mut transaction = Transaction {
+                guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
+                ..Transaction::default()
+            };
+            if told.is_some_and(|told| told.incarnation != named) {
+                transaction.deletes.push(keys.manifest(&self.name));
+            }
+            if let Some(old) = other {
+                tracing::warn!(
+                    log = core.name,
+                    secondary = self.name,
+                    incarnation = named,
+                    before = old.incarnation,
+                    "another incarnation answers: it counts when it has verified what is published"
+                );
+                let now = self.live(named);
+                let prefix = keys.verified(&self.name, &old.incarnation, "");
+                let rows = store.scan(&prefix, &prefix, 10_000).await?;
+                let deletes = &mut transaction.deletes;
+                deletes.extend(rows.into_iter().map(|(key, _)| key));
+                // A storage that comes back counts again.
+                deletes.push(keys.gone(&self.name, named));
+                let gone = keys.gone(&self.name, &old.incarnation);
+                let puts = &mut transaction.puts;
+                puts.push((gone, record::encode_number(now.since)));
+                puts.push((keys.secondary(&self.name), record::encode(&now)));
+                puts.push(self.storage_row(named, number + 1, false));
+                written += 1;
+            }
+            if !transaction.deletes.is_empty() {
+                match store.transact(transaction).await {
+                    Outcome::Committed => core.merged.send_modify(|count| *count += 1),
+                    // Another process met one, too.
+                    Outcome::Refused => continue,
+                    Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+                }
+            }
+            self.incarnation = Some(named.to_owned());
+            self.storage = Some(written);
+            // Told at once: what it is given next may be published before this pass ends.
+            core.replicas.secondary(&self.name, |state| {
+                state.incarnation = Some(named.to_owned())
+            });
+            self.know_nothing();
+            return Ok(());
+        }
+        Err(self.contended())
+    }
+
+    fn live(&self, incarnation: &str) -> Live {
+        Live {
+            incarnation: incarnation.to_owned(),
+            vkey: self.vkey.clone(),
+            since: now_ms(),
+        }
+    }
+
+    fn storage_row(&self, incarnation: &str, number: u64, whole: bool) -> (Key, Bytes) {
+        let row = Storage {
+            incarnation: incarnation.to_owned(),
+            vkey: self.vkey.clone(),
+            whole,
+        };
+        let key = self.core.order.keys.storage(&self.name);
+        (key, record::encode_numbered(number, &row))
+    }
+
+    fn contended(&self) -> CopyError {
+        CopyError::Refused(format!(
+            "other processes write down which storage of {} counts; trying again",
+            self.name
+        ))
+    }
+
+    /// What is to be written with the first rows of this storage, where that is not written yet. Guards the transaction, and answers
+    /// the number of the storage's row after it.
+    pub(crate) async fn counts(&self, transaction: &mut Transaction) -> Result<u64, StoreError> {
+        let incarnation = self.incarnation.as_deref().unwrap_or_default();
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let (number, storage) = position::storage(store, keys, &self.name).await?;
+        let live = position::live(store, keys, &self.name).await?;
+        // What another process found out since, this one has not heeded yet.
+        let number = self.storage.unwrap_or(number);
+        let guard = Guard::AtMost(keys.storage(&self.name), number);
+        transaction.guards.push(guard);
+        let first = live.is_none() && storage.is_none();
+        let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
+        let known = live.is_some_and(|live| is(&live.incarnation, &live.vkey));
+        let noted = storage.filter(|row| is(&row.incarnation, &row.vkey));
+        if known && noted.is_some() {
+            return Ok(number);
+        }
+        // A restored log begins with the rows of the life before.
+        let whole = noted.map_or(first, |row| row.whole);
+        let puts = &mut transaction.puts;
+        puts.push((
+            keys.secondary(&self.name),
+            record::encode(&self.live(incarnation)),
+        ));
+        puts.push(self.storage_row(incarnation, number + 1, whole));
+        Ok(number + 1)
+    }
+
+    /// Calls this storage whole when it has verified everything that was published when it was first seen not to be. Answers
+    /// whether that changed.
+    pub(crate) async fn vouch(&mut self) -> Result<bool, CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let Some(incarnation) = self.incarnation.clone() else {
+            return Ok(false);
+        };
+        let (number, row) = position::storage(store, keys, &self.name).await?;
+        let is = |of: &str, vkey: &str| of == incarnation && vkey == self.vkey;
+        let noted = row.filter(|row| is(&row.incarnation, &row.vkey));
+        if noted.as_ref().is_some_and(|row| row.whole) {
+            self.owed = None;
+            return Ok(false);
+        }
+        if self.storage.is_some_and(|known| known != number) {
+            // Another server wrote something about it: the next pass begins with that.
+            return Ok(true);
+        }
+        let live = position::live(store, keys, &self.name).await?;
+        if live.is_none_or(|live| !is(&live.incarnation, &live.vkey)) {
+            // Nothing of it counts yet.
+            return Ok(false);
+        }
+        let state = core.order.state();
+        // Published later than it was live, nothing counted another storage of this secondary.
+        let owed = match self.owed {
+            Some((of, owed)) if of == number => owed,
+            _ => position::published_index(store, keys, &state).await?,
+        };
+        self.owed = Some((number, owed));
+        let has = match position::end(&state, owed) {
+            None => true,
+            Some((shard, size)) => {
+                let shard = &shard.identity.name;
+                let row = position::verified(store, keys, &self.name, &incarnation, shard).await?;
+                row.is_some_and(|row| row.size >= size)
+            }
+        };
+        // A server of before this row has written none.
+        if !has && noted.is_some() {
+            return Ok(false);
+        }
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
+            puts: vec![self.storage_row(&incarnation, number + 1, has)],
+            ..Transaction::default()
+        };
+        match store.transact(transaction).await {
+            Outcome::Committed => {
+                self.storage = Some(number + 1);
+                Ok(true)
+            }
+            Outcome::Refused => Err(self.contended()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e.into()),
+        }
+    }
+
+    /// A storage that has less than it had verified is an older copy of itself: it counts when it has verified all of it again.
+    pub(crate) async fn forgot(
+        &mut self,
+        shard: &str,
+        had: u64,
+        has: u64,
+    ) -> Result<CopyError, CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let incarnation = self.incarnation.as_deref().unwrap_or_default();
+        let (mut number, _) = position::storage(store, keys, &self.name).await?;
+        // Of the other shards it may have less, too, and of the manifest an older one. Twice: a row that another server writes while
+        // the rows are listed is in the second list; after the first number is raised it writes none.
+        let prefix = keys.verified(&self.name, incarnation, "");
+        for _ in 0..2 {
+            let rows = store.scan(&prefix, &prefix, 10_000).await?;
+            let mut transaction = Transaction {
+                guards: vec![Guard::AtMost(keys.storage(&self.name), number)],
+                puts: vec![self.storage_row(incarnation, number + 1, false)],
+                deletes: rows.into_iter().map(|(key, _)| key).collect(),
+            };
+            transaction.deletes.push(keys.manifest(&self.name));
+            match store.transact(transaction).await {
+                Outcome::Committed => number += 1,
+                Outcome::Refused => return Err(self.contended()),
+                Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            }
+        }
+        self.storage = Some(number);
+        self.know_nothing();
+        core.merged.send_modify(|count| *count += 1);
+        Ok(CopyError::Refused(format!(
+            "it has {has} of the {had} entries of shard {shard} that it had verified: its storage is an older copy, and is filled again"
+        )))
+    }
+
+    /// What it was believed to have is asked for again.
+    fn know_nothing(&mut self) {
+        self.met += 1;
+        self.pending.clear();
+        self.whole.clear();
+        self.shown.clear();
+        self.manifest = None;
+        self.owed = None;
+    }
+}

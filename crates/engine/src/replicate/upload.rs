@@ -1,0 +1,301 @@
+//! One shard to one secondary: its cut as the pending checkpoint, its entries, and what is published.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tlog::mirror::{AddCheckpoint, EntriesHead, INFO_TYPE, MirrorInfo, SIZE_TYPE};
+use tokio::time::Instant;
+
+use crate::ledger::now_ms;
+use crate::position::{Position, Verified};
+use crate::replicate::copy::Tiles;
+use crate::replicate::{Copier, CopyError, LONG, SHORT, SHOWN_EVERY, STUBBORN};
+use order::state::State;
+use store::record;
+use store::{Guard, Outcome, Transaction};
+
+impl Copier {
+    /// Shows it what is published, signed by the shard's own key as well, so that its readers can verify what it serves: the same
+    /// checkpoint again, and no entries. Only while that is its newest pending checkpoint, since no pending one may go back.
+    pub(crate) async fn show(
+        &mut self,
+        state: &State,
+        name: &str,
+        origin: &str,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let Some(signed) = core.shards.get(state, name).and_then(|s| s.signed()) else {
+            return Ok(());
+        };
+        let (size, root) = (signed.at.size, signed.at.root);
+        let shown = self.shown.get(name).is_some_and(|shown| *shown >= size);
+        if shown || size == 0 || self.pending.get(name) != Some(&size) {
+            return Ok(());
+        }
+        if self.shown_at.is_some_and(|at| at.elapsed() < SHOWN_EVERY) {
+            self.unshown = true;
+            return Ok(());
+        }
+        let own = format!("\u{2014} {origin} ");
+        let lines = signed.note.lines().filter(|line| line.starts_with(&own));
+        let checkpoint = core.pending_checkpoint(origin, size, root).await?;
+        let checkpoint = tlog::attach(&checkpoint, lines)
+            .map_err(|e| CopyError::Refused(format!("the published checkpoint: {e}")))?;
+        let message = AddCheckpoint {
+            old: size,
+            proof: Vec::new(),
+            checkpoint,
+        };
+        let body = Bytes::from(message.to_body());
+        self.shown_at = Some(Instant::now());
+        let answer = self
+            .post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+            .await?;
+        if answer.status == 200 {
+            let head = EntriesHead {
+                origin: origin.to_owned(),
+                start: size,
+                end: size,
+                ticket: Vec::new(),
+            };
+            let mut body = Vec::new();
+            head.write(&mut body);
+            self.post("add-entries", "application/octet-stream", body.into(), LONG)
+                .await?;
+        }
+        // Where another replica was ahead, the next size is shown instead.
+        self.shown.insert(name.to_owned(), size);
+        Ok(())
+    }
+
+    /// Copies a shard up to a cut, unless another storage answers meanwhile: that gets the manifest and the older shards first.
+    pub(crate) async fn copy(
+        &mut self,
+        shard: &str,
+        origin: &str,
+        cut: &Position,
+        have: u64,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let folder = format!("{}/{shard}", core.name);
+        let tiles = Tiles {
+            objects: &*core.objects,
+            folder: &folder,
+        };
+        let mut head = EntriesHead {
+            origin: origin.to_owned(),
+            start: have,
+            end: cut.size,
+            ticket: Vec::new(),
+        };
+        let met = self.met;
+        self.commit(shard, origin, cut, &tiles).await?;
+        let mut stubborn = 0;
+        let mut ahead: Option<(EntriesHead, Bytes)> = None;
+        loop {
+            if self.met != met {
+                return Ok(());
+            }
+            let body = match ahead.take() {
+                Some((prepared, body)) if prepared == head => body,
+                _ => tiles.request(&head).await?.0,
+            };
+            let next = sent(&head);
+            // While this one is on its way, the next is made: it is nearly always the right one.
+            let prepare = EntriesHead {
+                start: next,
+                ..head.clone()
+            };
+            let more = next < head.end;
+            let (answer, prepared) = tokio::join!(
+                self.post("add-entries", "application/octet-stream", body, LONG),
+                async {
+                    match more {
+                        true => tiles.request(&prepare).await.ok().map(|(body, _)| body),
+                        false => None,
+                    }
+                }
+            );
+            let answer = answer?;
+            ahead = prepared.map(|body| (prepare, body));
+            let before = head.start;
+            if self.met != met {
+                return Ok(());
+            }
+            match answer.status {
+                200 => {
+                    let text = self.pending_text(origin, cut);
+                    let body = String::from_utf8_lossy(&answer.body);
+                    let line = self.key.pick(&text, &body).map_err(|e| {
+                        CopyError::Refused(format!("its cosignature does not count: {e}"))
+                    })?;
+                    return self.record(shard, cut, line, have).await;
+                }
+                202 | 409 if answer.kind.starts_with(INFO_TYPE) => {
+                    let info = std::str::from_utf8(&answer.body)
+                        .ok()
+                        .and_then(|body| MirrorInfo::parse(body).ok())
+                        .ok_or_else(|| self.refused("entries", &answer))?;
+                    if info.size != cut.size {
+                        // It has forgotten this checkpoint, or another replica of this log is ahead.
+                        self.pending.insert(shard.to_owned(), info.size);
+                        return Err(CopyError::Refused(format!(
+                            "it wants entries up to size {} instead of {}",
+                            info.size, cut.size
+                        )));
+                    }
+                    if info.next < have {
+                        return Err(self.forgot(shard, have, info.next).await?);
+                    }
+                    head.ticket = info.ticket;
+                    head.start = info.next.min(cut.size);
+                }
+                _ => return Err(self.refused("an upload", &answer)),
+            }
+            stubborn = if head.start > before { 0 } else { stubborn + 1 };
+            if stubborn > STUBBORN {
+                return Err(CopyError::Refused(
+                    "it does not get beyond one entry".into(),
+                ));
+            }
+        }
+    }
+
+    /// Commits this log to a cut: makes it the pending checkpoint.
+    async fn commit(
+        &mut self,
+        shard: &str,
+        origin: &str,
+        cut: &Position,
+        tiles: &Tiles<'_>,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let checkpoint = core.pending_checkpoint(origin, cut.size, cut.root).await?;
+        for _ in 0..STUBBORN {
+            let old = self.pending.get(shard).copied().unwrap_or(0);
+            if old > cut.size {
+                return Err(CopyError::Refused(format!(
+                    "it has size {old} of shard {shard}, this replica is at {}: it waits until the cut is there",
+                    cut.size
+                )));
+            }
+            let message = AddCheckpoint {
+                old,
+                proof: tiles.consistency(old, cut.size).await?,
+                checkpoint: checkpoint.clone(),
+            };
+            let body = Bytes::from(message.to_body());
+            let answer = self
+                .post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+                .await?;
+            match answer.status {
+                200 => {
+                    self.pending.insert(shard.to_owned(), cut.size);
+                    return Ok(());
+                }
+                409 if answer.kind.starts_with(SIZE_TYPE) => {
+                    let size = std::str::from_utf8(&answer.body)
+                        .ok()
+                        .and_then(|body| body.trim_end().parse().ok())
+                        .ok_or_else(|| self.refused("a checkpoint", &answer))?;
+                    self.pending.insert(shard.to_owned(), size);
+                }
+                422 if old > 0 && old < cut.size => {
+                    self.confront(origin, old, tiles).await?;
+                    return Err(self.refused("a checkpoint", &answer));
+                }
+                _ => return Err(self.refused("a checkpoint", &answer)),
+            }
+        }
+        Err(CopyError::Refused("its size keeps changing".into()))
+    }
+
+    /// It does not follow from what it has: shown the root that this log has at that very size, it can tell whether they differ.
+    async fn confront(
+        &mut self,
+        origin: &str,
+        size: u64,
+        tiles: &Tiles<'_>,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let root = tiles.root(size).await?;
+        let message = AddCheckpoint {
+            old: size,
+            proof: Vec::new(),
+            checkpoint: core.pending_checkpoint(origin, size, root).await?,
+        };
+        let body = Bytes::from(message.to_body());
+        self.post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes down what was verified.
+    async fn record(
+        &mut self,
+        shard: &str,
+        cut: &Position,
+        line: String,
+        before: u64,
+    ) -> Result<(), CopyError> {
+        let core = Arc::clone(&self.core);
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let incarnation = self.incarnation.clone().unwrap_or_default();
+        let verified = Verified {
+            size: cut.size,
+            root: cut.root,
+            cosignature: Some(line),
+            time: now_ms(),
+        };
+        let key = keys.verified(&self.name, &incarnation, shard);
+        let mut transaction = Transaction {
+            guards: vec![
+                Guard::AtMost(key.clone(), cut.size),
+                // Another process has met a newer storage since.
+                Guard::Absent(keys.gone(&self.name, &incarnation)),
+            ],
+            puts: vec![(key, record::encode_numbered(cut.size, &verified))],
+            ..Transaction::default()
+        };
+        let number = self.counts(&mut transaction).await?;
+        match core.store.transact(transaction).await {
+            Outcome::Committed => self.storage = Some(number),
+            Outcome::Refused
+                if store
+                    .get(&keys.gone(&self.name, &incarnation))
+                    .await?
+                    .is_some() =>
+            {
+                // The next secondary that answers is treated as a new one.
+                self.incarnation = None;
+                return Err(CopyError::Refused(format!(
+                    "another storage than {incarnation} answered meanwhile"
+                )));
+            }
+            // Another replica of this log was faster; where it was no further, or wrote which storage counts, this is done again.
+            Outcome::Refused => return Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+        }
+        self.done.add(cut.size.saturating_sub(before), 1);
+        core.merged.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    fn pending_text(&self, origin: &str, cut: &Position) -> String {
+        tlog::Checkpoint {
+            origin: origin.to_owned(),
+            size: cut.size,
+            root: cut.root,
+            extensions: Vec::new(),
+        }
+        .to_text()
+    }
+}
+
+/// The entry after the last one that a request with this head carries, unless its entries are large.
+fn sent(head: &EntriesHead) -> u64 {
+    tlog::mirror::packages(head.start, head.end)
+        .take(tlog::mirror::MAX_PACKAGES as usize)
+        .last()
+        .map_or(head.end, |package| package.end)
+}

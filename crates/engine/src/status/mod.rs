@@ -1,0 +1,305 @@
+//! The status of a log: condition, positions, shards, the running configuration.
+
+pub(crate) mod view;
+
+use std::collections::{HashMap, HashSet};
+
+use logconfig::{LogConfig, ShardState};
+use tlog::Hash;
+
+use crate::log::Log;
+use crate::program::TroubleKind;
+use order::state::{Gate, Phase, Shard};
+
+/// What is said of a publication whose quorum is not there.
+const SECONDARIES: &str = "publication waits for secondaries";
+
+/// A log's condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Accepts entries.
+    Open,
+    /// About to freeze.
+    Closing,
+    /// Accepts no entries.
+    Frozen,
+    /// Stopped on this replica.
+    Halted,
+}
+
+/// Positions, as global indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watermarks {
+    /// Decided and durable.
+    pub ordered: u64,
+    /// Entries whose tiles are written.
+    pub integrated: u64,
+    /// Entries under signed checkpoints.
+    pub published: u64,
+}
+
+/// A shard, for those who look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardView {
+    /// Name.
+    pub name: String,
+    /// State; the active one shows as frozen while the log is.
+    pub state: ShardState,
+    /// Tree ID.
+    pub tree_id: u64,
+    /// Checkpoint origin.
+    pub origin: String,
+    /// Verifier key.
+    pub vkey: String,
+    /// Global index of its first entry, once open.
+    pub start_index: Option<u64>,
+    /// Entries ordered into it, once open.
+    pub length: Option<u64>,
+    /// Entries under its checkpoint.
+    pub published: Option<u64>,
+    /// Root of its checkpoint.
+    pub root: Option<Hash>,
+}
+
+/// A log as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Name.
+    pub log: String,
+    /// Condition.
+    pub condition: Condition,
+    /// Why halted, since when frozen, what holds publication or a rotation up, or that published objects are damaged.
+    pub reason: Option<String>,
+    /// Running generation.
+    pub generation: u64,
+    /// Its entity tag.
+    pub etag: String,
+    /// Positions.
+    pub watermarks: Watermarks,
+    /// Last publication, milliseconds since the Unix epoch.
+    pub published_at_ms: Option<u64>,
+    /// Oldest first.
+    pub shards: Vec<ShardView>,
+}
+
+impl Log {
+    /// The log as it stands, with all its shards: whoever wants less has less to do.
+    pub fn status(&self) -> Status {
+        let core = &self.core;
+        let state = core.order.state();
+        let running = core.running.load_full();
+        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
+        let listed: HashSet<&str> = running
+            .document
+            .shards
+            .iter()
+            .map(|shard| shard.name.as_str())
+            .collect();
+        let is_listed = |shard: &&Shard| {
+            shard.phase != Phase::Planned || listed.contains(shard.identity.name.as_str())
+        };
+        let shards: Vec<ShardView> = state
+            .shards
+            .iter()
+            .filter(is_listed)
+            .map(|shard| {
+                let at = core
+                    .shards
+                    .get(&state, &shard.identity.name)
+                    .and_then(|s| s.at());
+                ShardView {
+                    name: shard.identity.name.clone(),
+                    state: match shard.phase {
+                        Phase::Planned => ShardState::Planned,
+                        Phase::Active { .. } if frozen => ShardState::Frozen,
+                        Phase::Active { .. } => ShardState::Active,
+                        Phase::Frozen { .. } => ShardState::Frozen,
+                    },
+                    tree_id: shard.identity.tree_id,
+                    origin: shard.identity.origin.clone(),
+                    vkey: shard.identity.vkey.clone(),
+                    start_index: shard.start(),
+                    length: state.length(shard),
+                    published: at.as_ref().map(|at| at.size).or(shard.start().map(|_| 0)),
+                    root: at.map(|at| at.root),
+                }
+            })
+            .collect();
+        let (condition, reason) = self.condition();
+        Status {
+            log: core.name.clone(),
+            condition,
+            reason,
+            generation: running.generation,
+            etag: running.etag.clone(),
+            watermarks: self.watermarks(),
+            published_at_ms: self.published_at_ms(),
+            shards,
+        }
+    }
+
+    /// Its condition, and why halted, since when frozen, what holds it up, or that published objects are damaged.
+    pub fn condition(&self) -> (Condition, Option<String>) {
+        let core = &self.core;
+        match (core.halt.reason(), core.order.state().gate) {
+            (Some(reason), _) => (Condition::Halted, Some(reason)),
+            (None, Gate::Open) => {
+                let lacking = || core.view.load().lacking();
+                let trouble = core.trouble().map(|trouble| trouble.why);
+                let held = || self.rotation_held();
+                let clock = core.clock.fault().map(|fault| fault.to_string());
+                let reason = clock.or(trouble).or_else(lacking).or_else(held);
+                (Condition::Open, reason.or_else(|| self.damage_in_words()))
+            }
+            (None, Gate::Closing) => (Condition::Closing, self.damage_in_words()),
+            (None, Gate::Frozen { slot, time }) => {
+                let frozen = match i64::try_from(time)
+                    .ok()
+                    .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+                {
+                    Some(time) => format!("frozen since {time:.0} (slot {slot} of its order)"),
+                    None => format!("frozen since slot {slot} of its order"),
+                };
+                let why = match self.damage_in_words() {
+                    Some(damage) => format!("{frozen}; {damage}"),
+                    None => frozen,
+                };
+                (Condition::Frozen, Some(why))
+            }
+        }
+    }
+
+    /// Positions, as they are known here.
+    pub fn watermarks(&self) -> Watermarks {
+        let core = &self.core;
+        Watermarks {
+            ordered: core.order.state().size,
+            integrated: core.metrics.integrated.get(),
+            published: *core.published.borrow(),
+        }
+    }
+
+    /// The last publication, milliseconds since the Unix epoch.
+    pub fn published_at_ms(&self) -> Option<u64> {
+        let state = self.core.order.state();
+        state.shards.iter().rev().find_map(|shard| {
+            let known = self.core.shards.get(&state, &shard.identity.name)?;
+            known.at().map(|at| at.time)
+        })
+    }
+
+    /// Whether there is a shard of that name. A planned one that was taken back keeps its key, and nobody needs to hear of it.
+    pub fn has_shard(&self, name: &str) -> bool {
+        let state = self.core.order.state();
+        let mut shards = state.shards.iter().rev();
+        let listed = |name: &str| {
+            let running = self.core.running.load();
+            let mut shards = running.document.shards.iter().rev();
+            shards.any(|shard| shard.name.as_str() == name)
+        };
+        shards
+            .find(|shard| shard.identity.name == name)
+            .is_some_and(|shard| shard.phase != Phase::Planned || listed(name))
+    }
+
+    /// The running generation.
+    pub fn generation(&self) -> u64 {
+        self.core.running.load().generation
+    }
+
+    /// Its entity tag.
+    pub fn running_etag(&self) -> String {
+        self.core.running.load().etag.clone()
+    }
+
+    /// Why it is halted on this replica, where it is.
+    pub fn halted(&self) -> Option<String> {
+        self.core.halt.reason()
+    }
+
+    /// Which published objects are damaged, for operators.
+    fn damage_in_words(&self) -> Option<String> {
+        let count = self.damaged_count();
+        let open = self.damaged().into_iter().find(|d| d.repaired.is_none())?;
+        let more = match count.saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        Some(format!(
+            "a published object is damaged: {} {}{more}; see `logctl doctor`",
+            open.path, open.what
+        ))
+    }
+
+    /// What holds publication up, in words that anybody may read: no names, no addresses.
+    pub fn held_up(&self) -> Option<&'static str> {
+        let core = &self.core;
+        match core.trouble() {
+            Some(trouble) => Some(match trouble.kind {
+                TroubleKind::Full => "a store is full, writes are refused",
+                TroubleKind::Waits => SECONDARIES,
+                TroubleKind::Failed => "publication is stuck",
+            }),
+            None => core.view.load().lacking().map(|_| SECONDARIES),
+        }
+    }
+
+    /// The running configuration as it was decided: nothing is filled in but the generation.
+    pub(crate) fn document(&self) -> LogConfig {
+        let running = self.core.running.load_full();
+        let mut document = (*running.document).clone();
+        document.generation = Some(running.generation);
+        document
+    }
+
+    /// The running configuration, with the fields that the server fills in.
+    pub fn config(&self) -> LogConfig {
+        self.configuration().0
+    }
+
+    /// The running configuration and its entity tag, of one instant.
+    pub fn configuration(&self) -> (LogConfig, String) {
+        let running = self.core.running.load_full();
+        let document = (*running.document).clone();
+        (
+            self.filled(document, running.generation),
+            running.etag.clone(),
+        )
+    }
+
+    /// A document as it ran in a generation, with what is known of its shards.
+    pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
+        let state = self.core.order.state();
+        document.generation = Some(generation);
+        let by_name: HashMap<&str, &Shard> = state
+            .shards
+            .iter()
+            .map(|shard| (shard.identity.name.as_str(), shard))
+            .collect();
+        for shard in &mut document.shards {
+            let Some(known) = by_name.get(shard.name.as_str()) else {
+                continue;
+            };
+            shard.tree_id = Some(known.identity.tree_id.to_string());
+            shard.vkey = Some(known.identity.vkey.clone());
+            // An earlier document: what came later is not its own.
+            if shard.state == ShardState::Planned {
+                continue;
+            }
+            shard.start_index = known.start();
+            if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
+                shard.length = Some(length);
+                let at = self
+                    .core
+                    .shards
+                    .get(&state, &known.identity.name)
+                    .and_then(|s| s.at());
+                shard.root_hash = at
+                    .filter(|at| at.size == length)
+                    .map(|at| at.root.to_string());
+            }
+        }
+        document
+    }
+}

@@ -1,0 +1,213 @@
+//! The answers of a commit: a pure function of the view and of the slots that the committer has looked into.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::litter::STORED;
+use crate::propose::too_large;
+use crate::slot::{BatchRef, Control, Promised, Slot, Work};
+use crate::state::{Gate, Refusal, View};
+use store::StoreError;
+
+/// Where a work landed.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The slot that ordered it.
+    pub slot: Arc<Slot>,
+    /// Global index of its first entry (a batch), or at which it took effect (a control).
+    pub start: u64,
+}
+
+/// Why a work was not ordered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The log is frozen; the work never will be ordered.
+    #[error("the log is frozen")]
+    Frozen,
+    /// The batch is for a shard that takes no entries; it never will be ordered, since a shard never opens again.
+    #[error("the batch is for another shard than the active one")]
+    WrongShard,
+    /// Another batch was ordered as this part of the upload, with this many entries; this one never will be.
+    #[error("this part of the upload was ordered with other entries ({0} of them)")]
+    Taken(u64),
+    /// So many slots were decided since the call that its announcement counts no more, or the storage nodes that it was written to
+    /// are not asked any more: it never will be ordered. May be sent again.
+    #[error("too many slots passed it over; it never will be ordered")]
+    Overtaken,
+    /// Slots were decided that this commit has not read, so the work is not proposed: its author reads the placed row and
+    /// starts again.
+    #[error("slots were decided unread; read the place of the work and try again")]
+    AskAgain,
+    /// The state refuses this control; it never will be decided.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// The store refused to write; nothing was written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// It may or may not have been ordered.
+    #[error("the outcome could not be learned: {0}")]
+    Unknown(String),
+}
+
+impl CommitError {
+    /// One word, for the metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::WrongShard => "wrong_shard",
+            Self::Taken(_) => "taken",
+            Self::Overtaken => "overtaken",
+            Self::AskAgain => "ask_again",
+            Self::Refused(_) => "refused",
+            Self::Store(_) => "store",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// Whether this answer means that the work will never be ordered.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::AskAgain | Self::Store(_) | Self::Unknown(_))
+    }
+
+    /// Whether the work never will be ordered: refused, or never written.
+    pub fn is_final(&self) -> bool {
+        self.is_refusal() || matches!(self, Self::Store(_))
+    }
+
+    /// Whether it follows from the state, so that a later state may say otherwise before anything was written. What a slot says
+    /// no later one takes back, and the filter that tells it forgets.
+    pub fn may_change(&self) -> bool {
+        let decided = matches!(
+            self,
+            Self::Taken(_)
+                | Self::Overtaken
+                | Self::Refused(Refusal::Already(_) | Refusal::KeyReused)
+        );
+        self.is_refusal() && !decided
+    }
+}
+
+/// One work to commit.
+#[derive(Clone, Debug)]
+pub struct Mine {
+    /// The batch or control.
+    pub work: Work,
+    /// A batch's bytes.
+    pub bytes: Bytes,
+    /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
+    pub birth: Option<u64>,
+    /// Of a large batch, what was known before its object was written.
+    pub stored: Option<Stored>,
+}
+
+/// When a large batch became an object, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The number of slots.
+    pub slots: u64,
+    /// The generation whose storage nodes have it, or an earlier one.
+    pub generation: u64,
+}
+
+impl Mine {
+    /// Work that was not sent before.
+    pub fn fresh(work: Work, bytes: Bytes) -> Self {
+        Self {
+            work,
+            bytes,
+            birth: None,
+            stored: None,
+        }
+    }
+
+    /// A batch whose bytes are an object of their own.
+    pub fn is_object(&self) -> bool {
+        self.work.batch().is_some_and(|batch| batch.object)
+    }
+
+    /// Whether its object lies where nobody may look any more.
+    pub fn is_left(&self, view: &View) -> bool {
+        self.stored
+            .is_some_and(|stored| stored.generation < view.storage_from)
+    }
+}
+
+/// The answer for a work, when the view has one. The token is looked for before anything else. `first`: the first slot after
+/// the call; `looked`: the slots below it were looked into before.
+pub fn settle(
+    view: &View,
+    mine: &Mine,
+    first: u64,
+    looked: u64,
+) -> Option<Result<Placed, CommitError>> {
+    let token = mine.work.token();
+    if let Some(slot) = view.find(token) {
+        if let (Work::Control(mine), Some(decided)) = (&mine.work, &slot.control)
+            && decided.operation == token
+            && decided.request != mine.request
+        {
+            // The same key asked for something else, here or on another replica, and that came first.
+            return Some(Err(CommitError::Refused(Refusal::KeyReused)));
+        }
+        let start = match &mine.work {
+            Work::Batch(_) | Work::Promised(_) => start_of(slot, |b| b.token == token),
+            Work::Control(d) if matches!(d.control, Control::Freeze) => slot.end(),
+            Work::Control(_) => slot.start,
+        };
+        return Some(Ok(Placed {
+            slot: Arc::clone(slot),
+            start,
+        }));
+    }
+    if let Some(batch) = mine.work.batch()
+        && let Some(part) = batch.part()
+        && let Some(slot) = view.find_part(part)
+        && let Some(other) = slot.batches.iter().find(|b| b.part() == Some(part))
+    {
+        // Sent twice: the same entries have one place.
+        return Some(if other.digest == batch.digest {
+            Ok(Placed {
+                slot: Arc::clone(slot),
+                start: start_of(slot, |b| b.part() == Some(part)),
+            })
+        } else {
+            Err(CommitError::Taken(other.entries))
+        });
+    }
+    if !view.limits.covers(view.state.len, looked) {
+        return Some(Err(CommitError::AskAgain));
+    }
+    // A batch is announced under one number only, so that everybody knows when it counts no more (`crate::litter`).
+    let late = mine.stored.is_some_and(|at| first > at.slots + STORED);
+    if mine.work.batch().is_some() && (late || !view.limits.covers(view.state.len, first)) {
+        return Some(Err(CommitError::Overtaken));
+    }
+    match &mine.work {
+        Work::Control(decision) => match too_large(&view.limits, decision) {
+            Some(e) => Some(Err(CommitError::Store(e))),
+            None => view
+                .state
+                .check(decision)
+                .err()
+                .map(|r| Err(CommitError::Refused(r))),
+        },
+        Work::Batch(batch) | Work::Promised(Promised { batch, .. }) => {
+            let frozen = matches!(view.state.gate, Gate::Frozen { .. });
+            let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
+            if frozen || froze_since {
+                return Some(Err(CommitError::Frozen));
+            }
+            let active = view.state.active().map(|s| &s.identity.name);
+            let wrong = batch.shard.is_some() && batch.shard.as_ref() != active;
+            wrong.then_some(Err(CommitError::WrongShard))
+        }
+    }
+}
+
+fn start_of(slot: &Slot, is: impl Fn(&BatchRef) -> bool) -> u64 {
+    let mut placed = slot.placed();
+    placed
+        .find(|(_, batch)| is(batch))
+        .map_or(slot.start, |(at, _)| at)
+}

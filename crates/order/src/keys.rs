@@ -1,0 +1,347 @@
+//! The keys of a log's rows in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
+
+use crate::chunk::UploadId;
+use crate::place::Place;
+use crate::slot::{Promised, Token};
+use store::Key;
+
+/// Rows that name the logs of this store: `logs/{name}`.
+pub const LOGS: &str = "logs/";
+/// Which log has an origin: `origin/{origin}`. Logs that are older than these rows have none.
+pub const ORIGINS: &str = "origin/";
+/// Heartbeats of the server processes: `replica/{id}`.
+pub const REPLICAS: &str = "replica/";
+/// The age of the store, milliseconds: see [`engine::clock`].
+pub const CLOCK: &str = "clock";
+/// What the server processes run: `runs/{id}/{log}`, a generation.
+pub const RUNS: &str = "runs/";
+/// Logs whose restore has begun and not ended: `restoring/{name}`.
+pub const RESTORING: &str = "restoring/";
+/// Rows with an expiry that all replicas share: `memory/{key}`.
+pub const MEMORY: &str = "memory/";
+
+/// The keys of one log.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// Keys of the log `name`.
+    pub fn new(name: &str) -> Self {
+        Self {
+            prefix: format!("log/{name}/"),
+        }
+    }
+    /// All rows of the log.
+    pub fn all(&self) -> Key {
+        self.prefix.clone()
+    }
+    /// The prefix of the arrivals, by minute.
+    pub fn arrivals(&self) -> Key {
+        format!("{}arrivals/", self.prefix)
+    }
+    /// The arrivals from a minute (since the Unix epoch) on.
+    pub fn arrivals_from(&self, minute: u64) -> Key {
+        format!("{}arrivals/{minute:020}/", self.prefix)
+    }
+    /// The arrivals at one replica in one minute.
+    pub fn arrivals_of(&self, minute: u64, replica: &str) -> Key {
+        format!("{}arrivals/{minute:020}/{replica}", self.prefix)
+    }
+    /// The prefix of all slots.
+    pub fn slots(&self) -> Key {
+        format!("{}slot/", self.prefix)
+    }
+    /// One slot.
+    pub fn slot(&self, number: u64) -> Key {
+        format!("{}slot/{number:020}", self.prefix)
+    }
+    /// The prefix of all batches.
+    pub fn batches(&self) -> Key {
+        format!("{}batch/", self.prefix)
+    }
+    /// One batch's bytes.
+    pub fn batch(&self, token: Token) -> Key {
+        format!("{}batch/{token}", self.prefix)
+    }
+    /// All notes of batches that nothing points at.
+    pub fn all_noted(&self) -> Key {
+        format!("{}unnamed/", self.prefix)
+    }
+    /// How many slots there were when a batch was found that nothing points at.
+    pub fn noted(&self, token: Token) -> Key {
+        format!("{}unnamed/{token}", self.prefix)
+    }
+    /// The prefix of all announcements.
+    pub fn bag(&self) -> Key {
+        format!("{}bag/", self.prefix)
+    }
+    /// Announcements made when `seen` was the first undecided slot, and later ones.
+    pub fn bag_from(&self, seen: u64) -> Key {
+        format!("{}bag/{seen:020}/", self.prefix)
+    }
+    /// One announcement.
+    pub fn announcement(&self, seen: u64, token: Token) -> Key {
+        format!("{}bag/{seen:020}/{token}", self.prefix)
+    }
+    /// All promised work that waits.
+    pub fn queue(&self) -> Key {
+        format!("{}queue/", self.prefix)
+    }
+    /// Promised work of one tier, earliest deadline first.
+    pub fn queue_tier(&self, tier: &str) -> Key {
+        format!("{}queue/{tier}/", self.prefix)
+    }
+    /// One row of promised work.
+    pub fn queued(&self, promised: &Promised) -> Key {
+        let Promised { tier, deadline, .. } = promised;
+        let token = promised.batch.token;
+        format!("{}queue/{tier}/{deadline:020}/{token}", self.prefix)
+    }
+    /// Present while the log is closing or frozen: the number of the slot that said so. Queue rows are put only while it is
+    /// absent, in the same transaction.
+    pub fn closing(&self) -> Key {
+        format!("{}closing", self.prefix)
+    }
+    /// The prefix of all places.
+    pub fn all_placed(&self) -> Key {
+        format!("{}placed/", self.prefix)
+    }
+    /// The place of a batch.
+    pub fn placed(&self, place: &Place, token: Token) -> Key {
+        match place {
+            Place::Promise => self.placed_promise(token),
+            Place::Upload { id, offset } => format!("{}{offset:020}", self.placed_parts(*id)),
+        }
+    }
+    /// The place of promised work.
+    pub fn placed_promise(&self, token: Token) -> Key {
+        format!("{}placed/promise/{token}", self.prefix)
+    }
+    /// The prefix of the places of an upload's parts.
+    pub fn placed_parts(&self, id: UploadId) -> Key {
+        format!("{}placed/upload/{id}/", self.prefix)
+    }
+    /// Where an upload ends, behind its parts.
+    pub fn placed_ends(&self, id: UploadId) -> Key {
+        format!("{}end/", self.placed_parts(id))
+    }
+    /// The end of an upload of so many entries.
+    pub fn placed_end(&self, id: UploadId, entries: u64) -> Key {
+        format!("{}{entries:020}", self.placed_ends(id))
+    }
+    /// How far places were forgotten: counts the sweeps.
+    pub fn forgotten(&self) -> Key {
+        format!("{}forgotten", self.prefix)
+    }
+    /// All marks of age.
+    pub fn marks(&self) -> Key {
+        format!("{}mark/", self.prefix)
+    }
+    /// The age of the store, when all slots below `number` were decided.
+    pub fn mark(&self, number: u64) -> Key {
+        format!("{}mark/{number:020}", self.prefix)
+    }
+    /// A config document, by digest.
+    pub fn document(&self, digest: &tlog::Hash) -> Key {
+        format!("{}document/{digest}", self.prefix)
+    }
+    /// All parts of config documents.
+    pub fn document_parts(&self) -> Key {
+        format!("{}document-part/", self.prefix)
+    }
+    /// A part of a config document that is larger than a row.
+    pub fn document_part(&self, digest: &tlog::Hash, part: u64) -> Key {
+        format!("{}document-part/{digest}/{part:020}", self.prefix)
+    }
+    /// All roots of a shard.
+    pub fn roots(&self, shard: &str) -> Key {
+        format!("{}root/{shard}/", self.prefix)
+    }
+    /// The root that was signed for a size.
+    pub fn root(&self, shard: &str, size: u64) -> Key {
+        format!("{}root/{shard}/{size:020}", self.prefix)
+    }
+    /// Which incarnation of a secondary counts.
+    pub fn secondary(&self, name: &str) -> Key {
+        format!("{}secondary/{name}", self.prefix)
+    }
+    /// The generation whose quorum of secondaries holds everything that was published.
+    pub fn handover(&self) -> Key {
+        format!("{}handover", self.prefix)
+    }
+    /// The memberships before it that a restore found, and that bind as long as it is not handed over.
+    pub fn inherited(&self) -> Key {
+        format!("{}inherited/", self.prefix)
+    }
+    /// The one that begins with this generation.
+    pub fn inherited_membership(&self, generation: u64) -> Key {
+        format!("{}inherited/{generation:020}", self.prefix)
+    }
+    /// All of them in one row, as older versions wrote them.
+    pub fn inherited_together(&self) -> Key {
+        format!("{}inherited", self.prefix)
+    }
+    /// Which storage each secondary had last.
+    pub fn storages(&self) -> Key {
+        format!("{}storage/", self.prefix)
+    }
+    /// Which storage a secondary had last.
+    pub fn storage(&self, name: &str) -> Key {
+        format!("{}storage/{name}", self.prefix)
+    }
+    /// All manifests that secondaries hold.
+    pub fn all_manifests(&self) -> Key {
+        format!("{}manifest/", self.prefix)
+    }
+    /// The manifest that a secondary holds.
+    pub fn manifest(&self, secondary: &str) -> Key {
+        format!("{}manifest/{secondary}", self.prefix)
+    }
+    /// Present while an incarnation of a secondary counts for nothing, because another one answered after it.
+    pub fn gone(&self, secondary: &str, incarnation: &str) -> Key {
+        format!("{}gone/{secondary}/{incarnation}", self.prefix)
+    }
+    /// The prefix of what all secondaries have verified.
+    pub fn all_verified(&self) -> Key {
+        format!("{}verified/", self.prefix)
+    }
+    /// What an incarnation of a secondary has verified of a shard.
+    pub fn verified(&self, secondary: &str, incarnation: &str, shard: &str) -> Key {
+        format!("{}verified/{secondary}/{incarnation}/{shard}", self.prefix)
+    }
+    /// What a frontend has of a shard.
+    pub fn dist(&self, frontend: &str, shard: &str) -> Key {
+        format!("{}dist/{frontend}/{shard}", self.prefix)
+    }
+    /// The prefix of all integrated positions.
+    pub fn all_integrated(&self) -> Key {
+        format!("{}integrated/", self.prefix)
+    }
+    /// Integrated position of a shard.
+    pub fn integrated(&self, shard: &str) -> Key {
+        format!("{}integrated/{shard}", self.prefix)
+    }
+    /// The prefix of all published positions.
+    pub fn all_published(&self) -> Key {
+        format!("{}published/", self.prefix)
+    }
+    /// Published position of a shard.
+    pub fn published(&self, shard: &str) -> Key {
+        format!("{}published/{shard}", self.prefix)
+    }
+    /// The prefix of all snapshots.
+    pub fn snapshots(&self) -> Key {
+        format!("{}snapshot/", self.prefix)
+    }
+    /// The state before slot `number`.
+    pub fn snapshot(&self, number: u64) -> Key {
+        format!("{}snapshot/{number:020}", self.prefix)
+    }
+    /// All pages of snapshots.
+    pub fn snapshot_pages(&self) -> Key {
+        format!("{}page/", self.prefix)
+    }
+    /// What the state before slot `number` lists, in part.
+    pub fn snapshot_page(&self, number: u64, page: u64) -> Key {
+        format!("{}page/{number:020}/{page:020}", self.prefix)
+    }
+    /// All frozen shards that a snapshot counts.
+    pub fn frozen_shards(&self) -> Key {
+        format!("{}shard/", self.prefix)
+    }
+    /// The n-th frozen shard, oldest first.
+    pub fn frozen_shard(&self, n: u64) -> Key {
+        format!("{}shard/{n:020}", self.prefix)
+    }
+    /// So many of the oldest shards are published whole, and their checkpoints and seals are objects.
+    pub fn sealed(&self) -> Key {
+        format!("{}sealed", self.prefix)
+    }
+    /// The first slot still kept.
+    pub fn floor(&self) -> Key {
+        format!("{}floor", self.prefix)
+    }
+    /// The prefix of all decided controls.
+    pub fn history(&self) -> Key {
+        format!("{}history/", self.prefix)
+    }
+    /// The control that slot `number` decided; outlives the slot.
+    pub fn history_item(&self, number: u64) -> Key {
+        format!("{}history/{number:020}", self.prefix)
+    }
+    /// The slot that decided an operation.
+    pub fn operation(&self, operation: Token) -> Key {
+        format!("{}operation/{operation}", self.prefix)
+    }
+    /// The slot that decided a generation.
+    pub fn generation(&self, generation: u64) -> Key {
+        format!("{}generation/{generation:020}", self.prefix)
+    }
+    /// All changes on probation.
+    pub fn probations(&self) -> Key {
+        format!("{}probation/", self.prefix)
+    }
+    /// A change on probation.
+    pub fn probation(&self, operation: Token) -> Key {
+        format!("{}probation/{operation}", self.prefix)
+    }
+    /// The generation that a change on probation was last based on: a number that never goes back.
+    pub fn probation_base(&self, operation: Token) -> Key {
+        format!("{}probation-base/{operation}", self.prefix)
+    }
+    /// The prefix of all bases of changes on probation.
+    pub fn probation_bases(&self) -> Key {
+        format!("{}probation-base/", self.prefix)
+    }
+    /// How the probation of a change ended.
+    pub fn probation_ended(&self, operation: Token) -> Key {
+        format!("{}probation-ended/{operation}", self.prefix)
+    }
+    /// The sealed replication key.
+    pub fn replication(&self) -> Key {
+        format!("{}replication-key", self.prefix)
+    }
+    /// Which life of the log this is, a number that grows: absent before it was restored from its secondaries.
+    pub fn restored(&self) -> Key {
+        format!("{}restored", self.prefix)
+    }
+    /// What a restored log was restored with.
+    pub fn life(&self) -> Key {
+        format!("{}life", self.prefix)
+    }
+    /// The life that may sign: it is announced to the secondaries.
+    pub fn announced(&self) -> Key {
+        format!("{}announced", self.prefix)
+    }
+    /// All storage nodes that are leaving.
+    pub fn all_leaving(&self) -> Key {
+        format!("{}leaving/", self.prefix)
+    }
+    /// The first generation whose storage nodes count for large batches: who wrote to those of an earlier one orders nothing with it.
+    pub fn storage_from(&self) -> Key {
+        format!("{}storage-from", self.prefix)
+    }
+    /// Promised work is released under this number of slots or a higher one: a look that must miss none demands it.
+    pub fn release_from(&self) -> Key {
+        format!("{}release-from", self.prefix)
+    }
+    /// A storage node that is leaving: the last generation that names it, and what is known of what lies there.
+    pub fn leaving(&self, node: &str) -> Key {
+        format!("{}leaving/{node}", self.prefix)
+    }
+    /// All sealed signing keys.
+    pub fn signing_keys(&self) -> Key {
+        format!("{}key/", self.prefix)
+    }
+    /// A shard's sealed signing key.
+    pub fn signing_key(&self, tree_id: u64) -> Key {
+        format!("{}key/{tree_id:020}", self.prefix)
+    }
+}
+
+/// The number at the end of a key.
+pub fn trailing_number(key: &str) -> Option<u64> {
+    key.rsplit('/').next()?.parse().ok()
+}

@@ -1,0 +1,169 @@
+//! What goes into the next slot: a pure function of the view, the bag and the proposer's own work.
+//!
+//! Whoever wins, all are served; so a proposal holds *every* live announcement, oldest first, and the proposer's own work last:
+//! as many as a slot takes, by number and by bytes. What does not fit is first in line for the next slot.
+//!
+//! What must never happen: a proposal that no store takes. It could be neither decided nor passed over.
+
+use std::collections::HashSet;
+
+use crate::Limits;
+use crate::place::Part;
+use crate::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
+use crate::state::{Gate, Phase, View};
+use store::StoreError;
+use store::record;
+
+/// Whether an announcement still counts for the next slot.
+pub fn alive(view: &View, announcement: &Announcement) -> bool {
+    let next = view.state.len;
+    announcement.seen <= next
+        && next <= announcement.seen + view.limits.window
+        && view
+            .state
+            .last_freeze
+            .is_none_or(|freeze| announcement.seen > freeze)
+        && !(turns(&announcement.work) && view.state.turned_since(announcement.seen))
+        && !ordered(view, &announcement.work)
+}
+
+/// Whether the work may be refused now and fit again later: it opens, hides or shows the log, and others may do so first and then
+/// take it back. It counts only until then, or what was refused would be decided.
+fn turns(work: &Work) -> bool {
+    matches!(work, Work::Control(d)
+        if matches!(d.control, Control::Unfreeze | Control::Delete | Control::Undelete))
+}
+
+/// Whether an announcement counts as far as a view can tell: one that is ahead of the view is not dead.
+pub fn not_dead(view: &View, announcement: &Announcement) -> bool {
+    announcement.seen > view.state.len || alive(view, announcement)
+}
+
+/// Whether a later slot may order an announced batch, as far as a view can tell.
+pub fn may_be_ordered(view: &View, announcement: &Announcement) -> bool {
+    let frozen = |name: &str| {
+        let mut shards = view.state.shards.iter();
+        shards.any(|s| s.identity.name == name && matches!(s.phase, Phase::Frozen { .. }))
+    };
+    let demands = |batch: &BatchRef| batch.shard.as_deref().is_some_and(frozen);
+    not_dead(view, announcement) && !announcement.work.batch().is_some_and(demands)
+}
+
+/// Whether one of the slots in the filter has the work, or another batch with its part of an upload.
+fn ordered(view: &View, work: &Work) -> bool {
+    let part = work.batch().and_then(BatchRef::part);
+    view.find(work.token()).is_some() || part.is_some_and(|part| view.find_part(part).is_some())
+}
+
+/// Why a control is too large for any slot; its author is told, and no committer proposes it.
+pub fn too_large(limits: &Limits, decision: &Decision) -> Option<StoreError> {
+    let (size, limit) = (record::json_size(decision), limits.control());
+    (size > limit).then_some(StoreError::TooLarge { size, limit })
+}
+
+/// What of the bag a proposal can use, as it is read from the oldest on: as many batches as a slot takes, by number and by bytes, and
+/// the control that it carries. Whatever else is in the bag waits in any case, so nobody holds it.
+#[derive(Debug, Default)]
+pub struct Share {
+    tokens: HashSet<Token>,
+    parts: HashSet<Part>,
+    bytes: usize,
+    /// Batches for a shard that is not the active one: a control may open it in this slot.
+    others: usize,
+    control: bool,
+}
+
+impl Share {
+    /// Batches fill the slot.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.tokens.len() >= limits.batches || self.bytes > limits.bytes
+    }
+
+    /// Nothing more can be used.
+    pub fn is_whole(&self, limits: &Limits) -> bool {
+        self.control && self.is_full(limits)
+    }
+
+    /// Whether the proposal can use the next announcement.
+    pub fn takes(&mut self, view: &View, announcement: &Announcement) -> bool {
+        if !alive(view, announcement) {
+            return false;
+        }
+        let (limits, state) = (&view.limits, &view.state);
+        let work = &announcement.work;
+        if let Work::Control(decision) = work {
+            let may = !self.control && is_due(view, decision);
+            self.control |= may;
+            return may;
+        }
+        let Some(batch) = work.batch().filter(|_| !self.is_full(limits)) else {
+            return false;
+        };
+        let is_active = |name: &str| state.active().is_some_and(|at| at.identity.name == name);
+        if !batch.shard.as_deref().is_none_or(is_active) {
+            self.others += 1;
+            return self.others <= limits.batches;
+        }
+        let part = batch.part();
+        if part.is_some_and(|part| self.parts.contains(&part)) || !self.tokens.insert(batch.token) {
+            return false;
+        }
+        self.parts.extend(part);
+        self.bytes += record::json_size(batch);
+        true
+    }
+}
+
+/// Whether a control may be decided in the next slot.
+fn is_due(view: &View, decision: &Decision) -> bool {
+    view.state.check(decision).is_ok() && too_large(&view.limits, decision).is_none()
+}
+
+/// The proposal for the next slot; `None` when nothing may go into it. `bag` in ascending order of `(seen, token)`; it must
+/// have been scanned after the view was read.
+pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) -> Option<Slot> {
+    let state = &view.state;
+    let announced = bag.iter().filter(|a| alive(view, a)).map(|a| &a.work);
+    let own = mine.iter().filter(|w| !ordered(view, w));
+    let works: Vec<&Work> = announced.chain(own).collect();
+    // The control first: which shard is active for the slot's batches depends on it.
+    let control: Option<Decision> = works.iter().find_map(|work| match work {
+        Work::Control(decision) => is_due(view, decision).then(|| decision.clone()),
+        _ => None,
+    });
+    let active = match control.as_ref().map(|c| &c.control) {
+        Some(Control::Unfreeze) => None,
+        Some(Control::Reconfigure {
+            open: Some(name), ..
+        }) => Some(name.clone()),
+        _ => state.active().map(|shard| shard.identity.name.clone()),
+    };
+    let active = active.filter(|_| !matches!(state.gate, Gate::Frozen { .. }));
+    let active = active.as_deref();
+    let mut slot = Slot {
+        format: FORMAT,
+        number: state.len,
+        start: state.size,
+        time: state.time.max(now_ms),
+        previous: state.last,
+        batches: Vec::new(),
+        control,
+    };
+    let mut bytes = record::size(record::json_size(&slot));
+    for batch in works.iter().filter_map(|work| work.batch()) {
+        let fits = active.is_some() && batch.shard.as_deref().is_none_or(|s| active == Some(s));
+        let twice = |b: &BatchRef| {
+            b.token == batch.token || (b.part().is_some() && b.part() == batch.part())
+        };
+        if !fits || slot.batches.iter().any(twice) {
+            continue;
+        }
+        bytes += record::json_size(batch) + usize::from(!slot.batches.is_empty());
+        if slot.batches.len() == view.limits.batches || bytes > view.limits.bytes {
+            break;
+        }
+        slot.batches.push(batch.clone());
+    }
+    slot.format = Slot::format_of(&slot.batches);
+    (!slot.batches.is_empty() || slot.control.is_some()).then_some(slot)
+}

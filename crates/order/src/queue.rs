@@ -1,0 +1,27 @@
+//! What a put of promised work into the durable queue means when it is refused.
+
+/// The meaning of a refused put into the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// An earlier put of this promise was applied: the work is promised.
+    Promised,
+    /// An earlier put of this promise was applied long ago, or may still be. It is never put again, or it could be ordered twice.
+    Unknown,
+    /// The log takes no promises.
+    Closed,
+    /// Slots since its `birth` were collected: the work gets a new `birth` and is put again.
+    Again,
+}
+
+impl Refused {
+    /// From what was read after the refusal. `doubt`: an earlier put's outcome is unknown; `somewhere`: the work is in queue or
+    /// bag, or ordered; `closing`: the log is closing or frozen.
+    pub fn of(doubt: bool, somewhere: bool, closing: bool) -> Self {
+        match (doubt, somewhere, closing) {
+            (true, true, _) => Self::Promised,
+            (true, false, _) => Self::Unknown,
+            (false, _, true) => Self::Closed,
+            (false, _, false) => Self::Again,
+        }
+    }
+}
