@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use logconfig::LogConfig;
+use plane_http::Bodies;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -20,7 +21,6 @@ use serde_path_to_error::{Path, Segment};
 use wire::{CreateLogRequest, Finding, codes};
 
 use crate::Limits;
-use crate::bodies::Bodies;
 use crate::problem::Refusal;
 
 /// A larger body is read and thrown away up to this size, so that its sender gets to read the refusal.

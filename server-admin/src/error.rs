@@ -53,17 +53,6 @@ pub enum Error {
         /// What the PEM reader found wrong.
         source: rustls_pki_types::pem::Error,
     },
-    /// Certificate and key don't make a TLS server.
-    #[error("TLS certificate and key can't be used")]
-    Tls(#[source] rustls::Error),
-    /// The authority for client certificates can't be used.
-    #[error("{}: {problem}", path.display())]
-    ClientCa {
-        /// The file of certificate authorities.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// Client certificates have permissions, but no authority says which are genuine.
     #[error(
         "client certificates have roles, but no client CA is configured: nobody could show one"
@@ -85,20 +74,9 @@ pub enum Error {
         "refusing to listen on {0} without authentication: no token file, client certificate or identity rule is configured"
     )]
     Unauthenticated(SocketAddr),
-    /// Another process answers on the socket.
-    #[error("another server answers on {}", .0.display())]
-    SocketInUse(PathBuf),
-    /// The path of the socket holds something else.
-    #[error("{} exists and is not a socket", .0.display())]
-    NotASocket(PathBuf),
-    /// Listening failed.
-    #[error("can't listen on {address}")]
-    Listen {
-        /// The address or path.
-        address: String,
-        /// The operating system's answer.
-        source: io::Error,
-    },
+    /// The address, the socket or the TLS files can't be used.
+    #[error(transparent)]
+    Listener(#[from] plane_http::Error),
     /// The endpoint's own runtime can't be started.
     #[error("can't start the endpoint's runtime")]
     Runtime(#[source] io::Error),
@@ -110,11 +88,4 @@ impl Error {
         let path = path.into();
         move |source| Self::File { path, source }
     }
-}
-
-/// An error and its causes, as one text.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source());
-    let texts: Vec<String> = all.map(ToString::to_string).collect();
-    texts.join(": ")
 }

@@ -120,37 +120,29 @@
 //!   learns whether a log exists.
 
 mod access;
-mod bodies;
 mod body;
 mod error;
 mod etag;
-mod follow;
 mod host;
 mod limits;
 mod listen;
 mod permission;
-mod places;
 mod problem;
 mod resources;
 mod router;
-mod socket;
-mod stamp;
-mod tls;
 
 pub use access::{
     Access, BadClientName, ClientCertificate, ClientName, IdentityRule, Peer, Secret, issue,
 };
-pub use bodies::{Bodies, Held, SHORT, Spent};
 pub use error::Error;
 pub use etag::{BadBase, Base};
-pub use follow::{Follow, Look};
 pub use host::{Answer, AuditQuery, Caller, Capabilities, Change, Event, Host, HostError, Mode};
 pub use limits::Limits;
 pub use listen::{Listeners, Options, Running, SocketOptions, TcpOptions, serve};
 pub use permission::{BadPermission, Permission};
+pub use plane_http::{Error as ListenError, TlsFiles};
 pub use resources::events::Stopping;
 pub use router::{router, router_with};
-pub use tls::TlsFiles;
 
 /// The guide's examples are tests.
 #[cfg(doctest)]

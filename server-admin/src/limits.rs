@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use plane_http::WhenFull;
+
+/// Memory for a request's head, and for each direction of a connection.
+const HEAD_BYTES: usize = 32 << 10;
+
 /// The endpoint's limits. `..Limits::default()` fills in the usual ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -11,9 +16,10 @@ pub struct Limits {
     pub bodies: usize,
     /// Time for a whole body to arrive. 10 s.
     pub body_time: Duration,
-    /// Time for a request's headers to arrive; also how long a connection may idle. 10 s.
+    /// Time for a TLS handshake and a request's headers to arrive; also how long a connection may idle, or its client be behind
+    /// in reading an answer. Kept to the second. 10 s.
     pub header_time: Duration,
-    /// Time for a TLS handshake, and for sent data to be acknowledged. 10 s.
+    /// Time for sent data to be acknowledged. 10 s.
     pub peer_time: Duration,
     /// Connections at a time; the socket and the TCP listener each have as many, so that neither starves the other. When all
     /// are taken, the next one gets the place of the one that has been idle longest. 64.
@@ -24,6 +30,24 @@ pub struct Limits {
     pub stream_time: Duration,
     /// Time for running requests to finish after a stop was asked for. 10 s.
     pub drain_time: Duration,
+}
+
+impl Limits {
+    /// Those of a listener.
+    pub(crate) fn listener(&self) -> plane_http::Limits {
+        plane_http::Limits {
+            connections: self.connections,
+            when_full: WhenFull::ReplaceIdle,
+            http2: false,
+            header_bytes: HEAD_BYTES,
+            header_timeout: self.header_time,
+            body_timeout: self.body_time,
+            idle_timeout: self.header_time,
+            peer_timeout: self.peer_time,
+            bodies: self.bodies,
+            answers: self.bodies,
+        }
+    }
 }
 
 impl Default for Limits {

@@ -4,50 +4,35 @@
 //! an overloaded log can still be administered. What must never happen: the endpoint is reachable from other machines
 //! without TLS and authentication, or connections that do nothing keep out those that have something to ask.
 //!
-//! HTTP/1.1 only: an admin client gains nothing from multiplexing, and a byte that is never sent can't stall a choice of
-//! protocol.
+//! HTTP/1.1 only: an admin client gains nothing from multiplexing.
 
-use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::net::UnixListener;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::response::{IntoResponse as _, Response};
-use http_body_util::BodyExt;
+use axum::body::to_bytes;
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::{Request, Response};
+use plane_http::{
+    Audience, Body, Listener, Origin, Phase, Plane, Spent, Tls, TlsFiles, Watch, Watched,
+};
+use rustls_pki_types::CertificateDer;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use wire::codes;
 
 use crate::access::{Access, ClientCertificate, Peer};
-use crate::bodies::{Bodies, SHORT};
 use crate::error::Error;
 use crate::host::Host;
 use crate::limits::Limits;
-use crate::places::{Place, Places};
 use crate::problem::Refusal;
 use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
-use crate::socket::{self, SocketFile};
-use crate::tls::{Tls, TlsFiles};
-
-/// Memory for a request's head, and for each direction of a connection.
-const HEAD_BYTES: usize = 32 << 10;
-/// How many connections may wait to be accepted.
-const BACKLOG: i32 = 4096;
-/// How long to leave `accept` alone after it failed (no file descriptors left).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where to listen.
 #[derive(Clone, Debug, Default)]
@@ -95,8 +80,7 @@ pub struct TcpOptions {
 /// The endpoint's open listeners: connections queue from here on, and are answered once it serves.
 #[derive(Debug)]
 pub struct Listeners {
-    socket: Option<(SocketFile, UnixListener)>,
-    tcp: Option<(TcpListener, Option<Tls>)>,
+    open: Vec<Listener>,
     address: Option<SocketAddr>,
     access: Arc<Access>,
     limits: Limits,
@@ -107,51 +91,25 @@ impl Listeners {
     ///
     /// # Errors
     /// [`Error::Plaintext`] and [`Error::Unauthenticated`] for a TCP address that would not be safe;
-    /// [`Error::NoClientCa`] for one where client certificates could not be checked;
-    /// [`Error::SocketInUse`] when another server answers on the socket; and what the system says.
+    /// [`Error::NoClientCa`] for one where client certificates could not be checked; [`Error::Listener`] for TLS files that can't be
+    /// used, when another server answers on the socket, and what the system says.
     pub fn bind(access: Arc<Access>, options: Options) -> Result<Self, Error> {
         let Options {
             socket,
             tcp,
             limits,
         } = options;
-        let tcp = match tcp {
-            Some(TcpOptions { address, tls }) => {
-                if tls.is_none() && !address.ip().is_loopback() {
-                    return Err(Error::Plaintext(address));
-                }
-                if !access.authenticates_tcp() {
-                    return Err(Error::Unauthenticated(address));
-                }
-                let client_ca = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-                if access.knows_certificates() && !client_ca {
-                    return Err(Error::NoClientCa);
-                }
-                let tls = tls.map(Tls::open).transpose()?;
-                let failed = |source| Error::Listen {
-                    address: address.to_string(),
-                    source,
-                };
-                let listener = TcpListener::bind(address).map_err(failed)?;
-                // The standard library's queue is short: a flood would make others wait for their retries.
-                rustix::net::listen(&listener, BACKLOG).map_err(|errno| failed(errno.into()))?;
-                listener.set_nonblocking(true).map_err(failed)?;
-                let address = listener.local_addr().map_err(failed)?;
-                Some((listener, tls, address))
-            }
-            None => None,
-        };
-        let socket = match socket {
-            Some(SocketOptions { path, mode }) => {
-                Some(socket::listen(&path, mode).map(|(listener, file)| (file, listener))?)
-            }
-            None => None,
-        };
-        let address = tcp.as_ref().map(|(.., address)| *address);
-        let tcp = tcp.map(|(listener, tls, _)| (listener, tls));
+        let (mut open, mut address) = (Vec::new(), None);
+        if let Some(options) = tcp {
+            let (listener, bound) = tcp_listener(&access, options)?;
+            open.push(listener);
+            address = Some(bound);
+        }
+        if let Some(SocketOptions { path, mode }) = socket {
+            open.push(Listener::unix(&path, mode)?);
+        }
         Ok(Self {
-            socket,
-            tcp,
+            open,
             address,
             access,
             limits,
@@ -175,8 +133,7 @@ impl Listeners {
         stop: impl Future<Output = ()>,
     ) -> Result<(), Error> {
         let Self {
-            socket,
-            tcp,
+            open,
             access,
             limits,
             ..
@@ -184,44 +141,36 @@ impl Listeners {
         let app =
             router_with(host.clone(), access.clone(), limits).fallback(|| async { missing() });
         let (stopping, stopped) = watch::channel(false);
-        let mut loops = JoinSet::new();
-        let shared = Shared {
+        let endpoint = Arc::new(Endpoint {
             app,
             host,
             access,
-            limits,
-            answers: Bodies::new(limits.bodies),
             stopped,
-        };
-        if let Some((file, listener)) = socket {
-            let failed = |source| Error::Listen {
-                address: "the socket".to_owned(),
-                source,
-            };
-            let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-            loops.spawn(shared.clone().accept(Listener::Unix {
-                _file: file,
+            peer: None,
+        });
+        let (all, end) = (Watch::new(limits.listener()), CancellationToken::new());
+        let mut loops = JoinSet::new();
+        for listener in open {
+            let serving = plane_http::serve(
                 listener,
-            }));
-        }
-        if let Some((listener, tls)) = tcp {
-            let failed = |source| Error::Listen {
-                address: "the TCP address".to_owned(),
-                source,
-            };
-            let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-            loops.spawn(shared.accept(Listener::Tcp(listener, tls.map(Arc::new))));
+                endpoint.clone(),
+                all.beside(),
+                end.clone(),
+                limits.drain_time,
+            );
+            loops.spawn(serving?);
         }
         let ended = tokio::select! {
             () = stop => None,
             Some(ended) = loops.join_next() => Some(ended),
         };
         let _ = stopping.send(true);
+        end.cancel();
         while loops.join_next().await.is_some() {}
         match ended {
             None => Ok(()),
             // An accept loop ends only when it is asked to.
-            Some(ended) => Err(Error::Runtime(std::io::Error::other(match ended {
+            Some(ended) => Err(Error::Runtime(io::Error::other(match ended {
                 Ok(()) => "a listener ended by itself".to_owned(),
                 Err(error) => format!("a listener ended: {error}"),
             }))),
@@ -285,7 +234,7 @@ impl Running {
         };
         match ended {
             Ok(()) => "it stopped".to_owned(),
-            Err(error) => crate::error::causes(error),
+            Err(error) => plane_http::causes(error),
         }
     }
 
@@ -304,7 +253,7 @@ impl Running {
 
 /// What a thread that serves ended with; it sends nothing when it panics.
 fn outcome(done: Result<Result<(), Error>, oneshot::error::RecvError>) -> Result<(), Error> {
-    let panicked = |_| Error::Runtime(std::io::Error::other("the endpoint's thread panicked"));
+    let panicked = |_| Error::Runtime(io::Error::other("the endpoint's thread panicked"));
     done.map_err(panicked)?
 }
 
@@ -321,224 +270,106 @@ pub async fn serve(
     Listeners::bind(access, options)?.serve(host, stop).await
 }
 
-/// An open listener. The socket's file goes first: see [`SocketFile`].
-enum Listener {
-    Unix {
-        _file: SocketFile,
-        listener: tokio::net::UnixListener,
-    },
-    Tcp(tokio::net::TcpListener, Option<Arc<Tls>>),
-}
-
-/// An accepted connection.
-enum Accepted {
-    Unix(tokio::net::UnixStream, Peer),
-    Tcp(tokio::net::TcpStream, Peer, Option<Arc<Tls>>),
-}
-
-impl Listener {
-    async fn next(&self) -> std::io::Result<Accepted> {
-        match self {
-            Self::Unix { listener, .. } => {
-                let (stream, _) = listener.accept().await?;
-                let peer = Peer::unix(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(stream, peer))
-            }
-            Self::Tcp(listener, tls) => {
-                let (stream, address) = listener.accept().await?;
-                Ok(Accepted::Tcp(stream, Peer::tcp(address), tls.clone()))
-            }
-        }
+/// Binds the TCP address, where that is safe.
+fn tcp_listener(access: &Access, options: TcpOptions) -> Result<(Listener, SocketAddr), Error> {
+    let TcpOptions { address, tls } = options;
+    if tls.is_none() && !address.ip().is_loopback() {
+        return Err(Error::Plaintext(address));
     }
+    if !access.authenticates_tcp() {
+        return Err(Error::Unauthenticated(address));
+    }
+    let client_ca = tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if access.knows_certificates() && !client_ca {
+        return Err(Error::NoClientCa);
+    }
+    let tls = tls
+        .map(|files| Tls::open(files, Audience::Operators))
+        .transpose()?;
+    let (listener, address) = Listener::tcp(address)?;
+    Ok((listener.with_tls(tls), address))
 }
 
-/// What accept loops and connections share.
+/// The endpoint, as all its connections know it, or one of them.
 #[derive(Clone)]
-struct Shared {
+struct Endpoint {
     app: Router,
     host: Arc<dyn Host>,
     access: Arc<Access>,
-    limits: Limits,
-    /// The memory of long answers.
-    answers: Arc<Bodies>,
     stopped: watch::Receiver<bool>,
+    /// Who is at the other end of the connection.
+    peer: Option<Peer>,
 }
 
-impl Shared {
-    /// Ready once the endpoint stops, however that comes about.
-    async fn stop(&self) {
-        let mut stopped = self.stopped.clone();
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+fn peer(origin: Origin) -> Peer {
+    match origin {
+        Origin::Tcp(address) => Peer::tcp(address),
+        Origin::Unix { uid } => Peer::unix(uid),
     }
+}
 
-    async fn accept(self, listener: Listener) {
-        let places = Places::new(self.limits.connections);
-        let mut connections = JoinSet::new();
-        loop {
-            // A new connection may take the place of an idle one; so accept first.
-            let next = async {
-                let accepted = listener.next().await?;
-                let place = places.take().await;
-                place
-                    .map(|place| (place, accepted))
-                    .ok_or_else(|| std::io::Error::other("no places"))
-            };
-            let next = tokio::select! {
-                () = self.stop() => break,
-                next = next => next,
-            };
-            while connections.try_join_next().is_some() {}
-            match next {
-                Ok((place, accepted)) => {
-                    let shared = self.clone();
-                    connections.spawn(async move {
-                        tokio::select! {
-                            () = shared.connection(accepted, &place) => {}
-                            () = place.sent_away() => {}
-                        }
-                    });
-                }
+impl Plane for Endpoint {
+    fn meet(
+        self: &Arc<Self>,
+        origin: Origin,
+        certificate: Option<&CertificateDer<'_>>,
+    ) -> Option<Arc<Self>> {
+        let mut peer = peer(origin);
+        if let Some(leaf) = certificate {
+            match ClientCertificate::from_verified(leaf) {
+                Ok(certificate) => peer = peer.with_certificate(certificate),
                 Err(error) => {
-                    tracing::warn!(%error, "accepting a connection failed");
-                    tokio::select! {
-                        () = self.stop() => break,
-                        () = tokio::time::sleep(ACCEPT_PAUSE) => {}
-                    }
+                    tracing::warn!(%error, "a verified client certificate can't be read");
+                    return None;
                 }
             }
         }
-        drop(listener);
-        let drained = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(self.limits.drain_time, drained)
-            .await
-            .is_err()
-        {
-            tracing::warn!("connections were cut off: they did not finish in time");
-        }
-    }
-
-    async fn connection(&self, accepted: Accepted, place: &Arc<Place>) {
-        match accepted {
-            Accepted::Unix(stream, peer) => self.http(stream, peer, place).await,
-            Accepted::Tcp(stream, peer, tls) => {
-                let patience = u32::try_from(self.limits.peer_time.as_millis()).unwrap_or(u32::MAX);
-                // Without it a peer that stops reading would hold its place for many minutes.
-                let bounded = rustix::net::sockopt::set_tcp_user_timeout(&stream, patience);
-                if bounded.is_err() || stream.set_nodelay(true).is_err() {
-                    return;
-                }
-                let Some(tls) = tls else {
-                    return self.http(stream, peer, place).await;
-                };
-                let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-                match tokio::time::timeout(self.limits.peer_time, handshake).await {
-                    Ok(Ok(stream)) => match certified(peer, stream.get_ref().1) {
-                        Ok(peer) => self.http(stream, peer, place).await,
-                        Err(error) => {
-                            tracing::warn!(%error, "a verified client certificate can't be read")
-                        }
-                    },
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, ?peer, "TLS handshake failed");
-                        if let Some(error) = bad_certificate(&error) {
-                            self.access.bad_certificate(&self.host, &peer, error).await;
-                        }
-                    }
-                    Err(_) => tracing::debug!(?peer, "TLS handshake took too long"),
-                }
-            }
-        }
-    }
-
-    async fn http(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        peer: Peer,
-        place: &Arc<Place>,
-    ) {
-        let service = service_fn(|request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
-            request
-                .extensions_mut()
-                .insert(Stopping::when(self.stopped.clone()));
-            let busy = place.keep();
-            let read = request.method().is_safe();
-            let answer = self.app.clone().oneshot(request);
-            // Until the last byte of the answer is handed over, the connection is not idle.
-            let whole = |answer: Response| {
-                answer.map(|body| {
-                    Body::new(body.map_frame(move |frame| {
-                        let _ = &busy;
-                        frame
-                    }))
-                })
-            };
-            let answers = &self.answers;
-            async move {
-                let answer = answer.await?;
-                Ok::<_, Infallible>(whole(counted(answer, read, answers)))
-            }
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(self.limits.header_time)
-                // A client that has said all it has to say still waits for the answer. One that follows an operation and is gone is
-                // noticed by the next line that it is sent.
-                .half_close(true)
-                .max_header_size(HEAD_BYTES)
-                .max_buf_size(2 * HEAD_BYTES)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            () = self.stop() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = outcome {
-            tracing::debug!(%error, ?peer, "connection ended");
-        }
-    }
-}
-
-/// An answer whose bytes count while they are under way. What was changed is told in any case, and it is short.
-fn counted(answer: Response, read: bool, answers: &Arc<Bodies>) -> Response {
-    let length = answer.body().size_hint().exact();
-    let length = length.and_then(|length| usize::try_from(length).ok());
-    let Some(length) = length.filter(|length| read && *length > SHORT) else {
-        return answer;
-    };
-    let Ok(mut held) = answers.begin(length).and_then(|mut held| {
-        held.grow(length)?;
-        Ok(Some(held))
-    }) else {
-        let refusal = Refusal::new(codes::UNAVAILABLE, "too many long answers are under way");
-        return refusal.retry_after(Duration::from_secs(1)).into_response();
-    };
-    // One that is whole in memory comes in one piece.
-    answer.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            frame.map_data(|bytes| match held.take() {
-                Some(held) => held.keep(bytes),
-                None => bytes,
-            })
+        Some(Arc::new(Self {
+            peer: Some(peer),
+            ..Self::clone(self)
         }))
-    })
-}
+    }
 
-/// The peer, with the client certificate that the handshake verified.
-fn certified(peer: Peer, session: &rustls::ServerConnection) -> Result<Peer, webpki::Error> {
-    match session.peer_certificates().and_then(<[_]>::first) {
-        Some(leaf) => Ok(peer.with_certificate(ClientCertificate::from_verified(leaf)?)),
-        None => Ok(peer),
+    async fn refused(&self, origin: Origin, error: &io::Error) {
+        if let Some(error) = bad_certificate(error) {
+            let peer = peer(origin);
+            self.access.bad_certificate(&self.host, &peer, error).await;
+        }
+    }
+
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
+        watched.enter(Phase::Working);
+        let read = request.method().is_safe();
+        let mut request = request.map(axum::body::Body::new);
+        let extensions = request.extensions_mut();
+        if let Some(peer) = &self.peer {
+            extensions.insert(peer.clone());
+        }
+        extensions.insert(Stopping::when(self.stopped.clone()));
+        let Ok(answer) = self.app.clone().oneshot(request).await;
+        let (head, body) = answer.into_parts();
+        if body.size_hint().exact().is_none() {
+            return Response::from_parts(head, Body::Events(body));
+        }
+        // It is whole in memory.
+        let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        // What was changed is told in any case, and it is short.
+        let bytes = match read {
+            true => watched.answer(bytes),
+            false => Ok(bytes),
+        };
+        match bytes {
+            Ok(bytes) => Response::from_parts(head, Body::Whole(bytes)),
+            Err(Spent) => Refusal::new(codes::UNAVAILABLE, "too many long answers are under way")
+                .retry_after(Duration::from_secs(1))
+                .respond()
+                .map(Body::Whole),
+        }
     }
 }
 
 /// What is wrong with the client's certificate, if that is why a handshake failed.
-fn bad_certificate(error: &std::io::Error) -> Option<&rustls::CertificateError> {
+fn bad_certificate(error: &io::Error) -> Option<&rustls::CertificateError> {
     match error.get_ref()?.downcast_ref()? {
         rustls::Error::InvalidCertificate(error) => Some(error),
         _ => None,

@@ -6,18 +6,21 @@
 use std::any::Any;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use wire::{Finding, PROBLEM_TYPE, Problem, codes};
+use axum::body::Body;
+use axum::http::Response;
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use wire::{Finding, Problem, codes};
 
 use crate::host::HostError;
+
+/// What a caller without a credential is told to show.
+const CHALLENGE: &str = "Bearer realm=\"admin\"";
 
 /// A request refused: a problem document on its way to the caller.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     problem: Box<Problem>,
-    status: StatusCode,
     retry_after: Option<Duration>,
 }
 
@@ -26,11 +29,10 @@ impl Refusal {
     pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
         let known = codes::find(code).or_else(|| codes::find(codes::INTERNAL));
         let (code, status, title) = known.unwrap_or((codes::INTERNAL, 500, ""));
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let problem = Problem {
             kind: format!("urn:logctl:problem:{code}"),
             title: title.to_owned(),
-            status: status.as_u16(),
+            status,
             code: code.to_owned(),
             detail: detail.into(),
             hint: None,
@@ -43,7 +45,6 @@ impl Refusal {
         };
         Self {
             problem: Box::new(problem),
-            status,
             retry_after: None,
         }
     }
@@ -78,6 +79,11 @@ impl Refusal {
     pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
+    }
+
+    /// The answer.
+    pub(crate) fn respond(&self) -> Response<Bytes> {
+        plane_http::refused(&self.problem, true, self.retry_after, CHALLENGE)
     }
 }
 
@@ -132,26 +138,13 @@ impl From<HostError> for Refusal {
 }
 
 impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, self.json()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_TYPE));
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"admin\""),
-            );
-        }
-        if let Some(delay) = self.retry_after {
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
-        response
+    fn into_response(self) -> axum::response::Response {
+        self.respond().map(Body::from)
     }
 }
 
 /// The answer to a request whose handler panicked.
-pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> axum::response::Response {
     Refusal::new(codes::INTERNAL, "the request could not be handled")
         .hint("see the server's log")
         .into_response()
@@ -172,15 +165,5 @@ mod tests {
             Refusal::new("no-such-code", "").problem.code,
             codes::INTERNAL
         );
-    }
-
-    #[test]
-    fn a_delay_is_rounded_up_and_never_zero() {
-        for (delay, header) in [(0, "1"), (1_000, "1"), (1_001, "2"), (59_500, "60")] {
-            let response = Refusal::new(codes::TOO_MANY, "")
-                .retry_after(Duration::from_millis(delay))
-                .into_response();
-            assert_eq!(response.headers()[RETRY_AFTER], header);
-        }
     }
 }

@@ -22,7 +22,8 @@ use rcgen::{
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use server_admin::{
-    Access, Error, Limits, Listeners, Options, Permission, Running, TcpOptions, TlsFiles,
+    Access, Error, Limits, ListenError, Listeners, Options, Permission, Running, TcpOptions,
+    TlsFiles,
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -379,9 +380,15 @@ async fn an_authority_that_cannot_be_used_is_an_error_at_once() {
         Arc::new(Access::new().with_certificate(name, read_only()))
     };
     let bind = |tls| Listeners::bind(access(), options(tls)).unwrap_err();
-    assert!(matches!(bind(Some(files.clone())), Error::Pem { .. }));
+    assert!(matches!(
+        bind(Some(files.clone())),
+        Error::Listener(ListenError::Pem { .. })
+    ));
     fs::write(files.client_ca.as_ref().unwrap(), "").unwrap();
-    assert!(matches!(bind(Some(files.clone())), Error::ClientCa { .. }));
+    assert!(matches!(
+        bind(Some(files.clone())),
+        Error::Listener(ListenError::ClientCa { .. })
+    ));
     let mut without = files;
     without.client_ca = None;
     assert!(matches!(bind(Some(without)), Error::NoClientCa));

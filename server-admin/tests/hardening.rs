@@ -9,13 +9,14 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Endpoint, operation};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use server_admin::{Limits, Listeners, Options, Running, TcpOptions};
+use server_admin::{Access, Limits, Listeners, Options, Running, TcpOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use wire::{Operation, OperationState, WhoAmI};
 
 fn start(endpoint: &Endpoint, limits: Limits) -> (Running, SocketAddr) {
@@ -192,6 +193,31 @@ async fn bodies_and_long_answers_end_at_their_budget_over_all_connections() {
         }
         running.stop().await.unwrap();
     }
+}
+
+/// On the socket no system gives up on a peer that is alive.
+#[tokio::test]
+async fn a_reader_that_takes_nothing_ends() {
+    let mut endpoint = Endpoint::new();
+    let path = endpoint.folder.path().join("admin.sock");
+    let tokens = Access::new().with_tokens(endpoint.tokens()).unwrap();
+    endpoint.access = Arc::new(tokens);
+    let options = Options {
+        limits: Limits {
+            header_time: Duration::from_secs(1),
+            ..Limits::default()
+        },
+        ..Options::on_socket(&path)
+    };
+    let listeners = Listeners::bind(endpoint.access.clone(), options).unwrap();
+    let running = listeners.serve_apart(endpoint.toy.clone()).unwrap();
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    let asked = get(&endpoint, "/admin/v1/openapi.json").replace("close", "keep-alive");
+    // It asks until nothing more is taken of it, and reads none of the answers.
+    let ended = async { while stream.write_all(asked.as_bytes()).await.is_ok() {} };
+    let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+    assert!(ended.is_ok(), "it is still there");
+    running.stop().await.unwrap();
 }
 
 #[tokio::test]

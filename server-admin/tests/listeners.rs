@@ -19,7 +19,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use server_admin::{
-    Access, Error, Limits, Listeners, Options, Permission, Running, TcpOptions, TlsFiles,
+    Access, Error, Limits, ListenError, Listeners, Options, Permission, Running, TcpOptions,
+    TlsFiles,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -167,7 +168,10 @@ async fn the_socket_knows_its_peers_and_is_cleaned_up() {
     assert_eq!(body::<Problem>(&answer).code, codes::NOT_FOUND);
 
     let second = Listeners::bind(endpoint.access.clone(), socket(&path));
-    assert!(matches!(second, Err(Error::SocketInUse(_))));
+    assert!(matches!(
+        second,
+        Err(Error::Listener(ListenError::SocketInUse(_)))
+    ));
     running.stop().await.unwrap();
     assert!(!path.exists());
 
@@ -277,18 +281,18 @@ async fn an_unsafe_set_up_is_refused() {
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(matches!(
         bind(tokens(), tcp(ANY_PORT, Some(files.clone()))),
-        Error::Exposed { .. }
+        Error::Listener(ListenError::Exposed { .. })
     ));
     fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&files.key, "nonsense").unwrap();
     assert!(matches!(
         bind(tokens(), tcp(ANY_PORT, Some(files.clone()))),
-        Error::Pem { .. }
+        Error::Listener(ListenError::Pem { .. })
     ));
     let taken = std::net::TcpListener::bind(SocketAddr::from(ANY_PORT)).unwrap();
     assert!(matches!(
         bind(tokens(), tcp(taken.local_addr().unwrap(), None)),
-        Error::Listen { .. }
+        Error::Listener(ListenError::Listen { .. })
     ));
     assert!(matches!(
         Access::new().with_tokens(PathBuf::from("/nonexistent")),

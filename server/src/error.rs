@@ -1,7 +1,6 @@
 //! What can go wrong while `logd` starts, runs or stops; each variant is a situation an operator can act on.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::settings::{self, SettingsError};
@@ -54,7 +53,7 @@ pub(crate) enum Error {
     #[error("cannot listen on {address}")]
     Listen {
         /// The address that could not be bound.
-        address: SocketAddr,
+        address: String,
         /// The operating system's answer.
         source: std::io::Error,
     },
@@ -184,6 +183,16 @@ impl Error {
             _ => return None,
         };
         Some(Cow::Borrowed(fixed))
+    }
+}
+
+impl From<plane_http::Error> for Error {
+    fn from(error: plane_http::Error) -> Self {
+        match error {
+            plane_http::Error::Listen { address, source } => Self::Listen { address, source },
+            plane_http::Error::File { path, source } => at("read", path)(source),
+            other => Self::Tls(plane_http::causes(&other)),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! What never changes is cacheable for ever and says so; a checkpoint is never cached. A path is a log's name, a shard's name and
 //! one of the few things that a shard has: nothing else in the folder can be asked for.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -12,32 +11,27 @@ use bytes::Bytes;
 use engine::Faults;
 use engine::replicate::copy::Tiles;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use logconfig::{LogName, ShardName};
-use server_admin::Spent;
+use plane_http::{
+    BYTES, Body, FOR_EVER, Listener, NEVER, Phase, Plane, Spent, TEXT, TlsFiles, Unread, Watch,
+    Watched, later, reply, said,
+};
 use store::{Directory, Objects, StoreError};
 use tlog::{TileKind, TilePath};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::FrontendOptions;
-use crate::data::{Body, Unread};
 use crate::dev::reachable;
 use crate::error::{Error, at};
+use crate::gzip::packed;
 use crate::life::{Life, Sources};
-use crate::net::accept::{self, Plane, bind};
-use crate::net::gzip::packed;
-use crate::net::tls::Pair;
-use crate::net::watch::{Order, Phase, Watch, Watched};
+use crate::listen::{finish, secured};
 use crate::run;
 use crate::settings::Bounds;
 
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
-pub(crate) const BYTES: &str = "application/octet-stream";
-pub(crate) const FOR_EVER: &str = "public, max-age=31536000, immutable";
-pub(crate) const NEVER: &str = "no-cache";
 /// Bundles that are read at a time.
 const READS: usize = 32;
 
@@ -49,36 +43,28 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
     let faults = Faults::default();
     let bounds = Bounds::default();
     options.dir.metadata().map_err(at("read", &options.dir))?;
-    let (listener, address) = bind(options.listen)?;
-    let (tls, scheme) = match &options.tls {
-        None => (None, "http"),
-        Some((cert, key)) => {
-            let pair = Pair::open(cert.clone(), key.clone())?;
-            sources.pair(&pair);
-            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
-            (Some(pair.acceptor()?), "https")
-        }
-    };
+    let (listener, address) = Listener::tcp(options.listen)?;
+    let files = options.tls.as_ref();
+    let files = files.map(|(cert, key)| TlsFiles::new(cert, key));
+    let (listener, scheme) = secured(listener, files, &mut sources)?;
     let objects = Directory::open(&options.dir).map_err(|e| Error::Store {
         what: "frontend",
         path: options.dir.clone(),
         detail: e.to_string(),
     })?;
     let watch = Watch::new(bounds.listener());
-    let register = |source| Error::Listen { address, source };
     let frontend = Arc::new(Frontend {
         objects,
         reads: Semaphore::new(READS),
         draining: AtomicBool::new(false),
     });
-    let serving = accept::serve(
-        TcpListener::from_std(listener).map_err(register)?,
-        tls,
+    let serving = plane_http::serve(
+        listener,
         Arc::clone(&frontend),
         Arc::clone(&watch),
         stop.clone(),
         bounds.grace(),
-    );
+    )?;
     let serving = tokio::spawn(faults.clone().watch("the listener", serving));
     run::ready(&format!(
         "logd ready: {scheme}://{}, frontend {}\n",
@@ -94,17 +80,7 @@ pub(crate) async fn run(options: &FrontendOptions) -> Result<(), Error> {
         .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = life.stop() => {
-            watch.ask_all(Order::Close);
-            serving.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::error!(%error, "the listener ended badly");
-    }
+    finish(serving, &watch, &mut life).await;
     served.map(drop)
 }
 
@@ -158,8 +134,7 @@ impl Frontend {
         let (bytes, kind, cache) = match asked {
             Asked::Health => (Some(Bytes::from_static(b"ok\n")), TEXT, NEVER),
             Asked::Readiness if self.draining.load(Relaxed) => {
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return Ok(Some(reply(status, TEXT, NEVER, "draining\n")));
+                return Ok(Some(said(StatusCode::SERVICE_UNAVAILABLE, "draining")));
             }
             Asked::Readiness => (Some(Bytes::from_static(b"ready\n")), TEXT, NEVER),
             Asked::Checkpoint(folder) => {
@@ -203,57 +178,30 @@ impl Frontend {
     }
 }
 
-fn reply(
-    status: StatusCode,
-    kind: &'static str,
-    cache: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    response
-}
-
 /// The memory for long answers is used up.
 fn busy() -> Response<Bytes> {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    let text = "too many long answers are under way\n";
-    let mut response = reply(status, TEXT, NEVER, text);
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+    let text = "too many long answers are under way";
+    let response = said(StatusCode::SERVICE_UNAVAILABLE, text);
+    later(response, Duration::from_secs(1))
 }
 
 impl Plane for Frontend {
-    async fn answer(
-        &self,
-        watched: &Watched,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let unread = Unread::new(head.version, &head.headers, body);
         watched.enter(Phase::Working);
         let response = if matches!(head.method, Method::GET | Method::HEAD) {
             match self.read(head.uri.path(), &head.headers).await {
                 Ok(Some(response)) => response,
-                Ok(None) => reply(
-                    StatusCode::NOT_FOUND,
-                    TEXT,
-                    NEVER,
-                    "there is nothing here\n",
-                ),
+                Ok(None) => said(StatusCode::NOT_FOUND, "there is nothing here"),
                 Err(error) => {
                     tracing::error!(%error, path = head.uri.path(), "cannot read");
-                    let text = "the folder cannot be read\n";
-                    reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, NEVER, text)
+                    let text = "the folder cannot be read";
+                    said(StatusCode::SERVICE_UNAVAILABLE, text)
                 }
             }
         } else {
-            let text = "this is read-only\n";
-            let mut response = reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, NEVER, text);
+            let mut response = said(StatusCode::METHOD_NOT_ALLOWED, "this is read-only");
             let allowed = HeaderValue::from_static("GET, HEAD");
             response.headers_mut().insert(ALLOW, allowed);
             response
@@ -263,8 +211,7 @@ impl Plane for Frontend {
             Ok(body) => Response::from_parts(head, body),
             Err(Spent) => busy(),
         };
-        watched.enter(Phase::Idle);
-        Ok(response.map(|answer| unread.answer(answer)))
+        response.map(|answer| unread.answer(answer))
     }
 }
 

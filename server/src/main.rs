@@ -14,12 +14,13 @@ mod exit;
 mod frontend;
 mod fsck;
 mod gate;
+mod gzip;
 mod handover;
 mod init;
 mod life;
+mod listen;
 mod merge;
 mod metrics;
-mod net;
 mod peers;
 mod process;
 mod restore;
@@ -30,6 +31,7 @@ mod settings;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod words;
 
 /// A tenth less CPU per entry than the system's allocator: small buffers come and go on different threads.

@@ -7,7 +7,6 @@ mod merge;
 mod qos;
 mod replicas;
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,16 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
+use plane_http::{Body, Phase, Plane, TEXT, Unread, Watch, Watched};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use self::format::Format;
-use crate::data::{Body, Unread};
 use crate::gate::Gate;
-use crate::net::accept::Plane;
-use crate::net::watch::{Phase, Watch, Watched};
 use crate::process::Process;
 use engine::{Histogram, Log, LogMetrics};
 
@@ -101,11 +98,7 @@ impl Exporter {
 }
 
 impl Plane for Exporter {
-    async fn answer(
-        &self,
-        watched: &Watched,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         watched.enter(Phase::Working);
         let (head, body) = request.into_parts();
         let unread = Unread::new(head.version, &head.headers, body);
@@ -115,28 +108,27 @@ impl Plane for Exporter {
                 Ok(text) => (StatusCode::OK, format.kind(), format.of(text)),
                 Err(error) => (
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    "text/plain; charset=utf-8",
+                    TEXT,
                     format!("{error}\n"),
                 ),
             },
             (_, "/metrics") => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "text/plain; charset=utf-8",
+                TEXT,
                 "not with this method\n".into(),
             ),
             _ => (
                 StatusCode::NOT_FOUND,
-                "text/plain; charset=utf-8",
+                TEXT,
                 "only /metrics is served here\n".into(),
             ),
         };
-        watched.enter(Phase::Idle);
         let mut response = Response::new(unread.answer(text.into()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept"));
-        Ok(response)
+        response
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use engine::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
 use logconfig::LogConfig;
+use plane_http::{Limits, Listener, Order, Watch};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
 use store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Objects, Sqlite};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +28,8 @@ use crate::gate::{Gate, halted, halted_in_words};
 use crate::handover;
 use crate::init;
 use crate::life::{DRAIN, Life, Sources};
+use crate::listen::secured;
 use crate::metrics::{Exporter, HttpMetrics};
-use crate::net::accept::{self, bind};
-use crate::net::limits::Limits;
-use crate::net::tls::Pair;
-use crate::net::watch::{Order, Watch};
 use crate::peers::HttpPeers;
 use crate::restore;
 use crate::secondary;
@@ -274,46 +271,35 @@ async fn run(
     let faults = Faults::default();
 
     // All addresses first: a taken port is the most likely thing to go wrong, and the cheapest to find.
-    let (data, data_address) = bind(settings.data.listen)?;
+    let (data, data_address) = Listener::tcp(settings.data.listen)?;
     let metrics = settings
         .metrics
         .as_ref()
-        .map(|metrics| bind(metrics.listen))
+        .map(|metrics| Listener::tcp(metrics.listen))
         .transpose()?;
     let admin = admin_listeners(&settings.admin)?;
     let admin_address = admin.address();
-    let (tls, scheme) = match &settings.data.tls {
-        None => (None, "http"),
-        Some(files) => {
-            let pair = Pair::open(files.cert.clone(), files.key.clone())?;
-            sources.pair(&pair);
-            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
-            (Some(pair.acceptor()?), "https")
-        }
-    };
+    let tls = settings.data.tls.as_ref();
+    let tls = tls.map(settings::TlsFiles::files);
+    let (data, scheme) = secured(data, tls, &mut sources)?;
     let url = match &settings.data.url {
         Some(url) => url.clone(),
         None => format!("{scheme}://{}", dev::reachable(data_address)),
     };
 
-    let register = |source| Error::Listen {
-        address: data_address,
-        source,
-    };
     let plane = Arc::new(DataPlane::new(
         Arc::clone(&gate),
         Arc::clone(&http),
         settings.bounds.body_timeout.duration(),
         settings.bounds.publish_timeout.duration(),
     ));
-    let serving = accept::serve(
-        TcpListener::from_std(data).map_err(register)?,
-        tls,
+    let serving = plane_http::serve(
+        data,
         plane,
         Arc::clone(&watch),
         stop.clone(),
         settings.bounds.grace(),
-    );
+    )?;
     let serving = tokio::spawn(faults.clone().watch("the data plane's listener", serving));
     let exporter = match metrics {
         None => None,
@@ -439,14 +425,7 @@ fn raise_descriptor_limit() {
 }
 
 fn admin_error(error: server_admin::Error) -> Error {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    Error::Admin(text)
+    Error::Admin(plane_http::causes(&error))
 }
 
 fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
@@ -497,7 +476,7 @@ fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
 
 /// Serves metrics on a thread of their own, so that a saturated data plane can still be looked at.
 pub(crate) fn export(
-    listener: std::net::TcpListener,
+    listener: Listener,
     exporter: Exporter,
     faults: Faults,
 ) -> Result<CancellationToken, Error> {
@@ -517,13 +496,9 @@ pub(crate) fn export(
     });
     let serve = move || {
         runtime.block_on(async {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    let exporter = Arc::new(exporter);
-                    let serve =
-                        accept::serve(listener, None, exporter, watch, stopped, Duration::ZERO);
-                    faults.watch("the metrics listener", serve).await;
-                }
+            let exporter = Arc::new(exporter);
+            match plane_http::serve(listener, exporter, watch, stopped, Duration::ZERO) {
+                Ok(serving) => faults.watch("the metrics listener", serving).await,
                 Err(error) => faults.report(format!("the metrics listener: {error}")),
             }
         });

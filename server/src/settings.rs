@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::buckets::{AllPlaces, BucketSettings};
 use crate::error::Error;
-use crate::net::limits::Limits;
 use crate::telemetry;
+use plane_http::{Limits, WhenFull};
 
 mod admin;
 mod check;
@@ -200,6 +200,9 @@ pub(crate) struct Data {
     pub(crate) tls: Option<TlsFiles>,
 }
 
+/// Bytes of long answers that are always allowed: room for a few of the longest, even if the budget for request bodies is smaller.
+const ANSWERS: usize = 64 << 20;
+
 /// A certificate chain and its key.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +211,13 @@ pub(crate) struct TlsFiles {
     pub(crate) cert: PathBuf,
     /// The certificate's private key, PEM.
     pub(crate) key: PathBuf,
+}
+
+impl TlsFiles {
+    /// For a listener.
+    pub(crate) fn files(&self) -> plane_http::TlsFiles {
+        plane_http::TlsFiles::new(&self.cert, &self.key)
+    }
 }
 
 /// The metrics listener.
@@ -297,11 +307,15 @@ impl Bounds {
     pub(crate) fn listener(&self) -> Limits {
         Limits {
             connections: self.connections,
+            when_full: WhenFull::Refuse,
+            http2: true,
             header_bytes: self.header_bytes.bytes(),
             header_timeout: self.header_timeout.duration(),
             body_timeout: self.body_timeout.duration(),
             idle_timeout: self.idle_timeout.duration(),
+            peer_timeout: self.idle_timeout.duration(),
             bodies: self.max_bodies.bytes(),
+            answers: self.max_bodies.bytes().saturating_mul(2).max(ANSWERS),
         }
     }
 

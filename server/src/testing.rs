@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use engine::{Engine, EngineOptions, Kek};
 use logconfig::LogConfig;
+use plane_http::{Limits, Listener, Watch};
 use store::{Directory, Sqlite};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::data::DataPlane;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
-use crate::net::accept;
-use crate::net::limits::Limits;
-use crate::net::watch::Watch;
 
 /// Long enough for never.
 const LONG: Duration = Duration::from_secs(3600);
@@ -127,24 +125,18 @@ impl Server {
             body_timeout: LONG,
             idle_timeout: LONG,
             bodies: 1 << 20,
+            ..Limits::default()
         };
         let (watch, stop) = (Watch::new(limits), CancellationToken::new());
-        let (listener, address) = accept::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (listener, address) = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let plane = Arc::new(DataPlane::new(
             Arc::clone(&gate),
             Arc::clone(&http),
             patience,
             LONG,
         ));
-        let listener = TcpListener::from_std(listener).unwrap();
-        let serving = tokio::spawn(accept::serve(
-            listener,
-            None,
-            plane,
-            Arc::clone(&watch),
-            stop.clone(),
-            LONG,
-        ));
+        let serving = plane_http::serve(listener, plane, Arc::clone(&watch), stop.clone(), LONG);
+        let serving = tokio::spawn(serving.unwrap());
         Self {
             engine,
             gate,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     ("store", &["tlog"]),
@@ -16,7 +16,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("qos", &["logconfig", "tlog"]),
     ("engine", &["tlog", "logconfig", "store", "order", "qos"]),
     ("wire", &["logconfig"]),
-    ("server-admin", &["wire", "tlog"]),
+    ("plane-http", &["wire"]),
+    ("server-admin", &["plane-http", "wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
     ("logload", &["logctl", "logconfig", "tlog"]),

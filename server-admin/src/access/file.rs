@@ -27,7 +27,7 @@ use subtle::ConstantTimeEq;
 use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_name, unhex};
 use crate::error::Error;
 use crate::permission::Permission;
-use crate::stamp::Stamp;
+use plane_http::Stamp;
 
 /// Makes a token and puts its hash into the token file, which is created when absent; a token of the same name is
 /// replaced. The write is atomic and durable, and concurrent calls on one file don't lose each other's tokens.

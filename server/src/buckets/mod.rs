@@ -22,7 +22,7 @@ use logconfig::BucketUrl;
 use object_store::path::Path;
 use object_store::{Attribute, Attributes, Error, ObjectStore, ObjectStoreExt as _, PutOptions};
 
-use crate::frontend::{BYTES, FOR_EVER, NEVER, TEXT};
+use plane_http::{BYTES, FOR_EVER, NEVER, TEXT};
 
 pub(crate) use open::{BucketSettings, Clients};
 pub(crate) use places::AllPlaces;

@@ -18,7 +18,7 @@ use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::net::tls;
+use crate::tls;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);

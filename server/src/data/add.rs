@@ -9,17 +9,15 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
+use plane_http::{Body, Held, Phase, Unread, Watched};
 use serde::Serialize;
 
-use super::body::{Body, Unread};
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
 use super::{DataPlane, advice, find, granted, promise, stamp};
-use crate::net::watch::{Phase, Watched};
 use crate::rfc3339::now_ms;
 use engine::{AppendError, Appended, Log, Promise, WriteKey};
 use qos::{Advice, Granted, TenantId};
-use server_admin::Held;
 
 /// The largest entry, bytes (C2SP tlog-tiles: the length of an entry in a bundle has 16 bits).
 pub(super) const MAX_ENTRY: usize = 65_535;

@@ -7,7 +7,6 @@
 mod add;
 mod advice;
 mod batch;
-mod body;
 mod granted;
 mod negotiate;
 mod promise;
@@ -17,7 +16,6 @@ mod refusal;
 mod tests;
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,19 +23,16 @@ use axum::Router;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
+use plane_http::{Body, Phase, Plane, Spent, Unread, Watched};
 use tower::Service as _;
 
-pub(crate) use body::{Body, Sent, Unread};
 pub(crate) use read::shard_list;
 
 use self::negotiate::wants_json;
 use self::refusal::Refusal;
 use crate::gate::Gate;
 use crate::metrics::HttpMetrics;
-use crate::net::accept::Plane;
-use crate::net::watch::{Phase, Watched};
 use engine::Log;
-use server_admin::Spent;
 
 /// The name that no route serves: the system log is written by the server and read through the admin endpoint.
 const SYSTEM: &str = "system";
@@ -112,11 +107,7 @@ impl DataPlane {
 }
 
 impl Plane for DataPlane {
-    async fn answer(
-        &self,
-        watched: &Watched,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let response = if add::target(request.method(), request.uri().path()).is_some() {
             add::answer(self, watched, request).await
         } else if batch::target(request.method(), request.uri().path()).is_some() {
@@ -126,9 +117,8 @@ impl Plane for DataPlane {
             // Boxed, so that the future of the hot path stays small.
             Box::pin(self.routed(watched, request)).await
         };
-        watched.enter(Phase::Idle);
         self.metrics.count(response.status());
-        Ok(response)
+        response
     }
 }
 

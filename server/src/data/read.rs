@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, VARY};
 use hyper::{HeaderMap, StatusCode, Uri};
+use plane_http::{BYTES, FOR_EVER, JSON, NEVER, TEXT};
 use serde::Serialize;
 
 use super::negotiate::wants_json;
@@ -22,17 +23,11 @@ use super::promise;
 use super::refusal::{self, Refusal};
 use super::{batch, find};
 use crate::gate::Gate;
-use crate::net::gzip::packed;
+use crate::gzip::packed;
 use crate::rfc3339::rfc3339;
 use engine::Inclusion;
 use logconfig::ShardState;
 use tokio::sync::Semaphore;
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
-const BYTES: &str = "application/octet-stream";
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-const NEVER: &str = "no-cache";
 
 /// Taken while a bundle of entries is read, which can have 16 MiB: the budget for answers counts what was read.
 static READS: Semaphore = Semaphore::const_new(32);

@@ -4,21 +4,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE,
-};
+use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use engine::{AppendError, ReadError};
 use qos::Denied;
 
 use super::granted::seconds;
-use crate::net::pace::PACE;
 use crate::rfc3339::rfc3339;
+use plane_http::PACE;
 
 /// The merge delay that can be promised now, if the requested one can't.
 const MERGE_BY_AVAILABLE: HeaderName = HeaderName::from_static("merge-by-available");
+
+/// What a writer without a token is told to show.
+const CHALLENGE: &str = "Bearer realm=\"log\"";
 
 /// When to ask again for a checkpoint that waits for witnesses.
 const UNWITNESSED: Duration = Duration::from_secs(5);
@@ -264,41 +264,14 @@ impl Refusal {
 
     /// The answer, as text or as a problem document.
     pub(super) fn respond(&self, json: bool) -> Response<Bytes> {
-        if json {
-            // Strings and numbers only: serde_json cannot fail on it.
-            let problem = serde_json::to_vec(&self.problem()).unwrap_or_default();
-            self.respond_with(wire::PROBLEM_TYPE, problem)
-        } else {
-            self.respond_with(
-                "text/plain; charset=utf-8",
-                format!("{}\n", self.detail).into_bytes(),
-            )
-        }
-    }
-
-    /// The answer with a body made elsewhere.
-    pub(super) fn respond_with(&self, kind: &'static str, body: Vec<u8>) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = self.status;
+        let problem = self.problem();
+        let mut response = plane_http::refused(&problem, json, self.retry_after, CHALLENGE);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(after) = self.retry_after {
-            // Whole seconds, rounded up: earlier would be refused again.
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-        }
         if let Some(available) = self.available {
             headers.insert(MERGE_BY_AVAILABLE, seconds(available));
         }
         if self.code == "unsupported-media-type" {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"log\""),
-            );
         }
         response
     }

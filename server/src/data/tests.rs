@@ -555,8 +555,7 @@ async fn long_answers_end_at_their_budget() {
     let log = server.engine.log("dev").unwrap();
     log.wait_published(1).await.unwrap();
     let path = "/dev/a/tile/entries/000.p/2";
-    let place = server.watch.join().unwrap();
-    let answers = place.watched().answers();
+    let answers = server.watch.answers();
     let mut others = answers.begin(0).unwrap();
     others.grow((64 << 20) - 100_000).unwrap();
     let reply = server.get(path).await;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use plane_http::read_pair;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -13,7 +14,6 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::replace;
 use crate::error::{Error, at};
-use crate::net::tls;
 
 /// Common name of the certificate.
 const NAME: &str = "logd dev";
@@ -32,7 +32,8 @@ pub(super) fn renew(cert: &Path, key: &Path) -> Result<(), Error> {
     }
     let exists = |path: &Path| path.try_exists().map_err(at("read", path));
     if exists(cert)? && !is_ours(cert) {
-        return tls::read(cert, key).map(drop);
+        read_pair(cert, key)?;
+        return Ok(());
     }
     let pair = if exists(key)? {
         let text = std::fs::read_to_string(key).map_err(at("read", key))?;
@@ -98,12 +99,12 @@ fn is_ours(cert: &Path) -> bool {
 /// Whether a client that trusts just this certificate accepts it at `time`, under every name, and the key is its.
 fn usable_at(cert: &Path, key: &Path, time: SystemTime) -> bool {
     let check = || {
-        let pair = tls::read(cert, key).ok()?;
+        let pair = read_pair(cert, key).ok()?;
         let leaf = pair.cert.first()?;
         let mut roots = RootCertStore::empty();
         roots.add(leaf.clone()).ok()?;
         let verifier =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider())
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), plane_http::provider())
                 .build()
                 .ok()?;
         let since = UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).ok()?);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use plane_http::Tls;
 use toml::{Table, Value};
 
-use crate::net::tls::Pair;
 use crate::settings::{Hot, SettingsError};
 use crate::telemetry;
 
@@ -22,7 +22,7 @@ type Check = fn(&str, &Path) -> Result<Hot, SettingsError>;
 #[derive(Default)]
 pub(crate) struct Sources {
     file: Option<SettingsFile>,
-    pairs: Vec<Arc<Pair>>,
+    tls: Vec<Arc<Tls>>,
     /// Parts that follow their files by themselves, by name.
     follows: Option<&'static str>,
     drain: Option<Duration>,
@@ -85,8 +85,8 @@ impl Sources {
     }
 
     /// With a certificate that is read again.
-    pub(crate) fn pair(&mut self, pair: &Arc<Pair>) {
-        self.pairs.push(Arc::clone(pair));
+    pub(crate) fn tls(&mut self, tls: &Arc<Tls>) {
+        self.tls.push(Arc::clone(tls));
     }
 
     /// With something that follows its files by itself, and is only named.
@@ -102,8 +102,8 @@ impl Sources {
     /// Reads everything again; what cannot be used changes nothing.
     pub(crate) fn reload(&mut self) -> Settled {
         let mut settled = Settled::default();
-        for pair in &self.pairs {
-            match pair.reload() {
+        for tls in &self.tls {
+            match tls.reload() {
                 Ok(what) => settled.done.push(what),
                 Err(why) => settled.failed.push(why),
             }

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use engine::Faults;
 use engine::mirror::{Mirror, MirrorOptions};
+use plane_http::{Listener, Watch};
 use store::{Directory, Sqlite};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use key::show as show_key;
@@ -32,11 +32,10 @@ use crate::dev::reachable;
 use crate::error::{Error, at};
 use crate::life::{Life, Sources};
 use crate::metrics::Exporter;
-use crate::net::accept::{self, bind};
-use crate::net::tls::Pair;
-use crate::net::watch::{Order, Watch};
+
+use crate::listen::{finish, secured};
 use crate::run;
-use crate::settings::SecondarySettings;
+use crate::settings::{SecondarySettings, TlsFiles};
 use plane::MirrorPlane;
 
 /// Runs a secondary until it is asked to stop.
@@ -48,21 +47,14 @@ pub(crate) async fn run(
     let mut life = Life::new()?;
     let faults = Faults::default();
     let stop = CancellationToken::new();
-    let (listener, address) = bind(settings.listen)?;
+    let (listener, address) = Listener::tcp(settings.listen)?;
     let metrics = settings
         .metrics
         .as_ref()
-        .map(|metrics| bind(metrics.listen))
+        .map(|metrics| Listener::tcp(metrics.listen))
         .transpose()?;
-    let (tls, scheme) = match &settings.tls {
-        None => (None, "http"),
-        Some(files) => {
-            let pair = Pair::open(files.cert.clone(), files.key.clone())?;
-            sources.pair(&pair);
-            tokio::spawn(Arc::clone(&pair).watch(stop.clone()));
-            (Some(pair.acceptor()?), "https")
-        }
-    };
+    let files = settings.tls.as_ref().map(TlsFiles::files);
+    let (listener, scheme) = secured(listener, files, &mut sources)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -73,15 +65,13 @@ pub(crate) async fn run(
     let mirror = Arc::new(open(settings).await?);
     let watch = Watch::new(settings.bounds.listener());
     let plane = Arc::new(MirrorPlane::new(Arc::clone(&mirror), watch.limits()));
-    let register = |source| Error::Listen { address, source };
-    let serving = accept::serve(
-        TcpListener::from_std(listener).map_err(register)?,
-        tls,
+    let serving = plane_http::serve(
+        listener,
         Arc::clone(&plane),
         Arc::clone(&watch),
         stop.clone(),
         settings.bounds.grace(),
-    );
+    )?;
     let serving = tokio::spawn(faults.clone().watch("the listener", serving));
     let exporter = match metrics {
         None => None,
@@ -105,26 +95,12 @@ pub(crate) async fn run(
         .await;
     tracing::info!("stopping: finishing requests in flight");
     stop.cancel();
-    tokio::pin!(serving);
-    tokio::select! {
-        ended = &mut serving => report(ended),
-        () = life.stop() => {
-            tracing::warn!("asked again: closing connections");
-            watch.ask_all(Order::Close);
-            report(serving.await);
-        }
-    }
+    finish(serving, &watch, &mut life).await;
     mirror.rest().await;
     if let Some(exporter) = exporter {
         exporter.cancel();
     }
     served.map(drop)
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the listener ended badly");
-    }
 }
 
 fn alone(dir: &Path) -> Result<File, Error> {

@@ -1,6 +1,5 @@
 //! The requests to a secondary: from logs, and from readers of its copies.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,23 +9,18 @@ use engine::PeerLife;
 use engine::mirror::manifest::MAX_MANIFEST;
 use engine::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, RETRY_AFTER,
-};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use server_admin::Spent;
+use plane_http::{
+    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, Spent, TEXT, Unread, Watched, later, said,
+};
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
 use tokio::sync::Semaphore;
 
 use super::unproven::{Room, Unproven};
 use super::upload::{NotTaken, Source, next_frame, take};
-use crate::data::{Body, Unread};
-use crate::net::accept::Plane;
-use crate::net::gzip::packed;
-use crate::net::limits::Limits;
-use crate::net::watch::{Phase, Watched};
+use crate::gzip::packed;
 
 /// Which storage answers: another one after its loss.
 pub(crate) const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
@@ -35,11 +29,6 @@ pub(crate) const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
 
 /// Which life of a log asks, and which one is heard here.
 pub(crate) const LIFE: HeaderName = HeaderName::from_static("log-life");
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const BYTES: &str = "application/octet-stream";
-const FOR_EVER: &str = "public, max-age=31536000, immutable";
-const NEVER: &str = "no-cache";
 
 /// A mirror behind HTTP.
 pub(super) struct MirrorPlane {
@@ -62,16 +51,7 @@ const MANIFESTS: usize = 2;
 const READS: usize = 32;
 
 fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(NEVER));
-    response
-}
-
-fn said(status: StatusCode, text: &str) -> Response<Bytes> {
-    reply(status, TEXT, format!("{text}\n"))
+    plane_http::reply(status, kind, NEVER, body)
 }
 
 /// The memory for request bodies is used up.
@@ -80,10 +60,8 @@ fn crowded() -> Response<Bytes> {
 }
 
 fn crowded_with(text: &str) -> Response<Bytes> {
-    let mut response = said(StatusCode::SERVICE_UNAVAILABLE, text);
-    let headers = response.headers_mut();
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+    let response = said(StatusCode::SERVICE_UNAVAILABLE, text);
+    later(response, Duration::from_secs(1))
 }
 
 fn not_found() -> Response<Bytes> {
@@ -105,9 +83,7 @@ fn refused(refusal: &Refusal) -> Response<Bytes> {
         }
         Refusal::Storage(why) => {
             tracing::error!(why, "a request could not be served");
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response = later(response, Duration::from_secs(5));
         }
         _ => {}
     }
@@ -341,11 +317,8 @@ impl MirrorPlane {
         };
         match self.mirror.tile(hash, tile).await {
             Ok(Some(bytes)) => {
-                let mut response = reply(StatusCode::OK, BYTES, bytes);
-                response
-                    .headers_mut()
-                    .insert(CACHE_CONTROL, HeaderValue::from_static(FOR_EVER));
-                packed(response, tile, headers).await
+                let whole = plane_http::reply(StatusCode::OK, BYTES, FOR_EVER, bytes);
+                packed(whole, tile, headers).await
             }
             Ok(None) => not_found(),
             Err(e) => failed(e),
@@ -378,11 +351,7 @@ impl MirrorPlane {
 }
 
 impl Plane for MirrorPlane {
-    async fn answer(
-        &self,
-        watched: &Watched,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Infallible> {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let mut unread = Unread::new(head.version, &head.headers, body);
         let mut response = match (&head.method, head.uri.path()) {
@@ -400,10 +369,9 @@ impl Plane for MirrorPlane {
             _ => said(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
         };
         unread.finish().await;
-        watched.enter(Phase::Idle);
         let headers = response.headers_mut();
         headers.insert(INCARNATION, self.incarnation.clone());
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        Ok(response.map(|answer| unread.answer(answer)))
+        response.map(|answer| unread.answer(answer))
     }
 }

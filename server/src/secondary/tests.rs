@@ -1,5 +1,6 @@
 //! A secondary on a real socket, and strangers that send it what never ends.
 
+use plane_http::Limits;
 use tempfile::TempDir;
 use tlog::mirror::{AddCheckpoint, EntriesHead, push_proof};
 use tlog::{Checkpoint, Cosigner, Signer, leaf_hash, tile_root};
@@ -8,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::net::limits::Limits;
 use crate::testing::{Reply, read_all, request};
 
 const LOG: &str = "example.org/log";
@@ -70,16 +70,16 @@ impl Server {
             ..Limits::default()
         };
         let (mirror, watch) = (Arc::new(mirror), Watch::new(limits));
-        let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (listener, address) = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(accept::serve(
-            TcpListener::from_std(listener).unwrap(),
-            None,
+        let serving = plane_http::serve(
+            listener,
             Arc::new(MirrorPlane::new(Arc::clone(&mirror), watch.limits())),
             Arc::clone(&watch),
             stop.clone(),
             Duration::ZERO,
-        ));
+        );
+        let serving = tokio::spawn(serving.unwrap());
         Self {
             mirror,
             watch,

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use server_admin::{Held, Spent};
+use plane_http::{Held, Spent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn begin(unproven: &Arc<Unproven>) -> Room {
-        unproven.begin(server_admin::Bodies::new(1 << 20).begin(0).unwrap())
+        unproven.begin(plane_http::Bodies::new(1 << 20).begin(0).unwrap())
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use engine::mirror::{Ended, Mirror, Refusal, Upload};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
-use server_admin::Spent;
+use plane_http::Spent;
 use tlog::mirror::EntriesHead;
 use tokio::time::Instant;
 

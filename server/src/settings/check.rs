@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use engine::Kek;
 use engine::shard::keys::KeyError;
+use plane_http::read_pair;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
@@ -22,7 +23,7 @@ use super::{
     Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, Peers, Settings, Stores, Wrong,
     in_words, line_at, line_of,
 };
-use crate::net::tls;
+use crate::error::Error;
 
 /// One thing that is wrong with a settings file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -474,7 +475,7 @@ impl Files<'_> {
         if !readable {
             return;
         }
-        if let Err(error) = tls::read(&full, &secret) {
+        if let Err(error) = read_pair(&full, &secret).map_err(Error::from) {
             let remedy =
                 "the two files hold a PEM chain, the server's certificate first, and its key";
             self.problem(cert, error.to_string(), remedy);

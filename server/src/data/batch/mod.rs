@@ -38,15 +38,13 @@ use self::lines::Lines;
 use self::ranges::{Range, Ranges};
 use self::turns::NoTurn;
 use super::advice;
-use super::body::{Body, Unread};
 use super::negotiate::wants_json;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
-use crate::net::pace::Pace;
-use crate::net::watch::{Phase, Watched};
 use engine::{AppendError, Log, UploadRange, WriteKey};
 use engine::{Chunk, UploadId, UploadPart};
+use plane_http::{Body, Pace, Phase, Unread, Watched};
 use qos::{Advice, Granted, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -120,7 +118,9 @@ pub(super) async fn answer(
         Err(Stopped {
             refusal,
             done: Some(done),
-        }) => refusal.respond_with(wire::PROBLEM_TYPE, done.within(&refusal)),
+        }) => refusal
+            .respond(true)
+            .map(|_| Bytes::from(done.within(&refusal))),
         Err(Stopped {
             refusal,
             done: None,

@@ -1,4 +1,4 @@
-//! The body of an answer: bytes that are all in memory, handed out in pieces.
+//! The body of an answer: bytes that are all in memory, handed out in pieces, or events as they come.
 //!
 //! What must never happen: a connection that takes more of an answer than it can send soon. On HTTP/1 hyper copies what it is
 //! given, so bytes that are handed out no longer count for any budget.
@@ -14,21 +14,23 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::header::{EXPECT, HeaderMap};
 use tokio::time::Sleep;
 
-use crate::net::watch::Watched;
+use crate::watched::{Busy, Phase, Watched};
 
 /// An answer's body.
 #[derive(Debug)]
-pub(crate) enum Body {
+pub enum Body {
     /// All of it; empty once sent.
     Whole(Bytes),
     /// All of it, before the request was read to its end.
     Early(Box<Early>),
+    /// Parts that come by and by, without an end in sight. Whoever makes them bounds their number and their time.
+    Events(axum::body::Body),
 }
 
 /// An answer that cuts a request short. The rest of the request is read and dropped for a while: closing at once would reset the connection, and
 /// the client could lose the answer that tells it why.
 #[derive(Debug)]
-pub(crate) struct Early {
+pub struct Early {
     answer: Bytes,
     request: Incoming,
     /// Bytes of the request that are still taken.
@@ -53,7 +55,7 @@ const LITTLE: u64 = 64 << 10;
 const SOON: Duration = Duration::from_millis(100);
 
 /// The part of a request's body that was not read when it is answered.
-pub(crate) struct Unread {
+pub struct Unread {
     body: Incoming,
     /// Whether there is a connection to lose: a stream of HTTP/2 ends alone, and a client that waits for `100 Continue` has not
     /// begun.
@@ -62,19 +64,19 @@ pub(crate) struct Unread {
 
 impl Unread {
     /// Of a request with this head.
-    pub(crate) fn new(version: Version, headers: &HeaderMap, body: Incoming) -> Self {
+    pub fn new(version: Version, headers: &HeaderMap, body: Incoming) -> Self {
         let drop = version != Version::HTTP_2 && !headers.contains_key(EXPECT);
         Self { body, drop }
     }
 
     /// The body, to be read.
-    pub(crate) fn body(&mut self) -> &mut Incoming {
+    pub fn body(&mut self) -> &mut Incoming {
         &mut self.body
     }
 
     /// Reads a short rest, so that the answer has its length and the connection stays open: a writer
     /// that is refused writes again.
-    pub(crate) async fn finish(&mut self) {
+    pub async fn finish(&mut self) {
         let little = self.body.size_hint().upper().is_some_and(|n| n <= LITTLE);
         if !self.drop || !little {
             return;
@@ -89,7 +91,7 @@ impl Unread {
     }
 
     /// The answer's body. The rest of the request is dropped meanwhile.
-    pub(crate) fn answer(self, answer: Bytes) -> Body {
+    pub fn answer(self, answer: Bytes) -> Body {
         if !self.drop || self.body.is_end_stream() {
             return Body::Whole(answer);
         }
@@ -136,6 +138,7 @@ impl hyper::body::Body for Body {
             Self::Early(early) => early
                 .poll(context)
                 .map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Events(events) => Pin::new(events).poll_frame(context),
         }
     }
 
@@ -143,6 +146,7 @@ impl hyper::body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Early(_) => false,
+            Self::Events(events) => events.is_end_stream(),
         }
     }
 
@@ -155,6 +159,7 @@ impl hyper::body::Body for Body {
                 hint.set_lower(early.answer.len() as u64);
                 hint
             }
+            Self::Events(events) => events.size_hint(),
         }
     }
 }
@@ -163,22 +168,38 @@ impl hyper::body::Body for Body {
 #[derive(Debug)]
 pub(crate) struct Sent {
     body: Body,
-    /// Of a multiplexed connection, and where the answer is in the budget.
+    /// Of a multiplexed connection, of events, and where the answer is in the budget.
     watched: Option<Arc<Watched>>,
     multiplexed: bool,
     counted: bool,
+    _busy: Option<Busy>,
 }
 
 impl Sent {
     /// An answer on the connection `watched`.
-    pub(crate) fn new(body: Body, watched: &Arc<Watched>, multiplexed: bool) -> Self {
+    pub(crate) fn new(
+        body: Body,
+        watched: &Arc<Watched>,
+        multiplexed: bool,
+        busy: Option<Busy>,
+    ) -> Self {
         let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         let counted = watched.counts(length);
+        let noted = multiplexed || counted || matches!(body, Body::Events(_));
         Self {
             body,
-            watched: (multiplexed || counted).then(|| Arc::clone(watched)),
+            watched: noted.then(|| Arc::clone(watched)),
             multiplexed,
             counted,
+            _busy: busy,
+        }
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let (Body::Events(_), Some(watched)) = (&self.body, &self.watched) {
+            watched.enter(Phase::Idle);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::watch::Watched;
+use crate::watched::Watched;
 
 #[derive(Debug)]
 pub(crate) struct Tracked<T> {
@@ -43,9 +43,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tracked<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
-        self.watched.sent(sent);
-        Poll::Ready(Ok(sent))
+        let sent = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.watched.tried(&sent);
+        sent
     }
 
     fn poll_write_vectored(
@@ -53,9 +53,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Tracked<T> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let sent = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices))?;
-        self.watched.sent(sent);
-        Poll::Ready(Ok(sent))
+        let sent = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        self.watched.tried(&sent);
+        sent
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::data::Unread;
-use crate::net::limits::Limits;
+use crate::body::Unread;
+use crate::limits::Limits;
 
 /// More than the buffers of a socket take.
 const LONG: usize = 16 << 20;
@@ -18,22 +18,17 @@ const LONG: usize = 16 << 20;
 struct Plain;
 
 impl Plane for Plain {
-    async fn answer(
-        &self,
-        watched: &Watched,
-        request: Request<Incoming>,
-    ) -> Result<hyper::Response<Body>, Infallible> {
+    async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
         let unread = Unread::new(head.version, &head.headers, body);
         let bytes = head.uri.path().trim_start_matches('/').parse().unwrap();
         let answer = watched.answer(Bytes::from(vec![b'x'; bytes]));
-        watched.enter(crate::net::watch::Phase::Idle);
         let mut response = Response::new(Body::Whole(Bytes::new()));
         match answer {
             Ok(answer) => *response.body_mut() = unread.answer(answer),
             Err(_) => *response.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE,
         }
-        Ok(response)
+        response
     }
 }
 
@@ -46,21 +41,21 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        // No memory for bodies, and 64 MiB for answers.
+        // No memory for bodies.
         let limits = Limits {
             bodies: 0,
             ..Limits::default()
         };
         let (watch, stop) = (Watch::new(limits), CancellationToken::new());
-        let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let serving = tokio::spawn(serve(
-            TcpListener::from_std(listener).unwrap(),
-            None,
+        let (listener, address) = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let serving = serve(
+            listener,
             Arc::new(Plain),
             Arc::clone(&watch),
             stop.clone(),
             Duration::ZERO,
-        ));
+        );
+        let serving = tokio::spawn(serving.unwrap());
         Self {
             watch,
             address,
@@ -112,6 +107,15 @@ async fn a_long_answer_counts_while_its_reader_does_not_take_it() {
         }
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_is_dropped_closes_its_connections() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.get(1).await, 200);
+    server.serving.abort();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What changes when a file changes. Take it *before* reading the file: then a change in between shows next time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -16,7 +16,11 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+    /// Of the file that is at this path now.
+    ///
+    /// # Errors
+    /// There is none, or it can't be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
         std::fs::metadata(path).map(|metadata| Self::from(&metadata))
     }
 }

@@ -6,28 +6,28 @@
 use std::time::Duration;
 
 /// Bytes a second, at least: half of what a poor line carries.
-pub(crate) const PACE: u32 = 4 << 10;
+pub const PACE: u32 = 4 << 10;
 
 /// How long a client may still be waited for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     grace: Duration,
     left: Duration,
 }
 
 impl Pace {
     /// The client may be behind by `grace`, and saves up no more than that.
-    pub(crate) fn new(grace: Duration) -> Self {
+    pub fn new(grace: Duration) -> Self {
         Self { grace, left: grace }
     }
 
     /// The longest wait before the first byte.
-    pub(crate) fn left(&self) -> Duration {
+    pub fn left(&self) -> Duration {
         self.left
     }
 
     /// After a wait, this many bytes came.
-    pub(crate) fn came(&mut self, waited: Duration, bytes: usize) {
+    pub fn came(&mut self, waited: Duration, bytes: usize) {
         let earned = (bytes as u64).saturating_mul(1_000_000_000) / u64::from(PACE);
         let left = self.left.saturating_sub(waited);
         self.left = left

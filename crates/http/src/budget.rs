@@ -1,5 +1,4 @@
 //! One budget for the request bodies that a listener holds in memory, over all its connections, and one for its long answers.
-//! The data plane's listeners share it.
 //!
 //! Bytes count when they arrive, not when they are announced: a client that announces much and sends nothing takes nothing from others.
 //! What must never happen: memory that grows with the number of connections and streams beyond the budget.

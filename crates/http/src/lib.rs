@@ -1,0 +1,37 @@
+//! Listeners and connections, for every plane of a server: accept, TLS that follows its files, limits, deadlines, draining, and the
+//! one shape of refusals.
+//!
+//! A [`Plane`] answers requests; [`serve`] does the rest: TCP or a Unix socket, plain or TLS, HTTP/1 and where wanted HTTP/2. All is
+//! counted per connection, never per request: no timer is armed and no lock is taken while a request is answered. What must never happen: a
+//! connection that can stay for ever without progress, memory that grows with the number of connections and streams, and a stop that
+//! cuts off an answer whose entry is ordered.
+
+mod accept;
+mod body;
+mod budget;
+mod error;
+mod follow;
+mod limits;
+mod listener;
+mod pace;
+mod reply;
+mod socket;
+mod stamp;
+mod tls;
+mod track;
+mod watch;
+mod watched;
+
+pub use accept::{Origin, Plane, serve};
+pub use body::{Body, Unread};
+pub use budget::{Bodies, Held, SHORT, Spent};
+pub use error::{Error, causes};
+pub use follow::{Follow, Look};
+pub use limits::{Limits, WhenFull};
+pub use listener::Listener;
+pub use pace::{PACE, Pace};
+pub use reply::{BYTES, FOR_EVER, JSON, NEVER, TEXT, later, refused, reply, said};
+pub use stamp::Stamp;
+pub use tls::{Audience, Tls, TlsFiles, provider, read_pair};
+pub use watch::{Place, Watch};
+pub use watched::{Order, Phase, Watched};
