@@ -3,10 +3,10 @@
 //! The proof is computed here from the shard's tiles and checked against the signed root; nothing that the log says about the
 //! leaf is believed.
 
-use tlog::{Checkpoint, Hash, TilePath, TileSet, VerifierKey};
+use tlog::{Checkpoint, Hash, TileSet, VerifierKey};
 
 use super::listing::{self, Listed};
-use super::{ROUNDS, Source, SourceError};
+use super::{ROUNDS, Source, SourceError, tree};
 
 /// A leaf that is in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,16 +92,11 @@ async fn proof<S: Source>(
 ) -> Result<Option<Vec<Hash>>, SourceError> {
     let mut tiles = TileSet::new();
     for path in tlog::inclusion_tiles(index, size) {
-        let full = TilePath { width: 256, ..path };
-        let mut bytes = source.get(&format!("{shard}/{path}")).await?;
-        if bytes.is_none() && full != path {
-            bytes = source.get(&format!("{shard}/{full}")).await?;
-            // What follows the first hashes is not part of this size.
-            if let Some(bytes) = &mut bytes {
-                bytes.truncate(usize::from(path.width) * 32);
-            }
-        }
-        let Some(bytes) = bytes else { return Ok(None) };
+        let Some((_, mut bytes)) = tree::read(source, shard, path).await? else {
+            return Ok(None);
+        };
+        // Of a full tile in place of a partial one, what follows the first hashes is not part of this size.
+        bytes.truncate(usize::from(path.width) * Hash::LEN);
         if tiles.insert(path, &bytes).is_err() {
             return Ok(None);
         }

@@ -149,6 +149,35 @@ pub fn tile_root(tile: &[Hash; TILE_WIDTH as usize]) -> Hash {
     nodes[0]
 }
 
+/// The bytes of a hash tile.
+pub fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.0).collect()
+}
+
+/// The Merkle tree hash over nodes in place of leaves (RFC 6962 section 2.1, `k` the largest power of two below n); `None`
+/// of none.
+pub fn subtree_root(nodes: &[Hash]) -> Option<Hash> {
+    match nodes {
+        [] => None,
+        [only] => Some(*only),
+        _ => {
+            let (left, right) = nodes.split_at(nodes.len().next_power_of_two() / 2);
+            Some(node_hash(&subtree_root(left)?, &subtree_root(right)?))
+        }
+    }
+}
+
+/// The root of a tree whose right edge has these tiles, the leaves first, then level by level; empty slices where a level has
+/// none.
+pub fn edge_root<'a>(levels: impl IntoIterator<Item = &'a [Hash]>) -> Hash {
+    let root = levels.into_iter().fold(None, |right, level| {
+        // What is right of a level's complete subtrees hangs below one more node of that level.
+        let nodes: Vec<Hash> = level.iter().copied().chain(right).collect();
+        subtree_root(&nodes)
+    });
+    root.unwrap_or_else(empty_root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

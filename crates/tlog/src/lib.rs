@@ -20,6 +20,7 @@ mod receipt;
 mod seal;
 mod tile;
 mod tileset;
+pub mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,10 @@ pub use bundle::BundleError;
 pub use checkpoint::Checkpoint;
 pub use cosignature::{Cosignature, Cosigner, CosignerKey, attach};
 pub use edge::{EdgeError, RightEdge};
-pub use hash::{Hash, HashError, empty_root, leaf_hash, node_hash, tile_root};
+pub use hash::{
+    Hash, HashError, edge_root, empty_root, leaf_hash, node_hash, subtree_root, tile_bytes,
+    tile_root,
+};
 pub use note::{
     MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign, signature_lines,
 };

@@ -105,6 +105,13 @@ impl TilePath {
             ..*self
         }
     }
+
+    /// The names to look for it under, in this order: a partial tile may have given way to the full one, which begins with it.
+    pub fn names(&self) -> impl Iterator<Item = Self> + use<> {
+        [*self, self.full()]
+            .into_iter()
+            .take(1 + usize::from(self.is_partial()))
+    }
 }
 
 impl fmt::Display for TilePath {

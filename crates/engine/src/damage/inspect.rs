@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle, leaf_hash};
+use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
 
 use crate::damage::copies::Source;
-use crate::integrate::tree::{ShardTree, subtree};
+use crate::integrate::tree::ShardTree;
 use crate::log::Core;
 use crate::position;
 use crate::replicate::copy::Tiles;
@@ -168,8 +168,13 @@ impl Inspector<'_> {
         if let Some(chosen) = self.combine(&paths, &candidates) {
             for ((path, stored), (from, hashes)) in paths.iter().zip(&stored).zip(&chosen) {
                 if stored.as_ref().ok() != Some(hashes) {
-                    self.write(*path, stored.as_ref().err(), concat(hashes), from)
-                        .await?;
+                    self.write(
+                        *path,
+                        stored.as_ref().err(),
+                        tile_bytes(hashes).into(),
+                        from,
+                    )
+                    .await?;
                 }
             }
             let hashes = chosen.into_iter().map(|(_, hashes)| hashes);
@@ -227,7 +232,7 @@ impl Inspector<'_> {
         wanted: Option<Hash>,
     ) -> Result<Option<Vec<Hash>>, StoreError> {
         let stored = self.stored(path).await?;
-        let fits = |hashes: &[Hash]| wanted.is_some() && subtree(hashes) == wanted;
+        let fits = |hashes: &[Hash]| wanted.is_some() && subtree_root(hashes) == wanted;
         let what = match stored {
             Ok(hashes) if fits(&hashes) => return Ok(Some(hashes)),
             Ok(_) => "is not what was written: it does not lead to the signed root".to_owned(),
@@ -247,7 +252,7 @@ impl Inspector<'_> {
         }
         match good {
             Some((from, hashes)) => {
-                self.write(path, Some(&what), concat(&hashes), &from)
+                self.write(path, Some(&what), tile_bytes(&hashes).into(), &from)
                     .await?;
                 Ok(Some(hashes))
             }
@@ -260,7 +265,7 @@ impl Inspector<'_> {
 
     /// Checks a bundle whose leaves must have these hashes.
     async fn bundle(&mut self, path: TilePath, wanted: &[Hash]) -> Result<(), StoreError> {
-        let fits = |bytes: &Bytes| leaves(bytes).is_ok_and(|leaves| leaves == wanted);
+        let fits = |bytes: &Bytes| walk::hashes(path, bytes).is_ok_and(|leaves| leaves == wanted);
         let what = match self.read(path).await? {
             Ok(bytes) if fits(&bytes) => return Ok(()),
             Ok(_) => "is not what was written: its entries are not those of the tile beside it"
@@ -338,9 +343,7 @@ impl Inspector<'_> {
 
     async fn stored(&self, path: TilePath) -> Result<Result<Vec<Hash>, String>, StoreError> {
         let read = self.read(path).await?;
-        Ok(read.and_then(|bytes| {
-            hashes(path, &bytes).ok_or_else(|| format!("has {} bytes", bytes.len()))
-        }))
+        Ok(read.and_then(|bytes| walk::hashes(path, &bytes).map_err(|flaw| flaw.to_string())))
     }
 
     /// A tile computed from the objects below it; `None` if one of them can't be read.
@@ -353,8 +356,7 @@ impl Inspector<'_> {
             let Ok(bytes) = self.read(bundle).await? else {
                 return Ok(None);
             };
-            let leaves = leaves(&bytes).ok();
-            return Ok(leaves.filter(|leaves| leaves.len() == usize::from(path.width)));
+            return Ok(walk::hashes(bundle, &bytes).ok());
         };
         let mut all = Vec::new();
         for n in 0..u64::from(path.width) {
@@ -362,7 +364,7 @@ impl Inspector<'_> {
             let Ok(hashes) = self.stored(child).await? else {
                 return Ok(None);
             };
-            all.extend(subtree(&hashes));
+            all.extend(subtree_root(&hashes));
         }
         Ok(Some(all))
     }
@@ -379,26 +381,11 @@ impl Inspector<'_> {
         let mut all = Vec::new();
         for source in self.sources().await {
             if let Some(bytes) = source.get(core, &shard.name, path).await
-                && let Some(hashes) = hashes(path, &bytes)
+                && let Ok(hashes) = walk::hashes(path, &bytes)
             {
                 all.push((source.name().to_owned(), hashes));
             }
         }
         all
     }
-}
-
-/// The hashes in a tile of this width.
-fn hashes(path: TilePath, bytes: &[u8]) -> Option<Vec<Hash>> {
-    let (hashes, rest) = bytes.as_chunks::<{ Hash::LEN }>();
-    let fits = hashes.len() == usize::from(path.width) && rest.is_empty();
-    fits.then(|| hashes.iter().copied().map(Hash).collect())
-}
-
-fn leaves(bytes: &[u8]) -> Result<Vec<Hash>, bundle::BundleError> {
-    Ok(bundle::entries(bytes)?.into_iter().map(leaf_hash).collect())
-}
-
-fn concat(hashes: &[Hash]) -> Bytes {
-    hashes.iter().flat_map(|hash| hash.0).collect()
 }

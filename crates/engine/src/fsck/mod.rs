@@ -4,6 +4,7 @@
 //! meanwhile: what moves is read again before it is called wrong. What must never happen: a clean report over damaged data,
 //! or an alarm about a state that a crash or a running server may leave behind (those are counted, not found).
 
+mod batches;
 mod large;
 mod promises;
 mod rows;

@@ -366,7 +366,7 @@ impl One<'_> {
     }
 
     /// The slots' batches that are published: their entries must be the ones that were ordered.
-    fn batches(&self, size: u64) -> Vec<crate::fsck::tree::Placed> {
+    fn batches(&self, size: u64) -> Vec<crate::fsck::batches::Placed> {
         let Some(start) = self.shard.start() else {
             return Vec::new();
         };
@@ -375,7 +375,7 @@ impl One<'_> {
         for slot in self.order.slots.values() {
             for (at, batch) in slot.placed() {
                 if at >= start && at + batch.entries <= end {
-                    placed.push(crate::fsck::tree::Placed {
+                    placed.push(crate::fsck::batches::Placed {
                         first: at - start,
                         entries: batch.entries,
                         digest: batch.digest,

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash, node_hash, partial_tiles};
+use tlog::{
+    Hash, TILE_WIDTH, TilePath, bundle, leaf_hash, partial_tiles, subtree_root, tile_bytes,
+};
 
 use order::litter;
 
@@ -25,18 +27,6 @@ pub struct ShardTree {
     size: u64,
     levels: Vec<Level>,
     bundle: Vec<u8>,
-}
-
-/// Root of a complete or ragged list of at least one subtree hash (RFC 6962 section 2.1, `k` the largest power of two below n).
-pub(crate) fn subtree(hashes: &[Hash]) -> Option<Hash> {
-    match hashes {
-        [] => None,
-        [only] => Some(*only),
-        _ => {
-            let k = hashes.len().next_power_of_two() / 2;
-            Some(node_hash(&subtree(&hashes[..k])?, &subtree(&hashes[k..])?))
-        }
-    }
 }
 
 impl ShardTree {
@@ -104,8 +94,13 @@ impl ShardTree {
                     Bytes::from(std::mem::replace(&mut self.bundle, next)),
                 ));
             }
-            out.push((TilePath::hashes(level, *index, 256), concat(hashes)));
-            let Some(above) = subtree(hashes) else { return };
+            out.push((
+                TilePath::hashes(level, *index, 256),
+                tile_bytes(hashes).into(),
+            ));
+            let Some(above) = subtree_root(hashes) else {
+                return;
+            };
             hash = above;
             hashes.clear();
             *index += 1;
@@ -129,7 +124,10 @@ impl ShardTree {
                         Bytes::copy_from_slice(&self.bundle),
                     ));
                 }
-                out.push((TilePath::hashes(level, *index, width), concat(hashes)));
+                out.push((
+                    TilePath::hashes(level, *index, width),
+                    tile_bytes(hashes).into(),
+                ));
             }
         }
         out
@@ -137,35 +135,8 @@ impl ShardTree {
 
     /// The Merkle tree hash (RFC 6962 section 2.1).
     pub fn root(&self) -> Hash {
-        let mut root = None;
-        for hashes in self.levels.iter().map(|l| &l.hashes) {
-            // What is right of this level's tiles hangs below their last node: fold it in from right to left, subtree by subtree.
-            root = fold(hashes, root);
-        }
-        root.unwrap_or_else(tlog::empty_root)
+        tlog::edge_root(self.levels.iter().map(|level| level.hashes.as_slice()))
     }
-}
-
-/// Joins a level's partial tile with everything to its right: its maximal complete subtrees, smallest first.
-fn fold(hashes: &[Hash], right: Option<Hash>) -> Option<Hash> {
-    let mut root = right;
-    let mut end = hashes.len();
-    while end > 0 {
-        let width = 1 << end.trailing_zeros();
-        let left = subtree(&hashes[end - width..end]);
-        root = match (left, root) {
-            (Some(left), Some(right)) => Some(node_hash(&left, &right)),
-            (left, right) => left.or(right),
-        };
-        end -= width;
-    }
-    root
-}
-
-fn concat(hashes: &[Hash]) -> Bytes {
-    let mut out = Vec::with_capacity(hashes.len() * 32);
-    hashes.iter().for_each(|h| out.extend_from_slice(&h.0));
-    Bytes::from(out)
 }
 
 /// Hashes of a level in a tree of `size` entries.

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tlog::mirror::{AddCheckpoint, EntriesHead, MirrorInfo, Package, read_package};
-use tlog::{Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash};
+use tlog::{
+    Checkpoint, Cosigner, Hash, TILE_WIDTH, TilePath, attach, empty_root, leaf_hash, subtree_root,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
-use crate::integrate::tree::{ShardTree, subtree};
+use crate::integrate::tree::ShardTree;
 use crate::ledger::now_ms;
 use crate::mirror::files::{Files, Position, last_cosigned};
 use crate::mirror::rows::{Alarm, Mirrored, Pending, Rows};
@@ -202,7 +204,7 @@ impl Held {
             leaves.extend(hashes.into_iter().take(usize::from(before)));
         }
         leaves.extend(read.entries.iter().map(|entry| leaf_hash(entry)));
-        let hash = subtree(&leaves).unwrap_or_else(empty_root);
+        let hash = subtree_root(&leaves).unwrap_or_else(empty_root);
         tlog::verify_subtree(
             package.subtree(),
             upload.end,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tlog::mirror::origin_hash;
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, bundle};
+use tlog::walk::{self, Event, Object, Walk};
+use tlog::{Hash, TileKind, TilePath, bundle, empty_root, tile_bytes};
 
-use crate::integrate::tree::ShardTree;
 use crate::restore::sources::Source;
 use crate::restore::{Restore, RestoreError};
 
@@ -58,34 +58,30 @@ impl Restore {
             }
         }
         tracing::info!(shard, size, from = best.url, "restoring");
-        let mut tree = ShardTree::default();
+        let peer = |why: String| RestoreError::Peer {
+            url: best.url.clone(),
+            why,
+        };
+        let own = best.has.get(shard).map_or(empty_root(), |c| c.root);
+        let mut walk = Walk::new(size, own, roots.keys().copied());
         let mut differs = None;
-        let mut check = |tree: &ShardTree| {
-            let list = roots.get(&tree.size()).into_iter().flatten();
-            for (url, root) in list.filter(|(_, root)| *root != tree.root()) {
+        let mut check = |size: u64, root: Hash| {
+            let list = roots.get(&size).into_iter().flatten();
+            for (url, cosigned) in list.filter(|(_, cosigned)| *cosigned != root) {
                 let why = format!(
-                    "shard {shard} at size {}: the entries of {} lead to the root {}, {url} has cosigned {root}",
-                    tree.size(),
-                    best.url,
-                    tree.root()
+                    "shard {shard} at size {size}: the entries of {} lead to the root {root}, {url} has cosigned {cosigned}",
+                    best.url
                 );
                 differs.get_or_insert(why);
             }
         };
-        check(&tree);
-        let bundles = size.div_ceil(TILE_WIDTH);
-        let read = stream::iter(0..bundles)
-            .map(|index| {
-                let path = TilePath::at(TileKind::Entries, index, size);
-                let path = path.unwrap_or(TilePath::entries(index, 256));
+        let bundles = walk::order(size).filter(|path| path.kind == TileKind::Entries);
+        let read = stream::iter(bundles)
+            .map(|path| {
                 let object = format!("{hash}/{path}");
                 async move {
                     let most = 256 * (bundle::MAX_ENTRY + 2);
                     let bytes = self.get(&best.url, &object, most).await?;
-                    let bytes = bytes.ok_or_else(|| RestoreError::Peer {
-                        url: best.url.clone(),
-                        why: format!("{path} is missing"),
-                    })?;
                     Ok::<_, RestoreError>((path, bytes))
                 }
             })
@@ -93,38 +89,37 @@ impl Restore {
         tokio::pin!(read);
         let mut out = Vec::new();
         while let Some((path, bytes)) = read.try_next().await? {
-            let entries = bundle::entries(&bytes).map_err(|e| RestoreError::Peer {
-                url: best.url.clone(),
-                why: format!("{path}: {e}"),
-            })?;
-            if entries.len() != usize::from(path.width) {
-                return Err(RestoreError::Peer {
-                    url: best.url.clone(),
-                    why: format!("{path} has {} entries", entries.len()),
-                });
+            let object = Object::read(path, bytes.as_ref().map(|bytes| (path, &bytes[..])));
+            for event in walk.take(object) {
+                match event {
+                    Event::Flawed { path, flaw } => return Err(peer(format!("{path}: {flaw}"))),
+                    Event::Root { size, root } => check(size, root),
+                    event => out.extend(tile(event)),
+                }
             }
-            for entry in entries {
-                tree.push(entry, &mut out);
-                check(&tree);
-            }
+            out.extend(bytes.map(|bytes| (path, bytes)));
             if out.len() >= BATCH {
                 self.put(log, shard, std::mem::take(&mut out)).await?;
             }
         }
-        let own = best.has.get(shard).map(|checkpoint| checkpoint.root);
-        if own.is_some_and(|root| root != tree.root()) {
+        let (events, root) = walk.finish();
+        if root != Some(own) {
             // Its storage is damaged; what the others have says nothing against it.
-            return Err(RestoreError::Peer {
-                url: best.url.clone(),
-                why: format!("its entries do not lead to the root that it cosigned at size {size}"),
-            });
+            return Err(peer(format!(
+                "its entries do not lead to the root that it cosigned at size {size}"
+            )));
+        }
+        for event in events {
+            match event {
+                Event::Root { size, root } => check(size, root),
+                event => out.extend(tile(event)),
+            }
         }
         if let Some(why) = differs {
             return Err(RestoreError::Contradiction(why));
         }
-        out.extend(tree.partials());
         self.put(log, shard, out).await?;
-        Ok((size, tree.root(), best.url.clone()))
+        Ok((size, own, best.url.clone()))
     }
 
     async fn put(
@@ -141,5 +136,15 @@ impl Restore {
             self.objects.put(objects).await?;
         }
         Ok(())
+    }
+}
+
+/// A hash tile that is finished.
+fn tile(event: Event) -> Option<(TilePath, Bytes)> {
+    match event {
+        Event::Settled { path, hashes } if path.kind != TileKind::Entries => {
+            Some((path, tile_bytes(&hashes).into()))
+        }
+        _ => None,
     }
 }

@@ -8,3 +8,4 @@ mod notes;
 mod proofs;
 mod subtrees;
 mod vectors;
+mod walk;
