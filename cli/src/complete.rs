@@ -18,7 +18,7 @@ use crate::client::{Admin, Deadline};
 use crate::commands::only_log;
 use crate::error::Error;
 use crate::exit;
-use crate::request::Shell;
+use crate::generate::Shell;
 use crate::settings::{self, Found, Login, Overrides};
 
 /// Set by the shell's script when it asks what could come next.

@@ -11,7 +11,16 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::exit;
 
-pub use crate::request::Shell;
+/// Shells with a completion script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
 
 /// A program that has generated files.
 #[derive(Clone, Copy, Debug)]

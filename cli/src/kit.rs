@@ -1,19 +1,20 @@
 //! What `logload` shares with `logctl`: where a log is, how its public address is read, how a result is shown and what it
 //! looks like to a script.
 
-pub use crate::args::{ColorWhen, OutputForm, parse_between, parse_timeout, wanted_form};
 pub use crate::auditor::{Source, SourceError};
 pub use crate::auth::secret::Token;
+pub use crate::cli::{parse_between, parse_timeout, wanted_form};
 pub use crate::client::{Public, cause, transport};
 pub use crate::commands::document::read as read_document;
 pub use crate::commands::{LogAddress, Session, now, rfc3339};
 pub use crate::error::Error;
+pub use crate::file::File;
 pub use crate::generate::Program;
 pub use crate::interrupt::ended;
+pub use crate::manner::{ColorWhen, Form, Manner, Output};
 pub use crate::numbers::{grouped, latency, thousands};
 pub use crate::render::{Look, page as rendered};
 pub use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-pub use crate::request::{File, Form, Manner};
 pub use crate::settings::{Address, Overrides};
 pub use crate::ui::{Phase, Ui, usage};
 pub use crate::{drive, nearest};

@@ -1,27 +1,28 @@
 //! `logctl`: changes a running transparency log.
 //!
-//! The way through: `args` (what was typed) → `request` (what is meant) → `commands` (what is done) → `report`
-//! (what came of it) → `render` and `ui` (what is shown). Each step knows only its neighbours. `error` holds the
-//! situations, `exit` what each looks like to a script.
+//! The way through: `cli` (what was typed) → `commands` (what is done) → `report` (what came of it) → `render` and `ui`
+//! (what is shown). Each step knows only its neighbours. `error` holds the situations, `exit` what each looks like to a
+//! script.
 
-mod args;
 mod auditor;
 mod auth;
+mod cli;
 mod client;
 mod commands;
 mod complete;
 mod error;
 mod exit;
+mod file;
 pub mod generate;
 mod import;
 mod interrupt;
 pub mod kit;
+mod manner;
 mod numbers;
 mod pins;
 mod private;
 mod render;
 mod report;
-mod request;
 mod settings;
 mod top;
 mod ui;
@@ -33,15 +34,16 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::cli::{Cli, Global};
+use crate::commands::Session;
 use crate::error::Error;
 use crate::report::Outcome;
-use crate::request::Invocation;
 use crate::ui::Ui;
 
 /// The command's definition, for generated files and tests.
 #[must_use]
 pub fn command() -> clap::Command {
-    args::Cli::command()
+    Cli::command()
 }
 
 /// Runs a command line to its end. Prints the result; never panics, never calls `exit`.
@@ -50,21 +52,25 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(code) = complete::answered(&args) {
         return code;
     }
-    let form = args::wanted_form(&args);
-    let invocation = match args::parse(args) {
-        Ok(cli) => Invocation::from(cli),
+    let form = cli::wanted_form(&args);
+    let Cli {
+        global,
+        command,
+        spelled,
+    } = match cli::parse(args) {
+        Ok(cli) => cli,
         Err(error) => return ui::usage("logctl", &error, elsewhere(&error).as_deref(), form),
     };
-    let ui = Ui::new(invocation.manner, &invocation.request.spelled());
-    let ends_itself = invocation.request.ends_itself();
-    let work = commands::run(
-        invocation.request,
-        &ui,
-        &invocation.overrides,
-        invocation.timeout,
-        invocation.note,
-        invocation.explain,
-    );
+    let Global {
+        overrides,
+        timeout,
+        manner,
+        explain_auth,
+    } = global;
+    let ui = Ui::new(manner, &spelled);
+    let session = Session::new(&ui, &overrides, timeout).with(command.change());
+    let ends_itself = command.ends_itself();
+    let work = commands::run(&session, command, spelled, explain_auth);
     drive(&ui, ends_itself, work)
 }
 

@@ -11,12 +11,11 @@ use std::time::Duration;
 use console::Term;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::OutputForm;
 use crate::error::Error;
 use crate::exit;
+use crate::manner::{ColorWhen, Form, Manner};
 use crate::render::{self, Look};
 use crate::report::{self, Outcome, Page};
-use crate::request::{Form, Manner};
 
 /// How this run talks.
 #[derive(Debug)]
@@ -99,7 +98,7 @@ impl Ui {
 
     /// Whether a program reads standard output.
     pub(crate) fn is_scripted(&self) -> bool {
-        self.manner.form != Form::Table
+        self.manner.output.form() != Form::Table
     }
 
     /// Whether every question is answered already.
@@ -281,22 +280,22 @@ impl Ui {
 
     /// Prints the result, or what came instead, and says how it ended.
     pub fn finish(&self, result: Result<Outcome, Error>) -> ExitCode {
-        let text = match (self.manner.form, &result) {
+        let text = match (self.manner.output.form(), &result) {
             (Form::Table, Ok(outcome)) => render::page(outcome.report.page(), self.out),
             (Form::Json, Ok(outcome)) => format!("{:#}\n", outcome.json()),
             (Form::Json, Err(error)) => format!("{:#}\n", report::error_document(error)),
-            (Form::JsonLines, Ok(outcome)) => outcome
+            (Form::Jsonl, Ok(outcome)) => outcome
                 .json_lines()
                 .iter()
                 .map(|line| format!("{line}\n"))
                 .collect(),
-            (Form::JsonLines, Err(error)) => format!("{}\n", report::error_document(error)),
-            (Form::Names, Ok(outcome)) => outcome
+            (Form::Jsonl, Err(error)) => format!("{}\n", report::error_document(error)),
+            (Form::Name, Ok(outcome)) => outcome
                 .names()
                 .iter()
                 .map(|name| render::clean(name) + "\n")
                 .collect(),
-            (Form::Table | Form::Names, Err(_)) => String::new(),
+            (Form::Table | Form::Name, Err(_)) => String::new(),
         };
         let unwritten = match write_all(&mut io::stdout(), &text) {
             // A reader that went away (`| head`) has seen what it wanted.
@@ -385,12 +384,7 @@ impl Drop for Phase {
 }
 
 /// What clap has to say: help, version, or a refusal; the one document with `-o json` even then.
-pub fn usage(
-    program: &str,
-    error: &clap::Error,
-    extra: Option<&str>,
-    form: OutputForm,
-) -> ExitCode {
+pub fn usage(program: &str, error: &clap::Error, extra: Option<&str>, form: Form) -> ExitCode {
     use clap::error::ErrorKind;
 
     let plain = error.render().to_string();
@@ -399,7 +393,7 @@ pub fn usage(
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
     let code = if asked { exit::DONE } else { exit::USAGE };
-    if matches!(form, OutputForm::Json | OutputForm::Jsonl) {
+    if matches!(form, Form::Json | Form::Jsonl) {
         let document = if asked {
             serde_json::json!({ "apiVersion": report::API_VERSION, "kind": "Help", "text": plain })
         } else {
@@ -420,7 +414,7 @@ pub fn usage(
             )
         };
         let text = match form {
-            OutputForm::Jsonl => format!("{document}\n"),
+            Form::Jsonl => format!("{document}\n"),
             _ => format!("{document:#}\n"),
         };
         let _ = write_all(&mut io::stdout(), &text);
@@ -431,7 +425,7 @@ pub fn usage(
     } else {
         io::stderr().is_terminal()
     };
-    let mut text = if color(None, terminal) {
+    let mut text = if color(ColorWhen::Auto, terminal) {
         error.render().ansi().to_string()
     } else {
         plain
@@ -453,13 +447,14 @@ fn write_all(stream: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 /// Flag, then NO_COLOR, then CLICOLOR_FORCE, then the terminal.
-fn color(flag: Option<bool>, terminal: bool) -> bool {
+fn color(when: ColorWhen, terminal: bool) -> bool {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    match flag {
-        Some(color) => color,
-        None if set("NO_COLOR").is_some() => false,
-        None if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") => true,
-        None => terminal && set("TERM").is_none_or(|term| term != "dumb"),
+    match when {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto if set("NO_COLOR").is_some() => false,
+        ColorWhen::Auto if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") => true,
+        ColorWhen::Auto => terminal && set("TERM").is_none_or(|term| term != "dumb"),
     }
 }
 

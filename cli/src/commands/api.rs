@@ -1,14 +1,40 @@
 //! `logctl api METHOD PATH`: one request, in the caller's name, answered as it comes.
 
+use clap::ValueHint;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::change::ChangeArgs;
 use super::{Session, document};
 use crate::client::{Raw, with_reason};
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Outcome, Page, Present};
-use crate::request::ApiRequest;
+
+/// One request.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  logctl api GET logs/argon
+  logctl api GET openapi.json
+  logctl api PUT logs/argon/config?dryRun=true --body next.json --if-match g7-1a2b3c4d
+  logctl api POST logs/argon/freeze --body - --yes < freeze.json")]
+pub(crate) struct ApiArgs {
+    /// GET, POST, PUT or DELETE; all but GET ask first, except with ?dryRun=true
+    #[arg(value_parser = PossibleValuesParser::new(["GET", "POST", "PUT", "DELETE"]).map(|name| name.to_uppercase()), ignore_case = true, hide_possible_values = true)]
+    pub(crate) method: String,
+    /// Path below /admin/v1
+    pub(crate) path: String,
+    /// File to send (`-`: standard input), JSON or YAML
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) body: Option<File>,
+    /// Entity tag that the change was made from
+    #[arg(long, value_name = "TAG")]
+    pub(crate) if_match: Option<String>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,13 +52,14 @@ struct Answered {
 /// No server takes a larger body.
 const LIMIT: usize = 16 << 20;
 
-pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Outcome, Error> {
-    let ApiRequest {
+pub(super) async fn run(session: &Session<'_>, args: ApiArgs) -> Result<Outcome, Error> {
+    let ApiArgs {
         method,
         path,
         body,
         if_match,
-    } = request;
+        change: _,
+    } = args;
     let Some(resource) = resource(&path) else {
         return Err(Error::Usage {
             message: format!("`{path}` is no path of the admin endpoint"),
@@ -50,7 +77,7 @@ pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Ou
         }
         None => None,
     };
-    let reason = session.note.reason.as_deref();
+    let reason = session.change.reason.as_deref();
     let resource = with_reason(resource, reason);
     let server = session.server()?;
     let reads = method == "GET" || resource.contains("dryRun=true");
@@ -70,7 +97,7 @@ pub(super) async fn run(session: &Session<'_>, request: ApiRequest) -> Result<Ou
             &resource,
             body,
             if_match.as_deref(),
-            session.note.key.as_deref(),
+            session.change.idempotency_key.as_deref(),
             session.deadline(),
         )
         .await?;

@@ -2,22 +2,53 @@
 
 use std::collections::HashMap;
 
+use clap::Subcommand;
 use serde::Serialize;
 use serde_json::json;
 use wire::{AuditEntry, AuditPage};
 
-use super::{Session, now, rfc3339, witness};
+use super::{Session, audit_receipt, now, rfc3339};
 use crate::auditor::{self, Finding, Options, ShardReport};
 use crate::client::Trail;
 use crate::error::{Error, TrailFault};
 use crate::pins::{Pins, Seen, ShardPins};
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::AuditRequest;
 
-pub(super) async fn run(session: &Session<'_>, request: AuditRequest) -> Result<Outcome, Error> {
-    match request {
-        AuditRequest::List { limit, before } => list(session, limit, before).await,
-        AuditRequest::Verify { repin } => verify(session, repin).await,
+/// What to do with the audit trail.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List requests, their actors and their outcomes; newest first
+    #[command(after_help = "Examples:
+  logctl audit list
+  logctl audit list --limit 500 --before 12000 -o json")]
+    List {
+        /// How many entries, at most 1000
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        /// Only entries before this index
+        #[arg(long, value_name = "INDEX")]
+        before: Option<u64>,
+    },
+    /// Recompute the whole trail and compare it with every checkpoint that was pinned before
+    #[command(
+        after_help = "The first checkpoint that logctl sees of an endpoint is pinned in $XDG_STATE_HOME/logctl/pins; from then on the
+trail must contain it, or the command fails with exit code 12.
+
+Examples:
+  logctl audit verify
+  logctl audit verify --repin     # after the server was replaced on purpose"
+    )]
+    Verify {
+        /// Forget what was pinned, and pin what is served now if it is sound in itself
+        #[arg(long)]
+        repin: bool,
+    },
+}
+
+pub(super) async fn run(session: &Session<'_>, command: AuditCommand) -> Result<Outcome, Error> {
+    match command {
+        AuditCommand::List { limit, before } => list(session, limit, before).await,
+        AuditCommand::Verify { repin } => verify(session, repin).await,
     }
 }
 
@@ -167,7 +198,7 @@ async fn verify(session: &Session<'_>, repin: bool) -> Result<Outcome, Error> {
         Some(list) => list,
         None => stand_in(&pins)?,
     };
-    let keys = witness::keys(&list);
+    let keys = audit_receipt::keys(&list);
     let trail = server.admin.trail(server.deadline).listed(list);
     caught_up(session, &trail, &pins).await?;
     let report = examine(session, &trail, &pins.endpoint).await?;
@@ -233,7 +264,7 @@ async fn examine(
     let options = Options {
         log: "audit/tree".to_owned(),
         shards: Vec::new(),
-        settle: witness::SETTLE.min(session.timeout),
+        settle: audit_receipt::SETTLE.min(session.timeout),
         by_index: false,
     };
     let phase = session
@@ -275,7 +306,7 @@ async fn compare(
     let vkey = keys
         .get(&pinned.shard)
         .map_or(pinned.vkey.as_str(), String::as_str);
-    witness::step(trail, pins, &pinned.shard, vkey, now.clone()).await?;
+    audit_receipt::step(trail, pins, &pinned.shard, vkey, now.clone()).await?;
     // A tile that is missing or wrong is among the findings; here it means that nothing was shown.
     let shown = pins.shard(&pinned.shard).is_some_and(|pins| {
         pins.unproven.is_empty() && (pins.pinned.size, pins.pinned.root) == (now.size, now.root)
@@ -292,10 +323,10 @@ async fn compare(
 
 /// Waits a little for a replica that is behind the one that was asked before.
 async fn caught_up(session: &Session<'_>, trail: &Trail<'_>, pins: &Pins) -> Result<(), Error> {
-    let deadline = crate::client::Deadline::after(witness::SETTLE.min(session.timeout));
+    let deadline = crate::client::Deadline::after(audit_receipt::SETTLE.min(session.timeout));
     for pinned in &pins.shards {
         let least = pinned.all().map(|seen| seen.size).max().unwrap_or(0);
-        while let Ok(Some(seen)) = witness::head(trail, &pinned.shard, &pinned.vkey).await {
+        while let Ok(Some(seen)) = audit_receipt::head(trail, &pinned.shard, &pinned.vkey).await {
             if seen.size >= least || !deadline.pause(std::time::Duration::from_millis(100)).await {
                 break;
             }

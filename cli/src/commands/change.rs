@@ -6,15 +6,66 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use wire::{Action, Finding, Operation, OperationState, Replica, codes};
+use wire::{Action, Finding, MAX_REASON, Operation, OperationState, Replica, codes};
 
-use super::{Server, Session, differences, now, rfc3339, witness};
+use super::{Server, Session, audit_receipt, differences, now, rfc3339};
+use crate::cli::{DAY, parse_between};
 use crate::client::{self, Asked, Deadline, Write};
 use crate::error::{Error, count};
 use crate::exit;
 use crate::pins::Pins;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 use crate::unfinished::{Place, Unfinished};
+
+/// How to ask for a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct ChangeArgs {
+    /// Why, for the audit trail and the history
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    pub(crate) reason: Option<String>,
+    /// Continue the request that had this key, or name a new one: however often it is sent, it is made once
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// What a server accepts as a reason.
+pub(super) fn parse_reason(text: &str) -> Result<String, String> {
+    let sound =
+        (1..=MAX_REASON).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "a reason is one line of 1 to {MAX_REASON} characters"
+        ))
+    }
+}
+
+/// What a server accepts as a key.
+fn parse_key(text: &str) -> Result<String, String> {
+    let sound = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err("a key is 1 to 128 visible ASCII characters".to_owned())
+    }
+}
+
+/// What a server accepts as the time for a confirmation.
+pub(super) fn parse_confirm_within(text: &str) -> Result<Duration, String> {
+    parse_between(text, Duration::from_secs(1), DAY, "from 1s to 24h")
+}
+
+/// How to make a change that can be tried first.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Trial {
+    /// Show what would be done
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_confirm_within)]
+    pub(super) confirm_within: Option<Duration>,
+}
 
 /// A change as it went.
 #[derive(Debug, Serialize)]
@@ -101,13 +152,13 @@ pub(super) async fn carry_out(
     }
     // The person's time to think is not the server's time to answer.
     let deadline = session.deadline();
-    let pins = witness::before(session, server).await?;
+    let pins = audit_receipt::before(session, server).await?;
     let mine = Unfinished {
         key: session.key()?,
         base,
         since: now(),
     };
-    let (sent, kept) = place.begin(mine, session.note.key.is_some());
+    let (sent, kept) = place.begin(mine, session.change.idempotency_key.is_some());
     session.ui.stand_sent(
         "the change may or may not have been made",
         exit::again(None, Some(&sent.key), kept),
@@ -145,7 +196,7 @@ pub(super) async fn carry_out(
         operation,
         trouble: None,
     };
-    made.witness(session, server, pins).await;
+    made.check_receipt(session, server, pins).await;
     made.converge(session, server, deadline).await?;
     made.ask_to_keep(session).await?;
     made.outcome(false)
@@ -165,8 +216,8 @@ fn place(server: &Server, log: &str, write: &Write) -> Result<Place, Error> {
 fn earlier(session: &Session<'_>, place: &Place) -> Option<Unfinished> {
     let found = place.find()?;
     if session
-        .note
-        .key
+        .change
+        .idempotency_key
         .as_ref()
         .is_some_and(|key| *key != found.key)
     {
@@ -245,7 +296,12 @@ pub(super) struct Made {
 
 impl Made {
     /// Checks that it is in the audit trail, and that the trail is the one that was pinned.
-    pub(super) async fn witness(&mut self, session: &Session<'_>, server: &Server, pins: Pins) {
+    pub(super) async fn check_receipt(
+        &mut self,
+        session: &Session<'_>,
+        server: &Server,
+        pins: Pins,
+    ) {
         if matches!(
             self.operation.state,
             OperationState::Unchanged | OperationState::Planned
@@ -255,7 +311,8 @@ impl Made {
         let audited = self.operation.audit_index.is_some();
         let receipt = self.operation.audit.take();
         let id = Some(self.operation.id.as_str());
-        let checked = witness::receipt(session, server, pins, id, receipt.as_ref(), audited).await;
+        let checked =
+            audit_receipt::receipt(session, server, pins, id, receipt.as_ref(), audited).await;
         self.operation.audit = receipt;
         self.trouble = self.trouble.take().or(checked.err());
     }
@@ -298,11 +355,11 @@ impl Made {
         }
         let server = session.server()?;
         let phase = session.ui.phase("confirming over a new connection");
-        let pins = witness::before(session, &server).await?;
+        let pins = audit_receipt::before(session, &server).await?;
         let key = client::idempotency_key()?;
         self.operation = confirm(&server, &id, session.asked(&key), session.deadline()).await?;
         drop(phase);
-        self.witness(session, &server, pins).await;
+        self.check_receipt(session, &server, pins).await;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use logconfig::LogConfig;
 use wire::codes;
 
 use crate::error::Error;
-use crate::request::File;
+use crate::file::File;
 
 /// A document, its text, and what to call it.
 #[derive(Debug)]

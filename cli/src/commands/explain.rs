@@ -6,13 +6,21 @@ use serde::Serialize;
 use wire::WhoAmI;
 use wire::routes::{Name, ROUTES, Scope};
 
+use super::api::ApiArgs;
+use super::audit::AuditCommand;
+use super::config::{ApplyArgs, ConfigCommand, DiffArgs, PlanArgs};
+use super::context::ContextCommand;
+use super::log::LogCommand;
+use super::merge::MergeCommand;
+use super::op::OpCommand;
+use super::qos::QosCommand;
+use super::shard::{ShardArgs, ShardCommand, Step};
+use super::token::TokenCommand;
 use super::{Session, document};
+use crate::cli::Command;
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::{
-    ApiRequest, AuditRequest, ContextRequest, File, LogRequest, QosRequest, Request, Step,
-    TokenRequest,
-};
 
 #[derive(Debug, Serialize)]
 struct Explained {
@@ -38,11 +46,15 @@ struct Need {
     held: Option<bool>,
 }
 
-pub(super) async fn run(session: &Session<'_>, request: &Request) -> Result<Outcome, Error> {
-    let Asks { always, sometimes } = asks(request);
-    let mut log = match named(request) {
+pub(super) async fn run(
+    session: &Session<'_>,
+    command: &Command,
+    spelled: String,
+) -> Result<Outcome, Error> {
+    let Asks { always, sometimes } = asks(command);
+    let mut log = match named(command) {
         Some(log) => Some(log),
-        None => created(request).await.or(session.overrides.log.clone()),
+        None => created(command).await.or(session.overrides.log.clone()),
     };
     let (mut caller, mut unasked) = (None, None);
     if !(always.is_empty() && sometimes.is_empty()) {
@@ -50,7 +62,7 @@ pub(super) async fn run(session: &Session<'_>, request: &Request) -> Result<Outc
             Ok(server) => {
                 log = log.or_else(|| server.settings.log.clone());
                 if log.is_none() {
-                    log = of_file(request).await;
+                    log = of_file(command).await;
                 }
                 match server.admin.whoami(server.deadline).await {
                     Ok(answer) => caller = Some(answer),
@@ -79,7 +91,7 @@ pub(super) async fn run(session: &Session<'_>, request: &Request) -> Result<Outc
     });
     Outcome::with_trouble(
         &Explained {
-            command: request.spelled(),
+            command: spelled,
             needs,
             caller,
             unasked,
@@ -127,42 +139,41 @@ fn covers(held: &str, resource: &str, verb: &str, log: Option<&str>) -> bool {
 }
 
 /// The log that the command's own words name.
-fn named(request: &Request) -> Option<String> {
-    match request {
-        Request::Log(
-            LogRequest::Delete { name }
-            | LogRequest::Undelete { name }
-            | LogRequest::Freeze {
-                name: Some(name), ..
-            }
-            | LogRequest::Unfreeze { name: Some(name) },
-        ) => Some(name.clone()),
-        Request::Api(ApiRequest { path, .. }) => {
-            let rest = super::api::resource(path)?
-                .strip_prefix("logs/")?
-                .to_owned();
-            let log = rest.split(['/', '?']).next()?;
-            (!log.is_empty()).then(|| log.to_owned())
-        }
-        _ => None,
-    }
+fn named(command: &Command) -> Option<String> {
+    let Command::Api(ApiArgs { path, .. }) = command else {
+        return command.log_by_name();
+    };
+    let rest = super::api::resource(path)?
+        .strip_prefix("logs/")?
+        .to_owned();
+    let log = rest.split(['/', '?']).next()?;
+    (!log.is_empty()).then(|| log.to_owned())
 }
 
 /// The log that a command creates: its file says which, whatever log is in use.
-async fn created(request: &Request) -> Option<String> {
-    match request {
-        Request::Log(LogRequest::Create { file, .. }) => document_log(file).await,
+async fn created(command: &Command) -> Option<String> {
+    match command {
+        Command::Log(LogCommand::Create { file, .. }) => document_log(file).await,
         _ => None,
     }
 }
 
 /// The log that a command's file is for, where nothing else names one.
-async fn of_file(request: &Request) -> Option<String> {
-    match request {
-        Request::UseConfig { file, .. }
-        | Request::ConfigDiff { file, .. }
-        | Request::ConfigPlan { file, .. } => document_log(file).await,
-        Request::ConfigApply { file, .. } if *file != File::Standard => {
+async fn of_file(command: &Command) -> Option<String> {
+    match command {
+        Command::Shard(ShardArgs {
+            use_config: Some(file),
+            ..
+        })
+        | Command::Config(
+            ConfigCommand::Diff(DiffArgs {
+                file: Some(file), ..
+            })
+            | ConfigCommand::Plan(PlanArgs { file, .. }),
+        ) => document_log(file).await,
+        Command::Config(ConfigCommand::Apply(ApplyArgs { file, .. }))
+            if *file != File::Standard =>
+        {
             let (_, bytes) = document::read_bytes(file, logconfig::MAX_PLAN_BYTES)
                 .await
                 .ok()?;
@@ -210,99 +221,117 @@ impl Asks {
     }
 }
 
-fn asks(request: &Request) -> Asks {
+fn asks(command: &Command) -> Asks {
     use Name::*;
-    match request {
-        Request::CreateConfig {
-            offline: Some(_), ..
-        }
-        | Request::ConfigValidate { .. }
-        | Request::ConfigSchema
-        | Request::Help { .. }
-        | Request::Context(
-            ContextRequest::List
-            | ContextRequest::Use { .. }
-            | ContextRequest::Set { .. }
-            | ContextRequest::Delete { .. }
-            | ContextRequest::Show { check: false, .. },
-        )
-        | Request::Completions { .. }
-        | Request::Man { .. }
-        | Request::ImportConfig { .. } => Asks::default(),
-        Request::CreateConfig { .. } => always(&[ShowConfig]),
-        Request::UseConfig { .. } => change(PutConfig),
-        Request::ShardList | Request::ShardShow { .. } => always(&[ShowLog]),
-        // Everything else comes from the log's public address, like anybody's.
-        Request::ShardVerify { .. } | Request::Receipt(_) => Asks::default().and(&[ShowLog]),
-        Request::ShardExport { .. } => always(&[ShowConfig]),
-        Request::Step(Step::Plan { .. }) => change(PlanShard),
-        Request::Step(Step::Unplan { .. }) | Request::ConfigEdit { .. } => {
-            always(&[ShowConfig, PutConfig]).and(&[ShowOperation, ShowLog, ListReplicas])
-        }
-        Request::Step(Step::Rotate { .. }) => change(RotateShard),
-        Request::Step(Step::Freeze { .. }) => change(FreezeLog),
-        Request::Step(Step::Unfreeze) => change(UnfreezeLog),
-        Request::Top { .. } => always(&[ListLogs]).and(&[ShowQos]),
-        Request::Status => always(&[ListLogs, ListReplicas]).and(&[ShowLog, Name::WhoAmI]),
-        Request::ConfigCompare { .. } | Request::ConfigShow { .. } => always(&[ShowConfig]),
-        Request::ConfigDiff { .. } => always(&[PutConfig]).and(&[ShowLog]),
-        Request::ConfigPlan { .. } => {
-            always(&[ShowConfig, PutConfig]).and(&[ShowLog, Name::WhoAmI])
-        }
-        Request::ConfigApply { .. } => change(PutConfig).and(&[ShowConfig]),
-        Request::ConfigRollback { .. } => always(&[ShowConfig, PutConfig]).and(&[
-            ShowOperation,
-            ShowLog,
-            ListHistory,
-            ListReplicas,
-        ]),
-        Request::ConfigHistory { .. } => always(&[ListHistory]),
-        Request::Qos(QosRequest::List) => always(&[ShowConfig]).and(&[Name::WhoAmI]),
-        Request::Qos(QosRequest::Show { .. }) => {
+    match command {
+        Command::Shard(args) => shard(args),
+        Command::Status => always(&[ListLogs, ListReplicas]).and(&[ShowLog, Name::WhoAmI]),
+        Command::Config(command) => config(command),
+        Command::Qos(QosCommand::List) => always(&[ShowConfig]).and(&[Name::WhoAmI]),
+        Command::Qos(QosCommand::Show { .. }) => {
             always(&[ShowConfig, ShowQos]).and(&[Name::WhoAmI])
         }
-        Request::Qos(QosRequest::Set { .. }) => always(&[ShowConfig, PutConfig]).and(&[
+        Command::Qos(QosCommand::Set(_)) => always(&[ShowConfig, PutConfig]).and(&[
             ShowOperation,
             ShowLog,
             ListReplicas,
             Name::WhoAmI,
         ]),
-        Request::Qos(QosRequest::Simulate { .. }) => {
+        Command::Qos(QosCommand::Simulate(_)) => {
             always(&[SimulateQos]).and(&[ShowLog, Name::WhoAmI])
         }
-        Request::MergeStatus => always(&[ShowMerge]),
-        Request::OpList => always(&[ListOperations]),
-        Request::OpShow { .. } => always(&[ShowOperation]).and(&[ListOperations]),
-        Request::OpWait { .. } | Request::OpWatch { .. } => {
+        Command::Merge(MergeCommand::Status) => always(&[ShowMerge]),
+        Command::Op(OpCommand::List) => always(&[ListOperations]),
+        Command::Op(OpCommand::Show { .. }) => always(&[ShowOperation]).and(&[ListOperations]),
+        Command::Op(OpCommand::Wait { .. } | OpCommand::Watch { .. }) => {
             always(&[ShowOperation]).and(&[ListReplicas, ListOperations])
         }
-        Request::OpConfirm { .. } => {
+        Command::Op(OpCommand::Confirm { .. }) => {
             always(&[ConfirmOperation]).and(&[ShowOperation, ListOperations])
         }
-        Request::Log(LogRequest::Freeze { .. }) => change(FreezeLog),
-        Request::Log(LogRequest::Unfreeze { .. }) => change(UnfreezeLog),
-        Request::Log(LogRequest::List { .. }) => always(&[ListLogs]),
-        Request::Log(LogRequest::Create { .. }) => change(CreateLog),
-        Request::Log(LogRequest::Delete { .. }) => change(DeleteLog),
-        Request::Log(LogRequest::Undelete { .. }) => change(UndeleteLog),
-        // Entries go to the log's public address, like any writer's.
-        Request::Import(_) => Asks::default().and(&[ListLogs, ShowLog]),
-        Request::Token(TokenRequest::Create { .. }) => always(&[CreateToken]),
-        Request::Token(TokenRequest::List) => always(&[ListTokens]),
-        Request::Token(TokenRequest::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),
-        Request::Audit(AuditRequest::List { .. }) => always(&[ListAudit]),
-        Request::Audit(AuditRequest::Verify { .. }) => always(&[ShowAuditObject]),
-        Request::Context(ContextRequest::Show { check: true, .. })
-        | Request::WhoAmI
-        | Request::Version => always(&[Name::WhoAmI]),
-        Request::Doctor => {
+        Command::Log(LogCommand::Freeze { .. }) => change(FreezeLog),
+        Command::Log(LogCommand::Unfreeze { .. }) => change(UnfreezeLog),
+        Command::Log(LogCommand::List { .. }) => always(&[ListLogs]),
+        Command::Log(LogCommand::Create { .. }) => change(CreateLog),
+        Command::Log(LogCommand::Delete { .. }) => change(DeleteLog),
+        Command::Log(LogCommand::Undelete { .. }) => change(UndeleteLog),
+        Command::Token(TokenCommand::Create(_)) => always(&[CreateToken]),
+        Command::Token(TokenCommand::List) => always(&[ListTokens]),
+        Command::Token(TokenCommand::Revoke { .. }) => always(&[RevokeToken]).and(&[ListTokens]),
+        Command::Audit(AuditCommand::List { .. }) => always(&[ListAudit]),
+        Command::Audit(AuditCommand::Verify { .. }) => always(&[ShowAuditObject]),
+        // Everything else comes from the log's public address, like anybody's.
+        Command::Receipt(_) => Asks::default().and(&[ShowLog]),
+        Command::Doctor => {
             always(&[Name::WhoAmI]).and(&[ListTokens, ShowDiagnostics, ShowAuditObject])
         }
-        Request::Api(ApiRequest { method, path, .. }) => Asks {
+        // Entries go to the log's public address, like any writer's.
+        Command::Import(_) | Command::Load(_) => Asks::default().and(&[ListLogs, ShowLog]),
+        Command::Top(_) => always(&[ListLogs]).and(&[ShowQos]),
+        Command::Context(ContextCommand::Show { check: true, .. })
+        | Command::Whoami
+        | Command::Version => always(&[Name::WhoAmI]),
+        Command::Api(ApiArgs { method, path, .. }) => Asks {
             always: route(method, path).into_iter().collect(),
             sometimes: Vec::new(),
         },
+        Command::Context(
+            ContextCommand::List
+            | ContextCommand::Use { .. }
+            | ContextCommand::Set { .. }
+            | ContextCommand::Delete { .. }
+            | ContextCommand::Show { check: false, .. },
+        )
+        | Command::Completions(_)
+        | Command::Help(_)
+        | Command::Man(_) => Asks::default(),
     }
+}
+
+fn shard(args: &ShardArgs) -> Asks {
+    use Name::*;
+    match (&args.create_config, &args.use_config, &args.command) {
+        _ if args.is_offline() => Asks::default(),
+        (Some(_), _, _) => always(&[ShowConfig]),
+        (_, Some(_), _) => change(PutConfig),
+        (_, _, None | Some(ShardCommand::List | ShardCommand::Show { .. })) => always(&[ShowLog]),
+        // Everything else comes from the log's public address, like anybody's.
+        (_, _, Some(ShardCommand::Verify(_))) => Asks::default().and(&[ShowLog]),
+        (_, _, Some(ShardCommand::Export { .. })) => always(&[ShowConfig]),
+        (_, _, Some(ShardCommand::Step(step))) => match step {
+            Step::Plan { .. } => change(PlanShard),
+            Step::Unplan { .. } => edit(),
+            Step::Rotate { .. } => change(RotateShard),
+            Step::Freeze { .. } => change(FreezeLog),
+            Step::Unfreeze { .. } => change(UnfreezeLog),
+        },
+    }
+}
+
+fn config(command: &ConfigCommand) -> Asks {
+    use Name::*;
+    match command {
+        ConfigCommand::Validate { .. } | ConfigCommand::Schema => Asks::default(),
+        ConfigCommand::Show { .. } => always(&[ShowConfig]),
+        ConfigCommand::Diff(args) if args.generation.is_some() => always(&[ShowConfig]),
+        ConfigCommand::Diff(_) => always(&[PutConfig]).and(&[ShowLog]),
+        ConfigCommand::Plan(_) => always(&[ShowConfig, PutConfig]).and(&[ShowLog, Name::WhoAmI]),
+        ConfigCommand::Apply(_) => change(PutConfig).and(&[ShowConfig]),
+        ConfigCommand::Edit(_) => edit(),
+        ConfigCommand::Rollback(_) => always(&[ShowConfig, PutConfig]).and(&[
+            ShowOperation,
+            ShowLog,
+            ListHistory,
+            ListReplicas,
+        ]),
+        ConfigCommand::History(_) => always(&[ListHistory]),
+    }
+}
+
+/// A change of the running document.
+fn edit() -> Asks {
+    use Name::*;
+    always(&[ShowConfig, PutConfig]).and(&[ShowOperation, ShowLog, ListReplicas])
 }
 
 /// The request that a method and a path mean.

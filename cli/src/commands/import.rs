@@ -16,6 +16,7 @@ use crate::auth::secret::Token;
 use crate::client::transport;
 use crate::commands::{LogAddress, Session};
 use crate::error::Error;
+use crate::file::File;
 use crate::import::entries::{Broken, Entries, Format, Notes};
 use crate::import::feed::Feed;
 use crate::import::meter::{Meter, Point, left};
@@ -23,7 +24,6 @@ use crate::import::send::{Failed, Sent, Target};
 use crate::import::{Range, UploadId};
 use crate::numbers::grouped;
 use crate::report::{Block, Cell, Outcome, Page, Present};
-use crate::request::File;
 use crate::settings::Address;
 use crate::ui::{Phase, Ui};
 

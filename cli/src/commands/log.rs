@@ -1,27 +1,102 @@
 //! `logctl log`: whole logs. Creating and deleting take the way of every other change: preview, question, decision, audit.
 
+use clap::{Subcommand, ValueHint};
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 use wire::{LogCondition, LogStatus};
 
-use super::change::{self, Plan};
+use super::change::{self, ChangeArgs, Plan};
 use super::document::Document;
+use super::shard::step::{self, Step};
 use super::{Session, log_name};
 use crate::client::Write;
+use crate::complete;
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::{File, LogRequest, Step};
 
-pub(super) async fn run(session: &Session<'_>, request: LogRequest) -> Result<Outcome, Error> {
-    match request {
-        LogRequest::List { deleted } => list(session, deleted).await,
-        LogRequest::Freeze { name, now } => {
-            super::shard::step::gate(session, name, Step::Freeze { now }).await
+/// What to do with logs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// List the logs of the server
+    #[command(after_help = "Examples:
+  logctl log list
+  logctl log list --deleted")]
+    List {
+        /// Only those that were deleted: their data is kept, and their names stay taken
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Freeze the log: it takes no writes until it is unfrozen. Its shard stays the active one
+    #[command(after_help = "Example:
+  logctl log freeze argon --yes")]
+    Freeze {
+        /// The log; the one in use when absent
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
+        name: Option<String>,
+        /// Do not wait for promised work
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let the frozen log take writes again, in the same shard
+    #[command(after_help = "Example:
+  logctl log unfreeze argon --yes")]
+    Unfreeze {
+        /// The log; the one in use when absent
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
+        name: Option<String>,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Create the log that FILE describes
+    #[command(after_help = "Example:
+  logctl shard --create-config first.yaml --log argon --origin log.example.org/argon
+  logctl log create first.yaml")]
+    Create {
+        /// Its first document, YAML or JSON; `-` is standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: File,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Hide a frozen log; its data is kept, and `undelete` shows it again
+    #[command(after_help = "Example:
+  logctl log freeze argon --yes
+  logctl log delete argon")]
+    Delete {
+        /// The log; on a terminal its name is typed once more
+        #[arg(add = ArgValueCompleter::new(complete::logs))]
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Show a deleted log again, still frozen
+    #[command(after_help = "Example:
+  logctl log undelete argon")]
+    Undelete {
+        /// The log
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+pub(super) async fn run(session: &Session<'_>, command: LogCommand) -> Result<Outcome, Error> {
+    match command {
+        LogCommand::List { deleted } => list(session, deleted).await,
+        LogCommand::Freeze { name, now, change } => {
+            step::of_log(session, name, Step::Freeze { now, change }).await
         }
-        LogRequest::Unfreeze { name } => {
-            super::shard::step::gate(session, name, Step::Unfreeze).await
+        LogCommand::Unfreeze { name, change } => {
+            step::of_log(session, name, Step::Unfreeze { change }).await
         }
-        LogRequest::Create { file, dry_run } => create(session, file, dry_run).await,
-        LogRequest::Delete { name } => {
+        LogCommand::Create { file, dry_run, .. } => create(session, file, dry_run).await,
+        LogCommand::Delete { name, .. } => {
             let log = log_name(&name)?;
             let question = format!(
                 "delete {log}? It can no longer be read or written; its data is kept, and `logctl log undelete {log}` shows it again."
@@ -33,7 +108,7 @@ pub(super) async fn run(session: &Session<'_>, request: LogRequest) -> Result<Ou
             let server = session.server()?;
             change::carry_out(session, &server, plan).await
         }
-        LogRequest::Undelete { name } => {
+        LogCommand::Undelete { name, .. } => {
             let log = log_name(&name)?;
             let question = format!("show {log} again?");
             let server = session.server()?;

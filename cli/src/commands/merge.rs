@@ -1,5 +1,6 @@
 //! `logctl merge status`: positions, lags and the quorum.
 
+use clap::Subcommand;
 use serde::Serialize;
 use wire::{MergeStatus, PeerStatus};
 
@@ -7,11 +8,24 @@ use super::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
+/// What to do with the merge.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MergeCommand {
+    /// Show how far each program and each peer is: storage nodes, secondaries, frontends, witnesses
+    #[command(after_help = "Examples:
+  logctl merge status
+  logctl merge status --log argon -o json")]
+    Status,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
 struct Merge(MergeStatus);
 
-pub(super) async fn status(session: &Session<'_>) -> Result<Outcome, Error> {
+pub(super) async fn run(
+    session: &Session<'_>,
+    MergeCommand::Status: MergeCommand,
+) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let status = server.admin.merge(&log, server.deadline).await?;

@@ -1,36 +1,37 @@
-//! One module per command: request in, report out. Nothing here prints, and nothing knows how it was typed.
+//! One module per command: what it takes on the command line, what it does, and its report. Nothing here prints.
 
-mod api;
-mod audit;
-mod change;
-mod config;
-mod context;
+pub(crate) mod api;
+pub(crate) mod audit;
+mod audit_receipt;
+pub(crate) mod change;
+pub(crate) mod config;
+pub(crate) mod context;
 mod doctor;
 pub(crate) mod document;
 mod explain;
 pub(crate) mod import;
-mod log;
-mod merge;
-mod op;
-mod pages;
-mod qos;
-mod receipt;
-mod shard;
+pub(crate) mod log;
+pub(crate) mod merge;
+pub(crate) mod op;
+pub(crate) mod pages;
+pub(crate) mod qos;
+pub(crate) mod receipt;
+pub(crate) mod shard;
 mod status;
-mod token;
-mod top;
+pub(crate) mod token;
+pub(crate) mod top;
 mod version;
 mod whoami;
-mod witness;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wire::{Capabilities, Difference, LogStatus, Problem, codes};
 
+use self::change::ChangeArgs;
+use crate::cli::{Command, LoadCommand};
 use crate::client::{Admin, Asked, Deadline, idempotency_key};
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Tone};
-use crate::request::{Export, Note, Request};
 use crate::settings::{self, Overrides, Settings};
 use crate::ui::Ui;
 
@@ -42,7 +43,7 @@ pub struct Session<'a> {
     overrides: &'a Overrides,
     /// For each answer of the server.
     pub timeout: std::time::Duration,
-    note: Note,
+    change: ChangeArgs,
 }
 
 /// A log's public address.
@@ -64,26 +65,18 @@ struct Server {
     deadline: Deadline,
 }
 
-/// Does what was asked for.
+/// Does what was asked for, or says what it needs where that is asked.
 pub(crate) async fn run(
-    request: Request,
-    ui: &Ui,
-    overrides: &Overrides,
-    timeout: std::time::Duration,
-    note: Note,
+    session: &Session<'_>,
+    command: Command,
+    spelled: String,
     explain: bool,
 ) -> Result<Outcome, Error> {
-    let session = Session {
-        ui,
-        overrides,
-        timeout,
-        note,
-    };
     if explain {
-        return explain::run(&session, &request).await;
+        return explain::run(session, &command, spelled).await;
     }
-    let named = request.log_by_name();
-    match dispatch(&session, request).await {
+    let named = command.log_by_name();
+    match dispatch(session, command).await {
         Err(Error::Problem(problem)) if problem.code == codes::NOT_FOUND => {
             Err(session.misnamed(named, problem).await)
         }
@@ -91,91 +84,47 @@ pub(crate) async fn run(
     }
 }
 
-async fn dispatch(session: &Session<'_>, request: Request) -> Result<Outcome, Error> {
-    match request {
-        Request::CreateConfig {
-            file,
-            force,
-            offline,
-        } => shard::create_config::run(session, file, force, offline).await,
-        Request::UseConfig {
-            file,
-            dry_run,
-            confirm_within,
-        } => shard::use_config::run(session, file, dry_run, confirm_within).await,
-        Request::ImportConfig {
-            file,
-            force,
-            log,
-            from,
-        } => shard::import::run(session, file, force, log, &from).await,
-        Request::ShardExport(Export::Rekor) => shard::export::run(session).await,
-        Request::ShardList => shard::list::run(session).await,
-        Request::ShardShow { name } => shard::show::run(session, &name).await,
-        Request::Step(step) => shard::step::run(session, step).await,
-        Request::ShardVerify { names, url } => shard::verify::run(session, names, url).await,
-        Request::Status => status::run(session).await,
-        Request::ConfigDiff { file, exit_code } => {
-            config::diff::run(session, file, exit_code).await
+async fn dispatch(session: &Session<'_>, command: Command) -> Result<Outcome, Error> {
+    match command {
+        Command::Shard(args) => shard::run(session, args).await,
+        Command::Status => status::run(session).await,
+        Command::Config(command) => config::run(session, command).await,
+        Command::Qos(command) => qos::run(session, command).await,
+        Command::Merge(command) => merge::run(session, command).await,
+        Command::Op(command) => op::run(session, command).await,
+        Command::Log(command) => log::run(session, command).await,
+        Command::Token(command) => token::run(session, command).await,
+        Command::Audit(command) => audit::run(session, command).await,
+        Command::Receipt(command) => receipt::run(session, command).await,
+        Command::Doctor => doctor::run(session).await,
+        Command::Import(args) | Command::Load(LoadCommand::Import(args)) => {
+            import::run(session, args).await
         }
-        Request::ConfigCompare {
-            from,
-            to,
-            exit_code,
-        } => config::compare::run(session, from, to, exit_code).await,
-        Request::ConfigEdit {
-            dry_run,
-            confirm_within,
-        } => config::edit::run(session, dry_run, confirm_within).await,
-        Request::ConfigValidate { file } => config::validate::run(file).await,
-        Request::ConfigPlan { file, out } => config::plan::run(session, file, out).await,
-        Request::ConfigApply {
-            file,
-            confirm_within,
-        } => config::apply::run(session, file, confirm_within).await,
-        Request::ConfigRollback {
-            generation,
-            dry_run,
-            confirm_within,
-        } => config::rollback::run(session, generation, dry_run, confirm_within).await,
-        Request::ConfigShow { generation } => config::show::run(session, generation).await,
-        Request::ConfigHistory { since, until, by } => {
-            config::history::run(session, since, until, by).await
-        }
-        Request::ConfigSchema => config::schema::run(),
-        Request::Qos(request) => qos::run(session, request).await,
-        Request::MergeStatus => merge::status(session).await,
-        Request::OpList => op::list::run(session).await,
-        Request::OpShow { id } => op::show::run(session, &id).await,
-        Request::OpWait { id } => op::wait::run(session, &id).await,
-        Request::OpWatch { id } => op::watch::run(session, &id).await,
-        Request::OpConfirm { id } => op::confirm::run(session, &id).await,
-        Request::Log(request) => log::run(session, request).await,
-        Request::Top { interval } => top::run(session, interval).await,
-        Request::Import(args) => import::run(session, args).await,
-        Request::Token(request) => token::run(session, request).await,
-        Request::Audit(request) => audit::run(session, request).await,
-        Request::Receipt(request) => receipt::run(session, request).await,
-        Request::Api(request) => api::run(session, request).await,
-        Request::Doctor => doctor::run(session).await,
-        Request::Context(request) => context::run(session, request).await,
-        Request::Completions { shell, fixed } => pages::completions(shell, fixed),
-        Request::WhoAmI => whoami::run(session).await,
-        Request::Version => version::run(session).await,
-        Request::Help { command } => pages::help(&command),
-        Request::Man { command } => pages::man(&command),
+        Command::Top(args) => top::run(session, args).await,
+        Command::Whoami => whoami::run(session).await,
+        Command::Version => version::run(session).await,
+        Command::Api(args) => api::run(session, args).await,
+        Command::Context(command) => context::run(session, command).await,
+        Command::Completions(args) => pages::completions(args),
+        Command::Help(args) => pages::help(&args),
+        Command::Man(args) => pages::man(&args),
     }
 }
 
 impl<'a> Session<'a> {
-    /// For a command that changes nothing.
+    /// For commands that change nothing.
     pub fn new(ui: &'a Ui, overrides: &'a Overrides, timeout: std::time::Duration) -> Self {
         Self {
             ui,
             overrides,
             timeout,
-            note: Note::default(),
+            change: ChangeArgs::default(),
         }
+    }
+
+    /// With what is said about the change.
+    pub(crate) fn with(self, change: ChangeArgs) -> Self {
+        Self { change, ..self }
     }
 
     fn deadline(&self) -> Deadline {
@@ -184,7 +133,7 @@ impl<'a> Session<'a> {
 
     /// The idempotency key of a request that stands alone: as it was named, else a fresh one.
     fn key(&self) -> Result<String, Error> {
-        match &self.note.key {
+        match &self.change.idempotency_key {
             Some(key) => Ok(key.clone()),
             None => idempotency_key(),
         }
@@ -194,7 +143,7 @@ impl<'a> Session<'a> {
     fn asked<'k>(&'k self, key: &'k str) -> Asked<'k> {
         Asked {
             key,
-            reason: self.note.reason.as_deref(),
+            reason: self.change.reason.as_deref(),
         }
     }
 

@@ -4,9 +4,35 @@ use serde::Serialize;
 
 use crate::complete;
 use crate::error::Error;
-use crate::generate;
+use crate::generate::{self, Shell};
 use crate::report::{Block, Outcome, Page, Present};
-use crate::request::Shell;
+
+/// What `logctl completions` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+    /// Print the script that offers commands and options only, for files that outlive this version
+    #[arg(long = "static")]
+    fixed: bool,
+}
+
+/// What `logctl help` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HelpArgs {
+    /// The command; logctl itself when absent
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// What `logctl man` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The command whose page to print; logctl's own when absent
+    #[arg(value_name = "COMMAND")]
+    command: Vec<String>,
+}
 
 #[derive(Debug, Serialize)]
 struct Completions {
@@ -23,7 +49,9 @@ struct ManPage {
     page: String,
 }
 
-pub(super) fn completions(shell: Shell, fixed: bool) -> Result<Outcome, Error> {
+pub(super) fn completions(
+    CompletionsArgs { shell, fixed }: CompletionsArgs,
+) -> Result<Outcome, Error> {
     let script = if fixed {
         text(generate::LOGCTL.completions(shell))?
     } else {
@@ -64,10 +92,10 @@ fn meant(command: &clap::Command, words: &[String]) -> Result<Vec<String>, Error
     }
 }
 
-pub(super) fn help(words: &[String]) -> Result<Outcome, Error> {
+pub(super) fn help(args: &HelpArgs) -> Result<Outcome, Error> {
     let mut command = crate::command();
     command.build();
-    let words = &meant(&command, words)?;
+    let words = &meant(&command, &args.command)?;
     let mut found = &mut command;
     for (at, word) in words.iter().enumerate() {
         let known: Vec<String> = found
@@ -96,8 +124,8 @@ pub(super) fn help(words: &[String]) -> Result<Outcome, Error> {
     })
 }
 
-pub(super) fn man(command: &[String]) -> Result<Outcome, Error> {
-    let command = &meant(&crate::command(), command)?;
+pub(super) fn man(args: &ManArgs) -> Result<Outcome, Error> {
+    let command = &meant(&crate::command(), &args.command)?;
     let name = std::iter::once("logctl")
         .chain(command.iter().map(String::as_str))
         .collect::<Vec<_>>()

@@ -3,6 +3,7 @@
 //! What must never happen: a promise called kept for an entry that is not under a signed checkpoint. Where the log is asked, its
 //! answer only says where to look; the proof is computed from its tiles.
 
+use clap::{Subcommand, ValueHint};
 use serde::{Deserialize, Serialize};
 use tlog::{Hash, Note, Receipt, VerifierKey};
 
@@ -11,8 +12,36 @@ use super::{LogAddress, Session, now, rfc3339};
 use crate::auditor::{Source, SourceError, included, key_of};
 use crate::client::Public;
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::{File, ReceiptRequest};
+
+/// What to do with a receipt.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Check a receipt, and whether the log has kept what it promised
+    #[command(
+        after_help = "A receipt is what a writer gets who asks with `Prefer: respond-async`. It names the leaf hash of the entry and the time by
+which it is published, signed by the shard that was active. A promise that was not kept ends with exit code 12.
+
+Examples:
+  logctl receipt verify entry.receipt --url https://log.example.org
+  logctl receipt verify entry.receipt --offline --vkey log.example.org/2026a+1f2e3d4c+AbCd..."
+    )]
+    Verify {
+        /// The receipt; - is standard input
+        #[arg(value_name = "FILE", value_hint = ValueHint::AnyPath)]
+        file: File,
+        /// A key that may have signed it; without one, the key that the log lists for the shard
+        #[arg(long = "vkey", value_name = "KEY")]
+        vkeys: Vec<String>,
+        /// Where readers reach the log; the context's, or the server's word, when absent
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// Check the signature only; needs --vkey
+        #[arg(long, conflicts_with = "url", requires = "vkeys")]
+        offline: bool,
+    },
+}
 
 /// The longest receipt read: a signed note is a few hundred bytes.
 const LIMIT: usize = 64 * 1024;
@@ -22,7 +51,7 @@ const KEPT_MS: u64 = 7 * 86_400_000;
 /// What the log says about a promise. Further fields are allowed: servers newer than this program may have them.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LogAddressment {
+struct Placement {
     state: String,
     index: Option<u64>,
     shard: Option<String>,
@@ -87,13 +116,13 @@ struct Checked {
     why: String,
 }
 
-pub(super) async fn run(session: &Session<'_>, request: ReceiptRequest) -> Result<Outcome, Error> {
-    let ReceiptRequest::Verify {
+pub(super) async fn run(session: &Session<'_>, command: ReceiptCommand) -> Result<Outcome, Error> {
+    let ReceiptCommand::Verify {
         file,
         vkeys,
         url,
         offline,
-    } = request;
+    } = command;
     let (subject, receipt) = read(&file).await?;
     let invalid = |why: String| Error::ReceiptInvalid {
         what: subject.clone(),
@@ -203,7 +232,7 @@ async fn ask<S: Source>(
             said(State::Broken, "the log knows no such promise")
         });
     };
-    let placement: LogAddressment = serde_json::from_slice(&bytes).map_err(|error| {
+    let placement: Placement = serde_json::from_slice(&bytes).map_err(|error| {
         SourceError::new(&path, format!("not an answer about a promise: {error}"))
     })?;
     let place = (

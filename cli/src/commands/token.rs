@@ -8,24 +8,74 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{Subcommand, ValueHint};
 use serde::Serialize;
 use wire::{NewToken, Token, Tokens};
 
-use super::{Session, witness};
+use super::change::{ChangeArgs, parse_reason};
+use super::{Session, audit_receipt};
+use crate::cli::parse_between;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::TokenRequest;
 
-pub(super) async fn run(session: &Session<'_>, request: TokenRequest) -> Result<Outcome, Error> {
-    match request {
-        TokenRequest::Create {
-            name,
-            scopes,
-            lifetime,
-            out,
-        } => create(session, checked(name)?, scopes, lifetime, out).await,
-        TokenRequest::List => list(session).await,
-        TokenRequest::Revoke { name } => revoke(session, checked(name)?).await,
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token: its text is shown once, now, and never again
+    #[command(after_help = "Examples:
+  logctl token create ci --scope shard:rotate:argon --expires 30d --out ci.token
+  logctl token create ci --scope shard:rotate:argon --scope log:read:argon -o json | jq -r .secret")]
+    Create(CreateArgs),
+    /// List tokens: what each may do and when it ends
+    #[command(after_help = "Example:
+  logctl token list")]
+    List,
+    /// End a token now
+    #[command(after_help = "Example:
+  logctl token revoke ci")]
+    Revoke {
+        /// The token
+        name: String,
+        /// Why, for the audit trail
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: Option<String>,
+    },
+}
+
+/// What `logctl token create` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArgs {
+    /// Who the caller is then: token:NAME
+    name: String,
+    /// What it may do, as RESOURCE:VERB:LOG with `*` for any; repeat it for more
+    #[arg(
+        long = "scope",
+        value_name = "SCOPE",
+        required = true,
+        value_delimiter = ','
+    )]
+    scopes: Vec<String>,
+    /// For how long it is good: 12h, 30d; at most 365d
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_lifetime)]
+    expires: Duration,
+    /// Write the token's text to a new file that only you can read, instead of standard output
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+/// At least a minute, at most a year.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let year = Duration::from_secs(365 * 86_400);
+    parse_between(text, Duration::from_secs(60), year, "from 1m to 365d")
+}
+
+pub(super) async fn run(session: &Session<'_>, command: TokenCommand) -> Result<Outcome, Error> {
+    match command {
+        TokenCommand::Create(args) => create(session, args).await,
+        TokenCommand::List => list(session).await,
+        TokenCommand::Revoke { name, .. } => revoke(session, checked(name)?).await,
     }
 }
 
@@ -59,20 +109,22 @@ struct Made {
     audit_index: Option<u64>,
 }
 
-async fn create(
-    session: &Session<'_>,
-    name: String,
-    scopes: Vec<String>,
-    lifetime: Duration,
-    out: Option<PathBuf>,
-) -> Result<Outcome, Error> {
+async fn create(session: &Session<'_>, args: CreateArgs) -> Result<Outcome, Error> {
+    let CreateArgs {
+        name,
+        scopes,
+        expires: lifetime,
+        out,
+        change: _,
+    } = args;
+    let name = checked(name)?;
     let server = session.server()?;
     session.ui.confirm(&format!(
         "make the token {name}, which may {} for {} from now?",
         scopes.join(", "),
         logconfig::Span::from_secs(lifetime.as_secs())
     ))?;
-    let pins = witness::before(session, &server).await?;
+    let pins = audit_receipt::before(session, &server).await?;
     // The file first: a token whose text has nowhere to go is lost.
     let mut file = out.as_deref().map(reserve).transpose()?;
     let request = wire::TokenRequest {
@@ -121,7 +173,7 @@ async fn create(
         audit_index,
         audit,
     } = kept?;
-    let checked = witness::receipt(
+    let checked = audit_receipt::receipt(
         session,
         &server,
         pins,
@@ -252,13 +304,13 @@ async fn revoke(session: &Session<'_>, name: String) -> Result<Outcome, Error> {
         "the token may or may not have been revoked",
         format!("`logctl token revoke {name}` again is safe"),
     );
-    let pins = witness::before(session, &server).await?;
+    let pins = audit_receipt::before(session, &server).await?;
     let revoked = server
         .admin
         .revoke_token(&name, session.asked(&session.key()?), session.deadline())
         .await?;
     let audited = revoked.audit_index.is_some();
-    let checked = witness::receipt(
+    let checked = audit_receipt::receipt(
         session,
         &server,
         pins,

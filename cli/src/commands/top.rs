@@ -9,11 +9,25 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use wire::{QosStatus, codes};
 
 use super::{Server, Session, log_name};
+use crate::cli::parse_between;
 use crate::client::Deadline;
 use crate::error::Error;
 use crate::report::{Outcome, Page, Present};
 use crate::top::screen;
 use crate::top::state::{Queue, Queues, Sample, State};
+
+/// What `logctl top` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
+    interval: Duration,
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_millis(100), Duration::from_secs(3600));
+    parse_between(text, least, most, "from 100ms to 1h")
+}
 
 /// Nothing is left on the screen.
 #[derive(Debug, Serialize)]
@@ -27,7 +41,10 @@ impl Present for Left {
     }
 }
 
-pub(super) async fn run(session: &Session<'_>, interval: Duration) -> Result<Outcome, Error> {
+pub(super) async fn run(
+    session: &Session<'_>,
+    TopArgs { interval }: TopArgs,
+) -> Result<Outcome, Error> {
     if !(std::io::stdout().is_terminal() && std::io::stdin().is_terminal())
         || session.ui.is_scripted()
     {

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use logctl::kit::{ColorWhen, Manner, OutputForm, Overrides, Program, Session, Ui};
+use logctl::kit::{ColorWhen, Form, Manner, Output, Overrides, Program, Session, Ui};
 use logctl::kit::{drive, parse_timeout, usage, wanted_form};
 
 use crate::run::RunArgs;
@@ -88,7 +88,7 @@ struct Global {
         value_enum,
         default_value_t
     )]
-    output: OutputForm,
+    output: Form,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     color: ColorWhen,
@@ -139,8 +139,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage("logload", &error, None, wanted_form(&args)),
     };
     let manner = Manner {
-        form: global.output.into(),
-        color: global.color.into(),
+        output: Output::Form(global.output),
+        color: global.color,
         ..Manner::default()
     };
     let ui = Ui::new(manner, "logload run");

@@ -2,20 +2,38 @@
 
 use std::time::Duration;
 
+use clap::ValueHint;
 use logconfig::{MAX_PLAN_BYTES, Plan, three_way};
 use wire::{Problem, codes};
 
 use crate::client::Write;
+use crate::commands::change::{self, ChangeArgs};
 use crate::commands::document::{read_bytes, wire_finding};
-use crate::commands::{Server, Session, change};
+use crate::commands::{Server, Session};
 use crate::error::{Error, Stale};
+use crate::file::File;
 use crate::report::Outcome;
-use crate::request::File;
 
-pub(in crate::commands) async fn run(
-    session: &Session<'_>,
-    file: File,
+/// What `logctl config apply` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyArgs {
+    /// The plan, made by `config plan`; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: File,
+    /// Take the change back by itself unless it is confirmed within this time: 30s, 10m
+    #[arg(long, value_name = "TIME", value_parser = change::parse_confirm_within)]
     confirm_within: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+pub(super) async fn run(
+    session: &Session<'_>,
+    ApplyArgs {
+        file,
+        confirm_within,
+        change: _,
+    }: ApplyArgs,
 ) -> Result<Outcome, Error> {
     let (subject, bytes) = read_bytes(&file, MAX_PLAN_BYTES).await?;
     let plan = Plan::decode(&bytes).map_err(|finding| Error::Invalid {

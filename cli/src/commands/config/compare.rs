@@ -7,6 +7,37 @@ use crate::commands::{Session, differences, wire_difference};
 use crate::error::{Error, count};
 use crate::report::{Outcome, Page, Present};
 
+/// Two generations to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generations {
+    /// The earlier one, as a rule.
+    from: u64,
+    /// The other; the running one when absent.
+    to: Option<u64>,
+}
+
+/// `7..9`, or `7`.
+pub(super) fn parse_generations(text: &str) -> Result<Generations, String> {
+    let number = |text: &str| {
+        let number = text.parse::<u64>().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| "write two generations as 7..9, or one as 7".to_owned())
+    };
+    match text.split_once("..") {
+        Some((from, "")) => Ok(Generations {
+            from: number(from)?,
+            to: None,
+        }),
+        Some((from, to)) => Ok(Generations {
+            from: number(from)?,
+            to: Some(number(to)?),
+        }),
+        None => Ok(Generations {
+            from: number(text)?,
+            to: None,
+        }),
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct ConfigCompared {
     log: String,
@@ -15,10 +46,9 @@ struct ConfigCompared {
     differences: Vec<Difference>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    from: u64,
-    to: Option<u64>,
+    Generations { from, to }: Generations,
     exit_code: bool,
 ) -> Result<Outcome, Error> {
     let server = session.server()?;
@@ -64,5 +94,21 @@ impl Present for ConfigCompared {
         Page::new()
             .text(format!("{log}: {all} from generation {from} to {to}"))
             .with(differences(&self.differences))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations() {
+        let of = |from, to| Ok(Generations { from, to });
+        assert_eq!(parse_generations("7..9"), of(7, Some(9)));
+        assert_eq!(parse_generations("7.."), of(7, None));
+        assert_eq!(parse_generations("7"), of(7, None));
+        for wrong in ["", "..9", "a..b", "0", "7...9", "-1"] {
+            assert!(parse_generations(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,14 +1,30 @@
 //! `logctl config diff FILE`: what `--use-config` would change, by the server's own dry run.
 
+use clap::ValueHint;
 use serde::Serialize;
 use wire::Difference;
 
+use super::compare::{self, Generations, parse_generations};
 use crate::client::Write;
 use crate::commands::document::Document;
 use crate::commands::{Session, change, differences, shard};
 use crate::error::{Error, count};
+use crate::file::File;
 use crate::report::{Outcome, Page, Present};
-use crate::request::File;
+
+/// What `logctl config diff` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArgs {
+    /// The document, YAML or JSON; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "generation", conflicts_with = "generation")]
+    pub(crate) file: Option<File>,
+    /// Two generations, or one and what runs
+    #[arg(long, value_name = "A..B", value_parser = parse_generations)]
+    pub(crate) generation: Option<Generations>,
+    /// Exit with 3 when there is a difference
+    #[arg(long)]
+    exit_code: bool,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,11 +35,19 @@ struct ConfigDiff {
     differences: Vec<Difference>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    file: File,
-    exit_code: bool,
+    DiffArgs {
+        file,
+        generation,
+        exit_code,
+    }: DiffArgs,
 ) -> Result<Outcome, Error> {
+    if let Some(generations) = generation {
+        return compare::run(session, generations, exit_code).await;
+    }
+    // Clap asks for one of the two; standard input is the harmless reading.
+    let file = file.unwrap_or(File::Standard);
     let document = Document::read(&file).await?;
     let server = session.server()?;
     let log = match &server.settings.log {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use wire::{ConfigAnswer, Finding, codes};
 
 use crate::client::Write;
-use crate::commands::change::{self, Plan};
+use crate::commands::change::{self, ChangeArgs, Plan, Trial};
 use crate::commands::document::wire_finding;
 use crate::commands::{Server, Session};
 use crate::error::{Error, Place};
@@ -31,10 +31,21 @@ struct Unedited {
     generation: u64,
 }
 
-pub(in crate::commands) async fn run(
+/// What `logctl config edit` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EditArgs {
+    #[command(flatten)]
+    pub(super) trial: Trial,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+pub(super) async fn run(
     session: &Session<'_>,
-    dry_run: bool,
-    confirm_within: Option<Duration>,
+    Trial {
+        dry_run,
+        confirm_within,
+    }: Trial,
 ) -> Result<Outcome, Error> {
     let editor = editor(session)?;
     let server = session.server()?;

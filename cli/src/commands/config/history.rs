@@ -8,17 +8,46 @@ use crate::commands::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
+/// What `logctl config history` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryArgs {
+    /// Only what was decided from then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    since: Option<i64>,
+    /// Only what was decided before then
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    until: Option<i64>,
+    /// Only what they asked for: uid:0, root, token:ci
+    #[arg(long, value_name = "WHO")]
+    by: Option<String>,
+}
+
+/// Seconds since 1970: a time, a day in UTC, or so long ago.
+fn parse_moment(text: &str) -> Result<i64, String> {
+    if let Ok(ago) = text.parse::<::logconfig::Span>() {
+        let ago = i64::try_from(ago.duration().as_secs()).unwrap_or(i64::MAX);
+        return Ok(jiff::Timestamp::now().as_second().saturating_sub(ago));
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(time.as_second());
+    }
+    let day = text.parse::<jiff::civil::Date>().ok();
+    let midnight = day.and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    match midnight {
+        Some(time) => Ok(time.timestamp().as_second()),
+        None => Err("write 7d, 24h, 2026-11-01 or 2026-11-01T08:00:00Z".to_owned()),
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct ConfigHistory {
     log: String,
     history: Vec<HistoryItem>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    since: Option<i64>,
-    until: Option<i64>,
-    by: Option<String>,
+    HistoryArgs { since, until, by }: HistoryArgs,
 ) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
@@ -93,6 +122,14 @@ impl Present for ConfigHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments() {
+        assert_eq!(parse_moment("1970-01-02"), Ok(86_400));
+        assert_eq!(parse_moment("1970-01-01T00:01:00Z"), Ok(60));
+        assert!(parse_moment("1h").unwrap() < parse_moment("1m").unwrap());
+        assert!(parse_moment("yesterday").is_err());
+    }
 
     #[test]
     fn people_are_named_in_any_way() {

@@ -1,12 +1,100 @@
-//! `logctl config`.
+//! `logctl config`: documents, checked, compared, applied and followed.
 
-pub(super) mod apply;
-pub(super) mod compare;
-pub(super) mod diff;
-pub(super) mod edit;
-pub(super) mod history;
-pub(super) mod plan;
-pub(super) mod rollback;
-pub(super) mod schema;
-pub(super) mod show;
-pub(super) mod validate;
+mod apply;
+mod compare;
+mod diff;
+mod edit;
+mod history;
+mod plan;
+mod rollback;
+mod schema;
+mod show;
+mod validate;
+
+use clap::{Subcommand, ValueHint};
+
+use super::Session;
+use crate::error::Error;
+use crate::file::File;
+use crate::report::Outcome;
+
+pub(crate) use apply::ApplyArgs;
+pub(crate) use diff::DiffArgs;
+pub(crate) use edit::EditArgs;
+pub(crate) use history::HistoryArgs;
+pub(crate) use plan::PlanArgs;
+pub(crate) use rollback::RollbackArgs;
+
+/// What to do with configuration documents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show what applying FILE would change, or what changed between two generations
+    #[command(after_help = "Examples:
+  logctl config diff next.yaml --exit-code
+  logctl config diff --generation 7..9
+  logctl config diff --generation 7          # from then to what runs")]
+    Diff(DiffArgs),
+    /// Check FILE without a server: syntax, keys, types, rules
+    #[command(after_help = "Example:
+  logctl config validate next.yaml")]
+    Validate {
+        /// The document, YAML or JSON; `-` is standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: File,
+    },
+    /// Freeze a change as a file: its exact content, its base, and what the server says it would do
+    #[command(after_help = "Examples:
+  logctl config plan next.yaml -o plan.json
+  logctl config apply plan.json")]
+    Plan(PlanArgs),
+    /// Do just what a plan says, or say what moved since it was made
+    #[command(after_help = "Examples:
+  logctl config apply plan.json
+  logctl config apply plan.json --confirm-within 10m")]
+    Apply(ApplyArgs),
+    /// Edit the running document in $VISUAL or $EDITOR, and apply what was written
+    ///
+    /// Findings stand in the file when the editor opens again. What was written is kept in a file until it is applied.
+    #[command(after_help = "Examples:
+  logctl config edit
+  EDITOR='code --wait' logctl config edit --dry-run")]
+    Edit(EditArgs),
+    /// Bring back the settings of an earlier generation; shards stay as they are
+    #[command(after_help = "Examples:
+  logctl config rollback            # to the generation before this one
+  logctl config rollback 12 --dry-run")]
+    Rollback(RollbackArgs),
+    /// Print the running document, or that of an earlier generation
+    #[command(after_help = "Examples:
+  logctl config show > running.yaml
+  logctl config show --generation 12 -o json")]
+    Show {
+        /// The generation; the running one when absent
+        #[arg(long, value_name = "N")]
+        generation: Option<u64>,
+    },
+    /// List the decided changes, newest first: who made each, why, and what it changed
+    #[command(after_help = "Examples:
+  logctl config history
+  logctl config history --since 7d --by token:ci
+  logctl config history --since 2026-11-01 --until 2026-12-01 -o json")]
+    History(HistoryArgs),
+    /// Print the JSON schema of the document
+    #[command(after_help = "Example:
+  logctl config schema > logconfig.schema.json")]
+    Schema,
+}
+
+pub(super) async fn run(session: &Session<'_>, command: ConfigCommand) -> Result<Outcome, Error> {
+    match command {
+        ConfigCommand::Diff(args) => diff::run(session, args).await,
+        ConfigCommand::Validate { file } => validate::run(&file).await,
+        ConfigCommand::Plan(args) => plan::run(session, args).await,
+        ConfigCommand::Apply(args) => apply::run(session, args).await,
+        ConfigCommand::Edit(args) => edit::run(session, args.trial).await,
+        ConfigCommand::Rollback(args) => rollback::run(session, args).await,
+        ConfigCommand::Show { generation } => show::run(session, generation).await,
+        ConfigCommand::History(args) => history::run(session, args).await,
+        ConfigCommand::Schema => schema::run(),
+    }
+}

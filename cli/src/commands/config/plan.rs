@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueHint;
 use logconfig::{Plan, PlanDocument};
 use serde::Serialize;
 use wire::OperationState;
@@ -11,8 +12,19 @@ use crate::commands::document::Document;
 use crate::commands::shard::create_config;
 use crate::commands::{Session, change, differences, now, rfc3339, shard, wire_difference};
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Outcome, Page, Present, Report};
-use crate::request::File;
+
+/// What `logctl config plan` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// The document, YAML or JSON; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: File,
+    /// Where the plan goes; standard output when absent.
+    #[arg(skip)]
+    pub(crate) out: Option<PathBuf>,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,10 +42,9 @@ struct Planned {
     warnings: Vec<wire::Finding>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    file: File,
-    out: Option<PathBuf>,
+    PlanArgs { file, out }: PlanArgs,
 ) -> Result<Outcome, Error> {
     // Before anything is asked of a server: the answer may be no.
     let overwrite = match &out {

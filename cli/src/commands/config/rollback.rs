@@ -3,21 +3,30 @@
 //! Shards never go back: what was written into them stays, and clients have seen their checkpoints. So a roll-back is a document with
 //! the settings of then and the shards of now, and says which shards those are.
 
-use std::time::Duration;
-
 use logconfig::{LogConfig, diff, rolled_back};
 
 use crate::client::Write;
-use crate::commands::change::{self, Plan};
+use crate::commands::change::{self, ChangeArgs, Plan, Trial};
 use crate::commands::{Session, differences, wire_difference};
 use crate::error::Error;
 use crate::report::{Outcome, Page};
 
-pub(in crate::commands) async fn run(
-    session: &Session<'_>,
+/// What `logctl config rollback` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollbackArgs {
+    /// The generation; the one before the running one when absent
     generation: Option<u64>,
-    dry_run: bool,
-    confirm_within: Option<Duration>,
+    #[command(flatten)]
+    trial: Trial,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+pub(super) async fn run(
+    session: &Session<'_>,
+    RollbackArgs {
+        generation, trial, ..
+    }: RollbackArgs,
 ) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
@@ -48,12 +57,12 @@ pub(in crate::commands) async fn run(
         question: format!("bring back the settings of generation {to} to {log}?"),
         write: Write::Configure {
             document: Box::new(next),
-            confirm_within,
+            confirm_within: trial.confirm_within,
         },
         base: Some(running.etag),
         typed: None,
         preview: true,
-        dry_run,
+        dry_run: trial.dry_run,
         log,
     };
     change::carry_out(session, &server, plan).await

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Report};
 
-pub(in crate::commands) fn run() -> Result<Outcome, Error> {
+pub(super) fn run() -> Result<Outcome, Error> {
     let schema = logconfig::schema();
     let page = Page::new().with(Block::Verbatim(format!("{schema:#}\n")));
     Ok(Outcome {

@@ -4,10 +4,7 @@ use crate::commands::Session;
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Report};
 
-pub(in crate::commands) async fn run(
-    session: &Session<'_>,
-    generation: Option<u64>,
-) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>, generation: Option<u64>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let answer = match generation {

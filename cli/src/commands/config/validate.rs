@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::commands::document::Document;
 use crate::error::{Error, count};
+use crate::file::File;
 use crate::report::{Outcome, Page, Present};
-use crate::request::File;
 
 #[derive(Debug, Serialize)]
 struct Valid {
@@ -14,8 +14,8 @@ struct Valid {
     shards: usize,
 }
 
-pub(in crate::commands) async fn run(file: File) -> Result<Outcome, Error> {
-    let document = Document::read(&file).await?;
+pub(super) async fn run(file: &File) -> Result<Outcome, Error> {
+    let document = Document::read(file).await?;
     let log = document.config.log.as_str().to_owned();
     Outcome::done(&Valid {
         file: document.subject,

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use wire::{Diagnostics, codes};
 
 use super::Check;
-use crate::commands::{Server, Session, version, witness};
+use crate::commands::{Server, Session, audit_receipt, version};
 use crate::error::Error;
 use crate::exit;
 use crate::settings::Settings;
@@ -142,14 +142,14 @@ fn versions(server: Option<&str>) -> Check {
 async fn trail(session: &Session<'_>, server: &Server) -> Check {
     const CHECK: &str = "audit-trail";
     let harm = |error: Error| Check::harm(CHECK, error.to_string(), exit::row(&error).hint);
-    let mut pins = match witness::load(server) {
+    let mut pins = match audit_receipt::load(server) {
         Ok(pins) => pins,
         Err(error) => return harm(error),
     };
     let Some(seen) = pins.shards.last().map(|shard| shard.pinned.clone()) else {
         return Check::fine(CHECK, "nothing is pinned yet; the first change pins it");
     };
-    match witness::holds(session, server, &mut pins).await {
+    match audit_receipt::holds(session, server, &mut pins).await {
         Ok(true) => Check::fine(
             CHECK,
             format!(

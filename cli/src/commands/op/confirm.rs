@@ -1,11 +1,11 @@
 //! `logctl op confirm ID`: keeps a change that would be taken back.
 
 use crate::commands::change::{self, Made};
-use crate::commands::{Session, witness};
+use crate::commands::{Session, audit_receipt};
 use crate::error::Error;
 use crate::report::Outcome;
 
-pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
     let id = &*super::whole(&server, id).await?;
@@ -15,14 +15,14 @@ pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<
     );
     let key = session.key()?;
     let phase = session.ui.phase(&format!("confirming operation {id}"));
-    let pins = witness::before(session, &server).await?;
+    let pins = audit_receipt::before(session, &server).await?;
     let operation = change::confirm(&server, id, session.asked(&key), server.deadline).await?;
     drop(phase);
     let mut made = Made {
         operation,
         trouble: None,
     };
-    made.witness(session, &server, pins).await;
+    made.check_receipt(session, &server, pins).await;
     made.converge(session, &server, server.deadline).await?;
     made.outcome(false)
 }

@@ -12,7 +12,7 @@ struct OperationList {
     operations: Vec<Operation>,
 }
 
-pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.settings.log.as_deref().map(log_name).transpose()?;
     let operations = server

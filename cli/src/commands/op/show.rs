@@ -12,7 +12,7 @@ struct Shown {
     operation: Operation,
 }
 
-pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
     let id = &*super::whole(&server, id).await?;

@@ -4,7 +4,7 @@ use crate::commands::{Session, change};
 use crate::error::Error;
 use crate::report::Outcome;
 
-pub(in crate::commands) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>, id: &str) -> Result<Outcome, Error> {
     let id = super::checked(id)?;
     let server = session.server()?;
     let id = &*super::whole(&server, id).await?;

@@ -2,17 +2,19 @@
 
 use logconfig::{QosConfig, TenantConfig, TierConfig, WriterToken};
 
+use super::set::{QosSet, TenantArgs, TenantEdit, TierArgs, TierEdit};
 use crate::error::Error;
-use crate::request::{QosEdit, TenantEdit, TierEdit};
 
 /// Edits the settings. `token` is the one that the edit adds, if it adds one.
 pub(super) fn apply(
     qos: &mut QosConfig,
-    edit: &QosEdit,
+    edit: &QosSet,
     token: Option<WriterToken>,
 ) -> Result<(), Error> {
     match edit {
-        QosEdit::Tier { name, edit: None } => {
+        QosSet::Tier(TierArgs {
+            name, remove: true, ..
+        }) => {
             let there = qos.tiers.len();
             qos.tiers.retain(|tier| tier.name != *name);
             if qos.tiers.len() == there {
@@ -23,10 +25,7 @@ pub(super) fn apply(
             }
             Ok(())
         }
-        QosEdit::Tier {
-            name,
-            edit: Some(edit),
-        } => {
+        QosSet::Tier(TierArgs { name, edit, .. }) => {
             if qos.tier(name).is_none() {
                 if edit.tenants.is_empty() {
                     return Err(unknown_tier(qos, name.as_str()));
@@ -45,7 +44,9 @@ pub(super) fn apply(
             tier.into_iter().for_each(|tier| change_tier(tier, edit));
             Ok(())
         }
-        QosEdit::Tenant { name, edit: None } => {
+        QosSet::Tenant(TenantArgs {
+            name, remove: true, ..
+        }) => {
             let unknown = unknown_tenant(qos, name.as_str());
             let there = qos.tenants.len();
             qos.tenants.retain(|tenant| tenant.name != *name);
@@ -54,10 +55,7 @@ pub(super) fn apply(
                 false => Ok(()),
             }
         }
-        QosEdit::Tenant {
-            name,
-            edit: Some(edit),
-        } => {
+        QosSet::Tenant(TenantArgs { name, edit, .. }) => {
             if qos.tenant(name).is_none() {
                 if edit.tiers.is_empty() {
                     return Err(unknown_tenant(qos, name.as_str()));
@@ -89,8 +87,8 @@ fn change_tier(tier: &mut TierConfig, edit: &TierEdit) {
     tier.weight = weight.unwrap_or(tier.weight);
     tier.floor = floor.unwrap_or(tier.floor);
     tier.burst = burst.unwrap_or(tier.burst);
-    tier.max_merge_delay = max_merge_delay.unwrap_or(tier.max_merge_delay);
-    tier.latency_target = latency_target.unwrap_or(tier.latency_target);
+    tier.max_merge_delay = max_merge_delay.map_or(tier.max_merge_delay, |given| given.0);
+    tier.latency_target = latency_target.map_or(tier.latency_target, |given| given.0);
     tier.priority = priority.unwrap_or(tier.priority);
 }
 
@@ -105,17 +103,17 @@ fn change_tenant(
         bytes,
         weight,
         anonymous,
-        add_token: _,
-        remove_tokens,
+        token: _,
+        remove_token,
     } = edit;
     if !tiers.is_empty() {
         tenant.tiers.clone_from(tiers);
     }
-    tenant.rate = rate.unwrap_or(tenant.rate);
-    tenant.bytes = bytes.unwrap_or(tenant.bytes);
+    tenant.rate = rate.map_or(tenant.rate, |given| given.0);
+    tenant.bytes = bytes.map_or(tenant.bytes, |given| given.0);
     tenant.weight = weight.unwrap_or(tenant.weight);
     tenant.anonymous = anonymous.unwrap_or(tenant.anonymous);
-    for name in remove_tokens {
+    for name in remove_token {
         let there = tenant.tokens.len();
         tenant.tokens.retain(|token| token.name != *name);
         if tenant.tokens.len() == there {

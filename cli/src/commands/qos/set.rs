@@ -2,36 +2,184 @@
 //!
 //! What must never happen: a token's text in the document, or anywhere but where it was asked for, once.
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use clap::{Subcommand, ValueHint};
+use clap_complete::ArgValueCompleter;
+use logconfig::{ByteRate, Percent, Rate, Span, TenantName, TierName, Urgency};
 use logconfig::{WriterToken, token_hash, token_text};
 use serde_json::json;
 
 use super::edit;
+use crate::cli::parse_between;
 use crate::client::Write;
-use crate::commands::change::{self, Plan};
+use crate::commands::change::{self, ChangeArgs, Plan, Trial};
 use crate::commands::token::reserve;
 use crate::commands::{Session, now, rfc3339};
+use crate::complete;
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page};
-use crate::request::{AddToken, QosEdit};
 
-pub(super) async fn run(
-    session: &Session<'_>,
-    edit: QosEdit,
-    dry_run: bool,
-    confirm_within: Option<Duration>,
-) -> Result<Outcome, Error> {
+/// What `logctl qos set` changes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QosSet {
+    /// Change a tier; a new one needs --for, which says who may use it
+    #[command(after_help = "Examples:
+  logctl qos set tier interactive --weight 4 --latency-target 20ms
+  logctl qos set tier nightly --max-merge-delay 12h --floor 2% --for default
+  logctl qos set tier nightly --remove")]
+    Tier(TierArgs),
+    /// Change a tenant and its tokens; a new one needs --tiers
+    #[command(after_help = "Examples:
+  logctl qos set tenant backfill --tiers bulk,scavenger --bytes 50MiB/s
+  logctl qos set tenant backfill --add-token importer --expires 30d --out importer.token
+  logctl qos set tenant backfill --remove-token importer
+  logctl qos set tenant backfill --remove")]
+    Tenant(TenantArgs),
+}
+
+/// `qos set tier`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("tier_edit").multiple(true).required(true))]
+pub(crate) struct TierArgs {
+    /// The tier
+    #[arg(add = ArgValueCompleter::new(complete::tiers))]
+    pub(super) name: TierName,
+    #[command(flatten)]
+    pub(super) edit: TierEdit,
+    /// Take it away, from its tenants too; work that waits in it keeps its promise
+    #[arg(long, group = "tier_edit", conflicts_with_all = ["weight", "floor", "burst", "max_merge_delay", "latency_target", "priority", "tenants"])]
+    pub(super) remove: bool,
+    #[command(flatten)]
+    trial: Trial,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+/// `qos set tenant`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("tenant_edit").multiple(true).required(true))]
+pub(crate) struct TenantArgs {
+    /// The tenant
+    #[arg(add = ArgValueCompleter::new(complete::tenants))]
+    pub(super) name: TenantName,
+    #[command(flatten)]
+    pub(super) edit: TenantEdit,
+    /// Take it away with its tokens
+    #[arg(long, group = "tenant_edit", conflicts_with_all = ["tiers", "rate", "bytes", "weight", "anonymous", "add_token", "remove_token"])]
+    pub(super) remove: bool,
+    #[command(flatten)]
+    trial: Trial,
+    #[command(flatten)]
+    pub(crate) change: ChangeArgs,
+}
+
+/// What is to be different in a tier.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct TierEdit {
+    /// Share of what is left to share, against the other tiers: 1 to 1000
+    #[arg(long, value_name = "N", group = "tier_edit")]
+    pub(super) weight: Option<u32>,
+    /// Share that it gets whatever the others do: 3%, 0.5%
+    #[arg(long, value_name = "SHARE", group = "tier_edit")]
+    pub(super) floor: Option<Percent>,
+    /// Entries that a tenant may send at once beyond its rate
+    #[arg(long, value_name = "N", group = "tier_edit")]
+    pub(super) burst: Option<u64>,
+    /// What is promised: accepted writes are published within this; `none` for no promise
+    #[arg(long, value_name = "TIME", group = "tier_edit", value_parser = or_none::<Span>)]
+    pub(super) max_merge_delay: Option<OrNone<Span>>,
+    /// Bulk work gives way so that its writes are durable within this; `none` if it need not
+    #[arg(long, value_name = "TIME", group = "tier_edit", value_parser = or_none::<Span>)]
+    pub(super) latency_target: Option<OrNone<Span>>,
+    /// Advice `Priority: u=N` that asks for it: 3, 1-2 or none
+    #[arg(long, value_name = "N", group = "tier_edit")]
+    pub(super) priority: Option<Urgency>,
+    /// Let these tenants use it, too
+    #[arg(long = "for", value_name = "TENANT", value_delimiter = ',', group = "tier_edit", add = ArgValueCompleter::new(complete::tenants))]
+    pub(super) tenants: Vec<TenantName>,
+}
+
+/// What is to be different in a tenant.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct TenantEdit {
+    /// Tiers it may ask for, all of them; the first is for writes without advice
+    #[arg(long, value_name = "TIER", value_delimiter = ',', group = "tenant_edit", add = ArgValueCompleter::new(complete::tiers))]
+    pub(super) tiers: Vec<TierName>,
+    /// Most entries: 5000/s; `none` for no limit
+    #[arg(long, value_name = "RATE", group = "tenant_edit", value_parser = or_none::<Rate>)]
+    pub(super) rate: Option<OrNone<Rate>>,
+    /// Most bytes of entries: 10MiB/s; `none` for no limit
+    #[arg(long, value_name = "RATE", group = "tenant_edit", value_parser = or_none::<ByteRate>)]
+    pub(super) bytes: Option<OrNone<ByteRate>>,
+    /// Share of each tier, against the other tenants: 1 to 1000
+    #[arg(long, value_name = "N", group = "tenant_edit")]
+    pub(super) weight: Option<u32>,
+    /// Whether writers without a token are this tenant; no other tenant is then
+    #[arg(long, value_name = "BOOL", group = "tenant_edit")]
+    pub(super) anonymous: Option<bool>,
+    #[command(flatten)]
+    pub(super) token: AddToken,
+    /// Revoke a token: a writer with it is refused as soon as the change runs
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        group = "tenant_edit"
+    )]
+    pub(super) remove_token: Vec<String>,
+}
+
+/// A token to make, if it has a name.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct AddToken {
+    /// Make a token for its writers; its text is shown once, now, and never again
+    #[arg(
+        long,
+        value_name = "NAME",
+        group = "tenant_edit",
+        conflicts_with = "dry_run"
+    )]
+    add_token: Option<String>,
+    /// For how long the new token is good: 90d; until it is removed when absent
+    #[arg(long, value_name = "TIME", requires = "add_token", value_parser = parse_expiry)]
+    expires: Option<Duration>,
+    /// Write the new token's text to a new file that only you can read, instead of standard output
+    #[arg(long, value_name = "FILE", requires = "add_token", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+}
+
+/// A value, or the word `none`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrNone<T>(pub(super) Option<T>);
+
+fn or_none<T: FromStr<Err: Display>>(text: &str) -> Result<OrNone<T>, String> {
+    match text {
+        "none" => Ok(OrNone(None)),
+        _ => text
+            .parse()
+            .map(|value| OrNone(Some(value)))
+            .map_err(|error: T::Err| format!("{error}, or none")),
+    }
+}
+
+/// At least a minute, at most ten years.
+fn parse_expiry(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(3650 * 86_400);
+    parse_between(text, Duration::from_secs(60), most, "from 1m to 3650d")
+}
+
+pub(super) async fn run(session: &Session<'_>, edit: QosSet) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?;
     let fresh = match &edit {
-        QosEdit::Tenant {
-            edit: Some(edit), ..
-        } => edit.add_token.as_ref().map(Fresh::make).transpose()?,
-        _ => None,
+        QosSet::Tenant(args) => Fresh::make(&args.edit.token)?,
+        QosSet::Tier(_) => None,
     };
     let mut next = running.config;
     edit::apply(
@@ -39,22 +187,21 @@ pub(super) async fn run(
         &edit,
         fresh.as_ref().map(|fresh| fresh.token.clone()),
     )?;
-    let what = match &edit {
-        QosEdit::Tier { name, edit: None } => format!("remove tier {name}"),
-        QosEdit::Tier { name, .. } => format!("change tier {name}"),
-        QosEdit::Tenant { name, edit: None } => format!("remove tenant {name}"),
-        QosEdit::Tenant { name, .. } => format!("change tenant {name}"),
+    let (what, name, remove, trial) = match &edit {
+        QosSet::Tier(args) => ("tier", args.name.as_str(), args.remove, args.trial),
+        QosSet::Tenant(args) => ("tenant", args.name.as_str(), args.remove, args.trial),
     };
+    let does = if remove { "remove" } else { "change" };
     let plan = Plan {
-        question: format!("{what} of {log}?"),
+        question: format!("{does} {what} {name} of {log}?"),
         write: Write::Configure {
             document: Box::new(next),
-            confirm_within,
+            confirm_within: trial.confirm_within,
         },
         base: Some(running.etag),
         typed: None,
         preview: true,
-        dry_run,
+        dry_run: trial.dry_run,
         log,
     };
     // Before the change: a token whose text has nowhere to go is lost.
@@ -74,24 +221,27 @@ struct Fresh {
 }
 
 impl Fresh {
-    fn make(wanted: &AddToken) -> Result<Self, Error> {
+    fn make(wanted: &AddToken) -> Result<Option<Self>, Error> {
+        let Some(name) = &wanted.add_token else {
+            return Ok(None);
+        };
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)
             .map_err(|error| Error::Bug(format!("no random numbers: {error}")))?;
         let text = token_text(&secret);
-        let expires = wanted.lifetime.map(|lifetime| {
+        let expires = wanted.expires.map(|lifetime| {
             let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
             rfc3339(now().saturating_add(seconds))
         });
-        Ok(Self {
+        Ok(Some(Self {
             token: WriterToken {
-                name: wanted.name.clone(),
+                name: name.clone(),
                 sha256: token_hash(&text),
                 expires,
             },
             text,
             out: wanted.out.clone(),
-        })
+        }))
     }
 
     /// Puts its text into its file, if it has one.

@@ -1,14 +1,37 @@
 //! `logctl qos simulate FILE`: what the settings of FILE would have done with the writes of the last hours.
 
+use std::time::Duration;
+
+use clap::ValueHint;
 use logconfig::Span;
 use serde::Serialize;
 use wire::{SimulatedFigures, SimulatedTier, Simulation};
 
+use crate::cli::parse_between;
 use crate::commands::document::Document;
 use crate::commands::{Session, differences};
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
-use crate::request::File;
+
+/// What `logctl qos simulate` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimulateArgs {
+    /// The document, YAML or JSON; `-` is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: File,
+    /// How far back: 1m to 7d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_since)]
+    since: Span,
+}
+
+/// What the server keeps.
+fn parse_since(text: &str) -> Result<Span, String> {
+    let week = Duration::from_secs(7 * 86_400);
+    parse_between(text, Duration::from_secs(60), week, "from 1m to 7d")?;
+    text.parse()
+        .map_err(|error: logconfig::SpanError| error.to_string())
+}
 
 #[derive(Debug, Serialize)]
 struct Simulated {
@@ -25,8 +48,11 @@ struct Worse {
     figures: Vec<&'static str>,
 }
 
-pub(super) async fn run(session: &Session<'_>, file: &File, since: Span) -> Result<Outcome, Error> {
-    let document = Document::read(file).await?;
+pub(super) async fn run(
+    session: &Session<'_>,
+    SimulateArgs { file, since }: SimulateArgs,
+) -> Result<Outcome, Error> {
+    let document = Document::read(&file).await?;
     let server = session.server()?;
     // As in `shard --use-config`: a file for another log is a mistake, not a switch.
     let log = match &server.settings.log {

@@ -13,8 +13,16 @@ use wire::Difference;
 use crate::commands::document::wire_finding;
 use crate::commands::{Session, differences, now, wire_difference};
 use crate::error::Error;
+use crate::file::File;
 use crate::report::{Block, Outcome, Page, Present, Report};
-use crate::request::{File, NewLog};
+
+/// A new log that no server knows yet.
+#[derive(Debug)]
+pub(super) struct NewLog {
+    pub(super) log: String,
+    /// Its checkpoint origin.
+    pub(super) origin: String,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,7 +38,7 @@ struct Created {
     dropped: Vec<wire::Finding>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
     file: File,
     force: bool,

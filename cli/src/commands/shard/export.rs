@@ -1,10 +1,18 @@
 //! `logctl shard export --format rekor`: the shards as Rekor's sharding configuration lists them.
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::commands::Session;
 use crate::error::Error;
 use crate::report::{Block, Outcome, Page, Present};
+
+/// Other systems whose list of shards can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Sharding configuration of Rekor: inactive shards, oldest first
+    Rekor,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,7 +25,7 @@ struct RekorShards {
     sharding_config: String,
 }
 
-pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let running = server.admin.config(&log, server.deadline).await?.config;

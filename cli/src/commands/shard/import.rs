@@ -2,15 +2,15 @@
 
 use logconfig::{RekorShards, ShardState};
 
-use super::create_config::{first, may_overwrite, place};
+use super::create_config::{NewLog, first, may_overwrite, place};
 use crate::client::fetch;
 use crate::commands::Session;
 use crate::commands::document::{read_bytes, wire_finding};
 use crate::error::{Error, Place};
+use crate::file::File;
 use crate::report::Outcome;
-use crate::request::{File, NewLog};
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
     file: File,
     force: bool,

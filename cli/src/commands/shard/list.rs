@@ -13,7 +13,7 @@ struct ShardList {
     shards: Vec<Shard>,
 }
 
-pub(in crate::commands) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
+pub(super) async fn run(session: &Session<'_>) -> Result<Outcome, Error> {
     let server = session.server()?;
     let log = server.log().await?;
     let shards = server.admin.log(&log, server.deadline).await?.shards;

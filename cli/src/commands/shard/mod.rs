@@ -1,17 +1,258 @@
-//! `logctl shard`.
+//! `logctl shard`: two flags for whole documents, and a subcommand for each single step.
 
 pub(super) mod create_config;
-pub(super) mod export;
-pub(super) mod import;
-pub(super) mod list;
-pub(super) mod show;
+mod export;
+mod import;
+mod list;
+mod show;
 pub(super) mod step;
 pub(super) mod use_config;
-pub(super) mod verify;
+mod verify;
 
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Subcommand, ValueHint};
+use clap_complete::ArgValueCompleter;
 use wire::ShardState;
 
-use crate::report::{Cell, Tone};
+use super::Session;
+use super::change::{ChangeArgs, parse_confirm_within};
+use crate::cli::{Cli, Global};
+use crate::complete;
+use crate::error::Error;
+use crate::file::File;
+use crate::report::{Cell, Outcome, Tone};
+
+use create_config::NewLog;
+use export::Format;
+pub(crate) use step::Step;
+use verify::VerifyArgs;
+
+/// `logctl shard` with its flags or one of its subcommands.
+#[derive(Debug, clap::Args)]
+#[command(
+    arg_required_else_help = true,
+    override_usage = "logctl shard --create-config <FILE> [OPTIONS]
+       logctl shard --use-config <FILE> [OPTIONS]
+       logctl shard <COMMAND> [OPTIONS]",
+    after_help = "Examples:
+  logctl shard --create-config next.yaml            # today's shard frozen, the next one active
+  logctl shard --use-config next.yaml               # shows the difference, asks, applies, waits
+  logctl shard --use-config next.yaml --dry-run     # shows the difference
+  logctl shard --create-config first.yaml --log argon --origin log.example.org/argon"
+)]
+pub(crate) struct ShardArgs {
+    /// Write the next configuration to FILE (`-`: standard output): the running one with its active shard frozen and
+    /// the next shard active
+    #[arg(long, value_name = "FILE", conflicts_with = "use_config", value_hint = ValueHint::FilePath)]
+    pub(super) create_config: Option<File>,
+    /// Validate FILE (`-`: standard input), show the difference to what runs, confirm, apply, and wait until every
+    /// replica runs it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) use_config: Option<File>,
+    /// With --create-config: overwrite FILE
+    #[arg(long)]
+    force: bool,
+    /// With --create-config: write the first configuration of a new log with this origin; needs no server, but --log
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<String>,
+    /// With --use-config: stop after showing the difference
+    #[arg(long)]
+    dry_run: bool,
+    /// With --create-config: make the first configuration of a new log from another system's list of
+    /// shards: rekor:FILE, rekor:URL; needs --log
+    #[arg(long, value_name = "SOURCE")]
+    from: Option<String>,
+    /// With --use-config: take the change back by itself unless it is confirmed within this time: 30s, 10m
+    #[arg(long, value_name = "TIME", value_parser = parse_confirm_within)]
+    confirm_within: Option<Duration>,
+    #[command(flatten)]
+    change: ChangeArgs,
+    /// One step at a time.
+    #[command(subcommand)]
+    pub(super) command: Option<ShardCommand>,
+}
+
+/// Everything but the documents.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShardCommand {
+    /// List all shards, oldest first
+    #[command(after_help = "Example:
+  logctl shard list")]
+    List,
+    /// Show one shard: origin, key, length, root
+    #[command(after_help = "Example:
+  logctl shard show 2026a")]
+    Show {
+        /// The shard
+        #[arg(add = ArgValueCompleter::new(complete::shards))]
+        name: String,
+    },
+    #[command(flatten)]
+    Step(Step),
+    /// Audit shards from the outside: tiles, roots, checkpoints, seals, global index
+    #[command(after_help = "Example:
+  logctl shard verify
+  logctl shard verify 2026a --url https://log.example.org")]
+    Verify(VerifyArgs),
+    /// Print the shards in another system's form
+    #[command(after_help = "Example:
+  logctl shard export --format rekor > sharding.yaml")]
+    Export {
+        /// The form: rekor is the list that Rekor's --trillian_log_server.sharding_config reads
+        #[arg(long, value_name = "FORMAT", value_enum)]
+        format: Format,
+    },
+}
+
+pub(super) async fn run(session: &Session<'_>, args: ShardArgs) -> Result<Outcome, Error> {
+    let ShardArgs {
+        create_config,
+        use_config,
+        force,
+        origin,
+        dry_run,
+        from,
+        confirm_within,
+        command,
+        change: _,
+    } = args;
+    if let Some(file) = create_config {
+        let log = session.overrides.log.clone();
+        if let Some((from, log)) = from.zip(log.clone()) {
+            // Without one, the log's name is its origin.
+            let origin = origin.unwrap_or_else(|| log.clone());
+            return import::run(session, file, force, NewLog { log, origin }, &from).await;
+        }
+        let new = origin.zip(log).map(|(origin, log)| NewLog { log, origin });
+        return create_config::run(session, file, force, new).await;
+    }
+    if let Some(file) = use_config {
+        return use_config::run(session, &file, dry_run, confirm_within).await;
+    }
+    // `check` refuses neither flag nor command; a list is the harmless reading.
+    match command.unwrap_or(ShardCommand::List) {
+        ShardCommand::List => list::run(session).await,
+        ShardCommand::Show { name } => show::run(session, &name).await,
+        ShardCommand::Step(step) => step::run(session, step).await,
+        ShardCommand::Verify(args) => verify::run(session, args).await,
+        ShardCommand::Export {
+            format: Format::Rekor,
+        } => export::run(session).await,
+    }
+}
+
+impl ShardArgs {
+    /// Flags and subcommands exclude each other, and some flags need another; global options may stand anywhere.
+    pub(crate) fn check(&self, global: &Global) -> Result<(), clap::Error> {
+        let flag = self.flag();
+        if let (Some(flag), Some(command)) = (flag, &self.command) {
+            return Err(conflict(&format!("{flag} <FILE>"), command.name()));
+        }
+        let create = (self.create_config.is_some(), "--create-config <FILE>");
+        let using = (self.use_config.is_some(), "--use-config <FILE>");
+        // A flag that is silently without effect is worst where it is `--dry-run`.
+        for (given, name, (there, needed)) in [
+            (self.force, "--force", create),
+            (self.origin.is_some(), "--origin <ORIGIN>", create),
+            (self.dry_run, "--dry-run", using),
+            (self.from.is_some(), "--from <SOURCE>", create),
+            (
+                self.confirm_within.is_some(),
+                "--confirm-within <TIME>",
+                using,
+            ),
+            (self.change.reason.is_some(), "--reason <TEXT>", using),
+            (
+                self.change.idempotency_key.is_some(),
+                "--idempotency-key <KEY>",
+                using,
+            ),
+        ] {
+            match &self.command {
+                Some(command) if given => return Err(conflict(name, command.name())),
+                _ if given && !there => return Err(missing(needed)),
+                _ => {}
+            }
+        }
+        if flag.is_none() && self.command.is_none() {
+            return Err(missing(
+                "--create-config <FILE>, --use-config <FILE> or a command",
+            ));
+        }
+        if (self.origin.is_some() || self.from.is_some()) && global.overrides.log.is_none() {
+            return Err(missing("--log <NAME>"));
+        }
+        Ok(())
+    }
+
+    /// The flag that stands for a whole document.
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        match (&self.create_config, &self.use_config) {
+            (Some(_), _) => Some("--create-config"),
+            (_, Some(_)) => Some("--use-config"),
+            _ => None,
+        }
+    }
+
+    /// How to ask for the change, where it is one.
+    pub(crate) fn change(&self) -> Option<&ChangeArgs> {
+        match &self.command {
+            Some(ShardCommand::Step(step)) => Some(step.change()),
+            Some(_) => None,
+            None => Some(&self.change),
+        }
+    }
+
+    /// Whether it makes the first document of a new log, which needs no server.
+    pub(super) fn is_offline(&self) -> bool {
+        self.create_config.is_some() && (self.origin.is_some() || self.from.is_some())
+    }
+}
+
+impl ShardCommand {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Show { .. } => "show",
+            Self::Step(step) => step.verb(),
+            Self::Verify(_) => "verify",
+            Self::Export { .. } => "export",
+        }
+    }
+}
+
+fn conflict(flag: &str, other: &str) -> clap::Error {
+    let prior = ContextValue::String(other.to_owned());
+    let mut error = usage(
+        ErrorKind::ArgumentConflict,
+        ContextValue::String(flag.to_owned()),
+    );
+    error.insert(ContextKind::PriorArg, prior);
+    error
+}
+
+fn missing(what: &str) -> clap::Error {
+    usage(
+        ErrorKind::MissingRequiredArgument,
+        ContextValue::Strings(vec![what.to_owned()]),
+    )
+}
+
+/// A usage error that looks like clap's own.
+fn usage(kind: ErrorKind, what: ContextValue) -> clap::Error {
+    let mut command = Cli::command();
+    command.build();
+    let mut error = clap::Error::new(kind);
+    if let Some(shard) = command.find_subcommand_mut("shard") {
+        let usage = shard.render_usage();
+        error = error.with_cmd(shard);
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage));
+    }
+    error.insert(ContextKind::InvalidArg, what);
+    error
+}
 
 /// A shard's state as a cell.
 pub(super) fn state(state: ShardState) -> Cell {

@@ -1,5 +1,7 @@
 //! `logctl shard plan|rotate|freeze|unfreeze`: single steps, made on top of what runs now.
 
+use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 use wire::{
     FreezeRequest, LogStatus, PlanRequest, RotateRequest, ShardState, UnfreezeRequest, codes,
 };
@@ -7,14 +9,116 @@ use wire::{
 use logconfig::ShardConfig;
 
 use crate::client::Write;
-use crate::commands::change::{self, Plan};
+use crate::commands::change::{self, ChangeArgs, Plan};
 use crate::commands::{Server, Session, log_name};
+use crate::complete;
 use crate::error::Error;
 use crate::report::Outcome;
-use crate::request::Step;
 
-pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Result<Outcome, Error> {
-    if let Step::Unplan { name, dry_run } = step {
+/// A change that needs no document.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Step {
+    /// Give the next shard its origin and key, to open at a later rotation
+    #[command(after_help = "Example:
+  logctl shard plan --yes")]
+    Plan {
+        /// Name of the shard; by the configured template when absent
+        name: Option<String>,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Take a planned shard back: it never opens. Planned again, it has the same origin and key
+    #[command(after_help = "Example:
+  logctl shard unplan 2026c --yes")]
+    Unplan {
+        /// The planned shard
+        #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
+        name: String,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Freeze the active shard and open the next one, in one step
+    ///
+    /// Where the configuration has a policy of witnesses, enough of them must know the shard that opens: plan it first, give its
+    /// key to their operators, then rotate.
+    #[command(after_help = "Examples:
+  logctl shard rotate --yes
+  logctl shard rotate 2026c --force --yes     # although too few witnesses or secondaries know it yet")]
+    Rotate {
+        /// Shard to open: a planned one or a new name; the oldest planned one when absent
+        #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
+        name: Option<String>,
+        /// Show what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Freeze the whole log: it takes no writes until it is unfrozen; the same as `log freeze`
+    ///
+    /// A shard is frozen for good, and the next one opened, by `shard rotate`.
+    #[command(after_help = "Example:
+  logctl shard freeze --yes")]
+    Freeze {
+        /// Do not wait for promised work
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let the frozen log take writes again, in the same shard; the same as `log unfreeze`
+    #[command(after_help = "Example:
+  logctl shard unfreeze --yes")]
+    Unfreeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+impl Step {
+    /// The subcommand's name as it is typed.
+    pub(super) fn verb(&self) -> &'static str {
+        match self {
+            Self::Plan { .. } => "plan",
+            Self::Unplan { .. } => "unplan",
+            Self::Rotate { .. } => "rotate",
+            Self::Freeze { .. } => "freeze",
+            Self::Unfreeze { .. } => "unfreeze",
+        }
+    }
+
+    /// Whether only a preview is wanted.
+    fn dry_run(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan { dry_run: true, .. }
+                | Self::Unplan { dry_run: true, .. }
+                | Self::Rotate { dry_run: true, .. }
+        )
+    }
+
+    pub(super) fn change(&self) -> &ChangeArgs {
+        match self {
+            Self::Plan { change, .. }
+            | Self::Unplan { change, .. }
+            | Self::Rotate { change, .. }
+            | Self::Freeze { change, .. }
+            | Self::Unfreeze { change } => change,
+        }
+    }
+}
+
+pub(super) async fn run(session: &Session<'_>, step: Step) -> Result<Outcome, Error> {
+    if let Step::Unplan { name, dry_run, .. } = step {
         return unplan(session, &name, dry_run).await;
     }
     let server = session.server()?;
@@ -23,7 +127,7 @@ pub(in crate::commands) async fn run(session: &Session<'_>, step: Step) -> Resul
 }
 
 /// `log freeze|unfreeze`: the log may be named by the command's own word.
-pub(in crate::commands) async fn gate(
+pub(in crate::commands) async fn of_log(
     session: &Session<'_>,
     name: Option<String>,
     step: Step,
@@ -114,9 +218,9 @@ fn write(step: Step) -> Write {
     match step {
         Step::Plan { name, .. } => Write::Plan(PlanRequest { name }),
         Step::Rotate { name, force, .. } => Write::Rotate(RotateRequest { name, force }),
-        Step::Freeze { now } => Write::Freeze(FreezeRequest { now }),
+        Step::Freeze { now, .. } => Write::Freeze(FreezeRequest { now }),
         // A change of the document, which is made elsewhere.
-        Step::Unplan { .. } | Step::Unfreeze => Write::Unfreeze(UnfreezeRequest {}),
+        Step::Unplan { .. } | Step::Unfreeze { .. } => Write::Unfreeze(UnfreezeRequest {}),
     }
 }
 
@@ -160,13 +264,13 @@ fn question(step: &Step, status: &LogStatus) -> String {
                 None => format!("rotate {log}: open {opens}?"),
             }
         }
-        Step::Freeze { now: false } => {
+        Step::Freeze { now: false, .. } => {
             format!("freeze {log}? It will take no writes until it is unfrozen.")
         }
-        Step::Freeze { now: true } => format!(
+        Step::Freeze { now: true, .. } => format!(
             "freeze {log} without waiting for promised work? It will take no writes until it is unfrozen."
         ),
         Step::Unplan { name, .. } => format!("take the planned shard {name} of {log} back?"),
-        Step::Unfreeze => format!("let {log} take writes again?"),
+        Step::Unfreeze { .. } => format!("let {log} take writes again?"),
     }
 }

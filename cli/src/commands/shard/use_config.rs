@@ -7,16 +7,16 @@ use crate::commands::Session;
 use crate::commands::change::{self, Plan};
 use crate::commands::document::Document;
 use crate::error::Error;
+use crate::file::File;
 use crate::report::Outcome;
-use crate::request::File;
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    file: File,
+    file: &File,
     dry_run: bool,
     confirm_within: Option<Duration>,
 ) -> Result<Outcome, Error> {
-    let document = Document::read(&file).await?;
+    let document = Document::read(file).await?;
     let server = session.server()?;
     // Only a log that is named nowhere else is taken from the file: a file for another log is a mistake, not a switch.
     let log = match &server.settings.log {

@@ -2,16 +2,30 @@
 
 use std::time::Duration;
 
+use clap::ValueHint;
+use clap_complete::ArgValueCompleter;
 use serde::Serialize;
 
 use crate::auditor::{self, Finding, Options, SealState, ShardReport, Source as _, Totals};
 use crate::client::Public;
-use crate::commands::{LogAddress, Session, witness};
+use crate::commands::{LogAddress, Session, audit_receipt};
+use crate::complete;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
 /// A shard that was just rotated out is published and sealed within this; later it is a finding.
 const SETTLE: Duration = Duration::from_secs(10);
+
+/// What `logctl shard verify` is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Shards to verify; all when absent
+    #[arg(value_name = "NAME", add = ArgValueCompleter::new(complete::shards))]
+    names: Vec<String>,
+    /// Where readers reach the log, instead of the context's `url`
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    url: Option<String>,
+}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,10 +39,9 @@ struct Verified {
     findings: Vec<Finding>,
 }
 
-pub(in crate::commands) async fn run(
+pub(super) async fn run(
     session: &Session<'_>,
-    names: Vec<String>,
-    url: Option<String>,
+    VerifyArgs { names, url }: VerifyArgs,
 ) -> Result<Outcome, Error> {
     let LogAddress { url, ca, log } = session.place(url).await?;
     let public = Public::new(&url, ca.as_deref(), &log, session.timeout)?;
@@ -81,7 +94,7 @@ async fn listed(public: &Public, names: &[String]) -> Result<(), Error> {
     let Ok(Some(list)) = public.get("shards").await else {
         return Ok(());
     };
-    let mut known: Vec<String> = witness::keys(&list).into_keys().collect();
+    let mut known: Vec<String> = audit_receipt::keys(&list).into_keys().collect();
     known.sort();
     match names
         .iter()

@@ -1,46 +1,30 @@
-//! What can be typed: clap structures, and nothing else. [`crate::request`] turns them into values that know nothing of
-//! clap, so no run function can depend on how something was spelled.
+//! The command line: [`Cli`], the options of every command and the table of commands. What one command takes stands beside
+//! the command, in [`crate::commands`], and is its request: nothing translates it.
 //!
-//! What must never happen: two spellings of one thing that behave differently. `shard --use-config` and `shard rotate`
-//! become requests of one kind and take one path from there.
-
-mod api;
-mod audit;
-mod change;
-mod config;
-mod context;
-mod log;
-mod merge;
-mod op;
-mod output;
-mod qos;
-mod receipt;
-mod shard;
-mod token;
+//! What must never happen: two spellings of one thing that behave differently.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use clap_complete::ArgValueCompleter;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub(crate) use api::ApiArgs;
-pub(crate) use audit::AuditCommand;
-pub(crate) use change::ChangeArgs;
-pub(crate) use config::{ConfigCommand, Generations};
-pub(crate) use context::ContextCommand;
-pub(crate) use log::LogCommand;
-pub(crate) use merge::MergeCommand;
-pub(crate) use op::OpCommand;
-pub(crate) use output::Output;
-pub use output::OutputForm;
-pub(crate) use qos::{How, QosCommand, QosSet, TenantArgs, TierArgs};
-pub(crate) use receipt::ReceiptCommand;
-pub(crate) use shard::{ExportFormat, ShardArgs, ShardCommand};
-pub(crate) use token::TokenCommand;
-
+use crate::commands::api::ApiArgs;
+use crate::commands::audit::AuditCommand;
+use crate::commands::change::ChangeArgs;
+use crate::commands::config::{ApplyArgs, ConfigCommand, EditArgs, RollbackArgs};
+use crate::commands::context::ContextCommand;
 use crate::commands::import::ImportArgs;
-use crate::complete;
+use crate::commands::log::LogCommand;
+use crate::commands::merge::MergeCommand;
+use crate::commands::op::OpCommand;
+use crate::commands::pages::{CompletionsArgs, HelpArgs, ManArgs};
+use crate::commands::qos::{QosCommand, QosSet, TenantArgs, TierArgs};
+use crate::commands::receipt::ReceiptCommand;
+use crate::commands::shard::ShardArgs;
+use crate::commands::token::{CreateArgs, TokenCommand};
+use crate::commands::top::TopArgs;
+use crate::manner::{Form, Manner, Output};
 use crate::settings::Overrides;
 
 /// Changes a running transparency log: shards, configuration, operations.
@@ -65,6 +49,9 @@ pub(crate) struct Cli {
     /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// The command, as a person would say it: for progress and hints.
+    #[arg(skip)]
+    pub(crate) spelled: String,
 }
 
 /// Options that every command has.
@@ -77,36 +64,12 @@ pub(crate) struct Global {
     /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
-    /// Answer yes to every question; a protected context wants --confirm
-    #[arg(long, short = 'y', global = true)]
-    pub(crate) yes: bool,
-    /// Answer yes if NAME is the context in use; refuse otherwise
-    #[arg(add = ArgValueCompleter::new(complete::contexts), long, global = true, value_name = "NAME")]
-    pub(crate) confirm: Option<String>,
-    /// Never ask; fail where an answer would be needed
-    #[arg(long, global = true)]
-    pub(crate) no_input: bool,
-    /// Form of the result on standard output; for `config plan` also a file: plan.json
-    #[arg(long, short = 'o', global = true, value_name = "FORM", value_parser = output::OutputParser, default_value = "table")]
-    pub(crate) output: Output,
-    /// When to use colours
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = ColorWhen::Auto)]
-    pub(crate) color: ColorWhen,
+    /// How to talk.
+    #[command(flatten)]
+    pub(crate) manner: Manner,
     /// Say which permissions the command needs, and whether you have them, instead of running it
     #[arg(long, global = true)]
     pub(crate) explain_auth: bool,
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorWhen {
-    /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
-    #[default]
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 /// The commands.
@@ -205,11 +168,7 @@ pub(crate) enum Command {
     /// Show what a log is doing, live: shards, watermarks, queues
     #[command(after_help = "Example:
   logctl top --log argon")]
-    Top {
-        /// How often to look
-        #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_interval)]
-        interval: Duration,
-    },
+    Top(TopArgs),
     /// Show who you are to the server, and what you may do
     #[command(after_help = "Example:
   logctl whoami")]
@@ -234,30 +193,15 @@ pub(crate) enum Command {
   source <(logctl completions zsh)              # in ~/.zshrc
   logctl completions fish | source              # in ~/.config/fish/config.fish
   logctl completions bash --static > /usr/share/bash-completion/completions/logctl")]
-    Completions {
-        /// The shell
-        #[arg(value_enum)]
-        shell: ShellName,
-        /// Print the script that offers commands and options only, for files that outlive this version
-        #[arg(long = "static")]
-        fixed: bool,
-    },
+    Completions(CompletionsArgs),
     /// Print the help of a command
     #[command(after_help = "Example:
   logctl help shard rotate")]
-    Help {
-        /// The command; logctl itself when absent
-        #[arg(value_name = "COMMAND")]
-        command: Vec<String>,
-    },
+    Help(HelpArgs),
     /// Print a manual page
     #[command(after_help = "Example:
   logctl man shard rotate | man -l -")]
-    Man {
-        /// The command whose page to print; logctl's own when absent
-        #[arg(value_name = "COMMAND")]
-        command: Vec<String>,
-    },
+    Man(ManArgs),
 }
 
 const IMPORT_EXAMPLES: &str = "Examples:
@@ -273,39 +217,43 @@ pub(crate) enum LoadCommand {
     Import(ImportArgs),
 }
 
-/// Shells with a completion script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ShellName {
-    /// GNU Bash
-    Bash,
-    /// Z shell
-    Zsh,
-    /// fish
-    Fish,
-}
-
 /// Parses a command line. Clap's own error carries help and version too.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let matches = Cli::command().try_get_matches_from(args)?;
     let mut cli =
         Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
-    cli.check()?;
+    check_output(&cli.global.manner.output, &mut cli.command)?;
+    if let Command::Shard(shard) = &cli.command {
+        shard.check(&cli.global)?;
+    }
     cli.global.overrides.note_environment(&matches);
+    cli.spelled = spelled(&matches, &cli.command);
     Ok(cli)
 }
 
+/// `logctl shard rotate`, `logctl shard --use-config`.
+fn spelled(matches: &ArgMatches, command: &Command) -> String {
+    let mut words = vec!["logctl"];
+    let mut inner = matches.subcommand();
+    while let Some((name, matches)) = inner {
+        words.push(name);
+        inner = matches.subcommand();
+    }
+    if let Command::Shard(shard) = command {
+        words.extend(shard.flag());
+    }
+    words.join(" ")
+}
+
 impl Command {
-    /// How to ask for the change, where it is one.
-    pub(crate) fn change(&self) -> Option<&ChangeArgs> {
-        match self {
-            Self::Shard(args) => match &args.command {
-                Some(command) => command.change(),
-                None => Some(&args.change),
-            },
+    /// What is said about the change, where the command makes one.
+    pub(crate) fn change(&self) -> ChangeArgs {
+        let change = match self {
+            Self::Shard(args) => args.change(),
             Self::Config(
-                ConfigCommand::Apply { change, .. }
-                | ConfigCommand::Edit { change, .. }
-                | ConfigCommand::Rollback { change, .. },
+                ConfigCommand::Apply(ApplyArgs { change, .. })
+                | ConfigCommand::Edit(EditArgs { change, .. })
+                | ConfigCommand::Rollback(RollbackArgs { change, .. }),
             )
             | Self::Op(OpCommand::Confirm { change, .. })
             | Self::Log(
@@ -315,30 +263,76 @@ impl Command {
                 | LogCommand::Unfreeze { change, .. }
                 | LogCommand::Undelete { change, .. },
             )
-            | Self::Token(TokenCommand::Create { change, .. })
+            | Self::Token(TokenCommand::Create(CreateArgs { change, .. }))
             | Self::Api(ApiArgs { change, .. })
-            | Self::Qos(
-                QosCommand::Set(QosSet::Tier(TierArgs { change, .. }))
-                | QosCommand::Set(QosSet::Tenant(TenantArgs { change, .. })),
-            ) => Some(change),
+            | Self::Qos(QosCommand::Set(
+                QosSet::Tier(TierArgs { change, .. }) | QosSet::Tenant(TenantArgs { change, .. }),
+            )) => Some(change),
+            Self::Token(TokenCommand::Revoke { reason, .. }) => {
+                return ChangeArgs {
+                    reason: reason.clone(),
+                    idempotency_key: None,
+                };
+            }
+            _ => None,
+        };
+        change.cloned().unwrap_or_default()
+    }
+
+    /// Whether Ctrl-C is for the command itself: it ends in good order and shows what it has.
+    pub(crate) fn ends_itself(&self) -> bool {
+        matches!(self, Self::Top(_))
+    }
+
+    /// The log that the command's own words name.
+    pub(crate) fn log_by_name(&self) -> Option<String> {
+        match self {
+            Self::Log(LogCommand::Freeze { name, .. } | LogCommand::Unfreeze { name, .. }) => {
+                name.clone()
+            }
+            Self::Log(LogCommand::Delete { name, .. } | LogCommand::Undelete { name, .. }) => {
+                Some(name.clone())
+            }
             _ => None,
         }
     }
 }
 
-impl Cli {
-    /// Rules that clap's attributes cannot say without also refusing global options before a subcommand.
-    fn check(&self) -> Result<(), clap::Error> {
-        output::check(&self.global.output, &self.command)?;
-        match &self.command {
-            Command::Shard(shard) => shard.check(&self.global),
-            _ => Ok(()),
-        }
+/// Only `config plan` makes a file, and learns here which.
+fn check_output(output: &Output, command: &mut Command) -> Result<(), clap::Error> {
+    let Output::File(path) = output else {
+        return Ok(());
+    };
+    if let Command::Config(ConfigCommand::Plan(args)) = command {
+        args.out = Some(path.clone());
+        return Ok(());
     }
+    let forms = Form::value_variants()
+        .iter()
+        .filter_map(ValueEnum::to_possible_value)
+        .map(|form| form.get_name().to_owned());
+    let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(&Cli::command());
+    for (kind, value) in [
+        (
+            ContextKind::InvalidArg,
+            ContextValue::String("--output <FORM>".into()),
+        ),
+        (
+            ContextKind::InvalidValue,
+            ContextValue::String(path.display().to_string()),
+        ),
+        (
+            ContextKind::ValidValue,
+            ContextValue::Strings(forms.collect()),
+        ),
+    ] {
+        error.insert(kind, value);
+    }
+    Err(error)
 }
 
 /// The form that a command line asks for which clap may have refused: even then, standard output holds one document.
-pub fn wanted_form(args: &[OsString]) -> OutputForm {
+pub fn wanted_form(args: &[OsString]) -> Form {
     let mut form = None;
     let mut words = args.iter().skip(1).map(|arg| arg.to_string_lossy());
     while let Some(word) = words.next() {
@@ -361,7 +355,7 @@ pub fn wanted_form(args: &[OsString]) -> OutputForm {
             form = Some(value);
         }
     }
-    form.and_then(|form| OutputForm::from_str(&form, false).ok())
+    form.and_then(|form| Form::from_str(&form, false).ok())
         .unwrap_or_default()
 }
 
@@ -375,22 +369,7 @@ pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     )
 }
 
-/// What a server accepts as the time for a confirmation.
-fn parse_confirm_within(text: &str) -> Result<Duration, String> {
-    parse_between(text, Duration::from_secs(1), DAY, "from 1s to 24h")
-}
-
-/// How often `top` looks.
-fn parse_interval(text: &str) -> Result<Duration, String> {
-    parse_between(
-        text,
-        Duration::from_millis(100),
-        Duration::from_secs(3600),
-        "from 100ms to 1h",
-    )
-}
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A length of time within bounds, which `bounds` says in words.
 pub fn parse_between(
@@ -431,9 +410,9 @@ mod tests {
             "logctl -o=json",
             "logctl x -o table -o json",
         ] {
-            assert_eq!(wanted_form(&words(line)), OutputForm::Json, "{line}");
+            assert_eq!(wanted_form(&words(line)), Form::Json, "{line}");
         }
-        assert_eq!(wanted_form(&words("logctl -o jsonl")), OutputForm::Jsonl);
+        assert_eq!(wanted_form(&words("logctl -o jsonl")), Form::Jsonl);
         for line in [
             "logctl x",
             "logctl -o table",
@@ -441,7 +420,7 @@ mod tests {
             "logctl -o",
             "logctl --origin json",
         ] {
-            assert_eq!(wanted_form(&words(line)), OutputForm::Table, "{line}");
+            assert_eq!(wanted_form(&words(line)), Form::Table, "{line}");
         }
     }
 
