@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use engine::Chunk;
 use engine::mirror::{Ended, Mirror, MirrorOptions, Refusal};
 use engine::{
-    Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerError, PeerRequest,
-    Peers, Places, Program, Programs,
+    Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerClient, PeerError,
+    PeerRequest, Places, Program, Programs,
 };
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
@@ -164,7 +164,7 @@ async fn answer(
     }
 }
 
-impl Peers for Mirrors {
+impl PeerClient for Mirrors {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         Box::pin(async move {
             let unreachable = || PeerError::Unreachable("unknown".to_owned());
@@ -244,7 +244,7 @@ impl World {
             merge: MergeOptions {
                 programs,
                 writes,
-                peers: Arc::clone(&self.mirrors) as Arc<dyn Peers>,
+                peers: Arc::clone(&self.mirrors) as Arc<dyn PeerClient>,
                 places: Arc::clone(&self.places) as Arc<dyn Places>,
             },
         };

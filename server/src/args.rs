@@ -63,7 +63,7 @@ pub(crate) enum Command {
         /// The form of log lines on standard error.
         format: LogFormat,
     },
-    /// Serve what `dist` pushed.
+    /// Serve what `distribute` pushed.
     Frontend(FrontendOptions),
     /// Make a folder with all that a server needs.
     Init(Init),
@@ -295,7 +295,7 @@ enum Verb {
     /// `logd serve` runs all four itself, except those that [merge] programs of its settings file leaves out. They know of each
     /// other only what is in the stores, so each may run alone, one after the other or all at once, and any of them twice.
     #[command(
-        after_help = "Example:\n  logd merge fetch --once --config logd.toml\n  logd merge sth --config logd.toml"
+        after_help = "Example:\n  logd merge integrate --once --config logd.toml\n  logd merge publish --config logd.toml"
     )]
     Merge(MergeArgs),
     /// End the wait for the old secondaries after a change, when they are lost
@@ -309,7 +309,7 @@ enum Verb {
         after_help = "Example:\n  logd hand-over --log argon --config logd.toml\n  logd hand-over --log argon --config logd.toml --force"
     )]
     HandOver(HandOverArgs),
-    /// Serve a folder that `dist` pushed to, read-only: checkpoints, tiles, entry bundles, seals
+    /// Serve a folder that `distribute` pushed to, read-only: checkpoints, tiles, entry bundles, seals
     ///
     /// Prints one line on standard output when it serves. It needs no key and no store; a static file server does as well, where
     /// it sends the same headers.
@@ -345,22 +345,26 @@ enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ProgramArg {
     /// Integrate what is ordered
-    Fetch,
+    #[value(alias = "fetch")]
+    Integrate,
     /// Copy to the secondaries
-    Backup,
+    #[value(alias = "backup")]
+    Replicate,
     /// Publish what the backup quorum has verified
-    Sth,
+    #[value(alias = "sth")]
+    Publish,
     /// Push to the frontends
-    Dist,
+    #[value(alias = "dist")]
+    Distribute,
 }
 
 impl From<ProgramArg> for engine::Program {
     fn from(program: ProgramArg) -> Self {
         match program {
-            ProgramArg::Fetch => Self::Fetch,
-            ProgramArg::Backup => Self::Backup,
-            ProgramArg::Sth => Self::Sth,
-            ProgramArg::Dist => Self::Dist,
+            ProgramArg::Integrate => Self::Integrate,
+            ProgramArg::Replicate => Self::Replicate,
+            ProgramArg::Publish => Self::Publish,
+            ProgramArg::Distribute => Self::Distribute,
         }
     }
 }
@@ -499,7 +503,7 @@ struct DevArgs {
         value_name = "PROGRAMS",
         value_delimiter = ',',
         num_args = 0..=1,
-        default_values = ["fetch", "backup", "sth", "dist"]
+        default_values = ["integrate", "replicate", "publish", "distribute"]
     )]
     merge: Vec<ProgramArg>,
     /// How long SIGTERM leaves it serving while /readyz says 503, for load balancers to notice; not at all unless given
@@ -811,8 +815,10 @@ mod tests {
             Command::Dev(dev) => dev.merge,
             other => panic!("{other:?}"),
         };
-        let some = merge("logd dev --dir d --merge sth,dist");
-        assert_eq!(some, [engine::Program::Sth, engine::Program::Dist]);
+        let some = [engine::Program::Publish, engine::Program::Distribute];
+        assert_eq!(merge("logd dev --dir d --merge publish,distribute"), some);
+        let earlier = merge("logd dev --dir d --merge fetch,backup,sth,dist");
+        assert_eq!(earlier, engine::Program::ALL);
         assert_eq!(merge("logd dev --dir d --merge"), []);
     }
 
@@ -851,8 +857,8 @@ mod tests {
             "logd backup --to b",
             "logd merge --once --dir d",
             "logd merge fetch",
-            "logd merge integrate --dir d",
-            "logd dev --dir d --merge fetch,integrate",
+            "logd merge integrate",
+            "logd dev --dir d --merge integrate,merge",
             "logd frontend",
             "logd frontend --dir d --cert c",
             "logd secondary",

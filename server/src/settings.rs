@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<Metrics>,
     /// Secondaries and witnesses.
     #[serde(default)]
-    pub(crate) peers: Peers,
+    pub(crate) peers: PeerClient,
     /// Where everything is kept.
     pub(crate) stores: Stores,
     /// The key-encryption key.
@@ -107,9 +107,9 @@ pub(crate) struct Merge {
 
 impl Default for Merge {
     fn default() -> Self {
-        use ProgramName::{Backup, Dist, Fetch, Sth};
+        use ProgramName::{Distribute, Integrate, Publish, Replicate};
         Self {
-            programs: vec![Fetch, Backup, Sth, Dist],
+            programs: vec![Integrate, Replicate, Publish, Distribute],
             frontends: Vec::new(),
         }
     }
@@ -120,22 +120,26 @@ impl Default for Merge {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProgramName {
     /// Integrates what is ordered.
-    Fetch,
+    #[serde(alias = "fetch")]
+    Integrate,
     /// Copies to the secondaries.
-    Backup,
+    #[serde(alias = "backup")]
+    Replicate,
     /// Publishes.
-    Sth,
+    #[serde(alias = "sth")]
+    Publish,
     /// Pushes to the frontends.
-    Dist,
+    #[serde(alias = "dist")]
+    Distribute,
 }
 
 impl From<ProgramName> for engine::Program {
     fn from(name: ProgramName) -> Self {
         match name {
-            ProgramName::Fetch => Self::Fetch,
-            ProgramName::Backup => Self::Backup,
-            ProgramName::Sth => Self::Sth,
-            ProgramName::Dist => Self::Dist,
+            ProgramName::Integrate => Self::Integrate,
+            ProgramName::Replicate => Self::Replicate,
+            ProgramName::Publish => Self::Publish,
+            ProgramName::Distribute => Self::Distribute,
         }
     }
 }
@@ -231,7 +235,7 @@ pub(crate) struct Metrics {
 /// How other machines are asked: secondaries, witnesses.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Peers {
+pub(crate) struct PeerClient {
     /// PEM: the authorities behind their HTTPS, instead of the platform's.
     pub(crate) ca: Option<PathBuf>,
 }

@@ -15,7 +15,7 @@ use engine::LogMetrics;
 use engine::ledger::{Ledger, now_ms};
 use hdrhistogram::Histogram;
 use order::MAX_BATCHES;
-use order::answer::Mine;
+use order::answer::Proposal;
 use order::slot::{Action, BatchRef, Control, Decision, ShardIdentity, Token, Tokens, Work};
 
 use self::store::Gate;
@@ -65,7 +65,7 @@ impl Bench {
             },
             reason: None,
         };
-        let work = Mine::fresh(Work::Control(first), Bytes::new());
+        let work = Proposal::fresh(Work::Control(first), Bytes::new());
         let (order, _) = bench.order(Arc::clone(&bench.memory) as _);
         order.commit(vec![work]).await.remove(0)?;
         Ok(Arc::new(bench))
@@ -86,7 +86,7 @@ impl Bench {
         Ok((Arc::new(order), metrics))
     }
 
-    fn batch(&self) -> Mine {
+    fn batch(&self) -> Proposal {
         let token = self.token();
         let bytes = Bytes::from([&[0, 16][..], &token.to_bytes()].concat());
         let batch = BatchRef {
@@ -97,7 +97,7 @@ impl Bench {
             shard: None,
             place: None,
         };
-        Mine::fresh(Work::Batch(batch), bytes)
+        Proposal::fresh(Work::Batch(batch), bytes)
     }
 
     /// Commits one batch.

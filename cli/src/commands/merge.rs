@@ -204,7 +204,7 @@ mod tests {
     fn example() -> Merge {
         let program = |program: &str, trouble: Option<&str>| ProgramStatus {
             program: program.to_owned(),
-            here: program != "dist",
+            here: program != "distribute",
             trouble: trouble.map(str::to_owned),
         };
         let peer = |name: &str, position, lag_millis, trouble: Option<&str>| PeerStatus {
@@ -233,9 +233,9 @@ mod tests {
             storage_quorum: 1,
             replication_key: None,
             programs: vec![
-                program("fetch", None),
-                program("sth", Some("1 of the 2 secondaries")),
-                program("dist", None),
+                program("integrate", None),
+                program("publish", Some("1 of the 2 secondaries")),
+                program("distribute", None),
             ],
             nodes: vec![NodeStatus {
                 name: "local".to_owned(),

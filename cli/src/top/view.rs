@@ -422,7 +422,7 @@ mod tests {
             backup_quorum: 2,
             live: 1,
             programs: vec![ProgramStatus {
-                program: "sth".into(),
+                program: "publish".into(),
                 here: true,
                 trouble: Some("1 of the 2 secondaries that backupQuorum asks for".into()),
             }],

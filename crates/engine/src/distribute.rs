@@ -1,4 +1,4 @@
-//! `dist`: published shards → frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
+//! `distribute`: published shards → frontends. Tiles first, then the checkpoint that covers them, so that a reader of any frontend
 //! finds everything that its checkpoint covers.
 //!
 //! Each frontend has its own pace: one that is slow or away delays only its own row. A push continues from the checkpoint that the
@@ -37,14 +37,14 @@ const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The distributor of one log.
-pub(crate) struct Dist {
+pub(crate) struct Distributor {
     /// The log.
     pub core: Arc<Core>,
     /// Set when the log shuts down: push what there is once more, then end.
     pub closing: watch::Receiver<bool>,
 }
 
-impl Dist {
+impl Distributor {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
         let core = Arc::clone(&self.core);
@@ -59,7 +59,7 @@ impl Dist {
                 let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();
-                    core.set_peer(Program::Dist, name, None);
+                    core.set_peer(Program::Distribute, name, None);
                 }
                 stays
             });
@@ -144,7 +144,7 @@ impl Pusher {
                 LOOK
             };
             let fails = failed.is_some();
-            core.set_peer(Program::Dist, self.frontend.name.as_str(), failed);
+            core.set_peer(Program::Distribute, self.frontend.name.as_str(), failed);
             if closing {
                 return self.done;
             }

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{Clock, ClockFault};
 use crate::control::{Caller, ChangeError};
 use crate::damage;
-use crate::distribute::Dist;
+use crate::distribute::Distributor;
 use crate::formats::Formats;
 use crate::halt::Halt;
 use crate::heart;
@@ -24,23 +24,23 @@ pub use crate::heart::ReplicaInfo;
 use crate::ingest::arrivals;
 use crate::ingest::batcher::Batcher;
 use crate::integrate::cut::Cutter;
-use crate::integrate::grow::Fetch;
+use crate::integrate::grow::Integrator;
 use crate::ledger::Ledger;
 use crate::log::{Core, Log};
 use crate::metrics::LogMetrics;
 use crate::nodes;
 use crate::nodes::Nodes;
-use crate::peers::Replicas;
+use crate::peers::Peers;
 use crate::pending::{Pending, Step};
 use crate::program::{Done, Finished, MergeOptions, Program, Trouble};
 use crate::promise::releaser;
-use crate::publish::Sth;
+use crate::publish::Publisher;
 use crate::publish::lost::Lost;
 use crate::publish::mark::Mark;
 use crate::publish::{follow, lost, mark};
 use crate::recover;
 use crate::recover::Resumed;
-use crate::replicate::Backup;
+use crate::replicate::Replicator;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
 use crate::status::view;
@@ -134,7 +134,7 @@ impl Opened {
             let program = running.program;
             // A peer that does not answer must not hold up a server's publication.
             let patience = match program {
-                Program::Backup | Program::Dist if core.merge.writes => PEERS,
+                Program::Replicate | Program::Distribute if core.merge.writes => PEERS,
                 _ => Duration::MAX,
             };
             let ended = tokio::time::timeout(patience, &mut running.task).await;
@@ -442,7 +442,7 @@ impl Engine {
             merged: watch::Sender::new(0),
             merge: self.merge.clone(),
             view: ArcSwap::default(),
-            replicas: Replicas::new(Arc::clone(&self.merge.peers)),
+            replicas: Peers::new(Arc::clone(&self.merge.peers)),
             running: ArcSwap::from_pointee(crate::log::Running {
                 generation: 0,
                 document: Arc::new(placeholder),
@@ -467,7 +467,7 @@ impl Engine {
         });
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
-            let trees = self.merge.programs.has(Program::Fetch);
+            let trees = self.merge.programs.has(Program::Integrate);
             match recover::start(&core, trees, most).await {
                 Ok(Some(read)) => resumed = read,
                 Ok(None) => return Ok(None),
@@ -490,7 +490,7 @@ impl Engine {
             keep(&core, "the release of positions", nodes::leaving::release),
             keep(&core, "the view of the merge", view::watch),
         ];
-        if self.merge.programs.has(Program::Sth) {
+        if self.merge.programs.has(Program::Publish) {
             let look = lost::look_at_settled;
             others.push(keep(&core, "the look at sealed shards", look));
             let again = lost::sign_again;
@@ -545,10 +545,10 @@ impl Engine {
         let recovered = resumed.slots;
         let has = |program| self.merge.programs.has(program);
         let mut programs = Vec::new();
-        if has(Program::Fetch) {
+        if has(Program::Integrate) {
             let (cuts, requests) = mpsc::channel(1);
             let cuts_here = Arc::new(AtomicBool::new(false));
-            let fetch = Fetch {
+            let fetch = Integrator {
                 core: Arc::clone(core),
                 slots: to_fetch,
                 cuts: requests,
@@ -559,7 +559,7 @@ impl Engine {
             };
             others.push(watched(core, "fetch", fetch.run()));
             let (own, slots) = (Arc::clone(core), snapshot.len);
-            programs.push(Running::start(Program::Fetch, core, |closing| {
+            programs.push(Running::start(Program::Integrate, core, |closing| {
                 Cutter {
                     core: own,
                     cuts,
@@ -570,17 +570,17 @@ impl Engine {
                 .run()
             }));
         }
-        if has(Program::Backup) {
+        if has(Program::Replicate) {
             let own = Arc::clone(core);
-            programs.push(Running::start(Program::Backup, core, |closing| {
-                Backup { core: own, closing }.run()
+            programs.push(Running::start(Program::Replicate, core, |closing| {
+                Replicator { core: own, closing }.run()
             }));
         }
-        if has(Program::Sth) {
+        if has(Program::Publish) {
             let (own, open) = (Arc::clone(core), resumed.open);
             let (sealed, opened) = (resumed.sealed, resumed.opened);
-            programs.push(Running::start(Program::Sth, core, |closing| {
-                Sth {
+            programs.push(Running::start(Program::Publish, core, |closing| {
+                Publisher {
                     core: own,
                     closing,
                     steps: to_sth,
@@ -593,10 +593,10 @@ impl Engine {
                 .run()
             }));
         }
-        if has(Program::Dist) {
+        if has(Program::Distribute) {
             let own = Arc::clone(core);
-            programs.push(Running::start(Program::Dist, core, |closing| {
-                Dist { core: own, closing }.run()
+            programs.push(Running::start(Program::Distribute, core, |closing| {
+                Distributor { core: own, closing }.run()
             }));
         }
         programs

@@ -1,7 +1,7 @@
 //! The engine: an order per log, shards, the merge, and the stores below.
 //!
 //! ```text
-//! append ─▶ order (slots) ─▶ merge fetch ─▶ merge sth ─▶ readers
+//! append ─▶ order (slots) ─▶ merge fetch ─▶ merge publisher ─▶ readers
 //!              ▲
 //! change ──────┘   a config change is a decision in the same order
 //! ```
@@ -63,8 +63,8 @@ pub use metrics::{Gauge, Histogram, LogMetrics, QosMetrics, TierMetrics};
 pub use nodes::NodeState;
 pub use order::chunk::{Chunk, UploadId, UploadPart};
 pub use order::slot::Token;
-pub use peers::ask::{NoPeers, PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
-pub use peers::{Replicas, SecondaryState, WitnessCounts};
+pub use peers::ask::{NoPeerClient, PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
+pub use peers::{Peers, SecondaryState, WitnessCounts};
 pub use places::{Folders, Places};
 pub use program::{Done, Finished, MergeOptions, Program, Programs, Trouble, TroubleKind};
 pub use promise::{Placement, Promise, PromiseId};

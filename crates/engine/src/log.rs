@@ -26,7 +26,7 @@ use crate::ledger::{CommitError, Ledger};
 use crate::life::Life;
 use crate::metrics::LogMetrics;
 use crate::nodes::Nodes;
-use crate::peers::{Replicas, SecondaryState};
+use crate::peers::{Peers, SecondaryState};
 use crate::pending::Pending;
 use crate::program::{MergeOptions, Program, Trouble, TroubleKind};
 use crate::promise::Promiser;
@@ -38,9 +38,9 @@ use crate::status::view::MergeView;
 use crate::supervise::Faults;
 use crate::uploads::Uploads;
 use order::chunk::Chunk;
-use order::place::Place;
+use order::location::Location;
 use order::slot::Tokens;
-use order::state::{Gate, State};
+use order::state::{Intake, State};
 use qos::simulate::Arrival;
 use qos::simulate::Machine;
 use qos::{Advice, Policy, QosView, TenantId, Ticket};
@@ -97,7 +97,7 @@ pub struct Core {
     /// The merge as it stood lately.
     pub(crate) view: ArcSwap<MergeView>,
     /// What is known of secondaries and witnesses.
-    pub(crate) replicas: Replicas,
+    pub(crate) replicas: Peers,
     pub(crate) running: ArcSwap<Running>,
     /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
     pub(crate) updating: tokio::sync::Mutex<()>,
@@ -280,8 +280,10 @@ impl Core {
     /// What holds publication up: the trouble of the first program that has one.
     pub(crate) fn trouble(&self) -> Option<Trouble> {
         let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let publishing = all.iter().filter(|(program, _)| **program != Program::Dist);
-        let mut publishing = publishing.filter(|(program, _)| **program != Program::Backup);
+        let publishing = all
+            .iter()
+            .filter(|(program, _)| **program != Program::Distribute);
+        let mut publishing = publishing.filter(|(program, _)| **program != Program::Replicate);
         publishing.next().map(|(_, trouble)| trouble.clone())
     }
 
@@ -303,7 +305,7 @@ impl Core {
 
     /// The peers that a program does not reach, with the reasons.
     pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
-        if program == Program::Backup {
+        if program == Program::Replicate {
             let secondaries = self.replicas.secondaries().into_iter();
             let why = |(name, state): (String, SecondaryState)| {
                 Some((name, state.alarm.or(state.trouble)?))
@@ -318,9 +320,9 @@ impl Core {
 
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
         match state.gate {
-            Gate::Open => None,
-            Gate::Closing => Some(AppendError::Closing),
-            Gate::Frozen { time, .. } => {
+            Intake::Open => None,
+            Intake::Closing => Some(AppendError::Closing),
+            Intake::Frozen { time, .. } => {
                 let shard = state
                     .active()
                     .map(|s| s.identity.name.clone())
@@ -578,7 +580,7 @@ impl Log {
     pub(crate) async fn enqueue_chunk(
         &self,
         chunk: Chunk,
-        upload: Option<(Place, u64)>,
+        upload: Option<(Location, u64)>,
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<

@@ -54,13 +54,13 @@ impl Pending {
     /// An empty one, and two ends of the queue: the integrator's and the publisher's. The queue is unbounded because what is in
     /// it is decided already; admission bounds it, by [`Pending::memory`].
     pub fn new() -> (Self, [mpsc::UnboundedReceiver<Step>; 2]) {
-        let ((fetch, to_fetch), (sth, to_sth)) =
+        let ((fetch, to_fetch), (publisher, to_sth)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let pending = Self {
             held: RwLock::default(),
             bytes: AtomicUsize::new(0),
             memory: AtomicUsize::new(0),
-            queues: [fetch, sth],
+            queues: [fetch, publisher],
         };
         (pending, [to_fetch, to_sth])
     }

@@ -8,8 +8,8 @@
 //! storage/{name}                              Storage    backup   the same, and whether a restore may rely on it
 //! manifest/{name}                             Described  backup   the manifest that the secondary holds
 //! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
-//! published/{shard}                           Published  sth      before it is signed
-//! handover                                    a number   sth      the generation whose quorum holds all that is published
+//! published/{shard}                           Published  publisher      before it is signed
+//! handover                                    a number   publisher      the generation whose quorum holds all that is published
 //! dist/{frontend}/{shard}                     Pushed     dist     tiles and checkpoint are there
 //! ```
 //!

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::peers::ask::{NoPeers, Peers};
+use crate::peers::ask::{NoPeerClient, PeerClient};
 use crate::places::{Folders, Places};
 use store::StoreError;
 
@@ -11,26 +11,31 @@ use store::StoreError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Program {
     /// Integrates what is ordered.
-    Fetch,
+    Integrate,
     /// Copies to the secondaries.
-    Backup,
+    Replicate,
     /// Signs and publishes checkpoints.
-    Sth,
+    Publish,
     /// Pushes to the frontends.
-    Dist,
+    Distribute,
 }
 
 impl Program {
     /// All, in the order of the pipeline.
-    pub const ALL: [Self; 4] = [Self::Fetch, Self::Backup, Self::Sth, Self::Dist];
+    pub const ALL: [Self; 4] = [
+        Self::Integrate,
+        Self::Replicate,
+        Self::Publish,
+        Self::Distribute,
+    ];
 
     /// The word for it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Fetch => "fetch",
-            Self::Backup => "backup",
-            Self::Sth => "sth",
-            Self::Dist => "dist",
+            Self::Integrate => "integrate",
+            Self::Replicate => "replicate",
+            Self::Publish => "publish",
+            Self::Distribute => "distribute",
         }
     }
 }
@@ -75,7 +80,7 @@ pub struct MergeOptions {
     /// Whether it takes writes. A process that only merges commits nothing and releases no promised work.
     pub writes: bool,
     /// How secondaries and witnesses are asked.
-    pub peers: Arc<dyn Peers>,
+    pub peers: Arc<dyn PeerClient>,
     /// Where storage nodes and frontends lie.
     pub places: Arc<dyn Places>,
 }
@@ -85,7 +90,7 @@ impl Default for MergeOptions {
         Self {
             programs: Programs::ALL,
             writes: true,
-            peers: Arc::new(NoPeers),
+            peers: Arc::new(NoPeerClient),
             places: Arc::new(Folders::default()),
         }
     }

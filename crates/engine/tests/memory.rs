@@ -22,7 +22,7 @@ fn resident() -> usize {
 #[test]
 fn the_smallest_entries_are_counted_with_what_they_take() {
     const SLOTS: u64 = 50_000;
-    let (pending, [mut fetch, mut sth]) = Pending::new();
+    let (pending, [mut fetch, mut publisher]) = Pending::new();
     let tokens = Tokens::new().unwrap();
     let (mut state, mut kept) = (State::default(), VecDeque::new());
     let before = resident();
@@ -51,7 +51,7 @@ fn the_smallest_entries_are_counted_with_what_they_take() {
         pending.hand_on(&(Arc::new(slot), Arc::new(state.clone())));
         // As they run: the integrator is through with it, the publisher waits for its quorum.
         fetch.try_recv().unwrap();
-        kept.push_back(sth.try_recv().unwrap());
+        kept.push_back(publisher.try_recv().unwrap());
     }
     let (grown, counted) = (resident() - before, pending.memory());
     assert_eq!(pending.bytes(), 3 * SLOTS as usize);

@@ -82,7 +82,7 @@ async fn set_quorum(log: &Log, quorum: u32) {
     log.change(request, caller()).await.unwrap();
 }
 
-/// Writes what `backup` would.
+/// Writes what `replicate` would.
 struct Backup {
     store: Arc<Sqlite>,
     keys: Keys,
@@ -323,10 +323,10 @@ async fn programs_in_processes_of_their_own() {
     let log = create(&server, 1).await;
     append(&log, 10).await;
     assert_eq!(log.status().watermarks.published, 0);
-    let fetch = open(dir.path(), only(&[Program::Fetch], false)).await;
+    let fetch = open(dir.path(), only(&[Program::Integrate], false)).await;
     let backup = Backup::new(dir.path());
     let root = backup.cut(10).await;
-    let sth = open(dir.path(), only(&[Program::Sth], false)).await;
+    let publisher = open(dir.path(), only(&[Program::Publish], false)).await;
     backup.live("x", "1").await;
     backup.verified("x", "1", 10, root).await;
     reaches(&log, 10).await;
@@ -346,7 +346,7 @@ async fn programs_in_processes_of_their_own() {
         }
     };
     tokio::time::timeout(LONG, sealed).await.unwrap();
-    for engine in [server, fetch, sth] {
+    for engine in [server, fetch, publisher] {
         engine.shutdown().await;
     }
     clean(dir.path()).await;
@@ -406,7 +406,7 @@ async fn what_no_server_may_use_is_refused_before_it_is_configured() {
 async fn a_quorum_above_the_live_secondaries_is_a_warning_and_then_a_state() {
     let dir = tempfile::tempdir().unwrap();
     // Nobody copies here but the test.
-    let mine = [Program::Fetch, Program::Sth, Program::Dist];
+    let mine = [Program::Integrate, Program::Publish, Program::Distribute];
     let merge = MergeOptions {
         programs: mine.into_iter().collect(),
         ..MergeOptions::default()
@@ -472,7 +472,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
         writes,
         ..MergeOptions::default()
     };
-    let server = open(dir.path(), only(&[Program::Fetch], true)).await;
+    let server = open(dir.path(), only(&[Program::Integrate], true)).await;
     let log = create(&server, 0).await;
     let mut next = log.config();
     let key = tlog::Cosigner::from_seed("w.example.org", &[7; 32]).unwrap();
@@ -485,7 +485,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
     log.change(request, caller()).await.unwrap();
     append(&log, 10).await;
     // It asks nobody: it has no client.
-    let sth = open(dir.path(), only(&[Program::Sth], false)).await;
+    let publisher = open(dir.path(), only(&[Program::Publish], false)).await;
     let backup = Backup::new(dir.path());
     let waits = async {
         loop {
@@ -501,7 +501,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
         panic!("{answer:?}");
     };
     assert_eq!(shard, "a");
-    sth.shutdown().await;
+    publisher.shutdown().await;
     // Nobody signs any more, and no witnesses are waited for.
     let mut next = log.config();
     next.witnesses.policy = String::new();

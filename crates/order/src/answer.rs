@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::litter::STORED;
 use crate::propose::too_large;
 use crate::slot::{BatchRef, Control, Promised, Slot, Work};
-use crate::state::{Gate, Refusal, View};
+use crate::state::{Intake, Refusal, View};
 use store::StoreError;
 
 /// Where a work landed.
@@ -90,13 +90,13 @@ impl CommitError {
 
 /// One work to commit.
 #[derive(Clone, Debug)]
-pub struct Mine {
+pub struct Proposal {
     /// The batch or control.
     pub work: Work,
     /// A batch's bytes.
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
-    pub birth: Option<u64>,
+    pub first_slot: Option<u64>,
     /// Of a large batch, what was known before its object was written.
     pub stored: Option<Stored>,
 }
@@ -110,13 +110,13 @@ pub struct Stored {
     pub generation: u64,
 }
 
-impl Mine {
+impl Proposal {
     /// Work that was not sent before.
     pub fn fresh(work: Work, bytes: Bytes) -> Self {
         Self {
             work,
             bytes,
-            birth: None,
+            first_slot: None,
             stored: None,
         }
     }
@@ -137,7 +137,7 @@ impl Mine {
 /// the call; `looked`: the slots below it were looked into before.
 pub fn settle(
     view: &View,
-    mine: &Mine,
+    mine: &Proposal,
     first: u64,
     looked: u64,
 ) -> Option<Result<Placed, CommitError>> {
@@ -193,7 +193,7 @@ pub fn settle(
                 .map(|r| Err(CommitError::Refused(r))),
         },
         Work::Batch(batch) | Work::Promised(Promised { batch, .. }) => {
-            let frozen = matches!(view.state.gate, Gate::Frozen { .. });
+            let frozen = matches!(view.state.gate, Intake::Frozen { .. });
             let froze_since = view.state.last_freeze.is_some_and(|slot| slot >= first);
             if frozen || froze_since {
                 return Some(Err(CommitError::Frozen));

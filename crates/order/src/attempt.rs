@@ -4,7 +4,7 @@
 //! What must never happen: a wrong answer. A refusal by the state is final only after the slots were read in this
 //! call; a refusal by the store only while no earlier write of this committer can still land.
 
-use crate::answer::{CommitError, Mine, Placed, settle};
+use crate::answer::{CommitError, Placed, Proposal, settle};
 use crate::propose::alive;
 use crate::slot::Announcement;
 use crate::state::View;
@@ -50,7 +50,7 @@ pub struct Attempt {
     pub lost: bool,
     /// Others may have decided something: the slots are to be read.
     pub behind: bool,
-    /// The slots below this number have been read, by this call or by the caller that set a work's `birth`.
+    /// The slots below this number have been read, by this call or by the caller that set a work's `first slot`.
     pub looked: Option<u64>,
     /// For each work, once it is known.
     pub answers: Vec<Option<Answer>>,
@@ -75,13 +75,13 @@ impl Attempt {
     }
 
     /// Looks for answers, and says what to do next. `mine` is the same in every call.
-    pub fn next(&mut self, view: &View, mine: &[Mine]) -> Step {
+    pub fn next(&mut self, view: &View, mine: &[Proposal]) -> Step {
         if self.behind {
             return Step::Read;
         }
         for (answer, m) in self.answers.iter_mut().zip(mine) {
             if answer.is_none() {
-                let since = self.looked.or(m.birth).unwrap_or(self.first);
+                let since = self.looked.or(m.first_slot).unwrap_or(self.first);
                 *answer = settle(view, m, self.first, since);
                 // One that is in the bag is waited for. Before that, everything of ours is refused by now, unless it landed earlier.
                 if answer.is_none() && self.announced_at.is_none() && m.is_left(view) {
@@ -106,7 +106,7 @@ impl Attempt {
         if self.open(mine).next().is_none() {
             return Step::Done;
         }
-        let dead = |m: &Mine| {
+        let dead = |m: &Proposal| {
             !alive(
                 view,
                 &Announcement {
@@ -177,7 +177,7 @@ impl Attempt {
     }
 
     /// The works that have no answer yet.
-    pub fn open<'a>(&'a self, mine: &'a [Mine]) -> impl Iterator<Item = &'a Mine> {
+    pub fn open<'a>(&'a self, mine: &'a [Proposal]) -> impl Iterator<Item = &'a Proposal> {
         let open = self.answers.iter().zip(mine);
         open.filter(|(a, _)| a.is_none()).map(|(_, m)| m)
     }

@@ -1,7 +1,7 @@
 //! The keys of a log's rows in the coordination store. Numbers are padded to 20 digits so that keys sort as numbers.
 
 use crate::chunk::UploadId;
-use crate::place::Place;
+use crate::location::Location;
 use crate::slot::{Promised, Token};
 use store::Key;
 
@@ -109,10 +109,10 @@ impl Keys {
         format!("{}placed/", self.prefix)
     }
     /// The place of a batch.
-    pub fn placed(&self, place: &Place, token: Token) -> Key {
+    pub fn placed(&self, place: &Location, token: Token) -> Key {
         match place {
-            Place::Promise => self.placed_promise(token),
-            Place::Upload { id, offset } => format!("{}{offset:020}", self.placed_parts(*id)),
+            Location::Promise => self.placed_promise(token),
+            Location::Upload { id, offset } => format!("{}{offset:020}", self.placed_parts(*id)),
         }
     }
     /// The place of promised work.

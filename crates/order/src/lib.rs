@@ -3,7 +3,7 @@
 //! Nothing else in the project orders anything. What must never happen: a slot that changes, a token in two slots, an
 //! acknowledged batch in none, an entry in a shard after its freeze.
 //!
-//! - [`slot`] the record that is decided; [`place`] where a batch went, kept for its author; [`state`] the pure transition
+//! - [`slot`] the record that is decided; [`location`] where a batch went, kept for its author; [`state`] the pure transition
 //!   function slots → state;
 //! - [`propose`] what to put in the next slot, a pure function of the state and the bag;
 //! - [`attempt`] a committer's program, step by step, and [`writes`] the transactions it makes; [`answer`] says what is answered;
@@ -19,9 +19,9 @@ pub mod batch;
 pub mod chunk;
 pub mod keys;
 pub mod litter;
+pub mod location;
 #[cfg(test)]
 mod model;
-pub mod place;
 pub mod propose;
 pub mod queue;
 #[cfg(any(test, feature = "testing"))]

@@ -7,7 +7,7 @@
 //!
 //! 1. *A batch never lies in the coordination store alone.* Its bytes are put in one transaction with what points at them: an
 //!    announcement, a row of promised work, or the slot that orders it. Each of these transactions is guarded by the floor
-//!    (`floor ≤ seen`, `floor ≤ birth`, `floor ≤ number`), so a copy of it that lands late, lands above the floor or not at all.
+//!    (`floor ≤ seen`, `floor ≤ first slot`, `floor ≤ number`), so a copy of it that lands late, lands above the floor or not at all.
 //! 2. *A batch is announced under one number, and ordered in `seen ..= seen + window` or never.* Its author gives it up after that
 //!    (`CommitError::Overtaken`); only controls, which have no bytes, are announced again.
 //! 3. *A raised floor lies `window` slots behind the last slot, and not above what is published whole.* So at a floor above `seen`

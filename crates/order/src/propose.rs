@@ -8,9 +8,9 @@
 use std::collections::HashSet;
 
 use crate::Limits;
-use crate::place::Part;
+use crate::location::Part;
 use crate::slot::{Announcement, BatchRef, Control, Decision, FORMAT, Slot, Token, Work};
-use crate::state::{Gate, Phase, View};
+use crate::state::{Intake, Phase, View};
 use store::StoreError;
 use store::record;
 
@@ -138,7 +138,7 @@ pub fn propose(view: &View, bag: &[Announcement], mine: &[Work], now_ms: u64) ->
         }) => Some(name.clone()),
         _ => state.active().map(|shard| shard.identity.name.clone()),
     };
-    let active = active.filter(|_| !matches!(state.gate, Gate::Frozen { .. }));
+    let active = active.filter(|_| !matches!(state.gate, Intake::Frozen { .. }));
     let active = active.as_deref();
     let mut slot = Slot {
         format: FORMAT,

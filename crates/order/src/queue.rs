@@ -9,7 +9,7 @@ pub enum Refused {
     Unknown,
     /// The log takes no promises.
     Closed,
-    /// Slots since its `birth` were collected: the work gets a new `birth` and is put again.
+    /// Slots since its `first_slot` were collected: the work gets a new `first slot` and is put again.
     Again,
 }
 

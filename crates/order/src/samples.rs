@@ -9,10 +9,10 @@ use bytes::Bytes;
 use store::record;
 use tlog::Hash;
 
-use crate::answer::Mine;
+use crate::answer::Proposal;
 use crate::chunk::UploadId;
 use crate::keys::Keys;
-use crate::place::Place;
+use crate::location::Location;
 use crate::propose::propose;
 use crate::slot::{
     Action, Announcement, BatchRef, Control, Decision, ShardIdentity, Slot, Token, Tokens, Work,
@@ -57,7 +57,7 @@ pub fn open(tokens: &Tokens, base: u64, name: &str) -> Decision {
 }
 
 /// A batch of one entry, as its author has it.
-pub fn batch(tokens: &Tokens, text: &str) -> Mine {
+pub fn batch(tokens: &Tokens, text: &str) -> Proposal {
     let mut bytes = Vec::new();
     tlog::bundle::push(&mut bytes, text.as_bytes());
     let bytes = Bytes::from(bytes);
@@ -69,12 +69,12 @@ pub fn batch(tokens: &Tokens, text: &str) -> Mine {
         shard: None,
         place: None,
     });
-    Mine::fresh(work, bytes)
+    Proposal::fresh(work, bytes)
 }
 
 /// A decision, as its author has it.
-pub fn control(decision: Decision) -> Mine {
-    Mine::fresh(Work::Control(decision), Bytes::new())
+pub fn control(decision: Decision) -> Proposal {
+    Proposal::fresh(Work::Control(decision), Bytes::new())
 }
 
 /// The slots of a store, replayed.
@@ -103,7 +103,7 @@ pub fn times(slots: &[Slot], token: Token) -> usize {
 }
 
 /// The same work with another batch.
-pub fn with(mut mine: Mine, change: impl Fn(&mut BatchRef)) -> Mine {
+pub fn with(mut mine: Proposal, change: impl Fn(&mut BatchRef)) -> Proposal {
     if let Work::Batch(batch) = &mut mine.work {
         change(batch);
     }
@@ -111,8 +111,8 @@ pub fn with(mut mine: Mine, change: impl Fn(&mut BatchRef)) -> Mine {
 }
 
 /// A part of one upload, from this entry on.
-pub fn upload(offset: u64) -> Place {
-    Place::Upload {
+pub fn upload(offset: u64) -> Location {
+    Location::Upload {
         id: UploadId([5; 16]),
         offset,
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use crate::place::{Part, Place};
+use crate::location::{Location, Part};
 
 /// The newest slot format that this program reads and writes. Each slot carries the oldest format that can say what it says:
 /// 1, or 2 with a shard condition or a place.
@@ -30,7 +30,7 @@ impl Token {
         self.0
     }
 
-    /// The time of birth, milliseconds since the Unix epoch (meaningless for a derived token).
+    /// When it was made, milliseconds since the Unix epoch (meaningless for a derived token).
     pub fn birth_ms(&self) -> u64 {
         let ms = self.0[..6].iter().fold(0, |ms, b| ms << 8 | u64::from(*b));
         ms & !(1 << 47)
@@ -66,7 +66,7 @@ impl Tokens {
         bytes[12..].copy_from_slice(&self.counter.fetch_add(1, Relaxed).to_be_bytes());
         Token(bytes)
     }
-    /// A fresh token of promised work: the first bit, which no time of birth needs, is set, so that these sort behind all others.
+    /// A fresh token of promised work: the first bit, which no time needs, is set, so that these sort behind all others.
     pub fn make_kept(&self, now_ms: u64) -> Token {
         let Token(mut bytes) = self.make(now_ms);
         bytes[0] |= 0x80;
@@ -134,7 +134,7 @@ pub struct BatchRef {
     pub shard: Option<String>,
     /// The committer that decides it writes down its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 /// A shard's identity, fixed when it is planned.
@@ -281,7 +281,7 @@ impl Slot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Promised {
-    /// The batch, durable since it was promised; its place is [`Place::Promise`].
+    /// The batch, durable since it was promised; its place is [`Location::Promise`].
     pub batch: BatchRef,
     /// The tier it waits in, by name: a tier may go while work waits in it.
     pub tier: String,
@@ -292,7 +292,8 @@ pub struct Promised {
     /// When it is to be published, milliseconds since the Unix epoch.
     pub deadline: u64,
     /// The first undecided slot when it was promised.
-    pub birth: u64,
+    #[serde(rename = "birth")]
+    pub first_slot: u64,
 }
 
 /// A row of the bag: a batch or a control, announced so that other committers can carry it.

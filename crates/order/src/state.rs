@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use crate::place::Part;
+use crate::location::Part;
 use crate::slot::{Action, Control, Decision, FORMAT, ShardIdentity, Slot, Token};
 use crate::{Limits, MAX_BATCHES};
 
@@ -59,7 +59,7 @@ impl Shard {
 /// Whether the log takes entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Gate {
+pub enum Intake {
     /// Yes.
     Open,
     /// Admission has ended; entries already on their way are ordered.
@@ -116,7 +116,7 @@ pub struct State {
     /// Oldest first.
     pub shards: Arc<Vec<Shard>>,
     /// Whether entries are taken.
-    pub gate: Gate,
+    pub gate: Intake,
     /// Hidden by its operator; frozen as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -136,7 +136,7 @@ impl Default for State {
             generation: 0,
             document: Hash([0; 32]),
             shards: Arc::default(),
-            gate: Gate::Open,
+            gate: Intake::Open,
             deleted: false,
             last_freeze: None,
             operations: Arc::default(),
@@ -239,14 +239,14 @@ impl State {
                 Refusal::KeyReused
             });
         }
-        let frozen = matches!(self.gate, Gate::Frozen { .. });
+        let frozen = matches!(self.gate, Intake::Frozen { .. });
         match &decision.control {
             Control::Undelete if self.deleted => Ok(()),
             Control::Undelete => Err(Refusal::NotDeleted),
             _ if self.deleted => Err(Refusal::Deleted),
             Control::Delete if frozen => Ok(()),
             Control::Delete => Err(Refusal::NotFrozen),
-            Control::Unfreeze if self.gate == Gate::Open => Err(Refusal::NotFrozen),
+            Control::Unfreeze if self.gate == Intake::Open => Err(Refusal::NotFrozen),
             Control::Unfreeze => Ok(()),
             _ if frozen => Err(Refusal::Frozen),
             Control::Reconfigure { base, .. } if *base != self.generation => Err(Refusal::Stale {
@@ -397,15 +397,15 @@ impl State {
                     next.generation += 1;
                     next.document = *document;
                 }
-                Control::Closing => next.gate = Gate::Closing,
+                Control::Closing => next.gate = Intake::Closing,
                 Control::Freeze => {
-                    next.gate = Gate::Frozen {
+                    next.gate = Intake::Frozen {
                         slot: slot.number,
                         time: slot.time,
                     };
                     next.last_freeze = Some(slot.number);
                 }
-                Control::Unfreeze if slot.batches.is_empty() => next.gate = Gate::Open,
+                Control::Unfreeze if slot.batches.is_empty() => next.gate = Intake::Open,
                 Control::Unfreeze => return Err(invalid("has batches beside an unfreeze".into())),
                 // The log is frozen, so there are no batches: looked at below.
                 Control::Delete => next.deleted = true,
@@ -432,7 +432,7 @@ impl State {
             });
         }
         if !slot.batches.is_empty() {
-            if matches!(self.gate, Gate::Frozen { .. }) {
+            if matches!(self.gate, Intake::Frozen { .. }) {
                 return Err(invalid("has batches although the log is frozen".into()));
             }
             let Some(active) = next.active() else {

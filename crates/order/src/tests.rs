@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::answer::{CommitError, Mine, settle};
+use crate::answer::{CommitError, Proposal, settle};
 use crate::attempt::{Attempt, Step};
-use crate::place::*;
+use crate::location::*;
 use crate::propose::propose;
 use crate::propose::{Share, alive};
 use crate::samples::*;
 use crate::slot::*;
 use crate::state::View;
-use crate::state::{Gate, Phase, Refusal, State};
+use crate::state::{Intake, Phase, Refusal, State};
 use crate::{MAX_BATCHES, WINDOW};
 use store::record;
 use tlog::Hash;
@@ -54,7 +54,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
         .collect();
     assert_eq!(propose(&view, &many, &[], 5).unwrap().batches.len(), 1);
     // Planned and unknown: refused at once. Active: no answer yet. Frozen: for ever.
-    let answer = |view: &View, mine: &Mine| settle(view, mine, 1, 1);
+    let answer = |view: &View, mine: &Proposal| settle(view, mine, 1, 1);
     for nowhere in [&b, &for_shard("c")] {
         let said = answer(&view, nowhere);
         assert!(matches!(said, Some(Err(CommitError::WrongShard))));
@@ -85,15 +85,15 @@ fn a_part_of_an_upload_is_ordered_once() {
     let slot = step(&mut view, &works, &[]);
     let tokens_in: Vec<Token> = slot.batches.iter().map(|b| b.token).collect();
     assert_eq!(tokens_in, [one.work.token(), next.work.token()]);
-    let answer = |m: &Mine| settle(&view, m, 1, 1).unwrap();
+    let answer = |m: &Proposal| settle(&view, m, 1, 1).unwrap();
     for m in [&one, &same] {
         assert_eq!(answer(m).unwrap().start, 0);
     }
     assert_eq!(answer(&next).unwrap().start, 1);
     assert!(matches!(answer(&other), Err(CommitError::Taken(1))));
     // That is said as soon as it is known: who looks again later may look when the filter has forgotten it.
-    let late = Mine {
-        birth: Some(1),
+    let late = Proposal {
+        first_slot: Some(1),
         ..other
     };
     let mut attempt = Attempt::new(1, 1, false);
@@ -129,7 +129,7 @@ fn the_records_of_before_are_unchanged() {
     let view = opened(&tokens);
     let slot = propose(&view, &[], &[plain.work], 5).unwrap();
     assert_eq!(slot.format, 1);
-    for place in [upload(3), Place::Promise] {
+    for place in [upload(3), Location::Promise] {
         let placed = with(batch(&tokens, "y"), |b| b.place = Some(place));
         let slot = propose(&view, &[], &[placed.work], 5).unwrap();
         assert_eq!(slot.format, 2);
@@ -390,9 +390,9 @@ fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
         &[late.work, Work::Control(ask(Control::Undelete))],
         &[],
     );
-    assert!(!view.state.deleted && matches!(view.state.gate, Gate::Frozen { .. }));
+    assert!(!view.state.deleted && matches!(view.state.gate, Intake::Frozen { .. }));
     step(&mut view, &[Work::Control(ask(Control::Unfreeze))], &[]);
-    assert_eq!(view.state.gate, Gate::Open);
+    assert_eq!(view.state.gate, Intake::Open);
 }
 
 proptest::proptest! {
@@ -418,7 +418,7 @@ proptest::proptest! {
                     };
                     b.place = match kind {
                         3 => Some(upload(*name)),
-                        4 => Some(Place::Promise),
+                        4 => Some(Location::Promise),
                         _ => None,
                     };
                 });
@@ -471,7 +471,7 @@ proptest::proptest! {
                     b.shard = (*kind == 1).then(|| "n".repeat(*name));
                     b.place = match kind {
                         2 => Some(upload(*name as u64)),
-                        3 => Some(Place::Promise),
+                        3 => Some(Location::Promise),
                         _ => None,
                     };
                 });

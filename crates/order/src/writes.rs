@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use crate::Limits;
-use crate::answer::Mine;
+use crate::answer::Proposal;
 use crate::keys::Keys;
-use crate::place::PlacedRow;
+use crate::location::LocationRow;
 use crate::slot::{Announcement, Control, Promised, Slot, Token, Work};
 use crate::snapshot;
 use crate::state::State;
@@ -17,7 +17,7 @@ use store::record;
 use store::{Guard, Key, Transaction};
 
 /// The bytes of those batches that the coordination store holds.
-pub fn inline<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a Mine>) -> Vec<(Key, Bytes)> {
+pub fn inline<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a Proposal>) -> Vec<(Key, Bytes)> {
     mine.into_iter()
         .filter_map(|m| match m.work.batch() {
             Some(b) if !b.object => Some((keys.batch(b.token), m.bytes.clone())),
@@ -27,7 +27,7 @@ pub fn inline<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a Mine>) -> Vec<
 }
 
 /// The same of those that a slot orders: bytes never lie where nothing points at them.
-pub fn ordered(keys: &Keys, slot: &Slot, mine: &[&Mine]) -> Vec<(Key, Bytes)> {
+pub fn ordered(keys: &Keys, slot: &Slot, mine: &[&Proposal]) -> Vec<(Key, Bytes)> {
     let named: HashSet<Token> = slot.batches.iter().map(|b| b.token).collect();
     let mine = mine.iter().copied();
     inline(keys, mine.filter(|m| named.contains(&m.work.token())))
@@ -40,7 +40,7 @@ pub fn stored_under(keys: &Keys, generation: u64) -> Guard {
 
 /// The same for those batches of `mine` that are objects: what makes one of them known is refused once a node that has it may go.
 /// One that is in the bag was known in time.
-pub fn stored<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a &'a Mine>) -> Option<Guard> {
+pub fn stored<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a &'a Proposal>) -> Option<Guard> {
     let stored = mine.into_iter().filter_map(|m| m.stored);
     let generation = stored.map(|stored| stored.generation).min()?;
     Some(stored_under(keys, generation))
@@ -48,7 +48,7 @@ pub fn stored<'a>(keys: &Keys, mine: impl IntoIterator<Item = &'a &'a Mine>) -> 
 
 /// Puts works into the bag, each batch's bytes beside it. Refused when slots were collected that its author has not seen, or when
 /// storage nodes count no more that a large one was written to.
-pub fn announce(keys: &Keys, seen: u64, mine: &[&Mine]) -> Transaction {
+pub fn announce(keys: &Keys, seen: u64, mine: &[&Proposal]) -> Transaction {
     let mut puts = inline(keys, mine.iter().copied());
     puts.extend(mine.iter().map(|m| {
         let key = keys.announcement(seen, m.work.token());
@@ -103,7 +103,7 @@ pub fn decide(
     }
     for (index, batch) in slot.placed() {
         if let Some(place) = &batch.place {
-            let row = PlacedRow {
+            let row = LocationRow {
                 slot: number,
                 index,
                 entries: batch.entries,
@@ -137,7 +137,7 @@ pub fn decide(
 }
 
 /// Puts promised work into the queue; the batches' bytes, where they are not objects, beside it. Refused when the log is closing,
-/// when slots since its birth were collected, or when it is ordered.
+/// when slots since its first slot were collected, or when it is ordered.
 pub fn enqueue(keys: &Keys, works: &[(Promised, Bytes)]) -> Transaction {
     let mut transaction = Transaction {
         guards: vec![Guard::Absent(keys.closing())],
@@ -146,7 +146,7 @@ pub fn enqueue(keys: &Keys, works: &[(Promised, Bytes)]) -> Transaction {
     for (promised, bytes) in works {
         let token = promised.batch.token;
         let guards = &mut transaction.guards;
-        guards.push(Guard::AtMost(keys.floor(), promised.birth));
+        guards.push(Guard::AtMost(keys.floor(), promised.first_slot));
         guards.push(Guard::Absent(keys.placed_promise(token)));
         if !promised.batch.object {
             transaction.puts.push((keys.batch(token), bytes.clone()));
@@ -206,7 +206,7 @@ pub fn settle(keys: &Keys, key: &str, promised: &Promised, placed: bool) -> Opti
 /// a put, and rows move only from where they are.
 pub fn forgotten(
     floor: u64,
-    places: impl IntoIterator<Item = (Key, PlacedRow)>,
+    places: impl IntoIterator<Item = (Key, LocationRow)>,
     left: &HashSet<Key>,
 ) -> Vec<Key> {
     let places = places.into_iter();

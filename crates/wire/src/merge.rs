@@ -48,7 +48,7 @@ pub struct MergeStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgramStatus {
-    /// fetch, backup, sth or dist.
+    /// integrate, replicate, publish or distribute.
     pub program: String,
     /// Whether the replica that answers runs it; else another process does, or nobody.
     pub here: bool,

@@ -24,8 +24,8 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     for (program, trouble) in &view.troubles {
         let remedy = match (program, trouble.kind) {
             // Said above, in more words.
-            (Program::Sth, TroubleKind::Waits) if lacking.is_some() => continue,
-            (Program::Sth, TroubleKind::Waits) => {
+            (Program::Publish, TroubleKind::Waits) if lacking.is_some() => continue,
+            (Program::Publish, TroubleKind::Waits) => {
                 "see that the missing secondaries keep up: the order goes on meanwhile, until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`"
             }
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
@@ -198,7 +198,7 @@ mod tests {
         };
         view.secondaries = vec![alarmed, away.clone(), slow, peer("par")];
         view.frontends = vec![away];
-        view.troubles = vec![(Program::Sth, Trouble::waits("1 of the 2"))];
+        view.troubles = vec![(Program::Publish, Trouble::waits("1 of the 2"))];
         let down = NodeState {
             trouble: Some("gone".to_owned()),
             ..NodeState::default()

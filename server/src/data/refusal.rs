@@ -378,7 +378,7 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "unsigned",
             format!(
-                "the first checkpoint of shard {log}/{shard} is not signed yet: does `logd merge sth` run?"
+                "the first checkpoint of shard {log}/{shard} is not signed yet: does `logd merge publish` run?"
             ),
         )
         .later(UNWITNESSED),

@@ -102,7 +102,7 @@ fn report(program: Program, finished: &[Finished]) -> Result<(), Error> {
     Err(Error::Merge { program, detail })
 }
 
-/// `fetch: dev: 1200 entries in 2 steps; system: nothing to do`.
+/// `integrate: dev: 1200 entries in 2 steps; system: nothing to do`.
 fn line(program: Program, finished: &[Finished]) -> String {
     let mut line = format!("{program}:");
     for (at, one) in finished.iter().enumerate() {
@@ -143,7 +143,7 @@ mod tests {
     fn finished(log: &str, entries: u64, positions: u64, trouble: Option<Trouble>) -> Finished {
         Finished {
             log: log.to_owned(),
-            program: Program::Sth,
+            program: Program::Publish,
             done: Done { entries, positions },
             trouble,
             peers: Vec::new(),
@@ -160,23 +160,26 @@ mod tests {
             finished("d", 0, 0, waits),
         ];
         assert_eq!(
-            line(Program::Sth, &all),
-            "sth: a: 1 entry in 1 step; b: 1200 entries in 3 steps; c: nothing to do; d: waits, 1 of the 2 secondaries\n"
+            line(Program::Publish, &all),
+            "publish: a: 1 entry in 1 step; b: 1200 entries in 3 steps; c: nothing to do; d: waits, 1 of the 2 secondaries\n"
         );
-        assert_eq!(line(Program::Dist, &[]), "dist: there is no log\n");
+        assert_eq!(
+            line(Program::Distribute, &[]),
+            "distribute: there is no log\n"
+        );
     }
 
     #[test]
     fn what_waits_is_no_failure_and_what_failed_is() {
         let waits = finished("a", 0, 0, Some(Trouble::waits("x")));
-        assert!(report(Program::Sth, &[waits]).is_ok());
+        assert!(report(Program::Publish, &[waits]).is_ok());
         let failed = finished("a", 0, 0, Some(Trouble::new("the disk")));
-        let error = report(Program::Sth, &[failed]).unwrap_err();
+        let error = report(Program::Publish, &[failed]).unwrap_err();
         assert!(error.to_string().contains("a: the disk"));
         let peer = Finished {
             peers: vec![("cdn".to_owned(), "away".to_owned())],
             ..finished("a", 5, 1, None)
         };
-        assert!(report(Program::Dist, &[peer]).is_err());
+        assert!(report(Program::Distribute, &[peer]).is_err());
     }
 }

@@ -27,11 +27,11 @@ fn positions(view: &MergeView) -> Vec<Row<'_>> {
             names.iter().map(row).collect()
         };
         let verified = peers("verified", &of.verified);
-        let pushed = peers("dist", &of.pushed);
+        let pushed = peers("distributed", &of.pushed);
         let secondaries = view.secondaries.iter().zip(verified);
         rows.extend(secondaries.map(|(p, size)| ("verified", p.name.as_str(), shard, size)));
         let frontends = view.frontends.iter().zip(pushed);
-        rows.extend(frontends.map(|(p, size)| ("dist", p.name.as_str(), shard, size)));
+        rows.extend(frontends.map(|(p, size)| ("distributed", p.name.as_str(), shard, size)));
     }
     rows
 }
@@ -75,7 +75,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, logs: &[Arc<Log>]) -> 
                 .encode_gauge(&(lag as f64 / 1e3))?;
         }
         let all = peers("verified", &view.secondaries).into_iter();
-        for (program, node, lag) in all.chain(peers("dist", &view.frontends)) {
+        for (program, node, lag) in all.chain(peers("distributed", &view.frontends)) {
             let labels = [("log", *log), ("program", program), ("node", node.as_str())];
             family
                 .encode_family(&labels)?

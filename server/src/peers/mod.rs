@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use engine::{PeerAnswer, PeerError, PeerRequest, Peers};
+use engine::{PeerAnswer, PeerClient, PeerError, PeerRequest};
 use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
@@ -94,7 +94,7 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-impl Peers for HttpPeers {
+impl PeerClient for HttpPeers {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         Box::pin(async move {
             let exchange = self.exchange(&request);

@@ -20,8 +20,8 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::secondary::SecondarySettings;
 use super::{
-    Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, Peers, Settings, Stores, Wrong,
-    in_words, line_at, line_of,
+    Admin, At, Bounds, Data, KekSource, Logging, Merge, Metrics, PeerClient, Settings, Stores,
+    Wrong, in_words, line_at, line_of,
 };
 use crate::error::Error;
 
@@ -212,7 +212,7 @@ impl<'a> Checked<'a> {
             }),
             admin: self.section::<Admin>("admin").unwrap_or_default(),
             metrics: self.section::<Metrics>("metrics"),
-            peers: self.section::<Peers>("peers").unwrap_or_default(),
+            peers: self.section::<PeerClient>("peers").unwrap_or_default(),
             stores: stores.unwrap_or_else(|| Stores {
                 coordination: PathBuf::new(),
                 objects: PathBuf::new(),

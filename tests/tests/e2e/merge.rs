@@ -20,7 +20,7 @@ use tests::wait;
 use crate::batches::bundle;
 use crate::{Done, does, folder, run};
 
-const PROGRAMS: [&str; 4] = ["fetch", "backup", "sth", "dist"];
+const PROGRAMS: [&str; 4] = ["integrate", "replicate", "publish", "distribute"];
 
 /// A server that runs none of the programs.
 fn orders_only(at: &Path) -> Result<Logd> {
@@ -364,7 +364,7 @@ fn look(
         let answer = server.http().get(&path, &[])?;
         let before = seen.get(&path).copied().unwrap_or(0);
         if before == 0 && answer.status == 503 && answer.text().contains("is not signed yet") {
-            // `sth` died between the shard's first position and its signature: nobody has seen a checkpoint with entries.
+            // `publish` died between the shard's first position and its signature: nobody has seen a checkpoint with entries.
             continue;
         }
         let (origin, size) = head(&answer.expect_status(200)?.text())?;
@@ -543,7 +543,7 @@ fn too_few_secondaries_stop_the_publication_and_not_the_order() -> Done {
         let status = does(at, "merge status")?;
         let sth = status["programs"]
             .as_array()
-            .and_then(|all| all.iter().find(|one| one["program"] == "sth"))
+            .and_then(|all| all.iter().find(|one| one["program"] == "publish"))
             .context("sth is listed")?;
         let why = sth["trouble"].as_str().unwrap_or_default();
         Ok(why.contains("backupQuorum").then_some(()))

@@ -103,7 +103,7 @@ fn serve(at: &Path, settings: &Path) -> Result<Logd> {
     Logd::start_as(at, &how)
 }
 
-const ALL: &str = "programs = [\"fetch\", \"backup\", \"sth\", \"dist\"]";
+const ALL: &str = "programs = [\"integrate\", \"replicate\", \"publish\", \"distribute\"]";
 
 #[test]
 fn batches_are_on_a_quorum_of_buckets() -> Done {
@@ -386,7 +386,7 @@ fn a_folder_that_is_away_read_only_replaced_or_damaged_costs_its_share() -> Done
             std::fs::write(node.join(name), bytes)?;
         }
     }
-    let logd = on_folders(at, &["--merge", "fetch"])?;
+    let logd = on_folders(at, &["--merge", "integrate"])?;
     wait::until("it is said that a node is damaged", || {
         let node = node(at, "b")?;
         let why = node["trouble"].as_str();

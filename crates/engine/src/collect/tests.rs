@@ -88,14 +88,14 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
     };
     order(&mut written, 1_100).await;
     clock.pass(HOURS);
-    alone(Program::Sth).await;
+    alone(Program::Publish).await;
     assert_eq!(batches(&rig).0, 1_100);
-    alone(Program::Fetch).await;
+    alone(Program::Integrate).await;
     // It is away while the server orders on; what it has integrated is published, and collected.
     order(&mut written, 1_100).await;
     clock.pass(HOURS);
     clock.set_ahead(2 * HOURS + YEARS);
-    alone(Program::Sth).await;
+    alone(Program::Publish).await;
     clock.set_ahead(2 * HOURS);
     let keys = Keys::new("dev");
     let floor = rig.rows.rows()[&keys.floor()].clone();
@@ -108,18 +108,18 @@ async fn programs_that_run_alone_hours_apart_lose_nothing() {
     for (round, years) in (3..).zip([0, -YEARS, YEARS]) {
         clock.pass(HOURS);
         clock.set_ahead(round * HOURS + years);
-        alone(Program::Sth).await;
-        alone(Program::Dist).await;
+        alone(Program::Publish).await;
+        alone(Program::Distribute).await;
         clock.set_ahead(round * HOURS - years);
-        alone(Program::Backup).await;
-        alone(Program::Fetch).await;
+        alone(Program::Replicate).await;
+        alone(Program::Integrate).await;
         clock.set_ahead(round * HOURS);
         order(&mut written, 100).await;
     }
     clock.pass(HOURS);
-    alone(Program::Fetch).await;
+    alone(Program::Integrate).await;
     clock.pass(HOURS);
-    alone(Program::Sth).await;
+    alone(Program::Publish).await;
     let engine = rig.alone(&Program::ALL, true, &clock).await;
     let log = engine.log("dev").unwrap();
     assert_eq!(log.status().watermarks.published, written);

@@ -10,7 +10,7 @@ use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, fits};
 use crate::ledger::{CommitError, now_ms};
 use crate::log::Log;
 use order::slot::{Control, Decision, Token};
-use order::state::{Gate, Refusal};
+use order::state::{Intake, Refusal};
 
 /// How long a freeze waits for promised work.
 const MERGE_PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        if !now && !dry && core.order.state().gate == Gate::Open {
+        if !now && !dry && core.order.state().gate == Intake::Open {
             let first = Decision {
                 operation: core.tokens.make(now_ms()),
                 request: digest,
@@ -125,12 +125,12 @@ impl Log {
         let core = &self.core;
         let state = core.order.state();
         let mut applied = self.unchanged(operation, action);
-        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        let frozen = matches!(state.gate, Intake::Frozen { .. });
         let (already, before, after) = match action {
             Action::Freeze => (frozen, "open", "frozen"),
             Action::Delete => (state.deleted, "frozen", "deleted"),
             Action::Undelete => (!state.deleted, "deleted", "frozen"),
-            _ => (state.gate == Gate::Open, "frozen", "open"),
+            _ => (state.gate == Intake::Open, "frozen", "open"),
         };
         if already {
             return Ok(applied);

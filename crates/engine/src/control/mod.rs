@@ -22,7 +22,7 @@ use crate::ledger::{CommitError, now_ms};
 use crate::log::Log;
 use crate::nodes::leaving::taken_out;
 use order::slot::{Control, Decision, Token};
-use order::state::{Gate, Refusal, Shard};
+use order::state::{Intake, Refusal, Shard};
 use store::StoreError;
 use store::record;
 
@@ -526,7 +526,7 @@ impl Log {
             if state.deleted {
                 return Err(ChangeError::Conflict(freeze::deleted(&core.name)));
             }
-            if matches!(state.gate, Gate::Frozen { .. }) {
+            if matches!(state.gate, Intake::Frozen { .. }) {
                 return Err(ChangeError::Conflict(
                     "the log is frozen: `logctl op list` shows when and why, `logctl log unfreeze` ends it; after a restore with --force read docs/operations.md first".into(),
                 ));

@@ -7,7 +7,7 @@ use logconfig::{RotateConfig, ShardName, Span};
 use crate::clock::LIMIT_MS;
 use crate::log::Log;
 use order::slot::Control;
-use order::state::{Gate, Phase};
+use order::state::{Intake, Phase};
 use store::StoreError;
 
 /// A shard that is to be rotated out.
@@ -48,7 +48,7 @@ impl Log {
         let state = self.core.order.state();
         let rotate = &self.core.running.load().document.rotate;
         let wanted = rotate.max_entries.is_some() || rotate.max_age.is_some();
-        if !wanted || state.gate != Gate::Open || self.core.halt.is_halted() {
+        if !wanted || state.gate != Intake::Open || self.core.halt.is_halted() {
             return None;
         }
         let active = state.active()?.identity.name.clone();

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server that may have a copy.
 pub(crate) enum Source {
-    /// A folder or bucket that `dist` pushes to.
+    /// A folder or bucket that `distribute` pushes to.
     Frontend {
         name: String,
         place: Arc<dyn Objects>,

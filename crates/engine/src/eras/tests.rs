@@ -53,7 +53,7 @@ async fn put(rig: &Rig, puts: Vec<(String, Bytes)>) {
     assert!(matches!(outcome, Outcome::Committed), "{outcome:?}");
 }
 
-/// Writes what `backup` would: a secondary has verified the cut of this size, once there is one.
+/// Writes what `replicate` would: a secondary has verified the cut of this size, once there is one.
 async fn verified(rig: &Rig, name: &str, size: u64) {
     let keys = Keys::new("dev");
     let root = loop {
@@ -107,14 +107,18 @@ async fn what_is_ordered_after_a_change_waits_until_the_change_is_read() {
             writes,
             ..MergeOptions::default()
         };
-        let (server, log) = rig.process(&none, &none, only(Program::Fetch, true)).await;
+        let (server, log) = rig
+            .process(&none, &none, only(Program::Integrate, true))
+            .await;
         configure(&log, |config| {
             config.merge.secondaries = ["x", "yy"].map(secondary).to_vec();
             config.merge.backup_quorum = 1;
         })
         .await;
         let late = Faults::new();
-        let (publisher, second) = rig.process(&late, &none, only(Program::Sth, false)).await;
+        let (publisher, second) = rig
+            .process(&late, &none, only(Program::Publish, false))
+            .await;
         append(&log).await;
         verified(&rig, "x", 1).await;
         while published(&rig).await < 1 {

@@ -9,7 +9,7 @@ use crate::fsck::rows::{all, batch_fault};
 use crate::fsck::slots::Order;
 use crate::fsck::{Findings, LogReport, remedy};
 use order::WINDOW;
-use order::place::{Place, PlacedRow};
+use order::location::{Location, LocationRow};
 use order::slot::{BatchRef, Promised, Token, Work};
 use store::record;
 use store::{Coordination, StoreError};
@@ -106,7 +106,7 @@ pub(crate) async fn check(
     places(store, order, findings).await?;
     // The bytes of promised work are as durable as its row.
     for (token, (row, promised)) in &waiting.promised {
-        if promised.batch.place != Some(Place::Promise) || !token.is_kept() {
+        if promised.batch.place != Some(Location::Promise) || !token.is_kept() {
             findings.row(row, "holds work that was never promised", remedy::ROW);
             continue;
         }
@@ -194,7 +194,7 @@ async fn places(
     order: &Order,
     findings: &mut Findings<'_>,
 ) -> Result<(), StoreError> {
-    let mut due: BTreeMap<String, PlacedRow> = BTreeMap::new();
+    let mut due: BTreeMap<String, LocationRow> = BTreeMap::new();
     for slot in order.slots.values() {
         for (index, batch) in slot.placed() {
             if let Some(place) = &batch.place {
@@ -213,7 +213,7 @@ async fn places(
         for (key, bytes) in page {
             from = format!("{key}\0");
             let expected = due.remove(&key);
-            match (record::decode::<PlacedRow>(&bytes), expected) {
+            match (record::decode::<LocationRow>(&bytes), expected) {
                 (Err(error), _) => findings.row(key, error, remedy::ROW),
                 (Ok(row), Some(expected)) if row != expected => findings.row(
                     key,
@@ -250,8 +250,8 @@ async fn places(
     Ok(())
 }
 
-fn said(slot: u64, time: u64, index: u64, batch: &BatchRef) -> PlacedRow {
-    PlacedRow {
+fn said(slot: u64, time: u64, index: u64, batch: &BatchRef) -> LocationRow {
+    LocationRow {
         slot,
         index,
         entries: batch.entries,

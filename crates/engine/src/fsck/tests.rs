@@ -136,7 +136,7 @@ async fn promises_and_places_are_followed() {
     }
     // A row that tells of another place than its slot.
     let mut moved = rows.clone();
-    let mut row: order::place::PlacedRow = record::decode(&rows[&placed]).unwrap();
+    let mut row: order::location::LocationRow = record::decode(&rows[&placed]).unwrap();
     row.index += 1;
     moved.insert(placed.clone(), record::encode(&row));
     let report = check(&moved, &objects).await;

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::ingest::arrivals::Recorder;
-use crate::ingest::commit::{Item, Load, Parts, Payload};
-use crate::ingest::in_flight::{Flight, Flights, Run};
-use crate::ingest::prewrite::{Ahead, Ready, prepared, refuse};
-use crate::ingest::release::{Queue, Taken, Took, Waiting, take};
+use crate::ingest::commit::{BatchWriters, Commit, Item, Payload};
+use crate::ingest::in_flight::{ArrivalGroup, InFlight, InFlights};
+use crate::ingest::prewrite::{Prewrite, ReadyCommit, prepared, refuse};
+use crate::ingest::release::{Next, Queue, Released, Waiting, take};
 use crate::ledger::{CommitError, Placed, now_ms};
 use crate::log::{AppendError, Appended, Core};
 use crate::promise::Kept;
@@ -51,7 +51,7 @@ impl Batcher {
             admission: Admission::new(0, micros(interval)),
             pace: Pace::default(),
             tally: Tally::default(),
-            flights: Flights::default(),
+            flights: InFlights::default(),
             arrivals: Recorder::default(),
             names,
             memory: 0,
@@ -243,7 +243,7 @@ impl Batcher {
         {
             let mut queue = self.queue();
             let (tier, _) = queue.names.class(&kept.tier, "");
-            let mut flight = Flight {
+            let mut flight = InFlight {
                 end: start,
                 tier,
                 entries: 0,
@@ -251,7 +251,7 @@ impl Batcher {
                 released: now,
                 runs: Vec::new(),
             };
-            flight.push(Run {
+            flight.push(ArrivalGroup {
                 entries: kept.entries,
                 arrived: at(now, now_ms, kept.arrived),
                 deadline: Some(at(now, now_ms, kept.deadline)),
@@ -340,12 +340,12 @@ impl Batcher {
     }
 
     /// Takes the next commit's worth; `None` when closed and empty. `busy`: no more of a backlog. May be dropped at any time.
-    async fn next(&self, core: &Core, busy: bool) -> Option<Box<Taken>> {
+    async fn next(&self, core: &Core, busy: bool) -> Option<Box<Released>> {
         loop {
             let wait = match self.try_next(core, busy) {
-                Took::Some(taken) => return Some(taken),
-                Took::Closed => return None,
-                Took::None(wait) => wait,
+                Next::Some(taken) => return Some(taken),
+                Next::Closed => return None,
+                Next::None(wait) => wait,
             };
             let woken = self.wake.notified();
             match wait {
@@ -356,7 +356,7 @@ impl Batcher {
     }
 
     /// Takes the work that may be committed now.
-    fn try_next(&self, core: &Core, busy: bool) -> Took {
+    fn try_next(&self, core: &Core, busy: bool) -> Next {
         let mut queue = self.queue();
         let mut wait = None;
         while !queue.scheduler.is_empty() || !queue.controls.is_empty() {
@@ -378,19 +378,19 @@ impl Batcher {
             }
             if !taken.jobs.is_empty() || taken.control.is_some() {
                 self.taken.notify_waiters();
-                return Took::Some(Box::new(taken));
+                return Next::Some(Box::new(taken));
             }
             if taken.turns == 0 {
                 queue.parked = true;
-                return Took::None(wait);
+                return Next::None(wait);
             }
         }
         if queue.closed {
-            return Took::Closed;
+            return Next::Closed;
         }
         queue.admission.rate().idle();
         queue.parked = true;
-        Took::None(wait)
+        Next::None(wait)
     }
 
     /// Commits what comes, until closed and empty.
@@ -398,24 +398,24 @@ impl Batcher {
     /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
     /// that: so nobody waits for them but their writer.
     pub(crate) async fn run(&self, core: &Arc<Core>) {
-        let mut ahead: Option<Ahead> = None;
+        let mut ahead: Option<Prewrite> = None;
         loop {
             let busy = ahead.is_some();
             let (mut ready, taken) = tokio::select! {
                 biased;
-                ready = Ahead::end(&mut ahead, core) => {
+                ready = Prewrite::end(&mut ahead, core) => {
                     self.queue().pace.stored(micros(ready.stored));
                     (ready, self.try_next(core, ahead.is_some()))
                 }
                 taken = self.next(core, busy) => match taken {
-                    Some(taken) => (Ready::default(), Took::Some(taken)),
+                    Some(taken) => (ReadyCommit::default(), Next::Some(taken)),
                     None if !busy => return,
-                    None => (Ahead::end(&mut ahead, core).await, Took::Closed),
+                    None => (Prewrite::end(&mut ahead, core).await, Next::Closed),
                 },
             };
-            let mut rest = Load::default();
-            if let Took::Some(taken) = taken {
-                let Taken {
+            let mut rest = Commit::default();
+            if let Next::Some(taken) = taken {
+                let Released {
                     now,
                     jobs,
                     mut classes,
@@ -432,12 +432,12 @@ impl Batcher {
                 let (backlog, others): (Vec<_>, _) = jobs
                     .into_iter()
                     .partition(|job| classes.contains(&(job.tier, job.tenant)));
-                rest = Load::of(core, others, now, false, control);
-                let backlog = Load::of(core, backlog, now, true, None);
+                rest = Commit::of(core, others, now, false, control);
+                let backlog = Commit::of(core, backlog, now, true, None);
                 match &mut ahead {
                     Some(ahead) => ahead.behind.append(backlog),
                     None if backlog.has_objects() => {
-                        ahead = Some(Ahead::begin(core, backlog, elastic, classes));
+                        ahead = Some(Prewrite::begin(core, backlog, elastic, classes));
                     }
                     None => {
                         ready.load.append(prepared(core, backlog).await);
@@ -453,8 +453,8 @@ impl Batcher {
     }
 
     /// Commits what is prepared, and answers.
-    async fn commit(&self, core: &Arc<Core>, ready: Ready) {
-        let Ready {
+    async fn commit(&self, core: &Arc<Core>, ready: ReadyCommit) {
+        let ReadyCommit {
             load,
             elastic,
             company,
@@ -506,7 +506,7 @@ impl Batcher {
         core: &Core,
         now: u64,
         (released, elastic, fast): (u64, (u64, bool), Option<(u64, u64)>),
-        flights: Vec<Flight>,
+        flights: Vec<InFlight>,
     ) {
         let mut queue = self.queue();
         queue.pace.committed(now, now - released, elastic, fast);
@@ -556,11 +556,11 @@ impl From<Refused> for AppendError {
 }
 
 /// Answers the writers of a batch; what is to be known of it until it is published.
-fn place(core: &Core, state: &State, placed: &Placed, batch: Parts) -> Flight {
+fn place(core: &Core, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
     let shard = state
         .shard_at(placed.start)
         .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
-    let mut flight = Flight {
+    let mut flight = InFlight {
         end: placed.start,
         tier: batch.tier,
         entries: 0,

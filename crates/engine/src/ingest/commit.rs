@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
-use crate::ingest::in_flight::Run;
-use crate::ledger::{CommitError, Mine, Placed, now_ms};
+use crate::ingest::in_flight::ArrivalGroup;
+use crate::ledger::{CommitError, Placed, Proposal, now_ms};
 use crate::log::{AppendError, Appended, Core};
 use order::batch;
-use order::place::Place;
+use order::location::Location;
 use order::slot::{BatchRef, Decision, Tokens, Work};
 use qos::{Job, TierId};
 use store::record;
@@ -45,19 +45,19 @@ pub(crate) enum Payload {
         bytes: Bytes,
         entries: u64,
         /// A part's place, and the first slot that may have it.
-        upload: Option<(Place, u64)>,
+        upload: Option<(Location, u64)>,
     },
     /// One entry in bundle encoding that has a place of its own.
     Placed {
         bytes: Bytes,
         /// The place, and the first slot that may have it.
-        at: (Place, u64),
+        at: (Location, u64),
     },
 }
 
 impl Payload {
     /// The place that it has to itself, and the first slot that may have it.
-    fn place(&self) -> Option<(Place, u64)> {
+    fn place(&self) -> Option<(Location, u64)> {
         match self {
             Self::Entry(_) => None,
             Self::Chunk { upload, .. } => *upload,
@@ -94,30 +94,30 @@ impl Item {
 }
 
 /// A writer to answer, and what it has in the batch.
-pub(crate) struct Part {
-    pub(crate) run: Run,
+pub(crate) struct Writer {
+    pub(crate) run: ArrivalGroup,
     pub(crate) reply: Reply,
 }
 
 /// The writers of a batch, in its order.
-pub(crate) struct Parts {
+pub(crate) struct BatchWriters {
     pub(crate) tier: TierId,
     pub(crate) bytes: u64,
     /// When they left the queue, microseconds of its clock.
     pub(crate) released: u64,
-    pub(crate) parts: Vec<Part>,
+    pub(crate) parts: Vec<Writer>,
 }
 
 /// The work that one commit takes from the queue.
 #[derive(Default)]
-pub(crate) struct Load {
-    pub(crate) mine: Vec<Mine>,
+pub(crate) struct Commit {
+    pub(crate) mine: Vec<Proposal>,
     /// Of each batch in `mine`, in its order.
-    pub(crate) parts: Vec<Parts>,
+    pub(crate) parts: Vec<BatchWriters>,
     pub(crate) control: Option<ControlReply>,
 }
 
-impl Load {
+impl Commit {
     /// Batches of what was taken from the queue; those of a backlog are large.
     pub(crate) fn of(
         core: &Core,
@@ -128,7 +128,7 @@ impl Load {
     ) -> Self {
         let limit = core.store.value_limit();
         let shared = if backlog { BATCH.max(limit) } else { limit };
-        let mut loader = Loader::new(&core.tokens, (limit, shared), released);
+        let mut loader = CommitBuilder::new(&core.tokens, (limit, shared), released);
         let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
         for job in jobs {
             more -= job.bytes;
@@ -140,7 +140,7 @@ impl Load {
 
     /// Whether some of its batches are objects of their own.
     pub(crate) fn has_objects(&self) -> bool {
-        self.mine.iter().any(Mine::is_object)
+        self.mine.iter().any(Proposal::is_object)
     }
 
     /// Another one behind this, which has no control.
@@ -158,20 +158,20 @@ struct Open {
     shard: Option<Arc<str>>,
     bytes: BytesMut,
     entries: u64,
-    parts: Vec<Part>,
+    parts: Vec<Writer>,
 }
 
-/// Fills a [`Load`].
-pub(crate) struct Loader<'a> {
+/// Fills a [`Commit`].
+pub(crate) struct CommitBuilder<'a> {
     tokens: &'a Tokens,
     /// Bytes of one batch that the coordination store takes, and of one batch that several items share.
     limits: (usize, usize),
     released: u64,
     open: Vec<Open>,
-    load: Load,
+    load: Commit,
 }
 
-impl<'a> Loader<'a> {
+impl<'a> CommitBuilder<'a> {
     /// `limits`: bytes of one batch that the coordination store takes, and of one batch that several items share.
     pub(crate) fn new(tokens: &'a Tokens, limits: (usize, usize), released: u64) -> Self {
         Self {
@@ -179,15 +179,15 @@ impl<'a> Loader<'a> {
             limits,
             released,
             open: Vec::new(),
-            load: Load::default(),
+            load: Commit::default(),
         }
     }
 
     /// Takes an item; `more` is about how many bytes will follow it.
     pub(crate) fn push(&mut self, item: Item, arrived: u64, deadline: Option<u64>, more: usize) {
         let (length, entries) = (item.bytes(), item.entries());
-        let part = Part {
-            run: Run {
+        let part = Writer {
+            run: ArrivalGroup {
                 entries,
                 arrived,
                 deadline,
@@ -209,11 +209,11 @@ impl<'a> Loader<'a> {
         match item.payload {
             Payload::Chunk { bytes, .. } | Payload::Placed { bytes, .. } if alone => {
                 self.add(item.tier, item.shard, bytes, entries, vec![part]);
-                if let (Some((place, birth)), Some(mine)) = (place, self.load.mine.last_mut())
+                if let (Some((place, first_slot)), Some(mine)) = (place, self.load.mine.last_mut())
                     && let Work::Batch(batch) = &mut mine.work
                 {
                     batch.place = Some(place);
-                    mine.birth = Some(birth);
+                    mine.first_slot = Some(first_slot);
                 }
             }
             payload => {
@@ -258,7 +258,7 @@ impl<'a> Loader<'a> {
         shard: Option<Arc<str>>,
         bytes: Bytes,
         entries: u64,
-        parts: Vec<Part>,
+        parts: Vec<Writer>,
     ) {
         let length = bytes.len() as u64;
         let batch = BatchRef {
@@ -269,8 +269,10 @@ impl<'a> Loader<'a> {
             shard: shard.as_deref().map(str::to_owned),
             place: None,
         };
-        self.load.mine.push(Mine::fresh(Work::Batch(batch), bytes));
-        self.load.parts.push(Parts {
+        self.load
+            .mine
+            .push(Proposal::fresh(Work::Batch(batch), bytes));
+        self.load.parts.push(BatchWriters {
             tier,
             bytes: length,
             released: self.released,
@@ -279,7 +281,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The whole load, a control last.
-    pub(crate) fn finish(mut self, control: Option<(Decision, ControlReply)>) -> Load {
+    pub(crate) fn finish(mut self, control: Option<(Decision, ControlReply)>) -> Commit {
         for open in std::mem::take(&mut self.open) {
             self.close(open);
         }
@@ -287,7 +289,7 @@ impl<'a> Loader<'a> {
             self.load.control = Some(reply);
             self.load
                 .mine
-                .push(Mine::fresh(Work::Control(decision), Bytes::new()));
+                .push(Proposal::fresh(Work::Control(decision), Bytes::new()));
         }
         self.load
     }

@@ -8,7 +8,7 @@ use qos::rate::Publication;
 
 /// Entries that came at about the same time with the same promise, microseconds of the queue's clock.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+pub(crate) struct ArrivalGroup {
     pub(crate) entries: u64,
     pub(crate) arrived: u64,
     pub(crate) deadline: Option<u64>,
@@ -16,22 +16,22 @@ pub(crate) struct Run {
 
 /// A batch that was ordered.
 #[derive(Debug)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     /// Global index after its last entry.
     pub(crate) end: u64,
     pub(crate) tier: TierId,
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
     pub(crate) released: u64,
-    pub(crate) runs: Vec<Run>,
+    pub(crate) runs: Vec<ArrivalGroup>,
 }
 
 /// Runs closer together than this are one, microseconds.
 const SAME: u64 = 1_000;
 
-impl Flight {
+impl InFlight {
     /// Adds entries.
-    pub(crate) fn push(&mut self, run: Run) {
+    pub(crate) fn push(&mut self, run: ArrivalGroup) {
         self.entries += run.entries;
         if let Some(last) = self.runs.last_mut()
             && run.deadline.is_some() == last.deadline.is_some()
@@ -53,10 +53,10 @@ impl Flight {
 
 /// All of them, by their end.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(VecDeque<Flight>);
+pub(crate) struct InFlights(VecDeque<InFlight>);
 
-impl Flights {
-    pub(crate) fn push(&mut self, flight: Flight) {
+impl InFlights {
+    pub(crate) fn push(&mut self, flight: InFlight) {
         // The committer's come in the order of the log; promised work may have been ordered by another one.
         let at = self.0.iter().rposition(|f| f.end <= flight.end);
         self.0.insert(at.map_or(0, |at| at + 1), flight);

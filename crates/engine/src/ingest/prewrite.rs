@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::ingest::commit::{Load, Parts};
+use crate::ingest::commit::{BatchWriters, Commit};
 use crate::ledger::CommitError;
 use crate::log::Core;
 use qos::pace::Class;
 
 /// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
 #[derive(Default)]
-pub(crate) struct Prepared(Load);
+pub(crate) struct DurableCommit(Commit);
 
-impl Prepared {
+impl DurableCommit {
     pub(crate) fn append(&mut self, behind: Self) {
         self.0.append(behind.0);
     }
@@ -25,15 +25,15 @@ impl Prepared {
         self.0.mine.is_empty()
     }
 
-    pub(crate) fn into_load(self) -> Load {
+    pub(crate) fn into_load(self) -> Commit {
         self.0
     }
 }
 
 /// The batches for one commit.
 #[derive(Default)]
-pub(crate) struct Ready {
-    pub(crate) load: Prepared,
+pub(crate) struct ReadyCommit {
+    pub(crate) load: DurableCommit,
     /// Cost of the backlogs in it.
     pub(crate) elastic: u64,
     pub(crate) company: bool,
@@ -42,19 +42,19 @@ pub(crate) struct Ready {
 }
 
 /// A backlog whose objects are being made durable.
-pub(crate) struct Ahead {
-    prepared: JoinHandle<(Prepared, Duration)>,
+pub(crate) struct Prewrite {
+    prepared: JoinHandle<(DurableCommit, Duration)>,
     elastic: u64,
     /// The tiers and tenants of the batches.
     pub(crate) classes: HashSet<Class>,
     /// Work that was taken meanwhile and must come after it.
-    pub(crate) behind: Load,
+    pub(crate) behind: Commit,
 }
 
-impl Ahead {
+impl Prewrite {
     pub(crate) fn begin(
         core: &Arc<Core>,
-        load: Load,
+        load: Commit,
         elastic: u64,
         classes: HashSet<Class>,
     ) -> Self {
@@ -63,13 +63,13 @@ impl Ahead {
             prepared: tokio::spawn(async move { (prepared(&core, load).await, began.elapsed()) }),
             elastic,
             classes,
-            behind: Load::default(),
+            behind: Commit::default(),
         }
     }
 
     /// Waits for its end, for ever if there is none. What is behind it comes along, or is the next to be made durable. May be
     /// dropped at any time.
-    pub(crate) async fn end(this: &mut Option<Self>, core: &Arc<Core>) -> Ready {
+    pub(crate) async fn end(this: &mut Option<Self>, core: &Arc<Core>) -> ReadyCommit {
         let Some(ahead) = this else {
             return std::future::pending().await;
         };
@@ -80,10 +80,10 @@ impl Ahead {
             let classes = std::mem::take(&mut ahead.classes);
             *ahead = Self::begin(core, behind, 0, classes);
         } else {
-            load.append(Prepared(behind));
+            load.append(DurableCommit(behind));
             *this = None;
         }
-        Ready {
+        ReadyCommit {
             load,
             elastic,
             company: false,
@@ -93,20 +93,20 @@ impl Ahead {
 }
 
 /// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
-pub(crate) async fn prepared(core: &Core, mut load: Load) -> Prepared {
+pub(crate) async fn prepared(core: &Core, mut load: Commit) -> DurableCommit {
     let Err(error) = core.order.prepare(&mut load.mine).await else {
-        return Prepared(load);
+        return DurableCommit(load);
     };
     let parts = load.parts.into_iter();
     parts.for_each(|parts| refuse(core, parts, error.clone()));
     if let Some(reply) = load.control {
         let _ = reply.send(Err(error));
     }
-    Prepared::default()
+    DurableCommit::default()
 }
 
 /// Tells the writers of a batch that it is not ordered, and why.
-pub(crate) fn refuse(core: &Core, batch: Parts, error: CommitError) {
+pub(crate) fn refuse(core: &Core, batch: BatchWriters, error: CommitError) {
     let error = core.append_error(error);
     let parts = batch.parts.into_iter();
     parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));

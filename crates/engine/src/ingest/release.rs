@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::ingest::arrivals::Recorder;
 use crate::ingest::commit::{ControlReply, Item};
-use crate::ingest::in_flight::Flights;
+use crate::ingest::in_flight::InFlights;
 use order::slot::Decision;
 use qos::admission::Promise;
 use qos::job::cost;
@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     pub(crate) admission: Admission,
     pub(crate) pace: Pace,
     pub(crate) tally: Tally,
-    pub(crate) flights: Flights,
+    pub(crate) flights: InFlights,
     pub(crate) arrivals: Recorder,
     pub(crate) names: Names,
     /// What waits takes in memory.
@@ -49,7 +49,7 @@ pub(crate) struct Queue {
 }
 
 /// The work that the scheduler released for one commit.
-pub(crate) struct Taken {
+pub(crate) struct Released {
     pub(crate) now: u64,
     pub(crate) jobs: Vec<Job<Item>>,
     /// The tiers and tenants whose backlog is in it.
@@ -64,8 +64,8 @@ pub(crate) struct Taken {
 }
 
 /// The work that may be committed now, if any; else how long it has to wait, if that is known.
-pub(crate) enum Took {
-    Some(Box<Taken>),
+pub(crate) enum Next {
+    Some(Box<Released>),
     None(Option<Duration>),
     Closed,
 }
@@ -76,7 +76,7 @@ pub(crate) fn take(
     now: u64,
     open: u64,
     busy: bool,
-) -> (Taken, Option<Duration>) {
+) -> (Released, Option<Duration>) {
     let service = queue.admission.service();
     let flow = match queue.closed {
         _ if busy => Ok(0),
@@ -90,7 +90,7 @@ pub(crate) fn take(
         spent: 0,
         urgent_until: queue.admission.pressing(now),
     };
-    let mut taken = Taken {
+    let mut taken = Released {
         now,
         jobs: Vec::new(),
         classes: HashSet::new(),

@@ -1,4 +1,4 @@
-//! The second half of `fetch`: every `merge.checkpointInterval` the integrated entries become a cut. Tiles are durable first, then
+//! The second half of `integrate`: every `merge.checkpointInterval` the integrated entries become a cut. Tiles are durable first, then
 //! root and position, in one transaction. Entries above the last cut may not be copied or published.
 //!
 //! What must never happen: a position whose tiles are not all there, two roots for one size. Such a difference is a HALT.
@@ -98,7 +98,7 @@ impl Cutter {
         loop {
             match self.write(cut).await {
                 Ok(entries) => {
-                    core.set_trouble(Program::Fetch, None);
+                    core.set_trouble(Program::Integrate, None);
                     core.merged.send_modify(|count| *count += 1);
                     return Some(entries);
                 }
@@ -108,7 +108,7 @@ impl Cutter {
                 }
                 Err(CutError::Store(e)) => {
                     tracing::warn!(log = core.name, error = %e, "a cut waits");
-                    core.set_trouble(Program::Fetch, Some(Trouble::of(&e)));
+                    core.set_trouble(Program::Integrate, Some(Trouble::of(&e)));
                 }
             }
             tokio::select! {

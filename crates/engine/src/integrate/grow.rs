@@ -1,4 +1,4 @@
-//! The first half of `fetch`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands
+//! The first half of `integrate`: slots → trees. Takes the slots in order, hashes their entries into the shards' trees, and hands
 //! out cuts: finished tiles, partial tiles and roots at one position of the order. [`crate::integrate::cut`] makes them durable.
 
 use std::sync::Arc;
@@ -83,7 +83,7 @@ pub(crate) struct Growing {
 }
 
 /// The integrator of one log.
-pub(crate) struct Fetch {
+pub(crate) struct Integrator {
     /// The log.
     pub core: Arc<Core>,
     /// Slots to integrate.
@@ -116,7 +116,7 @@ impl Growing {
     }
 }
 
-impl Fetch {
+impl Integrator {
     /// Runs until the log ends.
     pub(crate) async fn run(mut self) {
         loop {

@@ -28,10 +28,10 @@ use crate::metrics::LogMetrics;
 use crate::pending::Pending;
 use order::Limits;
 use order::answer::Stored;
-pub(crate) use order::answer::{CommitError, Mine, Placed};
+pub(crate) use order::answer::{CommitError, Placed, Proposal};
 use order::attempt::{Attempt, Step};
 use order::keys::{Keys, trailing_number};
-use order::place::Place;
+use order::location::Location;
 use order::propose::{Share, propose};
 use order::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
 use order::state::{State, View};
@@ -204,7 +204,7 @@ impl Ledger {
             return false;
         }
         let state = Arc::new(view.state.clone());
-        let promised = |b: &BatchRef| b.place == Some(Place::Promise);
+        let promised = |b: &BatchRef| b.place == Some(Location::Promise);
         if slot.batches.iter().any(promised) {
             self.promised.notify_one();
         }
@@ -336,7 +336,7 @@ impl Ledger {
     }
 
     /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
-    pub async fn commit(&self, mut mine: Vec<Mine>) -> Vec<Result<Placed, CommitError>> {
+    pub async fn commit(&self, mut mine: Vec<Proposal>) -> Vec<Result<Placed, CommitError>> {
         match self.prepare(&mut mine).await {
             Ok(()) => self.commit_prepared(mine).await,
             Err(e) => mine.iter().map(|_| Err(e.clone())).collect(),
@@ -347,7 +347,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`CommitError::Store`]; then nothing of it is or will be ordered.
-    pub(crate) async fn prepare(&self, mine: &mut [Mine]) -> Result<(), CommitError> {
+    pub(crate) async fn prepare(&self, mine: &mut [Proposal]) -> Result<(), CommitError> {
         let stored = Stored {
             slots: self.state().len,
             generation: self.storage(),
@@ -374,7 +374,7 @@ impl Ledger {
     }
 
     /// Deletes, soon, the objects of batches that will never be ordered. If that fails they are litter.
-    fn forget<'a>(&self, mine: impl Iterator<Item = &'a Mine>) {
+    fn forget<'a>(&self, mine: impl Iterator<Item = &'a Proposal>) {
         let large = mine.filter(|m| m.is_object());
         let paths: Vec<_> = large.map(|m| self.keys.batch(m.work.token())).collect();
         if !paths.is_empty() {
@@ -386,7 +386,7 @@ impl Ledger {
     /// [`Ledger::commit`] after [`Ledger::prepare`].
     pub(crate) async fn commit_prepared(
         &self,
-        mine: Vec<Mine>,
+        mine: Vec<Proposal>,
     ) -> Vec<Result<Placed, CommitError>> {
         {
             let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
@@ -401,7 +401,7 @@ impl Ledger {
             self.metrics.failed(error.reason());
         }
         // Another batch with the same part of an upload may have its place; then this one never will be ordered.
-        let never = |m: &Mine, answer: &Result<Placed, CommitError>| match answer {
+        let never = |m: &Proposal, answer: &Result<Placed, CommitError>| match answer {
             Ok(placed) => placed.slot.tokens().all(|token| token != m.work.token()),
             Err(e) => e.is_final(),
         };
@@ -412,7 +412,7 @@ impl Ledger {
         answers
     }
 
-    async fn run(&self, mine: &[Mine]) -> Vec<Result<Placed, CommitError>> {
+    async fn run(&self, mine: &[Proposal]) -> Vec<Result<Placed, CommitError>> {
         // A store that is slow is waited for; one that fails, for some time.
         let (mut failing, mut announced) = (None, None);
         let company = self.company.load(Relaxed);
@@ -430,7 +430,7 @@ impl Ledger {
                 Step::Read => {
                     let mut read = self.refresh().await;
                     if read.is_ok()
-                        && attempt.open(mine).any(Mine::is_object)
+                        && attempt.open(mine).any(Proposal::is_object)
                         && let Err(e) = self.look_at_storage().await
                     {
                         read = Err(e);
@@ -442,7 +442,7 @@ impl Ledger {
                     attempt.next(&self.view(), mine)
                 }
                 Step::Announce(seen) => {
-                    let open: Vec<&Mine> = attempt.open(mine).collect();
+                    let open: Vec<&Proposal> = attempt.open(mine).collect();
                     let announcement = writes::announce(&self.keys, seen, &open);
                     let outcome = self.store.transact(announcement).await;
                     announced.get_or_insert_with(Instant::now);
@@ -450,7 +450,7 @@ impl Ledger {
                     attempt.announced(&outcome)
                 }
                 Step::Decide { look, bytes } => {
-                    let open: Vec<&Mine> = attempt.open(mine).collect();
+                    let open: Vec<&Proposal> = attempt.open(mine).collect();
                     let outcome = self.decide(&open, bytes, look, attempt.looked()).await;
                     attempt.decided(&outcome);
                     self.note("decide", &outcome, &mut failing).await;
@@ -470,7 +470,7 @@ impl Ledger {
 
     /// Proposes the next slot. The fast path does not read the bag but demands that it is empty. `bytes`: the batches' bytes ride
     /// along. `looked`: the slots below it, and no others, were looked into for `open`.
-    async fn decide(&self, open: &[&Mine], bytes: bool, look: bool, looked: u64) -> Outcome {
+    async fn decide(&self, open: &[&Proposal], bytes: bool, look: bool, looked: u64) -> Outcome {
         let next = self.state().len;
         if next != looked {
             return Outcome::Refused; // The caller looks: what is proposed may have ended meanwhile.

@@ -41,7 +41,7 @@ pub(crate) struct Announced {
 
 impl Ledger {
     /// Puts promised work, with its batches, into the queue: it is durable when this is committed. Refused when the log is
-    /// closing, when slots since its birth were collected, or when storage nodes count no more that it was written to.
+    /// closing, when slots since its first slot were collected, or when storage nodes count no more that it was written to.
     pub(crate) async fn enqueue(&self, works: &[(Promised, Bytes)]) -> Outcome {
         let mut transaction = writes::enqueue(&self.keys, works);
         let objects: Vec<_> = works

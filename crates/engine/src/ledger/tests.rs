@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Ledger;
-use order::answer::Mine;
+use order::answer::Proposal;
 use order::answer::{CommitError, Placed, settle};
 use order::chunk::UploadId;
 use order::keys::Keys;
-use order::place::Place;
-use order::place::PlacedRow;
+use order::location::Location;
+use order::location::LocationRow;
 use order::propose::propose;
 use order::samples::*;
 use order::slot::{Announcement, BatchRef, Control, Decision, Tokens, Work};
-use order::state::{Gate, Refusal};
+use order::state::{Intake, Refusal};
 use order::{MAX_BATCHES, MAX_SLOT, WINDOW};
 use std::collections::BTreeMap;
 use store::fault::{Fault, Faults, FaultyCoordination};
@@ -100,7 +100,7 @@ async fn run(seed: u64) {
                     let _ = order.refresh().await;
                     let state = order.state();
                     mine.push(control(match (dice.below(3), state.gate) {
-                        (_, Gate::Frozen { .. }) => decision(&tokens, Control::Unfreeze),
+                        (_, Intake::Frozen { .. }) => decision(&tokens, Control::Unfreeze),
                         (0, _) => decision(&tokens, Control::Freeze),
                         _ => open(&tokens, state.generation, &format!("s{}", state.generation)),
                     }));
@@ -186,7 +186,7 @@ async fn run(seed: u64) {
     for slot in &slots {
         for (index, batch) in slot.placed() {
             if let Some(place) = &batch.place {
-                let row = PlacedRow {
+                let row = LocationRow {
                     slot: slot.number,
                     index,
                     entries: batch.entries,
@@ -203,22 +203,22 @@ async fn run(seed: u64) {
     assert!(!places.is_empty(), "seed {seed}: no part was ordered");
 }
 
-/// A part of an upload, as its author makes it: its birth is read before the row is found absent.
+/// A part of an upload, as its author makes it: its first slot is read before the row is found absent.
 async fn part_of(
     order: &Ledger,
     rows: &MemoryCoordination,
     tokens: &Tokens,
     offset: u64,
     text: u64,
-) -> Option<Mine> {
-    let (birth, place) = (order.state().len, upload(offset));
+) -> Option<Proposal> {
+    let (first_slot, place) = (order.state().len, upload(offset));
     let mine = with(batch(tokens, &format!("part {offset} {text}")), |b| {
         b.place = Some(place);
     });
     let key = order.keys.placed(&place, mine.work.token());
     let absent = rows.get(&key).await.unwrap().is_none();
-    absent.then_some(Mine {
-        birth: Some(birth),
+    absent.then_some(Proposal {
+        first_slot: Some(first_slot),
         ..mine
     })
 }
@@ -235,9 +235,11 @@ async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
         let more = batch(&tokens, &format!("{i}"));
         order.commit(vec![more]).await.remove(0).unwrap();
     }
-    let part = |birth: u64| Mine {
-        birth: Some(birth),
-        ..with(batch(&tokens, "part"), |b| b.place = Some(upload(birth)))
+    let part = |first_slot: u64| Proposal {
+        first_slot: Some(first_slot),
+        ..with(batch(&tokens, "part"), |b| {
+            b.place = Some(upload(first_slot))
+        })
     };
     assert_eq!(order.state().len, WINDOW + 1);
     let before = memory.rows();
@@ -325,7 +327,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     let first = control(open(&tokens, 0, &name));
     let order = committer(Arc::clone(&memory) as _);
     order.commit(vec![first]).await.remove(0).unwrap();
-    let load = |who: &str| -> Vec<Mine> {
+    let load = |who: &str| -> Vec<Proposal> {
         let one = |i| {
             with(batch(&tokens, &format!("{who} {i}")), |b| {
                 b.shard = Some(name.clone());
@@ -333,7 +335,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
                 let mut id = [0; 16];
                 id.copy_from_slice(&record::digest(format!("{who} {i}").as_bytes()).0[..16]);
                 let (id, offset) = (UploadId(id), 0);
-                b.place = Some(Place::Upload { id, offset });
+                b.place = Some(Location::Upload { id, offset });
             })
         };
         (0..300).map(one).collect()
@@ -404,9 +406,9 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
             b.shard = Some("never".to_owned());
         })
     };
-    let mut works: Vec<Mine> = (0..4100).map(dead).collect();
+    let mut works: Vec<Proposal> = (0..4100).map(dead).collect();
     works.push(batch(&tokens, "alive"));
-    let mine: Vec<&Mine> = works.iter().collect();
+    let mine: Vec<&Proposal> = works.iter().collect();
     let announced = order::writes::announce(&helper.keys, 1, &mine);
     memory.transact(announced).await;
     helper.help().await.unwrap();
@@ -458,11 +460,11 @@ async fn a_control_behind_a_pile_is_found() {
     let first = control(open(&tokens, 0, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
     let keys = Keys::new("t");
-    let mut works: Vec<Mine> = (0..MAX_BATCHES + 40)
+    let mut works: Vec<Proposal> = (0..MAX_BATCHES + 40)
         .map(|i| batch(&tokens, &format!("{i}")))
         .collect();
     works.push(control(open(&tokens, 1, "b")));
-    let mine: Vec<&Mine> = works.iter().collect();
+    let mine: Vec<&Proposal> = works.iter().collect();
     let announcement = order::writes::announce(&keys, 1, &mine);
     assert!(matches!(
         memory.transact(announcement).await,
@@ -492,7 +494,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     let first = control(open(&tokens, 0, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
     let keys = Keys::new("t");
-    let mut works: Vec<Mine> = Vec::new();
+    let mut works: Vec<Proposal> = Vec::new();
     // For another shard, of an upload, of one part of it, stale controls, controls that would do, and what the slot takes.
     for n in 0..3_000 {
         let on = |change: &dyn Fn(&mut BatchRef)| with(batch(&tokens, "x"), change);
@@ -506,7 +508,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
         works.push(on(&|b| b.place = Some(upload(n + 1))));
         works.push(control(decision(&tokens, Control::Closing)));
     }
-    let mine: Vec<&Mine> = works.iter().collect();
+    let mine: Vec<&Proposal> = works.iter().collect();
     memory
         .transact(order::writes::announce(&keys, 1, &mine))
         .await;

@@ -96,16 +96,16 @@ pub enum PeerError {
 }
 
 /// A client of other machines: keeps connections open, follows no redirects, verifies certificates.
-pub trait Peers: std::fmt::Debug + Send + Sync + 'static {
+pub trait PeerClient: std::fmt::Debug + Send + Sync + 'static {
     /// Sends a request. Dropping the answer gives up on it.
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>>;
 }
 
 /// Sends no request: every call fails.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoPeers;
+pub struct NoPeerClient;
 
-impl Peers for NoPeers {
+impl PeerClient for NoPeerClient {
     fn send(&self, _: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         Box::pin(std::future::ready(Err(PeerError::Unreachable(
             "this process has no client".to_owned(),

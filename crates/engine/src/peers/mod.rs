@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::log::Core;
 use crate::metrics::Histogram;
-use crate::peers::ask::Peers;
+use crate::peers::ask::PeerClient;
 use crate::shard::SignError;
 use crate::shard::keys::KeyError;
 use store::{Guard, Outcome, StoreError, Transaction};
@@ -51,9 +51,9 @@ impl Default for WitnessCounts {
 }
 
 /// Everything about peers that one log keeps in memory.
-pub struct Replicas {
+pub struct Peers {
     /// The client.
-    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) peers: Arc<dyn PeerClient>,
     signer: OnceCell<Signer>,
     secondaries: Mutex<BTreeMap<String, SecondaryState>>,
     witnesses: Mutex<BTreeMap<String, WitnessCounts>>,
@@ -67,9 +67,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Replicas {
+impl Peers {
     /// Starts without any answers.
-    pub fn new(peers: Arc<dyn Peers>) -> Self {
+    pub fn new(peers: Arc<dyn PeerClient>) -> Self {
         Self {
             peers,
             signer: OnceCell::new(),
@@ -195,7 +195,7 @@ impl crate::Log {
     }
 
     /// Secondaries and witnesses, as this process knows them.
-    pub fn replicas(&self) -> &Replicas {
+    pub fn replicas(&self) -> &Peers {
         &self.core.replicas
     }
 }

@@ -23,7 +23,7 @@ use crate::log::{AppendError, Appended, Core, Log};
 use crate::promise::releaser::KEEP_PLACES;
 use crate::shard::SignError;
 use order::batch;
-use order::place::Place;
+use order::location::Location;
 use order::queue::Refused;
 use order::slot::{BatchRef, Promised, Token};
 use qos::admission::Promise as Due;
@@ -277,7 +277,7 @@ impl Promiser {
         }
         for token in late {
             // Ordered longer ago than the last slots tell?
-            if let Some(row) = core.placed(Place::Promise, token).await?
+            if let Some(row) = core.placed(Location::Promise, token).await?
                 && let Some(kept) = self.counted().remove(&token)
             {
                 placed.push((row.index, kept));
@@ -378,7 +378,7 @@ fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
             digest: record::digest(&bytes),
             object: bytes.len() > limit,
             shard: None,
-            place: Some(Place::Promise),
+            place: Some(Location::Promise),
         };
         batches.push(Batch {
             promised: Promised {
@@ -387,7 +387,7 @@ fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
                 tenant: tenant.to_string(),
                 bytes: bytes.len() as u64,
                 deadline: arrived.saturating_add(delay),
-                birth: 0,
+                first_slot: 0,
             },
             bytes,
             replies: taken.into_iter().map(|ask| ask.reply).collect(),
@@ -418,8 +418,10 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
     let (began, mut doubt) = (Instant::now(), false);
     loop {
         if !doubt {
-            let birth = core.order.state().len;
-            batches.iter_mut().for_each(|b| b.promised.birth = birth);
+            let first_slot = core.order.state().len;
+            batches
+                .iter_mut()
+                .for_each(|b| b.promised.first_slot = first_slot);
         }
         let rows: Vec<(Promised, Bytes)> = batches
             .iter()
@@ -492,7 +494,7 @@ async fn is_somewhere(core: &Core, promised: &Promised) -> Result<bool, StoreErr
             .get(&core.order.keys.queued(promised))
             .await?
             .is_some()
-            || core.placed(Place::Promise, token).await?.is_some()
+            || core.placed(Location::Promise, token).await?.is_some()
         {
             return Ok(true);
         }
@@ -599,7 +601,7 @@ impl Log {
         if !token.is_kept() {
             return Ok(None);
         }
-        let row = match core.placed(Place::Promise, token).await? {
+        let row = match core.placed(Location::Promise, token).await? {
             Some(row) => row,
             None => {
                 // Its batch goes when it is published, and then the row is there.
@@ -607,7 +609,7 @@ impl Log {
                 if core.store.get(&batch).await?.is_some() {
                     return Ok(Some(Placement::Queued));
                 }
-                match core.placed(Place::Promise, token).await? {
+                match core.placed(Location::Promise, token).await? {
                     Some(row) => row,
                     None => {
                         let large = core.nodes.get(&batch).await?.is_some();

@@ -17,9 +17,9 @@ use crate::log::Core;
 use order::keys::{CLOCK, trailing_number};
 use order::litter;
 use order::litter::Mark;
-use order::place::PlacedRow;
+use order::location::LocationRow;
 use order::slot::Promised;
-use order::state::Gate;
+use order::state::Intake;
 use order::writes;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
@@ -134,7 +134,7 @@ async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<()
     if core.clock.fault().is_some() {
         return Ok(()); // Nothing is proposed until it is right.
     }
-    if !matches!(order.state().gate, Gate::Frozen { .. }) {
+    if !matches!(order.state().gate, Intake::Frozen { .. }) {
         if let Some(tier) = turn {
             live.extend(release(core, &tier).await?);
         }
@@ -205,7 +205,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
     }
     let old = mark(core).await?;
     let places = rows.into_iter().filter_map(|(key, bytes)| {
-        let row = record::decode::<PlacedRow>(&bytes).ok()?;
+        let row = record::decode::<LocationRow>(&bytes).ok()?;
         (row.slot < old).then_some((key, row))
     });
     let places: Vec<_> = places.collect();

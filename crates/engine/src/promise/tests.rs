@@ -541,7 +541,7 @@ async fn dead_announcements_go_back_and_litter_goes() {
     engine.shutdown().await;
 }
 
-/// Promised work outlives the window, the collection of the slots since its birth, and the server; its place outlives all of it.
+/// Promised work outlives the window, the collection of the slots since its first slot, and the server; its place outlives all of it.
 #[tokio::test(start_paused = true)]
 async fn a_promise_waits_longer_than_the_slots_are_kept() {
     use order::WINDOW;

@@ -1,5 +1,5 @@
 //! Publications, as this process knows them: replaces the checkpoints that readers get, frees memory, and wakes waiting writers.
-//! In a process with `sth`, `sth` reports them; elsewhere this module reads the rows, so that a server whose `sth` is another process
+//! In a process with `publish`, `publish` reports them; elsewhere this module reads the rows, so that a server whose `publish` is another process
 //! serves what that one published.
 
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl Core {
     pub(crate) fn tell_published(&self) {
         let published = self.shards.published(&self.order.state());
         // Another process may be ahead: what is not integrated here is still needed here.
-        let kept = if self.merge.programs.has(Program::Fetch) {
+        let kept = if self.merge.programs.has(Program::Integrate) {
             published.min(*self.integrated.borrow())
         } else {
             published
@@ -163,7 +163,7 @@ async fn look(core: &Core) -> Result<(), SignError> {
         if whole && !open {
             continue;
         }
-        if !own.has(Program::Fetch)
+        if !own.has(Program::Integrate)
             && let Some(row) = position::integrated(store, keys, &shard.name).await?
         {
             let reached = start + row.size;

@@ -1,4 +1,4 @@
-//! `sth`: cuts → the published position → signed checkpoints → seals. Older shards first.
+//! `publish`: cuts → the published position → signed checkpoints → seals. Older shards first.
 //!
 //! The order of the steps is the point: a size is published when the backup quorum has verified it, its position is durable
 //! before it is signed, and it never goes back. Cosignatures come after the signature, the checkpoint after them. What was
@@ -76,7 +76,7 @@ impl From<SignError> for PublishError {
 }
 
 /// The publisher of one log.
-pub(crate) struct Sth {
+pub(crate) struct Publisher {
     /// The log.
     pub core: Arc<Core>,
     /// Set when the log shuts down: publish what can be, then end.
@@ -103,7 +103,7 @@ struct Look {
     lacking: Option<String>,
 }
 
-impl Sth {
+impl Publisher {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
         let core = Arc::clone(&self.core);
@@ -139,12 +139,12 @@ impl Sth {
                     let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
                     let said = long || closed.is_some();
                     let trouble = look.lacking.filter(|_| said).map(Trouble::waits);
-                    core.set_trouble(Program::Sth, trouble);
+                    core.set_trouble(Program::Publish, trouble);
                 }
                 Err(PublishError::Halt(why)) => core.halt.halt(why),
                 Err(e) => {
                     tracing::warn!(log = core.name, error = %e, "publication waits");
-                    core.set_trouble(Program::Sth, Some(trouble(e)));
+                    core.set_trouble(Program::Publish, Some(trouble(e)));
                     pause = if waiting.is_some() {
                         (pause * 2).min(PAUSE.1)
                     } else {
@@ -185,10 +185,10 @@ impl Sth {
         let core = &self.core;
         let keys = &core.order.keys;
         let mut prefixes = Vec::new();
-        if !core.merge.programs.has(Program::Fetch) {
+        if !core.merge.programs.has(Program::Integrate) {
             prefixes.push(keys.all_integrated());
         }
-        if !core.merge.programs.has(Program::Backup) {
+        if !core.merge.programs.has(Program::Replicate) {
             prefixes.push(keys.all_verified());
             prefixes.push(keys.all_manifests());
         }
@@ -765,7 +765,7 @@ mod tests {
         let core = Arc::clone(&log.core);
         let state = core.order.state();
         let names: Vec<_> = state.shards.iter().map(|at| &*at.identity.name).collect();
-        let mut sth = Sth {
+        let mut publisher = Publisher {
             closing: watch::channel(false).1,
             steps: mpsc::unbounded_channel().1,
             unpublished: VecDeque::new(),
@@ -776,15 +776,15 @@ mod tests {
             opened: 1,
             core,
         };
-        sth.open_shards(&state);
-        assert_eq!(sth.open, names);
-        sth.open_shards(&state);
-        assert_eq!(sth.open, names, "each once");
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names);
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names, "each once");
         // All of them are, and none begins.
-        sth.publish().await.unwrap();
-        assert_eq!(sth.open, names[3..]);
-        sth.open_shards(&state);
-        assert_eq!(sth.open, names[3..]);
+        publisher.publish().await.unwrap();
+        assert_eq!(publisher.open, names[3..]);
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names[3..]);
         engine.shutdown().await;
     }
 }

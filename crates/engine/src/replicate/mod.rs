@@ -1,4 +1,4 @@
-//! `backup`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
+//! `replicate`: cuts → secondaries, each at its own pace (C2SP tlog-mirror, draft).
 //!
 //! One task per secondary, so that a slow or dead one delays only its own row. What must never happen: a `verified` row
 //! without a cosignature that this process checked, or one for another incarnation than the one that answered.
@@ -62,7 +62,7 @@ enum CopyError {
 }
 
 /// The copier of one log.
-pub struct Backup {
+pub struct Replicator {
     /// The log. What was verified is told through `core.merged`.
     pub core: Arc<Core>,
     /// Set when the log shuts down, or when it is to do only what there is to do: bring each secondary that answers to the last
@@ -72,7 +72,7 @@ pub struct Backup {
 
 type Worker = (SecondaryConfig, JoinHandle<Done>);
 
-impl Backup {
+impl Replicator {
     /// Runs until the log ends. Answers what it did.
     pub async fn run(mut self) -> Done {
         let mut moved = self.core.merged.subscribe();
@@ -149,7 +149,7 @@ impl Backup {
 
 impl Drop for Copier {
     fn drop(&mut self) {
-        self.core.set_trouble(Program::Backup, None);
+        self.core.set_trouble(Program::Replicate, None);
     }
 }
 
@@ -197,7 +197,7 @@ impl Copier {
             published.borrow_and_update();
             let ending = *closing.borrow_and_update();
             let elsewhere = async {
-                if core.merge.programs.has(Program::Fetch) {
+                if core.merge.programs.has(Program::Integrate) {
                     std::future::pending::<()>().await;
                 }
                 let prefix = core.order.keys.all_integrated();
@@ -299,7 +299,7 @@ impl Copier {
             state.incarnation = self.incarnation.clone();
         });
         let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
-        self.core.set_trouble(Program::Backup, trouble);
+        self.core.set_trouble(Program::Replicate, trouble);
     }
 
     /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.

@@ -25,9 +25,9 @@ use crate::eras::Membership;
 use crate::ledger::now_ms;
 use crate::life;
 use crate::life::Life;
-use crate::peers::ask::Peers;
+use crate::peers::ask::PeerClient;
 use order::keys::LOGS;
-use order::state::{Gate, Phase};
+use order::state::{Intake, Phase};
 use sources::{Source, lacking, waiting};
 use store::{Coordination, Objects, StoreError};
 
@@ -83,7 +83,7 @@ pub struct Restore {
     /// Go on although something that was published may be missing.
     pub force: bool,
     /// Asks them.
-    pub peers: Arc<dyn Peers>,
+    pub peers: Arc<dyn PeerClient>,
     /// The coordination store that the log is written to; no log is in it.
     pub coordination: Arc<dyn Coordination>,
     /// The object store that the trees are written to; it may hold what an interrupted restore left.
@@ -233,13 +233,13 @@ impl Restore {
         state.size = start;
         state.len += JUMP;
         state.time = now_ms().max(state.time + 1);
-        if matches!(state.gate, Gate::Closing) {
+        if matches!(state.gate, Intake::Closing) {
             warnings.push("the log was closing; it is open again".to_owned());
-            state.gate = Gate::Open;
+            state.gate = Intake::Open;
         }
         if !forced.is_empty() {
             // A larger size may have been signed; nothing is signed for it again before an operator unfreezes the log.
-            state.gate = Gate::Frozen {
+            state.gate = Intake::Frozen {
                 slot: state.len - 1,
                 time: state.time,
             };

@@ -9,7 +9,7 @@ use tlog::Hash;
 
 use crate::log::Log;
 use crate::program::TroubleKind;
-use order::state::{Gate, Phase, Shard};
+use order::state::{Intake, Phase, Shard};
 
 /// What is said of a publication whose quorum is not there.
 const SECONDARIES: &str = "publication waits for secondaries";
@@ -88,7 +88,7 @@ impl Log {
         let core = &self.core;
         let state = core.order.state();
         let running = core.running.load_full();
-        let frozen = matches!(state.gate, Gate::Frozen { .. });
+        let frozen = matches!(state.gate, Intake::Frozen { .. });
         // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
         let listed: HashSet<&str> = running
             .document
@@ -144,7 +144,7 @@ impl Log {
         let core = &self.core;
         match (core.halt.reason(), core.order.state().gate) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
-            (None, Gate::Open) => {
+            (None, Intake::Open) => {
                 let lacking = || core.view.load().lacking();
                 let trouble = core.trouble().map(|trouble| trouble.why);
                 let held = || self.rotation_held();
@@ -152,8 +152,8 @@ impl Log {
                 let reason = clock.or(trouble).or_else(lacking).or_else(held);
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
-            (None, Gate::Closing) => (Condition::Closing, self.damage_in_words()),
-            (None, Gate::Frozen { slot, time }) => {
+            (None, Intake::Closing) => (Condition::Closing, self.damage_in_words()),
+            (None, Intake::Frozen { slot, time }) => {
                 let frozen = match i64::try_from(time)
                     .ok()
                     .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

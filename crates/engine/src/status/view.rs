@@ -194,7 +194,7 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
             ..PeerView::default()
         });
     }
-    let unreached: BTreeMap<_, _> = core.unreached(Program::Dist).into_iter().collect();
+    let unreached: BTreeMap<_, _> = core.unreached(Program::Distribute).into_iter().collect();
     for frontend in &merge.frontends {
         view.frontends.push(PeerView {
             name: frontend.name.to_string(),

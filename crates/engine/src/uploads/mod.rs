@@ -16,10 +16,10 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::log::{AppendError, Appended, Core, Log};
 use order::WINDOW;
-use order::answer::Mine;
+use order::answer::Proposal;
 use order::chunk::{Chunk, UploadId, UploadPart};
 use order::keys::trailing_number;
-use order::place::{Place, PlacedRow};
+use order::location::{Location, LocationRow};
 use order::slot::Token;
 use qos::job::cost;
 use qos::{Advice, TenantId, Ticket};
@@ -137,7 +137,7 @@ impl Parts {
     }
 }
 
-fn decode(key: &str, bytes: &[u8]) -> Result<PlacedRow, StoreError> {
+fn decode(key: &str, bytes: &[u8]) -> Result<LocationRow, StoreError> {
     record::decode(bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
 }
 
@@ -145,9 +145,9 @@ impl Core {
     /// The row of a batch's place, once it is ordered.
     pub(crate) async fn placed(
         &self,
-        place: Place,
+        place: Location,
         token: Token,
-    ) -> Result<Option<PlacedRow>, StoreError> {
+    ) -> Result<Option<LocationRow>, StoreError> {
         let key = self.order.keys.placed(&place, token);
         let row = self.store.get(&key).await?;
         row.map(|bytes| decode(&key, &bytes)).transpose()
@@ -157,9 +157,9 @@ impl Core {
         &self,
         id: UploadId,
         offset: u64,
-    ) -> Result<Option<PlacedRow>, StoreError> {
+    ) -> Result<Option<LocationRow>, StoreError> {
         // A part's row does not depend on the token of the batch.
-        self.placed(Place::Upload { id, offset }, Token::from_bytes([0; 16]))
+        self.placed(Location::Upload { id, offset }, Token::from_bytes([0; 16]))
             .await
     }
 
@@ -176,15 +176,15 @@ impl Core {
 
     /// Parts that waited for longer than the duplicate filter reaches are looked for in their rows, so that they may still be
     /// proposed.
-    pub(crate) async fn renew_births(&self, mine: &mut [Mine]) {
+    pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
         for m in mine {
-            let birth = self.order.state().len;
-            let old = m.birth.is_some_and(|b| birth > b + WINDOW / 2);
+            let first_slot = self.order.state().len;
+            let old = m.first_slot.is_some_and(|b| first_slot > b + WINDOW / 2);
             let Some((id, offset)) = m.work.batch().and_then(|b| b.part()).filter(|_| old) else {
                 continue;
             };
             if let Ok(None) = self.part(id, offset).await {
-                m.birth = Some(birth);
+                m.first_slot = Some(first_slot);
             }
         }
     }
@@ -213,7 +213,7 @@ impl Log {
         &self,
         id: UploadId,
         end: Option<u64>,
-        mut each: impl FnMut(&PlacedRow),
+        mut each: impl FnMut(&LocationRow),
     ) -> Result<UploadProgress, StoreError> {
         let core = &self.core;
         let prefix = core.order.keys.placed_parts(id);
@@ -388,14 +388,14 @@ impl Sender {
             tracing::warn!(error = %e, "cannot look for a part of an upload");
             AppendError::overloaded("the store does not answer")
         };
-        let answered = |row: PlacedRow| match row.digest == digest {
+        let answered = |row: LocationRow| match row.digest == digest {
             true => core.appended(row.index).ok_or(AppendError::Unknown),
             false => Err(AppendError::UploadAt {
                 accepted: offset + row.entries,
             }),
         };
         // Before the row is looked for: whatever was decided below it has its row.
-        let birth = core.order.state().len;
+        let first_slot = core.order.state().len;
         if let Some(row) = core.part(id, offset).await.map_err(failed)? {
             core.order.refresh().await.map_err(failed)?;
             return answered(row);
@@ -414,10 +414,10 @@ impl Sender {
             entries,
             upload: None,
         };
-        let place = Place::Upload { id, offset };
-        let queued = self
-            .log
-            .enqueue_chunk(chunk, Some((place, birth)), self.tenant, &self.advice);
+        let place = Location::Upload { id, offset };
+        let queued =
+            self.log
+                .enqueue_chunk(chunk, Some((place, first_slot)), self.tenant, &self.advice);
         let Ok(ticket) = tokio::time::timeout(PATIENCE, queued).await else {
             return Err(AppendError::overloaded("the queue was full for a minute"));
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{ChangeError, Folders, Log, MergeOptions, Peers, Request};
+use engine::{ChangeError, Folders, Log, MergeOptions, PeerClient, Request};
 use logconfig::{LogConfig, SecondaryConfig};
 use tlog::{Checkpoint, Hash, Note};
 
@@ -75,7 +75,7 @@ async fn course(seed: u64) {
     let frontends = vec![world.path("cdn")];
     std::fs::create_dir_all(&frontends[0]).unwrap();
     let merge = || MergeOptions {
-        peers: Arc::clone(&world.network) as Arc<dyn Peers>,
+        peers: Arc::clone(&world.network) as Arc<dyn PeerClient>,
         places: Arc::new(Folders::new(places.clone().into(), frontends.clone())),
         ..MergeOptions::default()
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use engine::mirror::{COSIGNED, Ended, Mirror, Refusal};
-use engine::{PeerAnswer, PeerError, PeerLife, PeerRequest, Peers};
+use engine::{PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
 use futures_util::future::BoxFuture;
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE};
 use tlog::{Checkpoint, Cosigner, Note};
@@ -219,7 +219,7 @@ impl Network {
     }
 }
 
-impl Peers for Network {
+impl PeerClient for Network {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         Box::pin(async move {
             let rest = request.url.strip_prefix("http://").unwrap();

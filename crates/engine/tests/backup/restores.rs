@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Kek, MergeOptions, Peers, Request};
+use engine::{Kek, MergeOptions, PeerClient, Request};
 use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Note};
 
@@ -25,7 +25,7 @@ impl World {
                 .collect(),
             kek: Kek::from_file(&self.path("kek")).unwrap(),
             force,
-            peers: Arc::clone(&self.network) as Arc<dyn Peers>,
+            peers: Arc::clone(&self.network) as Arc<dyn PeerClient>,
             coordination: Arc::new(Sqlite::open(&dir.join("coordination.db")).unwrap()),
             objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
         }
@@ -1260,7 +1260,7 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     };
     meets(&mirror);
     let merge = MergeOptions {
-        peers: Arc::clone(&network) as Arc<dyn Peers>,
+        peers: Arc::clone(&network) as Arc<dyn PeerClient>,
         ..MergeOptions::default()
     };
     let other = world.primary_with("primary", merge).await;

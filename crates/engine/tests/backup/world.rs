@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::mirror::{Mirror, MirrorOptions};
-use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, Peers, Request};
+use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerClient, Request};
 use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
 use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
@@ -39,7 +39,7 @@ impl World {
 
     pub(crate) async fn primary(&self, name: &str) -> Arc<Engine> {
         let merge = MergeOptions {
-            peers: Arc::clone(&self.network) as Arc<dyn Peers>,
+            peers: Arc::clone(&self.network) as Arc<dyn PeerClient>,
             ..MergeOptions::default()
         };
         self.primary_with(name, merge).await

@@ -183,7 +183,7 @@ fn promised_work_and_controls() {
         tenant: "t".into(),
         bytes: 1,
         deadline: 1,
-        birth: 1,
+        first_slot: 1,
     });
     assert_eq!(evidence.announced(4, &promised), Announced::Settles);
     assert_eq!(evidence.announced(5, &promised), Announced::Stays);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::answer::{CommitError, Mine};
+use crate::answer::{CommitError, Proposal};
 use crate::attempt::{Answer, Attempt, Step};
 use crate::slot::{Announcement, Promised};
 use store::{Key, Transaction};
@@ -70,7 +70,7 @@ impl Committer {
 /// A commit under way.
 #[derive(Clone, Debug)]
 pub(super) struct Working {
-    pub(super) mine: Arc<Vec<Mine>>,
+    pub(super) mine: Arc<Vec<Proposal>>,
     pub(super) attempt: Attempt,
     pub(super) step: Step,
     /// What was scanned, when the step is a proposal that looks.
@@ -152,7 +152,7 @@ pub(super) struct Promise(pub(super) Promised);
 
 impl Hash for Promise {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.0.batch.token, self.0.birth).hash(state);
+        (self.0.batch.token, self.0.first_slot).hash(state);
     }
 }
 
@@ -185,7 +185,7 @@ pub(super) enum Collecting {
 pub(super) struct Write {
     pub(super) transaction: Transaction,
     /// A slot, with the `seen` of those works that come from the bag.
-    pub(super) slot: Option<Proposal>,
+    pub(super) slot: Option<Proposed>,
     /// The flag of a freeze that is one.
     pub(super) flag: bool,
 }
@@ -210,14 +210,14 @@ impl Held {
 
 /// What the checks want to know of a proposal.
 #[derive(Clone, Debug)]
-pub(super) struct Proposal {
+pub(super) struct Proposed {
     pub(super) slot: Arc<crate::slot::Slot>,
     pub(super) digest: tlog::Hash,
     pub(super) seen: Vec<(crate::slot::Token, u64)>,
 }
 
 impl Write {
-    pub(super) fn new(transaction: Transaction, slot: Option<Proposal>) -> Self {
+    pub(super) fn new(transaction: Transaction, slot: Option<Proposed>) -> Self {
         Self {
             transaction,
             slot,

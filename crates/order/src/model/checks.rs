@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::answer::CommitError;
 use crate::attempt::Answer;
-use crate::model::actors::{Actor, Proposal, Write};
+use crate::model::actors::{Actor, Proposed, Write};
 use crate::model::rows::Rows;
 use crate::model::world::{Act, Decided, Fate, Protocol, World};
 use crate::propose::alive;
@@ -65,7 +65,7 @@ impl Protocol {
     }
 
     /// A slot was decided; `before` are the rows that its transaction found.
-    fn decided(&self, world: &mut World, before: &Rows, proposal: &Proposal) {
+    fn decided(&self, world: &mut World, before: &Rows, proposal: &Proposed) {
         let slot = &proposal.slot;
         let (number, len) = (slot.number, world.history.len() as u64);
         if before.number(&self.keys.floor()) > number {

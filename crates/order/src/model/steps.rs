@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::answer::{CommitError, Mine};
+use crate::answer::{CommitError, Proposal};
 use crate::attempt::{Attempt, Step};
 use crate::chunk::UploadId;
 use crate::litter::{Announced, Evidence};
+use crate::location::Location;
 use crate::model::Mutant;
 use crate::model::actors::{
     Actor, After, Bag, Collecting, Collector, Committer, Item, Promise, Promiser, Releaser,
     Releasing, Row, Working, Write, bytes,
 };
 use crate::model::world::{Fate, Protocol, World, batch, is_promised};
-use crate::place::Place;
 use crate::propose::{not_dead, propose};
 use crate::queue::Refused;
 use crate::slot::{Action as Asked, Announcement, Control, Promised, Work};
-use crate::state::{Gate, View};
+use crate::state::{Intake, View};
 use crate::writes;
 use store::{Guard, Key, Outcome, Transaction};
 
@@ -70,7 +70,7 @@ impl Protocol {
         let asks = c.asks_first();
         let mut w = c.work.take().unwrap_or_else(|| self.begin(world, &c));
         if asks {
-            // Its birth is known before the row is found absent; who finds it is told where the part is.
+            // Its first slot is known before the row is found absent; who finds it is told where the part is.
             let batch = w.mine[0].work.batch();
             let place = batch.and_then(|b| Some(self.keys.placed(b.place.as_ref()?, b.token)));
             if place.is_some_and(|key| world.rows.get(&key).is_some()) {
@@ -93,7 +93,7 @@ impl Protocol {
                 w.attempt.next(&self.view(world, c.len), &w.mine)
             }
             Step::Announce(seen) => {
-                let open: Vec<&Mine> = w.attempt.open(&w.mine).collect();
+                let open: Vec<&Proposal> = w.attempt.open(&w.mine).collect();
                 let write = Write::new(writes::announce(&self.keys, seen, &open), None);
                 let outcome = self.write(world, write, fate);
                 w.attempt.announced(&outcome)
@@ -168,10 +168,10 @@ impl Protocol {
         if !self.limits.covers(c.len, w.attempt.looked()) {
             return Outcome::Refused;
         }
-        let open: Vec<&Mine> = w.attempt.open(&w.mine).collect();
+        let open: Vec<&Proposal> = w.attempt.open(&w.mine).collect();
         if self.is(Mutant::FreezeIsAFlag)
             && let [
-                Mine {
+                Proposal {
                     work: Work::Control(d),
                     ..
                 },
@@ -198,7 +198,7 @@ impl Protocol {
         len: u64,
         bag: Option<&[(Key, Announcement)]>,
         works: &[Work],
-        bytes: &[&Mine],
+        bytes: &[&Proposal],
         fate: Fate,
     ) -> (Outcome, u64) {
         let mut view = self.view(world, len);
@@ -226,21 +226,23 @@ impl Protocol {
         Bag(Arc::new(rows.map(|(key, a)| (key.to_owned(), a)).collect()))
     }
 
-    fn mine(&self, view: &View, item: Item) -> Mine {
+    fn mine(&self, view: &View, item: Item) -> Proposal {
         let control = |number, action, control| {
             let decision = self.decision(number, action, control);
-            Mine::fresh(Work::Control(decision), bytes::Bytes::new())
+            Proposal::fresh(Work::Control(decision), bytes::Bytes::new())
         };
         match item {
-            Item::Batch(n) => Mine::fresh(Work::Batch(batch(n, None)), bytes(n)),
-            Item::BatchFor(n, shard) => Mine::fresh(Work::Batch(batch(n, Some(shard))), bytes(n)),
+            Item::Batch(n) => Proposal::fresh(Work::Batch(batch(n, None)), bytes(n)),
+            Item::BatchFor(n, shard) => {
+                Proposal::fresh(Work::Batch(batch(n, Some(shard))), bytes(n))
+            }
             Item::Part(n, offset) => {
                 let mut part = batch(n, None);
                 let id = UploadId([1; 16]);
-                part.place = Some(Place::Upload { id, offset });
-                let part = Mine::fresh(Work::Batch(part), bytes(n));
-                let birth = Some(view.state.len);
-                Mine { birth, ..part }
+                part.place = Some(Location::Upload { id, offset });
+                let part = Proposal::fresh(Work::Batch(part), bytes(n));
+                let first_slot = Some(view.state.len);
+                Proposal { first_slot, ..part }
             }
             Item::Rotate(n, name) => {
                 control(n, Asked::Rotate, self.open(view.state.generation, name))
@@ -296,7 +298,7 @@ impl Protocol {
 
     fn release(&self, world: &mut World, mut r: Releaser, fate: Fate) -> Releaser {
         let frozen =
-            |world: &World, len| matches!(self.view(world, len).state.gate, Gate::Frozen { .. });
+            |world: &World, len| matches!(self.view(world, len).state.gate, Intake::Frozen { .. });
         let then = |world: &World, len, after| match after {
             After::Choose if frozen(world, len) => Releasing::Idle,
             After::Choose => Releasing::Choose,

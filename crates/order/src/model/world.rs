@@ -8,10 +8,10 @@ use stateright::{Model, Property};
 
 use crate::Limits;
 use crate::keys::Keys;
+use crate::location::Location;
 use crate::model::Mutant;
-use crate::model::actors::{Actor, Collecting, Held, Proposal, Releasing, Write, bytes};
+use crate::model::actors::{Actor, Collecting, Held, Proposed, Releasing, Write, bytes};
 use crate::model::rows::Rows;
-use crate::place::Place;
 use crate::propose::propose;
 use crate::slot::{
     Action as Asked, Announcement, BatchRef, Control, Decision, Promised, ShardIdentity, Slot,
@@ -335,7 +335,7 @@ impl Protocol {
             }
         }
         let slot = Arc::new(slot);
-        let proposal = Proposal { slot, digest, seen };
+        let proposal = Proposed { slot, digest, seen };
         Write::new(transaction, Some(proposal))
     }
 
@@ -391,21 +391,21 @@ impl Protocol {
     }
 
     /// The promised work of a number.
-    pub(super) fn promise(&self, number: u8, birth: u64) -> Promised {
+    pub(super) fn promise(&self, number: u8, first_slot: u64) -> Promised {
         let mut kept = token(number).to_bytes();
         kept[0] |= 0x80;
         let bytes = bytes(number);
         Promised {
             batch: BatchRef {
                 token: Token::from_bytes(kept),
-                place: Some(Place::Promise),
+                place: Some(Location::Promise),
                 ..batch(number, None)
             },
             tier: "t".into(),
             tenant: "t".into(),
             bytes: bytes.len() as u64,
             deadline: u64::from(number),
-            birth,
+            first_slot,
         }
     }
 }

@@ -206,8 +206,8 @@ pub(crate) async fn barred(
     let found = tokio::task::spawn_blocking(look).await;
     let found = found.map_err(|e| StoreError::Io(e.to_string()))?;
     let ours = found.iter().any(|(node, _)| match node {
-        true => merge.writes || merge.programs.has(Program::Fetch),
-        false => merge.programs.has(Program::Dist),
+        true => merge.writes || merge.programs.has(Program::Integrate),
+        false => merge.programs.has(Program::Distribute),
     });
     Ok(Barred {
         findings: found.into_iter().map(|(_, finding)| finding).collect(),
@@ -231,7 +231,7 @@ fn frontend_barred(at: usize, name: &str, why: &str) -> Finding {
         "frontend-not-allowed",
         format!("frontend {name}: {why}"),
         format!("/merge/frontends/{at}/url"),
-        "allow it in logd.toml of a server that runs `dist` and restart that, then make this change",
+        "allow it in logd.toml of a server that runs `distribute` and restart that, then make this change",
     )
 }
 

@@ -132,7 +132,7 @@ impl Log {
     ) -> Result<Strangers, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
-        if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Backup) {
+        if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Replicate) {
             return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);

@@ -25,7 +25,7 @@ use crate::log::{AppendError, Appended, Core, Log};
 use crate::uploads::UploadProgress;
 use order::batch;
 use order::chunk::UploadId;
-use order::place::{Place, PlacedRow};
+use order::location::{Location, LocationRow};
 use order::slot::Token;
 use qos::{Advice, TenantId, Ticket};
 use store::record;
@@ -52,8 +52,8 @@ impl WriteKey {
         self.0
     }
 
-    fn place(self) -> Place {
-        Place::Upload {
+    fn place(self) -> Location {
+        Location::Upload {
             id: self.0,
             offset: 0,
         }
@@ -62,14 +62,14 @@ impl WriteKey {
 
 impl Core {
     /// The answer to a batch with these bytes, whose place has a row.
-    fn repeated(&self, row: &PlacedRow, digest: &Hash) -> Result<Appended, AppendError> {
+    fn repeated(&self, row: &LocationRow, digest: &Hash) -> Result<Appended, AppendError> {
         if row.digest != *digest {
             return Err(AppendError::KeyReused);
         }
         self.appended(row.index).ok_or(AppendError::Unknown)
     }
 
-    async fn keyed(&self, key: WriteKey) -> Result<Option<PlacedRow>, StoreError> {
+    async fn keyed(&self, key: WriteKey) -> Result<Option<LocationRow>, StoreError> {
         let row = self.part(key.0, 0).await?;
         if row.is_some() {
             // The slot that ordered it may not be known here.
@@ -100,7 +100,7 @@ impl Log {
         let (bytes, core) = (bytes.freeze(), self.core.clone());
         let digest = record::digest(&bytes);
         // Before the row is looked for: whatever was decided below it has its row.
-        let birth = core.order.state().len;
+        let first_slot = core.order.state().len;
         let row = core.keyed(key).await.map_err(|error| {
             tracing::warn!(%error, "cannot look for an idempotency key");
             AppendError::overloaded("the store does not answer")
@@ -114,7 +114,7 @@ impl Log {
         }
         let payload = Payload::Placed {
             bytes,
-            at: (key.place(), birth),
+            at: (key.place(), first_slot),
         };
         let ticket = self.enqueue(payload, tenant, advice)?;
         let answer = Either::Right(async move {
@@ -157,7 +157,7 @@ impl Log {
                     false => AppendError::Unknown,
                 });
             };
-            let next = Place::Upload {
+            let next = Location::Upload {
                 id: key.0,
                 offset: entries,
             };
@@ -189,7 +189,7 @@ impl Log {
     /// [`StoreError`] when the store does not answer.
     pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
         let (mut parts, mut ended) = (VecDeque::new(), false);
-        let each = |row: &PlacedRow| match row.is_end() {
+        let each = |row: &LocationRow| match row.is_end() {
             true => ended = true,
             false => parts.push_back((row.entries, row.digest)),
         };

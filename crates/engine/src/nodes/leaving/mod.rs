@@ -237,7 +237,7 @@ fn decode(row: &[u8]) -> Result<(u64, Step), RecordError> {
 /// Whether a row of the bag or the queue may still be ordered, has its batch on storage nodes and may have been put when there were
 /// so many slots.
 fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
-    let promised = |promised: Promised| (promised.batch.object, promised.birth);
+    let promised = |promised: Promised| (promised.batch.object, promised.first_slot);
     let found = if bag {
         let seen = key.rsplit('/').nth(1).and_then(|seen| seen.parse().ok());
         match record::decode::<Work>(row) {

@@ -75,7 +75,7 @@ pub(crate) struct Finished {
 impl Core {
     /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
-        if !self.merge.programs.has(Program::Sth) {
+        if !self.merge.programs.has(Program::Publish) {
             return;
         }
         let mut fresh = false;

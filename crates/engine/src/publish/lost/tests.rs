@@ -79,13 +79,15 @@ async fn a_shard_that_cannot_be_signed_again_stops_nothing() {
 }
 
 async fn two(rig: &Rig) -> (Arc<Engine>, Arc<Engine>) {
-    let sth = rig.alone(&[Program::Sth], false, &Clock::system()).await;
-    let rest = [Program::Fetch, Program::Backup, Program::Dist];
+    let publisher = rig
+        .alone(&[Program::Publish], false, &Clock::system())
+        .await;
+    let rest = [Program::Integrate, Program::Replicate, Program::Distribute];
     let rest = rig.alone(&rest, true, &Clock::system()).await;
-    (sth, rest)
+    (publisher, rest)
 }
 
-/// Where `sth` is a process of its own, nobody who reads or looks at objects is in it.
+/// Where `publish` is a process of its own, nobody who reads or looks at objects is in it.
 #[tokio::test(start_paused = true)]
 async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
     let rig = Rig::new();
@@ -97,7 +99,7 @@ async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
     write(&log).await;
     engine.shutdown().await;
     let good = rig.objects.objects();
-    let (sth, rest) = two(&rig).await;
+    let (publisher, rest) = two(&rig).await;
     let log = rest.log("dev").unwrap();
     write(&log).await;
     // It is looked at when it starts.
@@ -114,5 +116,5 @@ async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
         .unwrap();
     comes_back(&rig, CHECKPOINT, &good[CHECKPOINT]).await;
     rest.shutdown().await;
-    sth.shutdown().await;
+    publisher.shutdown().await;
 }

@@ -12,7 +12,7 @@ use tlog::{Checkpoint, Cosigner, Hash, Note};
 use crate::life::Life;
 use crate::mirror::COSIGNED;
 use crate::mirror::manifest::Manifest;
-use crate::peers::ask::{PeerAnswer, PeerError, PeerRequest, Peers};
+use crate::peers::ask::{PeerAnswer, PeerClient, PeerError, PeerRequest};
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::publish::mark::judge::{Found, Whence};
 use crate::{
@@ -288,13 +288,13 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
     // It integrates nothing, so nothing wakes it when the other one goes on.
     let slow = Faults::new();
     let merge = MergeOptions {
-        programs: [Program::Sth].into_iter().collect(),
+        programs: [Program::Publish].into_iter().collect(),
         writes: false,
         ..MergeOptions::default()
     };
     let (publisher, second) = rig.process(&Faults::new(), &slow, merge.clone()).await;
     let cutting = MergeOptions {
-        programs: [Program::Fetch].into_iter().collect(),
+        programs: [Program::Integrate].into_iter().collect(),
         ..MergeOptions::default()
     };
     let mut held = false;
@@ -380,7 +380,7 @@ fn shelf(objects: &Arc<MemoryObjects>, faults: &Faults, programs: Programs) -> M
     let faulty = FaultyObjects::new(objects.clone(), faults.clone());
     MergeOptions {
         programs,
-        writes: programs.has(Program::Fetch),
+        writes: programs.has(Program::Integrate),
         places: Arc::new(Shelf(Arc::new(faulty))),
         ..MergeOptions::default()
     }
@@ -429,7 +429,7 @@ async fn a_frontend_is_never_left_with_an_older_checkpoint() {
         }
         _ => None,
     });
-    let only = [Program::Dist].into_iter().collect();
+    let only = [Program::Distribute].into_iter().collect();
     let blind = Faults::new();
     let (pusher, _) = rig.process(&blind, &none, shelf(&cdn, &slow, only)).await;
     until("the slow one is at its put", || puts.load(SeqCst) == 1).await;
@@ -629,7 +629,7 @@ impl Secondary {
     }
 }
 
-impl Peers for Secondary {
+impl PeerClient for Secondary {
     fn send(&self, request: PeerRequest) -> BoxFuture<'_, Result<PeerAnswer, PeerError>> {
         let pages = self.0.lock().unwrap();
         let page = pages.iter().find(|(path, _)| request.url.contains(path));
@@ -658,7 +658,7 @@ impl Peers for Secondary {
 
 fn beside(secondary: &Arc<Secondary>) -> MergeOptions {
     MergeOptions {
-        peers: Arc::clone(secondary) as Arc<dyn Peers>,
+        peers: Arc::clone(secondary) as Arc<dyn PeerClient>,
         ..MergeOptions::default()
     }
 }

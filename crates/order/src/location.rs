@@ -15,7 +15,7 @@ pub type Part = (UploadId, u64);
 /// The key of a batch's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Place {
+pub enum Location {
     /// Its token, in a receipt: `placed/promise/{token}`.
     Promise,
     /// Its part of an upload: `placed/upload/{id}/{offset}`.
@@ -30,7 +30,7 @@ pub enum Place {
 /// The row of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlacedRow {
+pub struct LocationRow {
     /// The slot that ordered it.
     pub slot: u64,
     /// Global index of its first entry.
@@ -43,7 +43,7 @@ pub struct PlacedRow {
     pub digest: tlog::Hash,
 }
 
-impl PlacedRow {
+impl LocationRow {
     /// That nothing comes after this part of an upload.
     pub fn end(&self) -> Self {
         Self {
@@ -64,8 +64,8 @@ impl BatchRef {
     /// The part of an upload that it is.
     pub fn part(&self) -> Option<Part> {
         match self.place {
-            Some(Place::Upload { id, offset }) => Some((id, offset)),
-            Some(Place::Promise) | None => None,
+            Some(Location::Upload { id, offset }) => Some((id, offset)),
+            Some(Location::Promise) | None => None,
         }
     }
 }
