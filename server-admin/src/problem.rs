@@ -28,21 +28,7 @@ impl Refusal {
     /// A refusal with a code of [`codes`].
     pub(crate) fn new(code: &str, detail: impl Into<String>) -> Self {
         let known = codes::find(code).or_else(|| codes::find(codes::INTERNAL));
-        let (code, status, title) = known.unwrap_or((codes::INTERNAL, 500, ""));
-        let problem = Problem {
-            kind: format!("urn:logctl:problem:{code}"),
-            title: title.to_owned(),
-            status,
-            code: code.to_owned(),
-            detail: detail.into(),
-            hint: None,
-            findings: Vec::new(),
-            current_etag: None,
-            changed_by: None,
-            changed_at: None,
-            differences: Vec::new(),
-            operation: None,
-        };
+        let problem = Problem::new(known.unwrap_or((codes::INTERNAL, 500, "")), detail);
         Self {
             problem: Box::new(problem),
             retry_after: None,

@@ -131,12 +131,12 @@ fn every_error_code_is_explained() -> Result<()> {
     let explained = first_column(&page);
     let wire = read("crates/wire/src/codes.rs")?;
     let command = read("cli/src/exit.rs")?;
-    let data = read("server/src/data/refusal.rs")?;
+    let data = read("crates/wire/src/data/codes.rs")?;
     let mut missing = Vec::new();
     for (source, text, prefix) in [
         ("wire", &wire, "pub const "),
         ("logctl", &command, "Row::new("),
-        ("data plane", &data, "StatusCode::"),
+        ("data plane", &data, "pub const "),
     ] {
         let codes = codes_after(text, prefix);
         ensure!(codes.len() > 5, "{source}: found only {codes:?}");

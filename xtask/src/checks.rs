@@ -15,12 +15,12 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("order", &["tlog", "store"]),
     ("qos", &["logconfig", "tlog"]),
     ("engine", &["tlog", "logconfig", "store", "order", "qos"]),
-    ("wire", &["logconfig"]),
+    ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["wire"]),
     ("server-admin", &["plane-http", "wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
-    ("logload", &["logctl", "logconfig", "tlog"]),
+    ("logload", &["logctl", "logconfig", "tlog", "wire"]),
     ("logd", &["engine", "server-admin"]),
     // The developer's crates are the roof: nothing of the product knows them.
     ("xtask", &["logctl", "logload", "wire", "logconfig"]),

@@ -4,8 +4,9 @@
 //! answer only says where to look; the proof is computed from its tiles.
 
 use clap::{Subcommand, ValueHint};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tlog::{Hash, Note, Receipt, VerifierKey};
+use wire::data::{Placement, PromiseState};
 
 use super::document::read_bytes;
 use super::{LogAddress, Session, now, rfc3339};
@@ -47,18 +48,6 @@ Examples:
 const LIMIT: usize = 64 * 1024;
 /// How long a log remembers the place of a promised entry at least, milliseconds.
 const KEPT_MS: u64 = 7 * 86_400_000;
-
-/// What the log says about a promise. Further fields are allowed: servers newer than this program may have them.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Placement {
-    state: String,
-    index: Option<u64>,
-    shard: Option<String>,
-    leaf_index: Option<u64>,
-    /// When it was ordered, milliseconds since 1970: the log's word.
-    ordered_at_ms: Option<u64>,
-}
 
 /// What became of a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -240,8 +229,8 @@ async fn ask<S: Source>(
         placement.shard.clone(),
         placement.leaf_index,
     );
-    let ("ordered" | "published", (Some(index), Some(shard), Some(leaf))) =
-        (placement.state.as_str(), place)
+    let (PromiseState::Ordered | PromiseState::Published, (Some(index), Some(shard), Some(leaf))) =
+        (placement.state, place)
     else {
         return Ok(said(
             waiting,
@@ -254,7 +243,7 @@ async fn ask<S: Source>(
     };
     let mut checked = said(waiting, "");
     checked.index = Some(index);
-    checked.shard = Some(shard.clone());
+    checked.shard = Some(shard.to_string());
     checked.leaf_index = Some(leaf);
     checked.ordered_at = placement.ordered_at_ms.map(time);
     match included(source, &shard, leaf, &receipt.leaf).await? {
@@ -272,7 +261,7 @@ async fn ask<S: Source>(
                 "it is under a signed checkpoint, in time".into()
             };
         }
-        Err(why) if placement.state == "published" => {
+        Err(why) if placement.state == PromiseState::Published => {
             checked.state = State::Broken;
             checked.why = format!("the log says that it is published, but {why}");
         }

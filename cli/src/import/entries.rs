@@ -1,12 +1,11 @@
 //! From a file to entries in bundle encoding: 16-bit length and entry, one after the other. Pure but for the reading.
 
-use std::borrow::Cow;
 use std::io::{self, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
+use wire::data::Line;
 
 /// Bytes of a block.
 const BLOCK: usize = 256 << 10;
@@ -96,13 +95,6 @@ pub(crate) struct Notes {
     pub(crate) empty: u64,
     /// Entries that end with a carriage return.
     pub(crate) returns: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    #[serde(borrow)]
-    entry: Cow<'a, str>,
 }
 
 impl<R: Read> Entries<R> {

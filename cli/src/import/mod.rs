@@ -11,7 +11,7 @@ pub(crate) mod feed;
 pub(crate) mod meter;
 pub(crate) mod send;
 
-use serde::{Deserialize, Serialize};
+use wire::data::Range;
 
 /// Names an upload: 32 lowercase hex digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,17 +49,6 @@ impl std::str::FromStr for UploadId {
             Err(NotAnUpload)
         }
     }
-}
-
-/// A run of entries with consecutive indexes, as the server tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Range {
-    /// Position in the file of its first entry.
-    pub(crate) first: u64,
-    /// Global index of that entry.
-    pub(crate) index: u64,
-    /// How many there are.
-    pub(crate) entries: u64,
 }
 
 /// Adds ranges after those that are known; neighbours become one.

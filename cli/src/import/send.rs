@@ -12,9 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wire::PROBLEM_TYPE;
+use wire::data::{Range, codes};
 
 use super::feed::Feed;
-use super::{Range, UploadId, join};
+use super::{UploadId, join};
 use crate::client::cause;
 
 /// Attempts in a row that bring nothing.
@@ -181,7 +182,7 @@ impl Target {
         }
         Err(Failed::Refused {
             status: 409,
-            code: "upload-offset".into(),
+            code: codes::UPLOAD_OFFSET.0.into(),
             detail: format!(
                 "the server has {accepted} entries of this upload, more than were sent from here"
             ),
@@ -295,10 +296,10 @@ fn passes(status: StatusCode, code: &str) -> bool {
     match status.as_u16() {
         408 | 429 | 500 | 502 | 504 => true,
         // A halted log needs an operator.
-        503 => code != "halted",
-        409 => code == "upload-offset",
+        503 => code != codes::HALTED.0,
+        409 => code == codes::UPLOAD_OFFSET.0,
         // More ranges than an answer holds: the rest goes into the next request.
-        413 => code == "too-many-ranges",
+        413 => code == codes::TOO_MANY_RANGES.0,
         _ => false,
     }
 }

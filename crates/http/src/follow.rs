@@ -5,7 +5,7 @@
 //! is tried again, whether or not the files change.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::causes;
@@ -84,25 +84,20 @@ impl<T> Follow<T> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the files, and reads them when they changed, or when they could not be used a while ago. While another one
-    /// looks, nothing has changed yet: a disk that hangs holds up one.
+    /// Looks at the files, and reads them when they changed, or when they could not be used a while ago.
     pub fn look(&self) -> Look {
-        match self.seen.try_lock() {
-            Ok(seen) => self.read(seen, false),
-            Err(TryLockError::Poisoned(seen)) => self.read(seen.into_inner(), false),
-            Err(TryLockError::WouldBlock) => Look::Same,
-        }
+        self.read(false)
     }
 
     /// Reads the files, whether or not they changed.
     pub fn reload(&self) -> Look {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        self.read(seen, true)
+        self.read(true)
     }
 
-    fn read(&self, mut seen: MutexGuard<'_, Seen>, anyway: bool) -> Look {
+    fn read(&self, anyway: bool) -> Look {
         // Before the files are read: a change in between shows next time.
         let now = stamps(&self.files);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match &seen.failed {
             None if now == seen.stamps && !anyway => return Look::Same,
             Some(failed) if failed.stamps == now && failed.tried.elapsed() < AGAIN && !anyway => {

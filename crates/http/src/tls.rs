@@ -7,6 +7,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -14,9 +15,13 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Semaphore;
 
 use crate::error::Error;
 use crate::follow::{Follow, Look};
+
+/// How long a handshake waits for a look at the files.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The one cryptographic provider of this process.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -61,6 +66,8 @@ pub enum Audience {
 pub struct Tls {
     certificate: PathBuf,
     follow: Follow<ServerConfig>,
+    /// Taken while somebody looks at the files.
+    turn: Arc<Semaphore>,
 }
 
 impl Tls {
@@ -75,6 +82,7 @@ impl Tls {
         Ok(Arc::new(Self {
             certificate,
             follow: Follow::open(all, move || load(&files, audience))?,
+            turn: Arc::new(Semaphore::new(1)),
         }))
     }
 
@@ -95,9 +103,15 @@ impl Tls {
 
     /// The configuration for a new connection.
     pub(crate) async fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
-        let tls = Arc::clone(self);
-        // A look that panics is no reason to refuse anybody.
-        let _ = tokio::task::spawn_blocking(move || tls.look()).await;
+        // One looks at a time, and waits for it a moment: neither a disk that hangs nor a look that panics keeps anybody out.
+        if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
+            let tls = Arc::clone(self);
+            let look = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                tls.look();
+            });
+            let _ = tokio::time::timeout(LOOK, look).await;
+        }
         self.follow.last()
     }
 

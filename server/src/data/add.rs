@@ -4,13 +4,14 @@
 //! it back for the next request. What must never happen: an acknowledgement of what the engine has not acknowledged.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use plane_http::{Body, Held, Phase, Unread, Watched};
-use serde::Serialize;
+use wire::data::Added;
 
 use super::negotiate::{Ack, ack, wants_json};
 use super::refusal::{self, Refusal};
@@ -24,16 +25,6 @@ pub(super) const MAX_ENTRY: usize = 65_535;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// The answer to `add` with `Accept: application/json`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Added<'a> {
-    index: u64,
-    shard: &'a str,
-    leaf_index: u64,
-    leaf_hash: tlog::Hash,
-}
 
 /// The outcome of a write.
 enum Answer {
@@ -209,7 +200,7 @@ fn text(appended: &Appended, leaf_hash: Option<tlog::Hash>) -> Bytes {
         Some(leaf_hash) => {
             let added = Added {
                 index: appended.index,
-                shard: &appended.shard,
+                shard: Arc::clone(&appended.shard),
                 leaf_index: appended.leaf_index,
                 leaf_hash,
             };

@@ -94,7 +94,8 @@ mod tests {
         assert_eq!(
             ack(&headers(&[("log-ack", "witnessed")]))
                 .unwrap_err()
-                .status,
+                .code
+                .1,
             400
         );
     }

@@ -1,14 +1,12 @@
 //! `GET /{log}/promise/{id}`: where a promised entry is. This proves nothing: a client that
 //! wants proof computes it from the tiles, as `logctl receipt verify` does.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue, LOCATION};
-use serde::Serialize;
+use wire::data::{self, PromiseState, Promised};
 
 use super::find;
 use super::read::{App, answered, json, lines};
@@ -18,36 +16,6 @@ use engine::{Placement, Promise, PromiseId};
 
 /// Which preference was followed (RFC 7240).
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-
-/// The answer. The place is present once the entry is ordered.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Promised {
-    /// `queued`, `ordered` or `published`.
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shard: Option<Arc<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    leaf_index: Option<u64>,
-    /// When it was ordered, milliseconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ordered_at_ms: Option<u64>,
-}
-
-/// The answer to `add` with `Prefer: respond-async`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Accepted<'a> {
-    /// The id for `GET /{log}/promise/{promise}`.
-    promise: String,
-    /// When it is published at the latest, RFC 3339.
-    deadline: String,
-    leaf_hash: tlog::Hash,
-    /// A signed note that `logctl receipt verify` checks.
-    receipt: &'a str,
-}
 
 /// The body of a 202: the receipt as it is signed, or JSON with it; in `headers`, where to ask.
 pub(super) fn accepted(promise: &Promise, log: &str, headers: &mut HeaderMap, json: bool) -> Bytes {
@@ -61,11 +29,11 @@ pub(super) fn accepted(promise: &Promise, log: &str, headers: &mut HeaderMap, js
     if !json {
         return Bytes::copy_from_slice(promise.receipt.as_bytes());
     }
-    lines(&Accepted {
+    lines(&Promised {
         promise: promise.id.to_string(),
         deadline: rfc3339(promise.deadline_ms),
         leaf_hash: promise.leaf_hash,
-        receipt: &promise.receipt,
+        receipt: promise.receipt.clone(),
     })
     .into()
 }
@@ -90,8 +58,8 @@ pub(super) async fn promise(
             None => Err(Refusal::absent(format!(
                 "log {name} knows no such promise; it forgets them 7 days after they are kept"
             ))),
-            Some(Placement::Queued) => Ok(json(&Promised {
-                state: "queued",
+            Some(Placement::Queued) => Ok(json(&data::Placement {
+                state: PromiseState::Queued,
                 index: None,
                 shard: None,
                 leaf_index: None,
@@ -101,8 +69,11 @@ pub(super) async fn promise(
                 at,
                 published,
                 time_ms,
-            }) => Ok(json(&Promised {
-                state: if published { "published" } else { "ordered" },
+            }) => Ok(json(&data::Placement {
+                state: match published {
+                    true => PromiseState::Published,
+                    false => PromiseState::Ordered,
+                },
                 index: Some(at.index),
                 shard: Some(at.shard),
                 leaf_index: Some(at.leaf_index),

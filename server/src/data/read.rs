@@ -28,6 +28,7 @@ use crate::rfc3339::rfc3339;
 use engine::Inclusion;
 use logconfig::ShardState;
 use tokio::sync::Semaphore;
+use wire::data::{Entry, Shard, Watermarks};
 
 /// Taken while a bundle of entries is read, which can have 16 MiB: the budget for answers counts what was read.
 static READS: Semaphore = Semaphore::const_new(32);
@@ -111,21 +112,6 @@ async fn ready(State(gate): App) -> Response {
     }
 }
 
-/// An element of `GET /{log}/shards`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shard {
-    name: String,
-    state: &'static str,
-    tree_id: String,
-    origin: String,
-    vkey: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    start_index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    length: Option<u64>,
-}
-
 /// The vkey that secondaries of this log are configured with.
 async fn replication_key(
     State(gate): App,
@@ -159,9 +145,9 @@ pub(crate) fn shard_list(status: engine::Status) -> Vec<u8> {
         .map(|shard| Shard {
             name: shard.name,
             state: match shard.state {
-                ShardState::Planned => "planned",
-                ShardState::Active => "active",
-                ShardState::Frozen => "frozen",
+                ShardState::Planned => wire::ShardState::Planned,
+                ShardState::Active => wire::ShardState::Active,
+                ShardState::Frozen => wire::ShardState::Frozen,
             },
             tree_id: shard.tree_id.to_string(),
             origin: shard.origin,
@@ -171,17 +157,6 @@ pub(crate) fn shard_list(status: engine::Status) -> Vec<u8> {
         })
         .collect();
     lines(&shards)
-}
-
-/// `GET /{log}/watermarks`: positions in the global index.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Watermarks {
-    ordered: u64,
-    integrated: u64,
-    published: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    published_at: Option<String>,
 }
 
 async fn watermarks(State(gate): App, Path(log): Path<String>, headers: HeaderMap) -> Response {
@@ -196,22 +171,6 @@ async fn watermarks(State(gate): App, Path(log): Path<String>, headers: HeaderMa
         }))
     })
     .await
-}
-
-/// `GET /{log}/entries/{index}` with `Accept: application/json`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    index: u64,
-    shard: Arc<str>,
-    leaf_index: u64,
-    leaf_hash: tlog::Hash,
-    /// Base64.
-    entry: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inclusion_proof: Option<Vec<tlog::Hash>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<String>,
 }
 
 async fn entry(

@@ -1,14 +1,15 @@
-//! Every way the data plane says no, with its status. Statuses follow what load tools expect: 429, 502, 503 and 504 mean "later",
-//! so they are used only where the entry was definitely not accepted and trying again makes sense; anything else is final.
+//! Every way the data plane says no.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::Response;
 use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
 
 use engine::{AppendError, ReadError};
 use qos::Denied;
+use wire::codes::Code;
+use wire::data::codes;
 
 use super::granted::seconds;
 use crate::rfc3339::rfc3339;
@@ -26,9 +27,7 @@ const UNWITNESSED: Duration = Duration::from_secs(5);
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    /// Stable identifier, kebab-case.
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     /// Explanation for a person.
     pub(super) detail: String,
     /// When to try again.
@@ -38,9 +37,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
-            status,
             code,
             detail: detail.into(),
             retry_after: None,
@@ -55,23 +53,18 @@ impl Refusal {
 
     /// 400: the request is malformed.
     pub(super) fn bad(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+        Self::new(codes::BAD_REQUEST, detail)
     }
 
     /// 400: this part of a writer's advice cannot be understood.
     pub(super) fn bad_advice(part: &str, wrong: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-advice",
-            format!("{part}: {wrong}"),
-        )
+        Self::new(codes::BAD_ADVICE, format!("{part}: {wrong}"))
     }
 
     /// 401: the credential is not a writer token. Never repeats the credential.
     pub(super) fn token() -> Self {
         Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
+            codes::UNAUTHENTICATED,
             "authorization must be `Bearer` and a writer token of this log, once",
         )
     }
@@ -87,14 +80,13 @@ impl Refusal {
             }
             Denied::Expired { name } => format!("the writer token called {name} has expired"),
         };
-        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+        Self::new(codes::UNAUTHENTICATED, detail)
     }
 
     /// 404: no such route.
     pub(super) fn no_route(path: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
+            codes::NOT_FOUND,
             format!("nothing is served at {}", shown(path)),
         )
     }
@@ -102,8 +94,7 @@ impl Refusal {
     /// 404: no such log.
     pub(super) fn no_log(name: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown-log",
+            codes::UNKNOWN_LOG,
             format!("no log is called {}", shown(name)),
         )
     }
@@ -111,8 +102,7 @@ impl Refusal {
     /// 410: its operator deleted it.
     pub(super) fn deleted(name: &str) -> Self {
         Self::new(
-            StatusCode::GONE,
-            "deleted",
+            codes::DELETED,
             format!("log {name} was deleted by its operator; it is not served"),
         )
     }
@@ -120,40 +110,30 @@ impl Refusal {
     /// 404: no such shard.
     pub(super) fn no_shard(log: &str, shard: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown-shard",
+            codes::UNKNOWN_SHARD,
             format!("log {log} has no shard called {}", shown(shard)),
         )
     }
 
     /// 404: not there, or not yet.
     pub(super) fn absent(what: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", what)
+        Self::new(codes::NOT_FOUND, what)
     }
 
     /// 405: the route does not have this method.
     pub(super) fn method() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "not with this method",
-        )
+        Self::new(codes::METHOD_NOT_ALLOWED, "not with this method")
     }
 
     /// 408: the body did not arrive in time.
     pub(super) fn slow_body() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "slow-body",
-            "the body did not arrive in time",
-        )
+        Self::new(codes::SLOW_BODY, "the body did not arrive in time")
     }
 
     /// 408: the batch is too slow; the entries that arrived are taken.
     pub(super) fn slow_batch() -> Self {
         Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "slow-body",
+            codes::SLOW_BODY,
             format!(
                 "the body comes too slowly: it was silent for too long, or slower than {PACE} bytes a second while others need its place; send what is not accepted yet in another request"
             ),
@@ -163,19 +143,14 @@ impl Refusal {
     /// 413: the entry is too large.
     pub(super) fn too_large() -> Self {
         Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
+            codes::TOO_LARGE,
             format!("an entry is at most {} bytes", super::add::MAX_ENTRY),
         )
     }
 
     /// 415: not in this form.
     pub(super) fn unsupported(detail: &str) -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            detail,
-        )
+        Self::new(codes::UNSUPPORTED_MEDIA_TYPE, detail)
     }
 
     /// 415: `what` is compressed. The answer names the accepted encoding (RFC 9110, section 15.5.16).
@@ -188,8 +163,7 @@ impl Refusal {
     /// 503: the memory for request bodies is used up. Nothing of this one was taken.
     pub(super) fn crowded() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too-many-bodies",
+            codes::TOO_MANY_BODIES,
             "too many request bodies are under way on this server",
         )
         .later(Duration::from_secs(1))
@@ -198,8 +172,7 @@ impl Refusal {
     /// 503: the memory for long answers is used up.
     pub(super) fn busy_answers() -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too-many-answers",
+            codes::TOO_MANY_ANSWERS,
             "too many long answers are under way on this server",
         )
         .later(Duration::from_secs(1))
@@ -208,8 +181,7 @@ impl Refusal {
     /// 422: the key belongs to a write with another body.
     pub(super) fn reused() -> Self {
         Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            wire::codes::KEY_REUSED,
+            codes::KEY_REUSED,
             "this idempotency key was used for a write with another body; choose a new key for each write",
         )
     }
@@ -217,8 +189,7 @@ impl Refusal {
     /// 503: a chunk waited that long.
     pub(super) fn no_room(waited: Duration) -> Self {
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
+            codes::OVERLOADED,
             format!("no room for more entries within {} s", waited.as_secs()),
         )
         .later(waited / 2)
@@ -226,40 +197,17 @@ impl Refusal {
 
     /// 503: the engine still recovers.
     pub(super) fn starting() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "starting")
-            .later(Duration::from_secs(1))
+        Self::new(codes::STARTING, "starting").later(Duration::from_secs(1))
     }
 
     /// 503: a stop was asked for.
     pub(super) fn shutting_down() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "shutting-down",
-            "this server is stopping",
-        )
-        .later(Duration::from_secs(1))
+        Self::new(codes::SHUTTING_DOWN, "this server is stopping").later(Duration::from_secs(1))
     }
 
     /// The problem document (RFC 9457).
     pub(super) fn problem(&self) -> wire::Problem {
-        wire::Problem {
-            kind: format!("urn:logctl:problem:{}", self.code),
-            title: self
-                .status
-                .canonical_reason()
-                .unwrap_or_default()
-                .to_owned(),
-            status: self.status.as_u16(),
-            code: self.code.to_owned(),
-            detail: self.detail.clone(),
-            hint: None,
-            findings: Vec::new(),
-            current_etag: None,
-            changed_by: None,
-            changed_at: None,
-            differences: Vec::new(),
-            operation: None,
-        }
+        wire::Problem::new(self.code, self.detail.as_str())
     }
 
     /// The answer, as text or as a problem document.
@@ -270,7 +218,7 @@ impl Refusal {
         if let Some(available) = self.available {
             headers.insert(MERGE_BY_AVAILABLE, seconds(available));
         }
-        if self.code == "unsupported-media-type" {
+        if self.code == codes::UNSUPPORTED_MEDIA_TYPE {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         response
@@ -297,43 +245,38 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::Empty => Refusal::bad("an entry has at least one byte"),
         AppendError::TooLarge => Refusal::too_large(),
         AppendError::Frozen { shard, since_ms } => Refusal::new(
-            StatusCode::CONFLICT,
-            "frozen",
+            codes::FROZEN,
             format!(
                 "log {log} is frozen: shard {shard} has accepted no entries since {}",
                 rfc3339(since_ms)
             ),
         ),
         AppendError::Closing => Refusal::new(
-            StatusCode::CONFLICT,
-            "closing",
+            codes::CLOSING,
             format!("log {log} is closing: it takes no new entries and is about to freeze"),
         ),
         AppendError::Halted { reason } => halted(log, &reason),
-        AppendError::Full { detail } => Refusal::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            "full",
-            format!("no space for new entries: {detail}"),
-        ),
+        AppendError::Full { detail } => {
+            Refusal::new(codes::FULL, format!("no space for new entries: {detail}"))
+        }
         AppendError::Overloaded {
             reason,
             retry_after,
-        } => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reason).later(retry_after),
+        } => Refusal::new(codes::OVERLOADED, reason).later(retry_after),
         AppendError::Limited {
             reason,
             retry_after,
-        } => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "limited", reason).later(retry_after),
+        } => Refusal::new(codes::LIMITED, reason).later(retry_after),
         AppendError::NoRoom {
             reason,
             retry_after,
             available,
         } => Refusal {
             available,
-            ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", reason).later(retry_after)
+            ..Refusal::new(codes::NO_ROOM, reason).later(retry_after)
         },
         AppendError::WrongShard { active } => Refusal::new(
-            StatusCode::CONFLICT,
-            "wrong-shard",
+            codes::WRONG_SHARD,
             match active {
                 Some(active) => {
                     format!("log {log} does not write to that shard now: {active} is active")
@@ -342,13 +285,11 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
             },
         ),
         AppendError::Unpromisable { reason } => Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "no-promise",
+            codes::NO_PROMISE,
             format!("{reason}; send it without Prefer: respond-async"),
         ),
         AppendError::UploadAt { accepted } => Refusal::new(
-            StatusCode::CONFLICT,
-            "upload-offset",
+            codes::UPLOAD_OFFSET,
             format!(
                 "this upload stands at entry {accepted}; ask for its progress and go on from there"
             ),
@@ -357,8 +298,7 @@ pub(super) fn append(log: &str, error: AppendError) -> Refusal {
         AppendError::ShuttingDown => Refusal::shutting_down(),
         // Not 503: whoever tries that again may write the entry twice.
         AppendError::Unknown => Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "unknown-outcome",
+            codes::UNKNOWN_OUTCOME,
             "it could not be learned whether the entry was ordered; look for it before sending it again, or send it with the same Idempotency-Key",
         ),
     }
@@ -369,14 +309,12 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
     match error {
         ReadError::Halted { reason } => halted(log, reason),
         ReadError::Unwitnessed { shard } => Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unwitnessed",
+            codes::UNWITNESSED,
             format!("the first checkpoint of shard {log}/{shard} waits for its witnesses"),
         )
         .later(UNWITNESSED),
         ReadError::Unsigned { shard } => Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unsigned",
+            codes::UNSIGNED,
             format!(
                 "the first checkpoint of shard {log}/{shard} is not signed yet: does `logd merge publish` run?"
             ),
@@ -384,15 +322,13 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
         .later(UNWITNESSED),
         // Which object it is, the operator is told: `logctl doctor`.
         ReadError::Damaged { shard } => Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "damaged",
+            codes::DAMAGED,
             format!("what this asks for of shard {log}/{shard} is damaged in the store; the server looks for a good copy"),
         ),
         ReadError::Store(_) | ReadError::Sign(_) => {
             tracing::error!(log, %error, "a read failed");
             Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "store-failed",
+                codes::STORE_FAILED,
                 "the store did not answer; see the server's log",
             )
         }
@@ -401,8 +337,7 @@ pub(super) fn read(log: &str, error: &ReadError) -> Refusal {
 
 fn halted(log: &str, reason: &str) -> Refusal {
     Refusal::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "halted",
+        codes::HALTED,
         format!("log {log} is halted on this server: {reason}"),
     )
 }

@@ -127,7 +127,7 @@ mod tests {
             ("uplaod=x".to_owned(), "uplaod is not"),
         ] {
             let refusal = part(Some(&query)).unwrap_err();
-            assert_eq!(refusal.status, 400);
+            assert_eq!(refusal.code.1, 400);
             assert!(refusal.detail.contains(needle), "{}", refusal.detail);
         }
     }
@@ -142,7 +142,7 @@ mod tests {
             if let Some(coding) = coding {
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
             }
-            encoding(&headers).map_err(|refusal| refusal.status.as_u16())
+            encoding(&headers).map_err(|refusal| refusal.code.1)
         };
         assert_eq!(
             ask(Some("Application/Octet-Stream"), None),

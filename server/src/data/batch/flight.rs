@@ -6,9 +6,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use futures_util::{FutureExt as _, StreamExt as _};
 
-use super::ranges::{Range, Ranges};
+use super::ranges::Ranges;
 use super::turns::Turn;
 use engine::{AppendError, Appended};
+use wire::data::Range;
 
 /// Chunks of one batch that wait for their answers at a time; with more, the body is not read.
 const MOST: usize = 96;

@@ -4,8 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf as _, Bytes};
-use serde::Deserialize;
-use std::borrow::Cow;
+use wire::data::Line;
 
 use super::cut::{Cut, Cutter};
 use super::fault::Fault;
@@ -13,13 +12,6 @@ use crate::data::add::MAX_ENTRY;
 
 /// The longest line, bytes: the largest entry in base64, and some space around it.
 pub(super) const MAX_LINE: usize = MAX_ENTRY.div_ceil(3) * 4 + 1024;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    #[serde(borrow)]
-    entry: Cow<'a, str>,
-}
 
 /// Reads lines.
 #[derive(Debug, Default)]

@@ -25,36 +25,37 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response as Routed;
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
 
 use self::ask::Encoding;
 use self::cut::{Cut, Cutter};
 use self::fault::Fault;
 use self::flight::Flight;
 use self::lines::Lines;
-use self::ranges::{Range, Ranges};
+use self::ranges::Ranges;
 use self::turns::NoTurn;
 use super::advice;
 use super::negotiate::wants_json;
+use super::read::lines;
 use super::refusal::{self, Refusal};
 use super::{DataPlane, find, granted, stamp};
 use crate::gate::Gate;
 use engine::{AppendError, Log, UploadRange, WriteKey};
 use engine::{Chunk, UploadId, UploadPart};
-use plane_http::{Body, Pace, Phase, Unread, Watched};
+use plane_http::{Body, JSON, Pace, Phase, Unread, Watched};
 use qos::{Advice, Granted, TenantId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wire::data::{Batch, Progress, Range, codes};
 
 pub(crate) use self::turns::Turns;
 
 /// Bytes of a chunk: what a coordination store takes as one value, so that it needs no object of its own.
 const CHUNK: usize = 64 << 10;
 /// Bytes of a body that are held before they are in a chunk that waits in the queue: a chunk, and a line.
-const HELD: usize = CHUNK + lines::MAX_LINE;
+const HELD: usize = CHUNK + self::lines::MAX_LINE;
 /// How long a chunk waits for room. The body is not read meanwhile; if nothing moves for this long, the writer is refused.
 const ROOM: Duration = Duration::from_secs(60);
 /// `Retry-After` where it cannot be computed.
@@ -64,24 +65,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Ranges in an answer, at most. Entries of other writers between the chunks make more of them.
 const MOST_RANGES: usize = 1 << 16;
 
-/// The answer to a batch, one line of JSON.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Done {
-    /// Entries of this body that are in the log now.
-    entries: u64,
-    /// Entries of the upload, or of the body, up to which nothing is missing: the position to resume at.
-    accepted: u64,
-    ranges: Vec<Range>,
-    /// The shard of the last entry.
-    shard: Option<String>,
-}
-
 /// Why a batch ended early, and what of it is in the log all the same.
 struct Stopped {
     refusal: Refusal,
     /// `None` when it had not begun.
-    done: Option<Done>,
+    done: Option<Batch>,
 }
 
 impl From<Refusal> for Stopped {
@@ -114,13 +102,13 @@ pub(super) async fn answer(
         Err(refusal) => Err(refusal.clone().into()),
     };
     let mut response = match result {
-        Ok((done, granted)) => done.respond(granted.as_ref()),
+        Ok((done, granted)) => respond(&done, granted.as_ref()),
         Err(Stopped {
             refusal,
             done: Some(done),
         }) => refusal
             .respond(true)
-            .map(|_| Bytes::from(done.within(&refusal))),
+            .map(|_| Bytes::from(within(&done, &refusal))),
         Err(Stopped {
             refusal,
             done: None,
@@ -133,34 +121,25 @@ pub(super) async fn answer(
     response.map(|answer| unread.answer(answer))
 }
 
-impl Done {
-    fn respond(&self, granted: Option<&Granted>) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::from(line(self)));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(granted) = granted {
-            granted::stamp(headers, granted);
-        }
-        response
+fn respond(done: &Batch, granted: Option<&Granted>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(lines(done)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    if let Some(granted) = granted {
+        granted::stamp(headers, granted);
     }
-
-    /// The refusal as a problem document that also says what was accepted.
-    fn within(&self, refusal: &Refusal) -> Vec<u8> {
-        let mut all = serde_json::to_value(refusal.problem()).unwrap_or_default();
-        if let (Some(all), Ok(serde_json::Value::Object(own))) =
-            (all.as_object_mut(), serde_json::to_value(self))
-        {
-            all.extend(own);
-        }
-        line(&all)
-    }
+    response
 }
 
-/// JSON and a newline. What is written here are strings, integers and lists, on which serde_json cannot fail.
-fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut body = serde_json::to_vec(value).unwrap_or_default();
-    body.push(b'\n');
-    body
+/// The refusal as a problem document that also says what was accepted.
+fn within(done: &Batch, refusal: &Refusal) -> Vec<u8> {
+    let mut all = serde_json::to_value(refusal.problem()).unwrap_or_default();
+    if let (Some(all), Ok(serde_json::Value::Object(own))) =
+        (all.as_object_mut(), serde_json::to_value(done))
+    {
+        all.extend(own);
+    }
+    lines(&all)
 }
 
 /// The entries in a body, whichever way they are written.
@@ -204,7 +183,7 @@ async fn add(
     watched: &Watched,
     head: &Parts,
     body: &mut Incoming,
-) -> Result<(Done, Option<Granted>), Stopped> {
+) -> Result<(Batch, Option<Granted>), Stopped> {
     let part = ask::part(head.uri.query())?;
     let encoding = ask::encoding(&head.headers)?;
     let asked = advice::read(&head.headers, crate::rfc3339::now_ms)?;
@@ -250,8 +229,7 @@ async fn add(
     };
     if part.offset > accepted {
         return Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "upload-offset",
+            codes::UPLOAD_OFFSET,
             format!(
                 "offset={} leaves a gap: {accepted} entries of this upload were accepted, go on there",
                 part.offset
@@ -304,7 +282,7 @@ async fn add(
         let ended = log.end_keyed_batch(key, sender.next).await;
         result = ended.map_err(|error| sender.refused(error));
     }
-    let done = Done {
+    let done = Batch {
         entries: sender.flight.ranges.entries(),
         accepted: sender.flight.ranges.run(begun),
         ranges: sender.flight.ranges.all().to_vec(),
@@ -408,8 +386,7 @@ impl Sender<'_> {
         match error {
             // The same at another server, or another body: sent again, it is told which.
             AppendError::UploadAt { .. } if self.keyed => Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "upload-busy",
+                codes::UPLOAD_BUSY,
                 "another request with this idempotency key is under way; send this one again, with the same key",
             )
             .later(AGAIN),
@@ -423,8 +400,7 @@ impl Sender<'_> {
             return Ok(());
         }
         Err(Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-many-ranges",
+            codes::TOO_MANY_RANGES,
             format!(
                 "the entries of this body lie in more than {MOST_RANGES} ranges; send what is not accepted yet in another request"
             ),
@@ -436,13 +412,12 @@ fn faulty(fault: Fault) -> Refusal {
     if fault == Fault::Reused {
         return Refusal::reused();
     }
-    Refusal::new(StatusCode::BAD_REQUEST, "bad-batch", fault.to_string())
+    Refusal::new(codes::BAD_BATCH, fault.to_string())
 }
 
 fn superseded() -> Refusal {
     Refusal::new(
-        StatusCode::CONFLICT,
-        "upload-superseded",
+        codes::UPLOAD_SUPERSEDED,
         "a newer request goes on with this upload",
     )
 }
@@ -450,21 +425,13 @@ fn superseded() -> Refusal {
 fn no_turn(why: NoTurn) -> Refusal {
     let (code, detail) = match why {
         NoTurn::Superseded => return superseded(),
-        NoTurn::Crowded => ("too-many-batches", "too many batches are under way"),
+        NoTurn::Crowded => (codes::TOO_MANY_BATCHES, "too many batches are under way"),
         NoTurn::Busy => (
-            "upload-busy",
+            codes::UPLOAD_BUSY,
             "an earlier request for this upload still waits for its chunks",
         ),
     };
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).later(AGAIN)
-}
-
-/// What is known of an upload.
-#[derive(Debug, Serialize)]
-struct Progress {
-    /// Entries from its beginning that are in the log: where to go on.
-    accepted: u64,
-    ranges: Vec<Range>,
+    Refusal::new(code, detail).later(AGAIN)
 }
 
 fn range(known: &UploadRange) -> Range {
@@ -522,13 +489,7 @@ pub(super) async fn asked(
         }
     };
     let response = match result.await {
-        Ok(progress) => {
-            let mut response = Response::new(Bytes::from(line(&progress)));
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-            response
-        }
+        Ok(progress) => plane_http::reply(StatusCode::OK, JSON, "no-store", lines(&progress)),
         Err(refusal) => refusal.respond(wants_json(&headers)),
     };
     response.map(axum::body::Body::from)

@@ -1,16 +1,6 @@
 //! Where the entries of a batch are, in as few ranges as possible.
 
-use serde::Serialize;
-
-/// A run of entries with consecutive indexes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Range {
-    /// Position of its first entry in the upload, or in the body.
-    pub(super) first: u64,
-    /// Global index of that entry.
-    pub(super) index: u64,
-    pub(super) entries: u64,
-}
+use wire::data::Range;
 
 /// Ranges, ordered by position.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ::wire::data::Batch;
 use serde::Deserialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -306,23 +307,6 @@ fn reason(body: &[u8]) -> String {
         |_| String::from_utf8_lossy(body).into_owned(),
         |problem| problem.detail,
     )
-}
-
-/// The answer to `add-batch`; servers may say more.
-#[derive(Debug, Default, Deserialize)]
-struct Batch {
-    ranges: Vec<Range>,
-}
-
-/// Entries of a batch that follow each other in the log.
-#[derive(Debug, Deserialize)]
-struct Range {
-    /// Position of the first in the upload.
-    first: u64,
-    /// Its global index.
-    index: u64,
-    /// How many entries the range has.
-    entries: u64,
 }
 
 fn pause(answer: &Answer) -> Duration {

@@ -1,0 +1,78 @@
+//! The running document, and what was changed of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Action;
+
+/// `GET logs/{log}/config`: the running document. The entity tag is also in the `ETag` header.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigAnswer {
+    /// `g<generation>-<sha256 prefix>`, without quotes.
+    pub etag: String,
+    /// The document, with its server-filled fields.
+    pub config: logconfig::LogConfig,
+}
+
+/// One difference between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// What changes, in an operator's words: `shard 2026b`, `merge.checkpointInterval`.
+    pub subject: String,
+    /// The value before; absent when added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The value after; absent when removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// One decided change: an element of `GET logs/{log}/history`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryItem {
+    /// The generation after it.
+    pub generation: u64,
+    /// What was done.
+    pub action: Action,
+    /// When it was decided, RFC 3339.
+    pub time: String,
+    /// The slot that carries the decision.
+    pub slot: u64,
+    /// The global index at which it took effect.
+    pub at_index: u64,
+    /// The operation's id.
+    pub operation: String,
+    /// Who asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// A sentence: `opened 2026c, froze 2026b at 1048576`.
+    pub summary: String,
+    /// The entity tag after it; its document is `GET logs/{log}/config?generation=N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The reason that the caller gave, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the change did to the configuration. Absent for old changes: ask for the operation instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differences: Option<Vec<Difference>>,
+}
+
+/// `GET logs/{log}/history`: newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    /// Newest first.
+    pub history: Vec<HistoryItem>,
+}
+
+impl From<logconfig::Difference> for Difference {
+    fn from(difference: logconfig::Difference) -> Self {
+        Self {
+            subject: difference.subject,
+            before: difference.before,
+            after: difference.after,
+        }
+    }
+}

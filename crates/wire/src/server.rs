@@ -1,0 +1,117 @@
+//! The server itself: its replicas, what it finds wrong with itself, who is asking and what it can do.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a check found: an element of `GET diagnostics`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnosis {
+    /// What was checked: `clock`, `disk`, `key-permissions`, `store-latency`, `tls-expiry`, `replicas`, `checkpoint-age`.
+    pub check: String,
+    /// The log it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was measured, for a person: `42 GiB free`.
+    pub measured: String,
+    /// What to do; always there unless all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// How bad a finding of `GET diagnostics` is.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// All is well.
+    #[default]
+    Ok,
+    /// Will become a problem.
+    Warning,
+    /// Is a problem.
+    Critical,
+}
+
+/// `GET diagnostics`: what this replica finds out about itself and its stores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Diagnostics {
+    /// The server's clock, RFC 3339 with milliseconds: compare it with yours.
+    pub time: String,
+    /// The replica that answers.
+    pub replica: String,
+    /// Every check that was made.
+    pub checks: Vec<Diagnosis>,
+}
+
+/// A server process that shares the stores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// 16 hex digits, new at each start of the process.
+    pub id: String,
+    /// Host name and process id, for a person.
+    pub label: String,
+    /// The newest slot format it understands.
+    pub format: u32,
+    /// The generation it runs of the log in question; absent in lists over all logs or when it does not serve that log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// Seconds since it last reported.
+    pub age_seconds: u64,
+}
+
+/// `GET replicas?log=NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Replicas {
+    /// All that reported lately.
+    pub replicas: Vec<Replica>,
+    /// Those that fell silent within the last hour without a goodbye.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<Replica>,
+}
+
+/// `GET whoami`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WhoAmI {
+    /// `uid:0`, `token:ci`.
+    pub actor: String,
+    /// What it may do, as `resource:verb:log` with `*` for any.
+    pub permissions: Vec<String>,
+    /// The server's program and version: `logd 0.1.0`; absent when it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// What the server can do beyond the basics.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+}
+
+/// What documents and requests may ask of a server beyond shards, rotation and `merge.checkpointInterval`. A server that does not say
+/// it is taken to do everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Capabilities {
+    /// Tiers, tenants and tokens of writers: `qos` in a document, `GET logs/{log}/qos`.
+    pub qos: bool,
+    /// Storage nodes, secondaries, a backup quorum, frontends: `merge` in a document.
+    pub merge: bool,
+    /// A policy of witnesses: `witnesses` in a document.
+    pub witnesses: bool,
+    /// Changes that are taken back unless somebody confirms them: `?confirmWithin=`.
+    pub probation: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self {
+            qos: true,
+            merge: true,
+            witnesses: true,
+            probation: true,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Shards: what there is, and how the next one is planned and opened.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A shard's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShardState {
+    /// Has its origin and key, opens at a later rotation.
+    Planned,
+    /// Takes the log's writes.
+    Active,
+    /// Takes no more writes.
+    Frozen,
+}
+
+/// A shard as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Shard {
+    /// Unique in its log.
+    pub name: String,
+    /// Whether it is planned, active or frozen.
+    pub state: ShardState,
+    /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
+    pub tree_id: String,
+    /// The checkpoint origin, `ORIGIN/NAME`.
+    pub origin: String,
+    /// The verifier key of its checkpoints (C2SP signed-note).
+    pub vkey: String,
+    /// Global index of its first entry; absent while planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_index: Option<u64>,
+    /// Entries ordered into it; absent while planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Entries covered by its signed checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<u64>,
+    /// Root of the published tree, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_hash: Option<String>,
+}
+
+/// `GET logs/{log}/shards`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shards {
+    /// Oldest first.
+    pub shards: Vec<Shard>,
+}
+
+/// `POST logs/{log}/rotations`. A preview with `?dryRun=true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotateRequest {
+    /// Name of the shard to open; the oldest planned one, or a new one by the name template, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Open it although too few of the policy's witnesses know it: it is not published until they do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+}
+
+/// `POST logs/{log}/shards`: plans a shard. A preview with `?dryRun=true`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanRequest {
+    /// Name of the new shard; by the name template when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}

@@ -1,0 +1,105 @@
+//! Bearer tokens and sessions.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::AuditReceipt;
+
+/// A bearer token, without its text: an element of `GET tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Token {
+    /// The caller is `token:NAME`.
+    pub name: String,
+    /// What it may do: `resource:verb:log`.
+    pub scopes: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: String,
+    /// Who made it; absent for one that was written into the token file by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// When it was made, RFC 3339; absent like `createdBy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// Whether it can be revoked here; one of the server's token file is taken out of the file.
+    pub revocable: bool,
+}
+
+/// `GET tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tokens {
+    /// By name.
+    pub tokens: Vec<Token>,
+}
+
+/// `POST tokens`. Nobody can give away more than they have: each scope must be covered by the caller's own permissions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRequest {
+    /// 1 to 63 of a-z, 0-9, `-`, `.`; taken is 409.
+    pub name: String,
+    /// What it may do: `resource:verb:log`.
+    pub scopes: Vec<String>,
+    /// For how long, seconds; at most a year.
+    pub lifetime_seconds: u64,
+}
+
+/// The answer to `POST tokens`: the only place where the token's text ever stands.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewToken {
+    /// The token's text.
+    pub secret: String,
+    /// The token without its text, as `GET tokens` lists it.
+    pub token: Token,
+    /// Index of its intent in the system log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_index: Option<u64>,
+    /// Proof that this intent is in the audit trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReceipt>,
+}
+
+impl std::fmt::Debug for NewToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewToken")
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer to `DELETE tokens/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Revoked {
+    /// The token's name.
+    pub name: String,
+    /// Index of the intent in the system log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_index: Option<u64>,
+    /// Proof that this intent is in the audit trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditReceipt>,
+}
+
+/// The answer to `POST sessions`, which exchanges an OIDC identity token (sent as the bearer) for a short session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// To send as the bearer from now on.
+    pub secret: String,
+    /// `oidc:RULE`.
+    pub actor: String,
+    /// What it may do: `resource:verb:log`.
+    pub permissions: Vec<String>,
+    /// When it ends, RFC 3339.
+    pub expires_at: String,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
