@@ -58,13 +58,16 @@ impl Inspector<'_> {
                         == (&self.shard.identity.origin, self.at.size, self.at.root)
                 })
             };
-            let stays = stored
-                .as_ref()
-                .is_some_and(|note| match classify(note, &key).0 {
-                    Found::Foreign { .. } => !ours(note),
-                    Found::Signed { size, .. } => size >= self.at.size,
-                    _ => false,
-                });
+            let stays = match stored.as_ref().map(|note| (note, classify(note, &key).0)) {
+                Some((note, Found::Foreign { .. })) => !ours(note),
+                Some((_, Found::Signed { size, .. })) if whole && size < self.at.size => {
+                    let may = self.core.may_replace(self.shard, self.at).await;
+                    may.inspect_err(|error| tracing::warn!(path, %error, "a checkpoint stays"))
+                        .is_err()
+                }
+                Some((_, Found::Signed { size, .. })) => size >= self.at.size,
+                _ => false,
+            };
             let signed = self.shard.signed();
             match signed.filter(|signed| whole && !stays && signed.at == *self.at) {
                 Some(signed) => {

@@ -256,7 +256,7 @@ async fn checkpoint(
             }));
         }
         // One of another history stops the log here.
-        Err(_) => drop(core.look(shard).await?),
+        Err(_) => core.may_replace(shard, at).await?,
     }
     let (store, keys) = (&*core.store, &core.order.keys);
     let row = position::published(store, keys, &shard.name).await?;

@@ -118,3 +118,57 @@ async fn what_is_lost_while_sth_runs_elsewhere_comes_back() {
     rest.shutdown().await;
     publisher.shutdown().await;
 }
+
+/// A checkpoint of another history under the shard's own key is evidence, however small: the log halts, and it stays.
+#[tokio::test(start_paused = true)]
+async fn a_smaller_checkpoint_of_another_history_stays() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log).await;
+    engine.shutdown().await;
+    let fork = rig.on(rig.rows.rows(), rig.objects.objects());
+    let (engine, log) = fork.server(&Faults::new()).await;
+    let at = log.append(Bytes::from_static(b"y")).await.unwrap();
+    log.wait_published(at.index).await.unwrap();
+    engine.shutdown().await;
+    let other = fork.objects.get(CHECKPOINT).await.unwrap().unwrap();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    write(&log).await;
+    write(&log).await;
+    rotate(&log).await;
+    write(&log).await;
+    engine.shutdown().await;
+    // It is found by a start, by a look at what is damaged, and by the one who signs again.
+    for found_by in ["start", "look", "signer"] {
+        let rig = rig.on(rig.rows.rows(), rig.objects.objects());
+        let put = async || {
+            let put = vec![(CHECKPOINT.to_owned(), other.clone())];
+            rig.objects.put(put).await.unwrap();
+        };
+        if found_by == "start" {
+            put().await;
+        }
+        let engine = match found_by {
+            // Without writes there is no other who looks.
+            "signer" => rig.alone(&[Program::Sth], false, &Clock::system()).await,
+            _ => rig.server(&Faults::new()).await.0,
+        };
+        let log = engine.log("dev").unwrap();
+        let core = &log.core;
+        if found_by != "start" {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            put().await;
+        }
+        if found_by == "look" {
+            core.damage.suspect(&Arc::from("a"), 0);
+        } else if found_by == "signer" {
+            core.unsettle(&core.shards.get(&core.order.state(), "a").unwrap());
+        }
+        let halted = tokio::time::timeout(Duration::from_secs(600), core.halt.halted());
+        let why = halted.await.expect(found_by);
+        assert!(why.contains("two histories"), "{found_by}: {why}");
+        let stored = rig.objects.get(CHECKPOINT).await.unwrap();
+        assert_eq!(stored.as_ref(), Some(&other), "{found_by}");
+        engine.shutdown().await;
+    }
+}

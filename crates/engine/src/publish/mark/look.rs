@@ -105,6 +105,14 @@ impl Core {
         Ok(looked)
     }
 
+    /// Whether the checkpoint object of a shard is of our own history up to `at`, its final position, so that the final one may be put
+    /// over it. A second history stops the log.
+    pub(crate) async fn may_replace(&self, shard: &Shard, at: &Published) -> Result<(), SignError> {
+        self.look_at(shard, None, true).await?;
+        // What could not be compared there is compared here, or nothing is put.
+        self.clear(shard, Some((at.size, at.root))).await.map(drop)
+    }
+
     /// Compares a find elsewhere with the published position.
     pub(crate) async fn fits(
         &self,
