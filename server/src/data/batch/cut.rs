@@ -41,6 +41,8 @@ pub(super) struct Cutter {
     known: u64,
     /// What the dropped entries have to be, if that matters.
     repeat: Option<Repeat>,
+    /// Entries of the first chunk at least, whatever their size, unless the body has fewer.
+    least: u64,
 }
 
 impl Cutter {
@@ -54,12 +56,22 @@ impl Cutter {
             before: 0,
             known,
             repeat: None,
+            least: 1,
         }
     }
 
-    /// The entries that are dropped must be these.
+    /// The entries that are dropped must be these. A body of several entries does not begin with a chunk of one, which is how a single
+    /// entry is written ([`Repeat`]).
     pub(super) fn repeating(self, repeat: Option<Repeat>) -> Self {
-        Self { repeat, ..self }
+        let least = match repeat {
+            Some(_) if self.known == 0 => 2,
+            _ => 1,
+        };
+        Self {
+            repeat,
+            least,
+            ..self
+        }
     }
 
     /// Drops an entry that is known.
@@ -89,7 +101,7 @@ impl Cutter {
             // To the end of the chunk, or of an entry that is longer than one.
             let goal = self.scan()?.max(self.size);
             let full = self.buffer.len() >= self.size || self.entries == MOST;
-            if full && self.whole > 0 {
+            if full && self.entries >= self.least {
                 return Ok(Some(self.cut()));
             }
             if piece.is_empty() {
@@ -111,7 +123,7 @@ impl Cutter {
         }
         self.take_new()?;
         let full = self.whole + LENGTH + entry.len() > self.size || self.entries == MOST;
-        let cut = (full && self.whole > 0).then(|| self.cut());
+        let cut = (full && self.entries >= self.least).then(|| self.cut());
         if self.buffer.capacity() == 0 {
             self.buffer.reserve(self.size.min(FIRST));
         }
@@ -161,7 +173,7 @@ impl Cutter {
                 continue;
             }
             self.take_new()?;
-            if end > self.size && self.whole > 0 {
+            if end > self.size && self.entries >= self.least {
                 return Ok(end);
             }
             self.whole = end;
@@ -179,6 +191,7 @@ impl Cutter {
         let mut bytes = std::mem::replace(&mut self.buffer, next);
         bytes.truncate(self.whole);
         self.whole = 0;
+        self.least = 1;
         self.before += self.entries;
         Cut {
             bytes: bytes.freeze(),
@@ -320,6 +333,30 @@ mod tests {
             let counts: Vec<u64> = cuts.iter().map(|c| c.entries).collect();
             assert_eq!(counts, [1024, 1024, 542]);
             assert_eq!(cuts, expected(&entries[10..]));
+        }
+    }
+
+    /// However long they are, the first two entries of a body under a key go together.
+    #[test]
+    fn a_body_under_a_key_begins_with_two_entries() {
+        let entries = vec![vec![1; 65_535], vec![2; 65_535], vec![3; 65_535]];
+        let cutter = || Cutter::new(CHUNK, 0).repeating(Some(Repeat::default()));
+        for count in 1..=3 {
+            let (mut whole, mut cuts) = (cutter(), Vec::new());
+            let mut body = Bytes::from(encode(&entries[..count]));
+            while let Some(cut) = whole.feed(&mut body).unwrap() {
+                cuts.push(cut);
+            }
+            cuts.extend(whole.finish().unwrap());
+            let counts: Vec<u64> = cuts.iter().map(|cut| cut.entries).collect();
+            assert_eq!(counts, [&[1][..], &[2], &[2, 1]][count - 1]);
+            let bytes: Vec<u8> = cuts.iter().flat_map(|cut| cut.bytes.to_vec()).collect();
+            assert_eq!(bytes, encode(&entries[..count]));
+            let mut single = cutter();
+            let all = entries[..count].iter();
+            let mut again: Vec<Cut> = all.filter_map(|e| single.entry(e).unwrap()).collect();
+            again.extend(single.finish().unwrap());
+            assert_eq!(again, cuts);
         }
     }
 

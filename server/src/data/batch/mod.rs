@@ -203,10 +203,12 @@ async fn add(
         log.takes(&asked.advice)
             .map_err(|error| refusal::append(log.name(), error))?;
     }
+    // Under a key the first chunk has two entries, however long.
+    let held = HELD + key.map_or(0, |_| CHUNK);
     let _held = watched
         .bodies()
-        .begin(HELD)
-        .and_then(|mut held| held.grow(HELD).map(|()| held))
+        .begin(held)
+        .and_then(|mut all| all.grow(held).map(|()| all))
         .map_err(|_| Refusal::crowded())?;
     watched.enter(Phase::Working);
     let turn = plane.turns.take(log.name(), upload, key.is_none());

@@ -9,6 +9,9 @@
 //! no other end and no next part. So where a longer body is sent at the same time, either the end is there before its next part is
 //! ordered, and the longer body finds an end that is not its own; or the part is there first, and the shorter body has no end.
 //!
+//! An entry by itself has no such row, which would be a transaction more. It is told from a batch that broke off because the first part
+//! of a batch has two entries or more, unless it is the whole batch. So a batch of one entry and that entry by itself are the same write.
+//!
 //! What must never happen: an entry twice in the log because its writer sent it twice with one key; an answer that names a place
 //! which holds something else; two bodies that are both answered under one key.
 
@@ -198,6 +201,8 @@ impl Log {
         if progress.accepted > 0 {
             self.core.order.refresh().await?;
         }
+        // A body of more entries begins with a part of at least two.
+        ended |= progress.accepted == 1;
         let repeat = Repeat {
             parts,
             ended,
@@ -214,7 +219,7 @@ impl Log {
 }
 
 /// The beginning of a batch that was accepted under a key: a repeat has to be the same, entry by entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Repeat {
     /// Entries and digest of each part that is not passed yet.
     parts: VecDeque<(u64, Hash)>,

@@ -288,6 +288,29 @@ async fn of_two_bodies_under_a_key_one_is_answered() {
     assert_eq!(findings(&rig).await, []);
 }
 
+/// An entry by itself is no batch that broke off: a batch that begins with it is another write.
+#[tokio::test(start_paused = true)]
+async fn an_entry_is_not_the_beginning_of_a_batch() {
+    let rig = Rig::new();
+    let (engine, log) = rig.server(&Faults::new()).await;
+    let key = WriteKey::new("default", "k");
+    let sent = async |entries: &[&[u8]]| {
+        let (_, mut repeat) = log.keyed_batch(key).await.unwrap();
+        entries.iter().try_for_each(|e| repeat.entry(e))?;
+        repeat.end()
+    };
+    for ended in [false, true] {
+        assert_eq!(add(&log, "k", "one").await, Ok(0));
+        assert_eq!(sent(&[b"one", b"two"]).await, Err(Reused), "{ended}");
+        assert_eq!(sent(&[b"two"]).await, Err(Reused));
+        // The same entry, in a batch of its own.
+        assert_eq!(sent(&[b"one"]).await, Ok(()));
+        assert_eq!(log.end_keyed_batch(key, 1).await, Ok(()));
+    }
+    engine.shutdown().await;
+    assert_eq!(findings(&rig).await, []);
+}
+
 /// What `fsck` finds.
 async fn findings(rig: &Rig) -> Vec<crate::fsck::Finding> {
     let none: crate::fsck::OpenNode<'_> = &|_| Err("none".into());
