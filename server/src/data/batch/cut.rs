@@ -339,7 +339,7 @@ mod tests {
     /// However long they are, the first two entries of a body under a key go together.
     #[test]
     fn a_body_under_a_key_begins_with_two_entries() {
-        let entries = vec![vec![1; 65_535], vec![2; 65_535], vec![3; 65_535]];
+        let entries = [1, 2, 3].map(|n| vec![n; 65_535]);
         let cutter = || Cutter::new(CHUNK, 0).repeating(Some(Repeat::default()));
         for count in 1..=3 {
             let (mut whole, mut cuts) = (cutter(), Vec::new());
