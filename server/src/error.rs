@@ -57,6 +57,14 @@ pub(crate) enum Error {
         /// The operating system's answer.
         source: std::io::Error,
     },
+    /// An address is taken by the server that serves the same settings.
+    #[error("cannot listen on {address}: another server runs with these settings and answers on {}", socket.display())]
+    Served {
+        /// The address that could not be bound.
+        address: String,
+        /// The admin socket of these settings.
+        socket: PathBuf,
+    },
     /// A certificate or key is not usable.
     #[error("TLS: {0}")]
     Tls(String),
@@ -105,6 +113,13 @@ pub(crate) enum Error {
     /// A log could not be restored.
     #[error("nothing was restored: {0}")]
     Restore(String),
+    /// The same, after its folder was made.
+    #[error("nothing was restored: {why}")]
+    Unrestored {
+        /// The folder.
+        dir: PathBuf,
+        why: String,
+    },
     /// A change of the secondaries was not handed over.
     #[error("{0}")]
     HandOver(String),
@@ -160,6 +175,15 @@ impl Error {
                 std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege",
                 _ => return None,
             },
+            Self::Served { .. } => {
+                "stop that one first; a second server on the same stores needs settings of its own, with another socket and other addresses"
+            }
+            Self::Unrestored { dir, .. } => {
+                return Some(Cow::Owned(format!(
+                    "{0} has a copy of the key-encryption key, settings and empty stores by now: run the same command again, or remove {0}",
+                    dir.display()
+                )));
+            }
             Self::Broken { .. } => {
                 "start it again; this is a fault of logd, so please report it with the lines of its log before this one"
             }

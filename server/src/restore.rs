@@ -95,16 +95,32 @@ pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
         coordination: Arc::new(coordination),
         objects: Arc::new(objects),
     };
-    // So that `logd dev` goes on with a log of its own. Once the log is there nobody would make it any more.
-    let mark = |log: &str| match log == dev::LOG && restore.origin == dev::ORIGIN {
-        true => dev::Marker::make(dir, Some(SETTINGS)).map(drop),
-        false => Ok(()),
+    // Once the log is there nobody would make them any more. The marker is there for `logd dev` to go on with a log of its own.
+    let mark = |log: &str| {
+        let contexts = dir.join("logctl.toml");
+        if !contexts.exists() {
+            dev::replace(&contexts, &context(log), 0o600)?;
+        }
+        match log == dev::LOG && restore.origin == dev::ORIGIN {
+            true => dev::Marker::make(dir, Some(SETTINGS)).map(drop),
+            false => Ok(()),
+        }
     };
     let restored = restore
         .run_and_then(|log| mark(log).map_err(|e| e.to_string()))
         .await
-        .map_err(|e| Error::Restore(e.to_string()))?;
+        .map_err(|e| Error::Unrestored {
+            dir: dir.clone(),
+            why: e.to_string(),
+        })?;
     report(&restored, dir)
+}
+
+/// How `logctl` reaches the server of these [`SETTINGS`].
+fn context(log: &str) -> String {
+    format!(
+        "current = \"{log}\"\n\n[contexts.{log}]\nlog = \"{log}\"\nadmin = \"unix:admin.sock\"\nurl = \"http://127.0.0.1:7070\"\n"
+    )
 }
 
 fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
@@ -122,7 +138,8 @@ fn report(restored: &Restored, dir: &std::path::Path) -> Result<(), Error> {
         text.push_str(&format!("  warning: {warning}\n"));
     }
     text.push_str(&format!(
-        "next: logd fsck --dir {0}, then look through {0}/logd.toml and: logd serve --config {0}/logd.toml\n",
+        "next: logd fsck --dir {0}, then look through {0}/logd.toml and: logd serve --config {0}/logd.toml\n\
+         then: LOGCTL_CONFIG={0}/logctl.toml logctl status\n",
         dir.display()
     ));
     print(&text)
@@ -152,7 +169,16 @@ mod tests {
                 force: false,
                 ca: None,
             };
-            let failed = run(args).await.unwrap_err().to_string();
+            let failed = run(args).await.unwrap_err();
+            let hint = failed.hint().unwrap();
+            assert_eq!(
+                hint,
+                format!(
+                    "{0} has a copy of the key-encryption key, settings and empty stores by now: run the same command again, or remove {0}",
+                    dir.display()
+                )
+            );
+            let failed = failed.to_string();
             assert!(failed.contains("no secondary has a manifest"), "{failed}");
             let bytes = |path: PathBuf| std::fs::read(path).unwrap();
             assert_eq!(bytes(dir.join("kek")), bytes(key.clone()));

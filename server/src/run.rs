@@ -271,12 +271,11 @@ async fn run(
     let faults = Faults::default();
 
     // All addresses first: a taken port is the most likely thing to go wrong, and the cheapest to find.
-    let (data, data_address) = Listener::tcp(settings.data.listen)?;
-    let metrics = settings
-        .metrics
-        .as_ref()
-        .map(|metrics| Listener::tcp(metrics.listen))
-        .transpose()?;
+    let socket = settings.admin.socket.as_deref();
+    let tcp = |address| Listener::tcp(address).map_err(|e| taken(e.into(), socket));
+    let (data, data_address) = tcp(settings.data.listen)?;
+    let metrics = settings.metrics.as_ref().map(|metrics| tcp(metrics.listen));
+    let metrics = metrics.transpose()?;
     let admin = admin_listeners(&settings.admin)?;
     let admin_address = admin.address();
     let tls = settings.data.tls.as_ref();
@@ -426,6 +425,22 @@ fn raise_descriptor_limit() {
 
 fn admin_error(error: server_admin::Error) -> Error {
     Error::Admin(plane_http::causes(&error))
+}
+
+/// An address that is taken, by the server that answers on the `socket` of these settings where one does.
+fn taken(error: Error, socket: Option<&Path>) -> Error {
+    let answers = |socket: &&Path| std::os::unix::net::UnixStream::connect(socket).is_ok();
+    match (error, socket.filter(answers)) {
+        (Error::Listen { address, source }, Some(socket))
+            if source.kind() == std::io::ErrorKind::AddrInUse =>
+        {
+            Error::Served {
+                address,
+                socket: socket.to_owned(),
+            }
+        }
+        (other, _) => other,
+    }
 }
 
 fn admin_listeners(admin: &Admin) -> Result<Listeners, Error> {
@@ -710,4 +725,33 @@ fn announce(
         contexts.display()
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_on_the_same_settings_is_told_of_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("admin.sock");
+        let first = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let second = || Error::from(Listener::tcp(first.1).map(drop).unwrap_err());
+        let hint = |error: &Error| error.hint().unwrap().into_owned();
+        let alone = taken(second(), Some(&socket));
+        assert!(hint(&alone).starts_with("something else listens there"));
+        let answers = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let other = taken(second(), Some(&socket));
+        assert_eq!(
+            other.to_string(),
+            format!(
+                "cannot listen on {}: another server runs with these settings and answers on {}",
+                first.1,
+                socket.display()
+            )
+        );
+        assert!(hint(&other).starts_with("stop that one first"));
+        drop(answers);
+        assert!(hint(&taken(second(), Some(&socket))).starts_with("something else"));
+    }
 }

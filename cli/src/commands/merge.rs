@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde::Serialize;
-use wire::{MergeStatus, PeerStatus};
+use wire::{LogCondition, MergeStatus, PeerStatus};
 
 use super::Session;
 use crate::error::Error;
@@ -20,7 +20,12 @@ pub(crate) enum MergeCommand {
 
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-struct Merge(MergeStatus);
+struct Merge {
+    status: MergeStatus,
+    /// Why the log is halted, if it is.
+    #[serde(skip)]
+    halted: Option<String>,
+}
 
 pub(super) async fn run(
     session: &Session<'_>,
@@ -29,7 +34,12 @@ pub(super) async fn run(
     let server = session.server()?;
     let log = server.log().await?;
     let status = server.admin.merge(&log, server.deadline).await?;
-    Outcome::done(&Merge(status))
+    let of = server.admin.log(&log, server.deadline).await?;
+    let halted = (of.condition == LogCondition::Halted).then(|| of.reason.unwrap_or_default());
+    let trouble = halted
+        .is_some()
+        .then(|| Error::Halted { logs: vec![of.log] });
+    Outcome::with_trouble(&Merge { status, halted }, trouble)
 }
 
 /// What is wrong, or that nothing is.
@@ -91,7 +101,7 @@ fn peers(heading: &'static str, of: u64, peers: &[PeerStatus]) -> Block {
 
 impl Merge {
     fn overview(&self) -> Block {
-        let Self(status) = self;
+        let status = &self.status;
         let quorum: Cell = match status.backup_quorum {
             0 => "none needed".into(),
             needed => {
@@ -111,8 +121,11 @@ impl Merge {
             }
         };
         let marks = &status.watermarks;
-        Block::Fields(vec![
-            ("log", status.log.as_str().into()),
+        let halted = self.halted.as_ref();
+        let halted = halted.map(|why| Cell::toned(format!("halted: {why}"), Tone::Bad));
+        let mut fields = vec![("log", status.log.as_str().into())];
+        fields.extend(halted.map(|why| ("state", why)));
+        fields.extend([
             ("ordered", Cell::number(Some(marks.ordered))),
             ("integrated", Cell::number(Some(marks.integrated))),
             ("published", Cell::number(Some(marks.published))),
@@ -126,11 +139,12 @@ impl Merge {
                 "replication key",
                 Cell::maybe(status.replication_key.as_deref()),
             ),
-        ])
+        ]);
+        Block::Fields(fields)
     }
 
     fn programs(&self) -> Block {
-        let rows = self.0.programs.iter().map(|program| {
+        let rows = self.status.programs.iter().map(|program| {
             vec![
                 program.program.as_str().into(),
                 if program.here { "here" } else { "elsewhere" }.into(),
@@ -145,7 +159,7 @@ impl Merge {
     }
 
     fn nodes(&self) -> Block {
-        let rows = self.0.nodes.iter().map(|node| {
+        let rows = self.status.nodes.iter().map(|node| {
             vec![
                 node.name.as_str().into(),
                 Cell::number(Some(node.missed)),
@@ -166,7 +180,7 @@ impl Present for Merge {
     const NAME: &'static str = "/log";
 
     fn page(&self) -> Page {
-        let Self(status) = self;
+        let status = &self.status;
         let marks = &status.watermarks;
         let mut page = Page::new()
             .with(self.overview())
@@ -217,7 +231,7 @@ mod tests {
             alarm: None,
             away: None,
         };
-        Merge(MergeStatus {
+        let status = MergeStatus {
             log: "argon".to_owned(),
             generation: 3,
             time: "2026-11-21T18:00:00.000Z".to_owned(),
@@ -252,7 +266,11 @@ mod tests {
                 name: "w".to_owned(),
                 trouble: None,
             }],
-        })
+        };
+        Merge {
+            status,
+            halted: None,
+        }
     }
 
     #[test]
@@ -261,6 +279,11 @@ mod tests {
             width: Some(120),
             color: false,
         };
-        insta::assert_snapshot!(crate::render::page(&example().page(), look));
+        let mut merge = example();
+        insta::assert_snapshot!(crate::render::page(&merge.page(), look));
+        let why = "shard a has two histories".to_owned();
+        merge.halted = Some(why);
+        let page = crate::render::page(&merge.page(), look);
+        assert!(page.contains("halted: shard a has two histories"), "{page}");
     }
 }

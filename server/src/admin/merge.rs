@@ -31,7 +31,12 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
         };
         let measured = format!("{program}: {}", trouble.why);
-        checks.push(found("merge", Severity::Critical, measured, remedy));
+        // Nothing waits for a secondary that the quorum does not need.
+        let severity = match program {
+            Program::Replicate if lacking.is_none() => Severity::Warning,
+            _ => Severity::Critical,
+        };
+        checks.push(found("merge", severity, measured, remedy));
     }
     let up = view
         .nodes
@@ -198,7 +203,10 @@ mod tests {
         };
         view.secondaries = vec![alarmed, away.clone(), slow, peer("par")];
         view.frontends = vec![away];
-        view.troubles = vec![(Program::Publish, Trouble::waits("1 of the 2"))];
+        view.troubles = vec![
+            (Program::Replicate, Trouble::new("secondary fra: refused")),
+            (Program::Publish, Trouble::waits("1 of the 2")),
+        ];
         let down = NodeState {
             trouble: Some("gone".to_owned()),
             ..NodeState::default()
@@ -211,6 +219,7 @@ mod tests {
             .collect();
         use Severity::{Critical, Warning};
         let expected = [
+            ("merge", Warning),
             ("merge", Critical),
             ("storage-node", Warning),
             ("secondary", Critical),
@@ -221,6 +230,10 @@ mod tests {
         assert_eq!(grades, expected);
         assert!(found.iter().all(|check| check.remedy.is_some()));
         view.nodes.insert("c".to_owned(), down);
-        assert_eq!(checks(&view)[1].severity, Critical, "below the quorum");
+        assert_eq!(checks(&view)[2].severity, Critical, "below the quorum");
+        view.quorum = 3;
+        let found = checks(&view);
+        let grades: Vec<_> = found.iter().map(|c| (&*c.check, c.severity)).collect();
+        assert_eq!(grades[..2], [("quorum", Critical), ("merge", Critical)]);
     }
 }

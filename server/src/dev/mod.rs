@@ -54,6 +54,7 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
         .create(&dev.dir)
         .map_err(at("create", &dev.dir))?;
     let dir = dev.dir.canonicalize().map_err(at("read", &dev.dir))?;
+    refuse_shared(&dir)?;
     // Before anything, even a lock file, is put into a folder that `logd dev` did not make.
     Marker::check(&dir)?;
     // Servers that start at the same moment make keys one after the other.
@@ -85,6 +86,23 @@ pub(crate) fn prepare(dev: &Dev) -> Result<Prepared, Error> {
         settings,
         dir,
         first,
+    })
+}
+
+/// Refuses the root folder and the user's home: a mistyped path must not fill them with keys and stores.
+fn refuse_shared(dir: &Path) -> Result<(), Error> {
+    let home = std::env::var_os("HOME").and_then(|home| Path::new(&home).canonicalize().ok());
+    let what = match dir.parent() {
+        None => "the root folder",
+        Some(_) if home.as_deref() == Some(dir) => "your home folder",
+        Some(_) => return Ok(()),
+    };
+    Err(Error::Input {
+        what: format!(
+            "{} is {what}; a log needs a folder of its own, and nothing was changed",
+            dir.display()
+        ),
+        hint: "name a new folder, for example --dir ./log".to_owned(),
     })
 }
 
@@ -290,6 +308,16 @@ mod tests {
             merge: engine::Program::ALL.to_vec(),
             drain: None,
             format: LogFormat::Text,
+        }
+    }
+
+    #[test]
+    fn the_root_folder_and_a_home_are_refused() {
+        let home = PathBuf::from(std::env::var_os("HOME").unwrap());
+        for (dir, word) in [(Path::new("/"), "root"), (&home, "home")] {
+            let refused = prepare(&dev(dir)).err().unwrap().to_string();
+            assert!(refused.contains(word), "{refused}");
+            assert!(!dir.join(".starting").exists());
         }
     }
 

@@ -150,7 +150,10 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
         }
         let engine = match found_by {
             // Without writes there is no other who looks.
-            "signer" => rig.alone(&[Program::Sth], false, &Clock::system()).await,
+            "signer" => {
+                rig.alone(&[Program::Publish], false, &Clock::system())
+                    .await
+            }
             _ => rig.server(&Faults::new()).await.0,
         };
         let log = engine.log("dev").unwrap();
