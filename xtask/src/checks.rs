@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
 /// Crates that measure and test; they may know anything, and nobody of the product may know them.
 const ROOF: [&str; 2] = ["tests", "bench"];
 /// Crates that are functions from values to values, and what would make them do I/O.
-const PURE: [&str; 5] = ["tlog", "logconfig", "order", "qos", "wire"];
+pub(crate) const PURE: [&str; 5] = ["tlog", "logconfig", "order", "qos", "wire"];
 const IO: [&str; 9] = [
     "tokio",
     "axum",
@@ -43,8 +43,7 @@ const IO: [&str; 9] = [
 
 /// Whether every dependency between the crates follows the arrows.
 pub(crate) fn layering() -> Result<bool> {
-    let text = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let mut wrong = violations(&dependencies(&serde_json::from_str(&text)?)?);
+    let mut wrong = violations(&packages()?);
     for name in PURE {
         // Alone, so that no other crate's features hide what this one asks for.
         let mut tree = cargo();
@@ -73,30 +72,48 @@ pub(crate) fn layering() -> Result<bool> {
     Ok(wrong.is_empty())
 }
 
-/// For each crate the names of its direct dependencies; those for tests only are marked so.
-type Dependencies = BTreeMap<String, Vec<(String, bool)>>;
+/// A crate of the workspace, as its `Cargo.toml` says.
+#[derive(Default)]
+pub(crate) struct Package {
+    pub(crate) description: String,
+    /// The names of its direct dependencies, and whether they are for its tests only.
+    pub(crate) uses: Vec<(String, bool)>,
+}
 
-fn dependencies(metadata: &Value) -> Result<Dependencies> {
+/// The crates that ship, by name: all but those that test, measure and build.
+pub(crate) fn product() -> Result<BTreeMap<String, Package>> {
+    let mut all = packages()?;
+    all.retain(|name, _| name != "xtask" && !ROOF.contains(&name.as_str()));
+    Ok(all)
+}
+
+fn packages() -> Result<BTreeMap<String, Package>> {
+    let text = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_str(&text)?;
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata names packages")?;
-    let mut all = Dependencies::new();
+    let mut all = BTreeMap::new();
     for package in packages {
         let name = package["name"].as_str().context("a package has a name")?;
         let direct = package["dependencies"]
             .as_array()
             .context("a package has dependencies")?;
-        let direct = direct
+        let uses = direct
             .iter()
             .filter_map(|d| Some((d["name"].as_str()?.to_owned(), d["kind"] == "dev")));
-        all.insert(name.to_owned(), direct.collect());
+        let package = Package {
+            description: package["description"].as_str().unwrap_or("").to_owned(),
+            uses: uses.collect(),
+        };
+        all.insert(name.to_owned(), package);
     }
     Ok(all)
 }
 
-fn violations(all: &Dependencies) -> Vec<String> {
+fn violations(all: &BTreeMap<String, Package>) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (name, direct) in all {
+    for (name, package) in all {
         if ROOF.contains(&name.as_str()) {
             continue;
         }
@@ -105,7 +122,7 @@ fn violations(all: &Dependencies) -> Vec<String> {
             continue;
         }
         let allowed = reachable(name);
-        for (dependency, dev) in direct {
+        for (dependency, dev) in &package.uses {
             let ours = all.contains_key(dependency);
             if ours && !allowed.contains(dependency.as_str()) && !(*dev && dependency == name) {
                 wrong.push(format!("layering: {name} must not know {dependency}"));
@@ -138,14 +155,16 @@ mod tests {
     use super::*;
 
     fn with(name: &str, dependency: &str, dev: bool) -> Vec<String> {
-        let mut all: Dependencies = ARROWS
+        let mut all: BTreeMap<String, Package> = ARROWS
             .iter()
-            .map(|(name, _)| ((*name).to_owned(), Vec::new()))
+            .map(|(name, _)| ((*name).to_owned(), Package::default()))
             .collect();
-        all.insert("tests".into(), vec![("logd".into(), false)]);
-        all.entry(name.into())
-            .or_default()
-            .push((dependency.into(), dev));
+        let mut uses = |name: &str, dependency: &str, dev| {
+            let package = all.entry(name.into()).or_default();
+            package.uses.push((dependency.into(), dev));
+        };
+        uses("tests", "logd", false);
+        uses(name, dependency, dev);
         violations(&all)
     }
 

@@ -15,6 +15,7 @@ pub(crate) const OPENAPI: &str = "docs/openapi.json";
 fn files() -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = logctl::generate::LOGCTL.files()?;
     files.extend(logload::PROGRAM.files()?);
+    files.extend(crate::pictures::files()?);
     for (path, document) in [(SCHEMA, logconfig::schema()), (OPENAPI, wire::openapi())] {
         let mut text = serde_json::to_string_pretty(&document)?;
         text.push('\n');

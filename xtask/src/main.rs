@@ -11,6 +11,7 @@ mod debian;
 mod fuzz;
 mod generate;
 mod licences;
+mod pictures;
 mod python;
 mod release;
 mod run;
@@ -52,7 +53,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Write the generated files: completions, man pages, JSON schema, OpenAPI document
+    /// Write the generated files: completions, man pages, JSON schema, OpenAPI document, pictures
     Generate,
 }
 

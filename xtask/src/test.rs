@@ -74,14 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
     if options.model_long {
         let mut model = cargo();
-        model.args([
-            "test",
-            "--release",
-            "--package",
-            "engine",
-            "--lib",
-            "order::model",
-        ]);
+        model.args(["test", "--release", "--package", "order", "--lib", "model"]);
         summary.tests(
             "model, wide bounds",
             model.env("MODEL_LONG", "1"),
