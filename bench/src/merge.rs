@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use engine::Chunk;
-use engine::mirror::{Ended, Mirror, MirrorOptions, Refusal};
 use engine::{
     Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerClient, PeerError,
     PeerRequest, Places, Program, Programs,
@@ -19,6 +18,7 @@ use engine::{
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
 use logconfig::{FrontendConfig, LogConfig, SecondaryConfig, StorageNode};
+use mirror::{Ended, Mirror, MirrorOptions, Refusal};
 use qos::Advice;
 use store::{Objects, Sqlite, StoreError};
 use tests::process::{Logd, Worker, logctl, logctl_with, logd};

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::Faults;
-use engine::replicate::copy::Tiles;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use logconfig::{LogName, ShardName};
+use mirror::Tiles;
 use plane_http::{
     BYTES, Body, FOR_EVER, Listener, NEVER, Phase, Plane, Spent, TEXT, TlsFiles, Unread, Watch,
     Watched, later, reply, said,

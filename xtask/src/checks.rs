@@ -8,13 +8,17 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     ("store", &["tlog"]),
     ("order", &["tlog", "store"]),
     ("qos", &["logconfig", "tlog"]),
-    ("engine", &["tlog", "logconfig", "store", "order", "qos"]),
+    ("mirror", &["tlog", "store"]),
+    (
+        "engine",
+        &["tlog", "logconfig", "store", "order", "qos", "mirror"],
+    ),
     ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["wire"]),
     ("server-admin", &["plane-http", "wire", "tlog"]),

@@ -15,7 +15,6 @@ use tlog::TilePath;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::integrate::tree::{completed, tiles_between};
 use crate::ledger::now_ms;
 use crate::log::Core;
 use crate::position;
@@ -23,11 +22,13 @@ use crate::position::Pushed;
 use crate::program::{Done, Program};
 use crate::publish::mark::classify;
 use crate::publish::mark::judge::{Found, Whence};
-use crate::replicate::copy::Tiles;
 use crate::shard::{Shard, Signed};
+use mirror::Tiles;
+use order::litter::completed;
 use order::state::{Phase, State};
 use store::record;
 use store::{Guard, Objects, Outcome, StoreError, Transaction};
+use tlog::tiles_between;
 
 /// Objects that are read and written at a time.
 const AT_ONCE: usize = 64;

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::eras::Membership;
 use crate::log::Core;
-use crate::peers::ask::PeerLife;
 use crate::position;
+use mirror::PeerLife;
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::peers::ask::{NoPeerClient, PeerClient};
 use crate::places::{Folders, Places};
+use mirror::{NoPeerClient, PeerClient};
 use store::StoreError;
 
 /// One of the four.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
 use crate::integrate::grow::Growing;
-use crate::integrate::tree::ShardTree;
 use crate::ledger::snapshot;
 use crate::log::Core;
 use crate::orphans;
@@ -24,6 +23,7 @@ use order::slot::Slot;
 use order::state::{Phase, State, View};
 use store::record;
 use store::{Coordination, StoreError};
+use tlog::ShardTree;
 
 /// The longest time between two looks at the slots of others, where the store does not tell of them.
 const LOOK: Duration = Duration::from_secs(1);

@@ -25,9 +25,9 @@
 //! commit it at most [`STORED`] slots later, or gives it up. So an object that nothing points at is first noted, with the current
 //! number of slots; once the floor is [`STORED`] above that number, it is deleted. So are rows that older versions left alone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use tlog::{TILE_WIDTH, TileKind, TilePath};
+use tlog::{TILE_WIDTH, TileKind, TilePath, partial_tiles};
 
 use crate::Limits;
 use crate::slot::{BatchRef, Slot, Token, Work};
@@ -195,6 +195,14 @@ pub fn partials_go(full: &TilePath, published: u64) -> bool {
     };
     let hashes = published.checked_shr(8 * u32::from(level)).unwrap_or(0);
     (full.index + 1).saturating_mul(TILE_WIDTH) <= hashes
+}
+
+/// The full tiles in a tree of `size` entries that were partial in one of `behind`: their partial ones may go (tlog-tiles,
+/// "Partial Tiles").
+pub fn completed(behind: &[u64], size: u64) -> BTreeSet<TilePath> {
+    let partial = behind.iter().flat_map(|size| partial_tiles(*size));
+    let full = partial.map(|tile| TilePath { width: 256, ..tile });
+    full.filter(|tile| partials_go(tile, size)).collect()
 }
 
 /// A number of slots, and the age of the store when they were decided, milliseconds.

@@ -20,6 +20,7 @@ mod receipt;
 mod seal;
 mod tile;
 mod tileset;
+mod tree;
 pub mod walk;
 
 #[cfg(test)]
@@ -45,3 +46,4 @@ pub use tileset::{
     TileSet, consistency_proof, consistency_tiles, edge_from_tiles, edge_tiles, inclusion_proof,
     inclusion_tiles, subtree_proof, subtree_tiles,
 };
+pub use tree::{ShardTree, TileBytes, tiles_between};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use engine::mirror::Mirror;
+use mirror::Mirror;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::EncodeMetric as _;
@@ -36,7 +36,7 @@ impl fmt::Debug for Source {
 impl Collector for Source {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let logs = self.0.status();
-        type Value = fn(&engine::mirror::OriginStatus) -> u64;
+        type Value = fn(&mirror::OriginStatus) -> u64;
         let families: [(&str, &str, Value); 4] = [
             (
                 "mirror_alarm",

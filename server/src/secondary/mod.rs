@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Faults;
-use engine::mirror::{Mirror, MirrorOptions};
+use mirror::{Mirror, MirrorOptions};
 use plane_http::{Listener, Watch};
 use store::{Directory, Sqlite};
 use tokio_util::sync::CancellationToken;

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use engine::PeerLife;
-use engine::mirror::manifest::MAX_MANIFEST;
-use engine::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use mirror::{COSIGNED, Ended, MAX_MANIFEST, Mirror, PeerLife, Refusal};
 use plane_http::{
     BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, Spent, TEXT, Unread, Watched, later, said,
 };

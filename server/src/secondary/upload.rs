@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use engine::mirror::{Ended, Mirror, Refusal, Upload};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
+use mirror::{Ended, Mirror, Refusal, Upload};
 use plane_http::Spent;
 use tlog::mirror::EntriesHead;
 use tokio::time::Instant;

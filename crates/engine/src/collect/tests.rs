@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proptest::prelude::*;
 
 use crate::promise::tests::{Rig, census};
 use crate::{Clock, Log, Program};
 use tlog::Hash;
 
 use order::keys::Keys;
-use order::litter::{Evidence, STORED, Unnamed, partials_go};
+use order::litter::{Evidence, STORED, Unnamed};
 use order::slot::{BatchRef, Slot, Token, Work};
 use order::state::State;
 use order::{Limits, WINDOW};
@@ -31,22 +30,6 @@ fn batch(number: u64) -> BatchRef {
         object: false,
         shard: None,
         place: None,
-    }
-}
-
-proptest! {
-    /// Partial tiles go exactly where a tree of that size has the full one, and nothing that grows brings one back.
-    #[test]
-    fn partial_tiles_go_where_the_full_one_is(size in 0u64..200_000, more in 0u64..200_000) {
-        let has = |size| -> std::collections::BTreeSet<_> {
-            let tiles = crate::integrate::tree::tiles_between(0, size);
-            tiles.filter(|tile| tile.width == 256).collect()
-        };
-        let (now, later) = (has(size), has(size + more));
-        for tile in &later {
-            prop_assert_eq!(partials_go(tile, size), now.contains(tile), "{}", tile);
-            prop_assert!(partials_go(tile, size + more));
-        }
     }
 }
 

@@ -8,9 +8,9 @@ use tlog::mirror::origin_hash;
 use tlog::{Hash, TileKind, TilePath, bundle};
 
 use crate::log::Core;
-use crate::peers::ask::PeerRequest;
-use crate::replicate::copy::Tiles;
 use crate::shard::Shard;
+use mirror::PeerRequest;
+use mirror::Tiles;
 use store::Objects;
 
 /// Time for one request.

@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
+use tlog::{Hash, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
 
 use crate::damage::copies::Source;
-use crate::integrate::tree::ShardTree;
 use crate::log::Core;
 use crate::position;
-use crate::replicate::copy::Tiles;
 use crate::shard::{Published, Shard};
+use mirror::Tiles;
 use store::StoreError;
 
 /// The most combinations that are tried for the right edge.

@@ -9,10 +9,10 @@ use tlog::{Hash, RightEdge, TileKind, TilePath, leaf_hash};
 
 use crate::fsck::tree::Tree;
 use crate::fsck::*;
-use crate::integrate::tree::ShardTree;
 use crate::{Caller, Engine, EngineOptions, Kek, Log, Request};
 use store::fault::{Fault, Faults, FaultyCoordination, FaultyObjects, Operation};
 use store::{MemoryCoordination, MemoryObjects};
+use tlog::ShardTree;
 
 struct Stores {
     rows: Arc<MemoryCoordination>,

@@ -9,7 +9,6 @@ use tlog::{Hash, TilePath};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::integrate::tree::{ShardTree, TileBytes};
 use crate::log::Core;
 use crate::pending::{Held, Pending, Step};
 use order::batch;
@@ -17,6 +16,7 @@ use order::slot::Slot;
 use order::state::{Phase, State};
 use store::StoreError;
 use store::record;
+use tlog::{ShardTree, TileBytes};
 
 /// Full tiles that go to the store together before their cut: fewer are not worth the sync of their folders.
 const AHEAD: usize = 64;

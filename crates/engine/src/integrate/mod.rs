@@ -1,6 +1,5 @@
-//! `integrate`: slots → trees → durable tiles. [`grow`] hashes the ordered entries into the shards' trees, [`cut`] makes their
-//! tiles and the position durable, [`tree`] is the arithmetic.
+//! `integrate`: slots → trees → durable tiles. [`grow`] hashes the ordered entries into the shards' trees ([`tlog::ShardTree`]),
+//! [`cut`] makes their tiles and the position durable.
 
 pub(crate) mod cut;
 pub(crate) mod grow;
-pub(crate) mod tree;

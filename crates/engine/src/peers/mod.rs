@@ -3,8 +3,6 @@
 //! The **replication key** signs what is not published yet: pending checkpoints and manifests. The shards' keys sign only what
 //! is durable as published, so a secondary must never see their signature earlier. The replication key is sealed like the shards' keys.
 
-pub(crate) mod ask;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,9 +11,9 @@ use tokio::sync::OnceCell;
 
 use crate::log::Core;
 use crate::metrics::Histogram;
-use crate::peers::ask::PeerClient;
 use crate::shard::SignError;
 use crate::shard::keys::KeyError;
+use mirror::PeerClient;
 use store::{Guard, Outcome, StoreError, Transaction};
 
 /// How a secondary stands, as far as this process knows.

@@ -22,7 +22,6 @@ use tokio::time::Instant;
 
 use crate::collect;
 use crate::eras::Membership;
-use crate::integrate::tree::completed;
 use crate::ledger::now_ms;
 use crate::log::Core;
 use crate::pending::Step;
@@ -33,6 +32,7 @@ use crate::publish::quorum::{Quorum, publishable};
 use crate::shard::{Published, Shard, SignError, Signed};
 use order::keys::trailing_number;
 use order::litter;
+use order::litter::completed;
 use order::state::{Phase, State};
 use store::record;
 use store::{Guard, Objects as _, Outcome, StoreError, Transaction};

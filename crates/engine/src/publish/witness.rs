@@ -15,10 +15,10 @@ use tlog::{Note, PolicyWitness};
 use tokio::time::Instant;
 
 use crate::log::Core;
-use crate::peers::ask::{PeerError, PeerRequest};
 use crate::program::Trouble;
-use crate::replicate::copy::Tiles;
 use crate::shard::Shard;
+use mirror::Tiles;
+use mirror::{PeerError, PeerRequest};
 
 /// How often a witness may say that it has another size before that is a failure.
 const TRIES: usize = 3;

@@ -6,8 +6,8 @@
 //! - [`upload`] one shard to one secondary; [`talk`] a request, and what the headers of each answer say;
 //! - [`storage`] which storage of a secondary counts; [`describe`] the manifest.
 
-pub mod copy;
 mod describe;
+pub(crate) mod manifest;
 mod storage;
 mod talk;
 mod upload;
@@ -24,10 +24,10 @@ use tokio::time::Instant;
 
 use self::describe::Sent;
 use crate::log::Core;
-use crate::peers::ask::PeerError;
 use crate::position;
 use crate::program::{Done, Program, Trouble};
 use crate::shard::SignError;
+use mirror::PeerError;
 use order::state::Phase;
 use store::StoreError;
 
@@ -62,7 +62,7 @@ enum CopyError {
 }
 
 /// The copier of one log.
-pub struct Replicator {
+pub(crate) struct Replicator {
     /// The log. What was verified is told through `core.merged`.
     pub core: Arc<Core>,
     /// Set when the log shuts down, or when it is to do only what there is to do: bring each secondary that answers to the last
@@ -74,7 +74,7 @@ type Worker = (SecondaryConfig, JoinHandle<Done>);
 
 impl Replicator {
     /// Runs until the log ends. Answers what it did.
-    pub async fn run(mut self) -> Done {
+    pub(crate) async fn run(mut self) -> Done {
         let mut moved = self.core.merged.subscribe();
         let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
         let mut done = Done::default();

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use tlog::mirror::AddCheckpoint;
 use tokio::time::Instant;
 
-use crate::peers::ask::{PeerAnswer, PeerRequest};
 use crate::position::UNNAMED;
 use crate::publish::mark;
 use crate::replicate::{Copier, CopyError, SHORT};
+use mirror::{PeerAnswer, PeerRequest};
 use order::state::State;
 
 /// The longest answer of a secondary.

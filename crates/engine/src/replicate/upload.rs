@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::ledger::now_ms;
 use crate::position::{Position, Verified};
-use crate::replicate::copy::Tiles;
 use crate::replicate::{Copier, CopyError, LONG, SHORT, SHOWN_EVERY, STUBBORN};
+use mirror::Tiles;
 use order::state::State;
 use store::record;
 use store::{Guard, Outcome, Transaction};

@@ -25,7 +25,7 @@ use crate::eras::Membership;
 use crate::ledger::now_ms;
 use crate::life;
 use crate::life::Life;
-use crate::peers::ask::PeerClient;
+use mirror::PeerClient;
 use order::keys::LOGS;
 use order::state::{Intake, Phase};
 use sources::{Source, lacking, waiting};

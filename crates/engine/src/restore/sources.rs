@@ -11,11 +11,11 @@ use tlog::mirror::origin_hash;
 use tlog::{Checkpoint, CosignerKey, Note, Signer};
 
 use crate::eras::Membership;
-use crate::mirror::manifest::MAX_MANIFEST;
-use crate::mirror::{COSIGNED, Manifest, SignedManifest};
-use crate::peers::ask::{PeerAnswer, PeerError, PeerRequest};
 use crate::position::{UNNAMED, Vouched};
+use crate::replicate::manifest::Manifest;
 use crate::restore::{Restore, RestoreError};
+use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
+use mirror::{PeerAnswer, PeerError, PeerRequest};
 
 /// Time for one request.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -200,7 +200,7 @@ impl Restore {
             return Ok(None);
         }
         let signed = SignedManifest::parse(&answer.body).map_err(|e| e.to_string())?;
-        let manifest = signed.open(&self.kek).map_err(|e| e.to_string())?;
+        let manifest = Manifest::open(&signed, &self.kek).map_err(|e| e.to_string())?;
         let key = self.replication(&manifest)?;
         signed.verify(key.verifier()).map_err(|e| e.to_string())?;
         if signed.origin != self.origin {

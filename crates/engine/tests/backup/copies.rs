@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::mirror::SignedManifest;
 use engine::{ChangeError, Kek, Request};
+use mirror::SignedManifest;
 use tlog::mirror::origin_hash;
 
 use crate::network::Way;
@@ -52,9 +52,8 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     let manifest = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
     let opened = SignedManifest::parse(&manifest).unwrap();
     opened.verify(&key).unwrap();
-    let opened = opened
-        .open(&Kek::from_file(&world.path("kek")).unwrap())
-        .unwrap();
+    let opened =
+        engine::Manifest::open(&opened, &Kek::from_file(&world.path("kek")).unwrap()).unwrap();
     assert_eq!((opened.log.as_str(), opened.state.generation), ("dev", 1));
     // A change goes there too, without any entry.
     configure(&log, |config| {
@@ -65,7 +64,8 @@ async fn nothing_is_published_before_the_quorum_has_it() {
     let newer = async {
         loop {
             let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
-            let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+            let opened =
+                engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
             if opened.state.generation == 2 {
                 break;
             }
@@ -101,7 +101,8 @@ async fn a_manifest_that_came_second_is_sent_again_when_the_log_goes_on() {
     let newer = async {
         loop {
             let bytes = x.manifest(&origin_hash(ORIGIN)).await.unwrap().unwrap();
-            let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+            let opened =
+                engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
             if opened.state.generation == 2 {
                 break;
             }
@@ -243,10 +244,10 @@ async fn a_new_storage_gets_the_older_shards_first() {
         force: false,
     };
     log.change(rotate, caller()).await.unwrap();
-    let manifest = async |mirror: &engine::mirror::Mirror| {
+    let manifest = async |mirror: &mirror::Mirror| {
         let kek = Kek::from_file(&world.path("kek")).unwrap();
         let bytes = mirror.manifest(&origin_hash(ORIGIN)).await.unwrap()?;
-        let opened = SignedManifest::parse(&bytes).unwrap().open(&kek).unwrap();
+        let opened = engine::Manifest::open(&SignedManifest::parse(&bytes).unwrap(), &kek).unwrap();
         Some(opened.state.generation)
     };
     let told = async {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use engine::mirror::{COSIGNED, Ended, Mirror, Refusal};
 use engine::{PeerAnswer, PeerClient, PeerError, PeerLife, PeerRequest};
 use futures_util::future::BoxFuture;
+use mirror::{COSIGNED, Ended, Mirror, Refusal};
 use tlog::mirror::{AddCheckpoint, EntriesHead, SIZE_TYPE};
 use tlog::{Checkpoint, Cosigner, Note};
 

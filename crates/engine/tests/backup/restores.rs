@@ -879,8 +879,8 @@ async fn an_old_manifest_that_is_put_back_lowers_nothing() {
     let hash = tlog::mirror::origin_hash(ORIGIN);
     let kek = Kek::from_file(&world.path("kek")).unwrap();
     let of = |bytes: &[u8]| {
-        let signed = engine::mirror::SignedManifest::parse(bytes).unwrap();
-        (signed.age(), signed.open(&kek).unwrap())
+        let signed = mirror::SignedManifest::parse(bytes).unwrap();
+        (signed.age(), engine::Manifest::open(&signed, &kek).unwrap())
     };
     // What changes without a slot: another storage takes the place of the one before.
     let mut seen = Vec::new();
@@ -1085,7 +1085,7 @@ async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
     world.gone("primary").await;
     let size = Checkpoint::parse(Note::parse(&early).unwrap().text).unwrap();
     assert_eq!(size.size, 256);
-    let end = format!("{hash}/{}", engine::mirror::COSIGNED);
+    let end = format!("{hash}/{}", mirror::COSIGNED);
     world
         .network
         .spoil("x.example.org", &end, Bytes::from(early));
@@ -1099,15 +1099,15 @@ async fn a_closed_shard_that_is_there_in_part_is_restored_by_force_only() {
 }
 
 /// The newest manifest that a secondary keeps.
-async fn kept(world: &World, of: &engine::mirror::Mirror) -> Option<engine::mirror::Manifest> {
+async fn kept(world: &World, of: &mirror::Mirror) -> Option<engine::Manifest> {
     let kek = Kek::from_file(&world.path("kek")).unwrap();
     let bytes = of.manifest(&tlog::mirror::origin_hash(ORIGIN)).await;
-    let signed = engine::mirror::SignedManifest::parse(&bytes.unwrap()?).unwrap();
-    Some(signed.open(&kek).unwrap())
+    let signed = mirror::SignedManifest::parse(&bytes.unwrap()?).unwrap();
+    Some(engine::Manifest::open(&signed, &kek).unwrap())
 }
 
 /// Waits for the first manifest that a storage keeps.
-async fn told(world: &World, of: &engine::mirror::Mirror) -> engine::mirror::Manifest {
+async fn told(world: &World, of: &mirror::Mirror) -> engine::Manifest {
     let wait = async {
         loop {
             if let Some(manifest) = kept(world, of).await {
@@ -1207,7 +1207,7 @@ async fn a_disk_that_a_restored_log_meets_first_is_whole_when_it_has_everything(
     let engine = world.primary("restored").await;
     let log = engine.log("dev").unwrap();
     has(&log, "yy", 30).await;
-    let vouches = async |of: &Arc<engine::mirror::Mirror>, name: &str, whole: Option<bool>| {
+    let vouches = async |of: &Arc<mirror::Mirror>, name: &str, whole: Option<bool>| {
         let wait = async {
             loop {
                 let manifest = told(&world, of).await;
@@ -1254,7 +1254,7 @@ async fn an_older_copy_of_a_storage_is_filled_whichever_server_meets_it() {
     append(&log, 20).await;
     published(&log, 120).await;
     let network = Arc::new(Network::default());
-    let meets = |mirror: &Arc<engine::mirror::Mirror>| {
+    let meets = |mirror: &Arc<mirror::Mirror>| {
         let mut mirrors = network.mirrors.lock().unwrap();
         mirrors.insert(X.to_owned(), Arc::clone(mirror));
     };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::mirror::{Mirror, MirrorOptions};
 use engine::{Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerClient, Request};
 use logconfig::{LogConfig, LogName, SecondaryConfig, ShardName};
+use mirror::{Mirror, MirrorOptions};
 use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Cosigner, Note, VerifierKey};
 

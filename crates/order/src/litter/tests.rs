@@ -216,3 +216,23 @@ fn marks_tell_how_old_slots_are() {
     }
     assert_eq!(aged(&[], u64::MAX, 1), 0);
 }
+
+proptest! {
+    /// Partial tiles go exactly where a tree of that size has the full one, and nothing that grows brings one back.
+    #[test]
+    fn partial_tiles_go_where_the_full_one_is(size in 0u64..200_000, more in 0u64..200_000) {
+        let has = |size| -> BTreeSet<_> {
+            let tiles = tlog::tiles_between(0, size);
+            tiles.filter(|tile| tile.width == 256).collect()
+        };
+        let (now, later) = (has(size), has(size + more));
+        for tile in &later {
+            prop_assert_eq!(partials_go(tile, size), now.contains(tile), "{}", tile);
+            prop_assert!(partials_go(tile, size + more));
+        }
+        let mut full = later.clone();
+        let partial: BTreeSet<_> = tlog::tiles_between(0, size).filter(TilePath::is_partial).map(|tile| tile.full()).collect();
+        full.retain(|tile| partial.contains(tile));
+        prop_assert_eq!(completed(&[size], size + more), full);
+    }
+}

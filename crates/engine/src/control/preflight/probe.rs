@@ -12,9 +12,9 @@ use tlog::mirror::AddCheckpoint;
 use tlog::{PolicyWitness, empty_root};
 
 use crate::log::Core;
-use crate::peers::ask::{PeerLife, PeerRequest};
 use crate::publish::witness::submission;
 use crate::shard::{Shard, SignError};
+use mirror::{PeerLife, PeerRequest};
 
 /// How long a secondary may take.
 const SHORT: Duration = Duration::from_secs(5);

@@ -15,14 +15,13 @@ use tlog::{Checkpoint, CosignerKey, Note, PolicyWitness, VerifierKey};
 use tokio::time::Instant;
 
 use crate::log::Core;
-use crate::mirror::manifest::MAX_MANIFEST;
-use crate::mirror::{COSIGNED, SignedManifest};
-use crate::peers::ask::{PeerAnswer, PeerRequest};
 use crate::position;
 use crate::publish::mark::judge::{Found, Known, Lives, Verdict, Whence, judge, judge_order};
 use crate::publish::mark::look::classify;
 use crate::publish::witness::submission;
 use crate::shard::{Shard, SignError};
+use mirror::{COSIGNED, MAX_MANIFEST, SignedManifest};
+use mirror::{PeerAnswer, PeerRequest};
 use order::state::Phase;
 
 /// How long all of them together may take.

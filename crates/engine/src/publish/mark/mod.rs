@@ -24,8 +24,8 @@ pub(crate) use look::{Looked, classify};
 
 use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
 use crate::log::Core;
-use crate::replicate::copy::Tiles;
 use crate::shard::{Published, Shard, SignError};
+use mirror::Tiles;
 use order::state;
 use order::state::State;
 use store::StoreError;

@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use tlog::{Checkpoint, Cosigner, Hash, Note};
 
 use crate::life::Life;
-use crate::mirror::COSIGNED;
-use crate::mirror::manifest::Manifest;
-use crate::peers::ask::{PeerAnswer, PeerClient, PeerError, PeerRequest};
 use crate::promise::tests::{Rig, Rows, caller};
 use crate::publish::mark::judge::{Found, Whence};
+use crate::replicate::manifest::Manifest;
 use crate::{
     AppendError, Condition, Engine, Log, MergeOptions, Places, Program, Programs, Request,
 };
+use mirror::COSIGNED;
+use mirror::{PeerAnswer, PeerClient, PeerError, PeerRequest};
 use order::keys::Keys;
 use order::state;
 use order::state::State;
@@ -847,7 +847,7 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         let silent: Arc<Secondary> = Arc::default();
         let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
         let signer = log.core.replication().await.unwrap();
-        let stamp = crate::mirror::manifest::Stamp {
+        let stamp = mirror::Stamp {
             restored: heard,
             entries: 10,
             edition: 1,

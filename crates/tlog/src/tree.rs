@@ -1,17 +1,12 @@
 //! The right edge of one shard's Merkle tree, in the shape of C2SP tiles: entries in, finished tiles out, partial tiles and the
 //! root at any size on demand. Pure. Each level holds fewer than 256 hashes, so the memory is constant.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
-use tlog::{
-    Hash, TILE_WIDTH, TilePath, bundle, leaf_hash, partial_tiles, subtree_root, tile_bytes,
-};
 
-use order::litter;
+use crate::{Hash, TILE_WIDTH, TilePath, bundle, edge_root, leaf_hash, subtree_root, tile_bytes};
 
 /// A tile or bundle and its bytes.
-pub(crate) type TileBytes = (TilePath, Bytes);
+pub type TileBytes = (TilePath, Bytes);
 
 #[derive(Clone, Debug, Default)]
 struct Level {
@@ -135,7 +130,7 @@ impl ShardTree {
 
     /// The Merkle tree hash (RFC 6962 section 2.1).
     pub fn root(&self) -> Hash {
-        tlog::edge_root(self.levels.iter().map(|level| level.hashes.as_slice()))
+        edge_root(self.levels.iter().map(|level| level.hashes.as_slice()))
     }
 }
 
@@ -146,7 +141,7 @@ fn width(level: u8, size: u64) -> u64 {
 
 /// The tiles and bundles of a tree of `to` entries that one of `from` entries does not have, partial ones too; bundles and lower
 /// levels first.
-pub(crate) fn tiles_between(from: u64, to: u64) -> impl Iterator<Item = TilePath> {
+pub fn tiles_between(from: u64, to: u64) -> impl Iterator<Item = TilePath> {
     let grown = move |level: u8| width(level, from)..width(level, to);
     let levels = (0u8..8).take_while(move |level| !grown(*level).is_empty());
     levels.flat_map(move |level| {
@@ -162,18 +157,9 @@ pub(crate) fn tiles_between(from: u64, to: u64) -> impl Iterator<Item = TilePath
     })
 }
 
-/// The full tiles in a tree of `size` entries that were partial in one of `behind`: their partial ones may go (tlog-tiles,
-/// "Partial Tiles").
-pub(crate) fn completed(behind: &[u64], size: u64) -> BTreeSet<TilePath> {
-    let partial = behind.iter().flat_map(|size| partial_tiles(*size));
-    let full = partial.map(|tile| TilePath { width: 256, ..tile });
-    full.filter(|tile| litter::partials_go(tile, size))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     use super::*;
 
@@ -183,8 +169,11 @@ mod tests {
 
     #[test]
     fn root_and_tiles_match_the_compact_range_at_every_size() {
-        let (mut tree, mut edge, mut tiles) =
-            (ShardTree::default(), tlog::RightEdge::new(), HashMap::new());
+        let (mut tree, mut edge, mut tiles) = (
+            ShardTree::default(),
+            crate::RightEdge::new(),
+            HashMap::new(),
+        );
         for i in 0..70_000u64 {
             let mut out = Vec::new();
             tree.push(&entry(i), &mut out);
@@ -219,14 +208,14 @@ mod tests {
         assert_eq!(
             tiles
                 .keys()
-                .filter(|p| p.kind == tlog::TileKind::Hashes(0))
+                .filter(|p| p.kind == crate::TileKind::Hashes(0))
                 .count(),
             273
         );
         let widths: Vec<u16> = tree
             .partials()
             .iter()
-            .filter(|(p, _)| p.kind != tlog::TileKind::Entries)
+            .filter(|(p, _)| p.kind != crate::TileKind::Entries)
             .map(|(p, _)| p.width)
             .collect();
         assert_eq!(widths, [112, 17, 1]);
@@ -246,10 +235,7 @@ mod tests {
             (tree.size()..size).for_each(|i| tree.push(&entry(i), &mut out));
             all.extend(out.into_iter().map(|(path, _)| path));
             pushed.extend(tiles_between(at, size));
-            for full in completed(&[at], size) {
-                assert!(all.contains(&full), "{full}");
-                pushed.retain(|tile| tile.width == 256 || tile.full() != full);
-            }
+            pushed.retain(|tile| tile.width == 256 || !all.contains(&tile.full()));
             let mut expected = all.clone();
             expected.extend(tree.partials().into_iter().map(|(path, _)| path));
             // Partial tiles of the same tile stay until it is full.

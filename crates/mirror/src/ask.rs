@@ -1,4 +1,4 @@
-//! The engine's requests to secondaries and witnesses. The engine has no HTTP; the server passes it a client.
+//! A log's requests to its secondaries and witnesses. Neither the log nor this crate has an HTTP client; the server passes one.
 
 use std::time::Duration;
 

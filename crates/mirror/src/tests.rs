@@ -1,16 +1,15 @@
 //! A mirror against a primary that behaves, lies, repeats itself or is cut off, and against its own crashes.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use tlog::mirror::{AddCheckpoint, EntriesHead, packages};
-use tlog::{Checkpoint, Cosigner, Note, Signer, TileKind, TilePath};
+use store::{Directory, MemoryObjects, Objects, Sqlite, StoreError};
+use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash, packages};
+use tlog::{Checkpoint, Cosigner, Note, ShardTree, Signer, TileKind, TilePath};
 
-use crate::integrate::tree::ShardTree;
-use crate::mirror::*;
-use crate::replicate::copy::Tiles;
-use store::{Directory, MemoryObjects, Sqlite};
+use crate::*;
 
 const ORIGIN: &str = "example.org/log/1";
 const LOG: &str = "example.org/log";
@@ -61,25 +60,12 @@ impl Primary {
     }
 
     fn edition(&self, len: u64, restored: u64, edition: u64) -> Vec<u8> {
-        let manifest = Manifest {
-            log: "log".into(),
-            state: order::state::State {
-                len,
-                ..Default::default()
-            },
-            document: "{}".into(),
-            joint: Vec::new(),
-            vouched: Vec::new(),
-            keys: BTreeMap::new(),
-            replication: String::new(),
-        };
-        let kek = crate::Kek::generate().unwrap();
-        let stamp = manifest::Stamp {
+        let stamp = Stamp {
             restored,
             entries: self.began,
             edition,
         };
-        manifest.sign(&kek, &self.signer, stamp).unwrap()
+        SignedManifest::sign(b"sealed", len, stamp, &self.signer).unwrap()
     }
 
     async fn grow(&mut self, to: u64) {

@@ -4,40 +4,40 @@ use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
 /// The row that names this storage.
-pub const INCARNATION: &str = "incarnation";
+pub(crate) const INCARNATION: &str = "incarnation";
 /// All mirrored logs, by the hash of their origin.
-pub const ORIGINS: &str = "origin/";
+pub(crate) const ORIGINS: &str = "origin/";
 
 /// A log that is mirrored: `origin/{hash}`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
+pub(crate) struct Known {
     /// Its origin.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// A pending checkpoint: `pending/{hash}/{size}`. The size is behind the guard number of `pending-size/{hash}` too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// Entries.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Root of their tree.
-    pub root: Hash,
+    pub(crate) root: Hash,
     /// The checkpoint with the log's signature.
-    pub note: String,
+    pub(crate) note: String,
 }
 
 /// The mirror checkpoint: `mirror/{hash}`, behind its size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mirrored {
+pub(crate) struct Mirrored {
     /// Entries that are durable here and lead to the root.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Their root.
-    pub root: Hash,
+    pub(crate) root: Hash,
     /// The checkpoint with the log's signature and the mirror's own.
-    pub note: String,
+    pub(crate) note: String,
 }
 
 /// Why nothing is mirrored of a log any more: `alarm/{hash}`.
@@ -56,55 +56,55 @@ pub struct Alarm {
 
 /// The rows of one log.
 #[derive(Clone, Debug)]
-pub struct Rows(pub String);
+pub(crate) struct Rows(pub String);
 
 impl Rows {
     /// The key of the row that names the log.
-    pub fn known(&self) -> String {
+    pub(crate) fn known(&self) -> String {
         format!("{ORIGINS}{}", self.0)
     }
     /// All its pending checkpoints that are remembered.
-    pub fn pendings(&self) -> String {
+    pub(crate) fn pendings(&self) -> String {
         format!("pending/{}/", self.0)
     }
     /// The key of the pending checkpoint of this size.
-    pub fn pending(&self, size: u64) -> String {
+    pub(crate) fn pending(&self, size: u64) -> String {
         format!("pending/{}/{size:020}", self.0)
     }
     /// The size of the newest.
-    pub fn pending_size(&self) -> String {
+    pub(crate) fn pending_size(&self) -> String {
         format!("pending-size/{}", self.0)
     }
     /// How far the entries are durable.
-    pub fn position(&self) -> String {
+    pub(crate) fn position(&self) -> String {
         format!("position/{}", self.0)
     }
     /// The key of the mirror checkpoint.
-    pub fn mirrored(&self) -> String {
+    pub(crate) fn mirrored(&self) -> String {
         format!("mirror/{}", self.0)
     }
     /// The newest mirror checkpoint that readers of the log can verify.
-    pub fn served(&self) -> String {
+    pub(crate) fn served(&self) -> String {
         format!("served/{}", self.0)
     }
     /// The key of the alarm.
-    pub fn alarm(&self) -> String {
+    pub(crate) fn alarm(&self) -> String {
         format!("alarm/{}", self.0)
     }
     /// The number of the newest manifest; of a log, not of a shard.
-    pub fn manifest(&self) -> String {
+    pub(crate) fn manifest(&self) -> String {
         format!("manifest/{}", self.0)
     }
     /// Its edition, of manifests with one number.
-    pub fn edition(&self) -> String {
+    pub(crate) fn edition(&self) -> String {
         format!("edition/{}", self.0)
     }
     /// Set where entries are to be let go at the next start.
-    pub fn owed(&self) -> String {
+    pub(crate) fn owed(&self) -> String {
         format!("owed/{}", self.0)
     }
     /// The accepted life of the log, as its manifest says; of a log, not of a shard.
-    pub fn restored(&self) -> String {
+    pub(crate) fn restored(&self) -> String {
         format!("restored/{}", self.0)
     }
 }

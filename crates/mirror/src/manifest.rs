@@ -1,49 +1,18 @@
-//! What a restore needs beside the entries: the state of the order, the configuration and the sealed keys.
+//! The envelope of a manifest: what a restore needs beside the entries, sealed by the log, so that a secondary keeps it without
+//! being able to read it.
 //!
-//! A secondary keeps it without being able to read it: the payload is sealed with the key-encryption key, the envelope is
-//! signed with the log's replication key. Anybody may read a manifest and send it to a secondary again, so the envelope has everything
-//! that orders it among others: the life of the log, the number of slots, and, for manifests after the same slot, the edition.
-//! An older one never replaces a newer one.
+//! The envelope is signed with the log's replication key. Anybody may read a manifest and send it to a secondary again, so the
+//! envelope has everything that orders it among others: the life of the log, the number of slots, and, for manifests after the same
+//! slot, the edition. An older one never replaces a newer one.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use tlog::{Note, NoteError, Signer, VerifierKey};
-
-use crate::eras::Membership;
-use crate::position::Vouched;
-use crate::shard::keys::{Kek, KeyError};
-use order::state::State;
 use store::record;
+use tlog::{Note, NoteError, Signer, VerifierKey};
 
 /// The first line of each manifest's note, and of those that older versions wrote, which had no edition.
 const TYPE: &str = "logctl.dev/manifest/v2";
 const OLDER: &str = "logctl.dev/manifest/v1";
 /// The longest manifest, bytes.
 pub const MAX_MANIFEST: usize = 16 << 20;
-
-/// What is in a manifest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// The log's name.
-    pub log: String,
-    /// The state after some slot: shards with their identities and start indexes, generation, gate.
-    pub state: State,
-    /// The config document that the state names, as it is stored.
-    pub document: String,
-    /// The secondaries of before, where their change is not handed over yet: they bind beside those of the document.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub joint: Vec<Membership>,
-    /// Which storage each secondary had last, and whether a restore may rely on it. One that is not among them never counted for
-    /// anything.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub vouched: Vec<Vouched>,
-    /// The sealed signing keys, by tree id, base64.
-    pub keys: BTreeMap<u64, String>,
-    /// The sealed replication key, base64.
-    pub replication: String,
-}
 
 /// What an envelope says beside the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +42,6 @@ pub struct SignedManifest {
     sealed: Vec<u8>,
 }
 
-fn context(origin: &str) -> String {
-    format!("manifest/{origin}")
-}
-
 fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> String {
     let digest = record::digest(sealed).to_base64();
     let kind = if numbers.len() > 2 { TYPE } else { OLDER };
@@ -84,27 +49,27 @@ fn text(origin: &str, numbers: &[u64], sealed: &[u8]) -> String {
     format!("{kind}\n{origin}\n{numbers}{digest}\n")
 }
 
-impl Manifest {
-    /// Seals and signs it.
+impl SignedManifest {
+    /// Puts what was sealed after `number` slots into its envelope.
     ///
     /// # Errors
-    /// [`KeyError`] when sealing fails.
-    pub fn sign(&self, kek: &Kek, signer: &Signer, stamp: Stamp) -> Result<Vec<u8>, KeyError> {
+    /// [`NoteError`] when signing fails.
+    pub fn sign(
+        sealed: &[u8],
+        number: u64,
+        stamp: Stamp,
+        signer: &Signer,
+    ) -> Result<Vec<u8>, NoteError> {
         let origin = signer.verifier().name();
-        let plain = record::encode(self);
-        let sealed = kek.seal_bytes(&plain, &context(origin))?;
-        let numbers = [self.state.len, stamp.restored, stamp.entries, stamp.edition];
-        let note = tlog::sign(&text(origin, &numbers, &sealed), &[signer])
-            .map_err(|_| KeyError::Crypto("signing the manifest"))?;
-        let length = u32::try_from(note.len()).map_err(|_| KeyError::Crypto("length"))?;
+        let numbers = [number, stamp.restored, stamp.entries, stamp.edition];
+        let note = tlog::sign(&text(origin, &numbers, sealed), &[signer])?;
+        let length = u32::try_from(note.len()).map_err(|_| NoteError::Malformed("too long"))?;
         let mut bytes = length.to_be_bytes().to_vec();
         bytes.extend_from_slice(note.as_bytes());
-        bytes.extend_from_slice(&sealed);
+        bytes.extend_from_slice(sealed);
         Ok(bytes)
     }
-}
 
-impl SignedManifest {
     /// Takes an envelope apart. Nothing of it is to be believed yet.
     ///
     /// # Errors
@@ -153,13 +118,9 @@ impl SignedManifest {
         Ok(())
     }
 
-    /// Opens it. The key-encryption key proves that the primary made it.
-    ///
-    /// # Errors
-    /// [`KeyError::Sealed`] for another key.
-    pub fn open(&self, kek: &Kek) -> Result<Manifest, KeyError> {
-        let plain = kek.open_bytes(&self.sealed, &context(&self.origin))?;
-        record::decode(&plain).map_err(|_| KeyError::Sealed)
+    /// What the log has sealed.
+    pub fn sealed(&self) -> &[u8] {
+        &self.sealed
     }
 }
 
@@ -168,44 +129,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_envelope_opens_for_its_key_only() {
-        let kek = Kek::generate().unwrap();
+    fn an_envelope_says_what_was_signed() {
         let signer = Signer::from_seed("example.org/log", &[3; 32]).unwrap();
-        let manifest = Manifest {
-            log: "log".into(),
-            state: State {
-                len: 17,
-                ..State::default()
-            },
-            document: "{}".into(),
-            joint: Vec::new(),
-            vouched: Vec::new(),
-            keys: BTreeMap::from([(7, "a2V5".to_owned())]),
-            replication: "cmVw".into(),
-        };
         let stamp = Stamp {
             restored: 5,
             entries: 70,
             edition: 3,
         };
-        let bytes = manifest.sign(&kek, &signer, stamp).unwrap();
+        let bytes = SignedManifest::sign(b"sealed", 17, stamp, &signer).unwrap();
         let signed = SignedManifest::parse(&bytes).unwrap();
         assert_eq!(
             (signed.origin.as_str(), signed.number, signed.restored),
             ("example.org/log", 17, 5)
         );
         assert_eq!((signed.entries, signed.edition), (Some(70), 3));
+        assert_eq!(signed.sealed(), b"sealed");
         signed.verify(signer.verifier()).unwrap();
-        assert_eq!(signed.open(&kek).unwrap(), manifest);
-        assert!(signed.open(&Kek::generate().unwrap()).is_err());
         let other = Signer::from_seed("example.org/log", &[4; 32]).unwrap();
         assert!(signed.verify(other.verifier()).is_err());
-        assert!(tlog::Checkpoint::parse(tlog::Note::parse(&signed.note).unwrap().text).is_err());
+        assert!(tlog::Checkpoint::parse(Note::parse(&signed.note).unwrap().text).is_err());
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
-            let good = SignedManifest::parse(&bad)
-                .is_ok_and(|s| s.verify(signer.verifier()).is_ok() && s.open(&kek).is_ok());
+            let good =
+                SignedManifest::parse(&bad).is_ok_and(|s| s.verify(signer.verifier()).is_ok());
             assert!(!good, "byte {at}");
         }
     }

@@ -20,21 +20,19 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle};
-
-use crate::integrate::tree::{ShardTree, TileBytes};
 use store::record;
+use tlog::{Hash, ShardTree, TILE_WIDTH, TileBytes, TileKind, TilePath, TileSet, bundle};
 
 const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 
 /// How far the files are whole and durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Position {
+pub(crate) struct Position {
     /// Entries in the files.
-    pub next: u64,
+    pub(crate) next: u64,
     /// Bytes of `entries`.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// A file, and whether it was written since the last sync.
@@ -46,7 +44,7 @@ struct Part {
 
 /// The files of one log.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     dir: PathBuf,
     entries: Part,
     bundles: Part,
@@ -71,7 +69,7 @@ fn cosigned(size: u64, root: Hash) -> [u8; COSIGNED_BYTES] {
 }
 
 /// What was cosigned last, as the files in `dir` say; nothing where they do not say it.
-pub fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
+pub(crate) fn last_cosigned(dir: &Path) -> io::Result<Option<(u64, Hash)>> {
     let bytes = match std::fs::read(dir.join(COSIGNED)) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -135,7 +133,7 @@ impl Part {
 impl Files {
     /// Opens the files in `dir`, which is made when absent, and cuts off what is behind the position. The answer holds the
     /// tree at the position.
-    pub fn open(dir: &Path, position: Position) -> io::Result<(Self, ShardTree)> {
+    pub(crate) fn open(dir: &Path, position: Position) -> io::Result<(Self, ShardTree)> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let Position { next, bytes } = position;
         let bundles = next.div_ceil(TILE_WIDTH);
@@ -178,7 +176,7 @@ impl Files {
     }
 
     /// Writes tiles that a tree handed out, full ones in their order or the partial ones at its size. Nothing is durable yet.
-    pub fn write(&mut self, tiles: &[TileBytes]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, tiles: &[TileBytes]) -> io::Result<()> {
         for (path, bytes) in tiles {
             match path.kind {
                 TileKind::Entries => {
@@ -204,7 +202,7 @@ impl Files {
 
     /// Makes everything written durable. `partial` is the length of the bundle that is not full; the answer is the position
     /// for so many entries. After an error the files must not be used any more.
-    pub fn sync(&mut self, next: u64, partial: usize) -> io::Result<Position> {
+    pub(crate) fn sync(&mut self, next: u64, partial: usize) -> io::Result<Position> {
         for part in [&mut self.entries, &mut self.bundles]
             .into_iter()
             .chain(&mut self.levels)
@@ -228,7 +226,7 @@ impl Files {
     }
 
     /// Where the tree of `size` entries ends, which are durable here: `all` is how far that is so.
-    pub fn position(&self, size: u64, all: Position) -> io::Result<Position> {
+    pub(crate) fn position(&self, size: u64, all: Position) -> io::Result<Position> {
         if size >= all.next {
             return Ok(all);
         }
@@ -241,7 +239,7 @@ impl Files {
     }
 
     /// Notes what was cosigned last, once the rows say so.
-    pub fn note_cosigned(&self, size: u64, root: Hash) -> io::Result<()> {
+    pub(crate) fn note_cosigned(&self, size: u64, root: Hash) -> io::Result<()> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -252,12 +250,12 @@ impl Files {
     }
 
     /// The same files without what is behind the position.
-    pub fn cut(&self, position: Position) -> io::Result<(Self, ShardTree)> {
+    pub(crate) fn cut(&self, position: Position) -> io::Result<(Self, ShardTree)> {
         Self::open(&self.dir, position)
     }
 
     /// The hashes of a tile; of a partial one, those that its name says.
-    pub fn hashes(&self, path: TilePath) -> io::Result<Vec<Hash>> {
+    pub(crate) fn hashes(&self, path: TilePath) -> io::Result<Vec<Hash>> {
         let bytes = self.tile(path)?;
         Ok(bytes
             .as_chunks::<{ Hash::LEN }>()
@@ -283,7 +281,7 @@ impl Files {
 
     /// A tile or bundle as it is in the tree of `size` entries or a larger one; `None` where that tree does not have it. The
     /// size must be durable here.
-    pub fn read(&self, path: TilePath, size: Position) -> io::Result<Option<Bytes>> {
+    pub(crate) fn read(&self, path: TilePath, size: Position) -> io::Result<Option<Bytes>> {
         let wide = TilePath::at(path.kind, path.index, size.next);
         if wide.is_none_or(|wide| wide.width < path.width) {
             return Ok(None);
@@ -310,7 +308,7 @@ impl Files {
     }
 
     /// The root of the tree of `size` entries, which are written here.
-    pub fn root(&self, size: u64) -> io::Result<Hash> {
+    pub(crate) fn root(&self, size: u64) -> io::Result<Hash> {
         let mut tiles = TileSet::new();
         for path in tlog::edge_tiles(size) {
             tiles

@@ -1,0 +1,213 @@
+//! All logs that one secondary copies: which of them it knows, and what they and their readers ask.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use store::{Coordination, Objects, StoreError, Transaction, record};
+use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash};
+use tlog::{Checkpoint, Cosigner, Note, TilePath, VerifierKey};
+
+use crate::origin::upload::Upload;
+use crate::origin::{Origin, OriginStatus};
+use crate::refusal::Refusal;
+use crate::rows::{Known, Rows};
+use crate::storage::transact;
+
+/// The most shards that one secondary keeps.
+pub(crate) const MAX_ORIGINS: usize = 10_000;
+
+/// All logs that one secondary mirrors.
+pub struct Mirror {
+    pub(crate) logs: Vec<VerifierKey>,
+    pub(crate) cosigner: Arc<Cosigner>,
+    pub(crate) rows: Arc<dyn Coordination>,
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) min_free: u64,
+    pub(crate) data: PathBuf,
+    pub(crate) incarnation: String,
+    pub(crate) origins: RwLock<BTreeMap<String, Arc<Origin>>>,
+    /// The life of each log that is accepted, by the log's name.
+    pub(crate) lives: BTreeMap<String, Arc<AtomicU64>>,
+    pub(crate) opening: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Mirror {
+    /// The last call of a process that stops: leaves the rows as one whole file.
+    pub async fn rest(&self) {
+        self.rows.rest().await;
+    }
+
+    /// Which storage this is: 16 hex digits, other ones after its loss.
+    pub fn incarnation(&self) -> &str {
+        &self.incarnation
+    }
+
+    /// The mirror's public key.
+    pub fn verifier(&self) -> &tlog::CosignerKey {
+        self.cosigner.verifier()
+    }
+
+    /// How every log stands, by origin.
+    pub fn status(&self) -> Vec<OriginStatus> {
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<OriginStatus> = origins.values().map(|o| o.status()).collect();
+        all.sort_by(|a, b| a.origin.cmp(&b.origin));
+        all
+    }
+
+    /// The key of the log that an origin belongs to.
+    pub(crate) fn key(&self, origin: &str) -> Option<&VerifierKey> {
+        self.logs.iter().find(|key| {
+            origin
+                .strip_prefix(key.name())
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|rest| !rest.is_empty())
+        })
+    }
+
+    /// The life of the log that is accepted.
+    pub(crate) fn life(&self, key: &VerifierKey) -> Arc<AtomicU64> {
+        self.lives.get(key.name()).cloned().unwrap_or_default()
+    }
+
+    /// The accepted life of the log of an origin.
+    pub(crate) fn life_of(&self, origin: &str) -> Arc<AtomicU64> {
+        self.key(origin)
+            .map(|key| self.life(key))
+            .unwrap_or_default()
+    }
+
+    /// Entries of a log that are cosigned here, in all its shards.
+    pub(crate) fn cosigned(&self, log: &VerifierKey) -> u64 {
+        let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+        let own = origins.values().map(|origin| origin.status());
+        let own = own.filter(|at| self.key(&at.origin).is_some_and(|key| key == log));
+        own.map(|at| at.mirrored).sum()
+    }
+
+    fn by_hash(&self, hash: &str) -> Option<Arc<Origin>> {
+        self.origins
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(hash)
+            .map(Arc::clone)
+    }
+
+    pub(crate) async fn load(&self, origin: &str) -> Result<Arc<Origin>, StoreError> {
+        let hash = origin_hash(origin);
+        let loaded = Origin::load(
+            origin,
+            &self.data.join(&hash),
+            Arc::clone(&self.rows),
+            Arc::clone(&self.cosigner),
+            self.life_of(origin),
+        )
+        .await?;
+        let loaded = Arc::new(loaded);
+        self.origins
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(hash, Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// A log that is known, or becomes known because it has just shown a good signature.
+    async fn meet(&self, origin: &str) -> Result<Arc<Origin>, Refusal> {
+        let hash = origin_hash(origin);
+        if let Some(known) = self.by_hash(&hash) {
+            return Ok(known);
+        }
+        let _one = self.opening.lock().await;
+        if let Some(known) = self.by_hash(&hash) {
+            return Ok(known);
+        }
+        let count = {
+            let origins = self.origins.read().unwrap_or_else(PoisonError::into_inner);
+            origins.len()
+        };
+        if count >= MAX_ORIGINS {
+            return Err(Refusal::Storage(format!(
+                "{MAX_ORIGINS} logs are mirrored here, no more fit"
+            )));
+        }
+        let row = Transaction {
+            puts: vec![(
+                Rows(hash).known(),
+                record::encode(&Known {
+                    origin: origin.to_owned(),
+                }),
+            )],
+            ..Transaction::default()
+        };
+        transact(&*self.rows, row).await?;
+        Ok(self.load(origin).await?)
+    }
+
+    /// `POST add-checkpoint`, of a life of the log: takes a checkpoint as pending. The mirror does not cosign here.
+    ///
+    /// # Errors
+    /// [`Refusal`], in the order of C2SP tlog-witness.
+    pub async fn add_checkpoint(&self, body: &str, life: u64) -> Result<(), Refusal> {
+        let request = AddCheckpoint::parse(body).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let note =
+            Note::parse(&request.checkpoint).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let checkpoint =
+            Checkpoint::parse(note.text).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        let key = self.key(&checkpoint.origin).ok_or(Refusal::Unknown)?;
+        note.verify(&[key])
+            .map_err(|e| Refusal::Unsigned(e.to_string()))?;
+        if request.old > checkpoint.size {
+            return Err(Refusal::Malformed(format!(
+                "the old size {} is larger than the new one, {}",
+                request.old, checkpoint.size
+            )));
+        }
+        let origin = self.meet(&checkpoint.origin).await?;
+        // A task of its own: a client that hangs up must not leave rows that the memory does not know.
+        tokio::spawn(async move { origin.add_checkpoint(&request, &checkpoint, life).await })
+            .await
+            .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))?
+    }
+
+    /// `POST add-entries`, its head, of a life of the log: whether the entries that follow are welcome.
+    ///
+    /// # Errors
+    /// [`Refusal::Unknown`], [`Refusal::GoOn`], [`Refusal::Alarm`] or [`Refusal::Storage`].
+    pub async fn begin(&self, head: &EntriesHead, life: u64) -> Result<Upload, Refusal> {
+        self.key(&head.origin).ok_or(Refusal::Unknown)?;
+        let origin = self
+            .by_hash(&origin_hash(&head.origin))
+            .ok_or_else(|| Refusal::Wrong("there is no pending checkpoint".into()))?;
+        if head.start < head.end
+            && let Some(free) = self.objects.free().await?
+            && free < self.min_free
+        {
+            return Err(Refusal::Storage(format!("only {free} bytes are free")));
+        }
+        Upload::begin(origin, head, life).await
+    }
+
+    /// The mirror checkpoint of the log with this origin hash, cosigned; the newest one that readers of the log can verify.
+    pub async fn checkpoint(&self, hash: &str) -> Option<String> {
+        self.by_hash(hash)?.checkpoint().await
+    }
+
+    /// The newest mirror checkpoint of the log with this origin hash, which may be ahead of what the log has published.
+    pub async fn cosigned_checkpoint(&self, hash: &str) -> Option<String> {
+        self.by_hash(hash)?.cosigned_checkpoint().await
+    }
+
+    /// A tile or bundle of the log with this origin hash.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be read.
+    pub async fn tile(&self, hash: &str, path: TilePath) -> Result<Option<Bytes>, StoreError> {
+        match self.by_hash(hash) {
+            Some(origin) => origin.tile(path).await,
+            None => Ok(None),
+        }
+    }
+}

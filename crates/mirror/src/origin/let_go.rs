@@ -1,0 +1,84 @@
+//! What becomes of the entries that a lost primary announced, and that never came whole: they go.
+
+use std::sync::Arc;
+
+use store::{Transaction, record};
+
+use super::{Origin, blocking};
+use crate::refusal::Refusal;
+use crate::rows::Pending;
+use crate::storage::transact;
+
+impl Origin {
+    /// The log was restored from what its mirrors had cosigned: lets go of what was announced after that, and of its entries. What
+    /// was cosigned here stays, and an alarm too.
+    pub(crate) async fn let_go(&self) -> Result<(), Refusal> {
+        let held = Arc::clone(&self.held).lock_owned().await;
+        if held.alarm.is_some() {
+            return Ok(());
+        }
+        held.usable()?;
+        let size = held.mirrored_size();
+        if held.pending_size() <= size && held.tree.size() <= size {
+            let paid = Transaction {
+                deletes: vec![self.rows.owed()],
+                ..Transaction::default()
+            };
+            return Ok(transact(&*self.store, paid).await?);
+        }
+        let durable = held.position;
+        let (mut held, position) = blocking(move || {
+            let position = held.files.position(size, durable);
+            (held, position)
+        })
+        .await?;
+        let position = position.map_err(|e| Refusal::Storage(e.to_string()))?;
+        let kept = held.mirrored.as_ref().map(|mirrored| Pending {
+            size,
+            root: mirrored.root,
+            note: mirrored.note.clone(),
+        });
+        let mut transaction = Transaction {
+            puts: vec![
+                (self.rows.position(), record::encode(&position)),
+                (self.rows.pending_size(), record::encode_number(size)),
+            ],
+            deletes: vec![self.rows.owed()],
+            ..Transaction::default()
+        };
+        for (&beyond, pending) in held.pendings.range(size + 1..) {
+            tracing::warn!(
+                origin = self.origin,
+                size = beyond,
+                checkpoint = pending.note,
+                "the log was restored: it announced this, and it was never copied"
+            );
+            transaction.deletes.push(self.rows.pending(beyond));
+        }
+        if let Some(kept) = &kept {
+            transaction
+                .puts
+                .push((self.rows.pending(size), record::encode(kept)));
+        }
+        if let Err(e) = transact(&*self.store, transaction).await {
+            // Whether it was written is not known: the next start finds out.
+            held.broken = Some(format!("letting go of entries: {e}"));
+            self.show(&held);
+            return Err(e.into());
+        }
+        held.pendings.retain(|&at, _| at <= size);
+        held.pendings.extend(kept.map(|kept| (size, kept)));
+        held.position = position;
+        held.cuts += 1;
+        let held = blocking(move || {
+            match held.files.cut(position) {
+                Ok((files, tree)) => (held.files, held.tree) = (files, tree),
+                Err(e) => held.broken = Some(format!("letting go of entries: {e}")),
+            }
+            held
+        })
+        .await?;
+        self.show(&held);
+        held.usable()
+    }
+}

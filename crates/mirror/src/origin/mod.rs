@@ -1,0 +1,312 @@
+//! One mirrored log: its pending checkpoints, its entries, its mirror checkpoint, its alarm.
+//!
+//! One lock covers all of it, held during a write and never during a wait for a client.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use store::{Coordination, StoreError, record};
+use tlog::mirror::MirrorInfo;
+use tlog::{Cosigner, Hash, ShardTree, TilePath};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::ask::PeerLife;
+use crate::files::{Files, Position, last_cosigned};
+use crate::refusal::Refusal;
+use crate::rows::{Alarm, Mirrored, Pending, Rows};
+
+mod let_go;
+mod packages;
+mod pending;
+pub(crate) mod upload;
+
+/// Pending checkpoints that are remembered, so that an upload that was overtaken can still end.
+const PENDINGS: usize = 16;
+/// Readers that wait for the lock at a time.
+const READS: usize = 4;
+
+/// How one mirrored log stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginStatus {
+    /// The origin of the shard.
+    pub origin: String,
+    /// Size of the pending checkpoint.
+    pub pending: u64,
+    /// Entries that are durable here.
+    pub next: u64,
+    /// Size of the mirror checkpoint.
+    pub mirrored: u64,
+    /// Two roots were seen.
+    pub alarm: Option<Alarm>,
+    /// Why it is stuck, other than an alarm.
+    pub broken: Option<String>,
+}
+
+/// Everything about the log, under its lock.
+struct Held {
+    pendings: BTreeMap<u64, Pending>,
+    /// What is written down; the tree may be ahead of it.
+    position: Position,
+    mirrored: Option<Mirrored>,
+    /// The newest mirror checkpoint with a signature of the shard's own key: the one that readers of the log can verify.
+    served: Option<Mirrored>,
+    alarm: Option<Alarm>,
+    tree: ShardTree,
+    files: Files,
+    /// How often entries were let go: uploads from before are over.
+    cuts: u64,
+    /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
+    broken: Option<String>,
+}
+
+/// One mirrored log.
+pub(crate) struct Origin {
+    origin: String,
+    rows: Rows,
+    store: Arc<dyn Coordination>,
+    cosigner: Arc<Cosigner>,
+    held: Arc<Mutex<Held>>,
+    /// Taken by a reader before the lock, which is given in turn: an upload waits for so many of them at most.
+    reads: Semaphore,
+    /// The life of its log that is accepted.
+    life: Arc<AtomicU64>,
+    shown: ArcSwap<OriginStatus>,
+}
+
+async fn row<T: serde::de::DeserializeOwned>(
+    store: &dyn Coordination,
+    key: &str,
+    numbered: bool,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else {
+        return Ok(None);
+    };
+    let decoded = if numbered {
+        record::decode_numbered(&bytes).map(|(_, row)| row)
+    } else {
+        record::decode(&bytes)
+    };
+    decoded
+        .map(Some)
+        .map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))
+}
+
+/// Runs file work on a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Refusal::Storage(format!("a task ended: {e}")))
+}
+
+impl Held {
+    fn usable(&self) -> Result<(), Refusal> {
+        match (&self.broken, &self.alarm) {
+            (Some(why), _) => Err(Refusal::Storage(why.clone())),
+            (None, Some(alarm)) => Err(Refusal::Alarm(Box::new(alarm.clone()))),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn pending_size(&self) -> u64 {
+        self.pendings.last_key_value().map_or(0, |(size, _)| *size)
+    }
+
+    fn info(&self, end: u64) -> MirrorInfo {
+        let known = self.committed(end).is_some() && end >= self.mirrored_size();
+        MirrorInfo {
+            size: if known { end } else { self.pending_size() },
+            next: self.position.next,
+            ticket: Vec::new(),
+        }
+    }
+
+    fn mirrored_size(&self) -> u64 {
+        self.mirrored.as_ref().map_or(0, |m| m.size)
+    }
+
+    /// What the log has committed itself to at `size`: one of the last pending checkpoints, or the mirror checkpoint, which stays
+    /// a valid end of an upload however many pending ones came after it (C2SP tlog-mirror, "add-entries").
+    fn committed(&self, size: u64) -> Option<Pending> {
+        let mirrored = self.mirrored.as_ref().filter(|at| at.size == size);
+        let cosigned = mirrored.map(|at| Pending {
+            size,
+            root: at.root,
+            note: at.note.clone(),
+        });
+        self.pendings.get(&size).cloned().or(cosigned)
+    }
+
+    /// The root that is known here for a size, if one is.
+    fn root(&self, size: u64) -> Result<Option<Hash>, StoreError> {
+        if let Some(pending) = self.pendings.get(&size) {
+            return Ok(Some(pending.root));
+        }
+        if size == self.tree.size() {
+            return Ok(Some(self.tree.root()));
+        }
+        if size > self.position.next {
+            return Ok(None);
+        }
+        self.files
+            .root(size)
+            .map(Some)
+            .map_err(|e| StoreError::Io(e.to_string()))
+    }
+}
+
+impl Origin {
+    /// Reads everything back, and checks that the entries lead to the root that was cosigned.
+    pub(crate) async fn load(
+        origin: &str,
+        dir: &Path,
+        store: Arc<dyn Coordination>,
+        cosigner: Arc<Cosigner>,
+        life: Arc<AtomicU64>,
+    ) -> Result<Self, StoreError> {
+        let rows = Rows(tlog::mirror::origin_hash(origin));
+        let position: Position = row(&*store, &rows.position(), false)
+            .await?
+            .unwrap_or_default();
+        let mirrored: Option<Mirrored> = row(&*store, &rows.mirrored(), true).await?;
+        let served = row(&*store, &rows.served(), true).await?;
+        let alarm = row(&*store, &rows.alarm(), false).await?;
+        let mut pendings = BTreeMap::new();
+        for (key, bytes) in store
+            .scan(&rows.pendings(), &rows.pendings(), 4 * PENDINGS)
+            .await?
+        {
+            let pending: Pending =
+                record::decode(&bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            pendings.insert(pending.size, pending);
+        }
+        let folder = dir.to_owned();
+        let at = mirrored.clone();
+        let opened = blocking(move || {
+            // Before anything is cut off.
+            if let Some((size, root)) = last_cosigned(&folder)?
+                && at.as_ref().is_none_or(|at| (at.size, at.root) != (size, root))
+                && at.as_ref().is_none_or(|at| at.size <= size)
+            {
+                let known = at.as_ref().map_or(0, |at| at.size);
+                return Ok(Err(format!(
+                    "size {size} was cosigned here, and mirror.db knows of {known}: it is an older copy, or was put back without mirror.db-wal. \
+                     Nothing was changed. Put the newest one back; or, to begin from zero as a new incarnation, move mirror.db and the \
+                     data folder away and keep them"
+                )));
+            }
+            let (files, tree) = Files::open(&folder, position)?;
+            let wrong = match &at {
+                Some(at) if files.root(at.size)? != at.root => Some(format!(
+                    "the entries do not lead to the root that was cosigned at size {}: this storage is damaged. Start again with an empty one",
+                    at.size
+                )),
+                _ => None,
+            };
+            Ok::<_, std::io::Error>(Ok((files, tree, wrong)))
+        })
+        .await
+        .map_err(|e| StoreError::Io(e.to_string()))?;
+        let opened = opened.map_err(|e| {
+            StoreError::Corrupt(format!(
+                "{origin} in {}: {e}. Start again with an empty storage: it copies everything anew",
+                dir.display()
+            ))
+        })?;
+        let (files, tree, broken) = opened
+            .map_err(|why| StoreError::Corrupt(format!("{origin} in {}: {why}", dir.display())))?;
+        let held = Held {
+            pendings,
+            position,
+            mirrored,
+            served,
+            alarm,
+            tree,
+            files,
+            cuts: 0,
+            broken,
+        };
+        let loaded = Self {
+            shown: ArcSwap::from_pointee(Self::shown_of(origin, &held)),
+            origin: origin.to_owned(),
+            rows,
+            store,
+            cosigner,
+            held: Arc::new(Mutex::new(held)),
+            reads: Semaphore::new(READS),
+            life,
+        };
+        Ok(loaded)
+    }
+
+    fn shown_of(origin: &str, held: &Held) -> OriginStatus {
+        OriginStatus {
+            origin: origin.to_owned(),
+            pending: held.pending_size(),
+            next: held.position.next,
+            mirrored: held.mirrored_size(),
+            alarm: held.alarm.clone(),
+            broken: held.broken.clone(),
+        }
+    }
+
+    fn show(&self, held: &Held) {
+        self.shown
+            .store(Arc::new(Self::shown_of(&self.origin, held)));
+    }
+
+    /// The log's origin.
+    pub(crate) fn name(&self) -> &str {
+        &self.origin
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Whether a life of the log is accepted. Called under the lock, so that an earlier life cannot finish what it has begun.
+    fn hears(&self, held: &Held, life: u64) -> Result<(), Refusal> {
+        let heard = self.life.load(SeqCst);
+        if life < heard {
+            return Err(Refusal::Superseded(PeerLife {
+                id: heard,
+                entries: held.mirrored_size(),
+            }));
+        }
+        Ok(())
+    }
+
+    /// The status of this log, without a lock.
+    pub(crate) fn status(&self) -> OriginStatus {
+        OriginStatus::clone(&self.shown.load())
+    }
+
+    /// The mirror checkpoint for readers of the log: the newest one that the shard's own key has signed. Until there is one, the
+    /// newest one.
+    pub(crate) async fn checkpoint(&self) -> Option<String> {
+        let held = self.held.lock().await;
+        let served = held.served.as_ref().or(held.mirrored.as_ref());
+        served.map(|m| m.note.clone())
+    }
+
+    /// The newest mirror checkpoint, whichever key of the log signed it: what a restore asks for.
+    pub(crate) async fn cosigned_checkpoint(&self) -> Option<String> {
+        let held = self.held.lock().await;
+        held.mirrored.as_ref().map(|m| m.note.clone())
+    }
+
+    /// A tile or bundle.
+    pub(crate) async fn tile(&self, path: TilePath) -> Result<Option<Bytes>, StoreError> {
+        let turn = self.reads.acquire().await;
+        let _turn = turn.map_err(|e| StoreError::Io(e.to_string()))?;
+        let held = Arc::clone(&self.held).lock_owned().await;
+        let read = blocking(move || held.files.read(path, held.position)).await;
+        read.map_err(|e| StoreError::Io(e.to_string()))?
+            .map_err(|e| StoreError::Io(format!("{path}: {e}")))
+    }
+}

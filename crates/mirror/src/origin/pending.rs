@@ -1,0 +1,108 @@
+//! Pending checkpoints: what the log has committed itself to, and the alarm when it commits itself twice.
+
+use store::{Guard, Transaction, record};
+use tlog::mirror::AddCheckpoint;
+use tlog::{Checkpoint, Hash, empty_root};
+
+use super::{Held, Origin, PENDINGS};
+use crate::now_ms;
+use crate::refusal::Refusal;
+use crate::rows::{Alarm, Pending};
+use crate::storage::transact;
+
+impl Origin {
+    /// Takes a checkpoint, whose signature is good, as pending.
+    pub(crate) async fn add_checkpoint(
+        &self,
+        request: &AddCheckpoint,
+        checkpoint: &Checkpoint,
+        life: u64,
+    ) -> Result<(), Refusal> {
+        let mut held = self.held.lock().await;
+        if let Some(why) = &held.broken {
+            return Err(Refusal::Storage(why.clone()));
+        }
+        self.hears(&held, life)?;
+        let (size, root) = (checkpoint.size, checkpoint.root);
+        // Before everything else: a signed second root must be noticed, whatever the answer is.
+        let mut raised = None;
+        if held.alarm.is_none()
+            && let Some(ours) = held.root(size)?
+            && ours != root
+        {
+            raised = Some(self.raise(&mut held, size, ours, &request.checkpoint).await);
+        }
+        let newest = held.pending_size();
+        if request.old != newest {
+            return Err(Refusal::Size(newest));
+        }
+        if let Some(refusal) = raised {
+            return Err(refusal);
+        }
+        held.usable()?;
+        if size == 0 && root != empty_root() {
+            return Err(Refusal::Wrong("the empty log has another root".into()));
+        }
+        if request.old == 0 || request.old == size {
+            if !request.proof.is_empty() {
+                return Err(Refusal::Wrong("there is nothing to prove".into()));
+            }
+        } else {
+            let before = held.root(newest)?.unwrap_or_else(empty_root);
+            tlog::verify_consistency(newest, size, &request.proof, &before, &root)
+                .map_err(|e| Refusal::Wrong(format!("from size {newest} to {size}: {e}")))?;
+        }
+        let pending = Pending {
+            size,
+            root,
+            note: request.checkpoint.clone(),
+        };
+        let mut transaction = Transaction {
+            guards: vec![Guard::AtMost(self.rows.pending_size(), size)],
+            puts: vec![
+                (self.rows.pending(size), record::encode(&pending)),
+                (self.rows.pending_size(), record::encode_number(size)),
+            ],
+            ..Transaction::default()
+        };
+        let old: Vec<u64> = held.pendings.keys().copied().collect();
+        let surplus = (old.len() + 1).saturating_sub(PENDINGS);
+        for size in &old[..surplus.min(old.len())] {
+            transaction.deletes.push(self.rows.pending(*size));
+        }
+        transact(&*self.store, transaction).await?;
+        for size in &old[..surplus.min(old.len())] {
+            held.pendings.remove(size);
+        }
+        held.pendings.insert(size, pending);
+        self.show(&held);
+        Ok(())
+    }
+
+    /// Writes the alarm down; from now on nothing of this log is accepted.
+    pub(super) async fn raise(
+        &self,
+        held: &mut Held,
+        size: u64,
+        ours: Hash,
+        theirs: &str,
+    ) -> Refusal {
+        let alarm = Alarm {
+            time: now_ms(),
+            size,
+            ours,
+            theirs: theirs.to_owned(),
+        };
+        tracing::error!(origin = self.origin, size, %ours, "ALARM: this log has signed another root for this size");
+        let row = Transaction {
+            puts: vec![(self.rows.alarm(), record::encode(&alarm))],
+            ..Transaction::default()
+        };
+        if let Err(e) = transact(&*self.store, row).await {
+            tracing::error!(error = %e, "cannot write the alarm down");
+        }
+        held.alarm = Some(alarm.clone());
+        self.show(held);
+        Refusal::Alarm(Box::new(alarm))
+    }
+}

@@ -1,0 +1,157 @@
+//! Opening a secondary's folder: which incarnation it is, and whether what it copied is still there.
+//!
+//! What must never happen: copies that were acknowledged and are gone, and a secondary that begins anew over them as if it had never
+//! had any.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+
+use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction, record};
+use tlog::mirror::origin_hash;
+use tlog::{Cosigner, VerifierKey};
+
+use crate::mirror::{MAX_ORIGINS, Mirror};
+use crate::rows::{INCARNATION, Known, ORIGINS, Rows};
+
+/// What a mirror needs.
+pub struct MirrorOptions {
+    /// A folder of its own.
+    pub dir: PathBuf,
+    /// The keys of the logs: each is trusted for the origins below its name.
+    pub logs: Vec<VerifierKey>,
+    /// The mirror's own key.
+    pub cosigner: Cosigner,
+    /// The store of the positions.
+    pub rows: Arc<dyn Coordination>,
+    /// The store of the manifests.
+    pub objects: Arc<dyn Objects>,
+    /// Bytes that stay free: with less, nothing is taken.
+    pub min_free: u64,
+}
+
+pub(crate) async fn transact(
+    rows: &dyn Coordination,
+    transaction: Transaction,
+) -> Result<(), StoreError> {
+    match rows.transact(transaction).await {
+        Outcome::Committed => Ok(()),
+        Outcome::Refused => Err(StoreError::Io(
+            "another process wrote at the same time".into(),
+        )),
+        Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+    }
+}
+
+fn io(what: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{}: {error}", what.display()))
+}
+
+/// A folder of copies that some incarnation has written to.
+fn left_behind(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let ours = entry.file_name().to_string_lossy().starts_with("data-");
+        // A crash between the folder and its row leaves an empty one.
+        if ours && entry.file_type()?.is_dir() && std::fs::read_dir(entry.path())?.next().is_some()
+        {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+impl Mirror {
+    /// Opens a mirror. A folder without rows begins a new incarnation: it starts from zero.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the rows name entries that are not there any more.
+    pub async fn open(options: MirrorOptions) -> Result<Self, StoreError> {
+        let MirrorOptions {
+            dir,
+            logs,
+            cosigner,
+            rows,
+            objects,
+            min_free,
+        } = options;
+        let found = match rows.get(INCARNATION).await? {
+            Some(row) => Some(
+                record::decode::<String>(&row)
+                    .map_err(|e| StoreError::Corrupt(format!("{INCARNATION}: {e}")))?,
+            ),
+            None => None,
+        };
+        let folder = |incarnation: &str| dir.join(format!("data-{incarnation}"));
+        let incarnation = match found {
+            Some(incarnation) => {
+                if !folder(&incarnation).is_dir() {
+                    return Err(StoreError::Corrupt(format!(
+                        "{} is gone: what this mirror had is lost. Move mirror.db and all that begins with its name out of {}, leave mirror.key, \
+                         and start again: it copies everything anew, as a new incarnation",
+                        folder(&incarnation).display(),
+                        dir.display()
+                    )));
+                }
+                incarnation
+            }
+            None => {
+                if let Some(left) = left_behind(&dir).map_err(|e| io(&dir, &e))? {
+                    return Err(StoreError::Corrupt(format!(
+                        "{} holds what this mirror has copied, but its rows do not know it: mirror.db is missing, or was copied without \
+                         mirror.db-wal. Put it back; or, to begin from zero as a new incarnation, move that folder away and keep it",
+                        left.display()
+                    )));
+                }
+                let mut bytes = [0; 8];
+                getrandom::fill(&mut bytes)
+                    .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+                let incarnation: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                let data = folder(&incarnation);
+                std::fs::create_dir(&data)
+                    .and_then(|()| std::fs::File::open(&dir)?.sync_all())
+                    .map_err(|e| io(&data, &e))?;
+                let row = Transaction {
+                    guards: vec![Guard::Absent(INCARNATION.to_owned())],
+                    puts: vec![(INCARNATION.to_owned(), record::encode(&incarnation))],
+                    ..Transaction::default()
+                };
+                transact(&*rows, row).await?;
+                incarnation
+            }
+        };
+        let mut lives = BTreeMap::new();
+        for log in &logs {
+            let key = Rows(origin_hash(log.name())).restored();
+            let row = rows.get(&key).await?;
+            let life = row.as_deref().map(record::decode_number).transpose();
+            let life = life.map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            let life = Arc::new(AtomicU64::new(life.unwrap_or(0)));
+            lives.insert(log.name().to_owned(), life);
+        }
+        let mirror = Self {
+            lives,
+            data: folder(&incarnation),
+            logs,
+            cosigner: Arc::new(cosigner),
+            rows,
+            objects,
+            min_free,
+            incarnation,
+            origins: RwLock::default(),
+            opening: Arc::default(),
+        };
+        for (key, row) in mirror.rows.scan(ORIGINS, ORIGINS, MAX_ORIGINS).await? {
+            let Known { origin } =
+                record::decode(&row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
+            let loaded = mirror.load(&origin).await?;
+            // What was to be let go while it was broken.
+            if mirror.rows.get(&loaded.rows().owed()).await?.is_some() {
+                let failed = loaded.let_go().await;
+                failed.map_err(|refusal| StoreError::Io(refusal.to_string()))?;
+            }
+        }
+        Ok(mirror)
+    }
+}
