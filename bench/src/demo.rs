@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use logconfig::text::grouped;
 use tests::auditor::Auditor;
 use tests::dataset::{self, Origin};
 use tests::ledger::Ledger;
@@ -14,7 +15,7 @@ use tests::process::{Logd, logctl};
 use tests::proof::Proof;
 use tests::{verify, wait};
 
-use crate::table::{plain, thousands};
+use crate::table::plain;
 
 const CONNECTIONS: u32 = 64;
 const ROTATIONS: u64 = 5;
@@ -47,7 +48,7 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
     };
     step(&format!(
         "write {} entries over {CONNECTIONS} connections",
-        thousands(total)
+        grouped(total)
     ));
     note(&format!(
         "{source}, one package a line: name, version, architecture, sha256"
@@ -84,7 +85,7 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
     note(&format!(
         "all acknowledged after {:.1} s: {} writes/s",
         took.as_secs_f64(),
-        thousands(rate as u64)
+        grouped(rate as u64)
     ));
 
     step("freeze the log, and unfreeze it");
@@ -105,7 +106,7 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
     );
     note(&format!(
         "unfrozen, the next entry gets index {}",
-        thousands(index)
+        grouped(index)
     ));
     logd.settled()?;
 
@@ -119,8 +120,8 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
     ensure!(audited.seals as u64 == ROTATIONS, "{audited:?}");
     note(&format!(
         "a second auditor, which shares no code with logctl, agrees: {} entries, {} tiles, {} seals;",
-        thousands(audited.entries),
-        thousands(audited.tiles),
+        grouped(audited.entries),
+        grouped(audited.tiles),
         audited.seals
     ));
     note("every acknowledged entry is at its index, and none is there twice");
@@ -139,12 +140,12 @@ pub(crate) fn run(entries: Option<u64>) -> Result<()> {
         .collect::<Vec<_>>()
         .join(", ");
     let rows = [
-        ("entries", thousands(audited.entries)),
+        ("entries", grouped(audited.entries)),
         ("shards", audited.shards.to_string()),
         ("failed writes", failed.to_string()),
         ("rotations", all),
         ("slowest rotation", ms(slowest)),
-        ("rate", format!("{} writes/s", thousands(rate as u64))),
+        ("rate", format!("{} writes/s", grouped(rate as u64))),
     ];
     print!(
         "{}",
@@ -196,7 +197,7 @@ fn rotate(at: &Path, n: u64) -> Result<Duration> {
         .with_context(|| format!("where it took effect: {done}"))?;
     note(&format!(
         "rotation {n} at index {}, {}: {how}",
-        thousands(index),
+        grouped(index),
         ms(took)
     ));
     Ok(took)
@@ -233,8 +234,8 @@ fn prove(logd: &Logd, packages: &[String], total: u64) -> Result<()> {
     note(&line.replace('\t', "  "));
     note(&format!(
         "is leaf {} of {} in shard {}: {} hashes lead to the signed root {}",
-        thousands(proof.leaf_index),
-        thousands(head.size),
+        grouped(proof.leaf_index),
+        grouped(head.size),
         proof.shard,
         proof.inclusion_proof.map_or(0, |hashes| hashes.len()),
         head.root

@@ -96,7 +96,7 @@ impl Figure {
 
 fn shown(value: f64) -> String {
     match value {
-        v if v >= 1000.0 => table::thousands(v.round() as u64),
+        v if v >= 1000.0 => logconfig::text::grouped(v.round() as u64),
         v if v >= 100.0 || v == v.round() => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),
         v if v >= 1.0 => format!("{v:.2}"),

@@ -380,14 +380,7 @@ impl Error {
     }
 }
 
-/// `1 problem`, `3 problems`.
-pub(crate) fn count(n: usize, noun: &str) -> String {
-    match noun.strip_suffix('y') {
-        _ if n == 1 => format!("1 {noun}"),
-        Some(stem) => format!("{n} {stem}ies"),
-        None => format!("{n} {noun}s"),
-    }
-}
+pub(crate) use logconfig::text::count;
 
 fn does(n: usize) -> String {
     if n == 1 {

@@ -1,17 +1,6 @@
 //! Numbers as people read them.
 
-/// `5,000,000`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub use logconfig::text::grouped;
 
 /// A count or a rate: `0.5`, `500`, `48,210`.
 pub fn thousands(value: f64) -> String {
@@ -38,8 +27,6 @@ mod tests {
 
     #[test]
     fn numbers_for_people() {
-        let all = [0, 999, 1000, 5_000_000].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "5,000,000"]);
         let all = [0.5, 5.0, 9.96, 999.0, 1000.0, 1_234_567.4].map(thousands);
         assert_eq!(all, ["0.5", "5", "10.0", "999", "1,000", "1,234,567"]);
         let all = [0.0, 0.431, 17.04, 250.0, 9_999.0, 61_000.0].map(latency);

@@ -16,7 +16,7 @@ use crate::exit::Ended;
 use crate::rfc3339;
 use crate::run::{self, print};
 use crate::settings::Settings;
-use crate::words::count;
+use logconfig::text::count;
 
 /// What was made.
 #[derive(Debug, Serialize)]

@@ -19,7 +19,7 @@ use crate::error::{Error, at};
 use crate::exit::Ended;
 use crate::run::print;
 use crate::settings::{Settings, Stores};
-use crate::words::count;
+use logconfig::text::count;
 
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_millis(200);

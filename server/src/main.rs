@@ -32,7 +32,6 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 mod tls;
-mod words;
 
 /// A tenth less CPU per entry than the system's allocator: small buffers come and go on different threads.
 #[global_allocator]

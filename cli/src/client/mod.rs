@@ -633,7 +633,7 @@ pub(crate) fn idempotency_key() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::Bug(format!("no random numbers: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(tlog::hex(&bytes))
 }
 
 /// `60 s`, `0.5 s`.

@@ -27,9 +27,7 @@ impl UploadId {
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
-        Ok(Self(
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
+        Ok(Self(tlog::hex(&bytes)))
     }
 
     /// The text that the server knows it by.

@@ -1,5 +1,6 @@
 //! Draws the state. Pure: from the state to cells, at any size.
 
+use logconfig::text::bytes;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -337,22 +338,6 @@ pub(super) fn right<'a>(text: impl Into<Span<'a>>) -> Cell<'a> {
 
 fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| "-".into(), thousands)
-}
-
-/// `512 B`, `1.5 MiB`.
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
 }
 
 #[cfg(test)]

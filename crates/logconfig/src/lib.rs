@@ -23,6 +23,7 @@ mod rollback;
 mod schema;
 mod span;
 mod stored;
+pub mod text;
 mod three_way;
 mod tree;
 mod validate;

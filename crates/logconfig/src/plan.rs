@@ -182,8 +182,7 @@ impl Plan {
     #[must_use]
     pub fn digest(&self) -> String {
         let digest = Sha256::digest(json(self, serde_json::to_vec));
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        format!("sha256:{}", tlog::hex(&digest))
     }
 
     /// All that follows from the documents is compared with them.

@@ -18,8 +18,7 @@ const MAX_LINE: usize = 120;
 
 /// The entity tag of a generation whose document has this digest.
 pub(crate) fn etag(generation: u64, digest: [u8; 32]) -> String {
-    let [a, b, c, d, ..] = digest;
-    format!("g{generation}-{a:02x}{b:02x}{c:02x}{d:02x}")
+    format!("g{generation}-{}", tlog::hex(&digest[..4]))
 }
 
 impl LogConfig {

@@ -76,7 +76,7 @@ impl Tokens {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        f.write_str(&tlog::hex(&self.0))
     }
 }
 
@@ -89,17 +89,8 @@ impl fmt::Debug for Token {
 impl FromStr for Token {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WHAT: &str = "expected 32 lowercase hex digits";
-        let text = text.as_bytes();
-        if text.len() != 32 || !text.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(WHAT);
-        }
-        let nibble = |c: u8| if c <= b'9' { c - b'0' } else { c - b'a' + 10 };
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = nibble(pair[0]) << 4 | nibble(pair[1]);
-        }
-        Ok(Self(bytes))
+        let bytes = tlog::unhex(text);
+        bytes.map(Self).ok_or("expected 32 lowercase hex digits")
     }
 }
 

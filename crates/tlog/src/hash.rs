@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::{hex, unhex};
 use crate::tile::TILE_WIDTH;
 
 const LEAF: u8 = 0;
 const NODE: u8 = 1;
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A SHA-256 value: of a leaf, of a node, or the root of a tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,12 +65,7 @@ impl From<[u8; 32]> for Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0u8; 64];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = HEX[usize::from(byte >> 4)];
-            pair[1] = HEX[usize::from(byte & 15)];
-        }
-        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+        f.pad(&hex(&self.0))
     }
 }
 
@@ -84,21 +79,8 @@ impl FromStr for Hash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| HashError::Hex)?;
-        let mut bytes = [0u8; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-        }
-        Ok(Hash(bytes))
-    }
-}
-
-fn nibble(digit: u8) -> Result<u8, HashError> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(HashError::Hex),
+        let bytes = unhex(&text.to_ascii_lowercase());
+        bytes.map(Hash).ok_or(HashError::Hex)
     }
 }
 

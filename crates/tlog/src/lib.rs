@@ -11,6 +11,7 @@ mod checkpoint;
 mod cosignature;
 mod edge;
 mod hash;
+mod hex;
 pub mod mirror;
 mod note;
 mod policy;
@@ -34,6 +35,7 @@ pub use hash::{
     Hash, HashError, edge_root, empty_root, leaf_hash, node_hash, subtree_root, tile_bytes,
     tile_root,
 };
+pub use hex::{hex, unhex};
 pub use note::{
     MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign, signature_lines,
 };

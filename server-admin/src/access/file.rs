@@ -23,8 +23,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tlog::{hex, unhex};
 
-use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_name, unhex};
+use super::secret::{HASH_PREFIX, Kind, Secret, hash, is_name};
 use crate::error::Error;
 use crate::permission::Permission;
 use plane_http::Stamp;

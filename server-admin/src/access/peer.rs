@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
+use tlog::{hex, unhex};
 use webpki::EndEntityCert;
 
 use super::failures::Source;
-use super::secret::{HASH_PREFIX, hex, unhex};
+use super::secret::HASH_PREFIX;
 
 /// The number of the next connection. Every [`Peer`] of this process draws one.
 static NEXT: AtomicU64 = AtomicU64::new(1);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sha2::{Digest, Sha256};
+use tlog::hex;
 
 use crate::error::Error;
 
@@ -90,23 +91,6 @@ pub(super) fn hash(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// 64 lowercase digits.
-pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let lowercase = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != DIGITS || !text.bytes().all(lowercase) {
-        return None;
-    }
-    let mut bytes = [0u8; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,11 +110,6 @@ mod tests {
         #[test]
         fn no_text_is_too_strange(text in "(logctl_)?([st]_)?[a-z_]{0,4}.{0,70}") {
             let _ = Kind::of(&text);
-        }
-
-        #[test]
-        fn hex_survives(bytes: [u8; 32]) {
-            prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes));
         }
     }
 }

@@ -11,10 +11,11 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tlog::hex;
 use wire::{NoQuery, NoRequest, Session, codes};
 
 use super::oidc::Admitted;
-use super::secret::{Kind, Secret, hash, hex};
+use super::secret::{Kind, Secret, hash};
 use super::{Access, Denial, Known, Peer, bearer};
 use crate::host::{Event, Host, HostError};
 use crate::permission::Permission;

@@ -13,13 +13,14 @@ use axum::http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
+use tlog::{hex, unhex};
 use wire::routes::Name;
 use wire::{
     Finding, NewToken, NoQuery, NoRequest, ReasonQuery, Revoked, Token, TokenRequest, Tokens, codes,
 };
 
 use super::oidc::MAX_PERMISSIONS;
-use super::secret::{HASH_PREFIX, Kind, Secret, hash, hex, is_shared_name, unhex};
+use super::secret::{HASH_PREFIX, Kind, Secret, hash, is_shared_name};
 use super::{Access, Denial, Known, Principal};
 use crate::body;
 use crate::host::{Event, Host, HostError};
@@ -64,7 +65,7 @@ impl Access {
         let row: Row = row
             .and_then(|row| serde_json::from_str(&row).ok())
             .ok_or_else(unknown)?;
-        let kept = row.hash.strip_prefix(HASH_PREFIX).and_then(unhex);
+        let kept = row.hash.strip_prefix(HASH_PREFIX).and_then(unhex::<32>);
         let kept = kept.ok_or_else(unknown)?;
         if !bool::from(kept[..].ct_eq(&hash(text)[..])) {
             return Err(unknown());

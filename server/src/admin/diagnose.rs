@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject as _;
 use wire::{Diagnosis, Diagnostics, Severity};
 
 use super::EngineHost;
-use crate::words::count;
+use logconfig::text::{bytes, count};
 
 /// Pause before a check whose finding may pass by itself is repeated.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -97,15 +97,6 @@ fn disk(free: Option<u64>, reserve: u64) -> Diagnosis {
         format!("{} free, {} kept in reserve", bytes(free), bytes(reserve)),
         "make room on the store's disk; below the reserve (`limits.min_free` in logd.toml) every write is refused",
     )
-}
-
-fn bytes(count: u64) -> String {
-    for (unit, size) in [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
-        if count >= size {
-            return format!("{:.1} {unit}", count as f64 / size as f64);
-        }
-    }
-    format!("{count} bytes")
 }
 
 fn permissions(path: &Path) -> Diagnosis {
@@ -453,7 +444,6 @@ mod tests {
         assert_eq!(quiet(None, 1).severity, Ok);
         let long_ago = now - Duration::from_secs(86_400);
         assert_eq!(quiet(Some(long_ago), 0).severity, Ok);
-        assert_eq!(bytes(3 << 29), "1.5 GiB");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use wire::{
 
 use super::EngineHost;
 use super::diagnose::found;
-use crate::words::count;
+use logconfig::text::count;
 
 /// A peer that is behind for longer is a finding, milliseconds.
 const SLOW: u64 = 60_000;

@@ -138,9 +138,7 @@ impl Marker {
 
 /// `sha256:` and the hex SHA-256 of a text.
 pub(super) fn digest(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", tlog::hex(&Sha256::digest(text.as_bytes())))
 }
 
 #[cfg(test)]

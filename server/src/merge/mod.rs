@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Finished, MergeOptions, Program, Programs, TroubleKind};
+use logconfig::text::count;
 use tokio::time::timeout;
 
 use crate::args::Stores as Which;
@@ -116,14 +117,8 @@ fn line(program: Program, finished: &[Finished]) -> String {
             }
             (0, Some(_)) => write!(line, "nothing done"),
             (steps, _) => {
-                let plural = |n: u64| if n == 1 { "" } else { "s" };
-                let entries = if done.entries == 1 { "y" } else { "ies" };
-                write!(
-                    line,
-                    "{} entr{entries} in {steps} step{}",
-                    done.entries,
-                    plural(steps)
-                )
+                let (entries, steps) = (count(done.entries, "entry"), count(steps, "step"));
+                write!(line, "{entries} in {steps}")
             }
         };
     }

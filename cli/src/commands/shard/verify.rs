@@ -10,7 +10,7 @@ use crate::auditor::{self, Finding, Options, SealState, ShardReport, Source as _
 use crate::client::Public;
 use crate::commands::{LogAddress, Session, audit_receipt};
 use crate::complete;
-use crate::error::Error;
+use crate::error::{Error, count};
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
 /// A shard that was just rotated out is published and sealed within this; later it is a finding.
@@ -155,20 +155,16 @@ impl Present for Verified {
         } else {
             format!("{findings} found")
         };
-        let entries = plural(entries, "entry", "entries");
-        let shards = plural(shards, "shard", "shards");
-        let bundles = plural(bundles, "bundle", "bundles");
-        let tiles = plural(tiles, "tile", "tiles");
-        let samples = plural(samples, "sample", "samples");
+        let entries = count(entries, "entry");
+        let shards = count(shards, "shard");
+        let bundles = count(bundles, "bundle");
+        let tiles = count(tiles, "tile");
+        let samples = count(samples, "sample");
         page.text(format!(
             "{}: {outcome}: {entries} in {shards}, from {bundles}, {tiles} and {samples} of the global index",
             self.log
         ))
     }
-}
-
-fn plural(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
 }
 
 fn seal(seal: SealState) -> Cell {

@@ -16,16 +16,13 @@ pub fn token_text(secret: &[u8; 32]) -> String {
 /// What a document holds of a token: SHA-256 of its text, lowercase hex.
 #[must_use]
 pub fn token_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    tlog::hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Whether a text has the form of [`token_hash`].
 #[must_use]
 pub fn is_token_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    tlog::unhex::<32>(text).is_some()
 }
 
 #[cfg(test)]

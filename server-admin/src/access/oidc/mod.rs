@@ -19,10 +19,11 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tlog::hex;
 use wire::codes;
 
 use super::Denial;
-use super::secret::{hash, hex};
+use super::secret::hash;
 use crate::error::Error;
 use crate::problem::Refusal;
 use issuer::{Issuer, NoKey};
