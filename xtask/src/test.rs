@@ -27,6 +27,9 @@ pub(crate) struct Options {
     model_long: bool,
 }
 
+/// Libraries whose first page and example are written for a stranger.
+const LIBRARIES: &[&str] = &["tlog", "logconfig", "store", "order", "qos", "wire"];
+
 /// Runs everything; true when nothing failed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut summary = Summary::default();
@@ -45,6 +48,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         "warnings",
     ];
     summary.step("clippy", succeeds(cargo().args(clippy)));
+    let mut reference = cargo();
+    reference.args(["doc", "--no-deps"]);
+    for library in LIBRARIES {
+        reference.args(["--package", library]);
+    }
+    reference.env("RUSTDOCFLAGS", "-D warnings");
+    summary.step("reference of the libraries", succeeds(&mut reference));
     summary.step("generated files", generate::current());
     summary.step("layering", checks::layering());
     summary.step("licences and bans", licences::check());

@@ -1,10 +1,39 @@
 //! What an operator writes about a log: the [`LogConfig`] document.
 //!
-//! Text comes in through [`parse`], which lists *all* that is wrong with it, each with line and column; what is allowed between
-//! the running configuration and another is [`change`]; the next shard's document is [`with_rotation`]; a change that is reviewed
-//! first is a [`Plan`], and what moved under it says [`three_way`]. Everything here is a
-//! function of its arguments: no clock, no files, no environment. Nothing that a text can contain makes it panic, and no text
-//! makes it use more than a small multiple of its own size.
+//! Everything here is a function of its arguments: no clock, no files, no environment. Nothing that a text can contain makes it
+//! panic, and no text makes it use more than a small multiple of its own size.
+//!
+//! | to | use |
+//! |---|---|
+//! | read a document, with everything that is wrong with it | [`parse`], [`Finding`] |
+//! | see what a document changes, and whether it may | [`change`], [`parse_change`], [`diff`] |
+//! | open the next shard | [`with_rotation`], [`with_planned`] |
+//! | have a change reviewed first, and see what moved under it | [`Plan`], [`three_way`] |
+//! | go back to earlier settings | [`rolled_back`] |
+//! | describe the document to an editor | [`schema`] |
+//!
+//! A document is read; a rotation follows from it, and is a change that is allowed. A typing error is told with its place:
+//!
+//! ```
+//! use logconfig::{ShardState, change, parse, with_rotation};
+//!
+//! let running = parse("
+//! log: argon
+//! origin: log.example.org/argon
+//! shards:
+//!   - {name: 2026a, state: active}
+//! ").unwrap();
+//! assert_eq!(running.merge.checkpoint_interval.to_string(), "200ms"); // the default
+//!
+//! let next = with_rotation(&running, Some("2026b".to_owned().try_into()?), 1_790_000_000).unwrap();
+//! assert_eq!(next.shards[0].state, ShardState::Frozen);
+//! let change = change(&running, &next).unwrap();
+//! assert_eq!(change.open.unwrap().as_str(), "2026b");
+//!
+//! let findings = parse("log: argon\nshards: [{name: 2026a, state: activ}]\n").unwrap_err();
+//! assert_eq!((findings[0].line, findings[0].column), (Some(2), Some(31)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod change;
 mod check;

@@ -107,7 +107,7 @@ impl Mirror {
                 let mut bytes = [0; 8];
                 getrandom::fill(&mut bytes)
                     .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
-                let incarnation: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+                let incarnation = tlog::hex(&bytes);
                 let data = folder(&incarnation);
                 std::fs::create_dir(&data)
                     .and_then(|()| std::fs::File::open(&dir)?.sync_all())

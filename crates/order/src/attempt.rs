@@ -1,4 +1,4 @@
-//! A committer's program: its next step, given the store's answers so far. Pure: [`engine::ledger`] runs it over a store,
+//! A committer's program: its next step, given the store's answers so far. Pure: the engine's `ledger` runs it over a store,
 //! the model checker over every possible store.
 //!
 //! What must never happen: a wrong answer. A refusal by the state is final only after the slots were read in this

@@ -11,7 +11,7 @@ pub const LOGS: &str = "logs/";
 pub const ORIGINS: &str = "origin/";
 /// Heartbeats of the server processes: `replica/{id}`.
 pub const REPLICAS: &str = "replica/";
-/// The age of the store, milliseconds: see [`engine::clock`].
+/// The age of the store, milliseconds: see the engine's `clock`.
 pub const CLOCK: &str = "clock";
 /// What the server processes run: `runs/{id}/{log}`, a generation.
 pub const RUNS: &str = "runs/";

@@ -8,6 +8,36 @@
 //! All of it is pure: time is an argument, microseconds of a monotonic clock, so that a clock that jumps changes nothing.
 //!
 //! What must never happen: a promise that was given and is silently dropped, a tier that nobody accounts for.
+//!
+//! A write on its way, under the tiers that a new log has:
+//!
+//! ```
+//! use std::time::Duration;
+//! use logconfig::QosConfig;
+//! use qos::{Admission, Advice, Ask, Backlog, Job, Limits, Names, Policy, Schedule, Scheduler};
+//!
+//! let second = Duration::from_secs(1);
+//! let policy = Policy::new(&QosConfig::default(), second, &mut Names::default());
+//! let tenant = policy.tenant(None, 0).unwrap();
+//!
+//! // The writer asks for 10 ms; the checkpoint interval makes two seconds of it.
+//! let advice = Advice { merge_by: Some(Duration::from_millis(10)), ..Advice::default() };
+//! let grant = policy.grant(tenant, &advice);
+//! assert_eq!(grant.merge_by, Some(2 * second));
+//!
+//! let (now, entries, bytes) = (0, 1, 300);
+//! let mut admission = Admission::new(now, 0);
+//! let ask = Ask { tenant, grant, entries, bytes, own: Backlog::default(), free: 64 << 20 };
+//! let promise = admission.admit(now, &policy, &ask).unwrap().unwrap();
+//! assert_eq!(promise.deadline, 2_000_000);
+//!
+//! let mut scheduler = Scheduler::new(&policy);
+//! let deadline = Some(promise.deadline);
+//! scheduler.push(now, Job { tier: grant.tier, tenant, entries, bytes, arrived: now, deadline, payload: "entry" });
+//! let job = scheduler.next(now, &mut Limits::none(now)).unwrap();
+//! admission.release(promise.due, job.cost());
+//! assert_eq!(job.payload, "entry");
+//! ```
 
 pub mod admission;
 pub mod demand;

@@ -1,8 +1,39 @@
-//! The two stores that everything else shares: coordination (small values, one atomic write) and objects
+//! The two stores that everything else shares: [`Coordination`] (small values, one atomic write) and [`Objects`]
 //! (immutable bytes). Drivers sit behind the traits; one conformance suite holds for every driver.
 //!
 //! What must never happen: a transaction that applies in part, a refusal that was in truth applied, a failure
 //! reported as a refusal. Where a driver cannot tell, it answers [`Outcome::Unknown`] and the caller finds out by reading.
+//!
+//! | driver | coordination | objects |
+//! |---|---|---|
+//! | SQLite, for one machine | `Sqlite` | |
+//! | a folder | | `Directory` |
+//! | memory, for tests | `MemoryCoordination` | `MemoryObjects` |
+//!
+//! They are behind the feature `drivers`, which is on by default. The feature `testing` adds the conformance suites, and drivers
+//! that fail or wait on request. [`record`] is how values are written in rows: with a checksum, and where a [`Guard`] compares
+//! numbers, with the number first.
+//!
+//! Of two writers that want the same slot, one gets it, and the other is told so for certain:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use store::{Coordination, Guard, MemoryCoordination, Outcome, Transaction};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let store = MemoryCoordination::new();
+//! let decide = |what: &'static str| Transaction {
+//!     guards: vec![Guard::Absent("log/dev/slot/7".into())],
+//!     puts: vec![("log/dev/slot/7".into(), Bytes::from(what))],
+//!     ..Transaction::default()
+//! };
+//! assert!(matches!(store.transact(decide("mine")).await, Outcome::Committed));
+//! assert!(matches!(store.transact(decide("yours")).await, Outcome::Refused));
+//! assert_eq!(store.get("log/dev/slot/7").await?, Some(Bytes::from("mine")));
+//! # Ok::<(), store::StoreError>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::collections::BTreeSet;
 use std::time::Duration;

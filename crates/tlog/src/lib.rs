@@ -5,6 +5,44 @@
 //! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
 //! happen: two parts of the product that compute different bytes for the same entries, or a parser that accepts two
 //! spellings of one value.
+//!
+//! | to | use |
+//! |---|---|
+//! | hash entries, append them, know the root | [`leaf_hash`], [`RightEdge`] |
+//! | name what a log publishes | [`TilePath`], [`bundle`] |
+//! | make a proof from tiles, check one | [`TileSet`], [`inclusion_proof`], [`verify_inclusion`], [`verify_consistency`] |
+//! | sign and read what a log says of itself | [`Signer`], [`VerifierKey`], [`Note`], [`Checkpoint`], [`Seal`], [`Receipt`] |
+//! | count on witnesses | [`Cosigner`], [`CosignerKey`], [`Policy`] |
+//! | read a whole tree again | [`walk`] |
+//! | copy a log | [`mirror`] |
+//!
+//! A log of three entries signs its tree, and a reader proves that one of them is under the signature:
+//!
+//! ```
+//! use tlog::{
+//!     Checkpoint, RightEdge, Signer, TileSet, inclusion_proof, inclusion_tiles, leaf_hash, tile_bytes,
+//!     verify_inclusion,
+//! };
+//!
+//! let leaves = [leaf_hash(b"red"), leaf_hash(b"green"), leaf_hash(b"blue")];
+//! let mut tree = RightEdge::new();
+//! leaves.iter().for_each(|leaf| tree.push(*leaf));
+//! let origin = "log.example.org/paint".to_owned();
+//! let signer = Signer::from_seed(&origin, &[7; 32])?;
+//! let (size, root, extensions) = (tree.size(), tree.root(), vec![]);
+//! let note = Checkpoint { origin, size, root, extensions }.sign(&signer)?;
+//!
+//! // The reader knows the log's public key, and what it fetches.
+//! let checkpoint = Checkpoint::open(&note, signer.verifier())?;
+//! let mut tiles = TileSet::new();
+//! for path in inclusion_tiles(1, checkpoint.size) {
+//!     assert_eq!(path.to_string(), "tile/0/000.p/3");
+//!     tiles.insert(path, &tile_bytes(&leaves))?;
+//! }
+//! let proof = inclusion_proof(1, checkpoint.size, &tiles)?;
+//! verify_inclusion(1, checkpoint.size, &leaf_hash(b"green"), &proof, &checkpoint.root)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod bundle;
 mod checkpoint;

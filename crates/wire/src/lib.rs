@@ -3,6 +3,29 @@
 //!
 //! Every body is JSON. Unknown fields in requests are errors; clients ignore unknown fields in answers, so that an older
 //! `logctl` can talk to a newer server. Sizes are entries, times are RFC 3339 UTC strings, hashes are lowercase hex.
+//!
+//! [`routes`] names each request with its permission, parameters, bodies and refusals. A client, a server and the document
+//! [`openapi`] are made from that table, so none of them knows a request that the others don't. A refusal is a [`Problem`] whose
+//! `code` is one of [`codes`].
+//!
+//! ```
+//! use wire::routes::{COMMON, Name};
+//! use wire::{BASE, Problem, codes};
+//!
+//! let rotate = Name::RotateShard.route();
+//! let request = format!("{} {BASE}{}", rotate.method.as_str(), rotate.path);
+//! assert_eq!(request, "POST /admin/v1/logs/{log}/rotations");
+//! assert_eq!(Name::RotateShard.need().unwrap().to_string(), "shard:rotate");
+//!
+//! let answer = r#"{
+//!     "type": "urn:logctl:problem:stale", "title": "The configuration has moved on", "status": 412,
+//!     "code": "stale", "detail": "the running generation is 8", "since": "a newer server"
+//! }"#;
+//! let problem: Problem = serde_json::from_str(answer)?;
+//! assert_eq!(problem.code, codes::STALE);
+//! assert!(COMMON.iter().chain(rotate.codes).any(|code| *code == problem.code));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 mod audit;
 pub mod codes;
