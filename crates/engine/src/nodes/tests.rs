@@ -1,10 +1,15 @@
 //! A node that is slow, away or corrupt costs nothing but its share, and is put right when it is back.
 
+use std::sync::atomic::AtomicUsize;
+
 use logconfig::{FrontendConfig, StorageNode};
 
+use crate::nodes::node::Missed;
+use crate::nodes::repair::Needed;
 use crate::nodes::*;
 use store::MemoryObjects;
 use store::fault::{Fault, Faults, FaultyObjects, Operation};
+use store::record;
 
 const PATH: &str = "log/dev/batch/1";
 const PREFIX: &str = "log/dev/batch/";

@@ -1,0 +1,116 @@
+//! One storage node as this process finds it: whether it answers, and what it missed.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use store::{Objects, StoreError};
+use tlog::Hash;
+
+/// The most that is remembered of what a node missed; more is found by looking at everything.
+pub(super) const MISSED: usize = 10_000;
+/// How long a node may take for one object before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a node did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// A write of the batch with this digest.
+    Put(Hash),
+    Delete,
+}
+
+/// How a node stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// Why it does not answer, or what was wrong with its last answer; none while it is well.
+    pub trouble: Option<String>,
+    /// Objects that it missed and that are not written again yet.
+    pub missed: usize,
+    /// Objects that were written again.
+    pub repaired: u64,
+    /// The configuration does not name it any more; it is asked for what was ordered before.
+    pub leaving: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Node {
+    pub(super) writing: AtomicUsize,
+    pub(super) repaired: AtomicU64,
+    pub(super) trouble: Mutex<Option<String>>,
+    pub(super) missed: Mutex<BTreeMap<String, Missed>>,
+    /// What it has must be compared with the others: it was added, or missed too much to remember.
+    pub(super) compare: AtomicBool,
+    /// Where it was found last.
+    found: Mutex<Option<Arc<dyn Objects>>>,
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Node {
+    /// It is at `store` now. Answers whether that is another one than before, as when its disk was replaced: then it may lack
+    /// everything.
+    pub(super) fn found(&self, store: &Arc<dyn Objects>) -> bool {
+        let before = locked(&self.found).replace(Arc::clone(store));
+        let other =
+            |before: &Arc<dyn Objects>| !std::ptr::addr_eq(Arc::as_ptr(before), Arc::as_ptr(store));
+        let other = before.as_ref().is_some_and(other);
+        if other {
+            self.compare.store(true, Relaxed);
+        }
+        other
+    }
+
+    pub(super) fn well(&self, name: &str) {
+        if let Some(why) = locked(&self.trouble).take() {
+            tracing::info!(node = name, was = why, "a storage node is back");
+        }
+    }
+
+    pub(super) fn fails(&self, name: &str, why: String) {
+        let mut trouble = locked(&self.trouble);
+        if trouble.as_ref() != Some(&why) {
+            tracing::warn!(node = name, why, "a storage node fails");
+        }
+        *trouble = Some(why);
+    }
+
+    pub(super) fn miss(&self, all: impl IntoIterator<Item = (String, Missed)>) {
+        let mut missed = locked(&self.missed);
+        for (path, what) in all {
+            if missed.len() < MISSED {
+                missed.insert(path, what);
+            } else {
+                self.compare.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+/// A node that can be asked.
+#[derive(Clone)]
+pub(super) struct Reached {
+    pub(super) name: String,
+    pub(super) node: Arc<Node>,
+    pub(super) store: Arc<dyn Objects>,
+}
+
+pub(super) async fn within<T>(work: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::Io(format!(
+            "no answer in {} s",
+            PATIENCE.as_secs()
+        ))),
+    }
+}
+
+pub(super) fn other_bytes(path: &str, node: &str) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{path}: its bytes on storage node {node} are not those that were ordered; run `logd fsck`"
+    ))
+}

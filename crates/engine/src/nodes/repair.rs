@@ -1,0 +1,191 @@
+//! Writing again what nodes missed. What a node lacks is judged by what is needed, never by what another node has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::Bytes;
+use order::slot::BatchRef;
+use store::{StoreError, record};
+use tlog::Hash;
+
+use super::Nodes;
+use super::node::{MISSED, Missed, Reached, locked, within};
+use crate::log::Core;
+use crate::position;
+
+/// Pause between two looks at what nodes missed.
+const REPAIR: Duration = Duration::from_secs(1);
+
+/// Which large batches are needed, with their digests: what is ordered and not published, and what is promised. What a node lacks
+/// is judged by this, never by what another node has: one that was away has what was deleted meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needed {
+    pub(super) paths: BTreeMap<String, Hash>,
+    /// Ordered lately and published.
+    pub(super) over: BTreeSet<String>,
+}
+
+impl Needed {
+    /// As the slots, the positions and the queue say.
+    pub(super) async fn of(core: &Core) -> Result<Self, StoreError> {
+        let keys = &core.order.keys;
+        let mut needed = Self::default();
+        core.order
+            .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
+            .await?;
+        let published = position::published_index(&*core.store, keys, &core.order.state()).await?;
+        for (end, batch) in core.order.recent_objects() {
+            if end <= published {
+                needed.over.insert(keys.batch(batch.token));
+            }
+        }
+        for held in core.pending.objects(published) {
+            needed.add(keys.batch(held.batch.token), &held.batch);
+        }
+        Ok(needed)
+    }
+
+    pub(super) fn add(&mut self, path: String, batch: &BatchRef) {
+        if batch.object {
+            self.paths.insert(path, batch.digest);
+        }
+    }
+}
+
+/// Writes again what nodes missed, as long as the log lives.
+pub(crate) async fn repair(core: Arc<Core>) {
+    let nodes = core.nodes.clone();
+    let prefix = core.order.keys.batches();
+    loop {
+        if !nodes.alone() {
+            // Nearly always nothing is missed, and then nothing has to be known.
+            let needed = match nodes.lack() {
+                true => Needed::of(&core).await.map(Some),
+                false => Ok(None),
+            };
+            match needed {
+                Ok(needed) => nodes.repair_all(&prefix, needed.as_ref()).await,
+                Err(e) => {
+                    tracing::warn!(log = core.name, error = %e, "cannot look which batches are needed");
+                }
+            }
+        }
+        let due = nodes.lack() || nodes.states().values().any(|node| node.trouble.is_some());
+        tokio::select! {
+            _ = core.halt.halted() => return,
+            () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
+            () = tokio::time::sleep(REPAIR), if due => {}
+        }
+    }
+}
+
+impl Nodes {
+    /// Whether a node may not have what is needed.
+    pub(super) fn lack(&self) -> bool {
+        let names = self.names();
+        let mut nodes = names.iter().map(|name| self.node(name));
+        nodes.any(|node| node.compare.load(Relaxed) || !locked(&node.missed).is_empty())
+    }
+
+    /// Without `needed`, it only finds out which nodes are back.
+    pub(super) async fn repair_all(&self, prefix: &str, needed: Option<&Needed>) {
+        let reached = self.reached().await;
+        for one in &reached {
+            if let Err(e) = self.repair_one(one, &reached, (prefix, needed)).await {
+                one.node.fails(&one.name, e.to_string());
+            }
+        }
+    }
+
+    async fn repair_one(
+        &self,
+        one: &Reached,
+        all: &[Reached],
+        (prefix, needed): (&str, Option<&Needed>),
+    ) -> Result<(), StoreError> {
+        if let Some(needed) = needed
+            && one.node.compare.swap(false, Relaxed)
+            && let Err(e) = self.compare(one, prefix, needed).await
+        {
+            one.node.compare.store(true, Relaxed);
+            return Err(e);
+        }
+        let missed: Vec<_> = locked(&one.node.missed).clone().into_iter().collect();
+        if missed.is_empty() {
+            // Whether it is back is found out by asking.
+            if locked(&one.node.trouble).is_some() {
+                within(one.store.list(prefix)).await?;
+                one.node.well(&one.name);
+            }
+            return Ok(());
+        }
+        let Some(needed) = needed else {
+            return Ok(());
+        };
+        let mut repaired = 0;
+        for (path, what) in missed {
+            match what {
+                Missed::Delete => within(one.store.discard(vec![path.clone()])).await?,
+                Missed::Put(_) if needed.over.contains(&path) => {}
+                Missed::Put(digest) => {
+                    // If no node has it any more, it was published and deleted.
+                    if let Some(bytes) = self.copy_of(&path, &digest, one, all).await? {
+                        within(one.store.put(vec![(path.clone(), bytes)])).await?;
+                        repaired += 1;
+                    }
+                }
+            }
+            let mut missed = locked(&one.node.missed);
+            // It may have been deleted meanwhile.
+            if missed.get(&path) == Some(&what) {
+                missed.remove(&path);
+            }
+        }
+        one.node.repaired.fetch_add(repaired, Relaxed);
+        one.node.well(&one.name);
+        if repaired > 0 {
+            tracing::info!(
+                node = one.name,
+                repaired,
+                "a storage node has what it missed"
+            );
+        }
+        Ok(())
+    }
+
+    /// Notes what is needed and this one does not have.
+    async fn compare(
+        &self,
+        one: &Reached,
+        prefix: &str,
+        needed: &Needed,
+    ) -> Result<(), StoreError> {
+        let own: BTreeSet<String> = within(one.store.list(prefix)).await?.into_iter().collect();
+        let lacking = needed.paths.iter().filter(|(path, _)| !own.contains(*path));
+        let lacking = lacking.map(|(path, digest)| (path.clone(), Missed::Put(*digest)));
+        one.node.miss(lacking.take(MISSED));
+        Ok(())
+    }
+
+    /// The batch with this digest, as another node has it. Other bytes are never copied.
+    async fn copy_of(
+        &self,
+        path: &str,
+        digest: &Hash,
+        to: &Reached,
+        all: &[Reached],
+    ) -> Result<Option<Bytes>, StoreError> {
+        let mut failed = None;
+        for from in all.iter().filter(|from| from.name != to.name) {
+            match within(from.store.get(path)).await {
+                Ok(Some(bytes)) if record::digest(&bytes) == *digest => return Ok(Some(bytes)),
+                Ok(Some(_)) => failed = Some(self.damaged(from, path, digest)),
+                Ok(None) => {}
+                Err(e) => failed = Some(e),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+}

@@ -1,0 +1,124 @@
+//! Writing a batch: to all nodes at once, and answered when the quorum has it; deleting one: nobody waits for that.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use store::{StoreError, record};
+use tokio::sync::mpsc;
+
+use super::Nodes;
+use super::node::{Missed, Reached, within};
+
+/// Writes that a node may be behind before it is left out, where there are enough others.
+const BEHIND: usize = 32;
+
+impl Nodes {
+    /// Notes what the nodes that were not asked have missed.
+    fn left_out(&self, asked: &[Reached], missed: impl Fn() -> Vec<(String, Missed)>) {
+        let config = self.0.config.load();
+        let names = config.nodes.iter().map(|node| node.name.as_str());
+        for name in names.filter(|name| asked.iter().all(|asked| asked.name != **name)) {
+            self.node(name).miss(missed());
+            self.0.repair.notify_one();
+        }
+    }
+
+    pub(super) async fn put_all(&self, objects: Vec<(String, Bytes)>) -> Result<(), StoreError> {
+        if self.alone() {
+            return self.0.local.put(objects).await;
+        }
+        let quorum = self.0.config.load().quorum as usize;
+        let mut reached = self.reached().await;
+        let busy = |node: &Reached| node.node.writing.load(Relaxed) >= BEHIND;
+        if reached.iter().filter(|node| !busy(node)).count() >= quorum {
+            reached.retain(|node| !busy(node));
+        }
+        self.left_out(&reached, || puts(&objects));
+        let asked = reached.len();
+        let (told, mut answers) = mpsc::unbounded_channel();
+        for Reached { name, node, store } in reached {
+            let (nodes, told) = (self.clone(), told.clone());
+            let objects = objects.clone();
+            node.writing.fetch_add(1, Relaxed);
+            // A task of its own: the slower writes continue after the quorum is met.
+            tokio::spawn(async move {
+                let written = within(store.put(objects.clone())).await;
+                node.writing.fetch_sub(1, Relaxed);
+                match &written {
+                    Ok(()) => node.well(&name),
+                    Err(e) => {
+                        node.fails(&name, e.to_string());
+                        node.miss(puts(&objects));
+                        nodes.0.repair.notify_one();
+                    }
+                }
+                let _ = told.send((name, written));
+            });
+        }
+        drop(told);
+        let (mut have, mut last) = (0, None);
+        while have < quorum {
+            match answers.recv().await {
+                Some((_, Ok(()))) => have += 1,
+                Some((name, Err(e))) => last = Some((name, e)),
+                None => {
+                    return Err(match last {
+                        Some((_, full @ StoreError::Full(_))) => full,
+                        last => {
+                            let last = last.map(|(name, e)| format!("; {name}: {e}"));
+                            let detail = last.unwrap_or_default();
+                            StoreError::Quorum {
+                                have,
+                                quorum,
+                                detail: format!(", {asked} were asked{detail}"),
+                            }
+                        }
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete_all(&self, paths: Vec<String>) -> Result<(), StoreError> {
+        let leaving = self.0.leaving.load_full();
+        if !leaving.is_empty() {
+            let (nodes, paths) = (self.clone(), paths.clone());
+            // What stays on the node is left to the operator that removes it.
+            tokio::spawn(async move {
+                for node in nodes.reached_of(leaving.to_vec()).await {
+                    let _ = within(node.store.discard(paths.clone())).await;
+                }
+            });
+        }
+        if self.alone() {
+            return self.0.local.discard(paths).await;
+        }
+        let reached = self.reached().await;
+        let deletes = |paths: &[String]| -> Vec<_> {
+            let paths = paths.iter().cloned();
+            paths.map(|path| (path, Missed::Delete)).collect()
+        };
+        self.left_out(&reached, || deletes(&paths));
+        for Reached { name, node, store } in reached {
+            let paths = paths.clone();
+            // Nobody waits for a deletion.
+            tokio::spawn(async move {
+                if let Err(e) = within(store.discard(paths.clone())).await {
+                    node.fails(&name, e.to_string());
+                    node.miss(deletes(&paths));
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What a node misses that did not get these.
+fn puts(objects: &[(String, Bytes)]) -> Vec<(String, Missed)> {
+    let missed = |(path, bytes): &(String, Bytes)| {
+        let digest = record::digest(bytes);
+        (path.clone(), Missed::Put(digest))
+    };
+    objects.iter().map(missed).collect()
+}
