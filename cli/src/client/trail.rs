@@ -2,7 +2,8 @@
 
 use reqwest::Method;
 
-use super::{Admin, Attempt, Deadline, FIRST_PAUSE, LAST_PAUSE};
+use super::exchange::{Attempt, FIRST_PAUSE, LAST_PAUSE};
+use super::{Admin, Deadline};
 use crate::auditor::{Source, SourceError};
 use crate::error::Error;
 use wire::codes;

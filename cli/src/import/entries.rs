@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use wire::data::Line;
 
+use super::plain::{MAGIC, plain};
+
 /// Bytes of a block.
 const BLOCK: usize = 256 << 10;
 /// Bytes read at a time.
@@ -255,53 +257,6 @@ impl<R: Read> Entries<R> {
     }
 }
 
-/// The longest beginning of a file that tells what it is.
-const MAGIC: usize = 6;
-
-/// Refuses a file that is not what it was taken for (compressed, with a byte-order mark, CR LF), before its entries are in the log for ever.
-fn plain(beginning: &[u8], format: Format) -> Result<(), Broken> {
-    const COMPRESSED: [(&[u8], &str); 5] = [
-        (b"\x1f\x8b", "the file is compressed (gzip)"),
-        (b"\x28\xb5\x2f\xfd", "the file is compressed (zstd)"),
-        (b"\xfd7zXZ\0", "the file is compressed (xz)"),
-        (b"BZh", "the file is compressed (bzip2)"),
-        (b"PK\x03\x04", "the file is an archive (zip)"),
-    ];
-    let begins = |magic: &[u8]| beginning.starts_with(magic);
-    // `BZh` can begin a line of text.
-    let magic = COMPRESSED
-        .iter()
-        .find(|(magic, _)| begins(magic) && (*magic != b"BZh" || beginning.contains(&0)));
-    if let Some((_, what)) = magic {
-        return Err(Broken::Form {
-            what,
-            hint: "give the command what is in it, for example `zcat FILE | logctl import -`; --raw takes the bytes as they are",
-        });
-    }
-    if format == Format::Bundle {
-        return Ok(());
-    }
-    if begins(b"\xff\xfe") || begins(b"\xfe\xff") {
-        return Err(Broken::Form {
-            what: "the file is UTF-16 text",
-            hint: "convert it first: `iconv -f UTF-16 -t UTF-8 FILE`; --raw takes the bytes as they are",
-        });
-    }
-    if begins(b"\xef\xbb\xbf") {
-        return Err(Broken::Form {
-            what: "the file begins with a byte-order mark, which would be part of the first entry",
-            hint: "take it out first: `tail -c +4 FILE`; --raw takes the bytes as they are",
-        });
-    }
-    if format == Format::Lines && beginning.ends_with(b"\r") {
-        return Err(Broken::Form {
-            what: "the lines end with CR LF, so each entry would end with a carriage return",
-            hint: "convert the file first: `tr -d '\\r' < FILE`; --raw takes the bytes as they are",
-        });
-    }
-    Ok(())
-}
-
 fn push(block: &mut Vec<u8>, entry: &[u8]) -> Result<(), String> {
     let length = u16::try_from(entry.len()).map_err(|_| {
         format!(
@@ -348,7 +303,7 @@ pub(crate) fn split(block: &[u8], entries: u64) -> (usize, u64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Gives a few bytes at a time.
@@ -365,7 +320,11 @@ mod tests {
     }
 
     /// Entries, empty lines, and how it ended.
-    fn read(file: &[u8], format: Format, drip: usize) -> (Vec<Vec<u8>>, u64, Option<String>) {
+    pub(in crate::import) fn read(
+        file: &[u8],
+        format: Format,
+        drip: usize,
+    ) -> (Vec<Vec<u8>>, u64, Option<String>) {
         let mut reader = Entries::new(Drip(file, drip), format);
         let (mut entries, mut before) = (Vec::new(), 0);
         let end = loop {
@@ -422,45 +381,6 @@ mod tests {
             let short = &lines[..lines.len() - 1];
             assert!(read(short, Format::Lines, drip) == (entries.clone(), 0, None));
         }
-    }
-
-    #[test]
-    fn a_file_that_is_not_what_it_was_taken_for_is_refused_before_its_first_entry() {
-        let words: [(&[u8], Format, &str); 9] = [
-            (b"one\r\ntwo\r\n", Format::Lines, "CR LF"),
-            (b"\r\ntwo\r\n", Format::Lines, "CR LF"),
-            (b"\xef\xbb\xbfone\n", Format::Lines, "byte-order mark"),
-            (b"\xef\xbb\xbf{}\n", Format::Ndjson, "byte-order mark"),
-            (b"\xff\xfeo\0n\0", Format::Lines, "UTF-16"),
-            (b"\x1f\x8b\x08\0\0\0\0\0", Format::Lines, "gzip"),
-            (b"\x1f\x8b\x08\0\0\0\0\0", Format::Bundle, "gzip"),
-            (b"\x28\xb5\x2f\xfd\0\0\0\0", Format::Ndjson, "zstd"),
-            (b"BZh91AY&SY\0\0", Format::Lines, "bzip2"),
-        ];
-        for (file, format, word) in words {
-            for drip in [1, usize::MAX] {
-                let (entries, _, end) = read(file, format, drip);
-                assert!(entries.is_empty(), "{word}: {entries:?}");
-                assert!(
-                    end.as_ref().is_some_and(|end| end.contains(word)),
-                    "{word}: {end:?}"
-                );
-            }
-            let mut raw = Entries::new(file, format).raw(true);
-            let first = raw.next();
-            assert!(!matches!(first, Err(Broken::Form { .. })), "{word}");
-        }
-        // Later lines are what they are, and are counted; text that only begins like something else is text.
-        let mut mixed = Entries::new(&b"one\ntwo\r\nBZh\n"[..], Format::Lines);
-        while mixed.next().unwrap().is_some() {}
-        assert_eq!(
-            mixed.notes(),
-            Notes {
-                empty: 0,
-                returns: 1
-            }
-        );
-        assert_eq!(read(b"BZh\n", Format::Lines, 1).0, vec![b"BZh".to_vec()]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub(crate) mod entries;
 pub(crate) mod feed;
 pub(crate) mod meter;
+mod plain;
 pub(crate) mod send;
 
 use wire::data::Range;

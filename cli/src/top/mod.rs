@@ -5,6 +5,7 @@
 //! What must never happen: a terminal left in a state in which its shell can't be used.
 
 mod merge;
+mod queues;
 pub(crate) mod screen;
 pub(crate) mod state;
 pub(crate) mod view;

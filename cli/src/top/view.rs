@@ -9,8 +9,8 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Sparkline, Table, Wra
 use wire::{LogCondition, LogStatus, ShardState};
 
 use super::merge;
-use super::state::{Queue, State};
-use crate::numbers::{latency, thousands};
+use super::state::State;
+use crate::numbers::thousands;
 use crate::render::clean;
 
 /// From this many columns on there is room for everything.
@@ -62,7 +62,7 @@ pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     if let Some(status) = state.merge().filter(|_| merging > 0) {
         self::merge::draw(status, &peers, frame, merge);
     }
-    self::queues(state, frame, queues);
+    super::queues::draw(state, frame, queues);
     self::foot(state, frame, foot);
     if state.help {
         help(frame, area);
@@ -172,7 +172,7 @@ fn watermarks(state: &State, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn top() -> ratatui::widgets::Padding {
+pub(super) fn top() -> ratatui::widgets::Padding {
     ratatui::widgets::Padding::top(1)
 }
 
@@ -231,81 +231,6 @@ fn shards(state: &State, frame: &mut Frame<'_>, area: Rect, most: usize) {
     frame.render_widget(table, area);
 }
 
-fn queues(state: &State, frame: &mut Frame<'_>, area: Rect) {
-    let Some(rows) = state.queues() else {
-        return;
-    };
-    let wide = area.width >= WIDE;
-    let ordered = |queue: &Queue| {
-        state
-            .queue_rate(queue, |queue| queue.ordered)
-            .unwrap_or(0.0)
-    };
-    let all: f64 = rows.iter().map(ordered).sum();
-    let table_rows = rows.iter().map(|queue| {
-        let share = if all > 0.0 {
-            format!("{:.0} %", ordered(queue) / all * 100.0)
-        } else {
-            "-".into()
-        };
-        let refused = state
-            .queue_rate(queue, |queue| queue.refused)
-            .unwrap_or(0.0);
-        let mut cells = vec![
-            Cell::new(clean(&queue.tier)),
-            Cell::new(clean(&queue.tenant)),
-            right(thousands(queue.entries as f64)),
-            right(latency(queue.oldest.as_secs_f64() * 1e3)),
-            right(share),
-            right(Span::styled(
-                thousands(refused),
-                if refused > 0.0 {
-                    Style::new().fg(Color::Red)
-                } else {
-                    Style::new()
-                },
-            )),
-            right(Span::styled(
-                queue
-                    .missed
-                    .map_or_else(String::new, |n| thousands(n as f64)),
-                if queue.missed.unwrap_or(0) > 0 {
-                    Style::new().fg(Color::Red)
-                } else {
-                    Style::new()
-                },
-            )),
-        ];
-        if wide {
-            cells.push(right(thousands(ordered(queue))));
-            cells.push(right(rate(state.queue_rate(queue, |queue| queue.accepted))));
-            cells.push(right(bytes(queue.bytes)));
-            cells.push(right(thousands(queue.refused as f64)));
-        }
-        Row::new(cells)
-    });
-    let mut header = vec![
-        Cell::new("TIER"),
-        Cell::new("TENANT"),
-        right("QUEUED"),
-        right("WAIT"),
-        right("SHARE"),
-        right("REFUSED/S"),
-        right("MISSED"),
-    ];
-    let mut widths = [11, 7, 9, 7, 5, 9, 6].map(Constraint::Length).to_vec();
-    if wide {
-        header.extend(["ORDERED/S", "ACCEPTED/S", "BYTES", "REFUSED"].map(right));
-        widths = [20, 20, 12, 12, 8, 12, 12, 12, 12, 12, 14]
-            .map(Constraint::Length)
-            .to_vec();
-    }
-    let table = Table::new(table_rows, widths)
-        .header(Row::new(header).style(bold()))
-        .block(Block::new().padding(top()));
-    frame.render_widget(table, area);
-}
-
 fn foot(state: &State, frame: &mut Frame<'_>, area: Rect) {
     let line = match (
         &state.error,
@@ -336,7 +261,7 @@ pub(super) fn right<'a>(text: impl Into<Span<'a>>) -> Cell<'a> {
     Cell::new(Line::from(text.into()).right_aligned())
 }
 
-fn rate(rate: Option<f64>) -> String {
+pub(super) fn rate(rate: Option<f64>) -> String {
     rate.map_or_else(|| "-".into(), thousands)
 }
 
@@ -344,7 +269,7 @@ fn rate(rate: Option<f64>) -> String {
 mod tests {
     use super::*;
     use crate::top::state::tests::log;
-    use crate::top::state::{Key, Queues, Sample};
+    use crate::top::state::{Key, Queue, Queues, Sample};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use std::time::Duration;

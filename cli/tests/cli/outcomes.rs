@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use crate::fake::{
-    Answer, Fake, OPERATION, nowhere, operation, problem, problem_with, replica, running, status,
+    Answer, Fake, OPERATION, nowhere, operation, problem, problem_with, replica, running,
 };
 use crate::runner::Bench;
 
 /// Runs the line both ways and checks the code; returns what a person sees.
-fn ends(bench: &Bench, line: &str, code: i32, word: &str) -> String {
+pub(crate) fn ends(bench: &Bench, line: &str, code: i32, word: &str) -> String {
     let ran = bench.run(line);
     assert_eq!(ran.code, Some(code), "{}", ran.shown());
     let json = bench.run(&format!("{line} -o json"));
@@ -202,240 +202,6 @@ fn nothing_changes_without_consent() {
 }
 
 #[test]
-fn a_broken_connection_is_retried_with_the_same_key() {
-    let (bench, fake) = Bench::served();
-    let unknown = problem_with(
-        503,
-        "unknown-outcome",
-        "the store did not answer",
-        json!({ "operation": OPERATION }),
-    );
-    let done = Answer::Json(200, operation("rotate", "done", [7, 8]));
-    fake.says(
-        "POST /logs/dev/rotations",
-        [Answer::HangUp, unknown, Answer::Html(502), done],
-    );
-    let ran = bench.run("shard rotate --yes");
-    assert_eq!(ran.code, Some(0), "{}", ran.shown());
-    let posts = fake.asked("POST");
-    assert_eq!(posts.len(), 4);
-    assert!(
-        posts
-            .iter()
-            .all(|post| post.headers["idempotency-key"] == posts[0].headers["idempotency-key"])
-    );
-}
-
-#[test]
-fn an_unknown_outcome_is_called_unknown() {
-    let (bench, fake) = Bench::served();
-    fake.says("POST /logs/dev/rotations", [Answer::HangUp]);
-    ends(
-        &bench,
-        "shard rotate --yes --timeout 200ms",
-        8,
-        "unknown-outcome",
-    );
-    fake.says("POST /logs/dev/rotations", [Answer::Silence]);
-    ends(
-        &bench,
-        "shard rotate --yes --timeout 200ms",
-        8,
-        "unknown-outcome",
-    );
-    fake.says(
-        "POST /logs/dev/rotations",
-        [Answer::Json(200, json!({ "hello": "world" }))],
-    );
-    ends(
-        &bench,
-        "shard rotate --yes --timeout 200ms",
-        8,
-        "unknown-outcome",
-    );
-    let unknown = problem_with(
-        503,
-        "unknown-outcome",
-        "the store did not answer",
-        json!({ "operation": OPERATION }),
-    );
-    fake.says("POST /logs/dev/rotations", [unknown]);
-    insta::assert_snapshot!(
-        "unknown",
-        ends(
-            &bench,
-            "shard rotate --yes --timeout 200ms --idempotency-key job-17",
-            8,
-            "unknown-outcome"
-        )
-    );
-}
-
-#[test]
-fn a_command_that_is_run_again_continues_its_request() {
-    let (mut bench, fake) = Bench::served();
-    let state = bench.path("state");
-    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
-    let made = || Answer::Json(200, operation("rotate", "done", [7, 8]));
-    let line = "shard rotate --yes --timeout 200ms";
-    fake.says("POST /logs/dev/rotations", [Answer::HangUp]);
-    let json = bench.run(&format!("{line} -o json"));
-    assert_eq!(json.code, Some(8), "{}", json.shown());
-    let key = json.json()["error"]["idempotencyKey"].clone();
-    let key = key.as_str().unwrap();
-    let lost = fake.asked("POST").len();
-
-    // It was made after all, so another generation runs by now.
-    let mut now = status("dev");
-    now["etag"] = json!("g8-00c0ffee");
-    fake.says("GET /logs/dev", [Answer::Json(200, now)]);
-    fake.says("POST /logs/dev/rotations", [made()]);
-    let again = bench.run(line);
-    assert_eq!(again.code, Some(0), "{}", again.shown());
-    assert!(
-        again.err.contains("continues the request of"),
-        "{}",
-        again.shown()
-    );
-    for post in fake.asked("POST") {
-        assert_eq!(post.headers["idempotency-key"], key);
-        assert_eq!(post.headers["if-match"], "\"g7-1a2b3c4d\"");
-    }
-    assert_eq!(fake.asked("POST").len(), lost + 1);
-
-    // It has its answer: the next one is a new change, on what runs now.
-    let next = bench.run(line);
-    assert_eq!(next.code, Some(0), "{}", next.shown());
-    let last = fake.asked("POST").pop().unwrap();
-    assert_ne!(last.headers["idempotency-key"], key);
-    assert_eq!(last.headers["if-match"], "\"g8-00c0ffee\"");
-
-    // A refusal is an answer; what says nothing about the lost request is none.
-    for (status, code, exit, continues) in [
-        (412, "stale", 5, false),
-        (403, "forbidden", 4, true),
-        (503, "unavailable", 11, true),
-        (409, "conflict", 5, false),
-    ] {
-        fake.says("POST /logs/dev/rotations", [Answer::HangUp]);
-        ends(&bench, line, 8, "unknown-outcome");
-        let lost = fake.asked("POST").pop().unwrap();
-        fake.says("POST /logs/dev/rotations", [problem(status, code, code)]);
-        assert_eq!(bench.run(line).code, Some(exit), "{code}");
-        fake.says("POST /logs/dev/rotations", [made()]);
-        assert_eq!(bench.run(line).code, Some(0));
-        let last = fake.asked("POST").pop().unwrap();
-        let same = last.headers["idempotency-key"] == lost.headers["idempotency-key"];
-        assert_eq!(same, continues, "{code}");
-    }
-}
-
-#[test]
-fn a_request_of_long_ago_is_not_continued() {
-    let (mut bench, fake) = Bench::served();
-    let state = bench.path("state");
-    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
-    let line = "shard rotate --yes --timeout 200ms";
-    fake.says("POST /logs/dev/rotations", [Answer::HangUp]);
-    assert_eq!(bench.run(line).code, Some(8));
-    let folder = bench.path("state/logctl/unfinished");
-    let mut files = std::fs::read_dir(folder).unwrap();
-    let file = files.next().unwrap().unwrap().path();
-    assert!(files.next().is_none());
-    let mut kept: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    kept["since"] = json!(kept["since"].as_i64().unwrap() - 3700);
-    std::fs::write(&file, kept.to_string()).unwrap();
-    let made = Answer::Json(200, operation("rotate", "done", [7, 8]));
-    fake.says("POST /logs/dev/rotations", [made]);
-    let ran = bench.run(line);
-    assert_eq!(ran.code, Some(0), "{}", ran.shown());
-    assert!(ran.err.contains("this is a new change"), "{}", ran.shown());
-    let last = fake.asked("POST").pop().unwrap();
-    assert_ne!(
-        last.headers["idempotency-key"],
-        kept["key"].as_str().unwrap()
-    );
-}
-
-#[test]
-fn two_runs_of_one_command_at_once_are_one_change() {
-    let (mut bench, fake) = Bench::served();
-    let state = bench.path("state");
-    bench.env("XDG_STATE_HOME", state.to_str().unwrap());
-    let line = "shard plan --yes";
-    let made = Answer::Json(200, operation("plan", "done", [7, 8]));
-    fake.says("POST /logs/dev/shards", [Answer::Silence, made]);
-    let first = bench.spawn(line);
-    fake.wait_for("POST", "/logs/dev/shards");
-    assert_eq!(bench.run(line).code, Some(0));
-    interrupt(first.id());
-    let first = bench.finish(line, first);
-    assert_eq!(first.code, Some(130), "{}", first.shown());
-    let posts = fake.asked("POST");
-    assert_eq!(posts.len(), 2);
-    assert_eq!(
-        posts[0].headers["idempotency-key"],
-        posts[1].headers["idempotency-key"]
-    );
-}
-
-#[test]
-fn a_step_without_a_name_says_what_it_was_decided_on() {
-    let (bench, fake) = Bench::served();
-    for (line, sent) in [
-        ("shard rotate --yes", true),
-        ("shard plan --yes", true),
-        ("shard rotate 2026b --yes", false),
-        ("shard plan 2026c --yes", false),
-        ("shard freeze --yes", false),
-    ] {
-        assert_eq!(bench.run(line).code, Some(0), "{line}");
-        let post = fake.asked("POST").pop().unwrap();
-        let base = post.headers.get("if-match").map(String::as_str);
-        assert_eq!(base, sent.then_some("\"g7-1a2b3c4d\""), "{line}");
-    }
-    // A caller who may rotate and not read.
-    fake.says("GET /logs/dev", [problem(403, "forbidden", "not you")]);
-    let ran = bench.run("shard rotate --yes");
-    assert_eq!(ran.code, Some(0), "{}", ran.shown());
-    let post = fake.asked("POST").pop().unwrap();
-    assert_eq!(post.headers["if-match"], "\"g7\"");
-}
-
-#[test]
-fn a_key_that_is_named_is_the_one_that_is_sent() {
-    let (bench, fake) = Bench::served();
-    bench.write("next.yaml", &running().to_yaml());
-    for line in [
-        "shard rotate",
-        "shard plan",
-        "shard freeze",
-        "shard unfreeze",
-        "shard --use-config next.yaml",
-        "api POST logs/dev/freeze",
-    ] {
-        let line = format!("{line} --yes --idempotency-key job-17");
-        let ran = bench.run(&line);
-        assert_eq!(ran.code, Some(0), "{}", ran.shown());
-        let sent = ["POST", "PUT"].map(|method| fake.asked(method).pop());
-        let keys: Vec<_> = sent
-            .iter()
-            .flatten()
-            .map(|asked| asked.headers["idempotency-key"].as_str())
-            .collect();
-        assert!(keys.contains(&"job-17"), "{line}: {keys:?}");
-    }
-    for line in [
-        "shard list --idempotency-key x",
-        "shard --create-config x.yaml --idempotency-key x",
-        "shard rotate --idempotency-key ä",
-    ] {
-        assert_eq!(bench.run(line).code, Some(2), "{line}");
-    }
-}
-
-#[test]
 fn a_replica_that_lags() {
     let (bench, fake) = Bench::served();
     let mut decided = operation("rotate", "decided", [7, 8]);
@@ -596,7 +362,7 @@ fn a_read_from_a_silent_pipe_can_be_interrupted() {
     drop(input);
 }
 
-fn interrupt(process: u32) {
+pub(crate) fn interrupt(process: u32) {
     assert!(
         std::process::Command::new("kill")
             .args(["-INT", &process.to_string()])

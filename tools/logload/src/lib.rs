@@ -13,6 +13,7 @@ mod html;
 mod measure;
 mod page;
 mod plot;
+mod remarks;
 mod run;
 mod scenario;
 mod verify;

@@ -1,0 +1,269 @@
+//! The admin endpoint's calls, one method each.
+
+use logconfig::{LogConfig, Span};
+use reqwest::Method;
+use wire::{
+    AuditPage, BASE, ConfigAnswer, Diagnostics, History, LogStatus, Logs, MergeStatus, NewToken,
+    Operation, Operations, QosStatus, Replica, Replicas, Revoked, Simulation, TokenRequest, Tokens,
+    WhoAmI, codes,
+};
+
+use super::write::{Call, json};
+use super::{Asked, Deadline, Write, idempotency_key, transport};
+use crate::auth::Auth;
+use crate::error::Error;
+use crate::settings::{Address, Endpoint};
+
+/// An admin endpoint, not yet connected to.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    pub(super) http: reqwest::Client,
+    pub(super) base: String,
+    pub(super) address: Address,
+    pub(super) auth: Auth,
+}
+
+impl Admin {
+    /// Reads what is needed to speak to the endpoint; sends nothing yet.
+    pub(crate) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
+        let http = transport(
+            &endpoint.address,
+            endpoint.ca.as_deref(),
+            endpoint.certificate.as_ref(),
+        )?;
+        let base = match &endpoint.address {
+            Address::Unix(_) => format!("http://localhost{BASE}"),
+            Address::Url(url) => format!("{url}{BASE}"),
+        };
+        Ok(Self {
+            http,
+            base,
+            address: endpoint.address.clone(),
+            auth: Auth::new(endpoint),
+        })
+    }
+
+    /// The address, for people.
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `GET logs`. Every admin endpoint has it, so that its absence tells.
+    pub(crate) async fn logs(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
+        match self.get::<Logs>("logs", deadline).await {
+            Ok(logs) => Ok(logs.logs),
+            Err(Error::Problem(problem)) if problem.code == codes::NOT_FOUND => {
+                Err(self.foreign(problem.detail))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `GET logs?deleted=true`.
+    pub(crate) async fn deleted(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
+        Ok(self.get::<Logs>("logs?deleted=true", deadline).await?.logs)
+    }
+
+    /// `GET whoami`.
+    pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
+        self.get("whoami", deadline).await
+    }
+
+    /// `GET diagnostics`.
+    pub(crate) async fn diagnostics(&self, deadline: Deadline) -> Result<Diagnostics, Error> {
+        self.get("diagnostics", deadline).await
+    }
+
+    /// `GET logs/{log}`.
+    pub(crate) async fn log(&self, log: &str, deadline: Deadline) -> Result<LogStatus, Error> {
+        self.get(&format!("logs/{log}"), deadline).await
+    }
+
+    /// `GET logs/{log}/config`.
+    pub(crate) async fn config(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<ConfigAnswer, Error> {
+        self.get(&format!("logs/{log}/config"), deadline).await
+    }
+
+    /// `GET logs/{log}/history`.
+    pub(crate) async fn history(&self, log: &str, deadline: Deadline) -> Result<History, Error> {
+        self.get(&format!("logs/{log}/history"), deadline).await
+    }
+
+    /// `GET operations`.
+    pub(crate) async fn operations(
+        &self,
+        log: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Operations, Error> {
+        let path = log.map_or_else(
+            || "operations".to_owned(),
+            |log| format!("operations?log={log}"),
+        );
+        self.get(&path, deadline).await
+    }
+
+    /// `GET operations/{id}`.
+    pub(crate) async fn operation(&self, id: &str, deadline: Deadline) -> Result<Operation, Error> {
+        self.get(&format!("operations/{id}"), deadline).await
+    }
+
+    /// `GET replicas?log=NAME`.
+    pub(crate) async fn replicas(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Replica>, Error> {
+        Ok(self
+            .get::<Replicas>(&format!("replicas?log={log}"), deadline)
+            .await?
+            .replicas)
+    }
+
+    /// `GET replicas?log=NAME`, with those whose heartbeats stopped.
+    pub(crate) async fn all_replicas(
+        &self,
+        log: &str,
+        deadline: Deadline,
+    ) -> Result<Replicas, Error> {
+        self.get(&format!("replicas?log={log}"), deadline).await
+    }
+
+    /// What a change would do; changes nothing.
+    pub(crate) async fn preview(
+        &self,
+        log: &str,
+        write: &Write,
+        base: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        let key = idempotency_key()?;
+        self.write(write.call(log, true)?, base, &key, deadline)
+            .await
+    }
+
+    /// Makes a change; refused when `base` (an entity tag without quotes) is no longer what runs. A request with the key of an
+    /// earlier one is that one.
+    pub(crate) async fn apply(
+        &self,
+        log: &str,
+        write: &Write,
+        base: Option<&str>,
+        asked: Asked<'_>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        let call = write.call(log, false)?.because(asked.reason);
+        self.write(call, base, asked.key, deadline).await
+    }
+
+    /// `POST operations/{id}/confirm`.
+    pub(crate) async fn confirm(
+        &self,
+        id: &str,
+        asked: Asked<'_>,
+        deadline: Deadline,
+    ) -> Result<Operation, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("operations/{id}/confirm"),
+            body: json(&wire::NoRequest {})?,
+        };
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
+    }
+
+    /// `GET logs/{log}/config?generation=N`.
+    pub(crate) async fn config_at(
+        &self,
+        log: &str,
+        generation: u64,
+        deadline: Deadline,
+    ) -> Result<ConfigAnswer, Error> {
+        let path = format!("logs/{log}/config?generation={generation}");
+        self.get(&path, deadline).await
+    }
+
+    /// `GET logs/{log}/merge`.
+    pub(crate) async fn merge(&self, log: &str, deadline: Deadline) -> Result<MergeStatus, Error> {
+        self.get(&format!("logs/{log}/merge"), deadline).await
+    }
+
+    /// `GET logs/{log}/qos`.
+    pub(crate) async fn qos(&self, log: &str, deadline: Deadline) -> Result<QosStatus, Error> {
+        self.get(&format!("logs/{log}/qos"), deadline).await
+    }
+
+    /// `POST logs/{log}/qos/simulate`: changes nothing.
+    pub(crate) async fn simulate(
+        &self,
+        log: &str,
+        document: &LogConfig,
+        since: Span,
+        deadline: Deadline,
+    ) -> Result<Simulation, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: format!("logs/{log}/qos/simulate?since={since}"),
+            body: json(document)?,
+        };
+        self.read(call, deadline).await
+    }
+
+    /// `GET tokens`.
+    pub(crate) async fn tokens(&self, deadline: Deadline) -> Result<Tokens, Error> {
+        self.get("tokens", deadline).await
+    }
+
+    /// `POST tokens`.
+    pub(crate) async fn create_token(
+        &self,
+        request: &TokenRequest,
+        asked: Asked<'_>,
+        deadline: Deadline,
+    ) -> Result<NewToken, Error> {
+        let call = Call {
+            method: Method::POST,
+            path: "tokens".to_owned(),
+            body: json(request)?,
+        };
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
+    }
+
+    /// `DELETE tokens/{name}`.
+    pub(crate) async fn revoke_token(
+        &self,
+        name: &str,
+        asked: Asked<'_>,
+        deadline: Deadline,
+    ) -> Result<Revoked, Error> {
+        let call = Call {
+            method: Method::DELETE,
+            path: format!("tokens/{name}"),
+            body: json(&wire::NoRequest {})?,
+        };
+        self.write(call.because(asked.reason), None, asked.key, deadline)
+            .await
+    }
+
+    /// `GET audit`.
+    pub(crate) async fn audit(
+        &self,
+        before: Option<u64>,
+        limit: u16,
+        log: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<AuditPage, Error> {
+        let mut path = format!("audit?limit={limit}");
+        if let Some(before) = before {
+            path.push_str(&format!("&before={before}"));
+        }
+        if let Some(log) = log {
+            path.push_str(&format!("&log={log}"));
+        }
+        self.get(&path, deadline).await
+    }
+}

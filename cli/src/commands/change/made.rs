@@ -1,0 +1,270 @@
+//! After the decision: is the change in the audit trail, and does every replica run it?
+//!
+//! What must never happen: "done" while a replica still runs what was before.
+
+use std::time::Duration;
+
+use wire::{Operation, OperationState, Replica, codes};
+
+use super::Changed;
+use crate::client::{self, Asked, Deadline};
+use crate::commands::{Server, Session, audit_receipt};
+use crate::error::{Error, count};
+use crate::pins::Pins;
+use crate::report::{Outcome, Page};
+
+/// A change that was made: how far it is, and what is wrong with it all the same.
+#[derive(Debug)]
+pub(in crate::commands) struct Made {
+    /// The change as an operation.
+    pub(in crate::commands) operation: Operation,
+    /// What went wrong although it was made. The first counts.
+    pub(in crate::commands) trouble: Option<Error>,
+}
+
+impl Made {
+    /// Checks that it is in the audit trail, and that the trail is the one that was pinned.
+    pub(in crate::commands) async fn check_receipt(
+        &mut self,
+        session: &Session<'_>,
+        server: &Server,
+        pins: Pins,
+    ) {
+        if matches!(
+            self.operation.state,
+            OperationState::Unchanged | OperationState::Planned
+        ) {
+            return;
+        }
+        let audited = self.operation.audit_index.is_some();
+        let receipt = self.operation.audit.take();
+        let id = Some(self.operation.id.as_str());
+        let checked =
+            audit_receipt::receipt(session, server, pins, id, receipt.as_ref(), audited).await;
+        self.operation.audit = receipt;
+        self.trouble = self.trouble.take().or(checked.err());
+    }
+
+    /// Waits for the replicas.
+    pub(in crate::commands) async fn converge(
+        &mut self,
+        session: &Session<'_>,
+        server: &Server,
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let lagging = converge(session, server, deadline, &mut self.operation).await?;
+        self.trouble = self.trouble.take().or(lagging);
+        Ok(())
+    }
+
+    /// Of a change on probation, where a person is there to ask: the server is reached over a new connection, which shows that it
+    /// can be.
+    pub(super) async fn ask_to_keep(&mut self, session: &Session<'_>) -> Result<(), Error> {
+        if self.operation.state != OperationState::Unconfirmed || self.trouble.is_some() {
+            return Ok(());
+        }
+        let id = self.operation.id.clone();
+        session.ui.stand(
+            "the change runs, and is taken back unless it is confirmed",
+            format!("`logctl op confirm {id}` keeps it"),
+        );
+        let until = self.operation.confirm_by.as_deref().unwrap_or("its time");
+        let runs = format!(
+            "generation {} runs; it is taken back at {until} unless it is confirmed",
+            self.operation.generation
+        );
+        session.ui.show(&Page::new().text(runs));
+        let question = format!(
+            "keep generation {} of {}?",
+            self.operation.generation, self.operation.log
+        );
+        if session.ui.ask(&question)? != Some(true) {
+            return Ok(());
+        }
+        let server = session.server()?;
+        let phase = session.ui.phase("confirming over a new connection");
+        let pins = audit_receipt::before(session, &server).await?;
+        let key = client::idempotency_key()?;
+        self.operation = confirm(&server, &id, session.asked(&key), session.deadline()).await?;
+        drop(phase);
+        self.check_receipt(session, &server, pins).await;
+        Ok(())
+    }
+
+    pub(in crate::commands) fn outcome(self, dry_run: bool) -> Result<Outcome, Error> {
+        let Self { operation, trouble } = self;
+        let ended = match operation.state {
+            OperationState::Reverted => Some(Error::RolledBack {
+                operation: Box::new(operation.clone()),
+            }),
+            OperationState::Refused => Some(Error::NotMade {
+                operation: operation.id.clone(),
+            }),
+            _ => None,
+        };
+        Outcome::with_trouble(
+            &Changed {
+                unchanged: operation.state == OperationState::Unchanged,
+                dry_run,
+                operation,
+            },
+            trouble.or(ended),
+        )
+    }
+}
+
+/// Confirms a change; one that was taken back before is told as such.
+pub(in crate::commands) async fn confirm(
+    server: &Server,
+    id: &str,
+    asked: Asked<'_>,
+    deadline: Deadline,
+) -> Result<Operation, Error> {
+    match server.admin.confirm(id, asked, deadline).await {
+        Err(Error::Problem(problem)) if problem.code == codes::CONFLICT => {
+            let now = server.admin.operation(id, deadline).await?;
+            match now.state {
+                OperationState::Reverted => Ok(now),
+                _ => Err(Error::Problem(problem)),
+            }
+        }
+        other => other,
+    }
+}
+
+/// Waits for the replicas, and says how it went.
+pub(in crate::commands) async fn report(
+    session: &Session<'_>,
+    server: &Server,
+    deadline: Deadline,
+    operation: Operation,
+    dry_run: bool,
+) -> Result<Outcome, Error> {
+    let mut made = Made {
+        operation,
+        trouble: None,
+    };
+    if !dry_run {
+        made.converge(session, server, deadline).await?;
+    }
+    made.outcome(dry_run)
+}
+
+/// Waits until every live replica runs the operation's generation. `Some` is what is wrong when they do not in time.
+async fn converge(
+    session: &Session<'_>,
+    server: &Server,
+    deadline: Deadline,
+    operation: &mut Operation,
+) -> Result<Option<Error>, Error> {
+    let decided = match operation.state {
+        OperationState::Decided | OperationState::Unconfirmed => true,
+        OperationState::Unchanged => false,
+        OperationState::Planned
+        | OperationState::Refused
+        | OperationState::Reverted
+        | OperationState::Done => {
+            return Ok(None);
+        }
+    };
+    // A change on probation runs from its decision on; the command waits only for the replicas.
+    if operation.state != OperationState::Decided && lagging(operation).is_empty() {
+        return Ok(None);
+    }
+    let (id, generation) = (operation.id.clone(), operation.generation);
+    if decided {
+        session.ui.stand(
+            "the change is decided and will be carried out",
+            format!("`logctl op wait {id}` continues to wait"),
+        );
+    }
+    let phase = session.ui.phase(&format!(
+        "waiting until every replica runs generation {generation}"
+    ));
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match probe(server, deadline, operation, decided).await {
+            Ok(true) => return Ok(None),
+            Ok(false) => {}
+            // The server went away after the decision: that does not undo it, and it may come back.
+            Err(Error::Unreachable { .. }) => {}
+            // It is decided; a caller who may not follow it is told who lags, not that the change was refused.
+            Err(Error::Problem(problem))
+                if decided
+                    && [codes::FORBIDDEN, codes::NOT_FOUND].contains(&problem.code.as_str()) =>
+            {
+                session.ui.warn(&format!(
+                    "you may not follow the change: {}",
+                    problem.detail
+                ));
+                return Ok(Some(Error::NotConverged {
+                    operation: Some(id),
+                    generation,
+                    lagging: lagging(operation),
+                }));
+            }
+            Err(error) => return Err(error),
+        }
+        let behind = lagging(operation);
+        phase.update(&format!(
+            "waiting for {} to run generation {generation}",
+            count(behind.len(), "replica")
+        ));
+        if !deadline.pause(pause).await {
+            let operation = decided.then_some(id);
+            return Ok(Some(if behind.is_empty() {
+                Error::TimedOut {
+                    seconds: deadline.limit().as_secs_f64(),
+                    operation,
+                }
+            } else {
+                Error::NotConverged {
+                    operation,
+                    generation,
+                    lagging: behind,
+                }
+            }));
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
+}
+
+/// Asks once; whether all is done. An operation that was decided tells itself, otherwise the replicas do.
+async fn probe(
+    server: &Server,
+    deadline: Deadline,
+    operation: &mut Operation,
+    decided: bool,
+) -> Result<bool, Error> {
+    // A short limit of its own, so that a server that hangs does not eat the whole wait in one request.
+    let deadline = Deadline::after(deadline.left().clamp(Duration::from_millis(1), PROBE));
+    if decided {
+        let now = server.admin.operation(&operation.id, deadline).await?;
+        operation.state = now.state;
+        operation.replicas = now.replicas;
+        operation.checkpoint = now.checkpoint.or(operation.checkpoint.take());
+        operation.confirm_by = now.confirm_by;
+        operation.reverted_by = now.reverted_by;
+        return Ok(match operation.state {
+            OperationState::Unconfirmed => lagging(operation).is_empty(),
+            state => state != OperationState::Decided,
+        });
+    }
+    operation.replicas = server.admin.replicas(&operation.log, deadline).await?;
+    Ok(lagging(operation).is_empty())
+}
+
+pub(in crate::commands) fn lagging(operation: &Operation) -> Vec<Replica> {
+    let behind = |replica: &&Replica| {
+        replica
+            .generation
+            .is_some_and(|generation| generation < operation.generation)
+    };
+    operation.replicas.iter().filter(behind).cloned().collect()
+}
+
+/// Pauses between probes double from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
+/// A probe that takes longer has failed.
+const PROBE: Duration = Duration::from_secs(5);

@@ -1,0 +1,175 @@
+//! A change as people and scripts see it, before and after.
+
+use serde::Serialize;
+use wire::{Action, Operation, OperationState, Replica};
+
+use super::lagging;
+use crate::commands::differences;
+use crate::error::count;
+use crate::report::{Block, Cell, Page, Present, Tone};
+
+/// A change as it went.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Changed {
+    /// Whether nothing had to be done.
+    pub(super) unchanged: bool,
+    /// Whether this was only a preview.
+    pub(super) dry_run: bool,
+    /// The change as an operation.
+    pub(super) operation: Operation,
+}
+
+/// What an operation does, before it does it.
+pub(in crate::commands) fn would(operation: &Operation) -> String {
+    match operation.action {
+        Action::Configure => format!(
+            "would go from generation {} to {}",
+            operation.base_generation, operation.generation
+        ),
+        Action::Rotate => "would rotate".into(),
+        Action::Plan => "would plan a shard".into(),
+        Action::Freeze => "would freeze".into(),
+        Action::Unfreeze => "would take writes again".into(),
+        Action::Create => "would be created".into(),
+        Action::Delete => "would be deleted".into(),
+        Action::Undelete => "would be there again".into(),
+        Action::Revert => "would be taken back".into(),
+    }
+}
+
+/// What an operation did.
+pub(in crate::commands) fn did(action: Action) -> &'static str {
+    match action {
+        Action::Configure => "configured",
+        Action::Rotate => "rotated",
+        Action::Plan => "planned a shard",
+        Action::Freeze => "frozen",
+        Action::Unfreeze => "takes writes again",
+        Action::Create => "created",
+        Action::Delete => "deleted",
+        Action::Undelete => "there again",
+        Action::Revert => "taken back",
+    }
+}
+
+impl Present for Changed {
+    const KIND: &'static str = "Change";
+    const NAME: &'static str = "/operation/id";
+
+    fn page(&self) -> Page {
+        let operation = &self.operation;
+        let log = &operation.log;
+        if self.unchanged {
+            return Page::new()
+                .text(format!(
+                    "{log}: nothing to do, generation {} already runs this",
+                    operation.generation
+                ))
+                .then(replicas(operation));
+        }
+        let table = differences(&operation.differences);
+        if self.dry_run {
+            let page = Page::new().text(format!(
+                "{log}: {} (dry run, nothing was changed)",
+                would(operation)
+            ));
+            return if operation.differences.is_empty() {
+                page
+            } else {
+                page.with(table)
+            };
+        }
+        page(operation)
+    }
+}
+
+/// A change that was asked for, as it went.
+pub(in crate::commands) fn page(operation: &Operation) -> Page {
+    let log = &operation.log;
+    let table = differences(&operation.differences);
+    let index = operation
+        .at_index
+        .map(|index| format!(" at index {index}"))
+        .unwrap_or_default();
+    let (before, after) = (operation.base_generation, operation.generation);
+    // Freezing is no change of the configuration.
+    let generation = if before == after {
+        format!("generation {after}")
+    } else {
+        format!("generation {before} -> {after}")
+    };
+    let done = match operation.state {
+        OperationState::Refused => "refused",
+        OperationState::Reverted => "rolled back",
+        _ => did(operation.action),
+    };
+    let mut page = Page::new().text(format!("{log}: {done}, {generation}{index}"));
+    if !operation.differences.is_empty() {
+        page = page.with(table);
+    }
+    page = page
+        .text(format!("operation {}", operation.id))
+        .then(replicas(operation))
+        .then(probation(operation));
+    match &operation.checkpoint {
+        Some(checkpoint) => page
+            .text("final checkpoint:")
+            .with(Block::Verbatim(crate::render::clean(checkpoint))),
+        None => page,
+    }
+}
+
+/// Until when it must be confirmed, or what became of it.
+fn probation(operation: &Operation) -> Page {
+    let id = &operation.id;
+    match (operation.state, &operation.confirm_by) {
+        (OperationState::Unconfirmed, by) => Page::new().text(format!(
+            "on probation: taken back at {} unless confirmed over a new connection: `logctl op confirm {id}`",
+            by.as_deref().unwrap_or("the end of its time")
+        )),
+        (OperationState::Reverted, _) => Page::new().text(match &operation.reverted_by {
+            Some(other) => format!("taken back by operation {other}"),
+            None => "taken back".to_owned(),
+        }),
+        _ => Page::new(),
+    }
+}
+
+/// The replicas that run it: a sentence when all do, a table when not.
+fn replicas(operation: &Operation) -> Page {
+    let serving: Vec<&Replica> = operation
+        .replicas
+        .iter()
+        .filter(|replica| replica.generation.is_some())
+        .collect();
+    let behind = lagging(operation);
+    if serving.is_empty() {
+        return Page::new();
+    }
+    if behind.is_empty() {
+        return Page::new().text(format!(
+            "runs on {} of {}",
+            serving.len(),
+            count(serving.len(), "replica")
+        ));
+    }
+    let rows = serving.iter().map(|replica| {
+        let current = replica.generation >= Some(operation.generation);
+        let state = if current {
+            Cell::toned("runs it", Tone::Good)
+        } else {
+            Cell::toned("not yet", Tone::Bad)
+        };
+        vec![
+            replica.label.as_str().into(),
+            Cell::number(replica.generation),
+            state,
+        ]
+    });
+    Page::new().with(Block::Table {
+        header: vec!["REPLICA", "GENERATION", "STATE"],
+        rows: rows.collect(),
+        spare: 0,
+    })
+}
