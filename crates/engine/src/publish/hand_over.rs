@@ -1,0 +1,73 @@
+//! A change of the secondaries or of the quorum: until it is handed over, the old membership binds beside the new one.
+
+use store::StoreError;
+
+use super::{PublishError, Publisher};
+use crate::eras::Membership;
+use crate::position;
+
+/// Generations that the base may be behind while nothing changes the secondaries.
+const FAR: u64 = 64;
+
+impl Publisher {
+    /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::eras`].
+    pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
+        let core = &self.core;
+        let eras = core.eras.load_full();
+        let Some(first) = eras.members().first() else {
+            return Ok(());
+        };
+        // An older version wrote no base down: what was published is under the first.
+        if eras.base() == 0 {
+            core.hand_over(first.generation).await?;
+        }
+        if !eras.joint() {
+            // Nothing changes by it, but that the next start looks less far back.
+            if eras.newest() >= eras.base() + FAR {
+                core.hand_over(eras.newest()).await?;
+            }
+            return Ok(());
+        }
+        core.update_base().await?;
+        let (eras, state) = (core.eras.load_full(), core.order.state());
+        let [base, later @ ..] = eras.members() else {
+            return Ok(());
+        };
+        for next in later.iter().rev() {
+            if self.told(base, next.generation).await?
+                && core
+                    .holds(next, next.quorum as usize, next.start, &state)
+                    .await?
+            {
+                tracing::info!(
+                    log = core.name,
+                    generation = next.generation,
+                    "the change of the secondaries is handed over"
+                );
+                return Ok(core.hand_over(next.generation).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
+    async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
+        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let (mut told, mut foreign) = (0, 0);
+        for secondary in &of.secondaries {
+            let name = secondary.name.as_str();
+            let Some(row) = position::manifest(store, keys, name).await? else {
+                foreign += usize::from(position::foreign(store, keys, secondary).await?);
+                continue;
+            };
+            let live = position::live(store, keys, name).await?;
+            let live = live.is_none_or(|live| {
+                (&live.incarnation, &live.vkey) == (&row.incarnation, &row.vkey)
+            });
+            if live && row.vkey == secondary.vkey && row.generation >= generation {
+                told += 1;
+            }
+        }
+        Ok(told >= of.told(foreign))
+    }
+}

@@ -1,0 +1,106 @@
+//! How far a shard may be published: what its secondaries have verified, against every membership that binds it.
+
+use super::{Look, PublishError, Publisher};
+use crate::eras::Membership;
+use crate::position::{self, Held, Position};
+use crate::publish::quorum::{Quorum, publishable};
+use crate::shard::Shard;
+
+impl Publisher {
+    /// What counts for the quorum: rows over the root that was cut here. One that says otherwise is no copy of this shard.
+    pub(super) async fn held(
+        &self,
+        shard: &Shard,
+        published: u64,
+    ) -> Result<Vec<Held>, PublishError> {
+        let core = &self.core;
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let mut held = position::held(core, &shard.name).await?;
+        for one in &mut held {
+            let Some(verified) = one.verified.take_if(|v| v.size > published) else {
+                continue;
+            };
+            let root = position::root(store, keys, &shard.name, verified.size).await?;
+            if root == Some(verified.root) {
+                one.verified = Some(verified);
+            }
+        }
+        Ok(held)
+    }
+
+    /// The size that may be published, and what is lacking for more: by what binds the entries of the shard, which begins at the
+    /// global index `start`.
+    pub(super) fn reach(
+        &self,
+        cut: &Position,
+        start: u64,
+        published: u64,
+        held: &[Held],
+        look: &mut Look,
+    ) -> u64 {
+        let eras = self.core.eras.load();
+        let mut binding = Vec::new();
+        for (at, of) in eras.members().iter().enumerate() {
+            let sizes = held.iter().filter(|held| of.names(held));
+            let quorum = Quorum {
+                // The base binds everything.
+                above: if at == 0 {
+                    0
+                } else {
+                    of.start.saturating_sub(start)
+                },
+                quorum: of.quorum as usize,
+                verified: sizes
+                    .filter_map(|held| Some(held.verified.as_ref()?.size))
+                    .collect(),
+            };
+            binding.push(quorum);
+        }
+        if binding.is_empty() {
+            return published;
+        }
+        let size = publishable(&binding, cut.size, published);
+        if size < cut.size {
+            let lacking = eras.members().iter().zip(&binding).enumerate();
+            let lacking = lacking.filter(|(_, (_, of))| cut.size > of.above);
+            let lacking = lacking.filter(|(_, (_, of))| of.holding(cut.size) < of.quorum);
+            let why: Vec<_> = lacking
+                .map(|(at, (of, quorum))| {
+                    let behind = behind(of, held, cut.size).join(", ");
+                    let before = if at + 1 < binding.len() { before(of) } else { String::new() };
+                    format!(
+                        "{} of the {} secondaries that backupQuorum asks for{before} have verified size {} (missing: {behind})",
+                        quorum.holding(cut.size),
+                        quorum.quorum,
+                        cut.size
+                    )
+                })
+                .collect();
+            look.lacking = Some(why.join("; and "));
+        }
+        size
+    }
+}
+
+/// The secondaries of a membership that have not verified this size.
+fn behind<'a>(of: &'a Membership, held: &[Held], size: u64) -> Vec<&'a str> {
+    let has = |name: &str, vkey: &str| {
+        let one = |held: &&Held| held.secondary == name && held.vkey == vkey;
+        let verified = held
+            .iter()
+            .find(one)
+            .and_then(|held| held.verified.as_ref());
+        verified.is_some_and(|v| v.size >= size)
+    };
+    let all = of.secondaries.iter();
+    let behind = all.filter(|one| !has(one.name.as_str(), &one.vkey));
+    behind.map(|one| one.name.as_str()).collect()
+}
+
+/// What is said of a quorum that was replaced and still binds.
+fn before(of: &Membership) -> String {
+    format!(
+        " in generation {}, before it was changed: both hold until these have taken the change,",
+        of.generation
+    )
+}

@@ -1,0 +1,131 @@
+//! Which shards are still to be published or sealed, and the seals.
+
+use order::state::{Phase, State};
+use store::{Guard, Outcome, StoreError, Transaction, record};
+
+use super::{PublishError, Publisher};
+use crate::shard::Shard;
+
+/// Shards that are sealed before that is written down: so many a start looks at, and one transaction is enough for all of them.
+const SEALED: u64 = 16;
+
+impl Publisher {
+    /// Shards that opened since. One that has a checkpoint already may still have no seal, whoever published it.
+    pub(super) fn open_shards(&mut self, state: &State) {
+        let begun = state.shards.iter().take_while(|s| s.start().is_some());
+        let opened = begun.count();
+        // The last one may have been unfrozen, and gets its seal when it has a successor.
+        let from = self.opened.saturating_sub(1);
+        for (n, shard) in state.shards.iter().enumerate().take(opened).skip(from) {
+            let name = &shard.identity.name;
+            let rests = n < self.opened
+                && opened == self.opened
+                && !matches!(shard.phase, Phase::Active { .. });
+            if !rests && !self.open.contains(name) {
+                self.open.push(name.clone());
+            }
+        }
+        self.opened = self.opened.max(opened);
+    }
+
+    /// Writes down how many of the oldest shards nobody needs to look at any more, when there are some more.
+    pub(super) async fn note_sealed(&mut self, state: &State) -> Result<(), StoreError> {
+        let mut shards = state.shards.iter();
+        let Some(first) = self.open.first() else {
+            return Ok(());
+        };
+        let before = shards.rposition(|at| at.identity.name == *first);
+        let sealed = before.unwrap_or(0) as u64;
+        if sealed < self.sealed + SEALED {
+            return Ok(());
+        }
+        let key = self.core.order.keys.sealed();
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), sealed)],
+            puts: vec![(key, record::encode_counted(sealed))],
+            ..Transaction::default()
+        };
+        match self.core.store.transact(transaction).await {
+            // Refused: another process was further.
+            Outcome::Committed | Outcome::Refused => self.sealed = sealed,
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// Seals a shard that was rotated out and is published whole. Only readers need the seal: where it can't be written, nothing waits for it.
+    pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<(), PublishError> {
+        let core = &self.core;
+        let mut shards = state.shards.iter();
+        let number = shards.rposition(|s| s.identity.name == *shard.name);
+        let Some(done) = number.and_then(|number| core.finished(state, number)) else {
+            return Ok(());
+        };
+        match core.seal(&done).await {
+            Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
+            Err(error) => {
+                tracing::warn!(log = core.name, shard = &*shard.name, %error, "a seal waits");
+                core.unsettle(shard);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::Request;
+    use crate::promise::tests::{Rig, caller};
+    use store::fault::Faults;
+
+    /// Whoever took a shard over whole while its publisher was held up: it is looked at until it is sealed.
+    #[tokio::test(start_paused = true)]
+    async fn shards_that_are_whole_already_are_sealed() {
+        let rig = Rig::new();
+        let (engine, log) = rig.server(&Faults::new()).await;
+        for _ in 0..3 {
+            let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+            log.wait_published(at.index).await.unwrap();
+            let rotate = Request::Rotate {
+                name: None,
+                base: None,
+                force: false,
+            };
+            log.change(rotate, caller()).await.unwrap();
+        }
+        let at = log.append(Bytes::from_static(b"x")).await.unwrap();
+        log.wait_published(at.index).await.unwrap();
+        let core = Arc::clone(&log.core);
+        let state = core.order.state();
+        let names: Vec<_> = state.shards.iter().map(|at| &*at.identity.name).collect();
+        let mut publisher = Publisher {
+            closing: watch::channel(false).1,
+            steps: mpsc::unbounded_channel().1,
+            unpublished: VecDeque::new(),
+            published: Arc::clone(&state),
+            // It knows of the first, which is not done here.
+            open: vec![names[0].to_owned()],
+            sealed: 0,
+            opened: 1,
+            core,
+        };
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names);
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names, "each once");
+        // All of them are, and none begins.
+        publisher.publish().await.unwrap();
+        assert_eq!(publisher.open, names[3..]);
+        publisher.open_shards(&state);
+        assert_eq!(publisher.open, names[3..]);
+        engine.shutdown().await;
+    }
+}

@@ -1,0 +1,187 @@
+//! From a size to a checkpoint: the position is durable first, then it is signed, then cosigned, then put where readers find it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use order::keys::trailing_number;
+use order::litter::{self, completed};
+use store::{Guard, Outcome, StoreError, Transaction, record};
+
+use super::{PublishError, Publisher, witness};
+use crate::ledger::now_ms;
+use crate::log::Core;
+use crate::position::{self, Held};
+use crate::shard::{Published, Shard, SignError, Signed};
+
+/// The most cuts that one publication leaves behind; what is more goes with the next.
+const CUTS: usize = 4096;
+
+impl Publisher {
+    /// The position, durable before anything is signed; with it goes what it makes superfluous. Answers the cuts that are behind,
+    /// and the batches that may go: nobody waits for that.
+    pub(super) async fn persist(
+        &self,
+        shard: &Shard,
+        start: u64,
+        at: &Published,
+    ) -> Result<(Vec<u64>, Vec<String>), PublishError> {
+        let core = &self.core;
+        let keys = &core.order.keys;
+        let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
+        let prefix = keys.roots(&shard.name);
+        for (key, _) in core.store.scan(&prefix, &prefix, CUTS).await? {
+            let goes = |cut: &u64| litter::root_goes(*cut, at.size);
+            if let Some(size) = trailing_number(&key).filter(goes) {
+                behind.push(size);
+                deletes.push(key);
+            }
+        }
+        // What this process has not read of the slots goes when they are collected.
+        let steps = self.unpublished.iter();
+        let steps = steps.map(|(slot, state)| (&**slot, &**state));
+        for batch in litter::covered(steps, start + at.size) {
+            let key = keys.batch(batch.token);
+            if batch.object {
+                objects.push(key)
+            } else {
+                deletes.push(key)
+            }
+        }
+        let key = keys.published(&shard.name);
+        let transaction = Transaction {
+            guards: vec![
+                Guard::AtMost(key.clone(), at.size),
+                Guard::Present(keys.root(&shard.name, at.size)),
+            ],
+            puts: vec![(key, record::encode_numbered(at.size, at))],
+            deletes,
+        };
+        match core.store.transact(transaction).await {
+            Outcome::Committed => {}
+            Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
+            Outcome::Refused => {
+                return Err(
+                    StoreError::Io("another replica published at the same moment".into()).into(),
+                );
+            }
+        }
+        Ok((behind, objects))
+    }
+
+    /// Signs a position that is durable, and puts the checkpoint where readers find it. Another replica may be further by then: what
+    /// it put must not be behind what this one puts, so its position is signed here as well, until the object is not older than the row.
+    pub(super) async fn sign(
+        &self,
+        shard: &Arc<Shard>,
+        mut at: Published,
+        held: &[Held],
+    ) -> Result<(), PublishError> {
+        let core = &self.core;
+        let (store, keys) = (&*core.store, &core.order.keys);
+        let path = core.object_path(&shard.name, "checkpoint");
+        let mut held = Cow::Borrowed(held);
+        loop {
+            let cosigned = note(core, shard, &at, &held).await?;
+            if let Some(lacking) = cosigned.lacking {
+                return Err(PublishError::Witness(lacking));
+            }
+            let note = cosigned.note;
+            // Witnesses take their time. What is older by now need not be put at all.
+            let mut row = position::published(store, keys, &shard.name).await?;
+            if row.as_ref().is_none_or(|row| row.size <= at.size) {
+                let object = (path.clone(), Bytes::from(note.clone()));
+                core.objects.put(vec![object]).await?;
+                let size = at.size;
+                shard.advance(Signed { at, note });
+                row = position::published(store, keys, &shard.name).await?;
+                if row.as_ref().is_none_or(|row| row.size <= size) {
+                    return Ok(());
+                }
+            }
+            let Some(row) = row else { return Ok(()) };
+            at = row;
+            held = Cow::Owned(position::held(core, &shard.name).await?);
+        }
+    }
+
+    /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
+    pub(super) async fn republish(&self) {
+        let core = &self.core;
+        let state = core.order.state();
+        let Some(shard) = state
+            .active()
+            .and_then(|s| core.shards.get(&state, &s.identity.name))
+        else {
+            return;
+        };
+        let Some(signed) = shard.signed() else {
+            return;
+        };
+        let at = Published {
+            time: now_ms(),
+            ..signed.at.clone()
+        };
+        let key = core.order.keys.published(&shard.name);
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), at.size)],
+            puts: vec![(key, record::encode_numbered(at.size, &at))],
+            ..Transaction::default()
+        };
+        let again = async {
+            let row = position::published(&*core.store, &core.order.keys, &shard.name).await?;
+            core.recall(&shard, Some(&signed), row.as_ref())?;
+            if let Outcome::Committed = core.store.transact(transaction).await {
+                let held = position::held(core, &shard.name).await?;
+                self.sign(&shard, at, &held).await?;
+            }
+            Ok::<_, PublishError>(())
+        };
+        if let Err(e) = again.await {
+            tracing::warn!(log = core.name, error = %e, "cannot refresh the checkpoint");
+        }
+    }
+
+    /// Partial tiles go once a checkpoint covers the full tile (tlog-tiles, "Partial Tiles"): those of the sizes that are behind
+    /// now. Litter is harmless, so errors only count.
+    pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
+        let core = &self.core;
+        for tile in completed(behind, size) {
+            let folder = core.object_path(&shard.name, &format!("{tile}.p"));
+            match core.objects.list(&folder).await {
+                Ok(paths) => {
+                    let count = paths.len() as u64;
+                    if core.objects.delete(paths).await.is_ok() {
+                        core.metrics.partials_deleted.add(count);
+                    }
+                }
+                Err(e) => tracing::warn!(error = %e, folder, "cannot list partial tiles"),
+            }
+        }
+    }
+}
+
+/// The checkpoint of a position that is durable, with the cosignatures of secondaries and witnesses.
+pub(crate) async fn note(
+    core: &Core,
+    shard: &Shard,
+    at: &Published,
+    held: &[Held],
+) -> Result<witness::Cosigned, PublishError> {
+    let note = core.sign_checkpoint(shard, at).await?;
+    // What a secondary signed covers the body, which is the same.
+    let verified = held.iter().filter_map(|held| held.verified.as_ref());
+    let lines = verified
+        .filter(|v| (v.size, v.root) == (at.size, at.root))
+        .filter_map(|v| v.cosignature.as_deref());
+    let note = tlog::attach(&note, lines).map_err(|e| note_error(shard, &e))?;
+    let cosigned = witness::cosign(core, shard, note).await;
+    cosigned.map_err(PublishError::Witness)
+}
+
+fn note_error(shard: &Shard, why: &dyn std::fmt::Display) -> SignError {
+    SignError::Note {
+        shard: shard.name.to_string(),
+        why: why.to_string(),
+    }
+}
