@@ -6,6 +6,8 @@
 
 mod batches;
 mod large;
+mod notes;
+mod positions;
 mod promises;
 mod rows;
 mod shard;
@@ -350,7 +352,7 @@ pub async fn positions(
             log: name,
             list: Vec::new(),
         };
-        let positions = shard::positions(coordination, name, &mut findings).await?;
+        let positions = positions::read(coordination, name, &mut findings).await?;
         let mut report = LogReport::default();
         let order =
             slots::check(coordination, name, &mut findings, &mut report, &mut |_| {}).await?;
@@ -385,7 +387,7 @@ async fn log(
         name: name.to_owned(),
         ..LogReport::default()
     };
-    let positions = shard::positions(coordination, name, findings).await?;
+    let positions = positions::read(coordination, name, findings).await?;
     let order = slots::check(coordination, name, findings, &mut report, watcher).await?;
     rows::check(
         coordination,

@@ -9,7 +9,7 @@ use tlog::Hash;
 use crate::control::Probation;
 use crate::document;
 use crate::eras::Membership;
-use crate::fsck::shard::Positions;
+use crate::fsck::positions::Positions;
 use crate::fsck::slots::Order;
 use crate::fsck::{Findings, LogReport, promises, remedy};
 use crate::life::Life;

@@ -234,3 +234,83 @@ impl Tree<'_> {
         read
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use store::MemoryObjects;
+    use tlog::{RightEdge, ShardTree, leaf_hash};
+
+    use super::*;
+
+    async fn tree(objects: BTreeMap<String, Bytes>, size: u64, root: Hash) -> Vec<String> {
+        let store = MemoryObjects::with(objects);
+        let tree = Tree {
+            objects: &store,
+            log: "l",
+            shard: "s",
+            size,
+            expected: Some(root),
+            roots: HashMap::new(),
+            partials: HashMap::new(),
+            batches: Vec::new(),
+        };
+        let mut findings = Findings {
+            log: "l",
+            list: Vec::new(),
+        };
+        tree.check(&mut findings, &mut |_| {}).await;
+        findings.list.into_iter().map(|found| found.place).collect()
+    }
+
+    /// In a tree of three levels each damaged tile is named alone, wherever it is.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_damaged_tile_is_one_finding() {
+        const SIZE: u64 = 66_000;
+        let (mut tree, mut edge, mut tiles) = (ShardTree::default(), RightEdge::new(), Vec::new());
+        for n in 0..SIZE {
+            let entry = n.to_be_bytes();
+            tree.push(&entry, &mut tiles);
+            edge.push(leaf_hash(&entry));
+        }
+        tiles.extend(tree.partials());
+        let objects: BTreeMap<_, _> = tiles
+            .into_iter()
+            .map(|(tile, bytes)| (format!("l/s/{tile}"), bytes))
+            .collect();
+        let root = edge.root();
+        assert_eq!(
+            self::tree(objects.clone(), SIZE, root).await,
+            Vec::<String>::new()
+        );
+        let cases = [
+            (TileKind::Hashes(0), 17, 256),
+            (TileKind::Entries, 17, 256),
+            (TileKind::Hashes(0), 256, 256),
+            (TileKind::Entries, 256, 256),
+            (TileKind::Hashes(0), 257, 208),
+            (TileKind::Entries, 257, 208),
+            (TileKind::Hashes(1), 0, 256),
+            (TileKind::Hashes(1), 1, 1),
+            (TileKind::Hashes(2), 0, 1),
+        ];
+        for (kind, index, width) in cases {
+            let path = format!("l/s/{}", TilePath { kind, index, width });
+            let mut damaged = objects.clone();
+            let mut bytes = damaged[&path].to_vec();
+            let at = bytes.len() / 2;
+            bytes[at] ^= 4;
+            damaged.insert(path.clone(), bytes.into());
+            assert_eq!(
+                self::tree(damaged.clone(), SIZE, root).await,
+                [path.as_str()]
+            );
+            damaged.remove(&path);
+            assert_eq!(self::tree(damaged, SIZE, root).await, [path.as_str()]);
+        }
+        // All files agree with each other, but not with what was signed.
+        let other = leaf_hash(b"other");
+        assert_eq!(self::tree(objects, SIZE, other).await.len(), 1);
+    }
+}

@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::Dir;
+use rustix::io::Errno;
+
 use super::*;
 use crate::MemoryObjects;
 use crate::conformance::{objects, objects_shared};
