@@ -1,5 +1,6 @@
 //! The queues in `logctl top`: what waits in each tier for each tenant. Pure.
 
+use logconfig::text::bytes;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::{Color, Style};
@@ -84,20 +85,4 @@ pub(super) fn draw(state: &State, frame: &mut Frame<'_>, area: Rect) {
         .header(Row::new(header).style(bold()))
         .block(Block::new().padding(top()));
     frame.render_widget(table, area);
-}
-
-/// `512 B`, `1.5 MiB`.
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
 }

@@ -1,6 +1,5 @@
 //! Draws the state. Pure: from the state to cells, at any size.
 
-use logconfig::text::bytes;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -13,6 +13,7 @@
 //! | make a proof from tiles, check one | [`TileSet`], [`inclusion_proof`], [`verify_inclusion`], [`verify_consistency`] |
 //! | sign and read what a log says of itself | [`Signer`], [`VerifierKey`], [`Note`], [`Checkpoint`], [`Seal`], [`Receipt`] |
 //! | count on witnesses | [`Cosigner`], [`CosignerKey`], [`Policy`] |
+//! | make the tiles of a growing tree | [`ShardTree`] |
 //! | read a whole tree again | [`walk`] |
 //! | copy a log | [`mirror`] |
 //!
