@@ -66,7 +66,7 @@ impl Bench {
             reason: None,
         };
         let work = Proposal::fresh(Work::Control(first), Bytes::new());
-        let (order, _) = bench.order(Arc::clone(&bench.memory) as _);
+        let (order, _) = bench.order(Arc::clone(&bench.memory) as _)?;
         order.commit(vec![work]).await.remove(0)?;
         Ok(Arc::new(bench))
     }
@@ -75,13 +75,14 @@ impl Bench {
         self.tokens.make(now_ms())
     }
 
-    fn order(&self, store: Arc<dyn Coordination>) -> (Ledger, Arc<LogMetrics>) {
-        Ledger::alone("bench", (store, Arc::clone(&self.objects) as _))
+    fn order(&self, store: Arc<dyn Coordination>) -> Result<(Ledger, Arc<LogMetrics>)> {
+        let stores = (store, Arc::clone(&self.objects) as _);
+        Ok(Ledger::alone("bench", stores)?)
     }
 
     /// A committer that knows the log.
     async fn committer(&self) -> Result<(Arc<Ledger>, Arc<LogMetrics>)> {
-        let (order, metrics) = self.order(Arc::clone(&self.memory) as _);
+        let (order, metrics) = self.order(Arc::clone(&self.memory) as _)?;
         order.refresh().await?;
         Ok((Arc::new(order), metrics))
     }
@@ -324,7 +325,7 @@ async fn beside(stop: Option<u64>, time: Duration) -> Result<(u64, bool)> {
     let bench = Bench::new(OPERATION).await?;
     let end = Instant::now() + time;
     let store = Arc::new(Gate::new(Arc::clone(&bench.memory) as _));
-    let (victim, _) = bench.order(Arc::clone(&store) as _);
+    let (victim, _) = bench.order(Arc::clone(&store) as _)?;
     victim.refresh().await?;
     let mut others = Vec::new();
     for _ in 0..8 {

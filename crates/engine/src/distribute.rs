@@ -49,18 +49,18 @@ impl Distributor {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
         let core = Arc::clone(&self.core);
-        let mut merged = core.merged.subscribe();
+        let mut merged = core.progress.merged.subscribe();
         let mut pushers = JoinSet::new();
         let mut running: BTreeMap<String, (FrontendConfig, AbortHandle)> = BTreeMap::new();
         loop {
-            let config = core.config();
+            let config = core.running.config();
             let wanted = &config.merge.frontends;
             running.retain(|name, (frontend, task)| {
                 // One that ended by itself while its frontend stays is started again.
                 let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();
-                    core.set_peer(Program::Distribute, name, None);
+                    core.health.set_peer(Program::Distribute, name, None);
                 }
                 stays
             });
@@ -73,7 +73,7 @@ impl Distributor {
                 }
             }
             tokio::select! {
-                _ = core.halt.halted() => return Done::default(),
+                _ = core.health.halt.halted() => return Done::default(),
                 _ = merged.changed() => {}
                 _ = self.closing.wait_for(|closing| *closing) => break,
             }
@@ -124,7 +124,7 @@ impl Pusher {
 
     async fn run(mut self) -> Done {
         let core = Arc::clone(&self.core);
-        let mut published = core.published.subscribe();
+        let mut published = core.progress.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             let closing = *self.closing.borrow_and_update();
@@ -132,7 +132,7 @@ impl Pusher {
             let pushed = self.push().await;
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
-                tracing::warn!(log = core.name, frontend = %self.frontend.name, error = why, "a frontend waits");
+                tracing::warn!(log = core.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
                 // It may come back as another one.
                 self.has.clear();
                 self.whole = 0;
@@ -145,12 +145,13 @@ impl Pusher {
                 LOOK
             };
             let fails = failed.is_some();
-            core.set_peer(Program::Distribute, self.frontend.name.as_str(), failed);
+            core.health
+                .set_peer(Program::Distribute, self.frontend.name.as_str(), failed);
             if closing {
                 return self.done;
             }
             tokio::select! {
-                _ = core.halt.halted() => return self.done,
+                _ = core.health.halt.halted() => return self.done,
                 _ = published.changed(), if !fails => {}
                 _ = self.closing.changed() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -163,12 +164,13 @@ impl Pusher {
         let (core, frontend) = (Arc::clone(&self.core), self.frontend.clone());
         let opened = {
             let core = Arc::clone(&core);
-            tokio::task::spawn_blocking(move || core.merge.places.frontend(&frontend)).await
+            tokio::task::spawn_blocking(move || core.progress.merge.places.frontend(&frontend))
+                .await
         };
         let place = opened
             .map_err(|e| StoreError::Io(e.to_string()))?
             .map_err(StoreError::Io)?;
-        let state = core.order.state();
+        let state = core.ledger.state();
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -181,7 +183,7 @@ impl Pusher {
                 }
                 continue;
             }
-            let Some(shard) = core.shards.get(&state, name) else {
+            let Some(shard) = core.signing.shards.get(&state, name) else {
                 continue;
             };
             while let Some(signed) = core.signed(&shard).await? {
@@ -203,7 +205,7 @@ impl Pusher {
     }
 
     fn path(&self, shard: &Shard, rest: &str) -> String {
-        self.core.object_path(&shard.name, rest)
+        self.core.objects.path(&shard.name, rest)
     }
 
     /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
@@ -233,7 +235,7 @@ impl Pusher {
     ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
         if there.as_deref() == Some(signed.note.as_bytes()) {
-            let (store, keys) = (&*self.core.store, &self.core.order.keys);
+            let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
             let name = self.frontend.name.as_str();
             let row = position::pushed(store, keys, name, &shard.name).await?;
             let told = row.is_some_and(|row| row.size >= signed.at.size);
@@ -268,7 +270,7 @@ impl Pusher {
 
     /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
     async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
-        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {
             self.core.adopt(shard, &row).await?;
         }
@@ -301,9 +303,9 @@ impl Pusher {
         {
             return Ok(Some(has));
         }
-        let folder = format!("{}/{}", self.core.name, shard.name);
+        let folder = format!("{}/{}", self.core.ledger.name, shard.name);
         let tiles = Tiles {
-            objects: &*self.core.objects,
+            objects: &*self.core.objects.store,
             folder: &folder,
         };
         let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
@@ -315,7 +317,7 @@ impl Pusher {
             });
             place.put(try_join_all(read).await?).await?;
         }
-        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
         let row = position::pushed(store, keys, self.frontend.name.as_str(), &shard.name).await?;
         if row.is_some_and(|row| row.size > size) {
             return Ok(None);
@@ -342,7 +344,7 @@ impl Pusher {
     async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
         let core = &self.core;
         let key = core
-            .order
+            .ledger
             .keys
             .dist(self.frontend.name.as_str(), &shard.name);
         let pushed = Pushed {
@@ -354,7 +356,7 @@ impl Pusher {
             puts: vec![(key, record::encode_numbered(size, &pushed))],
             ..Transaction::default()
         };
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -383,8 +385,8 @@ impl Pusher {
         else {
             return Ok(());
         };
-        let path = self.core.object_path(&shard.name, "seal");
-        if let Some(seal) = self.core.objects.get(&path).await? {
+        let path = self.core.objects.path(&shard.name, "seal");
+        if let Some(seal) = self.core.objects.store.get(&path).await? {
             place.put(vec![(path, seal)]).await?;
             has.sealed = true;
         }

@@ -9,6 +9,7 @@ use logconfig::LogConfig;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
+use crate::ledger::Ledger;
 use order::keys::Keys;
 use order::state::State;
 use store::record;
@@ -106,6 +107,31 @@ pub(crate) fn whole(stored: &[u8], digest: &Hash, state: &State) -> Result<LogCo
 pub(crate) fn settings(stored: &[u8], digest: &Hash, state: &State) -> Result<LogConfig, String> {
     bytes(stored, digest, state)?;
     logconfig::settings(stored)
+}
+
+impl Ledger {
+    /// A config document that a slot names: whole, with the frozen shards that it had.
+    pub(crate) async fn document(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        self.stored(digest, whole).await
+    }
+
+    /// The settings of a config document that a slot names. Its frozen shards are left out: there may be thousands.
+    pub(crate) async fn settings(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
+        self.stored(digest, settings).await
+    }
+
+    async fn stored(
+        &self,
+        digest: &Hash,
+        parse: impl Fn(&[u8], &Hash, &State) -> Result<LogConfig, String>,
+    ) -> Result<LogConfig, StoreError> {
+        let keys = &self.keys;
+        let stored = read(&*self.store, keys, digest).await?;
+        parse(&stored, digest, &self.state()).map_err(|e| {
+            let key = keys.document(digest);
+            StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"))
+        })
+    }
 }
 
 #[cfg(test)]

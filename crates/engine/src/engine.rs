@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use logconfig::{LogConfig, LogName, ShardName, Span};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -18,9 +17,11 @@ use crate::damage;
 use crate::distribute::Distributor;
 use crate::formats::Formats;
 use crate::halt::Halt;
+use crate::health::Health;
 use crate::heart;
 use crate::heart::Heart;
 pub use crate::heart::ReplicaInfo;
+use crate::ingest::Ingest;
 use crate::ingest::arrivals;
 use crate::ingest::batcher::Batcher;
 use crate::integrate::cut::Cutter;
@@ -30,23 +31,24 @@ use crate::log::{Core, Log};
 use crate::metrics::LogMetrics;
 use crate::nodes;
 use crate::nodes::Nodes;
-use crate::peers::Peers;
+use crate::objects::LogObjects;
 use crate::pending::{Pending, Step};
 use crate::program::{Done, Finished, MergeOptions, Program, Trouble};
-use crate::promise::releaser;
+use crate::progress::Progress;
+use crate::promise::{Promiser, releaser};
 use crate::publish::Publisher;
-use crate::publish::lost::Lost;
-use crate::publish::mark::Mark;
+use crate::publish::signing::Signing;
 use crate::publish::{follow, lost, mark};
 use crate::recover;
 use crate::recover::Resumed;
 use crate::replicate::Replicator;
-use crate::shard::Shards;
+use crate::running::Running;
 use crate::shard::keys::Kek;
 use crate::status::view;
 use crate::supervise::Faults;
+use crate::uploads::Uploads;
 use order::keys::{CLOCK, Keys, LOGS};
-use order::slot::{FORMAT, Tokens};
+use order::slot::FORMAT;
 use order::state::State;
 use store::record;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
@@ -117,7 +119,7 @@ struct Opened {
     batcher: Option<JoinHandle<()>>,
     promiser: Option<JoinHandle<()>>,
     /// The programs, in the order of the pipeline: so they are stopped.
-    programs: Vec<Running>,
+    programs: Vec<Started>,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -134,19 +136,19 @@ impl Opened {
             let program = running.program;
             // A peer that does not answer must not hold up a server's publication.
             let patience = match program {
-                Program::Replicate | Program::Distribute if core.merge.writes => PEERS,
+                Program::Replicate | Program::Distribute if core.progress.merge.writes => PEERS,
                 _ => Duration::MAX,
             };
             let ended = tokio::time::timeout(patience, &mut running.task).await;
             if ended.is_err() {
                 running.task.abort();
             }
-            let halted = core.halt.reason().map(Trouble::new);
+            let halted = core.health.halt.reason().map(Trouble::new);
             finished.push(Finished {
-                log: core.name.clone(),
+                log: core.ledger.name.clone(),
                 program,
                 done: ended.ok().and_then(Result::ok).unwrap_or_default(),
-                trouble: halted.or_else(|| core.trouble_of(program)),
+                trouble: halted.or_else(|| core.health.trouble_of(program)),
                 peers: core.unreached(program),
             });
         }
@@ -156,13 +158,13 @@ impl Opened {
 }
 
 /// A program of the merge at work.
-struct Running {
+struct Started {
     program: Program,
     closing: watch::Sender<bool>,
     task: JoinHandle<Done>,
 }
 
-impl Running {
+impl Started {
     /// Starts a program; `closed` is set when it shall do what there is to do, and end.
     /// Nothing is made of the order before the stores were compared with what others hold.
     fn start<F: Future<Output = Done> + Send + 'static>(
@@ -171,9 +173,9 @@ impl Running {
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (closing, closed) = watch::channel(false);
-        let name = format!("{program} of the log {}", core.name);
+        let name = format!("{program} of the log {}", core.ledger.name);
         let (core, run) = (Arc::clone(core), run(closed));
-        let task = core.faults.clone().watch(name, async move {
+        let task = core.health.faults.clone().watch(name, async move {
             core.marked().await;
             run.await
         });
@@ -380,7 +382,6 @@ impl Engine {
         name: &str,
         most: usize,
     ) -> Result<Option<Opened>, StoreError> {
-        let keys = Keys::new(name);
         let (halt, metrics) = (Arc::new(Halt::default()), Arc::new(LogMetrics::default()));
         let (pending, [to_fetch, to_sth]) = Pending::new();
         let pending = Arc::new(pending);
@@ -391,7 +392,7 @@ impl Engine {
             }
             other => Err(other),
         };
-        let view = match recover::view(&keys, &*self.store).await {
+        let view = match recover::view(&Keys::new(name), &*self.store).await {
             Ok(view) => view,
             Err(e) => {
                 corrupt(e)?;
@@ -401,18 +402,17 @@ impl Engine {
         let snapshot = Arc::new(view.state.clone());
         let nodes = Nodes::new(Arc::clone(&self.objects), Arc::clone(&self.merge.places));
         let batches: Arc<dyn Objects> = Arc::new(nodes.clone());
-        let generation = nodes.generation();
         let stores = (Arc::clone(&self.store), batches);
-        let order = Ledger::new(
-            keys,
+        let ledger = Ledger::new(
+            name,
             stores,
             view,
             Arc::clone(&pending),
             Arc::clone(&metrics),
             Arc::clone(&halt),
-        )
+        )?
         .with_clock(self.clock.clone())
-        .stored_under(generation);
+        .stored_under(nodes.generation());
         let placeholder = LogConfig::new(
             LogName::try_from(name.to_owned()).unwrap_or_else(|_| LogName::system()),
             name.to_owned(),
@@ -420,50 +420,27 @@ impl Engine {
         );
         let (batcher, policy) = Batcher::new(&placeholder);
         let core = Arc::new(Core {
-            name: name.to_owned(),
-            store: Arc::clone(&self.store),
-            objects: Arc::clone(&self.objects),
-            nodes,
-            kek: Arc::clone(&self.kek),
-            order,
-            batcher,
-            promiser: crate::promise::Promiser::default(),
-            uploads: crate::uploads::Uploads::default(),
-            tokens: Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?,
-            pending,
-            damage: damage::Damage::default(),
-            shards: Shards::default(),
-            lost: Lost::default(),
-            mark: Mark::default(),
-            halt: Arc::clone(&halt),
-            metrics,
-            published: watch::Sender::new(0),
-            integrated: watch::Sender::new(0),
-            merged: watch::Sender::new(0),
-            merge: self.merge.clone(),
-            view: ArcSwap::default(),
-            replicas: Peers::new(Arc::clone(&self.merge.peers)),
-            running: ArcSwap::from_pointee(crate::log::Running {
-                generation: 0,
-                document: Arc::new(placeholder),
-                etag: "g0-00000000".to_owned(),
+            ledger: Arc::new(ledger),
+            health: Arc::new(Health::new(
+                Arc::clone(&halt),
+                Arc::clone(&self.low_space),
+                self.clock.clone(),
+                self.faults.clone(),
+            )),
+            progress: Arc::new(Progress::new(pending, metrics, self.merge.clone())),
+            objects: Arc::new(LogObjects::new(name, Arc::clone(&self.objects), nodes)),
+            running: Arc::new(Running::new(placeholder, policy, Arc::clone(&self.moved))),
+            signing: Arc::new(Signing::new(
+                Arc::clone(&self.kek),
+                Arc::clone(&self.merge.peers),
+            )),
+            ingest: Arc::new(Ingest {
+                batcher,
+                promiser: Promiser::default(),
+                uploads: Uploads::default(),
+                max_pending: self.max_pending,
+                formats: Arc::clone(&self.formats),
             }),
-            updating: tokio::sync::Mutex::default(),
-            eras: ArcSwap::default(),
-            life: tokio::sync::OnceCell::new(),
-            announced: AtomicBool::new(false),
-            policy: ArcSwap::from_pointee(policy),
-            configured: std::sync::Mutex::default(),
-            moved: Arc::clone(&self.moved),
-            trouble: std::sync::Mutex::default(),
-            peers: std::sync::Mutex::default(),
-            rotation_held: std::sync::Mutex::default(),
-            opened_early: std::sync::Mutex::default(),
-            low_space: Arc::clone(&self.low_space),
-            clock: self.clock.clone(),
-            formats: Arc::clone(&self.formats),
-            max_pending: self.max_pending,
-            faults: self.faults.clone(),
         });
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
@@ -474,8 +451,8 @@ impl Engine {
                 Err(e) => corrupt(e)?,
             }
         }
-        core.metrics.integrated.set(resumed.integrated);
-        core.integrated.send_replace(resumed.integrated);
+        core.progress.metrics.integrated.set(resumed.integrated);
+        core.progress.integrated.send_replace(resumed.integrated);
         core.tell_published();
         if halt.is_halted() {
             recover::show_published(&core).await;
@@ -503,11 +480,11 @@ impl Engine {
             let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
             batcher = Some(watched(&core, "the committer", async move {
                 committer.marked().await;
-                committer.batcher.run(&committer).await;
+                committer.ingest.batcher.run(&committer).await;
             }));
             promiser = Some(watched(&core, "the promiser", async move {
                 promising.marked().await;
-                promising.promiser.run(&promising).await;
+                promising.ingest.promiser.run(&promising).await;
             }));
             let id = self.id.clone();
             let arrivals = move |core| arrivals::keep(core, id.clone());
@@ -541,7 +518,7 @@ impl Engine {
         snapshot: Arc<State>,
         (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
         others: &mut Vec<JoinHandle<()>>,
-    ) -> Vec<Running> {
+    ) -> Vec<Started> {
         let recovered = resumed.slots;
         let has = |program| self.merge.programs.has(program);
         let mut programs = Vec::new();
@@ -559,7 +536,7 @@ impl Engine {
             };
             others.push(watched(core, "fetch", fetch.run()));
             let (own, slots) = (Arc::clone(core), snapshot.len);
-            programs.push(Running::start(Program::Integrate, core, |closing| {
+            programs.push(Started::start(Program::Integrate, core, |closing| {
                 Cutter {
                     core: own,
                     cuts,
@@ -572,14 +549,14 @@ impl Engine {
         }
         if has(Program::Replicate) {
             let own = Arc::clone(core);
-            programs.push(Running::start(Program::Replicate, core, |closing| {
+            programs.push(Started::start(Program::Replicate, core, |closing| {
                 Replicator { core: own, closing }.run()
             }));
         }
         if has(Program::Publish) {
             let (own, open) = (Arc::clone(core), resumed.open);
             let (sealed, opened) = (resumed.sealed, resumed.opened);
-            programs.push(Running::start(Program::Publish, core, |closing| {
+            programs.push(Started::start(Program::Publish, core, |closing| {
                 Publisher {
                     core: own,
                     closing,
@@ -595,7 +572,7 @@ impl Engine {
         }
         if has(Program::Distribute) {
             let own = Arc::clone(core);
-            programs.push(Running::start(Program::Distribute, core, |closing| {
+            programs.push(Started::start(Program::Distribute, core, |closing| {
                 Distributor { core: own, closing }.run()
             }));
         }
@@ -692,7 +669,7 @@ impl Engine {
         let runs = self.all();
         let runs = runs
             .iter()
-            .map(|log| (log.name(), log.core.running.load().generation));
+            .map(|log| (log.name(), log.core.running.now.load().generation));
         let mut heart = self.heart.lock().await;
         let live = heart.beat(&*self.store, time, runs).await?;
         self.formats.heard(FORMAT, live.into_iter());
@@ -749,8 +726,8 @@ impl Engine {
         let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
         let logs: Vec<Opened> = logs.into_values().collect();
         for log in &logs {
-            log.log.core.batcher.close();
-            log.log.core.promiser.close();
+            log.log.core.ingest.batcher.close();
+            log.log.core.ingest.promiser.close();
         }
         let mut finished = Vec::new();
         for log in logs {
@@ -775,9 +752,12 @@ fn keep<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     task: impl Fn(Arc<Core>) -> F + Send + 'static,
 ) -> JoinHandle<()> {
-    let (name, on) = (format!("{name} of the log {}", core.name), Arc::clone(core));
+    let (name, on) = (
+        format!("{name} of the log {}", core.ledger.name),
+        Arc::clone(core),
+    );
     let start = move || task(Arc::clone(&on));
-    tokio::spawn(core.faults.clone().keep(name, start))
+    tokio::spawn(core.health.faults.clone().keep(name, start))
 }
 
 /// Runs a task of a log without which the log cannot go on.
@@ -786,26 +766,26 @@ fn watched(
     name: &str,
     task: impl Future<Output = ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    let name = format!("{name} of the log {}", core.name);
-    tokio::spawn(core.faults.clone().watch(name, task))
+    let name = format!("{name} of the log {}", core.ledger.name);
+    tokio::spawn(core.health.faults.clone().watch(name, task))
 }
 
 /// Reads the slots that other replicas decide.
 async fn follow(core: Arc<Core>) {
-    let prefix = core.order.keys.slots();
+    let prefix = core.ledger.keys.slots();
     loop {
         tokio::select! {
-            () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
-            _ = core.halt.halted() => return,
+            () = core.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = core.health.halt.halted() => return,
         }
         if let Err(e) = async {
-            core.order.refresh().await?;
+            core.ledger.refresh().await?;
             core.update_running().await?;
-            core.unannounced(&core.order.state()).await.map(drop)
+            core.unannounced(&core.ledger.state()).await.map(drop)
         }
         .await
         {
-            tracing::warn!(error = %e, log = core.name, "cannot read the slots");
+            tracing::warn!(error = %e, log = core.ledger.name, "cannot read the slots");
         }
         tokio::time::sleep(FOLLOW).await;
     }

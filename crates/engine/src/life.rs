@@ -58,14 +58,14 @@ impl Core {
     /// The life of this log; `None` where it was never restored.
     pub(crate) async fn life(&self) -> Result<Option<&Life>, StoreError> {
         let read = async {
-            let keys = &self.order.keys;
-            if let Some(row) = self.store.get(&keys.life()).await? {
+            let keys = &self.ledger.keys;
+            if let Some(row) = self.ledger.store.get(&keys.life()).await? {
                 let life = record::decode(&row);
                 return life
                     .map(Some)
                     .map_err(|e| StoreError::Corrupt(format!("{}: {e}", keys.life())));
             }
-            let Some(row) = self.store.get(&keys.restored()).await? else {
+            let Some(row) = self.ledger.store.get(&keys.restored()).await? else {
                 return Ok(None);
             };
             let id = record::decode_number(&row)
@@ -78,7 +78,7 @@ impl Core {
                 forced: Some(Vec::new()),
             }))
         };
-        Ok(self.life.get_or_try_init(|| read).await?.as_ref())
+        Ok(self.signing.life.get_or_try_init(|| read).await?.as_ref())
     }
 
     /// The same, in the form for secondaries.
@@ -92,7 +92,11 @@ impl Core {
 
     /// Why this life of the log may not sign yet; `None` when it may, from then on.
     pub(crate) async fn unannounced(&self, state: &State) -> Result<Option<String>, StoreError> {
-        if self.announced.load(std::sync::atomic::Ordering::Relaxed) {
+        if self
+            .signing
+            .announced
+            .load(std::sync::atomic::Ordering::Relaxed)
+        {
             return Ok(None);
         }
         if let Some(life) = self.life().await?
@@ -100,13 +104,14 @@ impl Core {
         {
             return Ok(Some(why));
         }
-        self.announced
+        self.signing
+            .announced
             .store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(None)
     }
 
     async fn look_around(&self, life: &Life, state: &State) -> Result<Option<String>, StoreError> {
-        let (store, keys) = (&*self.store, &self.order.keys);
+        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let row = store.get(&keys.announced()).await?;
         if row.is_some_and(|row| {
             record::decode_numbered::<u64>(&row).is_ok_and(|(_, id)| id >= life.id)
@@ -130,7 +135,7 @@ impl Core {
                 }
             }
             None => {
-                let eras = self.eras.load_full();
+                let eras = self.running.eras.load_full();
                 let members = eras.members().iter();
                 for of in members.filter(|of| of.generation <= life.generation) {
                     if let Some(why) = self.unannounced_to(of, life).await? {
@@ -165,7 +170,7 @@ impl Core {
         of: &Membership,
         life: &Life,
     ) -> Result<Option<String>, StoreError> {
-        let (store, keys) = (&*self.store, &self.order.keys);
+        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let mut missing = Vec::new();
         for secondary in &of.secondaries {
             let row = position::manifest(store, keys, secondary.name.as_str()).await?;

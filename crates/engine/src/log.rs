@@ -1,135 +1,46 @@
 //! One log on this replica: what writers, readers and operators ask of it.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::Either;
-use logconfig::LogConfig;
-use tlog::{Hash, bundle};
-use tokio::sync::{Notify, OnceCell, watch};
+use tlog::bundle;
 
-use crate::clock::Clock;
-use crate::damage::Damage;
-use crate::document;
-use crate::eras::Eras;
-use crate::formats::Formats;
-use crate::halt::Halt;
-use crate::ingest::arrivals;
-use crate::ingest::batcher::Batcher;
+use crate::health::Health;
 use crate::ingest::commit::Payload;
+use crate::ingest::{Ingest, arrivals};
 use crate::ledger::{CommitError, Ledger};
-use crate::life::Life;
 use crate::metrics::LogMetrics;
-use crate::nodes::Nodes;
-use crate::peers::{Peers, SecondaryState};
-use crate::pending::Pending;
-use crate::program::{MergeOptions, Program, Trouble, TroubleKind};
-use crate::promise::Promiser;
-use crate::publish::lost::Lost;
-use crate::publish::mark::Mark;
-use crate::shard::Shards;
-use crate::shard::keys::Kek;
-use crate::status::view::MergeView;
-use crate::supervise::Faults;
-use crate::uploads::Uploads;
+use crate::objects::LogObjects;
+use crate::program::{Program, Trouble, TroubleKind};
+use crate::progress::Progress;
+use crate::publish::signing::Signing;
+use crate::running::Running;
 use order::chunk::Chunk;
 use order::location::Location;
-use order::slot::Tokens;
 use order::state::{Intake, State};
 use qos::simulate::Arrival;
 use qos::simulate::Machine;
 use qos::{Advice, Policy, QosView, TenantId, Ticket};
-use store::{Coordination, Objects, StoreError};
+use store::StoreError;
 
 /// The longest that a chunk waits for room before it looks again.
 const LOOK: Duration = Duration::from_millis(200);
 /// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
 const CHUNKS_WAITING: usize = 24 << 20;
 
-/// The running configuration.
-#[derive(Clone, Debug)]
-pub(crate) struct Running {
-    pub(crate) generation: u64,
-    pub(crate) document: Arc<LogConfig>,
-    /// Of the document as it was decided, whatever this version would write.
-    pub(crate) etag: String,
-}
-
-/// The entity tag of a generation whose document has this digest.
-pub(crate) fn etag(generation: u64, document: &Hash) -> String {
-    format!("g{generation}-{}", &document.to_string()[..8])
-}
-
 /// What the parts of one log share.
 pub struct Core {
-    pub(crate) name: String,
-    pub(crate) store: Arc<dyn Coordination>,
-    pub(crate) objects: Arc<dyn Objects>,
-    /// Where large batches are.
-    pub(crate) nodes: Nodes,
-    pub(crate) kek: Arc<Kek>,
-    pub(crate) order: Ledger,
-    pub(crate) batcher: Batcher,
-    pub(crate) promiser: Promiser,
-    pub(crate) uploads: Uploads,
-    pub(crate) tokens: Tokens,
-    pub(crate) pending: Arc<Pending>,
-    /// Published objects that readers found damaged.
-    pub(crate) damage: Damage,
-    pub(crate) shards: Shards,
-    /// Shards that are done and whose checkpoint or seal was found lost.
-    pub(crate) lost: Lost,
-    /// What was compared before anything is signed here.
-    pub(crate) mark: Mark,
-    pub(crate) halt: Arc<Halt>,
-    pub(crate) metrics: Arc<LogMetrics>,
-    pub(crate) published: watch::Sender<u64>,
-    /// How far the trees here are, as a global index.
-    pub(crate) integrated: watch::Sender<u64>,
-    /// Counts what the publisher looks at: cuts, what secondaries verified, configurations.
-    pub(crate) merged: watch::Sender<u64>,
-    pub(crate) merge: MergeOptions,
-    /// The merge as it stood lately.
-    pub(crate) view: ArcSwap<MergeView>,
-    /// What is known of secondaries and witnesses.
-    pub(crate) replicas: Peers,
-    pub(crate) running: ArcSwap<Running>,
-    /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
-    pub(crate) updating: tokio::sync::Mutex<()>,
-    /// The configurations of what is not published.
-    pub(crate) eras: ArcSwap<Eras>,
-    /// The rules of that configuration.
-    pub(crate) policy: ArcSwap<Policy>,
-    /// The generation that they are of.
-    pub(crate) configured: Mutex<u64>,
-    /// What the log was restored with, once it was looked for.
-    pub(crate) life: OnceCell<Option<Life>>,
-    /// It may sign: it was not restored, or is announced.
-    pub(crate) announced: AtomicBool,
-    /// Wakes the heart of this process: another generation runs.
-    pub(crate) moved: Arc<Notify>,
-    /// Why which program is stuck.
-    pub(crate) trouble: Mutex<BTreeMap<Program, Trouble>>,
-    /// Secondaries, frontends and the like that a program does not reach, by name.
-    pub(crate) peers: Mutex<BTreeMap<(Program, String), String>>,
-    /// Why a rotation that is due is not made.
-    pub(crate) rotation_held: Mutex<Option<String>>,
-    /// A shard that was opened later than now, and the steady time when that was first seen.
-    pub(crate) opened_early: Mutex<Option<(String, u64)>>,
-    /// Less space is free than the operator keeps in reserve.
-    pub(crate) low_space: Arc<AtomicBool>,
-    /// While it is not to be believed, nothing is proposed here.
-    pub(crate) clock: Clock,
-    /// What the servers on the stores understand.
-    pub(crate) formats: Arc<Formats>,
-    pub(crate) max_pending: usize,
-    /// What this process has lost for good.
-    pub(crate) faults: Faults,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) objects: Arc<LogObjects>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) ingest: Arc<Ingest>,
 }
 
 /// An entry's place, given once it is ordered and durable.
@@ -255,67 +166,12 @@ pub struct Log {
 }
 
 impl Core {
-    /// Where an object of a shard lies.
-    pub(crate) fn object_path(&self, shard: &str, rest: &str) -> String {
-        format!("{}/{shard}/{rest}", self.name)
-    }
-
-    pub(crate) fn config(&self) -> Arc<LogConfig> {
-        Arc::clone(&self.running.load().document)
-    }
-
-    pub(crate) fn set_trouble(&self, program: Program, trouble: Option<Trouble>) {
-        let changed = {
-            let mut all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            match trouble {
-                Some(trouble) => all.insert(program, trouble).is_none(),
-                None => all.remove(&program).is_some(),
-            }
-        };
-        if changed {
-            self.batcher.look_again();
-        }
-    }
-
-    /// What holds publication up: the trouble of the first program that has one.
-    pub(crate) fn trouble(&self) -> Option<Trouble> {
-        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let publishing = all
-            .iter()
-            .filter(|(program, _)| **program != Program::Distribute);
-        let mut publishing = publishing.filter(|(program, _)| **program != Program::Replicate);
-        publishing.next().map(|(_, trouble)| trouble.clone())
-    }
-
-    /// Why a program is stuck.
-    pub(crate) fn trouble_of(&self, program: Program) -> Option<Trouble> {
-        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&program).cloned()
-    }
-
-    /// Notes why a program does not reach one of its peers, or that it does.
-    pub(crate) fn set_peer(&self, program: Program, name: &str, trouble: Option<String>) {
-        let mut all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (program, name.to_owned());
-        match trouble {
-            Some(why) => drop(all.insert(key, why)),
-            None => drop(all.remove(&key)),
-        }
-    }
-
     /// The peers that a program does not reach, with the reasons.
     pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
-        if program == Program::Replicate {
-            let secondaries = self.replicas.secondaries().into_iter();
-            let why = |(name, state): (String, SecondaryState)| {
-                Some((name, state.alarm.or(state.trouble)?))
-            };
-            return secondaries.filter_map(why).collect();
+        match program {
+            Program::Replicate => self.signing.replicas.unreached(),
+            _ => self.health.unreached(program),
         }
-        let all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = all.iter().filter(|((of, _), _)| *of == program);
-        own.map(|((_, name), why)| (name.clone(), why.clone()))
-            .collect()
     }
 
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
@@ -337,24 +193,24 @@ impl Core {
 
     /// Why nothing is taken now, whatever it is.
     pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
-        if let Some(reason) = self.halt.reason() {
+        if let Some(reason) = self.health.halt.reason() {
             return Err(AppendError::Halted { reason });
         }
-        if let Some(refused) = self.frozen(&self.order.state()) {
+        if let Some(refused) = self.frozen(&self.ledger.state()) {
             return Err(refused);
         }
-        if !self.announced.load(Relaxed) {
+        if !self.signing.announced.load(Relaxed) {
             // Another copy may have been restored as well, and be the one that goes on.
             return Err(AppendError::overloaded(
                 "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
             ));
         }
-        if self.low_space.load(Relaxed) {
+        if self.health.low_space.load(Relaxed) {
             return Err(AppendError::Full {
                 detail: "less space is free than is kept in reserve".into(),
             });
         }
-        if let Some(fault) = self.clock.fault() {
+        if let Some(fault) = self.health.clock.fault() {
             return Err(AppendError::overloaded(&fault.to_string()));
         }
         Ok(())
@@ -364,7 +220,7 @@ impl Core {
         match error {
             // A freeze that was lifted since still refused this write.
             CommitError::Frozen => self
-                .frozen(&self.order.state())
+                .frozen(&self.ledger.state())
                 .unwrap_or(AppendError::Closing),
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
             CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
@@ -383,7 +239,7 @@ impl Core {
             ),
             CommitError::WrongShard => AppendError::WrongShard {
                 active: self
-                    .order
+                    .ledger
                     .state()
                     .active()
                     .map(|shard| shard.identity.name.clone()),
@@ -391,116 +247,52 @@ impl Core {
             CommitError::Refused(_)
             | CommitError::Taken(_)
             | CommitError::AskAgain
-            | CommitError::Unknown(_) => match self.halt.reason() {
+            | CommitError::Unknown(_) => match self.health.halt.reason() {
                 Some(reason) => AppendError::Halted { reason },
                 None => AppendError::Unknown,
             },
         }
-    }
-
-    /// A config document that a slot names: whole, with the frozen shards that it had.
-    pub(crate) async fn document(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
-        self.stored(digest, document::whole).await
-    }
-
-    /// The settings of a config document that a slot names. Its frozen shards are left out: there may be thousands.
-    pub(crate) async fn settings(&self, digest: &Hash) -> Result<LogConfig, StoreError> {
-        self.stored(digest, document::settings).await
-    }
-
-    async fn stored(
-        &self,
-        digest: &Hash,
-        read: impl Fn(&[u8], &Hash, &State) -> Result<LogConfig, String>,
-    ) -> Result<LogConfig, StoreError> {
-        let keys = &self.order.keys;
-        let stored = document::read(&*self.store, keys, digest).await?;
-        read(&stored, digest, &self.order.state()).map_err(|e| {
-            let key = keys.document(digest);
-            StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"))
-        })
-    }
-
-    /// Loads the config document that the state names, when it is not the one that runs.
-    pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
-        let runs = || self.order.state().generation == self.running.load().generation;
-        if runs() {
-            return Ok(());
-        }
-        let updating = self.updating.lock().await;
-        if runs() {
-            return Ok(());
-        }
-        let state = self.order.state();
-        self.update_eras().await?;
-        let running = Arc::new(Running {
-            generation: state.generation,
-            document: Arc::new(self.document(&state.document).await?),
-            etag: etag(state.generation, &state.document),
-        });
-        {
-            // One at a time, so that rules of an older generation never come after newer ones.
-            let mut configured = self
-                .configured
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if *configured < running.generation {
-                *configured = running.generation;
-                let storage = &running.document.merge.storage;
-                self.nodes.configure(storage, running.generation);
-                let policy = self.batcher.configure(&running.document);
-                self.policy.store(Arc::new(policy));
-            }
-        }
-        self.running.rcu(|old| {
-            if old.generation < running.generation {
-                Arc::clone(&running)
-            } else {
-                Arc::clone(old)
-            }
-        });
-        self.update_leaving(&updating).await?;
-        self.moved.notify_one();
-        self.merged.send_modify(|count| *count += 1);
-        Ok(())
     }
 }
 
 impl Log {
     /// The log's name.
     pub fn name(&self) -> &str {
-        &self.core.name
+        &self.core.ledger.name
     }
 
     /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
     pub(crate) fn is_created(&self) -> bool {
-        self.core.running.load().generation > 0 || self.core.halt.is_halted()
+        self.core.running.now.load().generation > 0 || self.core.health.halt.is_halted()
     }
 
     /// Whether its operator deleted it. Its data is kept, and it is frozen.
     pub fn is_deleted(&self) -> bool {
-        self.core.order.state().deleted
+        self.core.ledger.state().deleted
     }
 
     /// The entity tag of the configuration that orders entries here, `g7-1a2b3c4d`; no copy, no formatting. An entry that was
     /// acknowledged was ordered under this configuration or one before it.
     pub fn etag(&self) -> Bytes {
-        self.core.order.etag()
+        self.core.ledger.etag()
     }
 
     /// Counters.
     pub fn metrics(&self) -> &LogMetrics {
-        &self.core.metrics
+        &self.core.progress.metrics
     }
 
     /// The rules of the generation that runs.
     pub fn policy(&self) -> Arc<Policy> {
-        self.core.policy.load_full()
+        self.core.running.policy.load_full()
     }
 
     /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
     pub fn qos(&self) -> QosView {
-        self.core.batcher.view(&self.core.policy.load())
+        self.core
+            .ingest
+            .batcher
+            .view(&self.core.running.policy.load())
     }
 
     /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
@@ -514,8 +306,14 @@ impl Log {
         let rate = self.qos().rate;
         Machine {
             rate: move |_| rate,
-            interval: self.core.config().merge.checkpoint_interval.duration(),
-            memory: self.core.max_pending as u64,
+            interval: self
+                .core
+                .running
+                .config()
+                .merge
+                .checkpoint_interval
+                .duration(),
+            memory: self.core.ingest.max_pending as u64,
             admission: true,
         }
     }
@@ -526,7 +324,7 @@ impl Log {
         &self,
         entry: Bytes,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
-        let tenant = self.core.policy.load().own();
+        let tenant = self.core.running.policy.load().own();
         let ticket = self.submit(entry, tenant, &Advice::default());
         async move { ticket?.answer.await }
     }
@@ -588,7 +386,7 @@ impl Log {
         AppendError,
     > {
         loop {
-            let taken = self.core.batcher.taken(LOOK);
+            let taken = self.core.ingest.batcher.taken(LOOK);
             let payload = Payload::Chunk {
                 bytes: chunk.bytes.clone(),
                 entries: chunk.entries,
@@ -619,7 +417,7 @@ impl Log {
         let Some(wanted) = &advice.shard else {
             return Ok(None);
         };
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let active = state.active().map(|s| s.identity.name.as_str());
         if active != Some(wanted) {
             return Err(AppendError::WrongShard {
@@ -644,7 +442,7 @@ impl Log {
             core.knows_places()?;
         }
         let shard = self.wanted_shard(advice)?;
-        let policy = core.policy.load();
+        let policy = core.running.policy.load();
         let grant = policy.grant(tenant, advice);
         let room = match &payload {
             Payload::Entry(_) | Payload::Placed { .. } => room,
@@ -652,6 +450,7 @@ impl Log {
             Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
         };
         let answer = core
+            .ingest
             .batcher
             .submit(&policy, tenant, grant, shard, payload, room)?;
         Ok(Ticket {
@@ -664,9 +463,9 @@ impl Log {
     fn admit(&self) -> Result<usize, AppendError> {
         let core = &self.core;
         core.takes_writes()?;
-        let pending = core.pending.memory();
-        if pending >= core.max_pending {
-            return Err(match core.trouble() {
+        let pending = core.progress.pending.memory();
+        if pending >= core.ingest.max_pending {
+            return Err(match core.health.trouble() {
                 Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
                     detail: trouble.why,
                 },
@@ -676,13 +475,13 @@ impl Log {
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
             });
         }
-        if let Some(trouble) = core.trouble()
+        if let Some(trouble) = core.health.trouble()
             && trouble.kind == TroubleKind::Full
         {
             return Err(AppendError::Full {
                 detail: trouble.why,
             });
         }
-        Ok(core.max_pending - pending)
+        Ok(core.ingest.max_pending - pending)
     }
 }

@@ -113,14 +113,14 @@ pub(crate) async fn of_others(
 /// [`StoreError::Corrupt`] names the first.
 pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
     let shards = || -> HashSet<String> {
-        let state = core.order.state();
+        let state = core.ledger.state();
         let names = state.shards.iter().map(|s| s.identity.name.clone());
         names.collect()
     };
     let known = shards();
     let found = of_others(
-        &*core.objects,
-        &core.name,
+        &*core.objects.store,
+        &core.ledger.name,
         |s| known.contains(s),
         usize::MAX,
     )
@@ -129,7 +129,7 @@ pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
         return Ok(true);
     }
     // Another process may have opened it since.
-    if !core.order.catch_up().await? {
+    if !core.ledger.catch_up().await? {
         return Ok(false);
     }
     let known = shards();

@@ -326,9 +326,9 @@ pub struct Held {
 /// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
 /// only under the key that the configuration names.
 pub async fn held(core: &Core, shard: &str) -> Result<Vec<Held>, StoreError> {
-    let (store, keys) = (&*core.store, &core.order.keys);
+    let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
     let mut all = Vec::new();
-    for secondary in core.eras.load().secondaries() {
+    for secondary in core.running.eras.load().secondaries() {
         let name = secondary.name.to_string();
         let live = live(store, keys, &name).await?;
         let live = live.filter(|live| live.vkey == secondary.vkey);

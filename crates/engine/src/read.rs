@@ -110,26 +110,27 @@ impl Core {
             index,
             width: 256,
         };
-        let whole = self.object_path(shard, &full.to_string());
+        let whole = self.objects.path(shard, &full.to_string());
         if (index + 1) * TILE_WIDTH <= published {
-            return self.objects.get(&whole).await;
+            return self.objects.store.get(&whole).await;
         }
         let width = (published % TILE_WIDTH) as u16;
         let partial = TilePath { width, ..full };
         match self
             .objects
-            .get(&self.object_path(shard, &partial.to_string()))
+            .store
+            .get(&self.objects.path(shard, &partial.to_string()))
             .await?
         {
             Some(bytes) => Ok(Some(bytes)),
-            None => self.objects.get(&whole).await,
+            None => self.objects.store.get(&whole).await,
         }
     }
 
     /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
     fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
-        self.damage.reads.add(1);
-        self.damage.suspect(shard, leaf);
+        self.objects.damage.reads.add(1);
+        self.objects.damage.suspect(shard, leaf);
         ReadError::Damaged {
             shard: shard.to_string(),
         }
@@ -166,13 +167,14 @@ impl Core {
         start: u64,
         count: u64,
     ) -> Result<Option<Bytes>, StoreError> {
-        let state = self.order.state();
+        let state = self.ledger.state();
         let Some(shard) = state.shard_at(start) else {
             return Ok(None);
         };
         let first = start - shard.start().unwrap_or(start);
         let Some(row) =
-            position::published(&*self.store, &self.order.keys, &shard.identity.name).await?
+            position::published(&*self.ledger.store, &self.ledger.keys, &shard.identity.name)
+                .await?
         else {
             return Ok(None);
         };
@@ -208,6 +210,7 @@ impl Core {
 impl Log {
     fn alive(&self) -> Result<(), ReadError> {
         self.core
+            .health
             .halt
             .reason()
             .map_or(Ok(()), |reason| Err(ReadError::Halted { reason }))
@@ -215,20 +218,20 @@ impl Log {
 
     /// Waits until a signed checkpoint covers a global index.
     pub async fn wait_published(&self, index: u64) -> Result<(), ReadError> {
-        let mut published = self.core.published.subscribe();
+        let mut published = self.core.progress.published.subscribe();
         tokio::select! {
             reached = published.wait_for(|at| *at > index) => drop(reached),
-            reason = self.core.halt.halted() => return Err(ReadError::Halted { reason }),
+            reason = self.core.health.halt.halted() => return Err(ReadError::Halted { reason }),
         }
         Ok(())
     }
 
     /// The state, with the slots of other replicas read when `index` is not known yet.
     async fn state_with(&self, index: u64) -> Result<Option<Arc<State>>, ReadError> {
-        let mut state = self.core.order.state();
-        if index >= state.size && !self.core.halt.is_halted() {
-            self.core.order.refresh().await?;
-            state = self.core.order.state();
+        let mut state = self.core.ledger.state();
+        if index >= state.size && !self.core.health.halt.is_halted() {
+            self.core.ledger.refresh().await?;
+            state = self.core.ledger.state();
         }
         Ok((index < state.size).then_some(state))
     }
@@ -242,7 +245,7 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.core.signing.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
@@ -259,16 +262,20 @@ impl Log {
         // Again: it may be published and let go between the two places, and partial objects may go when full ones are there.
         let mut covered = false;
         for _ in 0..4 {
-            if let Some(held) = self.core.pending.find(index)
+            if let Some(held) = self.core.progress.pending.find(index)
                 && let Some(bytes) = read_batch(&self.core, &held).await?
             {
                 return nth(&bytes, index - held.start);
             }
             let published = match shard.published() {
                 known if known > leaf_index => known,
-                _ => position::published(&*self.core.store, &self.core.order.keys, &shard.name)
-                    .await?
-                    .map_or(0, |row| row.size),
+                _ => position::published(
+                    &*self.core.ledger.store,
+                    &self.core.ledger.keys,
+                    &shard.name,
+                )
+                .await?
+                .map_or(0, |row| row.size),
             };
             covered = published > leaf_index;
             if covered
@@ -318,10 +325,10 @@ impl Log {
 
     /// The published entries from `index` to the end of its bundle, at most up to `end`.
     async fn bundled(&self, index: u64, end: u64) -> Result<Vec<EntryRecord>, ReadError> {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let Some(shard) = state
             .shard_at(index)
-            .and_then(|at| self.core.shards.get(&state, &at.identity.name))
+            .and_then(|at| self.core.signing.shards.get(&state, &at.identity.name))
         else {
             return Ok(Vec::new());
         };
@@ -360,7 +367,7 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.core.signing.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         for _ in 0..8 {
@@ -405,8 +412,8 @@ impl Log {
     ) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
         for path in paths {
-            let object = self.core.object_path(shard, &path.to_string());
-            let Some(bytes) = self.core.objects.get(&object).await? else {
+            let object = self.core.objects.path(shard, &path.to_string());
+            let Some(bytes) = self.core.objects.store.get(&object).await? else {
                 return Ok(None);
             };
             set.insert(path, &bytes)
@@ -417,8 +424,8 @@ impl Log {
 
     /// The newest signed checkpoint of a shard; an empty one while it is planned or has nothing published. `None`: no such shard.
     pub async fn checkpoint(&self, shard: &str) -> Result<Option<String>, ReadError> {
-        let state = self.core.order.state();
-        let Some(shard) = self.core.shards.get(&state, shard) else {
+        let state = self.core.ledger.state();
+        let Some(shard) = self.core.signing.shards.get(&state, shard) else {
             return Ok(None);
         };
         if let Some(signed) = self.core.signed(&shard).await? {
@@ -428,10 +435,10 @@ impl Log {
             return self.signed_before(&shard).await?.map(Some).ok_or(halted);
         }
         if let Some(row) =
-            position::published(&*self.core.store, &self.core.order.keys, &shard.name).await?
+            position::published(&*self.core.ledger.store, &self.core.ledger.keys, &shard.name).await?
             && row.size > 0
             // Its first checkpoint waits for witnesses: readers keep the empty one.
-            && !self.core.replicas.unwitnessed(&shard.name)
+            && !self.core.signing.replicas.unwitnessed(&shard.name)
         {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
@@ -440,8 +447,8 @@ impl Log {
 
     /// The checkpoint that readers of a halted log have: what was signed stays true.
     async fn signed_before(&self, shard: &Shard) -> Result<Option<String>, ReadError> {
-        let path = self.core.object_path(&shard.name, "checkpoint");
-        let Some(bytes) = self.core.objects.get(&path).await? else {
+        let path = self.core.objects.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.core.objects.store.get(&path).await? else {
             return Ok(None);
         };
         Ok(match classify(&bytes, &shard.verifier()?) {
@@ -463,7 +470,7 @@ impl Log {
                 return Ok(signed.note.clone());
             }
             if began.elapsed() > SIGNING {
-                let policy = self.core.config().witnesses.policy();
+                let policy = self.core.running.config().witnesses.policy();
                 let shard = shard.name.to_string();
                 return Err(match policy.is_ok_and(|policy| !policy.is_none()) {
                     true => ReadError::Unwitnessed { shard },
@@ -479,35 +486,41 @@ impl Log {
     /// # Errors
     /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost.
     pub async fn object(&self, shard: &str, path: &str) -> Result<Option<Bytes>, ReadError> {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let tile = path.parse::<TilePath>().ok();
         if path != "seal" && tile.is_none() {
             return Ok(None);
         }
-        let Some(shard) = self.core.shards.get(&state, shard) else {
+        let Some(shard) = self.core.signing.shards.get(&state, shard) else {
             return Ok(None);
         };
-        let object = self.core.object_path(&shard.name, path);
+        let object = self.core.objects.path(&shard.name, path);
         // Again: a partial tile may go as soon as a newer checkpoint covers the full one.
         for _ in 0..2 {
-            let bytes = self.core.objects.get(&object).await?;
+            let bytes = self.core.objects.store.get(&object).await?;
             let Some(tile) = tile else {
-                if bytes.is_none() && sealed(&state, &shard.name, &self.core.shards) {
-                    self.core.damage.suspect(&shard.name, 0);
+                if bytes.is_none() && sealed(&state, &shard.name, &self.core.signing.shards) {
+                    self.core.objects.damage.suspect(&shard.name, 0);
                 }
                 return Ok(bytes);
             };
             if let Some(bytes) = bytes {
                 // A reader of tiles checks them, so it gets what is there; the fault is reported to the operator.
                 if !is_tile(tile, &bytes) {
-                    self.core.damage.suspect(&shard.name, first_leaf(tile));
+                    self.core
+                        .objects
+                        .damage
+                        .suspect(&shard.name, first_leaf(tile));
                 }
                 return Ok(Some(bytes));
             }
             let current = TilePath::at(tile.kind, tile.index, shard.published());
-            let full = self.core.object_path(&shard.name, &tile.full().to_string());
+            let full = self
+                .core
+                .objects
+                .path(&shard.name, &tile.full().to_string());
             if current != Some(tile)
-                || tile.is_partial() && self.core.objects.get(&full).await?.is_some()
+                || tile.is_partial() && self.core.objects.store.get(&full).await?.is_some()
             {
                 return Ok(None);
             }

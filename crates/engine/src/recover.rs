@@ -101,7 +101,7 @@ async fn rows<T>(
     const PAGE: usize = 512;
     let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
     loop {
-        let page = core.store.scan(prefix, &from, PAGE).await?;
+        let page = core.ledger.store.scan(prefix, &from, PAGE).await?;
         let full = page.len() == PAGE;
         for (key, bytes) in page {
             let row = read(&key, &bytes)?;
@@ -124,8 +124,8 @@ pub(crate) async fn start(
     trees: bool,
     most: usize,
 ) -> Result<Option<Resumed>, StoreError> {
-    let begun = core.order.state().len;
-    if !core.order.catch_up().await? {
+    let begun = core.ledger.state().len;
+    if !core.ledger.catch_up().await? {
         return Ok(None);
     }
     let resume = async {
@@ -133,7 +133,7 @@ pub(crate) async fn start(
         if !orphans::refuse(core).await? {
             return Ok(None);
         }
-        core.unannounced(&core.order.state()).await?;
+        core.unannounced(&core.ledger.state()).await?;
         resumed(core, trees).await
     };
     tokio::select! {
@@ -145,22 +145,22 @@ pub(crate) async fn start(
 /// Reads the slots that others decide. Ends when some were collected before they were read, or when they take more than `most` bytes and
 /// half of those since `begun` are behind a newer snapshot.
 async fn keep_up(core: &Core, begun: u64, most: usize) {
-    let prefix = core.order.keys.slots();
+    let prefix = core.ledger.keys.slots();
     loop {
-        core.store.changed(&prefix, LOOK).await;
-        match core.order.catch_up().await {
+        core.ledger.store.changed(&prefix, LOOK).await;
+        match core.ledger.catch_up().await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(e) => tracing::warn!(log = core.name, error = %e, "cannot read the slots"),
+            Err(e) => tracing::warn!(log = core.ledger.name, error = %e, "cannot read the slots"),
         }
-        if core.pending.memory() > most {
-            let newest = snapshot::newest(&*core.store, &core.order.keys).await;
+        if core.progress.pending.memory() > most {
+            let newest = snapshot::newest(&*core.ledger.store, &core.ledger.keys).await;
             let newest = newest.ok().flatten();
             let newest = newest.and_then(|(key, _)| trailing_number(&key));
-            let read = core.order.state().len;
+            let read = core.ledger.state().len;
             if newest.is_some_and(|at| at >= begun + (read - begun).div_ceil(2)) {
                 tracing::warn!(
-                    log = core.name,
+                    log = core.ledger.name,
                     begun,
                     read,
                     "the log goes on faster than it is read back; starting from a newer snapshot"
@@ -174,8 +174,8 @@ async fn keep_up(core: &Core, begun: u64, most: usize) {
 
 /// How many of the oldest shards are sealed for certain. Where the row is damaged none is, and all of them are looked at.
 async fn sealed(core: &Core) -> Result<u64, StoreError> {
-    let key = core.order.keys.sealed();
-    let row = core.store.get(&key).await?;
+    let key = core.ledger.keys.sealed();
+    let row = core.ledger.store.get(&key).await?;
     let read = row.map_or(Ok(0), |row| record::decode_counted(&row));
     Ok(read.unwrap_or_else(|e| {
         tracing::warn!(key, error = %e, "every frozen shard is looked at; run `logd fsck`");
@@ -187,7 +187,7 @@ async fn sealed(core: &Core) -> Result<u64, StoreError> {
 /// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
 async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
     // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let published_rows = rows(core, &keys.all_published(), |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
         Ok(read.map_err(|e| corrupt(key, &e))?.1)
@@ -195,10 +195,10 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
     .await?;
     let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
     let sealed = sealed(core).await?;
-    if !core.order.catch_up().await? {
+    if !core.ledger.catch_up().await? {
         return Ok(None);
     }
-    let state = core.order.state();
+    let state = core.ledger.state();
     let mut resumed = Resumed {
         slots: state.len,
         sealed,
@@ -219,7 +219,7 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
             continue;
         };
         let row = published_rows.get(name);
-        let Some(known) = core.shards.get(&state, name) else {
+        let Some(known) = core.signing.shards.get(&state, name) else {
             continue;
         };
         resumed.opened += 1;
@@ -265,12 +265,12 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
                 cut: cut.as_ref().map(|cut| cut.size),
             });
         }
-        let path = core.object_path(name, "seal");
+        let path = core.objects.path(name, "seal");
         let sealed = !lost
             && (known.settled().is_some()
                 || known.signed().is_some()
                     && published == length
-                    && core.objects.get(&path).await?.is_some());
+                    && core.objects.store.get(&path).await?.is_some());
         if !sealed && done {
             core.unsettle(&known);
             resumed.lost.push(name.clone());
@@ -286,7 +286,7 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
 
 /// Shows how far a log is published that halted before that was read: what the rows say, where they can be read.
 pub(crate) async fn show_published(core: &Core) {
-    let prefix = core.order.keys.all_published();
+    let prefix = core.ledger.keys.all_published();
     let read = rows(core, &prefix, |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
         Ok(read.map_err(|e| corrupt(key, &e))?.1.size)
@@ -295,21 +295,21 @@ pub(crate) async fn show_published(core: &Core) {
         let published = sizes
             .values()
             .fold(0u64, |sum, size| sum.saturating_add(*size));
-        let published = published.min(core.order.state().size);
+        let published = published.min(core.ledger.state().size);
         // What is published is in the trees.
-        if *core.integrated.borrow() < published {
-            core.metrics.integrated.set(published);
-            core.integrated.send_replace(published);
+        if *core.progress.integrated.borrow() < published {
+            core.progress.metrics.integrated.set(published);
+            core.progress.integrated.send_replace(published);
         }
-        core.published.send_replace(published);
+        core.progress.published.send_replace(published);
     }
 }
 
 /// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
 async fn look_at_planned(core: &Core, state: &State, name: &str) -> Result<(), StoreError> {
-    let path = core.object_path(name, "checkpoint");
-    if let Some(shard) = core.shards.get(state, name)
-        && let Some(bytes) = core.objects.get(&path).await?
+    let path = core.objects.path(name, "checkpoint");
+    if let Some(shard) = core.signing.shards.get(state, name)
+        && let Some(bytes) = core.objects.store.get(&path).await?
         && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifier()?)
     {
         core.look(&shard).await?;
@@ -338,13 +338,16 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
     let mut tiles: HashMap<TilePath, Vec<Hash>> = HashMap::new();
     let mut bundle_bytes = Vec::new();
     for path in tlog::partial_tiles(row.size) {
-        let object = core.object_path(name, &path.to_string());
+        let object = core.objects.path(name, &path.to_string());
         // The partial tile may have gone because another replica completed it meanwhile: the full one begins with it.
-        let full = core.object_path(name, &TilePath { width: 256, ..path }.to_string());
-        let bytes = match core.objects.get(&object).await? {
+        let full = core
+            .objects
+            .path(name, &TilePath { width: 256, ..path }.to_string());
+        let bytes = match core.objects.store.get(&object).await? {
             Some(bytes) => bytes,
             None => core
                 .objects
+                .store
                 .get(&full)
                 .await?
                 .ok_or_else(|| {
@@ -384,7 +387,7 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
     if let (Some(from_entries), Some(from_tile)) = (tiles.get(&edge), tiles.get(&leaves))
         && from_entries != from_tile
     {
-        let path = core.object_path(name, &edge.to_string());
+        let path = core.objects.path(name, &edge.to_string());
         return Err(corrupt(
             &path,
             &"the entries do not match the level-0 tile beside it",
@@ -396,7 +399,7 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
             .ok_or_else(|| corrupt(&path.to_string(), &"missing"))
     })?;
     if tree.root() != row.root {
-        let folder = core.object_path(name, "tile");
+        let folder = core.objects.path(name, "tile");
         return Err(corrupt(
             &folder,
             &format!(
@@ -457,7 +460,7 @@ mod tests {
             while !reads_on.load(SeqCst) {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
-            collect(log.core.order.state().len).await;
+            collect(log.core.ledger.state().len).await;
             faults.clear();
             faults.release().await;
         };
@@ -490,7 +493,7 @@ mod tests {
         let why = log.status().reason.unwrap();
         assert!(why.contains("[kek]"), "{why}");
         // Whoever asks for it: nothing is sealed with the other key.
-        let key = log.core.order.keys.replication();
+        let key = log.core.ledger.keys.replication();
         assert!(log.core.replication().await.is_err());
         assert_eq!(wrong.with(&key), 0);
         engine.shutdown().await;
@@ -528,7 +531,7 @@ mod tests {
                 while !looks.load(SeqCst) {
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
-                let known = log.core.order.state().len;
+                let known = log.core.ledger.state().len;
                 let floor = || {
                     let rows = rig.rows.rows();
                     let row = rows.get(&keys.floor());

@@ -28,7 +28,7 @@ const SLOTS: usize = 128;
 const UNNAMED: usize = 64;
 
 async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError> {
-    match core.store.transact(transaction).await {
+    match core.ledger.store.transact(transaction).await {
         Outcome::Committed => Ok(true),
         Outcome::Refused => Ok(false),
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -53,11 +53,11 @@ pub(crate) async fn collect<'a>(
     published: &State,
     unpublished: impl Iterator<Item = &'a Slot>,
 ) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let limits = Limits::default();
-    let before = core.order.floor().await?;
+    let before = core.ledger.floor().await?;
     // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
-    let most = core.order.state().len.saturating_sub(limits.window);
+    let most = core.ledger.state().len.saturating_sub(limits.window);
     if most.min(published.len) < before + limits.window {
         return Ok(());
     }
@@ -80,8 +80,8 @@ pub(crate) async fn collect<'a>(
 
 /// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.
 async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
-    let from = snapshot::counted(&*core.store, keys).await?;
+    let keys = &core.ledger.keys;
+    let from = snapshot::counted(&*core.ledger.store, keys).await?;
     let mut rows = snapshot::frozen_rows(keys, published, from).peekable();
     while rows.peek().is_some() {
         let puts = rows.by_ref().take(snapshot::ROWS).collect();
@@ -97,13 +97,13 @@ async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError>
 /// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
 /// that is not understood here may be a newer version's promise, and stays.
 async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let (prefix, end) = (keys.bag(), keys.bag_from(evidence.floor()));
     // What is announced above the floor as well, as older versions may do, keeps its bytes.
     tokens(core, &prefix, &end, |token| evidence.need(token)).await?;
     let mut from = prefix.clone();
     loop {
-        let mut page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let mut page = core.ledger.store.scan(&prefix, &from, CHUNK).await?;
         let full = page.len() == CHUNK;
         page.retain(|(key, _)| *key < end);
         let (mut deletes, mut objects) = (Vec::new(), Vec::new());
@@ -132,7 +132,7 @@ async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError
                 }
                 Announced::Settles => {
                     if let Work::Promised(promised) = &work {
-                        core.order.settle_row(key, promised).await?;
+                        core.ledger.settle_row(key, promised).await?;
                     }
                 }
             }
@@ -155,7 +155,7 @@ async fn tokens(
 ) -> Result<(), StoreError> {
     let mut from = from.to_owned();
     loop {
-        let page = core.store.scan(prefix, &from, CHUNK).await?;
+        let page = core.ledger.store.scan(prefix, &from, CHUNK).await?;
         let keys = page.iter().map(|(key, _)| key);
         keys.filter_map(|key| token_of(key)).for_each(&mut show);
         match page.last() {
@@ -167,9 +167,13 @@ async fn tokens(
 
 /// Slots below the floor, each with what is left of its batches: a publication takes them along where its author has read the slot.
 async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     loop {
-        let page = core.store.scan(&keys.slots(), &keys.slots(), SLOTS).await?;
+        let page = core
+            .ledger
+            .store
+            .scan(&keys.slots(), &keys.slots(), SLOTS)
+            .await?;
         let full = page.len() == SLOTS;
         let (mut deletes, mut objects, mut last) = (Vec::new(), Vec::new(), !full);
         for (key, bytes) in page {
@@ -209,10 +213,10 @@ async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError>
 
 /// Snapshots that a newer one covers; then their pages, so that none is there without them.
 async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     for prefix in [keys.snapshots(), keys.snapshot_pages()] {
         loop {
-            let page = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+            let page = core.ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
             let full = page.len() == UNNAMED;
             let rows = page.into_iter().map(|(key, _)| key);
             let goes = |key: &Key| {
@@ -235,7 +239,7 @@ async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreEr
 async fn forget_objects(core: &Core, paths: Vec<Key>) -> Result<(), StoreError> {
     match paths.is_empty() {
         true => Ok(()),
-        false => core.nodes.delete(paths).await,
+        false => core.objects.nodes.delete(paths).await,
     }
 }
 
@@ -246,11 +250,11 @@ fn token_of(key: &str) -> Option<Token> {
 /// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
 /// object. A promised batch that is a row never is litter: it is put with its promise, and goes with its slot.
 async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool>, StoreError> {
-    let prefix = core.order.keys.batches();
-    let rows = core.store.scan(&prefix, &prefix, UNNAMED).await?;
+    let prefix = core.ledger.keys.batches();
+    let rows = core.ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
     let rows = rows.iter().filter_map(|(key, _)| token_of(key));
     let rows = rows.filter(|token| !token.is_kept());
-    let objects = core.nodes.listed(&prefix).await;
+    let objects = core.objects.nodes.listed(&prefix).await;
     let objects = objects.iter().filter_map(|path| token_of(path));
     let all = rows
         .map(|token| (token, false))
@@ -260,17 +264,17 @@ async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool
 
 /// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
 pub(crate) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let mut notes = notes(core).await?;
     let found = unnamed(core, &evidence).await?;
     if !found.is_empty() {
         // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
-        let from = core.order.bound_releases().await?;
+        let from = core.ledger.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {
             tokens(core, prefix, prefix, |token| evidence.need(token)).await?;
         }
-        if core.order.returned(from).await? {
+        if core.ledger.returned(from).await? {
             return Ok(()); // Next time.
         }
         read_on(core, &mut evidence).await?;
@@ -310,10 +314,10 @@ pub(crate) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result
 
 /// Reads the slots that were decided meanwhile.
 async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     loop {
         let from = keys.slot(evidence.len());
-        let page = core.store.scan(&keys.slots(), &from, SLOTS).await?;
+        let page = core.ledger.store.scan(&keys.slots(), &from, SLOTS).await?;
         for (key, bytes) in &page {
             let slot: Slot = record::decode(bytes)
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
@@ -331,10 +335,10 @@ async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError>
 }
 
 async fn notes(core: &Core) -> Result<HashMap<Token, u64>, StoreError> {
-    let prefix = core.order.keys.all_noted();
+    let prefix = core.ledger.keys.all_noted();
     let (mut notes, mut from) = (HashMap::new(), prefix.clone());
     loop {
-        let page = core.store.scan(&prefix, &from, CHUNK).await?;
+        let page = core.ledger.store.scan(&prefix, &from, CHUNK).await?;
         let full = page.len() == CHUNK;
         for (key, bytes) in page {
             if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {

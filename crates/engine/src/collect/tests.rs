@@ -194,7 +194,7 @@ async fn what_a_dead_author_left_is_swept() {
     assert_eq!(batches(&rig), (1, 1));
     // They were noted long ago.
     let long_ago = |n: u64| (keys.noted(token(n)), record::encode_counted(0));
-    let state = State::clone(&log.core.order.state());
+    let state = State::clone(&log.core.ledger.state());
     let evidence = Evidence::new(Limits::default(), state.len, &[]).with_floor(STORED + 1);
     assert_eq!(evidence.unnamed(token(2), Some(0)), Unnamed::Goes);
     let transaction = Transaction {

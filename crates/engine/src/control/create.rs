@@ -85,7 +85,7 @@ impl Engine {
             return Ok(None);
         };
         log.refresh().await?;
-        if log.core.order.state().len == 0 {
+        if log.core.ledger.state().len == 0 {
             // Begun by a process that died before the first slot: to be finished.
             return Ok(None);
         }
@@ -111,14 +111,16 @@ impl Engine {
             generation,
             etag,
             differences: Vec::new(),
-            ..created(config, log.core.tokens.make(now_ms()).to_string())
+            ..created(config, log.core.ledger.tokens.make(now_ms()).to_string())
         }))
     }
 
     /// Whether a log of this name and origin may be made: nothing of it is there already.
     async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.as_str();
-        let has = |log: &&Arc<Log>| log.name() != name && log.core.config().origin == config.origin;
+        let has = |log: &&Arc<Log>| {
+            log.name() != name && log.core.running.config().origin == config.origin
+        };
         if let Some(other) = self.all().iter().find(has) {
             return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
         }
@@ -195,7 +197,7 @@ impl Engine {
             return Ok(false);
         };
         log.refresh().await?;
-        Ok(log.is_created() && log.core.config().origin != origin)
+        Ok(log.is_created() && log.core.running.config().origin != origin)
     }
 
     /// Creates a log; `None` where somebody else has, whatever its configuration.
@@ -214,18 +216,18 @@ impl Engine {
         let core = &log.core;
         let operation = caller
             .operation(&name)
-            .unwrap_or_else(|| core.tokens.make(now_ms()));
+            .unwrap_or_else(|| core.ledger.tokens.make(now_ms()));
         let mut applied = created(&config, operation.to_string());
-        if core.order.state().len == 0
+        if core.ledger.state().len == 0
             && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
         {
             // Another process may have created it meanwhile.
-            core.order.refresh().await?;
-            if core.order.state().len == 0 {
+            core.ledger.refresh().await?;
+            if core.ledger.state().len == 0 {
                 return Err(ChangeError::Conflict(orphans::occupied(&name, &orphan)));
             }
         }
-        if core.order.state().len > 0 {
+        if core.ledger.state().len > 0 {
             return Ok(None);
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
@@ -247,7 +249,7 @@ impl Engine {
             control,
             reason: caller.reason.map(fits::reason),
         };
-        match core.batcher.control(decision).await {
+        match core.ingest.batcher.control(decision).await {
             Ok(placed) => {
                 applied.outcome = ChangeOutcome::Decided;
                 applied.time_ms = Some(placed.slot.time);

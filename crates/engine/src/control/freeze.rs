@@ -28,16 +28,16 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        if !now && !dry && core.order.state().gate == Intake::Open {
+        if !now && !dry && core.ledger.state().gate == Intake::Open {
             let first = Decision {
-                operation: core.tokens.make(now_ms()),
+                operation: core.ledger.tokens.make(now_ms()),
                 request: digest,
                 action: Action::Freeze,
                 actor: caller.actor.clone(),
                 control: Control::Closing,
                 reason: caller.reason.clone().map(fits::reason),
             };
-            match core.batcher.control(first).await {
+            match core.ingest.batcher.control(first).await {
                 Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
                 Err(e) => return self.refused(e, operation).await,
             }
@@ -74,7 +74,7 @@ impl Log {
             if waiting == 0 {
                 return Ok(());
             }
-            if let Some(reason) = core.halt.reason() {
+            if let Some(reason) = core.health.halt.reason() {
                 return Err(ChangeError::Halted { reason });
             }
             if began.elapsed() > MERGE_PATIENCE {
@@ -82,8 +82,8 @@ impl Log {
                     "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to go on waiting, freeze with `--now` to leave them promised, or unfreeze"
                 )));
             }
-            let queue = core.order.keys.queue();
-            core.store.changed(&queue, MERGE_LOOK).await;
+            let queue = core.ledger.keys.queue();
+            core.ledger.store.changed(&queue, MERGE_LOOK).await;
         }
     }
 
@@ -101,7 +101,7 @@ impl Log {
     }
 
     async fn final_checkpoint(&self) -> Option<String> {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         if let Some(last) = state.size.checked_sub(1) {
             let wait = self.wait_published(last);
             tokio::time::timeout(std::time::Duration::from_secs(30), wait)
@@ -123,7 +123,7 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        let state = core.order.state();
+        let state = core.ledger.state();
         let mut applied = self.unchanged(operation, action);
         let frozen = matches!(state.gate, Intake::Frozen { .. });
         let (already, before, after) = match action {
@@ -137,13 +137,13 @@ impl Log {
         }
         // Looked at again by the order; here so that a preview says it, too.
         if state.deleted && action != Action::Undelete {
-            return Err(ChangeError::Conflict(deleted(&core.name)));
+            return Err(ChangeError::Conflict(deleted(&core.ledger.name)));
         }
         if action == Action::Delete && !frozen {
-            return Err(ChangeError::Conflict(takes_writes(&core.name)));
+            return Err(ChangeError::Conflict(takes_writes(&core.ledger.name)));
         }
         applied.differences = vec![Difference {
-            subject: format!("log {}", core.name),
+            subject: format!("log {}", core.ledger.name),
             before: Some(before.to_owned()),
             after: Some(after.to_owned()),
         }];
@@ -157,7 +157,7 @@ impl Log {
         {
             applied.warnings.push(Finding::new(
                 "forced-restore",
-                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", core.name),
+                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", core.ledger.name),
                 "",
                 "read \"After a forced restore\" in docs/operations.md first; a log of a new name is the safe way on",
             ));
@@ -173,7 +173,7 @@ impl Log {
             control,
             reason: caller.reason.clone().map(fits::reason),
         };
-        match core.batcher.control(decision).await {
+        match core.ingest.batcher.control(decision).await {
             Ok(placed) => {
                 applied.outcome = ChangeOutcome::Decided;
                 applied.time_ms = Some(placed.slot.time);
@@ -193,7 +193,7 @@ impl Log {
                 Ok(self.unchanged(operation, action))
             }
             Err(CommitError::Refused(Refusal::NotFrozen)) if action == Action::Delete => {
-                Err(ChangeError::Conflict(takes_writes(&core.name)))
+                Err(ChangeError::Conflict(takes_writes(&core.ledger.name)))
             }
             Err(e) => self.refused(e, operation).await,
         }

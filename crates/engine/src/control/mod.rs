@@ -298,15 +298,15 @@ impl Log {
         dry: bool,
     ) -> Result<Applied, ChangeError> {
         let core = &self.core;
-        if let Some(reason) = core.halt.reason() {
+        if let Some(reason) = core.health.halt.reason() {
             return Err(ChangeError::Halted { reason });
         }
         fits::caller(&caller)?;
         let digest = record::digest(&serde_json::to_vec(&request).unwrap_or_default());
         let operation = caller
-            .operation(&core.name)
-            .unwrap_or_else(|| core.tokens.make(now_ms()));
-        core.order.refresh().await?;
+            .operation(&core.ledger.name)
+            .unwrap_or_else(|| core.ledger.tokens.make(now_ms()));
+        core.ledger.refresh().await?;
         core.update_running().await?;
         if let Some(before) = self.earlier(operation, digest).await? {
             return Ok(before);
@@ -335,7 +335,7 @@ impl Log {
         operation: Token,
         digest: Hash,
     ) -> Result<Option<Applied>, ChangeError> {
-        let remembered = self.core.order.state().remembered(operation).cloned();
+        let remembered = self.core.ledger.state().remembered(operation).cloned();
         let request = match remembered {
             Some(remembered) => Some(remembered.request),
             None => self
@@ -374,7 +374,7 @@ impl Log {
     }
 
     fn unchanged(&self, operation: Token, action: Action) -> Applied {
-        let generation = self.core.running.load().generation;
+        let generation = self.core.running.now.load().generation;
         Applied {
             operation: operation.to_string(),
             action,
@@ -468,7 +468,7 @@ impl Log {
     }
 
     fn stale(&self, differences: Vec<Difference>) -> ChangeError {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let last = state
             .operations
             .iter()
@@ -522,9 +522,9 @@ impl Log {
                 checkpoint: None,
                 warnings: Vec::new(),
             };
-            let state = core.order.state();
+            let state = core.ledger.state();
             if state.deleted {
-                return Err(ChangeError::Conflict(freeze::deleted(&core.name)));
+                return Err(ChangeError::Conflict(freeze::deleted(&core.ledger.name)));
             }
             if matches!(state.gate, Intake::Frozen { .. }) {
                 return Err(ChangeError::Conflict(
@@ -555,7 +555,7 @@ impl Log {
             }
             let fresh = unknown(&planned.plan, &state.shards);
             let identities = prepare(core, &planned.next, &planned.written, &fresh).await?;
-            let leaving = taken_out(&core.config(), &planned.next);
+            let leaving = taken_out(&core.running.config(), &planned.next);
             core.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {
                 within_ms, from, ..
@@ -578,7 +578,7 @@ impl Log {
                 control,
                 reason: reason.map(fits::reason),
             };
-            match core.batcher.control(decision).await {
+            match core.ingest.batcher.control(decision).await {
                 Ok(placed) => {
                     core.update_running()
                         .await
@@ -620,7 +620,7 @@ impl Log {
                 ChangeError::Conflict("the log is not frozen".into())
             }
             CommitError::Refused(Refusal::Deleted) => {
-                ChangeError::Conflict(freeze::deleted(&self.core.name))
+                ChangeError::Conflict(freeze::deleted(&self.core.ledger.name))
             }
             CommitError::Refused(Refusal::NotDeleted) => {
                 ChangeError::Conflict("the log is not deleted".into())
@@ -635,7 +635,7 @@ impl Log {
             | CommitError::Overtaken
             | CommitError::Taken(_)) => {
                 tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
-                match self.core.halt.reason() {
+                match self.core.health.halt.reason() {
                     Some(reason) => ChangeError::Halted { reason },
                     None => ChangeError::Unknown {
                         operation: operation.to_string(),

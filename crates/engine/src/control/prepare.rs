@@ -15,12 +15,14 @@ use store::{Outcome, StoreError, Transaction};
 
 /// Whether a shard may be planned: nothing of that name was ever signed.
 async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
-    let Some(orphan) = orphans::of_shard(&*core.objects, &core.name, name.as_str()).await? else {
+    let Some(orphan) =
+        orphans::of_shard(&*core.objects.store, &core.ledger.name, name.as_str()).await?
+    else {
         return Ok(());
     };
     // Another process may have opened it meanwhile; then this change comes too late, which its decision finds.
-    core.order.refresh().await?;
-    let state = core.order.state();
+    core.ledger.refresh().await?;
+    let state = core.ledger.state();
     match state
         .shards
         .iter()
@@ -39,10 +41,10 @@ pub(crate) async fn prepare(
     written: &Written,
     plan: &[ShardName],
 ) -> Result<Vec<ShardIdentity>, ChangeError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
     let mut taken: HashSet<u64> = core
-        .order
+        .ledger
         .state()
         .shards
         .iter()
@@ -50,9 +52,9 @@ pub(crate) async fn prepare(
         .collect();
     let (digest, stored) = (Hash(written.digest), written.stored.clone());
     // Where it lists other frozen shards than the log has, nobody could put it together again.
-    document::check(&stored, &digest, &core.order.state())
+    document::check(&stored, &digest, &core.ledger.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
-    let mut puts = document::rows(keys, core.store.value_limit(), &digest, stored);
+    let mut puts = document::rows(keys, core.ledger.store.value_limit(), &digest, stored);
     if !plan.is_empty() {
         // A key that is sealed with another one opens nowhere afterwards.
         let own = core.has_own_kek().await;
@@ -75,6 +77,7 @@ pub(crate) async fn prepare(
         let signer =
             Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
         let sealed = core
+            .signing
             .kek
             .seal(&seed, &origin)
             .map_err(|e| ChangeError::Conflict(e.to_string()))?;
@@ -87,6 +90,7 @@ pub(crate) async fn prepare(
         });
     }
     match core
+        .ledger
         .store
         .transact(Transaction {
             puts,

@@ -30,13 +30,14 @@ pub(crate) enum Source {
 impl Source {
     /// All servers that the running configuration names and this process may use.
     pub(crate) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
-        let config = core.config();
+        let config = core.running.config();
         let mut all = Vec::new();
         for frontend in &config.merge.frontends {
             let (core, frontend) = (Arc::clone(core), frontend.clone());
             let name = format!("frontend {}", frontend.name);
             let opened =
-                tokio::task::spawn_blocking(move || core.merge.places.frontend(&frontend)).await;
+                tokio::task::spawn_blocking(move || core.progress.merge.places.frontend(&frontend))
+                    .await;
             match opened {
                 Ok(Ok(place)) => all.push(Self::Frontend { name, place }),
                 Ok(Err(error)) => tracing::debug!(name, error, "cannot be asked for a copy"),
@@ -64,7 +65,7 @@ impl Source {
     pub(crate) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
         match self {
             Self::Frontend { name, place } => {
-                let folder = format!("{}/{shard}", core.name);
+                let folder = format!("{}/{shard}", core.ledger.name);
                 let tiles = Tiles {
                     objects: &**place,
                     folder: &folder,
@@ -92,7 +93,7 @@ impl Source {
             most: 256 * (bundle::MAX_ENTRY + 2),
             life: None,
         };
-        match core.replicas.peers.send(request).await {
+        match core.signing.replicas.peers.send(request).await {
             Ok(answer) if answer.status == 200 => Some(answer.body),
             Ok(answer) => {
                 tracing::debug!(name = self.name(), %path, said = answer.words(), "has no copy");

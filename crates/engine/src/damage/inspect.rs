@@ -31,8 +31,8 @@ type Candidate = (String, Vec<Hash>);
 /// # Errors
 /// The store does not answer.
 pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
-    let state = core.order.state();
-    let Some(shard) = core.shards.get(&state, &place.0) else {
+    let state = core.ledger.state();
+    let Some(shard) = core.signing.shards.get(&state, &place.0) else {
         return Ok(());
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
@@ -40,13 +40,15 @@ pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
         // Its checkpoint may wait for what is damaged.
         let at = match shard.at() {
             Some(at) => Some(at),
-            None => position::published(&*core.store, &core.order.keys, &shard.name).await?,
+            None => {
+                position::published(&*core.ledger.store, &core.ledger.keys, &shard.name).await?
+            }
         };
         let Some(at) = at.filter(|at| at.size > place.1) else {
-            core.damage.forget(place, &BTreeSet::new());
+            core.objects.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
-        let folder = format!("{}/{}", core.name, shard.name);
+        let folder = format!("{}/{}", core.ledger.name, shard.name);
         let mut inspector = Inspector {
             core,
             shard: &shard,
@@ -70,12 +72,12 @@ pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
             .filter(|path| !written.iter().any(|(p, _)| p == *path));
         let still: BTreeSet<String> = still.cloned().collect();
         for (path, what) in wrong {
-            core.damage.report(&path, what, place.clone());
+            core.objects.damage.report(&path, what, place.clone());
         }
         for (path, from) in written {
-            core.damage.repaired(&path, &from);
+            core.objects.damage.repaired(&path, &from);
         }
-        core.damage.forget(place, &still);
+        core.objects.damage.forget(place, &still);
         return Ok(());
     }
     Ok(())
@@ -311,7 +313,13 @@ impl Inspector<'_> {
             |w| w,
         );
         self.wrong.insert(object.clone(), what.to_owned());
-        match self.core.objects.put(vec![(object.clone(), bytes)]).await {
+        match self
+            .core
+            .objects
+            .store
+            .put(vec![(object.clone(), bytes)])
+            .await
+        {
             Ok(()) => self.written.push((object, from.to_owned())),
             // It stays listed; the next look tries again.
             Err(error) => tracing::warn!(object, %error, "a damaged object can't be repaired"),
@@ -322,13 +330,13 @@ impl Inspector<'_> {
     /// An object's bytes, or what is wrong with it.
     async fn read(&self, path: TilePath) -> Result<Result<Bytes, String>, StoreError> {
         let tiles = Tiles {
-            objects: &*self.core.objects,
+            objects: &*self.core.objects.store,
             folder: self.folder,
         };
         match tiles.get(path).await {
             Ok(bytes) => Ok(Ok(bytes)),
             Err(StoreError::Corrupt(_)) => {
-                let there = self.core.objects.get(&self.object(path)).await?;
+                let there = self.core.objects.store.get(&self.object(path)).await?;
                 let what = if there.is_none() {
                     "is missing"
                 } else {

@@ -173,17 +173,20 @@ impl Damage {
 impl Log {
     /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.
     pub fn damaged(&self) -> Vec<Damaged> {
-        self.core.damage.list()
+        self.core.objects.damage.list()
     }
 
     /// How many published objects are known to be damaged now, and are not in the list for want of room too.
     pub fn damaged_count(&self) -> usize {
-        self.core.damage.count()
+        self.core.objects.damage.count()
     }
 
     /// Reads that were refused because of damaged objects, and objects that were written anew.
     pub fn damage_counts(&self) -> (u64, u64) {
-        (self.core.damage.reads.get(), self.core.damage.repairs.get())
+        (
+            self.core.objects.damage.reads.get(),
+            self.core.objects.damage.repairs.get(),
+        )
     }
 }
 
@@ -192,8 +195,8 @@ pub(crate) async fn mend(core: Arc<Core>) {
     let mut again = Instant::now() + AGAIN;
     loop {
         tokio::select! {
-            _ = core.halt.halted() => return,
-            () = core.damage.look.notified() => {}
+            _ = core.health.halt.halted() => return,
+            () = core.objects.damage.look.notified() => {}
             () = tokio::time::sleep_until(again) => {}
         };
         // However often something else is suspected meanwhile.
@@ -201,9 +204,9 @@ pub(crate) async fn mend(core: Arc<Core>) {
         if known {
             again = Instant::now() + AGAIN;
         }
-        for place in core.damage.places(known) {
+        for place in core.objects.damage.places(known) {
             if let Err(error) = inspect::inspect(&core, &place).await {
-                tracing::warn!(log = core.name, shard = %place.0, %error, "cannot look at damaged objects");
+                tracing::warn!(log = core.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,7 +41,7 @@ impl Inspector<'_> {
         let phase = state.shards.get(position).map(|shard| &shard.phase);
         let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
         let path = format!("{}/checkpoint", self.folder);
-        let stored = self.core.objects.get(&path).await?;
+        let stored = self.core.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let of = checkpoint(note, &key);
             of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
@@ -79,7 +79,7 @@ impl Inspector<'_> {
             }
         }
         let next = state.shards.get(position + 1);
-        let next = next.and_then(|next| self.core.shards.get(state, &next.identity.name));
+        let next = next.and_then(|next| self.core.signing.shards.get(state, &next.identity.name));
         // Older shards first: one whose successor has published is sealed.
         let Some(next) = next.filter(|next| whole && next.published() > 0) else {
             return Ok(());
@@ -95,7 +95,7 @@ impl Inspector<'_> {
             successor_key,
         };
         let path = format!("{}/seal", self.folder);
-        let stored = self.core.objects.get(&path).await?;
+        let stored = self.core.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let open = text(note).and_then(|note| Seal::open(note, &key).ok());
             open.is_some_and(|open| open == seal)
@@ -117,7 +117,13 @@ impl Inspector<'_> {
     }
 
     async fn put(&mut self, path: String, note: Bytes, from: &str) {
-        match self.core.objects.put(vec![(path.clone(), note)]).await {
+        match self
+            .core
+            .objects
+            .store
+            .put(vec![(path.clone(), note)])
+            .await
+        {
             Ok(()) => self.written.push((path, from.to_owned())),
             // It stays listed; the next look tries again.
             Err(error) => tracing::warn!(path, %error, "a damaged object can't be repaired"),

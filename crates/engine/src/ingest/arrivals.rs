@@ -165,18 +165,18 @@ pub(crate) async fn keep(core: Arc<Core>, replica: String) {
         let left = 60_000 - now_ms() % 60_000;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(left)) => {}
-            _ = core.halt.halted() => return,
+            _ = core.health.halt.halted() => return,
         }
         if let Err(e) = write(&core, &replica).await {
-            tracing::warn!(error = %e, log = core.name, "cannot keep the arrivals of the last minute");
+            tracing::warn!(error = %e, log = core.ledger.name, "cannot keep the arrivals of the last minute");
         }
     }
 }
 
 pub(crate) async fn write(core: &Core, replica: &str) -> Result<(), StoreError> {
     let now = now_ms() / 60_000;
-    let over = core.batcher.arrivals(|recorder| recorder.take(now));
-    let (policy, keys) = (core.policy.load_full(), &core.order.keys);
+    let over = core.ingest.batcher.arrivals(|recorder| recorder.take(now));
+    let (policy, keys) = (core.running.policy.load_full(), &core.ledger.keys);
     let mut transaction = Transaction::default();
     for (minute, seen) in over {
         transaction.puts.push((
@@ -185,17 +185,17 @@ pub(crate) async fn write(core: &Core, replica: &str) -> Result<(), StoreError> 
         ));
     }
     // By a clock that is wrong, everything would be old.
-    if core.clock.sound().is_ok() {
+    if core.health.clock.sound().is_ok() {
         let oldest = keys.arrivals_from(now.saturating_sub(KEPT.as_secs() / 60));
         let all = keys.arrivals();
-        let old = core.store.scan(&all, &all, PAGE).await?;
+        let old = core.ledger.store.scan(&all, &all, PAGE).await?;
         let old = old.into_iter().map(|(key, _)| key);
         transaction.deletes = old.take_while(|key| *key < oldest).collect();
     }
     if transaction.puts.is_empty() && transaction.deletes.is_empty() {
         return Ok(());
     }
-    match core.store.transact(transaction).await {
+    match core.ledger.store.transact(transaction).await {
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         Outcome::Committed | Outcome::Refused => Ok(()),
     }
@@ -203,12 +203,12 @@ pub(crate) async fn write(core: &Core, replica: &str) -> Result<(), StoreError> 
 
 /// What came since so many seconds ago, of all replicas, by second. Ends with the last full minute.
 pub(crate) async fn read(core: &Core, since: Duration) -> Result<Vec<Arrival>, StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let first = (now_ms() / 1_000).saturating_sub(since.min(KEPT).as_secs());
     let (all, mut from) = (keys.arrivals(), keys.arrivals_from(first / 60));
     let mut found = Vec::new();
     loop {
-        let page = core.store.scan(&all, &from, PAGE).await?;
+        let page = core.ledger.store.scan(&all, &from, PAGE).await?;
         let full = page.len() == PAGE;
         for (key, bytes) in page {
             let number = key[all.len()..].split('/').next();

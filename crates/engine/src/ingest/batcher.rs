@@ -258,14 +258,14 @@ impl Batcher {
             });
             flight.end += flight.entries;
             let run = flight.runs[0];
-            let mut metrics = core.metrics.qos();
+            let mut metrics = core.progress.metrics.qos();
             metrics
                 .tier(tier)
                 .ordered(now, now, run.arrived, run.entries);
             queue.flights.push(flight);
         }
         // It may be by now.
-        self.published(core, core.metrics.published.get());
+        self.published(core, core.progress.metrics.published.get());
     }
 
     /// Cost of the promised work that is planned for.
@@ -310,11 +310,6 @@ impl Batcher {
         self.taken.notify_waiters();
     }
 
-    /// Looks at the gate again: something that it depends on has changed.
-    pub(crate) fn look_again(&self) {
-        self.wake.notify_one();
-    }
-
     /// Cost of one piece of elastic work that fits into a commit, and into a promise of a second beside others.
     pub(crate) fn piece(&self) -> u64 {
         let queue = self.queue();
@@ -327,7 +322,7 @@ impl Batcher {
         {
             let (now, mut queue) = (self.now(), self.queue());
             let queue = &mut *queue;
-            let mut metrics = core.metrics.qos();
+            let mut metrics = core.progress.metrics.qos();
             if let Some(published) = queue.flights.published(now, below, &mut metrics) {
                 queue.admission.rate().published(now, &published);
                 let service = queue.admission.service();
@@ -336,7 +331,7 @@ impl Batcher {
                     .published(published.latency, &service, queue.interval);
             }
         }
-        self.look_again();
+        self.wake.notify_one();
     }
 
     /// Takes the next commit's worth; `None` when closed and empty. `busy`: no more of a backlog. May be dropped at any time.
@@ -347,7 +342,12 @@ impl Batcher {
                 Next::Closed => return None,
                 Next::None(wait) => wait,
             };
-            let woken = self.wake.notified();
+            let woken = async {
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = core.health.turned.notified() => {}
+                }
+            };
             match wait {
                 Some(wait) => drop(tokio::time::timeout(wait, woken).await),
                 None => woken.await,
@@ -360,12 +360,12 @@ impl Batcher {
         let mut queue = self.queue();
         let mut wait = None;
         while !queue.scheduler.is_empty() || !queue.controls.is_empty() {
-            let open = if queue.closed || core.trouble().is_some() {
+            let open = if queue.closed || core.health.trouble().is_some() {
                 u64::MAX // Admission bounds it then.
             } else {
-                let entries = core.metrics.ordered.get();
-                let entries = entries.saturating_sub(core.metrics.published.get());
-                let unpublished = cost(entries, core.pending.bytes() as u64);
+                let entries = core.progress.metrics.ordered.get();
+                let entries = entries.saturating_sub(core.progress.metrics.published.get());
+                let unpublished = cost(entries, core.progress.pending.bytes() as u64);
                 Pace::window(unpublished, &queue.admission.service(), queue.interval)
             };
             let (taken, later) = take(&mut queue, self.now(), open, busy);
@@ -462,15 +462,15 @@ impl Batcher {
         } = ready;
         let mut load = load.into_load();
         let (began, start) = (Instant::now(), self.now());
-        core.metrics.commits_in_flight.add(1);
+        core.progress.metrics.commits_in_flight.add(1);
         core.renew_births(&mut load.mine).await;
-        let answers = core.order.commit_prepared(load.mine).await;
-        core.metrics.commits_in_flight.sub(1);
+        let answers = core.ledger.commit_prepared(load.mine).await;
+        core.progress.metrics.commits_in_flight.sub(1);
         let done = self.now();
         let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
         let mut answers = answers.into_iter();
-        let state = core.order.state();
-        let policy = core.policy.load();
+        let state = core.ledger.state();
+        let policy = core.running.policy.load();
         for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
             match answer {
                 Ok(placed) => {
@@ -489,15 +489,15 @@ impl Batcher {
         }
         self.committed(core, done, (start, (elastic, company), fast), flights);
         // A change that came along, ours or another replica's, runs at once.
-        if state.generation != core.running.load().generation
+        if state.generation != core.running.now.load().generation
             && let Err(e) = core.update_running().await
         {
-            tracing::warn!(error = %e, log = core.name, "cannot read the configuration");
+            tracing::warn!(error = %e, log = core.ledger.name, "cannot read the configuration");
         }
         if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
             let _ = reply.send(answer);
         }
-        core.metrics.committed(entries, began.elapsed());
+        core.progress.metrics.committed(entries, began.elapsed());
     }
 
     /// Notes a commit: for the pace, the rate and the metrics.
@@ -510,7 +510,7 @@ impl Batcher {
     ) {
         let mut queue = self.queue();
         queue.pace.committed(now, now - released, elastic, fast);
-        let mut metrics = core.metrics.qos();
+        let mut metrics = core.progress.metrics.qos();
         for flight in flights {
             let tier = metrics.tier(flight.tier);
             for run in &flight.runs {
@@ -557,9 +557,12 @@ impl From<Refused> for AppendError {
 
 /// Answers the writers of a batch; what is to be known of it until it is published.
 fn place(core: &Core, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
-    let shard = state
-        .shard_at(placed.start)
-        .and_then(|s| Some((s.start()?, core.shards.get(state, &s.identity.name)?)));
+    let shard = state.shard_at(placed.start).and_then(|s| {
+        Some((
+            s.start()?,
+            core.signing.shards.get(state, &s.identity.name)?,
+        ))
+    });
     let mut flight = InFlight {
         end: placed.start,
         tier: batch.tier,

@@ -126,9 +126,9 @@ impl Commit {
         backlog: bool,
         control: Option<(Decision, ControlReply)>,
     ) -> Self {
-        let limit = core.store.value_limit();
+        let limit = core.ledger.store.value_limit();
         let shared = if backlog { BATCH.max(limit) } else { limit };
-        let mut loader = CommitBuilder::new(&core.tokens, (limit, shared), released);
+        let mut loader = CommitBuilder::new(&core.ledger.tokens, (limit, shared), released);
         let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
         for job in jobs {
             more -= job.bytes;

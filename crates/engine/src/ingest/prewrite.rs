@@ -94,7 +94,7 @@ impl Prewrite {
 
 /// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
 pub(crate) async fn prepared(core: &Core, mut load: Commit) -> DurableCommit {
-    let Err(error) = core.order.prepare(&mut load.mine).await else {
+    let Err(error) = core.ledger.prepare(&mut load.mine).await else {
         return DurableCommit(load);
     };
     let parts = load.parts.into_iter();

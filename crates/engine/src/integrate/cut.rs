@@ -37,28 +37,35 @@ pub(crate) struct Cutter {
 impl Cutter {
     /// Runs until the log ends, or until everything is cut. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let mut integrated = self.core.integrated.subscribe();
+        let mut integrated = self.core.progress.integrated.subscribe();
         let mut last = Instant::now();
         let mut done = Done::default();
         loop {
             let closing = *self.closing.borrow_and_update();
-            let behind = self.slots < self.core.order.state().len;
+            let behind = self.slots < self.core.ledger.state().len;
             if closing && !behind {
                 return done;
             }
-            let due = last + self.core.config().merge.checkpoint_interval.duration();
+            let due = last
+                + self
+                    .core
+                    .running
+                    .config()
+                    .merge
+                    .checkpoint_interval
+                    .duration();
             tokio::select! {
-                _ = self.core.halt.halted() => return done,
+                _ = self.core.health.halt.halted() => return done,
                 () = tokio::time::sleep_until(due), if behind && !closing => {}
                 _ = integrated.changed(), if !closing && !behind => continue,
                 _ = self.closing.changed(), if !closing => continue,
                 () = std::future::ready(()), if closing => {}
             }
             // Everything in one cut, however far the integrator is.
-            while closing && *integrated.borrow_and_update() < self.core.order.state().size {
+            while closing && *integrated.borrow_and_update() < self.core.ledger.state().size {
                 tokio::select! {
                     _ = integrated.changed() => {}
-                    _ = self.core.halt.halted() => return done,
+                    _ = self.core.health.halt.halted() => return done,
                 }
             }
             last = Instant::now();
@@ -72,7 +79,7 @@ impl Cutter {
                 // Ordered but not integrated yet: wait for the integrator instead of asking in a loop.
                 tokio::select! {
                     _ = integrated.changed() => {}
-                    _ = self.core.halt.halted() => return done,
+                    _ = self.core.health.halt.halted() => return done,
                 }
                 continue;
             }
@@ -98,22 +105,23 @@ impl Cutter {
         loop {
             match self.write(cut).await {
                 Ok(entries) => {
-                    core.set_trouble(Program::Integrate, None);
-                    core.merged.send_modify(|count| *count += 1);
+                    core.health.set_trouble(Program::Integrate, None);
+                    core.progress.merged.send_modify(|count| *count += 1);
                     return Some(entries);
                 }
                 Err(CutError::Halt(why)) => {
-                    core.halt.halt(why);
+                    core.health.halt.halt(why);
                     return None;
                 }
                 Err(CutError::Store(e)) => {
-                    tracing::warn!(log = core.name, error = %e, "a cut waits");
-                    core.set_trouble(Program::Integrate, Some(Trouble::of(&e)));
+                    tracing::warn!(log = core.ledger.name, error = %e, "a cut waits");
+                    core.health
+                        .set_trouble(Program::Integrate, Some(Trouble::of(&e)));
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = core.halt.halted() => return None,
+                _ = core.health.halt.halted() => return None,
             }
             pause = (pause * 2).min(Duration::from_secs(2));
             if *self.closing.borrow() && pause > Duration::from_secs(1) {
@@ -124,7 +132,7 @@ impl Cutter {
 
     async fn write(&self, cut: &Cut) -> Result<u64, CutError> {
         let core = &self.core;
-        let (store, keys) = (&*core.store, &core.order.keys);
+        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
         // Another replica may have done this already; then there is nothing to write again.
         let (mut todo, mut entries) = (Vec::new(), 0);
         for shard in &cut.shards {
@@ -148,7 +156,7 @@ impl Cutter {
             return Ok(0);
         }
         let tiles = todo.iter().flat_map(|(shard, before)| {
-            let path = |path: &TilePath| core.object_path(&shard.name, &path.to_string());
+            let path = |path: &TilePath| core.objects.path(&shard.name, &path.to_string());
             // What is the same in another replica's cut is there.
             let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
             let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
@@ -156,7 +164,7 @@ impl Cutter {
         });
         let tiles: Vec<(String, Bytes)> = tiles.collect();
         if !tiles.is_empty() {
-            core.objects.put(tiles).await?;
+            core.objects.store.put(tiles).await?;
         }
         let mut transaction = Transaction::default();
         for (shard, _) in &todo {

@@ -108,10 +108,10 @@ impl Growing {
             return;
         }
         let tiles = std::mem::take(&mut self.full);
-        let path = |at: &TilePath| core.object_path(&self.name, &at.to_string());
+        let path = |at: &TilePath| core.objects.path(&self.name, &at.to_string());
         let objects = tiles.iter().map(|(at, bytes)| (path(at), bytes.clone()));
         let (core, objects) = (Arc::clone(core), objects.collect());
-        let write = tokio::spawn(async move { core.objects.put(objects).await });
+        let write = tokio::spawn(async move { core.objects.store.put(objects).await });
         self.ahead.push(Ahead { tiles, write });
     }
 }
@@ -122,11 +122,11 @@ impl Integrator {
         loop {
             tokio::select! {
                 biased;
-                _ = self.core.halt.halted() => return,
+                _ = self.core.health.halt.halted() => return,
                 Some(cut) = self.cuts.recv() => { let _ = cut.send(self.cut()); }
                 Some((slot, state)) = self.slots.recv() => {
                     if let Err(e) = self.integrate(&slot, state).await {
-                        self.core.halt.halt(e.to_string());
+                        self.core.health.halt.halt(e.to_string());
                         return;
                     }
                 }
@@ -161,7 +161,7 @@ impl Integrator {
                     growing.name
                 )));
             }
-            let Some(held) = self.core.pending.find(start) else {
+            let Some(held) = self.core.progress.pending.find(start) else {
                 return Err(StoreError::Corrupt(format!(
                     "batch {} is gone before it was integrated",
                     named.token
@@ -190,10 +190,10 @@ impl Integrator {
             }
         }
         // Slots that are replayed after a restart are in the trees already.
-        let at = state.size.max(*self.core.integrated.borrow());
+        let at = state.size.max(*self.core.progress.integrated.borrow());
         self.state = state;
-        self.core.metrics.integrated.set(at);
-        self.core.integrated.send_replace(at);
+        self.core.progress.metrics.integrated.set(at);
+        self.core.progress.integrated.send_replace(at);
         Ok(())
     }
 
@@ -266,11 +266,11 @@ pub(crate) async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>
     if let Some(bytes) = held.bytes.get() {
         return Ok(Some(bytes.clone()));
     }
-    let key = core.order.keys.batch(held.batch.token);
+    let key = core.ledger.keys.batch(held.batch.token);
     let stored = if held.batch.object {
-        core.nodes.read(&key, &held.batch.digest).await
+        core.objects.nodes.read(&key, &held.batch.digest).await
     } else {
-        core.store.get(&key).await
+        core.ledger.store.get(&key).await
     };
     let bytes = match stored {
         Ok(Some(bytes)) => bytes,
@@ -285,7 +285,7 @@ pub(crate) async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>
             "{key}: its bytes are not those that were ordered; run `logd fsck`"
         )));
     }
-    note(&core.pending, held, &bytes);
+    note(&core.progress.pending, held, &bytes);
     Ok(Some(bytes))
 }
 

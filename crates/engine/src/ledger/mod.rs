@@ -23,9 +23,9 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::halt::Halt;
-use crate::log::etag;
 use crate::metrics::LogMetrics;
 use crate::pending::Pending;
+use crate::running::etag;
 use order::Limits;
 use order::answer::Stored;
 pub(crate) use order::answer::{CommitError, Placed, Proposal};
@@ -33,7 +33,7 @@ use order::attempt::{Attempt, Step};
 use order::keys::{Keys, trailing_number};
 use order::location::Location;
 use order::propose::{Share, propose};
-use order::slot::{Announcement, BatchRef, Control, Slot, Token, Work};
+use order::slot::{Announcement, BatchRef, Control, Slot, Token, Tokens, Work};
 use order::state::{State, View};
 use order::writes;
 use store::record;
@@ -50,9 +50,11 @@ const BAG: usize = 512;
 
 /// One log's order, as this replica sees it.
 pub struct Ledger {
+    /// The log's.
+    pub(crate) name: String,
     /// Where its rows are.
     pub keys: Keys,
-    store: Arc<dyn Coordination>,
+    pub(crate) store: Arc<dyn Coordination>,
     objects: Arc<dyn Objects>,
     /// Advances only under this lock; never held over an await.
     view: Mutex<View>,
@@ -75,24 +77,30 @@ pub struct Ledger {
     company: AtomicBool,
     /// A slot ordered promised work.
     pub(crate) promised: Notify,
+    pub(crate) tokens: Tokens,
 }
 
 impl Ledger {
     /// An order that starts from a view that was read before.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: the system has no randomness.
     pub(crate) fn new(
-        keys: Keys,
+        name: &str,
         stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
         view: View,
         pending: Arc<Pending>,
         metrics: Arc<LogMetrics>,
         halt: Arc<Halt>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
+        let tokens = Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
         let state = ArcSwap::from_pointee(view.state.clone());
         let tag = etag(view.state.generation, &view.state.document);
         let etag = ArcSwap::from_pointee(Bytes::from(tag));
         let (store, objects) = stores;
-        Self {
-            keys,
+        Ok(Self {
+            name: name.to_owned(),
+            keys: Keys::new(name),
             store,
             objects,
             limits: view.limits,
@@ -107,7 +115,8 @@ impl Ledger {
             storage: Arc::default(),
             company: AtomicBool::new(false),
             promised: Notify::new(),
-        }
+            tokens,
+        })
     }
 
     /// Uses this clock.
@@ -142,20 +151,23 @@ impl Ledger {
     }
 
     /// The order of the log `name` from its first slot on, for callers that only commit: what they order is not integrated.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: the system has no randomness.
     pub fn alone(
         name: &str,
         stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
-    ) -> (Self, Arc<LogMetrics>) {
+    ) -> Result<(Self, Arc<LogMetrics>), StoreError> {
         let metrics: Arc<LogMetrics> = Arc::default();
         let order = Self::new(
-            Keys::new(name),
+            name,
             stores,
             View::default(),
             Arc::new(Pending::new().0),
             Arc::clone(&metrics),
             Arc::default(),
-        );
-        (order, metrics)
+        )?;
+        Ok((order, metrics))
     }
 
     /// The state after all slots known here.

@@ -25,7 +25,9 @@ use store::{Coordination, MemoryObjects};
 use store::{MemoryCoordination, StoreError};
 
 fn committer(store: Arc<dyn Coordination>) -> Ledger {
-    Ledger::alone("t", (store, Arc::new(MemoryObjects::new()))).0
+    Ledger::alone("t", (store, Arc::new(MemoryObjects::new())))
+        .unwrap()
+        .0
 }
 
 struct Random(u64);
@@ -549,7 +551,7 @@ async fn a_loser_is_counted() {
         Arc::clone(&memory) as _,
         Arc::new(MemoryObjects::new()) as _,
     );
-    let (loser, metrics) = Ledger::alone("t", stores);
+    let (loser, metrics) = Ledger::alone("t", stores).unwrap();
     loser.refresh().await.unwrap();
     let more = batch(&tokens, "more");
     winner.commit(vec![more]).await.remove(0).unwrap();

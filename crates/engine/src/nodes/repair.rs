@@ -30,18 +30,19 @@ pub(super) struct Needed {
 impl Needed {
     /// As the slots, the positions and the queue say.
     pub(super) async fn of(core: &Core) -> Result<Self, StoreError> {
-        let keys = &core.order.keys;
+        let keys = &core.ledger.keys;
         let mut needed = Self::default();
-        core.order
+        core.ledger
             .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
             .await?;
-        let published = position::published_index(&*core.store, keys, &core.order.state()).await?;
-        for (end, batch) in core.order.recent_objects() {
+        let published =
+            position::published_index(&*core.ledger.store, keys, &core.ledger.state()).await?;
+        for (end, batch) in core.ledger.recent_objects() {
             if end <= published {
                 needed.over.insert(keys.batch(batch.token));
             }
         }
-        for held in core.pending.objects(published) {
+        for held in core.progress.pending.objects(published) {
             needed.add(keys.batch(held.batch.token), &held.batch);
         }
         Ok(needed)
@@ -56,8 +57,8 @@ impl Needed {
 
 /// Writes again what nodes missed, as long as the log lives.
 pub(crate) async fn repair(core: Arc<Core>) {
-    let nodes = core.nodes.clone();
-    let prefix = core.order.keys.batches();
+    let nodes = core.objects.nodes.clone();
+    let prefix = core.ledger.keys.batches();
     loop {
         if !nodes.alone() {
             // Nearly always nothing is missed, and then nothing has to be known.
@@ -68,13 +69,13 @@ pub(crate) async fn repair(core: Arc<Core>) {
             match needed {
                 Ok(needed) => nodes.repair_all(&prefix, needed.as_ref()).await,
                 Err(e) => {
-                    tracing::warn!(log = core.name, error = %e, "cannot look which batches are needed");
+                    tracing::warn!(log = core.ledger.name, error = %e, "cannot look which batches are needed");
                 }
             }
         }
         let due = nodes.lack() || nodes.states().values().any(|node| node.trouble.is_some());
         tokio::select! {
-            _ = core.halt.halted() => return,
+            _ = core.health.halt.halted() => return,
             () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
             () = tokio::time::sleep(REPAIR), if due => {}
         }

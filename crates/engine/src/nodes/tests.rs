@@ -312,7 +312,7 @@ async fn what_is_needed_is_looked_up_only_where_it_is_missed_and_not_in_every_sh
         log.wait_published(at.index).await.unwrap();
     }
     let reads = Arc::new(AtomicUsize::new(0));
-    let (count, prefix) = (Arc::clone(&reads), log.core.order.keys.all_published());
+    let (count, prefix) = (Arc::clone(&reads), log.core.ledger.keys.all_published());
     faults.plan(move |_, operation| {
         if matches!(operation, Operation::Get(key) if key.starts_with(&prefix)) {
             count.fetch_add(1, Relaxed);

@@ -83,6 +83,13 @@ impl Peers {
         locked(&self.secondaries).clone()
     }
 
+    /// The secondaries that are not reached or refuse, with the reasons.
+    pub(crate) fn unreached(&self) -> Vec<(String, String)> {
+        let why =
+            |(name, state): (String, SecondaryState)| Some((name, state.alarm.or(state.trouble)?));
+        self.secondaries().into_iter().filter_map(why).collect()
+    }
+
     /// Changes what is known of one.
     pub(crate) fn secondary(&self, name: &str, change: impl FnOnce(&mut SecondaryState)) {
         change(
@@ -132,37 +139,44 @@ impl Core {
     /// The replication key, made at its first use.
     pub(crate) async fn replication(&self) -> Result<&Signer, SignError> {
         let make = async {
-            let (key, origin) = (self.order.keys.replication(), self.config().origin.clone());
+            let (key, origin) = (
+                self.ledger.keys.replication(),
+                self.running.config().origin.clone(),
+            );
             for _ in 0..3 {
-                if let Some(sealed) = self.store.get(&key).await? {
+                if let Some(sealed) = self.ledger.store.get(&key).await? {
                     let sealed_by_another = |e: KeyError| SignError::Replication {
                         key: key.clone(),
                         why: e.to_string(),
                     };
-                    let seed = self.kek.open(&sealed, &context(&origin));
+                    let seed = self.signing.kek.open(&sealed, &context(&origin));
                     let seed = seed.map_err(sealed_by_another)?;
                     return Signer::from_seed(&origin, &seed).map_err(failed);
                 }
-                if let Some(why) = self.halt.reason() {
+                if let Some(why) = self.health.halt.reason() {
                     return Err(SignError::Halted(why));
                 }
                 self.has_own_kek().await?;
                 let mut seed = zeroize::Zeroizing::new([0; 32]);
                 getrandom::fill(&mut *seed).map_err(failed)?;
-                let sealed = self.kek.seal(&seed, &context(&origin)).map_err(failed)?;
+                let sealed = self
+                    .signing
+                    .kek
+                    .seal(&seed, &context(&origin))
+                    .map_err(failed)?;
                 let row = Transaction {
                     guards: vec![Guard::Absent(key.clone())],
                     puts: vec![(key.clone(), sealed.into())],
                     ..Transaction::default()
                 };
                 // Refused: another replica made it. Unknown: reading tells.
-                if let Outcome::Failed(e) = self.store.transact(row).await {
+                if let Outcome::Failed(e) = self.ledger.store.transact(row).await {
                     return Err(e.into());
                 }
             }
             Err(StoreError::Io("the replication key could not be written".into()).into())
         };
-        self.replicas.signer.get_or_try_init(|| make).await
+        self.signing.replicas.signer.get_or_try_init(|| make).await
     }
 
     /// A pending checkpoint: the body of the one that may be published, signed by the replication key only.
@@ -194,6 +208,6 @@ impl crate::Log {
 
     /// Secondaries and witnesses, as this process knows them.
     pub fn replicas(&self) -> &Peers {
-        &self.core.replicas
+        &self.core.signing.replicas
     }
 }

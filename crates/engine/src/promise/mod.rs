@@ -159,7 +159,7 @@ impl Counted {
 
     fn keep(mut self, token: Token, promise: Kept) {
         if let Some(due) = self.due.take() {
-            let mut counted = self.core.promiser.counted();
+            let mut counted = self.core.ingest.promiser.counted();
             let kept = counted.entry(token).or_insert(Kept {
                 entries: 0,
                 bytes: 0,
@@ -176,7 +176,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(due) = &self.due {
-            self.core.batcher.settled(due, self.cost);
+            self.core.ingest.batcher.settled(due, self.cost);
         }
     }
 }
@@ -261,7 +261,7 @@ impl Promiser {
         let forgotten = u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX);
         let (mut over, mut placed, mut late) = (Vec::new(), Vec::new(), Vec::new());
         self.counted().retain(|token, kept| {
-            let index = core.order.index_of(*token);
+            let index = core.ledger.index_of(*token);
             if let Some(index) = index {
                 placed.push((index, kept.clone()));
             } else if kept.deadline < now_ms && late.len() < LATE {
@@ -273,7 +273,7 @@ impl Promiser {
             index.is_none() && kept.deadline.saturating_add(forgotten) > now_ms
         });
         for (due, cost) in over {
-            core.batcher.settled(&due, cost);
+            core.ingest.batcher.settled(&due, cost);
         }
         for token in late {
             // Ordered longer ago than the last slots tell?
@@ -284,7 +284,7 @@ impl Promiser {
             }
         }
         for (index, kept) in placed {
-            core.batcher.placed(core, index, &kept);
+            core.ingest.batcher.placed(core, index, &kept);
         }
         Ok(())
     }
@@ -292,14 +292,14 @@ impl Promiser {
     /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
     pub(crate) async fn adopt(&self, core: &Core) -> Result<(), StoreError> {
         let now_ms = now_ms();
-        let found = core.order.each_promised(|promised| {
+        let found = core.ledger.each_promised(|promised| {
             let left = Duration::from_millis(promised.deadline.saturating_sub(now_ms));
             let cost = cost(promised.batch.entries, promised.bytes);
             let mut counted = self.counted();
             let kept = counted.entry(promised.batch.token);
             // What was given here meanwhile is counted already.
             kept.or_insert_with(|| {
-                let due = core.batcher.adopt(left, cost);
+                let due = core.ingest.batcher.adopt(left, cost);
                 Kept {
                     tier: promised.tier.as_str().into(),
                     entries: promised.batch.entries,
@@ -322,7 +322,7 @@ impl Promiser {
     /// Makes durable what comes, until closed and empty.
     pub(crate) async fn run(&self, core: &Core) {
         loop {
-            let limit = core.store.value_limit();
+            let limit = core.ledger.store.value_limit();
             let batches = {
                 let mut asks = self.asks();
                 let batches = take(&mut asks, limit, core);
@@ -373,7 +373,7 @@ fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
         total += bytes.len();
         asks.bytes -= bytes.len() - 2 * taken.len();
         let batch = BatchRef {
-            token: core.tokens.make_kept(arrived),
+            token: core.ledger.tokens.make_kept(arrived),
             entries: taken.len() as u64,
             digest: record::digest(&bytes),
             object: bytes.len() > limit,
@@ -401,7 +401,7 @@ async fn flush(core: &Core, mut batches: Vec<Batch>) {
     let result = put(core, &mut batches).await;
     if result.is_ok() {
         let bytes = batches.iter().map(|b| b.promised.bytes).sum();
-        core.promiser.held.fetch_add(bytes, Relaxed);
+        core.ingest.promiser.held.fetch_add(bytes, Relaxed);
     }
     for batch in batches {
         for (entry, reply) in (0..).zip(batch.replies) {
@@ -418,7 +418,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
     let (began, mut doubt) = (Instant::now(), false);
     loop {
         if !doubt {
-            let first_slot = core.order.state().len;
+            let first_slot = core.ledger.state().len;
             batches
                 .iter_mut()
                 .for_each(|b| b.promised.first_slot = first_slot);
@@ -427,7 +427,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
             .iter()
             .map(|b| (b.promised.clone(), b.bytes.clone()))
             .collect();
-        match core.order.enqueue(&rows).await {
+        match core.ledger.enqueue(&rows).await {
             Outcome::Committed => return Ok(()),
             Outcome::Failed(StoreError::Full(detail)) if !doubt => {
                 return Err(AppendError::Full { detail });
@@ -440,7 +440,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
             }
             Outcome::Failed(e) | Outcome::Unknown(e) => {
                 doubt = true;
-                core.metrics.failure("promise", &e);
+                core.progress.metrics.failure("promise", &e);
                 tracing::warn!(error = %e, "the coordination store failed; trying the same again");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -451,18 +451,18 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
                     _ => Ok(false),
                 };
                 // With the storage nodes of today, too.
-                let refreshed = match core.order.refresh().await {
+                let refreshed = match core.ledger.refresh().await {
                     Ok(_) => core.update_running().await,
                     Err(e) => Err(e),
                 };
-                let closing = core.store.get(&core.order.keys.closing()).await;
+                let closing = core.ledger.store.get(&core.ledger.keys.closing()).await;
                 match (known, refreshed, closing) {
                     (Ok(somewhere), Ok(_), Ok(closing)) => {
                         match Refused::of(doubt, somewhere, closing.is_some()) {
                             Refused::Promised => return Ok(()),
                             Refused::Unknown => return Err(AppendError::Unknown),
                             Refused::Closed => {
-                                let frozen = core.frozen(&core.order.state());
+                                let frozen = core.frozen(&core.ledger.state());
                                 return Err(frozen.unwrap_or(AppendError::Closing));
                             }
                             Refused::Again => {}
@@ -475,7 +475,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
                 }
             }
         }
-        if let Some(reason) = core.halt.reason() {
+        if let Some(reason) = core.health.halt.reason() {
             return Err(AppendError::Halted { reason });
         }
         if began.elapsed() > PATIENCE {
@@ -490,15 +490,16 @@ async fn is_somewhere(core: &Core, promised: &Promised) -> Result<bool, StoreErr
     // Twice: it may move meanwhile.
     for _ in 0..2 {
         if core
+            .ledger
             .store
-            .get(&core.order.keys.queued(promised))
+            .get(&core.ledger.keys.queued(promised))
             .await?
             .is_some()
             || core.placed(Location::Promise, token).await?.is_some()
         {
             return Ok(true);
         }
-        let bag = core.order.announced().await?;
+        let bag = core.ledger.announced().await?;
         let mut all = bag.live.iter().chain(bag.dead.iter().map(|(_, p)| p));
         if all.any(|p| p.batch.token == token) {
             return Ok(true);
@@ -528,7 +529,7 @@ impl Log {
                 reason: "which shard will be the active one cannot be promised",
             });
         }
-        let policy = core.policy.load_full();
+        let policy = core.running.policy.load_full();
         let grant = policy.grant(tenant, advice);
         let granted = policy.granted(grant);
         let owner = policy.tenants().get(tenant.index());
@@ -539,29 +540,32 @@ impl Log {
             });
         };
         // Before anything is written: without the key there is no receipt.
-        let state = core.order.state();
+        let state = core.ledger.state();
         let shard = state
             .active()
-            .and_then(|active| core.shards.get(&state, &active.identity.name))
+            .and_then(|active| core.signing.shards.get(&state, &active.identity.name))
             .ok_or(AppendError::Unknown)?;
         let receipts = core.receipts(&shard).await.map_err(|e| {
             if let SignError::Halted(reason) = e {
                 return AppendError::Halted { reason };
             }
-            tracing::error!(error = %e, log = core.name, "cannot sign receipts");
+            tracing::error!(error = %e, log = core.ledger.name, "cannot sign receipts");
             AppendError::overloaded("this server cannot sign a receipt; see its log")
         })?;
         let leaf_hash = leaf_hash(&entry);
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let group = (Arc::clone(&granted.tier), owner, delay);
         let bytes = entry.len() as u64;
-        let free = core.promiser.free();
-        let due = core.batcher.promise(&policy, tenant, grant, bytes, free)?;
+        let free = core.ingest.promiser.free();
+        let due = core
+            .ingest
+            .batcher
+            .promise(&policy, tenant, grant, bytes, free)?;
         let counted = Counted::new(core, due, cost(1, bytes));
         // A receipt names a time: not one by a clock that is wrong.
-        let arrived = core.clock.sound();
+        let arrived = core.health.clock.sound();
         let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
-        let answer = core.promiser.ask(group, entry, arrived)?;
+        let answer = core.ingest.promiser.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         let kept = Kept {
             tier: Arc::clone(&granted.tier),
@@ -579,7 +583,7 @@ impl Log {
             promise: id.to_string(),
         };
         let receipt = receipts.sign(&receipt).map_err(|e| {
-            tracing::error!(error = %e, log = core.name, "cannot sign a receipt");
+            tracing::error!(error = %e, log = core.ledger.name, "cannot sign a receipt");
             AppendError::Unknown
         })?;
         Ok(Promise {
@@ -605,14 +609,14 @@ impl Log {
             Some(row) => row,
             None => {
                 // Its batch goes when it is published, and then the row is there.
-                let batch = core.order.keys.batch(token);
-                if core.store.get(&batch).await?.is_some() {
+                let batch = core.ledger.keys.batch(token);
+                if core.ledger.store.get(&batch).await?.is_some() {
                     return Ok(Some(Placement::Queued));
                 }
                 match core.placed(Location::Promise, token).await? {
                     Some(row) => row,
                     None => {
-                        let large = core.nodes.get(&batch).await?.is_some();
+                        let large = core.objects.nodes.get(&batch).await?.is_some();
                         return Ok(large.then_some(Placement::Queued));
                     }
                 }
@@ -623,11 +627,11 @@ impl Log {
         }
         let index = row.index + u64::from(entry);
         // Another replica may have ordered it a moment ago.
-        if index >= core.order.state().size {
-            core.order.refresh().await?;
+        if index >= core.ledger.state().size {
+            core.ledger.refresh().await?;
         }
         let at = core.appended(index);
-        let published = core.shards.published(&core.order.state()) > index;
+        let published = core.signing.shards.published(&core.ledger.state()) > index;
         Ok(at.map(|at| Placement::Ordered {
             at,
             published,
@@ -640,7 +644,7 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
-        self.core.order.waiting().await
+        self.core.ledger.waiting().await
     }
 }
 

@@ -64,7 +64,7 @@ impl Turns {
         }
         self.asked.insert(first.tier.clone(), first.deadline);
         let tier = first.tier.clone();
-        let turn = core.batcher.turn(rows);
+        let turn = core.ingest.batcher.turn(rows);
         self.waiting
             .push(Box::pin(async move { (tier, turn.await.is_ok()) }));
     }
@@ -81,31 +81,36 @@ impl Turns {
 
 /// Runs until the log ends.
 pub(crate) async fn run(core: Arc<Core>) {
-    let prefix = core.order.keys.queue();
-    if let Err(e) = core.promiser.adopt(&core).await {
-        tracing::warn!(error = %e, log = core.name, "cannot count what was promised before");
+    let prefix = core.ledger.keys.queue();
+    if let Err(e) = core.ingest.promiser.adopt(&core).await {
+        tracing::warn!(error = %e, log = core.ledger.name, "cannot count what was promised before");
     }
-    let (mut cursor, mut swept) = (core.order.keys.all_placed(), tokio::time::Instant::now());
+    let (mut cursor, mut swept) = (core.ledger.keys.all_placed(), tokio::time::Instant::now());
     let (mut turns, mut turn) = (Turns::default(), None);
     loop {
         // Asked for before the rows are read, so that nothing is missed.
-        let changed = core.store.changed(&prefix, LOOK);
+        let changed = core.ledger.store.changed(&prefix, LOOK);
         if let Err(e) = pass(&core, &mut turns, turn.take()).await {
-            core.metrics.failure("release", &e);
-            tracing::warn!(error = %e, log = core.name, "cannot release promised work; trying again");
+            core.progress.metrics.failure("release", &e);
+            tracing::warn!(error = %e, log = core.ledger.name, "cannot release promised work; trying again");
             tokio::time::sleep(LOOK).await;
         }
         if swept.elapsed() > SWEEP {
-            match core.order.waiting().await {
-                Ok(waiting) => core.promiser.holds(waiting.values().map(|w| w.bytes).sum()),
+            match core.ledger.waiting().await {
+                Ok(waiting) => core
+                    .ingest
+                    .promiser
+                    .holds(waiting.values().map(|w| w.bytes).sum()),
                 Err(e) => {
-                    tracing::warn!(error = %e, log = core.name, "cannot count promised work");
+                    tracing::warn!(error = %e, log = core.ledger.name, "cannot count promised work");
                 }
             }
             swept = tokio::time::Instant::now();
             match sweep_places(&core, &cursor).await {
                 Ok(next) => cursor = next,
-                Err(e) => tracing::warn!(error = %e, log = core.name, "cannot sweep old places"),
+                Err(e) => {
+                    tracing::warn!(error = %e, log = core.ledger.name, "cannot sweep old places")
+                }
             }
         }
         tokio::select! {
@@ -114,24 +119,24 @@ pub(crate) async fn run(core: Arc<Core>) {
                 // The queue takes no more.
                 None => tokio::time::sleep(PAUSE).await,
             },
-            () = core.promiser.queued.notified() => {}
-            () = core.order.promised.notified() => {}
+            () = core.ingest.promiser.queued.notified() => {}
+            () = core.ledger.promised.notified() => {}
             () = changed => tokio::time::sleep(PAUSE).await,
-            _ = core.halt.halted() => return,
+            _ = core.health.halt.halted() => return,
         }
     }
 }
 
 /// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
 async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
-    let order = &core.order;
+    let order = &core.ledger;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
         // Dead as this replica sees it; what it has not read yet makes it no less dead.
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
-    if core.clock.fault().is_some() {
+    if core.health.clock.fault().is_some() {
         return Ok(()); // Nothing is proposed until it is right.
     }
     if !matches!(order.state().gate, Intake::Frozen { .. }) {
@@ -140,23 +145,23 @@ async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<()
         }
         for _ in 0..ROUNDS {
             live.retain(|p| order.index_of(p.batch.token).is_none());
-            if live.is_empty() || core.halt.is_halted() {
+            if live.is_empty() || core.health.halt.is_halted() {
                 break;
             }
             order.help().await?;
         }
-        if core.trouble().is_none() {
+        if core.health.trouble().is_none() {
             for rows in order.queued(ROWS).await? {
                 turns.ask(core, &rows);
             }
         }
     }
-    core.promiser.settle(core).await
+    core.ingest.promiser.settle(core).await
 }
 
 /// Moves the first rows of a tier into the bag; answers what is there now.
 async fn release(core: &Core, tier: &str) -> Result<Vec<Promised>, StoreError> {
-    let order = &core.order;
+    let order = &core.ledger;
     let rows = order.queued_in(tier, ROWS).await?;
     let rows = fill(&rows);
     if rows.is_empty() {
@@ -191,11 +196,11 @@ fn fill(rows: &[Promised]) -> &[Promised] {
 /// ([`writes::forgotten`]). Their age is that of the store: no clock that is set makes a row older. Answers where the next step
 /// begins.
 pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let prefix = keys.all_placed();
     let swept = number(core, &keys.forgotten()).await?;
-    let floor = core.order.floor().await?;
-    let rows = core.store.scan(&prefix, from, SWEEP_ROWS).await?;
+    let floor = core.ledger.floor().await?;
+    let rows = core.ledger.store.scan(&prefix, from, SWEEP_ROWS).await?;
     let next = match rows.last() {
         Some((last, _)) if rows.len() == SWEEP_ROWS => format!("{last}\0"),
         _ => prefix,
@@ -214,7 +219,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
     }
     let mut left = HashSet::new();
     let show = |p: &Promised| left.extend([keys.placed_promise(p.batch.token)]);
-    core.order.each_promised(show).await?;
+    core.ledger.each_promised(show).await?;
     let deletes = writes::forgotten(floor, places, &left);
     for (swept, chunk) in (swept..).zip(deletes.chunks(512)) {
         // The part of an upload may be ordered again once its place is forgotten: a deletion that lands late must not meet that.
@@ -223,7 +228,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
             puts: vec![(keys.forgotten(), record::encode_counted(swept + 1))],
             deletes: chunk.to_vec(),
         };
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Refused => break, // Another replica sweeps.
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -233,7 +238,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
 }
 
 async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
-    let row = core.store.get(key).await?;
+    let row = core.ledger.store.get(key).await?;
     row.map_or(Ok(0), |row| {
         record::decode_counted(&row)
             .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
@@ -243,15 +248,19 @@ async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
 /// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
 /// store; marks that say no more than a later one go.
 async fn mark(core: &Core) -> Result<u64, StoreError> {
-    let keys = &core.order.keys;
+    let keys = &core.ledger.keys;
     let age = number(core, CLOCK).await?;
-    let rows = core.store.scan(&keys.marks(), &keys.marks(), MARKS).await?;
+    let rows = core
+        .ledger
+        .store
+        .scan(&keys.marks(), &keys.marks(), MARKS)
+        .await?;
     let marks = rows
         .iter()
         .filter_map(|(key, row)| Some((trailing_number(key)?, record::decode_counted(row).ok()?)));
     let marks: Vec<Mark> = marks.collect();
     let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
-    let len = core.order.state().len;
+    let len = core.ledger.state().len;
     let mut transaction = Transaction::default();
     let last = marks.last();
     if last.is_none_or(|(slots, at)| *slots < len && age >= at.saturating_add(millis(MARK))) {
@@ -262,7 +271,7 @@ async fn mark(core: &Core) -> Result<u64, StoreError> {
     let idle = marks.iter().filter(|(slots, _)| *slots < aged);
     transaction.deletes = idle.map(|(slots, _)| keys.mark(*slots)).collect();
     if !transaction.puts.is_empty() || !transaction.deletes.is_empty() {
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }

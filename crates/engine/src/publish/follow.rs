@@ -48,7 +48,7 @@ impl Core {
             // Nobody reads a log into a halt.
             Err(found) if ahead(&found) => {
                 tracing::error!(
-                    log = self.name,
+                    log = self.ledger.name,
                     shard = &*shard.name,
                     ?found,
                     "has another checkpoint; run `logd fsck`"
@@ -56,7 +56,7 @@ impl Core {
             }
             Err(found) => {
                 tracing::warn!(
-                    log = self.name,
+                    log = self.ledger.name,
                     shard = &*shard.name,
                     ?found,
                     "a lost checkpoint is signed again"
@@ -73,8 +73,8 @@ impl Core {
         shard: &Shard,
         at: &Published,
     ) -> Result<Result<(), Found>, StoreError> {
-        let path = self.object_path(&shard.name, "checkpoint");
-        let Some(bytes) = self.objects.get(&path).await? else {
+        let path = self.objects.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.objects.store.get(&path).await? else {
             let why = "it is missing".to_owned();
             return Ok(Err(Found::Damaged { why }));
         };
@@ -115,45 +115,46 @@ impl Core {
 
     /// Tells everybody here what is published by now.
     pub(crate) fn tell_published(&self) {
-        let published = self.shards.published(&self.order.state());
+        let published = self.signing.shards.published(&self.ledger.state());
         // Another process may be ahead: what is not integrated here is still needed here.
-        let kept = if self.merge.programs.has(Program::Integrate) {
-            published.min(*self.integrated.borrow())
+        let kept = if self.progress.merge.programs.has(Program::Integrate) {
+            published.min(*self.progress.integrated.borrow())
         } else {
             published
         };
         self.forget_eras(kept);
-        self.metrics.published.set(kept);
-        self.pending.release(kept);
-        self.batcher.published(self, kept);
-        self.published
+        self.progress.metrics.published.set(kept);
+        self.progress.pending.release(kept);
+        self.ingest.batcher.published(self, kept);
+        self.progress
+            .published
             .send_if_modified(|at| std::mem::replace(at, kept) != kept);
     }
 }
 
 /// Follows what other processes integrate and publish, where this one does not.
 pub(crate) async fn follow(core: Arc<Core>) {
-    let prefix = core.order.keys.all_published();
+    let prefix = core.ledger.keys.all_published();
     loop {
         tokio::select! {
-            () = core.store.changed(&prefix, Duration::from_secs(1)) => {}
-            _ = core.halt.halted() => return,
+            () = core.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = core.health.halt.halted() => return,
         }
         if let Err(e) = look(&core).await {
-            tracing::warn!(log = core.name, error = %e, "cannot read what is published");
+            tracing::warn!(log = core.ledger.name, error = %e, "cannot read what is published");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
 async fn look(core: &Core) -> Result<(), SignError> {
-    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
-    let own = core.merge.programs;
-    for at in state.shards.iter().skip(core.shards.whole()) {
+    let (store, keys, state) = (&*core.ledger.store, &core.ledger.keys, core.ledger.state());
+    let own = core.progress.merge.programs;
+    for at in state.shards.iter().skip(core.signing.shards.whole()) {
         let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
             continue;
         };
-        let Some(shard) = core.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = core.signing.shards.get(&state, &at.identity.name) else {
             continue;
         };
         // Taken before the row is read: a row that is read later covers it.
@@ -167,9 +168,10 @@ async fn look(core: &Core) -> Result<(), SignError> {
             && let Some(row) = position::integrated(store, keys, &shard.name).await?
         {
             let reached = start + row.size;
-            core.metrics
+            core.progress
+                .metrics
                 .integrated
-                .set(reached.max(core.metrics.integrated.get()));
+                .set(reached.max(core.progress.metrics.integrated.get()));
         }
         let row = position::published(store, keys, &shard.name).await?;
         core.recall(&shard, known.as_deref(), row.as_ref())?;

@@ -13,7 +13,7 @@ impl Publisher {
     /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
         let core = &self.core;
-        let eras = core.eras.load_full();
+        let eras = core.running.eras.load_full();
         let Some(first) = eras.members().first() else {
             return Ok(());
         };
@@ -29,7 +29,7 @@ impl Publisher {
             return Ok(());
         }
         core.update_base().await?;
-        let (eras, state) = (core.eras.load_full(), core.order.state());
+        let (eras, state) = (core.running.eras.load_full(), core.ledger.state());
         let [base, later @ ..] = eras.members() else {
             return Ok(());
         };
@@ -40,7 +40,7 @@ impl Publisher {
                     .await?
             {
                 tracing::info!(
-                    log = core.name,
+                    log = core.ledger.name,
                     generation = next.generation,
                     "the change of the secondaries is handed over"
                 );
@@ -52,7 +52,7 @@ impl Publisher {
 
     /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
     async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
-        let (store, keys) = (&*self.core.store, &self.core.order.keys);
+        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
         let (mut told, mut foreign) = (0, 0);
         for secondary in &of.secondaries {
             let name = secondary.name.as_str();

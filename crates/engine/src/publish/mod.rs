@@ -12,6 +12,7 @@ pub(crate) mod quorum;
 mod reach;
 mod seal;
 mod sign;
+pub(crate) mod signing;
 pub(crate) mod witness;
 
 use std::collections::VecDeque;
@@ -98,7 +99,7 @@ impl Publisher {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
         let core = Arc::clone(&self.core);
-        let mut moved = core.merged.subscribe();
+        let mut moved = core.progress.merged.subscribe();
         let mut done = Done::default();
         // When a checkpoint was last signed, since when the quorum is lacking or the publication fails, the pause after that.
         let mut last = Instant::now();
@@ -122,20 +123,20 @@ impl Publisher {
                         last = Instant::now();
                         waiting = None;
                         done.add(look.done.entries, look.done.positions);
-                        core.metrics.publications.add(look.done.positions);
+                        core.progress.metrics.publications.add(look.done.positions);
                         let took = began.elapsed().as_secs_f64();
-                        core.metrics.publish_seconds.observe(took);
+                        core.progress.metrics.publish_seconds.observe(took);
                     }
                     waiting = look.lacking.as_ref().and(waiting.or(Some(began)));
                     let long = waiting.is_some_and(|since| since.elapsed() >= PATIENCE);
                     let said = long || closed.is_some();
                     let trouble = look.lacking.filter(|_| said).map(Trouble::waits);
-                    core.set_trouble(Program::Publish, trouble);
+                    core.health.set_trouble(Program::Publish, trouble);
                 }
-                Err(PublishError::Halt(why)) => core.halt.halt(why),
+                Err(PublishError::Halt(why)) => core.health.halt.halt(why),
                 Err(e) => {
-                    tracing::warn!(log = core.name, error = %e, "publication waits");
-                    core.set_trouble(Program::Publish, Some(trouble(e)));
+                    tracing::warn!(log = core.ledger.name, error = %e, "publication waits");
+                    core.health.set_trouble(Program::Publish, Some(trouble(e)));
                     pause = if waiting.is_some() {
                         (pause * 2).min(PAUSE.1)
                     } else {
@@ -144,7 +145,7 @@ impl Publisher {
                     waiting = waiting.or(Some(began));
                 }
             }
-            if core.halt.is_halted() {
+            if core.health.halt.is_halted() {
                 return done;
             }
             let given_up = |at: Instant| !failing || at.elapsed() >= LAST_WAIT;
@@ -152,13 +153,13 @@ impl Publisher {
                 // What is ordered is durable; the next start publishes it.
                 return done;
             }
-            let idle = core.config().merge.idle_republish.duration();
+            let idle = core.running.config().merge.idle_republish.duration();
             let due = match waiting {
                 Some(_) => Instant::now() + if closed.is_some() { PAUSE.0 } else { pause },
                 None => last + idle,
             };
             let quiet = tokio::select! {
-                _ = core.halt.halted() => return done,
+                _ = core.health.halt.halted() => return done,
                 _ = moved.changed() => false,
                 () = elsewhere => { tokio::time::sleep(LOOK).await; false }
                 _ = self.closing.changed(), if closed.is_none() => false,
@@ -174,19 +175,19 @@ impl Publisher {
     /// Resolves when another process may have written what this one looks at; never, where all of it happens here.
     fn elsewhere(&self) -> BoxFuture<'static, ()> {
         let core = &self.core;
-        let keys = &core.order.keys;
+        let keys = &core.ledger.keys;
         let mut prefixes = Vec::new();
-        if !core.merge.programs.has(Program::Integrate) {
+        if !core.progress.merge.programs.has(Program::Integrate) {
             prefixes.push(keys.all_integrated());
         }
-        if !core.merge.programs.has(Program::Replicate) {
+        if !core.progress.merge.programs.has(Program::Replicate) {
             prefixes.push(keys.all_verified());
             prefixes.push(keys.all_manifests());
         }
         if prefixes.is_empty() {
             return Box::pin(std::future::pending());
         }
-        let store = Arc::clone(&core.store);
+        let store = Arc::clone(&core.ledger.store);
         let asked = prefixes.into_iter().map(move |prefix| {
             let store = Arc::clone(&store);
             let changed = async move { store.changed(&prefix, Duration::from_secs(1)).await };
@@ -203,7 +204,7 @@ impl Publisher {
             self.unpublished.push_back(step);
         }
         core.update_running().await?;
-        let state = core.order.state();
+        let state = core.ledger.state();
         if let Some(why) = core.unannounced(&state).await? {
             return Ok(Look {
                 lacking: Some(why),
@@ -215,7 +216,7 @@ impl Publisher {
         let mut look = Look::default();
         for name in self.open.clone() {
             let at = state.shards.iter().rev().find(|s| s.identity.name == name);
-            let (Some(at), Some(shard)) = (at, core.shards.get(&state, &name)) else {
+            let (Some(at), Some(shard)) = (at, core.signing.shards.get(&state, &name)) else {
                 break;
             };
             let start = at.start().unwrap_or_default();
@@ -246,13 +247,13 @@ impl Publisher {
         look: &mut Look,
     ) -> Result<bool, PublishError> {
         let core = &self.core;
-        let (store, keys) = (&*core.store, &core.order.keys);
+        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
         let Some(cut) = position::integrated(store, keys, &shard.name).await? else {
             return Ok(false);
         };
         // Another process may have cut what it read of the order before this one: the configuration is that of its slots.
-        if core.order.state().len < cut.slots {
-            core.order.refresh().await?;
+        if core.ledger.state().len < cut.slots {
+            core.ledger.refresh().await?;
         }
         core.update_running().await?;
         // Taken before the row is read: a row that is read later covers it.
@@ -297,14 +298,14 @@ impl Publisher {
                 };
                 // Until its first checkpoint is cosigned, readers of a shard keep the empty one; never after.
                 if published == 0 && shard.signed().is_none() {
-                    core.replicas.wait_for_first(&shard.name);
+                    core.signing.replicas.wait_for_first(&shard.name);
                 }
                 let (behind, batches) = self.persist(shard, start, &at).await?;
                 self.sign(shard, at, &held).await?;
                 if !batches.is_empty()
-                    && let Err(e) = core.nodes.delete(batches).await
+                    && let Err(e) = core.objects.nodes.delete(batches).await
                 {
-                    tracing::warn!(log = core.name, error = %e, "published batches go when their slots are collected");
+                    tracing::warn!(log = core.ledger.name, error = %e, "published batches go when their slots are collected");
                 }
                 self.delete_partials(shard, &behind, size).await;
                 look.done.add(size - published, 1);
@@ -320,7 +321,7 @@ impl Publisher {
 
     /// Lets go of what is published whole.
     async fn collect(&mut self, state: &State) {
-        let published = self.core.shards.published(state);
+        let published = self.core.signing.shards.published(state);
         let before = self.published.len;
         while let Some((_, after)) = self.unpublished.front() {
             if after.size > published {

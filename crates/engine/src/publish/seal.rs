@@ -39,13 +39,13 @@ impl Publisher {
         if sealed < self.sealed + SEALED {
             return Ok(());
         }
-        let key = self.core.order.keys.sealed();
+        let key = self.core.ledger.keys.sealed();
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), sealed)],
             puts: vec![(key, record::encode_counted(sealed))],
             ..Transaction::default()
         };
-        match self.core.store.transact(transaction).await {
+        match self.core.ledger.store.transact(transaction).await {
             // Refused: another process was further.
             Outcome::Committed | Outcome::Refused => self.sealed = sealed,
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -64,7 +64,7 @@ impl Publisher {
         match core.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
             Err(error) => {
-                tracing::warn!(log = core.name, shard = &*shard.name, %error, "a seal waits");
+                tracing::warn!(log = core.ledger.name, shard = &*shard.name, %error, "a seal waits");
                 core.unsettle(shard);
                 Ok(())
             }
@@ -104,7 +104,7 @@ mod tests {
         let at = log.append(Bytes::from_static(b"x")).await.unwrap();
         log.wait_published(at.index).await.unwrap();
         let core = Arc::clone(&log.core);
-        let state = core.order.state();
+        let state = core.ledger.state();
         let names: Vec<_> = state.shards.iter().map(|at| &*at.identity.name).collect();
         let mut publisher = Publisher {
             closing: watch::channel(false).1,

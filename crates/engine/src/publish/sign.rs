@@ -27,10 +27,10 @@ impl Publisher {
         at: &Published,
     ) -> Result<(Vec<u64>, Vec<String>), PublishError> {
         let core = &self.core;
-        let keys = &core.order.keys;
+        let keys = &core.ledger.keys;
         let (mut behind, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
         let prefix = keys.roots(&shard.name);
-        for (key, _) in core.store.scan(&prefix, &prefix, CUTS).await? {
+        for (key, _) in core.ledger.store.scan(&prefix, &prefix, CUTS).await? {
             let goes = |cut: &u64| litter::root_goes(*cut, at.size);
             if let Some(size) = trailing_number(&key).filter(goes) {
                 behind.push(size);
@@ -57,7 +57,7 @@ impl Publisher {
             puts: vec![(key, record::encode_numbered(at.size, at))],
             deletes,
         };
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
             Outcome::Refused => {
@@ -78,8 +78,8 @@ impl Publisher {
         held: &[Held],
     ) -> Result<(), PublishError> {
         let core = &self.core;
-        let (store, keys) = (&*core.store, &core.order.keys);
-        let path = core.object_path(&shard.name, "checkpoint");
+        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+        let path = core.objects.path(&shard.name, "checkpoint");
         let mut held = Cow::Borrowed(held);
         loop {
             let cosigned = note(core, shard, &at, &held).await?;
@@ -91,7 +91,7 @@ impl Publisher {
             let mut row = position::published(store, keys, &shard.name).await?;
             if row.as_ref().is_none_or(|row| row.size <= at.size) {
                 let object = (path.clone(), Bytes::from(note.clone()));
-                core.objects.put(vec![object]).await?;
+                core.objects.store.put(vec![object]).await?;
                 let size = at.size;
                 shard.advance(Signed { at, note });
                 row = position::published(store, keys, &shard.name).await?;
@@ -108,10 +108,10 @@ impl Publisher {
     /// Says again what was said last, so that readers see a live log, and a lost checkpoint file comes back.
     pub(super) async fn republish(&self) {
         let core = &self.core;
-        let state = core.order.state();
+        let state = core.ledger.state();
         let Some(shard) = state
             .active()
-            .and_then(|s| core.shards.get(&state, &s.identity.name))
+            .and_then(|s| core.signing.shards.get(&state, &s.identity.name))
         else {
             return;
         };
@@ -122,23 +122,24 @@ impl Publisher {
             time: now_ms(),
             ..signed.at.clone()
         };
-        let key = core.order.keys.published(&shard.name);
+        let key = core.ledger.keys.published(&shard.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), at.size)],
             puts: vec![(key, record::encode_numbered(at.size, &at))],
             ..Transaction::default()
         };
         let again = async {
-            let row = position::published(&*core.store, &core.order.keys, &shard.name).await?;
+            let row =
+                position::published(&*core.ledger.store, &core.ledger.keys, &shard.name).await?;
             core.recall(&shard, Some(&signed), row.as_ref())?;
-            if let Outcome::Committed = core.store.transact(transaction).await {
+            if let Outcome::Committed = core.ledger.store.transact(transaction).await {
                 let held = position::held(core, &shard.name).await?;
                 self.sign(&shard, at, &held).await?;
             }
             Ok::<_, PublishError>(())
         };
         if let Err(e) = again.await {
-            tracing::warn!(log = core.name, error = %e, "cannot refresh the checkpoint");
+            tracing::warn!(log = core.ledger.name, error = %e, "cannot refresh the checkpoint");
         }
     }
 
@@ -147,12 +148,12 @@ impl Publisher {
     pub(super) async fn delete_partials(&self, shard: &Shard, behind: &[u64], size: u64) {
         let core = &self.core;
         for tile in completed(behind, size) {
-            let folder = core.object_path(&shard.name, &format!("{tile}.p"));
-            match core.objects.list(&folder).await {
+            let folder = core.objects.path(&shard.name, &format!("{tile}.p"));
+            match core.objects.store.list(&folder).await {
                 Ok(paths) => {
                     let count = paths.len() as u64;
-                    if core.objects.delete(paths).await.is_ok() {
-                        core.metrics.partials_deleted.add(count);
+                    if core.objects.store.delete(paths).await.is_ok() {
+                        core.progress.metrics.partials_deleted.add(count);
                     }
                 }
                 Err(e) => tracing::warn!(error = %e, folder, "cannot list partial tiles"),

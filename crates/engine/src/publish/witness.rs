@@ -133,19 +133,19 @@ impl Core {
         let size = Note::parse(note)
             .and_then(|note| tlog::Checkpoint::parse(note.text))
             .map_or(0, |checkpoint| checkpoint.size);
-        let state = self.order.state();
+        let state = self.ledger.state();
         let mut shards = state.shards.iter();
         let at = shards.find(|at| at.identity.name == *shard.name)?;
-        self.eras.load().witnesses(at.start()? + size)
+        self.running.eras.load().witnesses(at.start()? + size)
     }
 }
 
 fn fail(core: &Core, witness: &PolicyWitness, Failure(reason, text): &Failure) {
-    core.replicas.witness(&witness.name, |counts| {
+    core.signing.replicas.witness(&witness.name, |counts| {
         *counts.failures.entry(reason).or_default() += 1;
         if counts.trouble.as_ref() != Some(text) {
             tracing::warn!(
-                log = core.name,
+                log = core.ledger.name,
                 witness = witness.name,
                 why = text,
                 "a witness does not cosign"
@@ -167,7 +167,7 @@ async fn ask(
     let began = Instant::now();
     let answer = converse(core, shard, witness, text, note, timeout).await;
     match &answer {
-        Ok(_) => core.replicas.witness(&witness.name, |counts| {
+        Ok(_) => core.signing.replicas.witness(&witness.name, |counts| {
             counts.seconds.observe(began.elapsed().as_secs_f64());
             counts.trouble = None;
         }),
@@ -192,19 +192,19 @@ async fn converse(
         .size;
     let memory = (url.clone(), shard.name.to_string());
     let known = || {
-        let sizes = core.replicas.witnessed.lock();
+        let sizes = core.signing.replicas.witnessed.lock();
         let sizes = sizes.unwrap_or_else(PoisonError::into_inner);
         sizes.get(&memory).copied().unwrap_or(0)
     };
     let learn = |size: u64| {
-        let sizes = core.replicas.witnessed.lock();
+        let sizes = core.signing.replicas.witnessed.lock();
         sizes
             .unwrap_or_else(PoisonError::into_inner)
             .insert(memory.clone(), size);
     };
-    let folder = format!("{}/{}", core.name, shard.name);
+    let folder = format!("{}/{}", core.ledger.name, shard.name);
     let tiles = Tiles {
-        objects: &*core.objects,
+        objects: &*core.objects.store,
         folder: &folder,
     };
     for _ in 0..TRIES {
@@ -226,14 +226,20 @@ async fn converse(
             checkpoint: note.to_owned(),
         };
         let request = submission(url, Bytes::from(body.to_body()), timeout);
-        let answer = core.replicas.peers.send(request).await.map_err(|e| {
-            let reason = match e {
-                PeerError::Timeout(_) => "timeout",
-                PeerError::Unreachable(_) => "unreachable",
-                PeerError::TooLong(_) => "answer",
-            };
-            Failure(reason, e.to_string())
-        })?;
+        let answer = core
+            .signing
+            .replicas
+            .peers
+            .send(request)
+            .await
+            .map_err(|e| {
+                let reason = match e {
+                    PeerError::Timeout(_) => "timeout",
+                    PeerError::Unreachable(_) => "unreachable",
+                    PeerError::TooLong(_) => "answer",
+                };
+                Failure(reason, e.to_string())
+            })?;
         match answer.status {
             200 => {
                 let lines = String::from_utf8_lossy(&answer.body);

@@ -61,9 +61,9 @@ impl Copier {
     pub(crate) async fn send_manifest(&mut self, state: &State) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
         core.update_eras().await?;
-        let eras = core.eras.load_full();
+        let eras = core.running.eras.load_full();
         let members = eras.members();
-        let (mut vouched, (store, keys)) = (Vec::new(), (&*core.store, &core.order.keys));
+        let (mut vouched, (store, keys)) = (Vec::new(), (&*core.ledger.store, &core.ledger.keys));
         // Both only grow, so of two manifests after the same slot it is known which one is newer.
         let mut edition = members.first().map_or(0, |base| base.generation);
         for one in position::storages(store, keys).await? {
@@ -94,7 +94,7 @@ impl Copier {
             edition,
         };
         let bytes = manifest
-            .sign(&core.kek, signer, stamp)
+            .sign(&core.signing.kek, signer, stamp)
             .map_err(|e| CopyError::Refused(e.to_string()))?;
         let answer = self
             .post("manifest", "application/octet-stream", bytes.into(), SHORT)
@@ -111,7 +111,7 @@ impl Copier {
                     "secondary {} has verified {} entries of this log, which was restored with {entries}",
                     self.name, there.entries
                 );
-                if core.announced.load(Relaxed) {
+                if core.signing.announced.load(Relaxed) {
                     return Err(CopyError::Refused(format!(
                         "{why}: another copy of the log may have published what it has more. Keep its folder, and look at \"Restore\" in docs/operations.md before anything else"
                     )));
@@ -143,18 +143,18 @@ impl Copier {
             generation,
             life,
         };
-        let key = core.order.keys.manifest(&self.name);
+        let key = core.ledger.keys.manifest(&self.name);
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), number)],
             puts: vec![(key, record::encode_numbered(number, &row))],
             ..Transaction::default()
         };
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             // Refused: another replica of this log was further.
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
-        core.merged.send_modify(|count| *count += 1);
+        core.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 }
@@ -168,7 +168,7 @@ async fn manifest(
 ) -> Result<Manifest, CopyError> {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    let (store, keys) = (&*core.store, &core.order.keys);
+    let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
     let missing = |key: &str| StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"));
     let get = async |key: String| store.get(&key).await?.ok_or_else(|| missing(&key));
     let document = document::read(store, keys, &state.document).await?;
@@ -200,7 +200,7 @@ async fn manifest(
         .iter()
         .rposition(|of| of.generation <= state.generation);
     Ok(Manifest {
-        log: core.name.clone(),
+        log: core.ledger.name.clone(),
         state: state.clone(),
         joint: members[..now.unwrap_or(0)].to_vec(),
         document,

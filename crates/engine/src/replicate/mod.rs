@@ -75,14 +75,14 @@ type Worker = (SecondaryConfig, JoinHandle<Done>);
 impl Replicator {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let mut moved = self.core.merged.subscribe();
+        let mut moved = self.core.progress.merged.subscribe();
         let mut workers: BTreeMap<String, Worker> = BTreeMap::new();
         let mut done = Done::default();
         loop {
             moved.borrow_and_update();
             self.match_config(&mut workers);
             tokio::select! {
-                _ = self.core.halt.halted() => break,
+                _ = self.core.health.halt.halted() => break,
                 _ = self.closing.wait_for(|closing| *closing) => break,
                 _ = moved.changed() => {}
             }
@@ -97,7 +97,7 @@ impl Replicator {
 
     /// One task for each secondary that the configuration names, or named before a change that is not handed over.
     fn match_config(&self, workers: &mut BTreeMap<String, Worker>) {
-        let named = &self.core.eras.load().secondaries();
+        let named = &self.core.running.eras.load().secondaries();
         workers.retain(|_, (known, worker)| {
             // One that ended by itself while its secondary stays is started again.
             let stays = named.contains(known) && !worker.is_finished();
@@ -108,6 +108,7 @@ impl Replicator {
             stays
         });
         self.core
+            .signing
             .replicas
             .keep(|name| named.iter().any(|s| s.name.as_str() == name));
         for secondary in named {
@@ -149,7 +150,7 @@ impl Replicator {
 
 impl Drop for Copier {
     fn drop(&mut self) {
-        self.core.set_trouble(Program::Replicate, None);
+        self.core.health.set_trouble(Program::Replicate, None);
     }
 }
 
@@ -189,25 +190,28 @@ struct Copier {
 impl Copier {
     async fn run(mut self, mut closing: watch::Receiver<bool>) -> Done {
         let core = Arc::clone(&self.core);
-        let mut moved = core.merged.subscribe();
-        let mut published = core.published.subscribe();
+        let mut moved = core.progress.merged.subscribe();
+        let mut published = core.progress.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             moved.borrow_and_update();
             published.borrow_and_update();
             let ending = *closing.borrow_and_update();
             let elsewhere = async {
-                if core.merge.programs.has(Program::Integrate) {
+                if core.progress.merge.programs.has(Program::Integrate) {
                     std::future::pending::<()>().await;
                 }
-                let prefix = core.order.keys.all_integrated();
-                core.store.changed(&prefix, Duration::from_secs(1)).await;
+                let prefix = core.ledger.keys.all_integrated();
+                core.ledger
+                    .store
+                    .changed(&prefix, Duration::from_secs(1))
+                    .await;
                 tokio::time::sleep(Duration::from_millis(5)).await;
             };
             tokio::pin!(elsewhere);
             let passed = tokio::select! {
                 passed = self.pass() => passed,
-                _ = core.halt.halted() => return self.done,
+                _ = core.health.halt.halted() => return self.done,
             };
             let wait = match passed {
                 Ok(true) => continue,
@@ -217,7 +221,7 @@ impl Copier {
                     None
                 }
                 Err(CopyError::Superseded(why)) => {
-                    core.halt.halt(why);
+                    core.health.halt.halt(why);
                     return self.done;
                 }
                 Err(e) => {
@@ -252,7 +256,7 @@ impl Copier {
                 }
             };
             tokio::select! {
-                _ = core.halt.halted() => return self.done,
+                _ = core.health.halt.halted() => return self.done,
                 _ = closing.changed() => {}
                 () = moves => {}
             }
@@ -262,7 +266,7 @@ impl Copier {
     /// Says how it goes: in the log when that changes, in the status always.
     fn tell(&self, error: Option<CopyError>) {
         let trouble = error.as_ref().map(ToString::to_string);
-        self.core.replicas.secondary(&self.name, |state| {
+        self.core.signing.replicas.secondary(&self.name, |state| {
             if state.trouble != trouble {
                 match &trouble {
                     Some(why)
@@ -271,20 +275,20 @@ impl Copier {
                             .is_some_and(|e| matches!(e, CopyError::Alarm(_))) =>
                     {
                         tracing::error!(
-                            log = self.core.name,
+                            log = self.core.ledger.name,
                             secondary = self.name,
                             why,
                             "ALARM from a secondary"
                         );
                     }
                     Some(why) => tracing::warn!(
-                        log = self.core.name,
+                        log = self.core.ledger.name,
                         secondary = self.name,
                         why,
                         "copying to a secondary is stuck"
                     ),
                     None => tracing::info!(
-                        log = self.core.name,
+                        log = self.core.ledger.name,
                         secondary = self.name,
                         "a secondary gets on again"
                     ),
@@ -299,18 +303,18 @@ impl Copier {
             state.incarnation = self.incarnation.clone();
         });
         let trouble = trouble.map(|why| Trouble::new(format!("secondary {}: {why}", self.name)));
-        self.core.set_trouble(Program::Replicate, trouble);
+        self.core.health.set_trouble(Program::Replicate, trouble);
     }
 
     /// Brings the secondary to the last cut of each shard, oldest first. Answers whether something moved.
     async fn pass(&mut self) -> Result<bool, CopyError> {
         let core = Arc::clone(&self.core);
-        let (store, keys) = (&*core.store, &core.order.keys);
-        let state = core.order.state();
+        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+        let state = core.ledger.state();
         let mut moved = false;
         self.unshown = false;
         self.recall().await?;
-        if core.eras.load().joint() {
+        if core.running.eras.load().joint() {
             core.update_base().await?;
         }
         // Also without new entries: a planned shard has a key that must not be lost, and a change is handed over by it.

@@ -34,7 +34,7 @@ impl Copier {
             most: ANSWER,
             life,
         };
-        let answer = core.replicas.peers.send(request).await?;
+        let answer = core.signing.replicas.peers.send(request).await?;
         self.asked_at = Instant::now();
         self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);

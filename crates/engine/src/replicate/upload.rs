@@ -24,7 +24,12 @@ impl Copier {
         origin: &str,
     ) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
-        let Some(signed) = core.shards.get(state, name).and_then(|s| s.signed()) else {
+        let Some(signed) = core
+            .signing
+            .shards
+            .get(state, name)
+            .and_then(|s| s.signed())
+        else {
             return Ok(());
         };
         let (size, root) = (signed.at.size, signed.at.root);
@@ -77,9 +82,9 @@ impl Copier {
         have: u64,
     ) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
-        let folder = format!("{}/{shard}", core.name);
+        let folder = format!("{}/{shard}", core.ledger.name);
         let tiles = Tiles {
-            objects: &*core.objects,
+            objects: &*core.objects.store,
             folder: &folder,
         };
         let mut head = EntriesHead {
@@ -239,7 +244,7 @@ impl Copier {
         before: u64,
     ) -> Result<(), CopyError> {
         let core = Arc::clone(&self.core);
-        let (store, keys) = (&*core.store, &core.order.keys);
+        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
         let incarnation = self.incarnation.clone().unwrap_or_default();
         let verified = Verified {
             size: cut.size,
@@ -258,7 +263,7 @@ impl Copier {
             ..Transaction::default()
         };
         let number = self.counts(&mut transaction).await?;
-        match core.store.transact(transaction).await {
+        match core.ledger.store.transact(transaction).await {
             Outcome::Committed => self.storage = Some(number),
             Outcome::Refused
                 if store
@@ -277,7 +282,7 @@ impl Copier {
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
         self.done.add(cut.size.saturating_sub(before), 1);
-        core.merged.send_modify(|count| *count += 1);
+        core.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 

@@ -86,8 +86,8 @@ impl Log {
     /// The log as it stands, with all its shards: whoever wants less has less to do.
     pub fn status(&self) -> Status {
         let core = &self.core;
-        let state = core.order.state();
-        let running = core.running.load_full();
+        let state = core.ledger.state();
+        let running = core.running.now.load_full();
         let frozen = matches!(state.gate, Intake::Frozen { .. });
         // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
         let listed: HashSet<&str> = running
@@ -105,6 +105,7 @@ impl Log {
             .filter(is_listed)
             .map(|shard| {
                 let at = core
+                    .signing
                     .shards
                     .get(&state, &shard.identity.name)
                     .and_then(|s| s.at());
@@ -128,7 +129,7 @@ impl Log {
             .collect();
         let (condition, reason) = self.condition();
         Status {
-            log: core.name.clone(),
+            log: core.ledger.name.clone(),
             condition,
             reason,
             generation: running.generation,
@@ -142,13 +143,13 @@ impl Log {
     /// Its condition, and why halted, since when frozen, what holds it up, or that published objects are damaged.
     pub fn condition(&self) -> (Condition, Option<String>) {
         let core = &self.core;
-        match (core.halt.reason(), core.order.state().gate) {
+        match (core.health.halt.reason(), core.ledger.state().gate) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
             (None, Intake::Open) => {
-                let lacking = || core.view.load().lacking();
-                let trouble = core.trouble().map(|trouble| trouble.why);
+                let lacking = || core.progress.view.load().lacking();
+                let trouble = core.health.trouble().map(|trouble| trouble.why);
                 let held = || self.rotation_held();
-                let clock = core.clock.fault().map(|fault| fault.to_string());
+                let clock = core.health.clock.fault().map(|fault| fault.to_string());
                 let reason = clock.or(trouble).or_else(lacking).or_else(held);
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
@@ -174,27 +175,27 @@ impl Log {
     pub fn watermarks(&self) -> Watermarks {
         let core = &self.core;
         Watermarks {
-            ordered: core.order.state().size,
-            integrated: core.metrics.integrated.get(),
-            published: *core.published.borrow(),
+            ordered: core.ledger.state().size,
+            integrated: core.progress.metrics.integrated.get(),
+            published: *core.progress.published.borrow(),
         }
     }
 
     /// The last publication, milliseconds since the Unix epoch.
     pub fn published_at_ms(&self) -> Option<u64> {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         state.shards.iter().rev().find_map(|shard| {
-            let known = self.core.shards.get(&state, &shard.identity.name)?;
+            let known = self.core.signing.shards.get(&state, &shard.identity.name)?;
             known.at().map(|at| at.time)
         })
     }
 
     /// Whether there is a shard of that name. A planned one that was taken back keeps its key, and nobody needs to hear of it.
     pub fn has_shard(&self, name: &str) -> bool {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let mut shards = state.shards.iter().rev();
         let listed = |name: &str| {
-            let running = self.core.running.load();
+            let running = self.core.running.now.load();
             let mut shards = running.document.shards.iter().rev();
             shards.any(|shard| shard.name.as_str() == name)
         };
@@ -205,17 +206,17 @@ impl Log {
 
     /// The running generation.
     pub fn generation(&self) -> u64 {
-        self.core.running.load().generation
+        self.core.running.now.load().generation
     }
 
     /// Its entity tag.
     pub fn running_etag(&self) -> String {
-        self.core.running.load().etag.clone()
+        self.core.running.now.load().etag.clone()
     }
 
     /// Why it is halted on this replica, where it is.
     pub fn halted(&self) -> Option<String> {
-        self.core.halt.reason()
+        self.core.health.halt.reason()
     }
 
     /// Which published objects are damaged, for operators.
@@ -235,19 +236,19 @@ impl Log {
     /// What holds publication up, in words that anybody may read: no names, no addresses.
     pub fn held_up(&self) -> Option<&'static str> {
         let core = &self.core;
-        match core.trouble() {
+        match core.health.trouble() {
             Some(trouble) => Some(match trouble.kind {
                 TroubleKind::Full => "a store is full, writes are refused",
                 TroubleKind::Waits => SECONDARIES,
                 TroubleKind::Failed => "publication is stuck",
             }),
-            None => core.view.load().lacking().map(|_| SECONDARIES),
+            None => core.progress.view.load().lacking().map(|_| SECONDARIES),
         }
     }
 
     /// The running configuration as it was decided: nothing is filled in but the generation.
     pub(crate) fn document(&self) -> LogConfig {
-        let running = self.core.running.load_full();
+        let running = self.core.running.now.load_full();
         let mut document = (*running.document).clone();
         document.generation = Some(running.generation);
         document
@@ -260,7 +261,7 @@ impl Log {
 
     /// The running configuration and its entity tag, of one instant.
     pub fn configuration(&self) -> (LogConfig, String) {
-        let running = self.core.running.load_full();
+        let running = self.core.running.now.load_full();
         let document = (*running.document).clone();
         (
             self.filled(document, running.generation),
@@ -270,7 +271,7 @@ impl Log {
 
     /// A document as it ran in a generation, with what is known of its shards.
     pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         document.generation = Some(generation);
         let by_name: HashMap<&str, &Shard> = state
             .shards
@@ -292,6 +293,7 @@ impl Log {
                 shard.length = Some(length);
                 let at = self
                     .core
+                    .signing
                     .shards
                     .get(&state, &known.identity.name)
                     .and_then(|s| s.at());

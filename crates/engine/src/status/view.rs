@@ -162,8 +162,8 @@ impl MergeView {
 
 /// Reads the positions of all programs and peers.
 pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
-    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
-    let config = core.config();
+    let (store, keys, state) = (&*core.ledger.store, &core.ledger.keys, core.ledger.state());
+    let config = core.running.config();
     let merge = &config.merge;
     let now = now_ms();
     let opened: Vec<_> = state
@@ -175,10 +175,10 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     let mut view = MergeView {
         quorum: merge.backup_quorum,
         storage_quorum: merge.storage.quorum,
-        nodes: core.nodes.states(),
+        nodes: core.objects.nodes.states(),
         ..MergeView::default()
     };
-    let secondaries = core.replicas.secondaries();
+    let secondaries = core.signing.replicas.secondaries();
     for secondary in &merge.secondaries {
         let name = secondary.name.to_string();
         let known = secondaries.get(&name).cloned().unwrap_or_default();
@@ -255,17 +255,17 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     if view.positions[2] < view.positions[0] {
         view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
     }
-    let has = |program: &Program| core.merge.programs.has(*program);
+    let has = |program: &Program| core.progress.merge.programs.has(*program);
     view.programs = Program::ALL.into_iter().filter(has).collect();
-    let trouble = |program| Some((program, core.trouble_of(program)?));
+    let trouble = |program| Some((program, core.health.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
     // A witness that the policy no longer names does not matter.
-    let policy = core.config().witnesses.policy();
+    let policy = core.running.config().witnesses.policy();
     let named = |name: &str| {
         let policy = policy.as_ref();
         policy.is_ok_and(|policy| policy.witnesses.iter().any(|w| w.name == name))
     };
-    view.witnesses = core.replicas.witnesses(|all| {
+    view.witnesses = core.signing.replicas.witnesses(|all| {
         let all = all.iter().filter(|(name, _)| named(name));
         all.map(|(name, counts)| (name.clone(), counts.trouble.clone()))
             .collect()
@@ -278,19 +278,25 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
 pub(crate) async fn watch(core: Arc<Core>) {
     let mut at_rest = None;
     loop {
-        let now = (core.order.state().len, core.running.load().generation);
-        let troubled = || Program::ALL.iter().any(|p| core.trouble_of(*p).is_some());
+        let now = (core.ledger.state().len, core.running.now.load().generation);
+        let troubled = || {
+            Program::ALL
+                .iter()
+                .any(|p| core.health.trouble_of(*p).is_some())
+        };
         if at_rest == Some(now) && !troubled() {
             tokio::time::sleep(LOOK).await;
             continue;
         }
         match look(&core).await {
             Ok(mut view) => {
-                view.settled = core.view.load().positions[2];
+                view.settled = core.progress.view.load().positions[2];
                 at_rest = view.is_at_rest().then_some(now);
-                core.view.store(Arc::new(view));
+                core.progress.view.store(Arc::new(view));
             }
-            Err(e) => tracing::debug!(log = core.name, error = %e, "cannot look at the merge"),
+            Err(e) => {
+                tracing::debug!(log = core.ledger.name, error = %e, "cannot look at the merge")
+            }
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -302,7 +308,7 @@ impl Log {
         let mut view = self.merge_now().await?;
         match self.core.replication().await {
             Ok(signer) => view.replication_key = Some(signer.verifier().to_string()),
-            Err(e) => tracing::warn!(log = self.core.name, error = %e, "no replication key"),
+            Err(e) => tracing::warn!(log = self.core.ledger.name, error = %e, "no replication key"),
         }
         Ok(view)
     }
@@ -310,13 +316,13 @@ impl Log {
     /// The merge as it stands, without what only people need.
     pub(crate) async fn merge_now(&self) -> Result<MergeView, StoreError> {
         let mut view = look(&self.core).await?;
-        view.settled = self.core.view.load().settled;
+        view.settled = self.core.progress.view.load().settled;
         Ok(view)
     }
 
     /// The merge as it stood within the last seconds; no I/O.
     pub fn merge_seen(&self) -> Arc<MergeView> {
-        self.core.view.load_full()
+        self.core.progress.view.load_full()
     }
 }
 
@@ -332,7 +338,7 @@ mod tests {
         let rig = Rig::new();
         let (engine, log) = rig.server(&Faults::new()).await;
         let failed = |name: &str| {
-            log.core.replicas.witness(name, |counts| {
+            log.core.signing.replicas.witness(name, |counts| {
                 counts.trouble = Some("connection refused".to_owned());
             });
         };
@@ -341,12 +347,12 @@ mod tests {
         let key = tlog::Cosigner::from_seed("here.example.org", &[7; 32]).unwrap();
         let mut document = log.config();
         document.witnesses.policy = format!("witness here {}\nquorum here\n", key.verifier());
-        let running = crate::log::Running {
+        let running = crate::running::Current {
             generation: 9,
             document: Arc::new(document),
             etag: "g9-00000000".to_owned(),
         };
-        log.core.running.store(Arc::new(running));
+        log.core.running.now.store(Arc::new(running));
         let listed = log.merge_now().await.unwrap().witnesses;
         let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["here"]);

@@ -109,7 +109,7 @@ impl Uploads {
 impl Core {
     /// An upload has an end: where it stands is read again.
     pub(crate) fn upload_ended(&self, id: UploadId) {
-        self.uploads.get(id).parts().standing = None;
+        self.ingest.uploads.get(id).parts().standing = None;
     }
 }
 
@@ -148,8 +148,8 @@ impl Core {
         place: Location,
         token: Token,
     ) -> Result<Option<LocationRow>, StoreError> {
-        let key = self.order.keys.placed(&place, token);
-        let row = self.store.get(&key).await?;
+        let key = self.ledger.keys.placed(&place, token);
+        let row = self.ledger.store.get(&key).await?;
         row.map(|bytes| decode(&key, &bytes)).transpose()
     }
 
@@ -165,11 +165,11 @@ impl Core {
 
     /// The place of an entry that is ordered.
     pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
-        let state = self.order.state();
+        let state = self.ledger.state();
         let shard = state.shard_at(index)?;
         Some(Appended {
             index,
-            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
+            shard: Arc::clone(&self.signing.shards.get(&state, &shard.identity.name)?.name),
             leaf_index: index - shard.start()?,
         })
     }
@@ -178,7 +178,7 @@ impl Core {
     /// proposed.
     pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
         for m in mine {
-            let first_slot = self.order.state().len;
+            let first_slot = self.ledger.state().len;
             let old = m.first_slot.is_some_and(|b| first_slot > b + WINDOW / 2);
             let Some((id, offset)) = m.work.batch().and_then(|b| b.part()).filter(|_| old) else {
                 continue;
@@ -202,8 +202,8 @@ impl Log {
     /// After how many entries an upload ends, where that was written down.
     pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
         let core = &self.core;
-        let ends = core.order.keys.placed_ends(id);
-        let rows = core.store.scan(&ends, &ends, 1).await?;
+        let ends = core.ledger.keys.placed_ends(id);
+        let rows = core.ledger.store.scan(&ends, &ends, 1).await?;
         let end = rows.first().map(|(key, _)| trailing_number(key));
         Ok(end.flatten())
     }
@@ -216,10 +216,10 @@ impl Log {
         mut each: impl FnMut(&LocationRow),
     ) -> Result<UploadProgress, StoreError> {
         let core = &self.core;
-        let prefix = core.order.keys.placed_parts(id);
+        let prefix = core.ledger.keys.placed_parts(id);
         let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
         loop {
-            let page = core.store.scan(&prefix, &from, PAGE).await?;
+            let page = core.ledger.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
@@ -266,14 +266,14 @@ impl Log {
         let UploadPart { id, offset } = part;
         let Chunk { bytes, entries, .. } = chunk;
         let core = &self.core;
-        let upload = core.uploads.get(id);
+        let upload = core.ingest.uploads.get(id);
         let (reply, answer) = oneshot::channel();
         let piece = Piece {
             bytes,
             entries,
             reply,
         };
-        let policy = core.policy.load();
+        let policy = core.running.policy.load();
         let granted = policy.granted(policy.grant(tenant, advice));
         let answer = async { answer.await.unwrap_or(Err(AppendError::Unknown)) };
         loop {
@@ -297,11 +297,11 @@ impl Log {
                 let length = piece.bytes.len();
                 let room = parts.waiting.is_empty()
                     || parts.bytes + length <= AHEAD.0
-                        && core.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
+                        && core.ingest.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
                 if parts.tail == offset && parts.under_way.as_ref() == Some(advice) && room {
                     parts.tail += entries;
                     parts.bytes += length;
-                    core.uploads.ahead.fetch_add(length, Relaxed);
+                    core.ingest.uploads.ahead.fetch_add(length, Relaxed);
                     parts.waiting.push_back(piece);
                     return Ok(Ticket { granted, answer });
                 }
@@ -348,7 +348,7 @@ impl Sender {
         let pieces = match result {
             Ok(_) => {
                 parts.standing = Some(offset);
-                parts.take(core.batcher.piece())
+                parts.take(core.ingest.batcher.piece())
             }
             Err(error) => {
                 parts.standing = None;
@@ -358,7 +358,10 @@ impl Sender {
                 Vec::new()
             }
         };
-        core.uploads.ahead.fetch_sub(before - parts.bytes, Relaxed);
+        core.ingest
+            .uploads
+            .ahead
+            .fetch_sub(before - parts.bytes, Relaxed);
         if pieces.is_empty() {
             parts.under_way = None;
         }
@@ -395,9 +398,9 @@ impl Sender {
             }),
         };
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = core.order.state().len;
+        let first_slot = core.ledger.state().len;
         if let Some(row) = core.part(id, offset).await.map_err(failed)? {
-            core.order.refresh().await.map_err(failed)?;
+            core.ledger.refresh().await.map_err(failed)?;
             return answered(row);
         }
         let standing = self.upload.parts().standing;
@@ -424,7 +427,7 @@ impl Sender {
         let result = ticket?.answer.await;
         if matches!(result, Err(AppendError::Unknown))
             && let Ok(Some(row)) = core.part(id, offset).await
-            && core.order.refresh().await.is_ok()
+            && core.ledger.refresh().await.is_ok()
         {
             return answered(row);
         }

@@ -65,7 +65,7 @@ async fn ask(
             let Some(request) = request else {
                 return Some("the policy names no URL for it".to_owned());
             };
-            match core.replicas.peers.send(request).await {
+            match core.signing.replicas.peers.send(request).await {
                 Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
                 Ok(answer) => match answer.status {
                     // It has a size of it already, or refuses an empty checkpoint as such.

@@ -53,10 +53,10 @@ impl Log {
         next: &LogConfig,
         open: Option<&ShardName>,
     ) -> Result<Strangers, ChangeError> {
-        let state = self.core.order.state();
+        let state = self.core.ledger.state();
         let Some(open) = open else {
             let active = state.active();
-            let changed = next.witnesses.policy != self.core.config().witnesses.policy;
+            let changed = next.witnesses.policy != self.core.running.config().witnesses.policy;
             let Some(active) = active.filter(|_| changed) else {
                 return Ok(Strangers::default());
             };
@@ -91,7 +91,7 @@ impl Log {
         let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
             return Ok(Strangers::default());
         };
-        let answers = match core.shards.get(state, shard.as_str()) {
+        let answers = match core.signing.shards.get(state, shard.as_str()) {
             Some(shard) => {
                 let timeout = next.witnesses.timeout.duration();
                 let asked = probe::witnesses(core, &shard, &policy.witnesses, timeout).await;
@@ -132,7 +132,7 @@ impl Log {
     ) -> Result<Strangers, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
-        if merge.backup_quorum == 0 || !self.core.merge.programs.has(Program::Replicate) {
+        if merge.backup_quorum == 0 || !self.core.progress.merge.programs.has(Program::Replicate) {
             return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);

@@ -76,7 +76,7 @@ impl Core {
         let row = self.part(key.0, 0).await?;
         if row.is_some() {
             // The slot that ordered it may not be known here.
-            self.order.refresh().await?;
+            self.ledger.refresh().await?;
         }
         Ok(row)
     }
@@ -103,13 +103,13 @@ impl Log {
         let (bytes, core) = (bytes.freeze(), self.core.clone());
         let digest = record::digest(&bytes);
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = core.order.state().len;
+        let first_slot = core.ledger.state().len;
         let row = core.keyed(key).await.map_err(|error| {
             tracing::warn!(%error, "cannot look for an idempotency key");
             AppendError::overloaded("the store does not answer")
         })?;
         if let Some(row) = row {
-            let policy = core.policy.load();
+            let policy = core.running.policy.load();
             let granted = policy.granted(policy.grant(tenant, advice));
             let answer = core.repeated(&row, &digest)?;
             let answer = Either::Left(std::future::ready(Ok(answer)));
@@ -164,7 +164,7 @@ impl Log {
                 id: key.0,
                 offset: entries,
             };
-            let keys = &core.order.keys;
+            let keys = &core.ledger.keys;
             let next = keys.placed(&next, Token::from_bytes([0; 16]));
             let ends = keys.placed_ends(key.0);
             let row = keys.placed_end(key.0, entries);
@@ -173,7 +173,7 @@ impl Log {
                 puts: vec![(row, record::encode(&last.end()))],
                 deletes: Vec::new(),
             };
-            match core.store.transact(transaction).await {
+            match core.ledger.store.transact(transaction).await {
                 Outcome::Committed => {
                     core.upload_ended(key.0);
                     return Ok(());
@@ -199,7 +199,7 @@ impl Log {
         let end = self.end_of(key.0).await?;
         let progress = self.parts(key.0, end, each).await?;
         if progress.accepted > 0 {
-            self.core.order.refresh().await?;
+            self.core.ledger.refresh().await?;
         }
         // A body of more entries begins with a part of at least two.
         ended |= progress.accepted == 1;

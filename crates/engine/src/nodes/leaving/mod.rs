@@ -66,7 +66,7 @@ impl Core {
         if nodes.is_empty() {
             return Ok(());
         }
-        let key = |name: &String| self.order.keys.leaving(name);
+        let key = |name: &String| self.ledger.keys.leaving(name);
         let transaction = Transaction {
             guards: nodes
                 .iter()
@@ -78,7 +78,7 @@ impl Core {
                 .collect(),
             ..Transaction::default()
         };
-        match self.store.transact(transaction).await {
+        match self.ledger.store.transact(transaction).await {
             // Refused: a later generation names it, too.
             Outcome::Committed | Outcome::Refused => Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -87,13 +87,14 @@ impl Core {
 
     /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
     pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        let prefix = self.order.keys.all_leaving();
-        let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
+        let prefix = self.ledger.keys.all_leaving();
+        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
         let rows = rows
             .into_iter()
             .map(|(key, _)| key[prefix.len()..].to_owned());
-        let eras = self.eras.load_full();
-        self.nodes
+        let eras = self.running.eras.load_full();
+        self.objects
+            .nodes
             .leave(rows.chain(eras.nodes().map(str::to_owned)));
         Ok(())
     }
@@ -101,13 +102,13 @@ impl Core {
     /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
     /// slots. Nothing of that is missed, whatever moves meanwhile.
     async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
-        let from = self.order.bound_releases().await?;
-        Ok(self.waits_on_nodes(slots).await? || self.order.returned(from).await?)
+        let from = self.ledger.bound_releases().await?;
+        Ok(self.waits_on_nodes(slots).await? || self.ledger.returned(from).await?)
     }
 
     /// One look through bag and queue for that.
     pub(crate) async fn waits_on_nodes(&self, slots: u64) -> Result<bool, StoreError> {
-        let keys = &self.order.keys;
+        let keys = &self.ledger.keys;
         // Promised work moves between them.
         for (prefix, bag) in [
             (keys.bag(), true),
@@ -116,12 +117,12 @@ impl Core {
         ] {
             let mut from = prefix.clone();
             loop {
-                let page = self.store.scan(&prefix, &from, PAGE).await?;
+                let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
                 let waits = |view: &View| {
                     let mut rows = page.iter();
                     rows.any(|(key, row)| waits(view, bag, key, row, slots))
                 };
-                if self.order.look(waits) {
+                if self.ledger.look(waits) {
                     return Ok(true);
                 }
                 match page.last() {
@@ -135,16 +136,16 @@ impl Core {
 
     /// Goes on with each node that is leaving, as far as it gets.
     async fn release_nodes(&self) -> Result<(), StoreError> {
-        let prefix = self.order.keys.all_leaving();
-        let rows = self.store.scan(&prefix, &prefix, PAGE).await?;
+        let prefix = self.ledger.keys.all_leaving();
+        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
         // A courtesy, and no reason to let one go: those that live are not refused what they have just written.
-        let servers = replicas(&*self.store, Some(&self.name)).await?;
+        let servers = replicas(&*self.ledger.store, Some(&self.ledger.name)).await?;
         let generations = servers.iter().map(|server| server.generation.unwrap_or(0));
         let run = generations.min().unwrap_or(u64::MAX);
         for (key, row) in rows {
             let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
             let (base, mut step) = decode(&row).map_err(corrupt)?;
-            if base >= self.order.state().generation.min(run) {
+            if base >= self.ledger.state().generation.min(run) {
                 continue;
             }
             while step != Step::Over {
@@ -158,7 +159,7 @@ impl Core {
                 }
             }
         }
-        let updating = self.updating.lock().await;
+        let updating = self.running.updating.lock().await;
         self.update_leaving(&updating).await
     }
 
@@ -167,36 +168,38 @@ impl Core {
         Ok(match step {
             Step::Noted => {
                 self.close_storage(base + 1).await?;
-                self.order.refresh().await?;
-                let slots = self.order.state().len;
+                self.ledger.refresh().await?;
+                let slots = self.ledger.state().len;
                 Step::Closed { slots }
             }
             Step::Closed { slots } => {
-                if self.merge.writes {
+                if self.progress.merge.writes {
                     // Authors that are gone order nothing, and nobody else may write for a long time.
                     self.marked().await;
-                    self.order.help().await?;
+                    self.ledger.help().await?;
                 }
                 if self.needs_nodes(slots).await? {
                     return Ok(step);
                 }
-                let end = self.order.state().size;
+                let end = self.ledger.state().size;
                 Step::Ordered { end }
             }
-            Step::Ordered { end } if self.shards.published(&self.order.state()) < end => step,
+            Step::Ordered { end } if self.signing.shards.published(&self.ledger.state()) < end => {
+                step
+            }
             Step::Ordered { .. } | Step::Over => Step::Over,
         })
     }
 
     /// From now on nothing makes a large batch known that was written under an earlier generation.
     async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
-        let key = self.order.keys.storage_from();
+        let key = self.ledger.keys.storage_from();
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), from)],
             puts: vec![(key, record::encode_counted(from))],
             ..Transaction::default()
         };
-        match self.store.transact(transaction).await {
+        match self.ledger.store.transact(transaction).await {
             // Refused: a later one is there.
             Outcome::Committed | Outcome::Refused => Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -218,7 +221,7 @@ impl Core {
                 transaction.puts.push((key.clone(), row));
             }
         }
-        match self.store.transact(transaction).await {
+        match self.ledger.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -262,10 +265,11 @@ fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
 pub(crate) async fn release(core: Arc<Core>) {
     loop {
         tokio::select! {
-            _ = core.halt.halted() => return,
+            _ = core.health.halt.halted() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
         if core
+            .objects
             .nodes
             .states()
             .iter()
@@ -274,7 +278,7 @@ pub(crate) async fn release(core: Arc<Core>) {
             continue;
         }
         if let Err(e) = core.release_nodes().await {
-            tracing::debug!(log = core.name, error = %e, "cannot look whether storage nodes are still needed");
+            tracing::debug!(log = core.ledger.name, error = %e, "cannot look whether storage nodes are still needed");
         }
     }
 }

@@ -75,11 +75,12 @@ pub(crate) struct Finished {
 impl Core {
     /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
-        if !self.merge.programs.has(Program::Publish) {
+        if !self.progress.merge.programs.has(Program::Publish) {
             return;
         }
         let mut fresh = false;
-        self.lost
+        self.signing
+            .lost
             .all()
             .entry(shard.name.to_string())
             .or_insert_with(|| {
@@ -90,7 +91,7 @@ impl Core {
                 }
             });
         if fresh {
-            self.lost.look.notify_one();
+            self.signing.lost.look.notify_one();
         }
     }
 
@@ -101,11 +102,11 @@ impl Core {
             return None;
         };
         next.start()?;
-        let shard = self.shards.get(state, &at.identity.name)?;
+        let shard = self.signing.shards.get(state, &at.identity.name)?;
         let end = shard.at().filter(|at| at.size == length)?;
         Some(Finished {
             shard,
-            successor: self.shards.get(state, &next.identity.name)?,
+            successor: self.signing.shards.get(state, &next.identity.name)?,
             at: end,
         })
     }
@@ -120,8 +121,11 @@ impl Core {
             successor_key: of.successor.verifier()?,
         };
         let note = self.sign_seal(&of.shard, &of.successor, &seal).await?;
-        let path = self.object_path(&of.shard.name, "seal");
-        self.objects.put(vec![(path, Bytes::from(note))]).await?;
+        let path = self.objects.path(&of.shard.name, "seal");
+        self.objects
+            .store
+            .put(vec![(path, Bytes::from(note))])
+            .await?;
         Ok(())
     }
 }
@@ -131,9 +135,9 @@ impl Core {
 pub(crate) async fn look_at_settled(core: Arc<Core>) {
     core.marked().await;
     loop {
-        let state = core.order.state();
+        let state = core.ledger.state();
         for number in 0..state.shards.len() {
-            if core.halt.is_halted() {
+            if core.health.halt.is_halted() {
                 return;
             }
             let Some(done) = core.finished(&state, number) else {
@@ -141,20 +145,20 @@ pub(crate) async fn look_at_settled(core: Arc<Core>) {
             };
             let looked = async {
                 let checkpoint = core.last_checkpoint(&done.shard, &done.at).await?;
-                let seal = core.object_path(&done.shard.name, "seal");
-                let sealed = core.objects.get(&seal).await?.is_some();
+                let seal = core.objects.path(&done.shard.name, "seal");
+                let sealed = core.objects.store.get(&seal).await?.is_some();
                 if checkpoint.is_err() || !sealed {
                     core.unsettle(&done.shard);
                 }
                 Ok::<_, StoreError>(())
             };
             if let Err(e) = looked.await {
-                tracing::warn!(log = core.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
+                tracing::warn!(log = core.ledger.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
             }
             tokio::time::sleep(SETTLED).await;
         }
         tokio::select! {
-            _ = core.halt.halted() => return,
+            _ = core.health.halt.halted() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
     }
@@ -164,33 +168,33 @@ pub(crate) async fn look_at_settled(core: Arc<Core>) {
 pub(crate) async fn sign_again(core: Arc<Core>) {
     core.marked().await;
     loop {
-        if core.halt.is_halted() {
+        if core.health.halt.is_halted() {
             return;
         }
-        let next = core.lost.next();
+        let next = core.signing.lost.next();
         let due = next.as_ref().map(|(_, again)| again.due);
         if let Some((name, Again { tries, due })) = next
             && due <= Instant::now()
         {
             // A restored log that is not announced yet signs nothing.
-            if !matches!(core.unannounced(&core.order.state()).await, Ok(None)) {
+            if !matches!(core.unannounced(&core.ledger.state()).await, Ok(None)) {
                 tokio::time::sleep(PAUSE.0).await;
                 continue;
             }
             match again(&core, &name, tries).await {
-                Ok(()) => drop(core.lost.all().remove(&name)),
-                Err((_, PublishError::Halt(why))) => core.halt.halt(why),
+                Ok(()) => drop(core.signing.lost.all().remove(&name)),
+                Err((_, PublishError::Halt(why))) => core.health.halt.halt(why),
                 Err((path, error)) => {
-                    let path = core.object_path(&name, path);
+                    let path = core.objects.path(&name, path);
                     let what = format!("can't be signed again: {error}");
                     let place = (Arc::from(&*name), 0);
-                    core.damage.report(&path, what, place);
+                    core.objects.damage.report(&path, what, place);
                     let pause = (PAUSE.0 * 2u32.pow(tries.min(10))).min(PAUSE.1);
                     let again = Again {
                         tries: tries + 1,
                         due: Instant::now() + pause,
                     };
-                    core.lost.all().insert(name, again);
+                    core.signing.lost.all().insert(name, again);
                 }
             }
             continue;
@@ -202,8 +206,8 @@ pub(crate) async fn sign_again(core: Arc<Core>) {
             }
         };
         tokio::select! {
-            _ = core.halt.halted() => return,
-            () = core.lost.look.notified() => {}
+            _ = core.health.halt.halted() => return,
+            () = core.signing.lost.look.notified() => {}
             () = wait => {}
         }
     }
@@ -215,7 +219,7 @@ async fn again(
     name: &str,
     tries: u32,
 ) -> Result<(), (&'static str, PublishError)> {
-    let state = core.order.state();
+    let state = core.ledger.state();
     let number = state.shards.iter().rposition(|s| s.identity.name == name);
     let Some(done) = number.and_then(|number| core.finished(&state, number)) else {
         // It is published first.
@@ -224,15 +228,15 @@ async fn again(
     let checkpoint = checkpoint(core, &done, tries + 1 < TRIES).await;
     let written = checkpoint.map_err(|error| ("checkpoint", error))?;
     if written && tries > 0 {
-        let path = core.object_path(name, "checkpoint");
-        core.damage.repaired(&path, "the shard's key");
+        let path = core.objects.path(name, "checkpoint");
+        core.objects.damage.repaired(&path, "the shard's key");
     }
     let seal = async {
-        let path = core.object_path(name, "seal");
-        if core.objects.get(&path).await?.is_none() {
+        let path = core.objects.path(name, "seal");
+        if core.objects.store.get(&path).await?.is_none() {
             core.seal(&done).await?;
             if tries > 0 {
-                core.damage.repaired(&path, "the shard's keys");
+                core.objects.damage.repaired(&path, "the shard's keys");
             }
         }
         Ok(())
@@ -258,7 +262,7 @@ async fn checkpoint(
         // One of another history stops the log here.
         Err(_) => core.may_replace(shard, at).await?,
     }
-    let (store, keys) = (&*core.store, &core.order.keys);
+    let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
     let row = position::published(store, keys, &shard.name).await?;
     core.recall(shard, shard.signed().as_deref(), row.as_ref())?;
     if row.is_none_or(|row| (row.size, row.root) != (at.size, at.root)) {
@@ -275,7 +279,7 @@ async fn checkpoint(
                 Some(lacking) if strict => return Err(PublishError::Witness(lacking)),
                 Some(lacking) => {
                     tracing::warn!(
-                        log = core.name,
+                        log = core.ledger.name,
                         shard = &*shard.name,
                         why = lacking.why,
                         "a lost checkpoint is put again with fewer cosignatures"
@@ -286,8 +290,9 @@ async fn checkpoint(
             cosigned.note
         }
     };
-    let path = core.object_path(&shard.name, "checkpoint");
+    let path = core.objects.path(&shard.name, "checkpoint");
     core.objects
+        .store
         .put(vec![(path, Bytes::from(note.clone()))])
         .await?;
     let at = at.clone();

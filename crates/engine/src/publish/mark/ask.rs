@@ -47,13 +47,13 @@ type Answer = (Whence, Result<Vec<Said>, String>);
 
 /// Asks all frontends, secondaries and witnesses about these shards, and the oldest planned one; then writes are taken and checkpoints signed.
 pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
-    if core.halt.is_halted() {
+    if core.health.halt.is_halted() {
         return;
     }
     let (mut pause, mut tries, mut answers) = (PAUSE.0, 0, None);
     while let Err(e) = look(&core, &open, &mut answers).await {
         tries += 1;
-        if core.halt.is_halted() {
+        if core.health.halt.is_halted() {
             return;
         }
         if tries == TRIES {
@@ -61,16 +61,16 @@ pub(crate) async fn ask(core: Arc<Core>, open: Vec<String>) {
                 SignError::Store(_) => "restart the server when the store answers",
                 _ => "then restart the server",
             };
-            core.halt.halt(format!(
+            core.health.halt.halt(format!(
                 "what others hold cannot be compared with the coordination store: {e}; {remedy}"
             ));
             return;
         }
-        tracing::warn!(log = core.name, error = %e, "cannot compare what others hold; trying again");
+        tracing::warn!(log = core.ledger.name, error = %e, "cannot compare what others hold; trying again");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
     }
-    core.mark.pass();
+    core.signing.mark.pass();
 }
 
 /// Asks all of them once, and compares their answers. A failure of this replica's stores is an error; a missing answer is not.
@@ -83,7 +83,7 @@ async fn look(
         // Under another key-encryption key nothing can be signed, so nothing is taken.
         if let Err(why) = core.has_own_kek().await {
             if matches!(why, SignError::Sealed { .. }) {
-                core.halt.halt(why.to_string());
+                core.health.halt.halt(why.to_string());
             }
             return Err(why);
         }
@@ -94,21 +94,21 @@ async fn look(
 
 /// The answers that came in time.
 async fn gather(core: &Arc<Core>, open: &[String]) -> Result<Vec<Answer>, SignError> {
-    let (state, config) = (core.order.state(), core.config());
+    let (state, config) = (core.ledger.state(), core.running.config());
     let planned = state.shards.iter().find(|at| at.phase == Phase::Planned);
     let names = open
         .iter()
         .map(String::as_str)
         .chain(planned.map(|at| &*at.identity.name));
     let shards: Vec<Arc<Shard>> = names
-        .filter_map(|name| core.shards.get(&state, name))
+        .filter_map(|name| core.signing.shards.get(&state, name))
         .collect();
     if shards.is_empty() {
         return Ok(Vec::new());
     }
     let shards: Arc<[Arc<Shard>]> = shards.into();
     // Of a change that is not handed over, those of before as well.
-    let binding = core.eras.load().secondaries();
+    let binding = core.running.eras.load().secondaries();
     // It was validated.
     let policy = config.witnesses.policy().ok();
     // Without it nothing of what a secondary says could be checked.
@@ -147,13 +147,13 @@ async fn gather(core: &Arc<Core>, open: &[String]) -> Result<Vec<Answer>, SignEr
     while let Ok(Some(answer)) = tokio::time::timeout_at(until, asked.next()).await {
         silent.remove(&answer.0.to_string());
         if let Err(why) = &answer.1 {
-            tracing::warn!(log = core.name, whence = %answer.0, why, "cannot be asked what it holds; starting without");
+            tracing::warn!(log = core.ledger.name, whence = %answer.0, why, "cannot be asked what it holds; starting without");
         }
         answers.push(answer);
     }
     for (whence, ()) in silent {
         tracing::warn!(
-            log = core.name,
+            log = core.ledger.name,
             whence,
             "did not say in time what it holds; starting without"
         );
@@ -169,8 +169,8 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
     {
         return Ok(());
     }
-    core.order.refresh().await?;
-    let (store, keys, state) = (&*core.store, &core.order.keys, core.order.state());
+    core.ledger.refresh().await?;
+    let (store, keys, state) = (&*core.ledger.store, &core.ledger.keys, core.ledger.state());
     let life = core.life().await?;
     let id = life.map_or(0, |life| life.id);
     // Check first whether the log was restored elsewhere: otherwise entries of that life would look like more of this one.
@@ -192,7 +192,7 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
             let Said::Shard(shard, found) = said else {
                 continue;
             };
-            let at = core.mark.listed(&state, &shard.name);
+            let at = core.signing.mark.listed(&state, &shard.name);
             let lives = match (life, whence) {
                 (Some(life), Whence::Secondary(name)) => {
                     // One that is planned would begin where the order ends.
@@ -219,7 +219,7 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
                 _ => Ok(None),
             };
             let here = here.inspect_err(|error| {
-                tracing::warn!(log = core.name, %whence, %error, "cannot be compared yet");
+                tracing::warn!(log = core.ledger.name, %whence, %error, "cannot be compared yet");
             });
             let unread = here.is_err();
             let known = Known {
@@ -237,7 +237,9 @@ async fn compare(core: &Core, answers: &[Answer]) -> Result<(), SignError> {
         }
     }
     for (shard, whence, found) in later {
-        core.mark.keep(&shard.name, whence.clone(), found.clone());
+        core.signing
+            .mark
+            .keep(&shard.name, whence.clone(), found.clone());
     }
     Ok(())
 }
@@ -297,10 +299,10 @@ async fn frontend(
     shards: Arc<[Arc<Shard>]>,
     until: Instant,
 ) -> Result<Vec<Said>, String> {
-    let places = Arc::clone(&core.merge.places);
+    let places = Arc::clone(&core.progress.merge.places);
     if let Some(why) = places.refuses_frontend(&frontend) {
         // Another process pushes there.
-        tracing::debug!(log = core.name, frontend = %frontend.name, why, "not looked at");
+        tracing::debug!(log = core.ledger.name, frontend = %frontend.name, why, "not looked at");
         return Ok(Vec::new());
     }
     let name = frontend.name.to_string();
@@ -309,7 +311,7 @@ async fn frontend(
     let mut parts = Vec::new();
     for shard in &*shards {
         let part = async {
-            let path = core.object_path(&shard.name, "checkpoint");
+            let path = core.objects.path(&shard.name, "checkpoint");
             let Some(bytes) = place.get(&path).await.map_err(|e| e.to_string())? else {
                 return Ok(None);
             };
@@ -333,7 +335,7 @@ async fn get(core: &Core, url: String, most: usize) -> Result<Option<PeerAnswer>
         most,
         life: None,
     };
-    match core.replicas.peers.send(request).await {
+    match core.signing.replicas.peers.send(request).await {
         Ok(answer) if answer.status == 200 => Ok(Some(answer)),
         // It has nothing of it, or keeps nothing of the kind.
         Ok(answer) if matches!(answer.status, 404 | 405) => Ok(None),
@@ -371,7 +373,7 @@ async fn secondary(
             let found = copied(shard, cosigner, replication, &answer.body);
             if let Err(why) = &found {
                 tracing::warn!(
-                    log = core.name,
+                    log = core.ledger.name,
                     shard = &*shard.name,
                     url,
                     why,
@@ -388,7 +390,12 @@ async fn secondary(
     // Asked for after them: it has taken the life that a copy is of before the copy.
     let order = by(until - MARGIN, manifest(core, url, replication)).await;
     if let (Err(why), true) = (&order, copies.iter().any(Result::is_ok)) {
-        tracing::warn!(log = core.name, url, why, "its manifest is not looked at");
+        tracing::warn!(
+            log = core.ledger.name,
+            url,
+            why,
+            "its manifest is not looked at"
+        );
     }
     heard(url, copies.into_iter().chain([order]))
 }
@@ -425,7 +432,7 @@ async fn manifest(
     url: &str,
     replication: &VerifierKey,
 ) -> Result<Option<Said>, String> {
-    let hash = origin_hash(&core.config().origin);
+    let hash = origin_hash(&core.running.config().origin);
     let Some(answer) = get(core, format!("{url}/manifest/{hash}"), MAX_MANIFEST).await? else {
         return Ok(None);
     };
@@ -440,7 +447,7 @@ pub(crate) async fn outdated(core: &Core, name: &str, url: &str) -> Result<(), S
     let said = manifest(core, url, replication).await;
     let said = said.inspect_err(|why| {
         tracing::warn!(
-            log = core.name,
+            log = core.ledger.name,
             secondary = name,
             why,
             "its manifest is not looked at"
@@ -463,7 +470,7 @@ async fn empties(
             Ok(note) => all.push((Arc::clone(shard), note)),
             Err(SignError::Store(e)) => return Err(e.into()),
             Err(error) => {
-                tracing::warn!(log = core.name, shard = &*shard.name, %error, "its witnesses are not asked");
+                tracing::warn!(log = core.ledger.name, shard = &*shard.name, %error, "its witnesses are not asked");
             }
         }
     }
@@ -488,7 +495,7 @@ async fn witness(
                 checkpoint: note.clone(),
             };
             let request = submission(url, Bytes::from(empty.to_body()), PATIENCE);
-            let answer = core.replicas.peers.send(request).await;
+            let answer = core.signing.replicas.peers.send(request).await;
             let answer = answer.map_err(|e| e.to_string())?;
             if answer.status != 409 || !answer.kind.starts_with(SIZE_TYPE) {
                 return Ok(None);

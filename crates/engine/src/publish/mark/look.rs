@@ -74,8 +74,8 @@ impl Core {
         mut row: Option<Published>,
         deep: bool,
     ) -> Result<Option<Looked>, SignError> {
-        let path = self.object_path(&shard.name, "checkpoint");
-        let looked = match self.objects.get(&path).await? {
+        let path = self.objects.path(&shard.name, "checkpoint");
+        let looked = match self.objects.store.get(&path).await? {
             None => None,
             Some(bytes) => {
                 let (found, looked) = classify(&bytes, &shard.verifier()?);
@@ -90,17 +90,17 @@ impl Core {
                         break verdict;
                     }
                     fresh = true;
-                    let (store, keys) = (&*self.store, &self.order.keys);
+                    let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
                     row = position::published(store, keys, &shard.name).await?;
                 };
                 let verdict = self.heed(verdict)?;
                 if verdict == Verdict::Worthless {
-                    tracing::warn!(log = self.name, %whence, ?found, "a damaged checkpoint is signed again");
+                    tracing::warn!(log = self.ledger.name, %whence, ?found, "a damaged checkpoint is signed again");
                 }
                 looked
             }
         };
-        let mut shards = self.mark.shards();
+        let mut shards = self.signing.mark.shards();
         shards.entry(shard.name.to_string()).or_default().looked = true;
         Ok(looked)
     }
@@ -120,7 +120,7 @@ impl Core {
         whence: &Whence,
         found: &Found,
     ) -> Result<(), SignError> {
-        let (store, keys) = (&*self.store, &self.order.keys);
+        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let row = position::published(store, keys, &shard.name).await?;
         let known = Known {
             published: row.map(|row| (row.size, row.root)),
@@ -138,8 +138,8 @@ impl Core {
         (whence, found): (&Whence, &Found),
         deep: bool,
     ) -> Known {
-        let state = self.order.state();
-        let at = self.mark.listed(&state, &shard.name);
+        let state = self.ledger.state();
+        let at = self.signing.mark.listed(&state, &shard.name);
         let published = row.map(|row| (row.size, row.root));
         let behind = match found {
             Found::Signed { size, .. } if deep && *size > 0 => {
@@ -152,8 +152,8 @@ impl Core {
                 self.root_here(&shard.name, size, cut)
                     .await
                     .unwrap_or_else(|error| {
-                        tracing::warn!(log = self.name, %whence, %error, "cannot be compared yet");
-                        self.mark.keep(&shard.name, whence.clone(), found.clone());
+                        tracing::warn!(log = self.ledger.name, %whence, %error, "cannot be compared yet");
+                        self.signing.mark.keep(&shard.name, whence.clone(), found.clone());
                         None
                     })
             }
@@ -175,18 +175,18 @@ impl Core {
     /// before they were read.
     pub(crate) async fn look_beyond(&self, shard: &Shard) -> Result<bool, SignError> {
         let ordered = || {
-            let state = self.order.state();
-            let at = self.mark.listed(&state, &shard.name);
+            let state = self.ledger.state();
+            let at = self.signing.mark.listed(&state, &shard.name);
             at.and_then(|at| state.length(at)).unwrap_or(0)
         };
         let index = ordered() / TILE_WIDTH;
         let bundle = TilePath::entries(index, 256);
-        let path = self.object_path(&shard.name, &bundle.to_string());
-        if self.objects.get(&path).await?.is_none() {
+        let path = self.objects.path(&shard.name, &bundle.to_string());
+        if self.objects.store.get(&path).await?.is_none() {
             return Ok(true);
         }
         // Another process may have written it meanwhile; what it was made of is in the slots.
-        if !self.order.catch_up().await? {
+        if !self.ledger.catch_up().await? {
             return Ok(false);
         }
         let found = Found::Bundle {

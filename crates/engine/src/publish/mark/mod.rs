@@ -139,10 +139,10 @@ impl Receipts<'_> {
 impl Core {
     /// Resolves when what this process can see was compared, or the log is halted.
     pub(crate) async fn marked(&self) {
-        let mut passed = self.mark.passed.subscribe();
+        let mut passed = self.signing.mark.passed.subscribe();
         tokio::select! {
             _ = passed.wait_for(|passed| *passed) => {}
-            _ = self.halt.halted() => {}
+            _ = self.health.halt.halted() => {}
         }
     }
 
@@ -156,8 +156,8 @@ impl Core {
 
     fn stop(&self, conflict: &Conflict) -> SignError {
         let why = conflict.to_string();
-        if !self.halt.is_halted() {
-            self.halt.halt(why.clone());
+        if !self.health.halt.is_halted() {
+            self.health.halt.halt(why.clone());
         }
         SignError::Halted(why)
     }
@@ -207,12 +207,16 @@ impl Core {
     /// # Errors
     /// [`SignError::Sealed`] where it is not.
     pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
-        let (state, keys) = (self.order.state(), &self.order.keys);
+        let (state, keys) = (self.ledger.state(), &self.ledger.keys);
         let active = state.active();
-        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
+        let Some(shard) = active.and_then(|at| self.signing.shards.get(&state, &at.identity.name))
+        else {
             return Ok(());
         };
-        match shard.opens(keys, &*self.store, &self.kek).await {
+        match shard
+            .opens(keys, &*self.ledger.store, &self.signing.kek)
+            .await
+        {
             // A finding of fsck; no other key takes its place.
             Err(SignError::Missing(_)) => Ok(()),
             opens => opens,
@@ -224,17 +228,18 @@ impl Core {
         shard: &'a Shard,
         cleared: Cleared,
     ) -> Result<&'a Signer, SignError> {
-        let (keys, store) = (&self.order.keys, &*self.store);
-        shard.signer(cleared, keys, store, &self.kek).await
+        let (keys, store) = (&self.ledger.keys, &*self.ledger.store);
+        shard.signer(cleared, keys, store, &self.signing.kek).await
     }
 
     /// Whether a shard may sign, and that position where there is one.
     async fn clear(&self, shard: &Shard, at: Option<(u64, Hash)>) -> Result<Cleared, SignError> {
         self.marked().await;
-        if let Some(why) = self.halt.reason() {
+        if let Some(why) = self.health.halt.reason() {
             return Err(SignError::Halted(why));
         }
         let looked = self
+            .signing
             .mark
             .shards()
             .get(&*shard.name)
@@ -245,12 +250,12 @@ impl Core {
         let Some((size, root)) = at else {
             return Ok(Cleared(()));
         };
-        for kept in self.mark.due(&shard.name, size) {
+        for kept in self.signing.mark.due(&shard.name, size) {
             self.compare(shard, &kept, (size, root)).await?;
-            self.mark.settled(&shard.name, &kept);
+            self.signing.mark.settled(&shard.name, &kept);
         }
         let verdict = {
-            let mut shards = self.mark.shards();
+            let mut shards = self.signing.mark.shards();
             let seen = shards.entry(shard.name.to_string()).or_default();
             let verdict = match seen.last {
                 Some((last, of)) => {
@@ -313,15 +318,15 @@ impl Core {
             let at = (size == cut.0).then_some(cut.1);
             return Ok(if size == 0 { Some(empty_root()) } else { at });
         }
-        let folder = format!("{}/{shard}", self.name);
+        let folder = format!("{}/{shard}", self.ledger.name);
         let tiles = Tiles {
-            objects: &*self.objects,
+            objects: &*self.objects.store,
             folder: &folder,
         };
         let root = tiles.root_under(size, cut).await;
         if let Err(StoreError::Corrupt(_)) = &root {
             // Nothing is signed before that can be read: it is repaired like what a reader meets.
-            self.damage.suspect(shard, size - 1);
+            self.objects.damage.suspect(shard, size - 1);
         }
         root.map(Some)
     }

@@ -1,0 +1,101 @@
+//! What keeps a log on this replica from its work: a halt, programs that are stuck, peers that are not reached, a full disk, a wrong clock.
+//! Each thing is written by the one part that finds it, and read by admission and status.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::halt::Halt;
+use crate::program::{Program, Trouble};
+use crate::supervise::Faults;
+
+pub(crate) struct Health {
+    pub(crate) halt: Arc<Halt>,
+    /// Why which program is stuck.
+    trouble: Mutex<BTreeMap<Program, Trouble>>,
+    /// A program got stuck, or got on: the committer waits on this.
+    pub(crate) turned: Notify,
+    /// Secondaries, frontends and the like that a program does not reach, by name.
+    peers: Mutex<BTreeMap<(Program, String), String>>,
+    /// Why a rotation that is due is not made.
+    pub(crate) rotation_held: Mutex<Option<String>>,
+    /// A shard that was opened later than now, and the steady time when that was first seen.
+    pub(crate) opened_early: Mutex<Option<(String, u64)>>,
+    /// Less space is free than the operator keeps in reserve.
+    pub(crate) low_space: Arc<AtomicBool>,
+    /// While it is not to be believed, nothing is proposed here.
+    pub(crate) clock: Clock,
+    /// What this process has lost for good.
+    pub(crate) faults: Faults,
+}
+
+impl Health {
+    pub(crate) fn new(
+        halt: Arc<Halt>,
+        low_space: Arc<AtomicBool>,
+        clock: Clock,
+        faults: Faults,
+    ) -> Self {
+        Self {
+            halt,
+            trouble: Mutex::default(),
+            turned: Notify::new(),
+            peers: Mutex::default(),
+            rotation_held: Mutex::default(),
+            opened_early: Mutex::default(),
+            low_space,
+            clock,
+            faults,
+        }
+    }
+
+    pub(crate) fn set_trouble(&self, program: Program, trouble: Option<Trouble>) {
+        let changed = {
+            let mut all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            match trouble {
+                Some(trouble) => all.insert(program, trouble).is_none(),
+                None => all.remove(&program).is_some(),
+            }
+        };
+        if changed {
+            self.turned.notify_one();
+        }
+    }
+
+    /// What holds publication up: the trouble of the first program that has one.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let publishing = all
+            .iter()
+            .filter(|(program, _)| **program != Program::Distribute);
+        let mut publishing = publishing.filter(|(program, _)| **program != Program::Replicate);
+        publishing.next().map(|(_, trouble)| trouble.clone())
+    }
+
+    /// Why a program is stuck.
+    pub(crate) fn trouble_of(&self, program: Program) -> Option<Trouble> {
+        let all = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&program).cloned()
+    }
+
+    /// Notes why a program does not reach one of its peers, or that it does.
+    pub(crate) fn set_peer(&self, program: Program, name: &str, trouble: Option<String>) {
+        let mut all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (program, name.to_owned());
+        match trouble {
+            Some(why) => drop(all.insert(key, why)),
+            None => drop(all.remove(&key)),
+        }
+    }
+
+    /// The peers that a program does not reach, with the reasons.
+    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
+        let all = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.iter().filter(|((of, _), _)| *of == program);
+        own.map(|((_, name), why)| (name.clone(), why.clone()))
+            .collect()
+    }
+}
