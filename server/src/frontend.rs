@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 use crate::args::FrontendOptions;
 use crate::dev::reachable;
 use crate::error::{Error, at};
-use crate::gzip::packed;
 use crate::life::{Life, Sources};
 use crate::listen::{finish, secured};
 use crate::run;
 use crate::settings::Bounds;
+use plane_http::packed;
 
 /// Bundles that are read at a time.
 const READS: usize = 32;

@@ -14,7 +14,6 @@ mod exit;
 mod frontend;
 mod fsck;
 mod gate;
-mod gzip;
 mod handover;
 mod init;
 mod life;

@@ -14,13 +14,13 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("store", &["tlog"]),
     ("order", &["tlog", "store"]),
     ("qos", &["logconfig", "tlog"]),
-    ("mirror", &["tlog", "store"]),
+    ("mirror", &["tlog", "store", "plane-http"]),
     (
         "engine",
         &["tlog", "logconfig", "store", "order", "qos", "mirror"],
     ),
     ("wire", &["logconfig", "tlog"]),
-    ("plane-http", &["wire"]),
+    ("plane-http", &["tlog", "wire"]),
     ("server-admin", &["plane-http", "wire", "tlog"]),
     ("logctl", &["wire", "logconfig", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.

@@ -80,10 +80,13 @@
 //! | `origin/` | one mirrored shard: pending checkpoints, packages, uploads, the cosignature |
 //! | `files`, `rows` | entries and hashes in flat files; positions in a coordination store of its own |
 //! | `lives`, `manifest` | which life of a log counts; what else a restore needs, sealed |
+//! | `http/` | a secondary behind HTTP; with the feature `http` |
 //! | `ask`, `tiles` | the log's side: requests to its peers; proofs and packages from its tiles |
 
 mod ask;
 mod files;
+#[cfg(feature = "http")]
+pub mod http;
 mod lives;
 mod manifest;
 mod mirror;

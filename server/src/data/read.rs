@@ -23,10 +23,10 @@ use super::promise;
 use super::refusal::{self, Refusal};
 use super::{batch, find};
 use crate::gate::Gate;
-use crate::gzip::packed;
 use crate::rfc3339::rfc3339;
 use engine::Inclusion;
 use logconfig::ShardState;
+use plane_http::packed;
 use tokio::sync::Semaphore;
 use wire::data::{Entry, Shard, Watermarks};
 

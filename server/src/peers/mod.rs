@@ -14,8 +14,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::Policy;
 
 use crate::error::Error;
-use crate::secondary::{ALARM, INCARNATION, LIFE};
 use crate::tls;
+use mirror::http::{ALARM, INCARNATION, LIFE};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);

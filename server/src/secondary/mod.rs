@@ -1,16 +1,11 @@
 //! `logd secondary`: a process of its own that copies logs, with its own storage and key.
 //!
-//! What must never happen: a cosignature whose entries a power cut could lose (the engine prevents that), a request
-//! that takes more memory than one package needs, a client without a log's key that keeps the log from being copied, and a copy of
-//! a log that the settings do not name.
+//! What must never happen: two processes on one storage, and a copy of a log that the settings do not name.
 
 mod key;
 mod metrics;
-mod plane;
 #[cfg(test)]
 mod tests;
-mod unproven;
-mod upload;
 
 use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
@@ -20,13 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Faults;
+use mirror::http::MirrorPlane;
 use mirror::{Mirror, MirrorOptions};
 use plane_http::{Listener, Watch};
 use store::{Directory, Sqlite};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use key::show as show_key;
-pub(crate) use plane::{ALARM, INCARNATION, LIFE};
 
 use crate::dev::reachable;
 use crate::error::{Error, at};
@@ -36,7 +31,6 @@ use crate::metrics::Exporter;
 use crate::listen::{finish, secured};
 use crate::run;
 use crate::settings::{SecondarySettings, TlsFiles};
-use plane::MirrorPlane;
 
 /// Runs a secondary until it is asked to stop.
 pub(crate) async fn run(

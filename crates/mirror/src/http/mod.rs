@@ -1,4 +1,7 @@
-//! The requests to a secondary: from logs, and from readers of its copies.
+//! A secondary behind HTTP: the requests from logs (C2SP tlog-mirror), and from readers of its copies.
+//!
+//! What must never happen: a request that takes more memory than one package needs, and a client without a log's key that keeps the
+//! log from being copied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,28 +11,32 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use mirror::{COSIGNED, Ended, MAX_MANIFEST, Mirror, PeerLife, Refusal};
 use plane_http::{
-    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, Spent, TEXT, Unread, Watched, later, said,
+    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, Spent, TEXT, Unread, Watched, later,
+    packed, said,
 };
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
 use tokio::sync::Semaphore;
 
-use super::unproven::{Room, Unproven};
-use super::upload::{NotTaken, Source, next_frame, take};
-use crate::gzip::packed;
+use crate::{COSIGNED, Ended, MAX_MANIFEST, Mirror, PeerLife, Refusal};
+
+mod body;
+mod unproven;
+
+use body::{NotTaken, Source, next_frame, take};
+use unproven::{Room, Unproven};
 
 /// Which storage answers: another one after its loss.
-pub(crate) const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
+pub const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation");
 /// Set on answers about a log that was seen with two roots: the size.
-pub(crate) const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
+pub const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
 
 /// Which life of a log asks, and which one is heard here.
-pub(crate) const LIFE: HeaderName = HeaderName::from_static("log-life");
+pub const LIFE: HeaderName = HeaderName::from_static("log-life");
 
 /// A mirror behind HTTP.
-pub(super) struct MirrorPlane {
+pub struct MirrorPlane {
     mirror: Arc<Mirror>,
     body_timeout: Duration,
     incarnation: HeaderValue,
@@ -102,7 +109,7 @@ fn life(headers: &HeaderMap) -> Option<PeerLife> {
 
 impl MirrorPlane {
     /// Serves `mirror` on a listener with these limits.
-    pub(super) fn new(mirror: Arc<Mirror>, limits: &Limits) -> Self {
+    pub fn new(mirror: Arc<Mirror>, limits: &Limits) -> Self {
         let incarnation = HeaderValue::from_str(mirror.incarnation())
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         Self {
@@ -117,7 +124,7 @@ impl MirrorPlane {
     }
 
     /// From now on readiness says no; requests are still answered.
-    pub(super) fn drain(&self) {
+    pub fn drain(&self) {
         self.draining.store(true, Relaxed);
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::GzDecoder;
 use hyper::body::{Body as _, Incoming};
-use mirror::{Ended, Mirror, Refusal, Upload};
 use plane_http::Spent;
 use tlog::mirror::EntriesHead;
 use tokio::time::Instant;
 
 use super::unproven::Room;
+use crate::{Ended, Mirror, Refusal, Upload};
 
 /// Packages are checked when about so many bytes of them have come.
 const BATCH: usize = 512 << 10;

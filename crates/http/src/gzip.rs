@@ -49,7 +49,7 @@ fn compressed(bytes: &[u8]) -> Option<Bytes> {
 }
 
 /// The answer with `tile`, which is whole, for a client that sent these headers.
-pub(crate) async fn packed(
+pub async fn packed(
     mut response: Response<Bytes>,
     tile: TilePath,
     asked: &HeaderMap,
