@@ -16,9 +16,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
-use plane_http::{
-    Audience, Body, Listener, Origin, Phase, Plane, Spent, Tls, TlsFiles, Watch, Watched,
-};
+use plane_http::{Audience, Body, Listener, Origin, Phase, Plane, Tls, TlsFiles, Watch, Watched};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
@@ -353,18 +351,18 @@ impl Plane for Endpoint {
         }
         // It is whole in memory.
         let bytes = to_bytes(body, usize::MAX).await.unwrap_or_default();
-        // What was changed is told in any case, and it is short.
-        let bytes = match read {
-            true => watched.answer(bytes),
-            false => Ok(bytes),
-        };
-        match bytes {
-            Ok(bytes) => Response::from_parts(head, Body::Whole(bytes)),
-            Err(Spent) => Refusal::new(codes::UNAVAILABLE, "too many long answers are under way")
+        let whole = Response::from_parts(head, bytes);
+        let busy = || {
+            Refusal::new(codes::UNAVAILABLE, "too many long answers are under way")
                 .retry_after(Duration::from_secs(1))
                 .respond()
-                .map(Body::Whole),
-        }
+        };
+        // What was changed is told in any case, and it is short.
+        let answer = match read {
+            true => watched.counted(whole, busy),
+            false => whole,
+        };
+        answer.map(Body::Whole)
     }
 }
 

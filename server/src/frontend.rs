@@ -15,8 +15,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use logconfig::{LogName, ShardName};
 use mirror::Tiles;
 use plane_http::{
-    BYTES, Body, FOR_EVER, Listener, NEVER, Phase, Plane, Spent, TEXT, TlsFiles, Unread, Watch,
-    Watched, later, reply, said,
+    BYTES, Body, FOR_EVER, Listener, NEVER, Phase, Plane, TEXT, TlsFiles, Unread, Watch, Watched,
+    busy, reply, said,
 };
 use store::{Directory, Objects, StoreError};
 use tlog::{TileKind, TilePath};
@@ -178,13 +178,6 @@ impl Frontend {
     }
 }
 
-/// The memory for long answers is used up.
-fn busy() -> Response<Bytes> {
-    let text = "too many long answers are under way";
-    let response = said(StatusCode::SERVICE_UNAVAILABLE, text);
-    later(response, Duration::from_secs(1))
-}
-
 impl Plane for Frontend {
     async fn answer(&self, watched: &Watched, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
@@ -206,11 +199,7 @@ impl Plane for Frontend {
             response.headers_mut().insert(ALLOW, allowed);
             response
         };
-        let (head, body) = response.into_parts();
-        let response = match watched.answer(body) {
-            Ok(body) => Response::from_parts(head, body),
-            Err(Spent) => busy(),
-        };
+        let response = watched.counted(response, busy);
         response.map(|answer| unread.answer(answer))
     }
 }

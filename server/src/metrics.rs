@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{Method, Request, Response, StatusCode};
-use plane_http::{Body, Phase, Plane, TEXT, Unread, Watch, Watched};
+use plane_http::{Body, Phase, Plane, TEXT, Unread, Watch, Watched, busy};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -123,12 +123,13 @@ impl Plane for Exporter {
                 "only /metrics is served here\n".into(),
             ),
         };
-        let mut response = Response::new(unread.answer(text.into()));
+        let mut response = Response::new(text.into());
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(VARY, HeaderValue::from_static("accept"));
-        response
+        let answer = watched.counted(response, busy);
+        answer.map(|text| unread.answer(text))
     }
 }
 
@@ -359,8 +360,46 @@ fn spread(mut metric: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
+    use plane_http::{Limits, Listener};
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
-    use crate::testing::Server;
+    use crate::testing::{Server, read_all, request};
+
+    #[tokio::test]
+    async fn a_long_answer_is_in_the_budget() {
+        for (answers, status) in [(0, 503), (1 << 20, 200)] {
+            let mut registry = Registry::default();
+            for n in 0..2_000 {
+                let counter = prometheus_client::metrics::counter::Counter::<u64>::default();
+                registry.register(format!("counter_{n}"), "One of many", counter);
+            }
+            let (listener, address) = Listener::tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+            let watch = Watch::new(Limits {
+                answers,
+                ..Limits::default()
+            });
+            let stop = CancellationToken::new();
+            let exporter = Arc::new(Exporter::of(registry));
+            let serving = plane_http::serve(
+                listener,
+                exporter,
+                watch,
+                stop.clone(),
+                std::time::Duration::ZERO,
+            );
+            let serving = tokio::spawn(serving.unwrap());
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let asked = request("GET /metrics", "connection: close\r\n", b"");
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &asked)
+                .await
+                .unwrap();
+            let replies = read_all(&mut stream, false).await;
+            assert_eq!(replies[0].status, status);
+            stop.cancel();
+            serving.await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn every_family_is_exported_and_buckets_add_up() {

@@ -32,7 +32,7 @@ pub use gzip::packed;
 pub use limits::{Limits, WhenFull};
 pub use listener::Listener;
 pub use pace::{PACE, Pace};
-pub use reply::{BYTES, FOR_EVER, JSON, NEVER, TEXT, later, refused, reply, said};
+pub use reply::{BYTES, FOR_EVER, JSON, NEVER, TEXT, busy, later, refused, reply, said};
 pub use stamp::Stamp;
 pub use tls::{Audience, Tls, TlsFiles, provider, read_pair};
 pub use watch::{Place, Watch};

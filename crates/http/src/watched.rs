@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use hyper::Response;
 use tokio::sync::Notify;
 
 use crate::budget::{Bodies, SHORT, Spent};
@@ -182,8 +183,21 @@ impl Watched {
         &self.shared.bodies
     }
 
+    /// The answer, which counts if it is long; where there is no memory for it, the other one.
+    pub fn counted(
+        &self,
+        answer: Response<Bytes>,
+        otherwise: impl FnOnce() -> Response<Bytes>,
+    ) -> Response<Bytes> {
+        let (head, bytes) = answer.into_parts();
+        match self.answer(bytes) {
+            Ok(bytes) => Response::from_parts(head, bytes),
+            Err(Spent) => otherwise(),
+        }
+    }
+
     /// An answer's bytes. A long one counts until the last piece of it was sent or dropped.
-    pub fn answer(&self, bytes: Bytes) -> Result<Bytes, Spent> {
+    pub(crate) fn answer(&self, bytes: Bytes) -> Result<Bytes, Spent> {
         let length = bytes.len();
         if !self.counts(length) {
             return Ok(bytes);

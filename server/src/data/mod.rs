@@ -23,7 +23,7 @@ use axum::Router;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
-use plane_http::{Body, Phase, Plane, Spent, Unread, Watched};
+use plane_http::{Body, Phase, Plane, Unread, Watched};
 use tower::Service as _;
 
 pub(crate) use read::shard_list;
@@ -80,17 +80,12 @@ impl DataPlane {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        let (mut head, body) = response.into_parts();
+        let (head, body) = response.into_parts();
         // Every answer of the router is in memory.
         let bytes = axum::body::to_bytes(body, usize::MAX).await;
-        let body = match watched.answer(bytes.unwrap_or_default()) {
-            Ok(bytes) => bytes,
-            Err(Spent) => {
-                let (refused, text) = Refusal::busy_answers().respond(json).into_parts();
-                head = refused;
-                text
-            }
-        };
+        let whole = Response::from_parts(head, bytes.unwrap_or_default());
+        let answer = watched.counted(whole, || Refusal::busy_answers().respond(json));
+        let (mut head, body) = answer.into_parts();
         let mut response = match unread {
             None => Response::from_parts(head, Body::Whole(body)),
             Some(unread) => {

@@ -12,8 +12,8 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use plane_http::{
-    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, Spent, TEXT, Unread, Watched, later,
-    packed, said,
+    BYTES, Body, FOR_EVER, Limits, NEVER, Phase, Plane, TEXT, Unread, Watched, busy, later, packed,
+    said,
 };
 use tlog::mirror::{INFO_TYPE, MAX_ADD_CHECKPOINT};
 use tlog::{TileKind, TilePath};
@@ -61,10 +61,7 @@ fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Resp
 
 /// The memory for request bodies is used up.
 fn crowded() -> Response<Bytes> {
-    crowded_with("too many request bodies are under way")
-}
-
-fn crowded_with(text: &str) -> Response<Bytes> {
+    let text = "too many request bodies are under way";
     let response = said(StatusCode::SERVICE_UNAVAILABLE, text);
     later(response, Duration::from_secs(1))
 }
@@ -365,11 +362,7 @@ impl Plane for MirrorPlane {
             }
             (&Method::GET | &Method::HEAD, path) => {
                 watched.enter(Phase::Working);
-                let (head, body) = self.read(path, &head.headers).await.into_parts();
-                match watched.answer(body) {
-                    Ok(body) => Response::from_parts(head, body),
-                    Err(Spent) => crowded_with("too many long answers are under way"),
-                }
+                watched.counted(self.read(path, &head.headers).await, busy)
             }
             _ => said(StatusCode::METHOD_NOT_ALLOWED, "not with this method"),
         };
