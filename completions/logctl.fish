@@ -1147,15 +1147,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'An
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l format -d 'How they stand in it' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l format -d 'How the file holds them' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
 ndjson\t'Each line is {"entry":"<base64>"}'
 bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l priority -d 'How urgent they are, 0 (most) to 7; the log\'s tiers say what that means. Without it a writer gets its first tier' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l merge-by -d 'When they must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l shard -d 'Only into this shard, while it is the active one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l priority -d 'How urgent the entries are, from 0 (most) to 7; the log\'s tiers define what that means. By default the writer\'s first tier' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l merge-by -d 'When the entries must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l shard -d 'Write only into this shard, and only while it is the active one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l writer-token-file -d 'File with the writer\'s token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l resume -d 'Go on with an import that ended early' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l url -d 'Where writers reach the log; else as the context or the server says' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l resume -d 'Continue an import that ended early' -r
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l url -d 'Address at which writers reach the log; by default what the context or the server says' -r
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -1171,7 +1171,7 @@ name\t'One name a line: shards, logs, operations; nothing where nothing has one'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand import" -l raw -d 'Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1196,15 +1196,15 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -f -a "import" -d 'The older name of `logctl import`'
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l format -d 'How they stand in it' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l format -d 'How the file holds them' -r -f -a "lines\t'Each line is an entry, without its newline; empty lines are passed over'
 ndjson\t'Each line is {"entry":"<base64>"}'
 bundle\t'C2SP bundle encoding: a 16-bit length and the entry, one after the other'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l priority -d 'How urgent they are, 0 (most) to 7; the log\'s tiers say what that means. Without it a writer gets its first tier' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l merge-by -d 'When they must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l shard -d 'Only into this shard, while it is the active one' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l priority -d 'How urgent the entries are, from 0 (most) to 7; the log\'s tiers define what that means. By default the writer\'s first tier' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l merge-by -d 'When the entries must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l shard -d 'Write only into this shard, and only while it is the active one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l writer-token-file -d 'File with the writer\'s token; must not be readable by others' -r -F
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l resume -d 'Go on with an import that ended early' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l url -d 'Where writers reach the log; else as the context or the server says' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l resume -d 'Continue an import that ended early' -r
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l url -d 'Address at which writers reach the log; by default what the context or the server says' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l context -d 'Context to use; else the file\'s `current`' -r
@@ -1220,7 +1220,7 @@ name\t'One name a line: shards, logs, operations; nothing where nothing has one'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
 always\t'Always'
 never\t'Never'"
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l raw -d 'Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'

@@ -43,13 +43,13 @@ complete -c logload -n "__fish_logload_needs_command" -s V -l version -d 'Print 
 complete -c logload -n "__fish_logload_needs_command" -f -a "run" -d 'Write streams of entries side by side, and measure what their writers see'
 complete -c logload -n "__fish_logload_using_subcommand run" -l stream -d 'A stream: rate=500/s, connections=8 or backfill, and name=, size=, priority=, merge-by=, shard=, token-file=, start=, duration=, spacing=even, batch=' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l scenario -d 'Streams from a YAML file; `-` is standard input' -r -F
-complete -c logload -n "__fish_logload_using_subcommand run" -l duration -d 'How long to write; else as the streams say, else 30s' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l duration -d 'How long to write; by default as long as the streams say, or 30s' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l warm-up -d 'Leave this much of the beginning out of every figure' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l poll -d 'How often to look what is published: times to published are exact to this' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l poll -d 'How often to read the watermarks; times to published are exact to this' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l html -d 'Write a report with plots into FILE' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l svg -d 'Write each plot into a file of its own in DIR' -r -f -a "(__fish_complete_directories)"
-complete -c logload -n "__fish_logload_using_subcommand run" -l metrics -d 'The server\'s metrics, for the queues over time: http://127.0.0.1:9090/metrics' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -l url -d 'Where writers and readers reach the log; else as the context or the server says' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l metrics -d 'Address of the server\'s metrics, from which the report takes the queues over time: http://127.0.0.1:9090/metrics' -r
+complete -c logload -n "__fish_logload_using_subcommand run" -l url -d 'Address at which writers and readers reach the log; by default what the context or the server says' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l log -d 'Log to work on; else the context\'s, else the server\'s only one' -r
 complete -c logload -n "__fish_logload_using_subcommand run" -l config -d 'Context file; default $XDG_CONFIG_HOME/logctl/config.toml' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l context -d 'Context to use; else the file\'s `current`' -r

@@ -28,34 +28,34 @@ use crate::report::{Block, Cell, Outcome, Page, Present};
 use crate::settings::Address;
 use crate::ui::{Phase, Ui};
 
-/// What `logctl import` is told.
+/// The arguments of `logctl import`.
 #[derive(Debug, PartialEq, Eq, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// The entries; `-` is standard input
+    /// File with the entries; `-` is standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) file: File,
-    /// How they stand in it
+    /// How the file holds them
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Format::Lines)]
     format: Format,
-    /// Take the bytes as they are, also where lines end with CR LF, a byte-order mark stands before them, or they look compressed
+    /// Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed
     #[arg(long)]
     raw: bool,
-    /// How urgent they are, 0 (most) to 7; the log's tiers say what that means. Without it a writer gets its first tier
+    /// How urgent the entries are, from 0 (most) to 7; the log's tiers define what that means. By default the writer's first tier
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=7))]
     priority: Option<u8>,
-    /// When they must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z
+    /// When the entries must be published: 5s, 24h, or a time such as 2026-12-01T00:00:00Z
     #[arg(long, value_name = "TIME")]
     merge_by: Option<String>,
-    /// Only into this shard, while it is the active one
+    /// Write only into this shard, and only while it is the active one
     #[arg(long, value_name = "NAME")]
     shard: Option<String>,
     /// File with the writer's token; must not be readable by others
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     writer_token_file: Option<PathBuf>,
-    /// Go on with an import that ended early
+    /// Continue an import that ended early
     #[arg(long, value_name = "ID")]
     resume: Option<UploadId>,
-    /// Where writers reach the log; else as the context or the server says
+    /// Address at which writers reach the log; by default what the context or the server says
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::generate::{self, Shell};
 use crate::report::{Block, Outcome, Page, Present};
 
-/// What `logctl completions` is told.
+/// The arguments of `logctl completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
     /// The shell
@@ -18,7 +18,7 @@ pub(crate) struct CompletionsArgs {
     fixed: bool,
 }
 
-/// What `logctl help` is told.
+/// The arguments of `logctl help`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelpArgs {
     /// The command; logctl itself when absent
@@ -26,7 +26,7 @@ pub(crate) struct HelpArgs {
     command: Vec<String>,
 }
 
-/// What `logctl man` is told.
+/// The arguments of `logctl man`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
     /// The command whose page to print; logctl's own when absent

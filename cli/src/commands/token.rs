@@ -42,7 +42,7 @@ pub(crate) enum TokenCommand {
     },
 }
 
-/// What `logctl token create` is told.
+/// The arguments of `logctl token create`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CreateArgs {
     /// Who the caller is then: token:NAME

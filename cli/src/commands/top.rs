@@ -16,7 +16,7 @@ use crate::report::{Outcome, Page, Present};
 use crate::top::screen;
 use crate::top::state::{Queue, Queues, Sample, State};
 
-/// What `logctl top` is told.
+/// The arguments of `logctl top`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
     /// How often to look

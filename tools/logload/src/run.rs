@@ -16,7 +16,7 @@ use crate::scenario::{Scenario, Wrong};
 use crate::verify::{Verified, verify};
 use crate::wire::Target;
 
-/// What `logload run` is told.
+/// The arguments of `logload run`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// A stream: rate=500/s, connections=8 or backfill, and name=, size=, priority=, merge-by=, shard=, token-file=, start=, duration=, spacing=even, batch=
@@ -30,13 +30,13 @@ pub(crate) struct RunArgs {
     /// Streams from a YAML file; `-` is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     scenario: Option<File>,
-    /// How long to write; else as the streams say, else 30s
+    /// How long to write; by default as long as the streams say, or 30s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// Leave this much of the beginning out of every figure
     #[arg(long, value_name = "TIME", value_parser = parse_warm_up)]
     warm_up: Option<Duration>,
-    /// How often to look what is published: times to published are exact to this
+    /// How often to read the watermarks; times to published are exact to this
     #[arg(long, value_name = "TIME", default_value = "5ms", value_parser = parse_poll)]
     poll: Duration,
     /// Write a report with plots into FILE
@@ -45,13 +45,13 @@ pub(crate) struct RunArgs {
     /// Write each plot into a file of its own in DIR
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     svg: Option<PathBuf>,
-    /// The server's metrics, for the queues over time: http://127.0.0.1:9090/metrics
+    /// Address of the server's metrics, from which the report takes the queues over time: http://127.0.0.1:9090/metrics
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
     /// Afterwards, check that each acknowledged index holds its entry
     #[arg(long)]
     verify: bool,
-    /// Where writers and readers reach the log; else as the context or the server says
+    /// Address at which writers and readers reach the log; by default what the context or the server says
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 }

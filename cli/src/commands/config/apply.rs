@@ -14,7 +14,7 @@ use crate::error::{Error, Stale};
 use crate::file::File;
 use crate::report::Outcome;
 
-/// What `logctl config apply` is told.
+/// The arguments of `logctl config apply`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyArgs {
     /// The plan, made by `config plan`; `-` is standard input

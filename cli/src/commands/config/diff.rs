@@ -12,7 +12,7 @@ use crate::error::{Error, count};
 use crate::file::File;
 use crate::report::{Outcome, Page, Present};
 
-/// What `logctl config diff` is told.
+/// The arguments of `logctl config diff`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiffArgs {
     /// The document, YAML or JSON; `-` is standard input

@@ -31,7 +31,7 @@ struct Unedited {
     generation: u64,
 }
 
-/// What `logctl config edit` is told.
+/// The arguments of `logctl config edit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EditArgs {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::commands::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
-/// What `logctl config history` is told.
+/// The arguments of `logctl config history`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HistoryArgs {
     /// Only what was decided from then on: 7d, 24h, 2026-11-01, 2026-11-01T08:00:00Z

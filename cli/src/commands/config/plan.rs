@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::{Outcome, Page, Present, Report};
 
-/// What `logctl config plan` is told.
+/// The arguments of `logctl config plan`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
     /// The document, YAML or JSON; `-` is standard input

@@ -11,7 +11,7 @@ use crate::commands::{Session, differences, wire_difference};
 use crate::error::Error;
 use crate::report::{Outcome, Page};
 
-/// What `logctl config rollback` is told.
+/// The arguments of `logctl config rollback`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RollbackArgs {
     /// The generation; the one before the running one when absent

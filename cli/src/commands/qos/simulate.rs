@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 
-/// What `logctl qos simulate` is told.
+/// The arguments of `logctl qos simulate`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SimulateArgs {
     /// The document, YAML or JSON; `-` is standard input

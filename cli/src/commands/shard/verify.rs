@@ -16,7 +16,7 @@ use crate::report::{Block, Cell, Outcome, Page, Present, Tone};
 /// A shard that was just rotated out is published and sealed within this; later it is a finding.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// What `logctl shard verify` is told.
+/// The arguments of `logctl shard verify`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
     /// Shards to verify; all when absent
