@@ -50,6 +50,9 @@ pub enum PromiseState {
     Ordered,
     /// A signed checkpoint covers it.
     Published,
+    /// A state of a newer server, which says no more to this version than that the promise is known.
+    #[serde(other)]
+    Unknown,
 }
 
 /// `GET /{log}/promise/{promise}`. The place is present once the entry is ordered.
