@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use engine::Chunk;
 use engine::{
-    Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerClient, PeerError,
-    PeerRequest, Places, Program, Programs,
+    Audited, Caller, Engine, EngineOptions, Kek, Log, MergeOptions, PeerAnswer, PeerClient,
+    PeerError, PeerRequest, Places, Program, Programs,
 };
 use futures_util::future::{BoxFuture, join_all};
 use hdrhistogram::Histogram;
@@ -289,7 +289,8 @@ impl World {
             reason: None,
         };
         let config = LogConfig::new("dev".parse()?, "example.org/dev".to_owned(), "a".parse()?);
-        engine.create_log(config, caller()).await?;
+        let audited = Audited::new(Arc::clone(engine));
+        audited.create(config, caller()).await?;
         let log = engine.log("dev").context("the log is there")?;
         let key = log
             .merge()
@@ -319,7 +320,7 @@ impl World {
             base: Some(log.status().generation),
             next: Box::new(config),
         };
-        log.change(request, caller()).await?;
+        audited.change(&log, request, caller()).await?;
         Ok(log)
     }
 }

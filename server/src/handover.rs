@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
-use engine::{MergeOptions, Programs};
+use engine::{Audited, MergeOptions, Programs};
 use tokio::time::timeout;
 
-use crate::admin::{Audit, Event};
 use crate::args::Stores as Which;
 use crate::error::{Error, at};
-use crate::rfc3339::now;
 use crate::run;
 use crate::settings::Settings;
 
@@ -34,33 +32,22 @@ pub(crate) async fn run(name: &str, force: bool, which: &Which) -> Result<(), Er
         let log = engine
             .log(name)
             .ok_or_else(|| failed(format!("there is no log {name} in these stores")))?;
-        let Some((generation, gives_up)) = log.held_by_before() else {
-            return run::print(&format!(
-                "log {name}: no change of the secondaries waits to be handed over\n"
-            ));
-        };
-        if !force {
+        let handed_over = if force {
+            let actor = format!("uid:{}", rustix::process::getuid().as_raw());
+            let audited = Audited::new(engine.clone());
+            let handed_over = audited.hand_over_by_force(&log, actor).await;
+            handed_over.map_err(|e| failed(e.to_string()))?
+        } else if let Some((_, gives_up)) = log.held_by_before() {
             return Err(failed(format!(
                 "log {name}: {gives_up}; with --force that is given up"
             )));
-        }
-        let detail = format!("log {name}: {gives_up}");
-        let event = Event {
-            action: "hand-over-forced".to_owned(),
-            actor: format!("uid:{}", rustix::process::getuid().as_raw()),
-            detail: detail.clone(),
-            replica: engine.replica_id().to_owned(),
-            time: now(),
+        } else {
+            None
         };
-        let audit = Audit::new(engine.clone());
-        audit
-            .event(event)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        log.hand_over_by_force(generation)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        run::print(&format!("handed over: {detail}\n"))
+        run::print(&match handed_over {
+            Some(detail) => format!("handed over: {detail}\n"),
+            None => format!("log {name}: no change of the secondaries waits to be handed over\n"),
+        })
     };
     let done = done.await;
     if timeout(END, engine.shutdown()).await.is_err() {

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions};
+use engine::{
+    Audited, ChangeError, ChangeOutcome, Engine, EngineOptions, Faults, Kek, MergeOptions,
+};
 use logconfig::LogConfig;
 use plane_http::{Limits, Listener, Order, Watch};
 use server_admin::{Access, Listeners, Options, Permission, SocketOptions, TcpOptions};
@@ -18,7 +20,7 @@ use store::{Coordination, DelayedCoordination, DelayedObjects, Directory, Object
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{Audit, EngineHost, Files};
+use crate::admin::{EngineHost, Files};
 use crate::args::{Command, FsckOutput, LogFormat};
 use crate::data::DataPlane;
 use crate::dev::{self, Prepared};
@@ -321,10 +323,10 @@ async fn run(
             return Ok(());
         }
     };
-    let audit = Audit::new(Arc::clone(&engine));
-    let settling = tokio::spawn(Arc::clone(&audit).settle());
-    let host = EngineHost::new(Arc::clone(&engine), audit, url.clone(), files(settings));
-    let (one, other) = (Arc::clone(&host), Arc::clone(&host));
+    let audited = Audited::new(Arc::clone(&engine));
+    let settling = tokio::spawn(Arc::clone(&audited).settle());
+    let (one, other) = (Arc::clone(&audited), Arc::clone(&audited));
+    let host = EngineHost::new(Arc::clone(&engine), audited, url.clone(), files(settings));
     let probations = move || Arc::clone(&one).watch_probations();
     let shards = move || Arc::clone(&other).watch_shards();
     let watching = [
@@ -647,8 +649,8 @@ async fn create_logs(engine: &Arc<Engine>, settings: &Settings, dev: bool) -> Re
 
 pub(crate) async fn create(engine: &Arc<Engine>, config: LogConfig) -> Result<(), Error> {
     let log = config.log.to_string();
-    let applied = Audit::new(Arc::clone(engine)).create_log(config).await;
-    let applied = match applied {
+    let audited = Audited::new(Arc::clone(engine));
+    let applied = match audited.create_by_itself(config).await {
         Ok(applied) => applied,
         // Another server on these stores was first, and its operator has changed the log since.
         Err(ChangeError::Conflict(why)) if engine.log(&log).is_some() => {

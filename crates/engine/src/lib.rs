@@ -53,6 +53,7 @@ mod supervise;
 mod uploads;
 
 pub use clock::{Clock, ClockFault};
+pub use control::audit::{Audited, Receipt, Recorded, Unrecorded, record as audit};
 pub use control::history::HistoryRecord;
 pub use control::rotation::Overdue;
 pub use control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Probation, Request, Trial};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    AppendError, Caller, ChangeError, ChangeOutcome, Condition, Engine, EngineOptions, Kek, Log,
-    Request,
+    AppendError, Applied, Audited, Caller, ChangeError, ChangeOutcome, Condition, Engine,
+    EngineOptions, Kek, Log, Request,
 };
 use logconfig::{LogConfig, LogName, ShardName, ShardState};
 use store::{Directory, Sqlite};
@@ -46,8 +46,19 @@ async fn create(engine: &Arc<Engine>) -> Arc<Log> {
     let shard = ShardName::try_from("a".to_owned()).unwrap();
     let mut config = LogConfig::new(name, "example.org/dev".into(), shard);
     config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
-    engine.create_log(config, caller()).await.unwrap();
+    let audited = Audited::new(Arc::clone(engine));
+    audited.create(config, caller()).await.unwrap();
     engine.log("dev").unwrap()
+}
+
+async fn change(
+    engine: &Arc<Engine>,
+    log: &Log,
+    request: Request,
+    caller: Caller,
+) -> Result<Applied, ChangeError> {
+    let audited = Audited::new(Arc::clone(engine));
+    Ok(audited.change(log, request, caller).await?.0)
 }
 
 /// Every acknowledged entry is at its index, and proven; shards are contiguous and sealed.
@@ -129,17 +140,18 @@ async fn rotations_under_load_lose_nothing_and_survive_a_restart() {
         .collect();
     for _ in 0..5 {
         let before = log.status().generation;
-        let done = log
-            .change(
-                Request::Rotate {
-                    name: None,
-                    base: None,
-                    force: false,
-                },
-                caller(),
-            )
-            .await
-            .unwrap();
+        let done = change(
+            &engine,
+            &log,
+            Request::Rotate {
+                name: None,
+                base: None,
+                force: false,
+            },
+            caller(),
+        )
+        .await
+        .unwrap();
         assert_eq!(done.outcome, ChangeOutcome::Decided);
         assert_eq!(log.status().generation, before + 1);
     }
@@ -172,8 +184,7 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
     let engine = open(dir.path()).await;
     let log = create(&engine).await;
     log.append(Bytes::from_static(b"one")).await.unwrap();
-    let frozen = log
-        .change(Request::Freeze { now: false }, caller())
+    let frozen = change(&engine, &log, Request::Freeze { now: false }, caller())
         .await
         .unwrap();
     let note = frozen.checkpoint.unwrap();
@@ -182,24 +193,26 @@ async fn a_freeze_refuses_definitely_and_an_unfreeze_goes_on_in_the_same_shard()
     assert_eq!(log.status().condition, Condition::Frozen);
     let refused = log.append(Bytes::from_static(b"two")).await.unwrap_err();
     assert!(matches!(refused, AppendError::Frozen { shard, .. } if shard == "a"));
-    let again = log
-        .change(Request::Freeze { now: true }, caller())
+    let again = change(&engine, &log, Request::Freeze { now: true }, caller())
         .await
         .unwrap();
     assert_eq!(again.outcome, ChangeOutcome::Unchanged);
-    let rotate = log
-        .change(
-            Request::Rotate {
-                name: None,
-                base: None,
-                force: false,
-            },
-            caller(),
-        )
-        .await
-        .unwrap_err();
+    let rotate = change(
+        &engine,
+        &log,
+        Request::Rotate {
+            name: None,
+            base: None,
+            force: false,
+        },
+        caller(),
+    )
+    .await
+    .unwrap_err();
     assert!(matches!(rotate, ChangeError::Conflict(_)));
-    log.change(Request::Unfreeze, caller()).await.unwrap();
+    change(&engine, &log, Request::Unfreeze, caller())
+        .await
+        .unwrap();
     let two = log.append(Bytes::from_static(b"two")).await.unwrap();
     assert_eq!((two.index, &*two.shard, two.leaf_index), (1, "a", 1));
     engine.shutdown().await;
@@ -225,9 +238,11 @@ async fn what_is_asked_for_by_name_is_done_once() {
             force: false,
         },
     ] {
-        let first = log.change(request.clone(), caller()).await.unwrap();
+        let first = change(&engine, &log, request.clone(), caller())
+            .await
+            .unwrap();
         assert_eq!(first.outcome, ChangeOutcome::Decided);
-        let again = log.change(request, caller()).await.unwrap();
+        let again = change(&engine, &log, request, caller()).await.unwrap();
         assert_eq!(again.outcome, ChangeOutcome::Unchanged);
     }
     let states: Vec<_> = log.status().shards.iter().map(|s| s.state).collect();
@@ -250,26 +265,31 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
         base: None,
         force: false,
     };
-    let first = log.change(request.clone(), keyed.clone()).await.unwrap();
-    let second = log.change(request, keyed.clone()).await.unwrap();
+    let first = change(&engine, &log, request.clone(), keyed.clone())
+        .await
+        .unwrap();
+    let second = change(&engine, &log, request, keyed.clone()).await.unwrap();
     assert_eq!(
         (first.operation, first.generation),
         (second.operation, second.generation)
     );
     assert_eq!(log.status().shards.len(), 2);
-    let other = log.change(Request::Unfreeze, keyed).await.unwrap_err();
-    assert!(matches!(other, ChangeError::KeyReused { .. }));
-    let stale = log
-        .change(
-            Request::Rotate {
-                name: None,
-                base: Some(1),
-                force: false,
-            },
-            caller(),
-        )
+    let other = change(&engine, &log, Request::Unfreeze, keyed)
         .await
         .unwrap_err();
+    assert!(matches!(other, ChangeError::KeyReused { .. }));
+    let stale = change(
+        &engine,
+        &log,
+        Request::Rotate {
+            name: None,
+            base: Some(1),
+            force: false,
+        },
+        caller(),
+    )
+    .await
+    .unwrap_err();
     let ChangeError::Stale {
         differences,
         changed_by,
@@ -290,7 +310,7 @@ async fn a_repeated_key_repeats_the_answer_and_a_stale_base_changes_nothing() {
         base: Some(1),
     };
     assert_eq!(
-        log.change(noop, caller()).await.unwrap().outcome,
+        change(&engine, &log, noop, caller()).await.unwrap().outcome,
         ChangeOutcome::Unchanged
     );
     engine.shutdown().await;
@@ -320,7 +340,9 @@ async fn two_engines_on_one_directory_share_one_order() {
         write(Arc::clone(&log), "one"),
         write(Arc::clone(&twin), "two"),
     );
-    twin.change(
+    change(
+        &second,
+        &twin,
         Request::Rotate {
             name: None,
             base: None,
@@ -417,7 +439,9 @@ async fn a_lost_checkpoint_of_a_sealed_shard_comes_back() {
             log.append(Bytes::from(text)).await.unwrap().index,
             text.to_owned(),
         );
-        log.change(
+        change(
+            &engine,
+            &log,
             Request::Rotate {
                 name: None,
                 base: None,

@@ -68,7 +68,7 @@ async fn create(engine: &Arc<Engine>, quorum: u32) -> Arc<Log> {
     config.merge.checkpoint_interval = logconfig::Span::from_millis(10);
     config.merge.secondaries = ["x", "yy", "zzz"].map(secondary).to_vec();
     config.merge.backup_quorum = quorum;
-    engine.create_log(config, caller()).await.unwrap();
+    engine.create_log_unaudited(config, caller()).await.unwrap();
     engine.log("dev").unwrap()
 }
 
@@ -79,7 +79,7 @@ async fn set_quorum(log: &Log, quorum: u32) {
         base: Some(log.status().generation),
         next: Box::new(document),
     };
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
 }
 
 /// Writes what `replicate` would.
@@ -335,7 +335,7 @@ async fn programs_in_processes_of_their_own() {
         base: None,
         force: false,
     };
-    log.change(rotated, caller()).await.unwrap();
+    log.change_unaudited(rotated, caller()).await.unwrap();
     set_quorum(&log, 0).await;
     append(&log, 600).await;
     backup.told("x", "1", log.status().generation).await;
@@ -373,7 +373,7 @@ async fn what_no_server_may_use_is_refused_before_it_is_configured() {
     for dry in [true, false] {
         let refused = match dry {
             true => log.preview(request(&next)).await,
-            false => log.change(request(&next), caller()).await,
+            false => log.change_unaudited(request(&next), caller()).await,
         };
         let Err(ChangeError::Invalid(findings)) = refused else {
             panic!("{refused:?}");
@@ -391,7 +391,10 @@ async fn what_no_server_may_use_is_refused_before_it_is_configured() {
     assert!(!dir.path().join("elsewhere").exists());
     // Another process may be allowed to.
     let other = open(dir.path(), MergeOptions::default()).await;
-    let applied = log.change(request(&next), caller()).await.unwrap();
+    let applied = log
+        .change_unaudited(request(&next), caller())
+        .await
+        .unwrap();
     assert_eq!(applied.warnings.len(), 2, "{:?}", applied.warnings);
     other.shutdown().await;
     // What runs is not refused again: the rest can still be changed, and it can be taken out.
@@ -431,7 +434,7 @@ async fn a_quorum_above_the_live_secondaries_is_a_warning_and_then_a_state() {
     };
     assert_eq!(log.preview(request(2)).await.unwrap().warnings, []);
     assert_eq!(log.held_up(), None);
-    let applied = log.change(request(3), caller()).await.unwrap();
+    let applied = log.change_unaudited(request(3), caller()).await.unwrap();
     let [warning] = &applied.warnings[..] else {
         panic!("{:?}", applied.warnings);
     };
@@ -482,7 +485,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
         base: None,
         next: Box::new(next),
     };
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
     append(&log, 10).await;
     // It asks nobody: it has no client.
     let publisher = open(dir.path(), only(&[Program::Publish], false)).await;
@@ -509,7 +512,7 @@ async fn a_first_checkpoint_that_waits_for_witnesses_is_told_as_such() {
         base: None,
         next: Box::new(next),
     };
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
     let answer = log.checkpoint("a").await;
     assert!(
         matches!(&answer, Err(ReadError::Unsigned { shard }) if shard == "a"),
@@ -539,7 +542,7 @@ async fn a_batch_on_a_node_that_is_leaving_is_there() {
             base: None,
             next: Box::new(next),
         };
-        log.change(request, caller()).await.unwrap();
+        log.change_unaudited(request, caller()).await.unwrap();
         if name == "b" {
             log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
         }
@@ -587,7 +590,7 @@ async fn a_batch_on_any_storage_node_is_there() {
         base: None,
         next: Box::new(next),
     };
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
     log.append(Bytes::from(vec![7; 65_535])).await.unwrap();
     engine.shutdown().await;
 
@@ -676,7 +679,7 @@ async fn a_storage_node_that_is_taken_out_is_read_from_while_it_is_needed() {
             base: None,
             next: Box::new(next),
         };
-        log.change(request, caller()).await.unwrap()
+        log.change_unaudited(request, caller()).await.unwrap()
     };
     assert_eq!(nodes(&["b"]).await.warnings, []);
     let large = Bytes::from(vec![7; 65_535]);

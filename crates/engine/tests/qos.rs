@@ -38,7 +38,8 @@ async fn create(engine: &Arc<Engine>, change: impl FnOnce(&mut LogConfig)) -> Ar
         idempotency_key: None,
         reason: None,
     };
-    engine.create_log(config, caller).await.unwrap();
+    let audited = engine::Audited::new(Arc::clone(engine));
+    audited.create(config, caller).await.unwrap();
     engine.log("dev").unwrap()
 }
 

@@ -1,10 +1,14 @@
 //! Engine types to wire types. Pure.
 
-use engine::{Applied, ChangeError, ChangeOutcome, HistoryRecord, ReplicaInfo, Status};
+use engine::{
+    Applied, ChangeError, ChangeOutcome, HistoryRecord, Inclusion, Receipt, ReplicaInfo, Status,
+    Unrecorded,
+};
 use server_admin::HostError;
+use store::StoreError;
 use wire::{
-    Action, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica, Shard,
-    ShardState, Watermarks,
+    Action, AuditReceipt, HistoryItem, LogCondition, LogStatus, Operation, OperationState, Replica,
+    Shard, ShardState, Watermarks,
 };
 
 use crate::rfc3339::rfc3339;
@@ -154,6 +158,39 @@ pub(super) fn change_error(error: ChangeError) -> HostError {
         ChangeError::Halted { reason } => HostError::Halted(reason),
         ChangeError::Full(where_) => HostError::Full(where_),
         ChangeError::Unknown { operation } => HostError::UnknownOutcome { operation },
-        ChangeError::Store(error) => HostError::Unavailable(error.to_string()),
+        ChangeError::Store(error) => unavailable(error),
+        ChangeError::Unrecorded(error) => unrecorded(error),
+    }
+}
+
+/// Nothing was changed.
+pub(super) fn unrecorded(error: Unrecorded) -> HostError {
+    match error {
+        Unrecorded::Full(place) => HostError::Full(place),
+        Unrecorded::Halted(_) => HostError::Halted(error.to_string()),
+        Unrecorded::Other(_) => HostError::Unavailable(error.to_string()),
+    }
+}
+
+pub(super) fn unavailable(error: StoreError) -> HostError {
+    HostError::Unavailable(error.to_string())
+}
+
+pub(super) fn receipt(receipt: Receipt) -> AuditReceipt {
+    let Inclusion {
+        shard,
+        leaf_index,
+        proof,
+        checkpoint,
+        vkey,
+    } = receipt.inclusion;
+    AuditReceipt {
+        index: receipt.index,
+        shard: shard.to_string(),
+        leaf_index,
+        entry: receipt.entry,
+        proof: proof.iter().map(ToString::to_string).collect(),
+        checkpoint,
+        vkey,
     }
 }

@@ -1,12 +1,12 @@
 //! [`Host`] with the engine behind it.
 //!
-//! Checks and decisions are the engine's; this module translates, and the modules beside it bracket each change with its audit
-//! records and say when every live replica runs it.
+//! Checks, decisions and their audit records are the engine's; this module translates, and the modules beside it say when every
+//! live replica runs a change.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Engine, Log, Request};
+use engine::{Audited, Engine, Log, Request};
 use jiff::Timestamp;
 use logconfig::LogConfig;
 use server_admin::{Answer, AuditQuery, Caller, Capabilities, Change, Host, HostError, Mode};
@@ -16,17 +16,15 @@ use wire::{
     Operation, QosStatus, Replica, Simulation,
 };
 
-use super::audit::{Audit, Event};
 use super::change::request;
 use super::convert;
 use super::diagnose::Files;
 use super::operations::OPERATIONS;
-use crate::rfc3339::now;
 
 /// The engine as an administered server.
 pub(crate) struct EngineHost {
     pub(super) engine: Arc<Engine>,
-    pub(super) audit: Arc<Audit>,
+    pub(super) audited: Arc<Audited>,
     /// One simulation at a time.
     pub(super) simulations: Arc<Semaphore>,
     /// How clients reach the data plane.
@@ -39,13 +37,13 @@ impl EngineHost {
     /// Administers `engine`, whose data plane clients reach at `url`.
     pub(crate) fn new(
         engine: Arc<Engine>,
-        audit: Arc<Audit>,
+        audited: Arc<Audited>,
         url: String,
         files: Files,
     ) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            audit,
+            audited,
             simulations: Arc::new(Semaphore::new(1)),
             url,
             files,
@@ -105,26 +103,18 @@ impl Host for EngineHost {
         caller: Caller,
     ) -> Answer<'a, Operation> {
         Box::pin(async move {
-            let change = match change {
+            let (log, request) = match change {
                 Change::Create { document } => return self.create(*document, mode, caller).await,
-                Change::Delete => return self.hide(log, Request::Delete, mode, caller).await,
-                Change::Undelete => return self.hide(log, Request::Undelete, mode, caller).await,
-                other => other,
-            };
-            let log = self.find(log)?;
-            if log.name() == engine::SYSTEM && matches!(change, Change::Freeze { .. }) {
-                let why = "the system log cannot be frozen: no change could be recorded any more";
-                return Err(HostError::Conflict(why.to_owned()));
-            }
-            let from = (self.engine.replica_id().to_owned(), caller.connection);
-            let request = request(change, &log.running_etag(), from)?;
-            match mode {
-                Mode::Preview => {
-                    let planned = log.preview(request).await.map_err(convert::change_error)?;
-                    Ok(convert::applied(planned, log.name(), caller.actor))
+                Change::Delete => (self.find_any(log)?, Request::Delete),
+                Change::Undelete => (self.find_any(log)?, Request::Undelete),
+                change => {
+                    let log = self.find(log)?;
+                    let from = (self.engine.replica_id().to_owned(), caller.connection);
+                    let request = request(change, &log.running_etag(), from)?;
+                    (log, request)
                 }
-                Mode::Apply => self.change(&log, request, caller).await,
-            }
+            };
+            self.change(&log, request, mode, caller).await
         })
     }
 
@@ -155,7 +145,7 @@ impl Host for EngineHost {
             };
             let mut operations = Vec::new();
             for log in logs {
-                operations.extend(self.decided(&log, None).await?);
+                operations.extend(self.decided(&log).await?);
             }
             // Stable, so that the order of one log stays.
             operations.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
@@ -169,9 +159,9 @@ impl Host for EngineHost {
 
     fn operation<'a>(&'a self, id: &'a str) -> Answer<'a, Operation> {
         Box::pin(async move {
-            let found = self.decided_anywhere(id).await?;
             let unknown = || HostError::NotFound(format!("no operation {id}"));
-            found.map(|(_, found)| found).ok_or_else(unknown)
+            let (log, record) = self.record_anywhere(id).await?.ok_or_else(unknown)?;
+            self.as_operation(&log, record).await
         })
     }
 
@@ -227,21 +217,19 @@ impl Host for EngineHost {
     }
 
     fn record(&self, event: server_admin::Event) -> Answer<'_, Option<AuditReceipt>> {
-        Box::pin(self.audit.event(Event {
-            action: event.action.to_owned(),
-            actor: event.actor,
-            detail: event.detail,
-            replica: self.engine.replica_id().to_owned(),
-            time: now(),
-        }))
+        Box::pin(async move {
+            let made = self.audited.event(event.action, event.actor, event.detail);
+            let receipt = made.await.map_err(convert::unrecorded)?;
+            Ok(receipt.map(convert::receipt))
+        })
     }
 
     fn audit(&self, query: AuditQuery) -> Answer<'_, AuditPage> {
-        Box::pin(self.audit.page(query))
+        Box::pin(self.page(query))
     }
 
     fn audit_object<'a>(&'a self, path: &'a str) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(self.audit.object(path))
+        Box::pin(self.object(path))
     }
 
     fn diagnose(&self) -> Answer<'_, Diagnostics> {

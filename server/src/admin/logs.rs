@@ -1,16 +1,13 @@
-//! Creates, deletes and undeletes logs. A deleted log is only hidden.
-//!
-//! What must never happen: an entry lost by a deletion, a name that names two logs.
+//! Finds, creates and changes logs. A deleted log is only hidden.
 
 use std::sync::Arc;
 
 use engine::{Log, Request};
 use logconfig::LogConfig;
 use server_admin::{Caller, HostError, Mode};
-use tlog::Hash;
 use wire::Operation;
 
-use super::change::{Asked, as_engine, named};
+use super::change::as_engine;
 use super::{EngineHost, convert};
 
 impl EngineHost {
@@ -38,42 +35,41 @@ impl EngineHost {
         mode: Mode,
         caller: Caller,
     ) -> Result<Operation, HostError> {
-        let name = config.log.to_string();
-        let engine = as_engine(&caller)?;
-        if mode == Mode::Preview {
-            let planned = self.engine.preview_log(config, engine).await;
-            let planned = planned.map_err(convert::change_error)?;
-            return Ok(convert::applied(planned, &name, caller.actor));
+        let (name, actor) = (config.log.to_string(), caller.actor.clone());
+        let caller = as_engine(caller);
+        match mode {
+            Mode::Preview => {
+                let planned = self.engine.preview_log(config, caller).await;
+                let planned = planned.map_err(convert::change_error)?;
+                Ok(convert::applied(planned, &name, actor))
+            }
+            Mode::Apply => {
+                let made = self.audited.create(config, caller).await;
+                let made = made.map_err(convert::change_error)?;
+                self.answer(&name, actor, made).await
+            }
         }
-        let asked = Asked {
-            operation: named(&engine, &name),
-            log: &name,
-            action: "create",
-            actor: &caller.actor,
-            request: Hash(config.digest()),
-            reason: caller.reason.clone(),
-        };
-        self.recorded(asked, self.engine.create_log(config, engine.clone()))
-            .await
     }
 
-    /// Hides a log, or shows it again.
-    pub(super) async fn hide(
+    /// Changes a log that is there, or was.
+    pub(super) async fn change(
         &self,
-        name: &str,
+        log: &Log,
         request: Request,
         mode: Mode,
         caller: Caller,
     ) -> Result<Operation, HostError> {
-        if name == engine::SYSTEM {
-            let why = "the system log cannot be deleted: no change could be recorded any more";
-            return Err(HostError::Conflict(why.to_owned()));
+        let actor = caller.actor.clone();
+        match mode {
+            Mode::Preview => {
+                let planned = log.preview(request).await.map_err(convert::change_error)?;
+                Ok(convert::applied(planned, log.name(), actor))
+            }
+            Mode::Apply => {
+                let made = self.audited.change(log, request, as_engine(caller)).await;
+                let made = made.map_err(convert::change_error)?;
+                self.answer(log.name(), actor, made).await
+            }
         }
-        let log = self.find_any(name)?;
-        if mode == Mode::Preview {
-            let planned = log.preview(request).await.map_err(convert::change_error)?;
-            return Ok(convert::applied(planned, name, caller.actor));
-        }
-        self.change(&log, request, caller).await
     }
 }

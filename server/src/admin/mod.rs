@@ -1,4 +1,4 @@
-//! The admin endpoint over the engine: [`EngineHost`] translates, [`audit`] records.
+//! The admin endpoint over the engine, which decides and records: [`EngineHost`] translates.
 
 mod audit;
 mod change;
@@ -11,10 +11,8 @@ mod merge;
 mod operations;
 mod probation;
 mod qos;
-mod rotation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use audit::{Audit, Event};
 pub(crate) use diagnose::Files;
 pub(crate) use host::EngineHost;

@@ -2,10 +2,13 @@
 //!
 //! What must never happen: an operation called done that a live replica does not run.
 
+use std::sync::Arc;
+
 use engine::{HistoryRecord, Log};
 use server_admin::HostError;
 use wire::{Action, Operation, OperationState, Replica};
 
+use super::convert::unavailable;
 use super::{EngineHost, convert};
 
 /// The most operations in one answer.
@@ -30,48 +33,63 @@ impl EngineHost {
     }
 
     /// The decided changes of one log as operations, newest first, each with its time in milliseconds.
-    pub(super) async fn decided(
-        &self,
-        log: &Log,
-        one: Option<&str>,
-    ) -> Result<Vec<(u64, Operation)>, HostError> {
-        let unavailable = |e: store::StoreError| HostError::Unavailable(e.to_string());
-        let records = match one {
-            Some(id) => log
-                .operation(id)
-                .await
-                .map_err(unavailable)?
-                .into_iter()
-                .collect(),
-            None => log.history().await.map_err(unavailable)?,
-        };
+    pub(super) async fn decided(&self, log: &Log) -> Result<Vec<(u64, Operation)>, HostError> {
+        let records = log.history().await.map_err(unavailable)?;
         if records.is_empty() {
             return Ok(Vec::new());
         }
         let replicas = self.live(Some(log)).await?;
-        let differences = match (&records[..], one) {
-            ([record], Some(_)) => log.changed_by(record).await.map_err(unavailable)?,
-            _ => Vec::new(),
-        };
-        let complete = |record: HistoryRecord| {
-            let time = record.time_ms;
-            let mut operation = convert::operation(record, log.name());
-            operation.differences = differences.iter().cloned().map(Into::into).collect();
-            operation.audit_index = self.audit.index(&operation.id);
-            operation.replicas.clone_from(&replicas);
-            operation.state = state(&operation);
-            (time, operation)
-        };
         let mut operations = Vec::new();
-        for (time, operation) in records.into_iter().take(OPERATIONS).map(complete) {
-            // Only settings are ever on probation.
-            let operation = match operation.action {
-                Action::Configure => self.tried(log, operation).await?,
-                _ => operation,
-            };
-            operations.push((time, operation));
+        for record in records.into_iter().take(OPERATIONS) {
+            let time = record.time_ms;
+            operations.push((time, self.complete(log, record, &replicas).await?));
         }
         Ok(operations)
+    }
+
+    /// One decided change as an operation, with what it changed.
+    pub(super) async fn as_operation(
+        &self,
+        log: &Log,
+        record: HistoryRecord,
+    ) -> Result<Operation, HostError> {
+        let replicas = self.live(Some(log)).await?;
+        let differences = log.changed_by(&record).await.map_err(unavailable)?;
+        let operation = self.complete(log, record, &replicas).await?;
+        Ok(Operation {
+            differences: differences.into_iter().map(Into::into).collect(),
+            ..operation
+        })
+    }
+
+    async fn complete(
+        &self,
+        log: &Log,
+        record: HistoryRecord,
+        replicas: &[Replica],
+    ) -> Result<Operation, HostError> {
+        let mut operation = convert::operation(record, log.name());
+        operation.audit_index = self.audited.index(&operation.id);
+        operation.replicas = replicas.to_vec();
+        operation.state = state(&operation);
+        match operation.action {
+            // Only settings are ever on probation.
+            Action::Configure => self.tried(log, operation).await,
+            _ => Ok(operation),
+        }
+    }
+
+    /// A decided change and its log; deleted logs too.
+    pub(super) async fn record_anywhere(
+        &self,
+        id: &str,
+    ) -> Result<Option<(Arc<Log>, HistoryRecord)>, HostError> {
+        for log in self.engine.logs().into_iter().chain(self.engine.system()) {
+            if let Some(record) = log.operation(id).await.map_err(unavailable)? {
+                return Ok(Some((log, record)));
+            }
+        }
+        Ok(None)
     }
 }
 

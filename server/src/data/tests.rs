@@ -292,9 +292,9 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
         idempotency_key: None,
         reason: None,
     };
-    log.change(Request::Freeze { now: false }, caller.clone())
-        .await
-        .unwrap();
+    let audited = engine::Audited::new(Arc::clone(&server.engine));
+    let freeze = Request::Freeze { now: false };
+    audited.change(&log, freeze, caller.clone()).await.unwrap();
     let reply = server.add(b"y").await;
     assert_eq!((reply.status, reply.header("retry-after")), (409, None));
     assert!(
@@ -309,7 +309,8 @@ async fn a_frozen_log_says_which_shard_and_since_when() {
         200,
         "reads go on"
     );
-    log.change(Request::Unfreeze, caller).await.unwrap();
+    let unfreeze = audited.change(&log, Request::Unfreeze, caller);
+    unfreeze.await.unwrap();
     assert_eq!(server.add(b"y").await.text(), "1\n");
 }
 
@@ -425,7 +426,8 @@ async fn every_answer_about_a_log_names_its_configuration() {
             idempotency_key: None,
             reason: None,
         };
-        log.change(rotate, caller).await.unwrap();
+        let audited = engine::Audited::new(Arc::clone(&server.engine));
+        audited.change(&log, rotate, caller).await.unwrap();
         // An entry of the new shard was ordered under the new configuration.
         let added = server
             .ask("POST /dev/add", "accept: application/json\r\n", b"entry")

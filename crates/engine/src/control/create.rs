@@ -22,7 +22,7 @@ const GIVEN_UP: usize = 16;
 impl Engine {
     /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
     /// used once, for good.
-    pub async fn create_log(
+    pub(crate) async fn create_log(
         self: &Arc<Self>,
         config: LogConfig,
         caller: Caller,
@@ -51,7 +51,17 @@ impl Engine {
         }
     }
 
-    /// What [`Engine::create_log`] would do.
+    /// Creates a log that no intent announces: for tests of what comes after.
+    #[cfg(feature = "testing")]
+    pub async fn create_log_unaudited(
+        self: &Arc<Self>,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        self.create_log(config, caller).await
+    }
+
+    /// What a creation would do.
     pub async fn preview_log(
         self: &Arc<Self>,
         config: LogConfig,

@@ -6,7 +6,8 @@ use logconfig::{Difference, Finding};
 use tlog::Hash;
 use tokio::time::Instant;
 
-use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, fits};
+use crate::control::{Action, Applied, Caller, ChangeError, ChangeOutcome, Request, fits};
+use crate::engine::SYSTEM;
 use crate::ledger::{CommitError, now_ms};
 use crate::log::Log;
 use order::slot::{Control, Decision, Token};
@@ -198,6 +199,21 @@ impl Log {
             Err(e) => self.refused(e, operation).await,
         }
     }
+}
+
+/// Refuses to end the audit trail.
+pub(crate) fn system(log: &str, request: &Request) -> Result<(), ChangeError> {
+    let how = match request {
+        Request::Freeze { .. } => "frozen",
+        Request::Delete | Request::Undelete => "deleted",
+        _ => return Ok(()),
+    };
+    if log != SYSTEM {
+        return Ok(());
+    }
+    Err(ChangeError::Conflict(format!(
+        "the system log cannot be {how}: no change could be recorded any more"
+    )))
 }
 
 pub(crate) fn deleted(log: &str) -> String {

@@ -1,8 +1,9 @@
 //! Changes to a running log: the typed steps from a request to a decision in the order. A preview runs the same steps and stops
-//! before the last.
+//! before the last. From outside there is one way to all of them, [`audit::Audited`].
 //!
 //! What must never happen: a change that is decided twice, a shard whose key is not durable before the slot that names it.
 
+pub(crate) mod audit;
 mod create;
 pub(crate) mod fits;
 mod freeze;
@@ -11,7 +12,6 @@ mod preflight;
 mod prepare;
 mod probation;
 pub(crate) mod rotation;
-mod settled;
 
 use logconfig::{Difference, Finding, LogConfig, ShardName, ShardState, Written};
 use serde::Serialize;
@@ -26,6 +26,7 @@ use order::state::{Intake, Refusal, Shard};
 use store::StoreError;
 use store::record;
 
+use self::audit::Unrecorded;
 pub(crate) use self::preflight::barred;
 pub(crate) use self::prepare::prepare;
 pub use self::probation::{Probation, Trial};
@@ -130,6 +131,28 @@ impl Request {
             Self::Delete => Action::Delete,
             Self::Undelete => Action::Undelete,
         }
+    }
+
+    /// What it asks for, as the audit trail names it.
+    fn word(&self) -> &'static str {
+        if matches!(self, Self::Rotate { force: true, .. }) {
+            return "rotate-forced";
+        }
+        match self.action() {
+            Action::Configure => "configure",
+            Action::Rotate => "rotate",
+            Action::Plan => "plan",
+            Action::Freeze => "freeze",
+            Action::Unfreeze => "unfreeze",
+            Action::Create => "create",
+            Action::Delete => "delete",
+            Action::Undelete => "undelete",
+            Action::Revert => "revert",
+        }
+    }
+
+    fn digest(&self) -> Hash {
+        record::digest(&serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn reason(&self) -> Option<String> {
@@ -250,6 +273,9 @@ pub enum ChangeError {
     /// The store failed; nothing was changed.
     #[error(transparent)]
     Store(StoreError),
+    /// The audit trail does not take the intent; nothing was changed.
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
 }
 
 impl From<StoreError> for ChangeError {
@@ -278,6 +304,7 @@ struct Planned {
 impl Log {
     /// What a request would do.
     pub async fn preview(&self, request: Request) -> Result<Applied, ChangeError> {
+        freeze::system(self.name(), &request)?;
         let caller = Caller {
             actor: String::new(),
             idempotency_key: None,
@@ -287,8 +314,22 @@ impl Log {
     }
 
     /// Makes a change: decided in the order, durable, and running on this replica when it answers.
-    pub async fn change(&self, request: Request, caller: Caller) -> Result<Applied, ChangeError> {
+    pub(crate) async fn change(
+        &self,
+        request: Request,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
         self.execute(request, caller, false).await
+    }
+
+    /// Makes a change that no intent announces: for tests of what comes after the decision.
+    #[cfg(feature = "testing")]
+    pub async fn change_unaudited(
+        &self,
+        request: Request,
+        caller: Caller,
+    ) -> Result<Applied, ChangeError> {
+        self.change(request, caller).await
     }
 
     async fn execute(
@@ -302,7 +343,7 @@ impl Log {
             return Err(ChangeError::Halted { reason });
         }
         fits::caller(&caller)?;
-        let digest = record::digest(&serde_json::to_vec(&request).unwrap_or_default());
+        let digest = request.digest();
         let operation = caller
             .operation(&core.ledger.name)
             .unwrap_or_else(|| core.ledger.tokens.make(now_ms()));

@@ -431,7 +431,7 @@ impl crate::Log {
     /// # Errors
     /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
     /// always.
-    pub async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
+    pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
         let core = &self.core;
         let state = core.ledger.state();
         if let Some(why) = core.unannounced(&state).await? {

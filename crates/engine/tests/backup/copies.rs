@@ -140,7 +140,7 @@ async fn a_slow_or_dead_secondary_slows_only_itself_and_catches_up() {
         base: None,
         force: false,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 50).await;
     published(&log, 450).await;
     until("both shards", || {
@@ -243,7 +243,7 @@ async fn a_new_storage_gets_the_older_shards_first() {
         base: None,
         force: false,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
     let manifest = async |mirror: &mirror::Mirror| {
         let kek = Kek::from_file(&world.path("kek")).unwrap();
         let bytes = mirror.manifest(&origin_hash(ORIGIN)).await.unwrap()?;
@@ -401,7 +401,7 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
     assert!(finding.message.contains("secondary zzz would not copy"));
     assert!(finding.message.contains("404"), "{}", finding.message);
     assert!(other.status().is_empty());
-    let second = log.change(rotate(false), caller()).await.unwrap();
+    let second = log.change_unaudited(rotate(false), caller()).await.unwrap();
     assert_eq!(second.warnings.len(), 1);
     append(&log, 4).await;
     published(&log, 7).await;
@@ -416,7 +416,7 @@ async fn a_shard_that_secondaries_would_not_copy_is_not_opened() {
         }
         other => panic!("{other:?}"),
     }
-    let applied = log.change(rotate(true), caller()).await.unwrap();
+    let applied = log.change_unaudited(rotate(true), caller()).await.unwrap();
     let strangers = applied.warnings.iter();
     let strangers = strangers.filter(|f| f.code == "secondary-does-not-know");
     assert_eq!(strangers.count(), 2);
@@ -471,7 +471,7 @@ async fn readers_of_the_log_can_verify_what_a_secondary_serves() {
         force: false,
     };
     append(&log, 7).await;
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
     append(&log, 5).await;
     let wait = async {
         while verified().await != Some(307) {

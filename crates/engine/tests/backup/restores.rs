@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{Kek, MergeOptions, PeerClient, Request};
+use engine::{Audited, Kek, MergeOptions, PeerClient, Request};
 use store::{Directory, Sqlite};
 use tlog::{Checkpoint, Note};
 
@@ -49,7 +49,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
         base: None,
         force: false,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 300).await;
     published(&log, 900).await;
     // One secondary is behind from here on.
@@ -142,7 +142,7 @@ async fn a_lost_primary_is_rebuilt_and_goes_on() {
         base: None,
         force: false,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 10).await;
     published(&log, 1060).await;
     until("no secondary complains", || {
@@ -256,7 +256,7 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
     let preview = log.preview(request.clone()).await.unwrap();
     let codes: Vec<_> = preview.warnings.iter().map(|found| found.code).collect();
     assert!(codes.contains(&"change-not-handed-over"), "{codes:?}");
-    log.change(request, caller()).await.unwrap();
+    log.change_unaudited(request, caller()).await.unwrap();
     append(&log, 5).await;
     until("it is said what is waited for", || {
         let why = log.status().reason.unwrap_or_default();
@@ -267,12 +267,14 @@ async fn a_change_is_handed_over_by_force_where_the_old_secondaries_are_lost() {
     assert_eq!(generation, log.status().generation);
     assert!(gives_up.contains("(x)"), "{gives_up}");
     // Alone it would be asked for what it does not have.
-    let early = log.hand_over_by_force(generation).await.unwrap_err();
+    let audited = Audited::new(Arc::clone(&engine));
+    let by_force = || audited.hand_over_by_force(&log, "test".to_owned());
+    let early = by_force().await.unwrap_err();
     assert!(early.to_string().contains("do not hold"), "{early}");
     assert!(log.held_by_before().is_some());
     world.network.set("yy.example.org", Way::Open);
     let wait = async {
-        while let Err(early) = log.hand_over_by_force(generation).await {
+        while let Err(early) = by_force().await {
             assert!(early.to_string().contains("do not hold"), "{early}");
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -653,7 +655,10 @@ async fn an_interrupted_restore_can_be_made_again() {
     let name = logconfig::LogName::try_from("dev".to_owned()).unwrap();
     let shard = logconfig::ShardName::try_from("b".to_owned()).unwrap();
     let document = logconfig::LogConfig::new(name, ORIGIN.into(), shard);
-    let other = engine.create_log(document, caller()).await.unwrap_err();
+    let other = engine
+        .create_log_unaudited(document, caller())
+        .await
+        .unwrap_err();
     assert!(other.to_string().contains("run it again"), "{other}");
     engine.shutdown().await;
     drop(engine);
@@ -855,7 +860,10 @@ async fn a_forced_restore_does_not_wait_for_those_that_cannot_take_it() {
         matches!(refused, Err(engine::AppendError::Frozen { .. })),
         "{refused:?}"
     );
-    let unfrozen = log.change(Request::Unfreeze, caller()).await.unwrap();
+    let unfrozen = log
+        .change_unaudited(Request::Unfreeze, caller())
+        .await
+        .unwrap();
     let told: Vec<_> = unfrozen.warnings.iter().map(|w| w.code).collect();
     assert_eq!(told, ["forced-restore"]);
     append_when_taken(&log).await;
@@ -1031,7 +1039,7 @@ async fn rotate(log: &engine::Log) {
         base: None,
         force: false,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
 }
 
 /// An older copy of a secondary's storage lacks entries of shards that were done with.

@@ -73,7 +73,7 @@ async fn witnesses_decide_what_readers_get() {
         base: None,
         force: true,
     };
-    log.change(rotate, caller()).await.unwrap();
+    log.change_unaudited(rotate, caller()).await.unwrap();
     append(&log, 5).await;
     let second = log.status().shards[1].name.clone();
     until("it is told", || {
@@ -158,7 +158,7 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
         name: None,
         base: None,
     };
-    log.change(plan, caller()).await.unwrap();
+    log.change_unaudited(plan, caller()).await.unwrap();
     let shards = log.status().shards;
     let (first, second) = (&shards[0].origin, &shards[1].origin);
     knows("w", &[first, second]);
@@ -192,11 +192,11 @@ async fn a_shard_that_witnesses_do_not_know_is_not_opened() {
     assert!(applied.warnings[0].message.contains("witness www would"));
     log.preview(by_itself).await.unwrap();
     // Nobody was bound by being asked: the shard is published from its beginning.
-    log.change(rotate(false), caller()).await.unwrap();
+    log.change_unaudited(rotate(false), caller()).await.unwrap();
     append(&log, 4).await;
     published(&log, 7).await;
     // And with force, which stays on record.
-    let applied = log.change(rotate(true), caller()).await.unwrap();
+    let applied = log.change_unaudited(rotate(true), caller()).await.unwrap();
     assert_eq!(applied.warnings.len(), 3);
     let history = log.history().await.unwrap();
     assert!(
@@ -338,7 +338,7 @@ async fn a_lost_checkpoint_that_nobody_cosigns_any_more_stops_nothing() {
             base: None,
             force: false,
         };
-        log.change(rotate, caller()).await.unwrap();
+        log.change_unaudited(rotate, caller()).await.unwrap();
     }
     append(&log, 1).await;
     published(&log, 19).await;

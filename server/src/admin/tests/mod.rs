@@ -6,11 +6,11 @@ mod rotation;
 
 use std::sync::Arc;
 
-use engine::Engine;
+use engine::audit::{self, Record, Verdict};
+use engine::{Audited, Engine};
 use server_admin::{Caller, Change, Host as _, HostError, Mode};
 use wire::{Action, OperationState};
 
-use super::audit::{Audit, Intent, Outcome, Record, Settling, Verdict};
 use super::host::EngineHost;
 use crate::testing::engine;
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +29,7 @@ fn caller(key: &str) -> Caller {
 fn host(engine: &Arc<Engine>) -> Arc<EngineHost> {
     EngineHost::new(
         Arc::clone(engine),
-        Audit::new(Arc::clone(engine)),
+        Audited::new(Arc::clone(engine)),
         "http://test".to_owned(),
         super::Files::default(),
     )
@@ -275,7 +275,7 @@ async fn the_trail_is_read_in_pages_and_as_a_log() {
             detail: "no such token".to_owned(),
         };
         // Not one by one: each would wait for its own checkpoint.
-        let record = Record::Event(super::audit::Event {
+        let record = Record::Event(audit::Event {
             action: event.action.to_owned(),
             actor: event.actor,
             detail: event.detail,
@@ -595,96 +595,6 @@ async fn a_base_that_never_ran_is_stale_but_content_comes_first() {
     assert!(matches!(frozen, Err(HostError::Conflict(_))), "{frozen:?}");
 }
 
-#[tokio::test]
-async fn intents_of_a_dead_process_are_settled_from_the_history() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = engine(&folder).await;
-    let decided = engine.log("dev").unwrap().history().await.unwrap()[0]
-        .operation
-        .clone();
-    let lost = |operation: &str, replica: &str| {
-        Record::Intent(Intent {
-            operation: operation.to_owned(),
-            log: "dev".to_owned(),
-            action: "rotate".to_owned(),
-            actor: "uid:7".to_owned(),
-            request: tlog::Hash([0; 32]),
-            reason: None,
-            replica: replica.to_owned(),
-            time: crate::rfc3339::now(),
-        })
-    };
-    let system = engine.system().unwrap();
-    let own = engine.replica_id().to_owned();
-    for record in [lost(&decided, "dead"), lost("0f", "dead"), lost("1f", &own)] {
-        system
-            .append(serde_json::to_vec(&record).unwrap().into())
-            .await
-            .unwrap();
-    }
-    system.append("not a record".into()).await.unwrap();
-    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
-    audit.look(&mut settling).await.unwrap();
-    let mut outcomes = Vec::new();
-    for index in 4.. {
-        let Some(entry) = system.entry(index).await.unwrap() else {
-            break;
-        };
-        let Record::Outcome(Outcome {
-            operation,
-            intent,
-            result,
-            ..
-        }) = serde_json::from_slice(&entry.bytes).unwrap()
-        else {
-            panic!("not an outcome");
-        };
-        outcomes.push((operation, intent, result));
-    }
-    assert_eq!(
-        outcomes,
-        [
-            (decided, 0, Verdict::Decided),
-            ("0f".to_owned(), 1, Verdict::NotDecided)
-        ]
-    );
-    // Once settled, always settled.
-    let (other, mut again) = (Audit::new(Arc::clone(&engine)), Settling::default());
-    other.look(&mut again).await.unwrap();
-    assert!(system.entry(6).await.unwrap().is_none());
-    // An intent of a living process whose outcome the trail did not take, however much has come behind it.
-    for _ in 0..600 {
-        system.append("noise".into()).await.unwrap();
-    }
-    audit.look(&mut settling).await.unwrap();
-    let last = system.status().watermarks.ordered;
-    let record = system.entry(last - 1).await.unwrap().unwrap();
-    let Record::Outcome(outcome) = serde_json::from_slice(&record.bytes).unwrap() else {
-        panic!("not an outcome");
-    };
-    assert_eq!((outcome.intent, outcome.result), (2, Verdict::NotDecided));
-    audit.look(&mut settling).await.unwrap();
-    assert_eq!(system.status().watermarks.ordered, last);
-    // A dead one that is further back than anything that is looked at for its own sake.
-    let early = system
-        .append(serde_json::to_vec(&lost("2f", "dead")).unwrap().into())
-        .await
-        .unwrap()
-        .index;
-    for _ in 0..600 {
-        system.append("noise".into()).await.unwrap();
-    }
-    let (late, mut started) = (Audit::new(Arc::clone(&engine)), Settling::default());
-    assert!(engine.audit_settled().await.unwrap() > 2);
-    late.look(&mut started).await.unwrap();
-    let last = system.status().watermarks.ordered;
-    let record = system.entry(last - 1).await.unwrap().unwrap();
-    let Record::Outcome(outcome) = serde_json::from_slice(&record.bytes).unwrap() else {
-        panic!("not an outcome");
-    };
-    assert_eq!(outcome.intent, early);
-}
-
 /// A log that the settings name is made like any other: an intent before, the outcome behind.
 #[tokio::test]
 async fn a_log_that_the_settings_name_is_in_the_trail() {
@@ -706,86 +616,4 @@ async fn a_log_that_the_settings_name_is_in_the_trail() {
     assert_eq!((outcome.intent, outcome.result), (0, Verdict::Decided));
     let made = engine.log("dev").unwrap().history().await.unwrap();
     assert_eq!(made[0].operation, intent.operation);
-}
-
-/// Intents are looked for as long as the server runs, not at its start alone.
-#[tokio::test]
-async fn an_intent_that_is_lost_later_is_settled_as_well() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = engine(&folder).await;
-    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
-    audit.look(&mut settling).await.unwrap();
-    let intent = Record::Intent(Intent {
-        operation: "0f".to_owned(),
-        log: "dev".to_owned(),
-        action: "rotate".to_owned(),
-        actor: "uid:7".to_owned(),
-        request: tlog::Hash([0; 32]),
-        reason: None,
-        replica: "dead".to_owned(),
-        time: crate::rfc3339::now(),
-    });
-    let system = engine.system().unwrap();
-    let intent = serde_json::to_vec(&intent).unwrap();
-    system.append(intent.into()).await.unwrap();
-    audit.look(&mut settling).await.unwrap();
-    let trail = trail(&engine).await;
-    let [Record::Intent(_), Record::Outcome(outcome)] = &trail[..] else {
-        panic!("{trail:?}");
-    };
-    assert_eq!((outcome.intent, outcome.result), (0, Verdict::NotDecided));
-}
-
-/// A server is stopped until another one has settled its intents. What it says then stands only where it is news.
-#[tokio::test]
-async fn an_intent_has_one_outcome_whoever_writes_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = engine(&folder).await;
-    let decided = engine.log("dev").unwrap().history().await.unwrap()[0]
-        .operation
-        .clone();
-    let system = engine.system().unwrap();
-    for operation in ["0f", "1f", &decided] {
-        let intent = Record::Intent(Intent {
-            operation: operation.to_owned(),
-            log: "dev".to_owned(),
-            action: "rotate".to_owned(),
-            actor: "uid:7".to_owned(),
-            request: tlog::Hash([0; 32]),
-            reason: None,
-            replica: "stopped".to_owned(),
-            time: crate::rfc3339::now(),
-        });
-        let intent = serde_json::to_vec(&intent).unwrap();
-        system.append(intent.into()).await.unwrap();
-    }
-    let (audit, mut settling) = (Audit::new(Arc::clone(&engine)), Settling::default());
-    let says = async |intent: u64, outcome: Result<u64, &str>| {
-        let outcome = outcome.map_err(str::to_owned);
-        audit.outcome_of("0f", "dev", intent, outcome).await;
-    };
-    says(2, Ok(1)).await;
-    audit.look(&mut settling).await.unwrap();
-    for _ in 0..2 {
-        says(0, Err("too late")).await;
-        says(1, Ok(7)).await;
-        says(2, Err("not any more")).await;
-    }
-    let outcomes: Vec<_> = trail(&engine)
-        .await
-        .into_iter()
-        .filter_map(|record| match record {
-            Record::Outcome(outcome) => Some((outcome.intent, outcome.result)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(
-        outcomes,
-        [
-            (2, Verdict::Decided),
-            (0, Verdict::NotDecided),
-            (1, Verdict::NotDecided),
-            (1, Verdict::Decided)
-        ]
-    );
 }

@@ -1,11 +1,12 @@
 //! Changes on probation: confirmed, taken back, and never both.
 
-use engine::{Request, Token, Trial};
+use std::sync::Arc;
+
+use engine::audit::Record;
 use server_admin::{Change, Host as _, HostError, Mode};
 use wire::{Action, OperationState};
 
 use super::{caller, host, settle_on, trail, until};
-use crate::admin::audit::Record;
 use crate::testing::engine;
 
 /// A caller on a connection of their own.
@@ -128,7 +129,8 @@ async fn what_nobody_confirms_is_taken_back_once() {
         .apply("dev", rotate, Mode::Apply, on(2, "r"))
         .await
         .unwrap();
-    let watching = [&asked, &other].map(|host| tokio::spawn(host.clone().watch_probations()));
+    let watching =
+        [&asked, &other].map(|host| tokio::spawn(Arc::clone(&host.audited).watch_probations()));
     let reverted = until("taken back", async || {
         let found = other.operation(&made.id).await.unwrap();
         (found.state == OperationState::Reverted).then_some(found)
@@ -161,68 +163,4 @@ async fn what_nobody_confirms_is_taken_back_once() {
     let next = settle_on(&asked, 79, None, on(1, "next")).await.unwrap();
     assert_eq!(next.generation, 5);
     watching.iter().for_each(tokio::task::JoinHandle::abort);
-}
-
-/// Confirm and revert at the same moment, on two replicas: one of them has it, always.
-#[tokio::test(flavor = "multi_thread")]
-async fn confirmed_or_taken_back_never_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (engine(&folder).await, engine(&folder).await);
-    let asked = host(&first);
-    let (here, there) = (first.log("dev").unwrap(), second.log("dev").unwrap());
-    let (mut kept, mut reverted) = (0, 0);
-    for round in 0..30 {
-        let made = settle_on(&asked, 100 + round, Some(3600), caller(&format!("{round}")))
-            .await
-            .unwrap();
-        let token: Token = made.id.parse().unwrap();
-        let probation = there.probations().await.unwrap().pop().unwrap();
-        let (keeps, reverts) = tokio::join!(
-            async {
-                if round % 2 == 0 {
-                    tokio::task::yield_now().await;
-                }
-                here.keep(token).await.unwrap()
-            },
-            there.begin_revert(&probation, "other")
-        );
-        assert_ne!(keeps, reverts.unwrap(), "round {round}");
-        if keeps {
-            kept += 1;
-            assert_eq!(there.trial(token).await.unwrap(), Some(Trial::Kept));
-        } else {
-            reverted += 1;
-            assert!(!here.keep(token).await.unwrap());
-            let auto = || engine::Caller {
-                actor: "auto".to_owned(),
-                idempotency_key: Some(format!("revert/{token}")),
-                reason: None,
-            };
-            let ask = || Request::Revert {
-                operation: token,
-                base: probation.base,
-            };
-            // Both replicas go on with it, as after the death of the one that began: once.
-            let (one, two) = tokio::join!(here.change(ask(), auto()), there.change(ask(), auto()));
-            let (one, two) = (one.unwrap(), two.unwrap());
-            assert_eq!(
-                (&one.operation, one.generation),
-                (&two.operation, two.generation)
-            );
-            there.end_revert(token, &one.operation).await.unwrap();
-            here.end_revert(token, &one.operation).await.unwrap();
-            assert_eq!(
-                here.trial(token).await.unwrap(),
-                Some(Trial::Reverted(one.operation))
-            );
-            here.refresh().await.unwrap();
-        }
-        assert_eq!(here.probations().await.unwrap(), []);
-    }
-    assert_eq!(kept + reverted, 30);
-    let reverts = here.history().await.unwrap();
-    let reverts = reverts
-        .iter()
-        .filter(|r| r.action == engine::Action::Revert);
-    assert_eq!(reverts.count(), reverted);
 }

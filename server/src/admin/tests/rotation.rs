@@ -1,5 +1,7 @@
 //! Rotation by itself: by size and by age, once, whoever looks.
 
+use std::sync::Arc;
+
 use engine::Engine;
 use server_admin::{Change, Host as _, Mode};
 use wire::Action;
@@ -35,7 +37,7 @@ async fn each_full_shard_is_rotated_out_once_by_two_replicas() {
     let (first, second) = (engine(&folder).await, engine(&folder).await);
     let (one, two) = (host(&first), host(&second));
     rule(&one, |rotate| rotate.max_entries = Some(10)).await;
-    let watching = [&one, &two].map(|host| tokio::spawn(host.clone().watch_shards()));
+    let watching = [&one, &two].map(|host| tokio::spawn(Arc::clone(&host.audited).watch_shards()));
     for round in 1..=3 {
         add(if round % 2 == 0 { &first } else { &second }, 10).await;
         for engine in [&first, &second] {
@@ -93,7 +95,7 @@ async fn a_rotation_that_witnesses_would_stop_is_held_back() {
         ..Default::default()
     });
     let before = before.await.unwrap().entries.len();
-    let watching = tokio::spawn(host.clone().watch_shards());
+    let watching = tokio::spawn(Arc::clone(&host.audited).watch_shards());
     add(&engine, 10).await;
     let log = engine.log("dev").unwrap();
     let why = until("held back", async || log.rotation_held()).await;
@@ -137,7 +139,7 @@ async fn an_old_shard_is_rotated_out_unless_it_is_empty() {
         rotate.max_age = Some(logconfig::Span::from_secs(1))
     })
     .await;
-    let watching = tokio::spawn(host.clone().watch_shards());
+    let watching = tokio::spawn(Arc::clone(&host.audited).watch_shards());
     let log = engine.log("dev").unwrap();
     let opened = log.opened_at("a").await.unwrap().unwrap();
     // Old, but empty.

@@ -1,5 +1,7 @@
 //! When a shard is due for rotation by size or age: the one rule that the server applies by itself.
 
+mod watch;
+
 use std::sync::PoisonError;
 
 use logconfig::{RotateConfig, ShardName, Span};
@@ -93,7 +95,7 @@ impl Log {
     }
 
     /// Notes why a rotation that is due is held back, or that none is.
-    pub fn hold_rotation(&self, why: Option<String>) {
+    fn hold_rotation(&self, why: Option<String>) {
         let held = self.core.health.rotation_held.lock();
         *held.unwrap_or_else(PoisonError::into_inner) = why;
     }

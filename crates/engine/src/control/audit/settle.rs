@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::record::{Intent, Outcome, Record, Verdict};
-use super::{Audit, CONFIRM};
-use crate::rfc3339::now;
-use engine::{Token, Trial};
+use super::trail::now;
+use super::{Audited, CONFIRM};
+use crate::control::Trial;
+use order::slot::Token;
 use store::StoreError;
 
 /// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
@@ -21,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// The position up to which the trail was read, and the intents without outcome before it.
 #[derive(Debug, Default)]
-pub(crate) struct Settling {
+pub(super) struct Settling {
     /// The first entry that was not read; `None` before the first look.
     next: Option<u64>,
     open: BTreeMap<u64, Intent>,
@@ -31,9 +32,9 @@ pub(crate) struct Settling {
     written: u64,
 }
 
-impl Audit {
+impl Audited {
     /// Settles intents without outcome, once no other task will, as long as the server runs.
-    pub(crate) async fn settle(self: Arc<Self>) {
+    pub async fn settle(self: Arc<Self>) {
         let mut settling = Settling::default();
         loop {
             match self.look(&mut settling).await {
@@ -46,7 +47,7 @@ impl Audit {
     }
 
     /// Settles what can be; says how many intents must wait.
-    pub(crate) async fn look(&self, settling: &mut Settling) -> Result<usize, String> {
+    pub(super) async fn look(&self, settling: &mut Settling) -> Result<usize, String> {
         self.read_on(settling).await?;
         if !settling.open.is_empty() {
             self.settle_open(settling).await?;
@@ -71,7 +72,7 @@ impl Audit {
         for (index, intent) in settling.open.clone() {
             if intent.replica == self.engine.replica_id() {
                 // Its outcome may be under way; at the next check it is there, or no task will write it.
-                if self.is_under_way(&intent.operation) {
+                if self.under_way.has(&intent.operation) {
                     continue;
                 }
                 if !settling.lost.contains(&index) {

@@ -11,7 +11,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`] when it can't be read.
-    pub async fn audit_settled(&self) -> Result<u64, StoreError> {
+    pub(super) async fn audit_settled(&self) -> Result<u64, StoreError> {
         let row = self.store.get(SETTLED).await?;
         let row = row.as_deref().map(record::decode_number).transpose();
         let row = row.map_err(|e| StoreError::Corrupt(format!("{SETTLED}: {e}")))?;
@@ -22,7 +22,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`] when that is not known to be done.
-    pub async fn set_audit_settled(&self, index: u64) -> Result<(), StoreError> {
+    pub(super) async fn set_audit_settled(&self, index: u64) -> Result<(), StoreError> {
         let transaction = Transaction {
             guards: vec![Guard::AtMost(SETTLED.to_owned(), index)],
             puts: vec![(SETTLED.to_owned(), record::encode_number(index))],

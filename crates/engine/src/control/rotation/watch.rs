@@ -5,11 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use engine::{ChangeError, Log, Overdue, Request};
+use tokio::time::Instant;
 
-use super::EngineHost;
+use super::Overdue;
+use crate::control::audit::Audited;
+use crate::control::{ChangeError, Request};
+use crate::log::Log;
 
 /// Pause between looks; what it looks at is in memory.
 const LOOK: Duration = Duration::from_millis(200);
@@ -39,9 +42,9 @@ fn held(error: &ChangeError) -> String {
     format!("the rotation that is due is held back: {why}")
 }
 
-impl EngineHost {
+impl Audited {
     /// Rotates shards that are due, until the process ends.
-    pub(crate) async fn watch_shards(self: Arc<Self>) {
+    pub async fn watch_shards(self: Arc<Self>) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
         loop {
             tokio::time::sleep(LOOK).await;
@@ -65,16 +68,16 @@ impl EngineHost {
                         act: None,
                     };
                 }
-                self.look(&log, known, by_age).await;
+                self.rotate_if_due(&log, known, by_age).await;
             }
         }
     }
 
-    async fn look(&self, log: &Arc<Log>, known: &mut Watched, by_age: bool) {
+    async fn rotate_if_due(&self, log: &Arc<Log>, known: &mut Watched, by_age: bool) {
         if by_age && known.opened.is_none() {
             known.opened = log.opened_at(&known.shard).await.ok().flatten();
         }
-        let clock = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+        let clock = self.engine.clock.now_ms();
         if log.overdue(known.opened, clock).is_none() {
             known.act = None;
             log.hold_rotation(None);

@@ -1,11 +1,13 @@
 //! Reading the trail: pages of entries, and the tree itself as C2SP tlog-tiles objects.
 
+use std::sync::Arc;
+
+use engine::audit::{Event, Intent, Outcome, Record, Verdict};
 use engine::{Log, ReadError};
 use server_admin::{AuditQuery, HostError};
 use wire::{AuditEntry, AuditPage};
 
-use super::record::{Record, Verdict};
-use super::{Audit, Event, Intent, Outcome};
+use super::EngineHost;
 use crate::data::shard_list;
 
 /// Entries that one page looks through at most; with a filter it may come back with fewer than asked for, or none.
@@ -15,14 +17,14 @@ const CHUNK: u64 = 256;
 /// The longest page.
 const LIMIT: usize = 1000;
 
-impl Audit {
-    fn trail(&self) -> Result<std::sync::Arc<Log>, HostError> {
+impl EngineHost {
+    fn trail(&self) -> Result<Arc<Log>, HostError> {
         let starting = || HostError::Unavailable("the audit trail is not open".to_owned());
         self.engine.system().ok_or_else(starting)
     }
 
     /// A page, newest first.
-    pub(crate) async fn page(&self, query: AuditQuery) -> Result<AuditPage, HostError> {
+    pub(super) async fn page(&self, query: AuditQuery) -> Result<AuditPage, HostError> {
         let system = self.trail()?;
         system
             .refresh()
@@ -60,7 +62,7 @@ impl Audit {
     }
 
     /// An object of the trail: `shards`, `SHARD/checkpoint`, `SHARD/tile/…`, `SHARD/seal`.
-    pub(crate) async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
+    pub(super) async fn object(&self, path: &str) -> Result<Option<Vec<u8>>, HostError> {
         let system = self.trail()?;
         if path == "shards" {
             return Ok(Some(shard_list(system.status())));

@@ -4,6 +4,10 @@
 //! change is proposed, and a row is litter only when its change can no longer be decided (its base is not the running one). The
 //! row's number decides between confirmation and reversal: a guarded transaction moves it once.
 
+mod end;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use logconfig::Finding;
@@ -92,7 +96,7 @@ impl Log {
     }
 
     /// Confirms a change. False when it is being taken back, or its probation ended before.
-    pub async fn keep(&self, operation: Token) -> Result<bool, StoreError> {
+    async fn keep(&self, operation: Token) -> Result<bool, StoreError> {
         let keys = &self.core.ledger.keys;
         let row = keys.probation(operation);
         let transaction = Transaction {
@@ -110,11 +114,7 @@ impl Log {
     }
 
     /// Begins to take a change back, on behalf of `replica`. False when somebody confirmed it, or another replica began.
-    pub async fn begin_revert(
-        &self,
-        probation: &Probation,
-        replica: &str,
-    ) -> Result<bool, StoreError> {
+    async fn begin_revert(&self, probation: &Probation, replica: &str) -> Result<bool, StoreError> {
         let row = self.core.ledger.keys.probation(probation.operation);
         let reverting = Probation {
             reverting: Some(replica.to_owned()),
@@ -132,7 +132,7 @@ impl Log {
     }
 
     /// Remembers by which operation a change was taken back, once that is decided.
-    pub async fn end_revert(&self, operation: Token, by: &str) -> Result<(), StoreError> {
+    async fn end_revert(&self, operation: Token, by: &str) -> Result<(), StoreError> {
         let keys = &self.core.ledger.keys;
         let verdict = Verdict::Reverted { by: by.to_owned() };
         let transaction = Transaction {
@@ -146,7 +146,7 @@ impl Log {
 
     /// Deletes the row of a change that was not decided and can't be any more: its base does not run. Not one that its author has
     /// put again meanwhile, on a later base: that one may be decided.
-    pub async fn forget_probation(&self, probation: &Probation) -> Result<(), StoreError> {
+    async fn forget_probation(&self, probation: &Probation) -> Result<(), StoreError> {
         let keys = &self.core.ledger.keys;
         let (row, base) = (
             keys.probation(probation.operation),
@@ -268,61 +268,4 @@ fn decode(key: &str, row: &[u8]) -> Result<Probation, StoreError> {
     let (_, probation) =
         record::decode_numbered(row).map_err(|e| StoreError::Corrupt(format!("{key}: {e}")))?;
     Ok(probation)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::promise::tests::Rig;
-    use store::fault::{Fault, Faults, Operation};
-
-    const FROM: (String, Option<u64>) = (String::new(), None);
-
-    fn token(number: u8) -> Token {
-        Token::from_bytes([number; 16])
-    }
-
-    /// The author of a change puts its row again on a later base, while somebody is about to forget the row of the earlier one.
-    #[tokio::test(start_paused = true)]
-    async fn a_row_that_was_put_again_is_not_forgotten() {
-        let (rig, faults) = (Rig::new(), Faults::new());
-        let (engine, log) = rig.server(&faults).await;
-        let one = token(1);
-        log.put_on_probation(one, 1, 60_000, &FROM).await.unwrap();
-        let seen = log.probations().await.unwrap().pop().unwrap();
-        log.put_on_probation(one, 2, 60_000, &FROM).await.unwrap();
-        log.forget_probation(&seen).await.unwrap();
-        let left = log.probations().await.unwrap();
-        assert_eq!(left.iter().map(|p| p.base).collect::<Vec<_>>(), [2]);
-        // A copy that lands late does not bring the earlier base back, and its author does not go on without its row.
-        let late = log.put_on_probation(one, 1, 60_000, &FROM).await;
-        assert!(matches!(late, Err(ChangeError::Conflict(_))), "{late:?}");
-        assert_eq!(log.probations().await.unwrap(), left);
-        log.forget_probation(&left[0]).await.unwrap();
-        assert_eq!(log.probations().await.unwrap(), []);
-        engine.shutdown().await;
-    }
-
-    /// What was confirmed stays confirmed, whatever lands later.
-    #[tokio::test(start_paused = true)]
-    async fn a_late_copy_does_not_put_a_confirmed_change_on_probation() {
-        let (rig, faults) = (Rig::new(), Faults::new());
-        let (engine, log) = rig.server(&faults).await;
-        faults.plan(|_, operation| match operation {
-            Operation::Transact(t) if t.puts.iter().any(|(key, _)| key.contains("/probation/")) => {
-                Some(Fault::Hold)
-            }
-            _ => None,
-        });
-        let two = token(2);
-        let held = log.put_on_probation(two, 1, 60_000, &FROM).await;
-        assert!(held.is_err());
-        faults.clear();
-        log.put_on_probation(two, 1, 60_000, &FROM).await.unwrap();
-        assert!(log.keep(two).await.unwrap());
-        faults.release().await;
-        assert_eq!(log.probations().await.unwrap(), []);
-        assert_eq!(log.trial(two).await.unwrap(), Some(Trial::Kept));
-        engine.shutdown().await;
-    }
 }

@@ -6,7 +6,7 @@ use tlog::Hash;
 /// An entry of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(crate) enum Record {
+pub enum Record {
     /// A request for a change.
     Intent(Intent),
     /// The outcome of an intent.
@@ -18,52 +18,53 @@ pub(crate) enum Record {
 /// A request for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Intent {
+pub struct Intent {
     /// The operation's id.
-    pub(crate) operation: String,
+    pub operation: String,
     /// The log to change.
-    pub(crate) log: String,
+    pub log: String,
     /// What is asked for.
-    pub(crate) action: String,
+    pub action: String,
     /// The caller who asks for the change.
-    pub(crate) actor: String,
+    pub actor: String,
     /// SHA-256 of the request.
-    pub(crate) request: Hash,
+    pub request: Hash,
     /// Why, in the caller's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
     /// The server process that was asked.
-    pub(crate) replica: String,
+    pub replica: String,
     /// When it was asked for, RFC 3339.
-    pub(crate) time: String,
+    pub time: String,
 }
 
 /// The outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The operation's id.
-    pub(crate) operation: String,
+    pub operation: String,
     /// The log it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) log: Option<String>,
+    pub log: Option<String>,
     /// The intent's index in the system log.
-    pub(crate) intent: u64,
+    pub intent: u64,
     /// The outcome in one word.
-    pub(crate) result: Verdict,
+    pub result: Verdict,
     /// The generation after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) generation: Option<u64>,
+    pub generation: Option<u64>,
+    /// Why, where it needs words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) detail: Option<String>,
+    pub detail: Option<String>,
     /// When that was known, RFC 3339.
-    pub(crate) time: String,
+    pub time: String,
 }
 
 /// An outcome in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Decided.
     Decided,
     /// It ran already.
@@ -79,23 +80,23 @@ pub(crate) enum Verdict {
 /// Something that is no change of a log: a failed login, a token made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Event {
+pub struct Event {
     /// What was done, or tried.
-    pub(crate) action: String,
+    pub action: String,
     /// The caller that did it.
-    pub(crate) actor: String,
+    pub actor: String,
     /// What happened, in words for a person.
-    pub(crate) detail: String,
+    pub detail: String,
     /// The server process that saw it.
-    pub(crate) replica: String,
+    pub replica: String,
     /// When it happened, RFC 3339.
-    pub(crate) time: String,
+    pub time: String,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rfc3339::now;
+    use crate::control::audit::trail::now;
 
     #[test]
     fn records_read_back_and_say_their_kind() {

@@ -1,0 +1,266 @@
+//! The only way to change a log: each change stands between its intent and its outcome, which are entries of the system log, the
+//! audit trail.
+//!
+//! Intent first, then the change, then its outcome. What must never happen: a change without a durable intent (if the intent
+//! cannot be appended, the change is not made), or a secret in a record. An intent whose outcome was lost with its process is
+//! settled later from the log's own history, once no other task will. An intent has one outcome: the first stands, whichever server
+//! writes it. Only a change that was decided after a server had settled it as not decided gets another, once, and that one counts.
+//!
+//! One change has no intent: the creation of the system log itself ([`Engine::open`]). Nothing can be recorded before it.
+
+mod known;
+mod receipt;
+pub mod record;
+mod settle;
+mod settled;
+#[cfg(test)]
+mod tests;
+pub(super) mod trail;
+
+use std::sync::{Arc, Mutex};
+
+use logconfig::LogConfig;
+use tlog::Hash;
+
+use self::known::{Known, UnderWay};
+pub use self::receipt::Receipt;
+use self::record::Intent;
+use self::trail::{Came, now};
+use crate::control::{Applied, Caller, ChangeError, Request, freeze};
+use crate::engine::Engine;
+use crate::log::{AppendError, Log};
+use store::StoreError;
+
+/// The action of an intent to confirm a change.
+pub(super) const CONFIRM: &str = "confirm";
+
+/// The logs of an engine, to be changed: by operators, and by the server itself.
+pub struct Audited {
+    pub(super) engine: Arc<Engine>,
+    /// Locked for a look-up or an insertion.
+    known: Mutex<Known>,
+    pub(super) under_way: UnderWay,
+}
+
+/// The intent of a change in the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its index in the system log. Of a request that was repeated, the first one's.
+    pub intent: u64,
+    /// Proof that it is there; `None` where that would take too long.
+    pub receipt: Option<Receipt>,
+}
+
+/// The trail did not take a record, so what it announces was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unrecorded {
+    /// No space left.
+    #[error("no space left: {0}")]
+    Full(String),
+    /// The system log is halted.
+    #[error("the system log is halted: {0}")]
+    Halted(String),
+    /// Anything else.
+    #[error("nothing was changed: the audit trail does not take the record: {0}")]
+    Other(AppendError),
+}
+
+impl From<AppendError> for Unrecorded {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Full { detail } => Self::Full(detail),
+            AppendError::Halted { reason } => Self::Halted(reason),
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// A change that is asked for, as its intent names it.
+struct Asked<'a> {
+    log: &'a str,
+    /// In one word.
+    action: &'static str,
+    /// SHA-256 of the request.
+    request: Hash,
+    caller: Caller,
+    /// Whether somebody waits for the proof of the intent.
+    proven: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn change(log: &'a Log, request: &Request, caller: Caller) -> Self {
+        Self {
+            log: log.name(),
+            action: request.word(),
+            request: request.digest(),
+            caller,
+            proven: true,
+        }
+    }
+
+    fn create(config: &'a LogConfig, caller: Caller) -> Self {
+        Self {
+            log: config.log.as_str(),
+            action: "create",
+            request: Hash(config.digest()),
+            caller,
+            proven: true,
+        }
+    }
+}
+
+impl Audited {
+    /// The logs of an engine, with its system log as their trail.
+    pub fn new(engine: Arc<Engine>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            known: Mutex::default(),
+            under_way: UnderWay::default(),
+        })
+    }
+
+    /// Makes a change of a log that is there: decided in the order, durable, and running on this replica when it answers.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: why it was not made, or is not known to be.
+    pub async fn change(
+        &self,
+        log: &Log,
+        request: Request,
+        caller: Caller,
+    ) -> Result<(Applied, Recorded), ChangeError> {
+        freeze::system(log.name(), &request)?;
+        let asked = Asked::change(log, &request, caller);
+        self.recorded(asked, |caller| log.change(request, caller))
+            .await
+    }
+
+    /// Creates a log: its first slot plans and opens the shards of the document. One that runs just this is unchanged; a name is
+    /// used once, for good.
+    ///
+    /// # Errors
+    /// As [`Audited::change`].
+    pub async fn create(
+        &self,
+        config: LogConfig,
+        caller: Caller,
+    ) -> Result<(Applied, Recorded), ChangeError> {
+        let asked = Asked::create(&config, caller);
+        self.recorded(asked, |caller| {
+            self.engine.create_log(config.clone(), caller)
+        })
+        .await
+    }
+
+    /// Creates a log that the settings of the server name.
+    ///
+    /// # Errors
+    /// As [`Audited::change`].
+    pub async fn create_by_itself(&self, config: LogConfig) -> Result<Applied, ChangeError> {
+        let caller = Caller {
+            actor: "server".to_owned(),
+            idempotency_key: None,
+            reason: None,
+        };
+        let asked = Asked {
+            proven: false,
+            ..Asked::create(&config, caller)
+        };
+        let made = self.recorded(asked, |caller| {
+            self.engine.create_log(config.clone(), caller)
+        });
+        Ok(made.await?.0)
+    }
+
+    /// Makes a change of the server's own. However many replicas do, the key makes it one operation.
+    pub(super) async fn by_itself(
+        &self,
+        log: &Log,
+        request: Request,
+        key: String,
+    ) -> Result<Applied, ChangeError> {
+        let caller = Caller {
+            actor: "auto".to_owned(),
+            idempotency_key: Some(key),
+            reason: None,
+        };
+        let asked = Asked {
+            proven: false,
+            ..Asked::change(log, &request, caller)
+        };
+        let made = self.recorded(asked, |caller| log.change(request, caller));
+        let (applied, _) = made.await?;
+        tracing::info!(log = log.name(), operation = applied.operation, action = ?applied.action,
+            state = ?applied.outcome, generation = applied.generation, actor = "auto", "changed");
+        Ok(applied)
+    }
+
+    /// Ends the wait for the secondaries of before a change of them, although they have not taken it. An event says first what that
+    /// gives up, and so does the answer; `None` where no change waits.
+    ///
+    /// # Errors
+    /// [`ChangeError`]: why nothing was handed over. While the new secondaries do not hold what is published, always.
+    pub async fn hand_over_by_force(
+        &self,
+        log: &Log,
+        actor: String,
+    ) -> Result<Option<String>, ChangeError> {
+        let Some((generation, gives_up)) = log.held_by_before() else {
+            return Ok(None);
+        };
+        let detail = format!("log {}: {gives_up}", log.name());
+        self.event("hand-over-forced", actor, detail.clone())
+            .await?;
+        let done = log.hand_over_by_force(generation).await;
+        done.map_err(ChangeError::Store)?;
+        Ok(Some(detail))
+    }
+
+    /// Makes a change between its intent and its outcome.
+    async fn recorded<F: Future<Output = Result<Applied, ChangeError>>>(
+        &self,
+        asked: Asked<'_>,
+        effect: impl FnOnce(Caller) -> F,
+    ) -> Result<(Applied, Recorded), ChangeError> {
+        let (log, caller) = (asked.log, keyed(asked.caller)?);
+        let operation = caller.operation(log).map(|token| token.to_string());
+        let operation = operation.unwrap_or_default();
+        let _under_way = self.under_way.begin(&operation);
+        let intent = Intent {
+            operation: operation.clone(),
+            log: log.to_owned(),
+            action: asked.action.to_owned(),
+            actor: caller.actor.clone(),
+            request: asked.request,
+            reason: caller.reason.clone(),
+            replica: self.engine.replica_id().to_owned(),
+            time: now(),
+        };
+        let index = self.intent(intent).await?;
+        let outcome = effect(caller).await;
+        // A repeated request is the same operation: its first intent counts.
+        let intent = self.index(&operation).unwrap_or(index);
+        let receipt = async {
+            match asked.proven {
+                true => self.receipt(intent).await,
+                false => None,
+            }
+        };
+        let came = self.outcome(&operation, log, index, Came::of(&outcome));
+        let ((), receipt) = tokio::join!(came, receipt);
+        Ok((outcome?, Recorded { intent, receipt }))
+    }
+}
+
+/// With a key of our own where the caller has none, so that the intent can name the operation.
+fn keyed(caller: Caller) -> Result<Caller, StoreError> {
+    let random = || getrandom::u64().map_err(|e| StoreError::Io(format!("no randomness: {e}")));
+    let key = match caller.idempotency_key {
+        Some(key) => key,
+        None => format!("{:016x}{:016x}", random()?, random()?),
+    };
+    Ok(Caller {
+        idempotency_key: Some(key),
+        ..caller
+    })
+}

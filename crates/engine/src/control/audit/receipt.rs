@@ -1,0 +1,45 @@
+//! Proof that an entry is in the trail.
+
+use std::time::Duration;
+
+use super::Audited;
+use crate::read::Inclusion;
+
+/// How long an answer waits for the checkpoint that covers its intent. The change is made by then: an answer without a receipt
+/// is better than none, and the entry's index is in it anyway.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An entry of the trail, and the proof that a signed checkpoint covers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Index in the system log.
+    pub index: u64,
+    /// A [`Record`](super::record::Record) as it is in the log.
+    pub entry: String,
+    /// That it is there.
+    pub inclusion: Inclusion,
+}
+
+impl Audited {
+    /// Proof that an entry is in the trail, once a checkpoint covers it; `None` when that takes too long.
+    pub(in crate::control) async fn receipt(&self, index: u64) -> Option<Receipt> {
+        let system = self.engine.system()?;
+        let covered = async {
+            system.wait_published(index).await.ok()?;
+            let entry = system.entry(index).await.ok()??;
+            Some(Receipt {
+                index,
+                inclusion: system.inclusion(index).await.ok()??,
+                entry: String::from_utf8(entry.bytes.to_vec()).ok()?,
+            })
+        };
+        let receipt = tokio::time::timeout(PATIENCE, covered).await.ok().flatten();
+        if receipt.is_none() {
+            tracing::warn!(
+                index,
+                "no checkpoint of the audit trail covers the intent yet"
+            );
+        }
+        receipt
+    }
+}

@@ -1,0 +1,194 @@
+//! Writing the trail: intents, the one outcome of each, and events.
+
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use qos::Advice;
+
+use super::record::{Event, Intent, Outcome, Record, Verdict};
+use super::{Audited, CONFIRM, Receipt, Unrecorded};
+use crate::control::{Applied, ChangeError, ChangeOutcome};
+use crate::ingest::keyed::WriteKey;
+use crate::log::AppendError;
+
+/// What became of an intent.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::control) struct Came {
+    pub(super) result: Verdict,
+    /// The generation after it.
+    pub(super) generation: Option<u64>,
+    pub(super) detail: Option<String>,
+}
+
+impl Came {
+    pub(super) fn of(outcome: &Result<Applied, ChangeError>) -> Self {
+        match outcome {
+            Ok(applied) => Self {
+                result: match applied.outcome {
+                    ChangeOutcome::Unchanged => Verdict::Unchanged,
+                    _ => Verdict::Decided,
+                },
+                generation: Some(applied.generation),
+                detail: None,
+            },
+            Err(error) => Self {
+                result: match error {
+                    ChangeError::Unknown { .. } => Verdict::Unknown,
+                    _ => Verdict::Refused,
+                },
+                generation: None,
+                detail: Some(error.to_string()),
+            },
+        }
+    }
+
+    /// Of an intent that does not change a configuration.
+    pub(in crate::control) fn decided(generation: u64) -> Self {
+        Self {
+            result: Verdict::Decided,
+            generation: Some(generation),
+            detail: None,
+        }
+    }
+
+    /// With the reason.
+    pub(in crate::control) fn refused(why: String) -> Self {
+        Self {
+            result: Verdict::Refused,
+            generation: None,
+            detail: Some(why),
+        }
+    }
+}
+
+impl Audited {
+    /// The index of an operation's intent, as far as remembered.
+    pub fn index(&self, operation: &str) -> Option<u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.index(operation)
+    }
+
+    pub(super) fn remember(&self, operation: &str, index: u64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remember(operation, index);
+    }
+
+    async fn append(&self, record: &Record) -> Result<u64, AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        Ok(system.append(entry(record)).await?.index)
+    }
+
+    /// Records an intent. An error means that the change must not be made.
+    pub(in crate::control) async fn intent(&self, intent: Intent) -> Result<u64, Unrecorded> {
+        // A confirmation is about an operation; the operation's own intent is another.
+        let operation = (intent.action != CONFIRM).then(|| intent.operation.clone());
+        let index = self.append(&Record::Intent(intent)).await?;
+        if let Some(operation) = operation {
+            self.remember(&operation, index);
+        }
+        Ok(index)
+    }
+
+    /// Records something that is no change of a log, and proves that it did.
+    ///
+    /// # Errors
+    /// [`Unrecorded`]: what it announces must not be done.
+    pub async fn event(
+        &self,
+        action: &str,
+        actor: String,
+        detail: String,
+    ) -> Result<Option<Receipt>, Unrecorded> {
+        let event = Event {
+            action: action.to_owned(),
+            actor,
+            detail,
+            replica: self.engine.replica_id().to_owned(),
+            time: now(),
+        };
+        let index = self.append(&Record::Event(event)).await?;
+        Ok(self.receipt(index).await)
+    }
+
+    /// Records the outcome of an intent. A failure does not affect the change: it is logged, and the intent is settled later.
+    pub(in crate::control) async fn outcome(
+        &self,
+        operation: &str,
+        log: &str,
+        intent: u64,
+        came: Came,
+    ) {
+        let outcome = Outcome {
+            operation: operation.to_owned(),
+            log: Some(log.to_owned()),
+            intent,
+            result: came.result,
+            generation: came.generation,
+            detail: came.detail,
+            time: now(),
+        };
+        if let Err(error) = self.append_outcome(outcome).await {
+            tracing::error!(operation, %error, "the audit trail does not take the outcome");
+        }
+    }
+
+    /// Appends the outcome of an intent, unless it has one.
+    pub(super) async fn append_outcome(&self, outcome: Outcome) -> Result<(), AppendError> {
+        let (intent, decided) = (outcome.intent, outcome.result == Verdict::Decided);
+        let record = Record::Outcome(outcome);
+        let settled = self.engine.audit_settled().await;
+        let mut appended = match settled.map_err(|_| AppendError::Unknown)? > intent {
+            true => Err(AppendError::KeyReused),
+            false => self.append_once("outcome", intent, &record).await,
+        };
+        let has_one = appended == Err(AppendError::KeyReused);
+        if has_one && decided && self.standing(intent).await? == Some(Verdict::NotDecided) {
+            appended = self.append_once("decided", intent, &record).await;
+        }
+        match appended {
+            Err(AppendError::KeyReused) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Appends a record as the only one of its kind about an intent; [`AppendError::KeyReused`] where there is one.
+    async fn append_once(
+        &self,
+        kind: &str,
+        intent: u64,
+        record: &Record,
+    ) -> Result<(), AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        let key = WriteKey::new("audit", &format!("{kind}/{intent}"));
+        let (tenant, advice) = (system.policy().own(), Advice::default());
+        let ticket = system.submit_keyed(key, entry(record), tenant, &advice);
+        ticket.await?.answer.await.map(drop)
+    }
+
+    /// The first outcome of an intent.
+    async fn standing(&self, intent: u64) -> Result<Option<Verdict>, AppendError> {
+        let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
+        for index in intent + 1..system.watermarks().ordered {
+            let entry = system.entry(index).await;
+            let Some(entry) = entry.map_err(|_| AppendError::Unknown)? else {
+                continue;
+            };
+            if let Ok(Record::Outcome(outcome)) = serde_json::from_slice(&entry.bytes)
+                && outcome.intent == intent
+            {
+                return Ok(Some(outcome.result));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Strings and integers only: serde_json cannot fail on it.
+fn entry(record: &Record) -> Bytes {
+    Bytes::from(serde_json::to_vec(record).unwrap_or_default())
+}
+
+/// As records write it.
+pub(in crate::control) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}

@@ -1,0 +1,177 @@
+//! Confirms changes on probation, and takes them back when nobody does.
+//!
+//! What must never happen: a change that is both confirmed and taken back, a reversal without its intent. The guarded row
+//! prevents the first; the second, that a reversal is a change like any other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::audit::record::Intent;
+use crate::control::audit::trail::{Came, now};
+use crate::control::audit::{Audited, CONFIRM, Recorded};
+use crate::control::history::HistoryRecord;
+use crate::control::{Caller, ChangeError, Probation, Request, Trial};
+use crate::log::Log;
+use crate::status::Condition;
+use order::slot::Token;
+use store::{StoreError, record};
+
+/// Pause between looks for changes whose time is over.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pause after a revert that failed: each try leaves an intent in the audit trail.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Audited {
+    /// Keeps a decided change that was made on probation; `None` where it was confirmed before. `connection` is the caller's: the
+    /// one that made the change may not confirm it.
+    ///
+    /// # Errors
+    /// [`ChangeError::Conflict`] where there is nothing to confirm, or it is too late.
+    pub async fn confirm(
+        &self,
+        log: &Log,
+        decided: &HistoryRecord,
+        caller: Caller,
+        connection: Option<u64>,
+    ) -> Result<Option<Recorded>, ChangeError> {
+        let id = &decided.operation;
+        let nothing = || {
+            ChangeError::Conflict(format!(
+                "operation {id} was not made on probation: there is nothing to confirm"
+            ))
+        };
+        let token = id.parse::<Token>().map_err(|_| nothing())?;
+        let probation = match log.trial(token).await.map_err(ChangeError::Store)? {
+            Some(Trial::Pending(probation)) => probation,
+            Some(Trial::Kept) => return Ok(None),
+            Some(Trial::Reverted(by)) => return Err(too_late(&by)),
+            None => return Err(nothing()),
+        };
+        let same = probation.connection.is_some() && probation.connection == connection;
+        if same && probation.replica == self.engine.replica_id() {
+            let why = "confirm over a new connection: the one that made the change does not show that the server can still be reached";
+            return Err(ChangeError::Conflict(why.to_owned()));
+        }
+        let intent = Intent {
+            operation: id.clone(),
+            log: log.name().to_owned(),
+            action: CONFIRM.to_owned(),
+            actor: caller.actor.clone(),
+            request: record::digest(id.as_bytes()),
+            reason: caller.reason,
+            replica: self.engine.replica_id().to_owned(),
+            time: now(),
+        };
+        let _under_way = self.under_way.begin(id);
+        let intent = self.intent(intent).await?;
+        let in_time = self.engine.now().await.map_err(ChangeError::Store)? < probation.until;
+        let kept = keep(log, token, in_time).await;
+        let came = match &kept {
+            Ok(true) => Came::decided(decided.generation),
+            Ok(false) => Came::refused("the time to confirm is over".to_owned()),
+            Err(error) => Came::refused(error.to_string()),
+        };
+        let outcome = self.outcome(id, log.name(), intent, came);
+        let ((), receipt) = tokio::join!(outcome, self.receipt(intent));
+        if !kept.map_err(ChangeError::Store)? {
+            return Err(too_late("the server"));
+        }
+        tracing::info!(
+            log = log.name(),
+            operation = id,
+            actor = caller.actor,
+            "confirmed"
+        );
+        Ok(Some(Recorded { intent, receipt }))
+    }
+
+    /// Reverses changes whose probation is over, until the process ends.
+    pub async fn watch_probations(self: Arc<Self>) {
+        loop {
+            let mut pause = LOOK;
+            for log in self.engine.logs().into_iter().chain(self.engine.system()) {
+                match self.expire(&log).await {
+                    Ok(Some(next)) => pause = pause.min(next),
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(log = log.name(), %error, "cannot take a change back yet");
+                        pause = RETRY;
+                    }
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Reverses the changes of one log that are due; returns the time until the next one is.
+    async fn expire(&self, log: &Log) -> Result<Option<Duration>, ChangeError> {
+        let mut next = None;
+        // By a clock that is wrong, everything would be due.
+        if self.engine.clock_fault().is_some() {
+            return Ok(next);
+        }
+        for probation in log.probations().await? {
+            match probation.until.checked_sub(self.engine.now().await?) {
+                None | Some(0) => self.take_back(log, &probation).await?,
+                Some(left) => {
+                    let left = Duration::from_millis(left);
+                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    async fn take_back(&self, log: &Log, probation: &Probation) -> Result<(), ChangeError> {
+        let me = self.engine.replica_id();
+        let Probation {
+            operation, base, ..
+        } = *probation;
+        log.refresh().await?;
+        if log.operation(&operation.to_string()).await?.is_none() {
+            // While its base runs it may still be decided: then its row is needed.
+            if log.generation() > base {
+                log.forget_probation(probation).await?;
+            }
+            return Ok(());
+        }
+        // A frozen log takes no settings: its operator unfreezes it, then they go back.
+        if !matches!(log.condition().0, Condition::Open | Condition::Closing) {
+            return Ok(());
+        }
+        match &probation.reverting {
+            None => {
+                if !log.begin_revert(probation, me).await? {
+                    return Ok(());
+                }
+            }
+            Some(other) if other != me => {
+                let live = self.engine.replicas(None).await?;
+                if live.iter().any(|replica| replica.id == *other) {
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
+        }
+        let request = Request::Revert { operation, base };
+        let key = format!("revert/{operation}");
+        let by = self.by_itself(log, request, key).await?.operation;
+        log.end_revert(operation, &by).await?;
+        tracing::warn!(log = log.name(), %operation, by, "nobody confirmed the change: took it back");
+        Ok(())
+    }
+}
+
+async fn keep(log: &Log, operation: Token, in_time: bool) -> Result<bool, StoreError> {
+    if in_time && log.keep(operation).await? {
+        return Ok(true);
+    }
+    // Two confirmations at once both succeed: one of them moved the row.
+    Ok(log.trial(operation).await? == Some(Trial::Kept))
+}
+
+fn too_late(by: &str) -> ChangeError {
+    ChangeError::Conflict(format!(
+        "too late: the change was not confirmed in time and is taken back by {by}; make it again"
+    ))
+}

@@ -1,0 +1,125 @@
+//! Rows that land late, and confirmations and reversals at the same moment.
+
+use super::*;
+use crate::control::{Action, Caller};
+use crate::promise::tests::{Rig, caller};
+use store::fault::{Fault, Faults, Operation};
+
+const FROM: (String, Option<u64>) = (String::new(), None);
+
+fn token(number: u8) -> Token {
+    Token::from_bytes([number; 16])
+}
+
+/// The author of a change puts its row again on a later base, while somebody is about to forget the row of the earlier one.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_was_put_again_is_not_forgotten() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, log) = rig.server(&faults).await;
+    let one = token(1);
+    log.put_on_probation(one, 1, 60_000, &FROM).await.unwrap();
+    let seen = log.probations().await.unwrap().pop().unwrap();
+    log.put_on_probation(one, 2, 60_000, &FROM).await.unwrap();
+    log.forget_probation(&seen).await.unwrap();
+    let left = log.probations().await.unwrap();
+    assert_eq!(left.iter().map(|p| p.base).collect::<Vec<_>>(), [2]);
+    // A copy that lands late does not bring the earlier base back, and its author does not go on without its row.
+    let late = log.put_on_probation(one, 1, 60_000, &FROM).await;
+    assert!(matches!(late, Err(ChangeError::Conflict(_))), "{late:?}");
+    assert_eq!(log.probations().await.unwrap(), left);
+    log.forget_probation(&left[0]).await.unwrap();
+    assert_eq!(log.probations().await.unwrap(), []);
+    engine.shutdown().await;
+}
+
+/// What was confirmed stays confirmed, whatever lands later.
+#[tokio::test(start_paused = true)]
+async fn a_late_copy_does_not_put_a_confirmed_change_on_probation() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, log) = rig.server(&faults).await;
+    faults.plan(|_, operation| match operation {
+        Operation::Transact(t) if t.puts.iter().any(|(key, _)| key.contains("/probation/")) => {
+            Some(Fault::Hold)
+        }
+        _ => None,
+    });
+    let two = token(2);
+    let held = log.put_on_probation(two, 1, 60_000, &FROM).await;
+    assert!(held.is_err());
+    faults.clear();
+    log.put_on_probation(two, 1, 60_000, &FROM).await.unwrap();
+    assert!(log.keep(two).await.unwrap());
+    faults.release().await;
+    assert_eq!(log.probations().await.unwrap(), []);
+    assert_eq!(log.trial(two).await.unwrap(), Some(Trial::Kept));
+    engine.shutdown().await;
+}
+
+/// Confirm and revert at the same moment, on two replicas: one of them has it, always.
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmed_or_taken_back_never_both() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (first, here) = rig.server(&faults).await;
+    let (second, there) = rig.server(&faults).await;
+    let (mut kept, mut reverted) = (0, 0);
+    for round in 0..30 {
+        let mut next = here.config();
+        next.merge.checkpoint_interval = logconfig::Span::from_millis(100 + round);
+        let request = Request::OnProbation {
+            next: Box::new(next),
+            base: None,
+            within_ms: 3_600_000,
+            from: FROM,
+        };
+        let made = here.change(request, caller()).await.unwrap();
+        let token: Token = made.operation.parse().unwrap();
+        let probation = there.probations().await.unwrap().pop().unwrap();
+        let (keeps, reverts) = tokio::join!(
+            async {
+                if round % 2 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                here.keep(token).await.unwrap()
+            },
+            there.begin_revert(&probation, "other")
+        );
+        assert_ne!(keeps, reverts.unwrap(), "round {round}");
+        if keeps {
+            kept += 1;
+            assert_eq!(there.trial(token).await.unwrap(), Some(Trial::Kept));
+        } else {
+            reverted += 1;
+            assert!(!here.keep(token).await.unwrap());
+            let auto = || Caller {
+                actor: "auto".to_owned(),
+                idempotency_key: Some(format!("revert/{token}")),
+                reason: None,
+            };
+            let ask = || Request::Revert {
+                operation: token,
+                base: probation.base,
+            };
+            // Both replicas go on with it, as after the death of the one that began: once.
+            let (one, two) = tokio::join!(here.change(ask(), auto()), there.change(ask(), auto()));
+            let (one, two) = (one.unwrap(), two.unwrap());
+            assert_eq!(
+                (&one.operation, one.generation),
+                (&two.operation, two.generation)
+            );
+            there.end_revert(token, &one.operation).await.unwrap();
+            here.end_revert(token, &one.operation).await.unwrap();
+            assert_eq!(
+                here.trial(token).await.unwrap(),
+                Some(Trial::Reverted(one.operation))
+            );
+            here.refresh().await.unwrap();
+        }
+        assert_eq!(here.probations().await.unwrap(), []);
+    }
+    assert_eq!(kept + reverted, 30);
+    let reverts = here.history().await.unwrap();
+    let reverts = reverts.iter().filter(|r| r.action == Action::Revert);
+    assert_eq!(reverts.count(), reverted);
+    first.shutdown().await;
+    second.shutdown().await;
+}
