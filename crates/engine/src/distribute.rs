@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::ledger::now_ms;
-use crate::log::Core;
 use crate::position;
 use crate::position::Pushed;
 use crate::program::{Done, Program};
 use crate::publish::mark::classify;
 use crate::publish::mark::judge::{Found, Whence};
+use crate::publish::signing::Signing;
 use crate::shard::{Shard, Signed};
 use mirror::Tiles;
 use order::litter::completed;
@@ -39,8 +39,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// The distributor of one log.
 pub(crate) struct Distributor {
-    /// The log.
-    pub core: Arc<Core>,
+    pub signing: Arc<Signing>,
     /// Set when the log shuts down: push what there is once more, then end.
     pub closing: watch::Receiver<bool>,
 }
@@ -48,32 +47,32 @@ pub(crate) struct Distributor {
 impl Distributor {
     /// Runs until the log ends. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let core = Arc::clone(&self.core);
-        let mut merged = core.progress.merged.subscribe();
+        let signing = Arc::clone(&self.signing);
+        let mut merged = signing.progress.merged.subscribe();
         let mut pushers = JoinSet::new();
         let mut running: BTreeMap<String, (FrontendConfig, AbortHandle)> = BTreeMap::new();
         loop {
-            let config = core.running.config();
+            let config = signing.running.config();
             let wanted = &config.merge.frontends;
             running.retain(|name, (frontend, task)| {
                 // One that ended by itself while its frontend stays is started again.
                 let stays = wanted.contains(frontend) && !task.is_finished();
                 if !stays {
                     task.abort();
-                    core.health.set_peer(Program::Distribute, name, None);
+                    signing.health.set_peer(Program::Distribute, name, None);
                 }
                 stays
             });
             for frontend in wanted {
                 let name = frontend.name.as_str();
                 if !running.contains_key(name) {
-                    let pusher = Pusher::new(&core, frontend.clone(), self.closing.clone());
+                    let pusher = Pusher::new(&signing, frontend.clone(), self.closing.clone());
                     let task = pushers.spawn(pusher.run());
                     running.insert(name.to_owned(), (frontend.clone(), task));
                 }
             }
             tokio::select! {
-                _ = core.health.halt.halted() => return Done::default(),
+                _ = signing.health.halt.halted() => return Done::default(),
                 _ = merged.changed() => {}
                 _ = self.closing.wait_for(|closing| *closing) => break,
             }
@@ -89,7 +88,7 @@ impl Distributor {
 
 /// Pushes to one frontend.
 struct Pusher {
-    core: Arc<Core>,
+    signing: Arc<Signing>,
     frontend: FrontendConfig,
     closing: watch::Receiver<bool>,
     /// What it has of each shard that is not behind `whole`.
@@ -111,9 +110,13 @@ struct Has {
 }
 
 impl Pusher {
-    fn new(core: &Arc<Core>, frontend: FrontendConfig, closing: watch::Receiver<bool>) -> Self {
+    fn new(
+        signing: &Arc<Signing>,
+        frontend: FrontendConfig,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         Self {
-            core: Arc::clone(core),
+            signing: Arc::clone(signing),
             frontend,
             closing,
             has: HashMap::new(),
@@ -123,8 +126,8 @@ impl Pusher {
     }
 
     async fn run(mut self) -> Done {
-        let core = Arc::clone(&self.core);
-        let mut published = core.progress.published.subscribe();
+        let signing = Arc::clone(&self.signing);
+        let mut published = signing.progress.published.subscribe();
         let mut pause = PAUSE.0;
         loop {
             let closing = *self.closing.borrow_and_update();
@@ -132,7 +135,7 @@ impl Pusher {
             let pushed = self.push().await;
             let failed = pushed.as_ref().err().map(ToString::to_string);
             if let Some(why) = &failed {
-                tracing::warn!(log = core.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
+                tracing::warn!(log = signing.ledger.name, frontend = %self.frontend.name, error = why, "a frontend waits");
                 // It may come back as another one.
                 self.has.clear();
                 self.whole = 0;
@@ -145,13 +148,14 @@ impl Pusher {
                 LOOK
             };
             let fails = failed.is_some();
-            core.health
+            signing
+                .health
                 .set_peer(Program::Distribute, self.frontend.name.as_str(), failed);
             if closing {
                 return self.done;
             }
             tokio::select! {
-                _ = core.health.halt.halted() => return self.done,
+                _ = signing.health.halt.halted() => return self.done,
                 _ = published.changed(), if !fails => {}
                 _ = self.closing.changed() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -161,16 +165,17 @@ impl Pusher {
 
     /// Brings every shard there, oldest first.
     async fn push(&mut self) -> Result<(), StoreError> {
-        let (core, frontend) = (Arc::clone(&self.core), self.frontend.clone());
-        let opened = {
-            let core = Arc::clone(&core);
-            tokio::task::spawn_blocking(move || core.progress.merge.places.frontend(&frontend))
-                .await
-        };
+        let signing = Arc::clone(&self.signing);
+        let (places, frontend) = (
+            Arc::clone(&signing.progress.merge.places),
+            self.frontend.clone(),
+        );
+        let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend));
         let place = opened
+            .await
             .map_err(|e| StoreError::Io(e.to_string()))?
             .map_err(StoreError::Io)?;
-        let state = core.ledger.state();
+        let state = signing.ledger.state();
         for (n, at) in state.shards.iter().enumerate().skip(self.whole) {
             let name = &at.identity.name;
             if at.start().is_none() {
@@ -183,10 +188,10 @@ impl Pusher {
                 }
                 continue;
             }
-            let Some(shard) = core.signing.shards.get(&state, name) else {
+            let Some(shard) = signing.shards.get(&state, name) else {
                 continue;
             };
-            while let Some(signed) = core.signed(&shard).await? {
+            while let Some(signed) = signing.signed(&shard).await? {
                 let known = match self.has.remove(name) {
                     Some(known) if self.still_there(&*place, &shard, &known).await? => Some(known),
                     _ => self.survey(&*place, &shard, &signed).await?,
@@ -205,7 +210,7 @@ impl Pusher {
     }
 
     fn path(&self, shard: &Shard, rest: &str) -> String {
-        self.core.objects.path(&shard.name, rest)
+        self.signing.objects.path(&shard.name, rest)
     }
 
     /// Whether a frontend has the checkpoint that this process put there; another process may have put a newer one.
@@ -235,7 +240,7 @@ impl Pusher {
     ) -> Result<Option<Has>, StoreError> {
         let there = place.get(&self.path(shard, "checkpoint")).await?;
         if there.as_deref() == Some(signed.note.as_bytes()) {
-            let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
+            let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
             let name = self.frontend.name.as_str();
             let row = position::pushed(store, keys, name, &shard.name).await?;
             let told = row.is_some_and(|row| row.size >= signed.at.size);
@@ -261,7 +266,7 @@ impl Pusher {
             _ => 0,
         };
         let whence = Whence::Frontend(self.frontend.name.to_string());
-        self.core.fits(shard, &whence, &found).await?;
+        self.signing.fits(shard, &whence, &found).await?;
         Ok((size <= signed.at.size).then(|| Has {
             size,
             ..Has::default()
@@ -270,9 +275,9 @@ impl Pusher {
 
     /// A newer checkpoint than the one of this size was put there by another process: the newest that is published goes there next.
     async fn overtaken(&self, shard: &Shard, size: u64) -> Result<(), StoreError> {
-        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
+        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
         if let Some(row) = position::published(store, keys, &shard.name).await? {
-            self.core.adopt(shard, &row).await?;
+            self.signing.adopt(shard, &row).await?;
         }
         if shard.published() > size {
             return Ok(());
@@ -303,9 +308,9 @@ impl Pusher {
         {
             return Ok(Some(has));
         }
-        let folder = format!("{}/{}", self.core.ledger.name, shard.name);
+        let folder = format!("{}/{}", self.signing.ledger.name, shard.name);
         let tiles = Tiles {
-            objects: &*self.core.objects.store,
+            objects: &*self.signing.objects.store,
             folder: &folder,
         };
         let paths: Vec<TilePath> = tiles_between(known.size, size).collect();
@@ -317,7 +322,7 @@ impl Pusher {
             });
             place.put(try_join_all(read).await?).await?;
         }
-        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
+        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
         let row = position::pushed(store, keys, self.frontend.name.as_str(), &shard.name).await?;
         if row.is_some_and(|row| row.size > size) {
             return Ok(None);
@@ -342,8 +347,8 @@ impl Pusher {
 
     /// False when another process has put a newer checkpoint meanwhile.
     async fn record(&self, shard: &Shard, size: u64) -> Result<bool, StoreError> {
-        let core = &self.core;
-        let key = core
+        let signing = &self.signing;
+        let key = signing
             .ledger
             .keys
             .dist(self.frontend.name.as_str(), &shard.name);
@@ -356,7 +361,7 @@ impl Pusher {
             puts: vec![(key, record::encode_numbered(size, &pushed))],
             ..Transaction::default()
         };
-        match core.ledger.store.transact(transaction).await {
+        match signing.ledger.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -385,8 +390,8 @@ impl Pusher {
         else {
             return Ok(());
         };
-        let path = self.core.objects.path(&shard.name, "seal");
-        if let Some(seal) = self.core.objects.store.get(&path).await? {
+        let path = self.signing.objects.path(&shard.name, "seal");
+        if let Some(seal) = self.signing.objects.store.get(&path).await? {
             place.put(vec![(path, seal)]).await?;
             has.sealed = true;
         }

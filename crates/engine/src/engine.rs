@@ -21,13 +21,12 @@ use crate::health::Health;
 use crate::heart;
 use crate::heart::Heart;
 pub use crate::heart::ReplicaInfo;
-use crate::ingest::Ingest;
-use crate::ingest::arrivals;
 use crate::ingest::batcher::Batcher;
+use crate::ingest::{Ingest, arrivals};
 use crate::integrate::cut::Cutter;
 use crate::integrate::grow::Integrator;
 use crate::ledger::Ledger;
-use crate::log::{Core, Log};
+use crate::log::Log;
 use crate::metrics::LogMetrics;
 use crate::nodes;
 use crate::nodes::Nodes;
@@ -35,7 +34,7 @@ use crate::objects::LogObjects;
 use crate::pending::{Pending, Step};
 use crate::program::{Done, Finished, MergeOptions, Program, Trouble};
 use crate::progress::Progress;
-use crate::promise::{Promiser, releaser};
+use crate::promise::releaser;
 use crate::publish::Publisher;
 use crate::publish::signing::Signing;
 use crate::publish::{follow, lost, mark};
@@ -46,7 +45,6 @@ use crate::running::Running;
 use crate::shard::keys::Kek;
 use crate::status::view;
 use crate::supervise::Faults;
-use crate::uploads::Uploads;
 use order::keys::{CLOCK, Keys, LOGS};
 use order::slot::FORMAT;
 use order::state::State;
@@ -129,27 +127,27 @@ impl Opened {
         for task in [self.promiser, self.batcher].into_iter().flatten() {
             let _ = task.await;
         }
-        let core = &self.log.core;
+        let log = &self.log;
         let mut finished = Vec::new();
         for mut running in self.programs {
             running.closing.send_replace(true);
             let program = running.program;
             // A peer that does not answer must not hold up a server's publication.
             let patience = match program {
-                Program::Replicate | Program::Distribute if core.progress.merge.writes => PEERS,
+                Program::Replicate | Program::Distribute if log.progress.merge.writes => PEERS,
                 _ => Duration::MAX,
             };
             let ended = tokio::time::timeout(patience, &mut running.task).await;
             if ended.is_err() {
                 running.task.abort();
             }
-            let halted = core.health.halt.reason().map(Trouble::new);
+            let halted = log.health.halt.reason().map(Trouble::new);
             finished.push(Finished {
-                log: core.ledger.name.clone(),
+                log: log.ledger.name.clone(),
                 program,
                 done: ended.ok().and_then(Result::ok).unwrap_or_default(),
-                trouble: halted.or_else(|| core.health.trouble_of(program)),
-                peers: core.unreached(program),
+                trouble: halted.or_else(|| log.health.trouble_of(program)),
+                peers: log.signing.unreached(program),
             });
         }
         self.others.iter().for_each(JoinHandle::abort);
@@ -169,14 +167,14 @@ impl Started {
     /// Nothing is made of the order before the stores were compared with what others hold.
     fn start<F: Future<Output = Done> + Send + 'static>(
         program: Program,
-        core: &Arc<Core>,
+        signing: &Arc<Signing>,
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (closing, closed) = watch::channel(false);
-        let name = format!("{program} of the log {}", core.ledger.name);
-        let (core, run) = (Arc::clone(core), run(closed));
-        let task = core.health.faults.clone().watch(name, async move {
-            core.marked().await;
+        let name = format!("{program} of the log {}", signing.ledger.name);
+        let (signing, run) = (Arc::clone(signing), run(closed));
+        let task = signing.health.faults.clone().watch(name, async move {
+            signing.marked().await;
             run.await
         });
         Self {
@@ -419,105 +417,125 @@ impl Engine {
             ShardName::try_from("1".to_owned()).map_err(|e| StoreError::Io(e.to_string()))?,
         );
         let (batcher, policy) = Batcher::new(&placeholder);
-        let core = Arc::new(Core {
-            ledger: Arc::new(ledger),
-            health: Arc::new(Health::new(
-                Arc::clone(&halt),
-                Arc::clone(&self.low_space),
-                self.clock.clone(),
-                self.faults.clone(),
-            )),
-            progress: Arc::new(Progress::new(pending, metrics, self.merge.clone())),
-            objects: Arc::new(LogObjects::new(name, Arc::clone(&self.objects), nodes)),
-            running: Arc::new(Running::new(placeholder, policy, Arc::clone(&self.moved))),
-            signing: Arc::new(Signing::new(
-                Arc::clone(&self.kek),
-                Arc::clone(&self.merge.peers),
-            )),
-            ingest: Arc::new(Ingest {
-                batcher,
-                promiser: Promiser::default(),
-                uploads: Uploads::default(),
-                max_pending: self.max_pending,
-                formats: Arc::clone(&self.formats),
-            }),
-        });
+        let ledger = Arc::new(ledger);
+        let health = Arc::new(Health::new(
+            Arc::clone(&halt),
+            Arc::clone(&self.low_space),
+            self.clock.clone(),
+            self.faults.clone(),
+        ));
+        let progress = Arc::new(Progress::new(pending, metrics, self.merge.clone()));
+        let objects = Arc::new(LogObjects::new(name, Arc::clone(&self.objects), nodes));
+        let running = Arc::new(Running::new(
+            Arc::clone(&ledger),
+            Arc::clone(&objects),
+            Arc::clone(&progress),
+            (placeholder, Arc::new(batcher), policy),
+            Arc::clone(&self.moved),
+        ));
+        let kek = Arc::clone(&self.kek);
+        let signing = Arc::new(Signing::new(&running, Arc::clone(&health), kek));
+        let formats = Arc::clone(&self.formats);
+        let ingest = Arc::new(Ingest::new(&signing, self.max_pending, formats));
         let mut resumed = Resumed::default();
         if !halt.is_halted() {
             let trees = self.merge.programs.has(Program::Integrate);
-            match recover::start(&core, trees, most).await {
+            match recover::start(&signing, trees, most).await {
                 Ok(Some(read)) => resumed = read,
                 Ok(None) => return Ok(None),
                 Err(e) => corrupt(e)?,
             }
         }
-        core.progress.metrics.integrated.set(resumed.integrated);
-        core.progress.integrated.send_replace(resumed.integrated);
-        core.tell_published();
+        progress.metrics.integrated.set(resumed.integrated);
+        progress.integrated.send_replace(resumed.integrated);
+        signing.tell_published();
         if halt.is_halted() {
-            recover::show_published(&core).await;
+            recover::show_published(&ledger, &progress).await;
         }
+        let tasks = Tasks {
+            name,
+            faults: &self.faults,
+        };
         let open = [&*resumed.open, &*resumed.lost].concat();
-        let asking = mark::ask(Arc::clone(&core), open);
+        let asking = mark::ask(Arc::clone(&signing), open);
         let mut others = vec![
             // Nothing is taken or signed before.
-            watched(&core, "the comparison with what others hold", asking),
-            keep(&core, "the reader of slots", follow),
-            keep(&core, "the repair of storage nodes", nodes::repair),
-            keep(&core, "the release of positions", nodes::leaving::release),
-            keep(&core, "the view of the merge", view::watch),
+            tasks.watch("the comparison with what others hold", asking),
+            tasks.keep("the reader of slots", &signing, follow),
+            tasks.keep("the repair of storage nodes", &running, nodes::repair),
+            tasks.keep(
+                "the release of positions",
+                &signing,
+                nodes::leaving::release,
+            ),
+            tasks.keep("the view of the merge", &signing, view::watch),
         ];
         if self.merge.programs.has(Program::Publish) {
             let look = lost::look_at_settled;
-            others.push(keep(&core, "the look at sealed shards", look));
+            others.push(tasks.keep("the look at sealed shards", &signing, look));
             let again = lost::sign_again;
-            others.push(keep(&core, "the repair of sealed shards", again));
+            others.push(tasks.keep("the repair of sealed shards", &signing, again));
         } else {
-            others.push(keep(&core, "the reader of positions", follow::follow));
+            let follow = follow::follow;
+            others.push(tasks.keep("the reader of positions", &signing, follow));
         }
         let (mut batcher, mut promiser) = (None, None);
         if self.merge.writes {
-            let (committer, promising) = (Arc::clone(&core), Arc::clone(&core));
-            batcher = Some(watched(&core, "the committer", async move {
+            let (committer, promising) = (Arc::clone(&signing), Arc::clone(&ingest));
+            batcher = Some(tasks.watch("the committer", async move {
                 committer.marked().await;
-                committer.ingest.batcher.run(&committer).await;
+                committer.running.batcher.run(&committer).await;
             }));
-            promiser = Some(watched(&core, "the promiser", async move {
-                promising.marked().await;
-                promising.ingest.promiser.run(&promising).await;
+            promiser = Some(tasks.watch("the promiser", async move {
+                promising.signing.marked().await;
+                promising.promiser.run(&promising).await;
             }));
             let id = self.id.clone();
-            let arrivals = move |core| arrivals::keep(core, id.clone());
-            others.push(keep(&core, "the record of arrivals", arrivals));
-            let release = |core: Arc<Core>| async move {
-                core.marked().await;
-                releaser::run(core).await;
+            let arrivals = move |running| arrivals::keep(running, id.clone());
+            others.push(tasks.keep("the record of arrivals", &running, arrivals));
+            let release = |ingest: Arc<Ingest>| async move {
+                ingest.signing.marked().await;
+                releaser::run(ingest).await;
             };
-            others.push(keep(&core, "the releaser", release));
-            let mend = |core: Arc<Core>| async move {
-                core.marked().await;
-                damage::mend(core).await;
+            others.push(tasks.keep("the releaser", &ingest, release));
+            let mend = |signing: Arc<Signing>| async move {
+                signing.marked().await;
+                damage::mend(signing).await;
             };
-            others.push(keep(&core, "the repair of damaged objects", mend));
+            others.push(tasks.keep("the repair of damaged objects", &signing, mend));
         }
-        let programs = self.programs(&core, resumed, snapshot, (to_fetch, to_sth), &mut others);
+        let programs = self.programs(
+            &signing,
+            resumed,
+            snapshot,
+            (to_fetch, to_sth),
+            (&tasks, &mut others),
+        );
         Ok(Some(Opened {
             batcher,
             promiser,
             programs,
             others,
-            log: Arc::new(Log { core }),
+            log: Arc::new(Log {
+                ledger,
+                health,
+                progress,
+                objects,
+                running,
+                signing,
+                ingest,
+            }),
         }))
     }
 
     /// Starts the programs that this process runs.
     fn programs(
         &self,
-        core: &Arc<Core>,
+        signing: &Arc<Signing>,
         resumed: Resumed,
         snapshot: Arc<State>,
         (to_fetch, to_sth): (mpsc::UnboundedReceiver<Step>, mpsc::UnboundedReceiver<Step>),
-        others: &mut Vec<JoinHandle<()>>,
+        (tasks, others): (&Tasks<'_>, &mut Vec<JoinHandle<()>>),
     ) -> Vec<Started> {
         let recovered = resumed.slots;
         let has = |program| self.merge.programs.has(program);
@@ -526,7 +544,9 @@ impl Engine {
             let (cuts, requests) = mpsc::channel(1);
             let cuts_here = Arc::new(AtomicBool::new(false));
             let fetch = Integrator {
-                core: Arc::clone(core),
+                ledger: Arc::clone(&signing.ledger),
+                progress: Arc::clone(&signing.progress),
+                objects: Arc::clone(&signing.objects),
                 slots: to_fetch,
                 cuts: requests,
                 growing: resumed.growing,
@@ -534,11 +554,13 @@ impl Engine {
                 recovered,
                 cuts_here: Arc::clone(&cuts_here),
             };
-            others.push(watched(core, "fetch", fetch.run()));
-            let (own, slots) = (Arc::clone(core), snapshot.len);
-            programs.push(Started::start(Program::Integrate, core, |closing| {
+            others.push(tasks.watch("fetch", fetch.run()));
+            let (running, health) = (Arc::clone(&signing.running), Arc::clone(&signing.health));
+            let slots = snapshot.len;
+            programs.push(Started::start(Program::Integrate, signing, |closing| {
                 Cutter {
-                    core: own,
+                    running,
+                    health,
                     cuts,
                     closing,
                     slots,
@@ -548,17 +570,21 @@ impl Engine {
             }));
         }
         if has(Program::Replicate) {
-            let own = Arc::clone(core);
-            programs.push(Started::start(Program::Replicate, core, |closing| {
-                Replicator { core: own, closing }.run()
+            let own = Arc::clone(signing);
+            programs.push(Started::start(Program::Replicate, signing, |closing| {
+                Replicator {
+                    signing: own,
+                    closing,
+                }
+                .run()
             }));
         }
         if has(Program::Publish) {
-            let (own, open) = (Arc::clone(core), resumed.open);
+            let (own, open) = (Arc::clone(signing), resumed.open);
             let (sealed, opened) = (resumed.sealed, resumed.opened);
-            programs.push(Started::start(Program::Publish, core, |closing| {
+            programs.push(Started::start(Program::Publish, signing, |closing| {
                 Publisher {
-                    core: own,
+                    signing: own,
                     closing,
                     steps: to_sth,
                     unpublished: VecDeque::new(),
@@ -571,9 +597,13 @@ impl Engine {
             }));
         }
         if has(Program::Distribute) {
-            let own = Arc::clone(core);
-            programs.push(Started::start(Program::Distribute, core, |closing| {
-                Distributor { core: own, closing }.run()
+            let own = Arc::clone(signing);
+            programs.push(Started::start(Program::Distribute, signing, |closing| {
+                Distributor {
+                    signing: own,
+                    closing,
+                }
+                .run()
             }));
         }
         programs
@@ -669,7 +699,7 @@ impl Engine {
         let runs = self.all();
         let runs = runs
             .iter()
-            .map(|log| (log.name(), log.core.running.now.load().generation));
+            .map(|log| (log.name(), log.running.now.load().generation));
         let mut heart = self.heart.lock().await;
         let live = heart.beat(&*self.store, time, runs).await?;
         self.formats.heard(FORMAT, live.into_iter());
@@ -726,8 +756,8 @@ impl Engine {
         let logs = std::mem::take(&mut *self.logs.write().unwrap_or_else(PoisonError::into_inner));
         let logs: Vec<Opened> = logs.into_values().collect();
         for log in &logs {
-            log.log.core.ingest.batcher.close();
-            log.log.core.ingest.promiser.close();
+            log.log.ingest.batcher.close();
+            log.log.ingest.promiser.close();
         }
         let mut finished = Vec::new();
         for log in logs {
@@ -746,46 +776,49 @@ impl Engine {
     }
 }
 
-/// Runs a task of a log that is started again when it ends badly.
-fn keep<F: Future<Output = ()> + Send + 'static>(
-    core: &Arc<Core>,
-    name: &str,
-    task: impl Fn(Arc<Core>) -> F + Send + 'static,
-) -> JoinHandle<()> {
-    let (name, on) = (
-        format!("{name} of the log {}", core.ledger.name),
-        Arc::clone(core),
-    );
-    let start = move || task(Arc::clone(&on));
-    tokio::spawn(core.health.faults.clone().keep(name, start))
+/// Starts the tasks of one log.
+struct Tasks<'a> {
+    name: &'a str,
+    faults: &'a Faults,
 }
 
-/// Runs a task of a log without which the log cannot go on.
-fn watched(
-    core: &Arc<Core>,
-    name: &str,
-    task: impl Future<Output = ()> + Send + 'static,
-) -> JoinHandle<()> {
-    let name = format!("{name} of the log {}", core.ledger.name);
-    tokio::spawn(core.health.faults.clone().watch(name, task))
+impl Tasks<'_> {
+    /// Runs a task that is started again when it ends badly.
+    fn keep<T: Send + Sync + 'static, F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &str,
+        on: &Arc<T>,
+        task: impl Fn(Arc<T>) -> F + Send + 'static,
+    ) -> JoinHandle<()> {
+        let (name, on) = (format!("{name} of the log {}", self.name), Arc::clone(on));
+        let start = move || task(Arc::clone(&on));
+        tokio::spawn(self.faults.clone().keep(name, start))
+    }
+
+    /// Runs a task without which the log cannot go on.
+    fn watch(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let name = format!("{name} of the log {}", self.name);
+        tokio::spawn(self.faults.clone().watch(name, task))
+    }
 }
 
 /// Reads the slots that other replicas decide.
-async fn follow(core: Arc<Core>) {
-    let prefix = core.ledger.keys.slots();
+async fn follow(signing: Arc<Signing>) {
+    let ledger = &signing.ledger;
+    let prefix = ledger.keys.slots();
     loop {
         tokio::select! {
-            () = core.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
-            _ = core.health.halt.halted() => return,
+            () = ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = ledger.halt.halted() => return,
         }
         if let Err(e) = async {
-            core.ledger.refresh().await?;
-            core.update_running().await?;
-            core.unannounced(&core.ledger.state()).await.map(drop)
+            ledger.refresh().await?;
+            signing.running.update_running().await?;
+            signing.unannounced(&ledger.state()).await.map(drop)
         }
         .await
         {
-            tracing::warn!(error = %e, log = core.ledger.name, "cannot read the slots");
+            tracing::warn!(error = %e, log = ledger.name, "cannot read the slots");
         }
         tokio::time::sleep(FOLLOW).await;
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use crate::log::{AppendError, Core};
+use crate::ingest::Ingest;
+use crate::log::AppendError;
 
 /// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
@@ -35,11 +36,11 @@ impl Formats {
     }
 }
 
-impl Core {
+impl Ingest {
     /// Whether every live server understands batches with a place or a condition on their shard.
     pub(crate) fn knows_places(&self) -> Result<(), AppendError> {
         const PLACES: u32 = 2;
-        match self.ingest.formats.lacking(PLACES) {
+        match self.formats.lacking(PLACES) {
             None => Ok(()),
             Some(server) => Err(AppendError::overloaded(&format!(
                 "server {server} on these stores runs an older version, which does not understand this request; upgrade it first"

@@ -269,7 +269,7 @@ async fn a_log_of_five_thousand_shards_starts_and_rotates() {
     assert_eq!(documents.len(), 4);
     assert!(documents.iter().all(|size| *size < 5000), "{documents:?}");
     // Another server reads what this one would write as its next snapshot.
-    let state = log.core.ledger.state();
+    let state = log.ledger.state();
     let mut puts: Vec<_> = snapshot::frozen_rows(&keys, &state, count).collect();
     assert_eq!(puts.len(), 3);
     puts.extend(snapshot::rows(&keys, &state));
@@ -466,7 +466,7 @@ async fn a_log_of_an_earlier_version_goes_on() {
     append(&log).await;
     log.change(ROTATE, caller()).await.unwrap();
     assert_eq!(log.config().shards.len(), 22);
-    let then = log.core.ledger.document(&state.document).await.unwrap();
+    let then = log.ledger.document(&state.document).await.unwrap();
     assert_eq!(then, before.stripped());
     engine.shutdown().await;
 }

@@ -16,8 +16,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::eras::Membership;
-use crate::log::Core;
+use crate::ledger::Ledger;
 use crate::position;
+use crate::publish::signing::Signing;
+use crate::running::Running;
 use mirror::PeerLife;
 use order::state::State;
 use store::record;
@@ -54,7 +56,7 @@ pub(crate) fn began_ms(id: u64) -> u64 {
     if id >> 48 == 0 { id } else { id >> CHANCE }
 }
 
-impl Core {
+impl Signing {
     /// The life of this log; `None` where it was never restored.
     pub(crate) async fn life(&self) -> Result<Option<&Life>, StoreError> {
         let read = async {
@@ -78,7 +80,7 @@ impl Core {
                 forced: Some(Vec::new()),
             }))
         };
-        Ok(self.signing.life.get_or_try_init(|| read).await?.as_ref())
+        Ok(self.life.get_or_try_init(|| read).await?.as_ref())
     }
 
     /// The same, in the form for secondaries.
@@ -92,24 +94,21 @@ impl Core {
 
     /// Why this life of the log may not sign yet; `None` when it may, from then on.
     pub(crate) async fn unannounced(&self, state: &State) -> Result<Option<String>, StoreError> {
-        if self
-            .signing
-            .announced
-            .load(std::sync::atomic::Ordering::Relaxed)
-        {
+        if self.announced.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(None);
         }
         if let Some(life) = self.life().await?
-            && let Some(why) = self.look_around(life, state).await?
+            && let Some(why) = self.running.look_around(life, state).await?
         {
             return Ok(Some(why));
         }
-        self.signing
-            .announced
+        self.announced
             .store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(None)
     }
+}
 
+impl Running {
     async fn look_around(&self, life: &Life, state: &State) -> Result<Option<String>, StoreError> {
         let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
         let row = store.get(&keys.announced()).await?;
@@ -135,10 +134,10 @@ impl Core {
                 }
             }
             None => {
-                let eras = self.running.eras.load_full();
+                let eras = self.eras.load_full();
                 let members = eras.members().iter();
                 for of in members.filter(|of| of.generation <= life.generation) {
-                    if let Some(why) = self.unannounced_to(of, life).await? {
+                    if let Some(why) = self.ledger.unannounced_to(of, life).await? {
                         return Ok(Some(why));
                     }
                     // Of any two lives whose entries differ one secondary has to have verified both, which it never does.
@@ -163,14 +162,16 @@ impl Core {
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }
+}
 
+impl Ledger {
     /// Why too few secondaries of a membership have taken this life, if they are too few.
     async fn unannounced_to(
         &self,
         of: &Membership,
         life: &Life,
     ) -> Result<Option<String>, StoreError> {
-        let (store, keys) = (&*self.ledger.store, &self.ledger.keys);
+        let (store, keys) = (&*self.store, &self.keys);
         let mut missing = Vec::new();
         for secondary in &of.secondaries {
             let row = position::manifest(store, keys, secondary.name.as_str()).await?;
@@ -190,7 +191,9 @@ impl Core {
             )
         }))
     }
+}
 
+impl Running {
     /// Whether this many of a membership have verified everything before a global index.
     pub(crate) async fn holds(
         &self,

@@ -15,7 +15,7 @@ use crate::ingest::{Ingest, arrivals};
 use crate::ledger::{CommitError, Ledger};
 use crate::metrics::LogMetrics;
 use crate::objects::LogObjects;
-use crate::program::{Program, Trouble, TroubleKind};
+use crate::program::{Trouble, TroubleKind};
 use crate::progress::Progress;
 use crate::publish::signing::Signing;
 use crate::running::Running;
@@ -31,17 +31,6 @@ use store::StoreError;
 const LOOK: Duration = Duration::from_millis(200);
 /// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
 const CHUNKS_WAITING: usize = 24 << 20;
-
-/// What the parts of one log share.
-pub struct Core {
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) health: Arc<Health>,
-    pub(crate) progress: Arc<Progress>,
-    pub(crate) objects: Arc<LogObjects>,
-    pub(crate) running: Arc<Running>,
-    pub(crate) signing: Arc<Signing>,
-    pub(crate) ingest: Arc<Ingest>,
-}
 
 /// An entry's place, given once it is ordered and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,18 +151,16 @@ impl AppendError {
 /// A handle on one log; clones are the same log.
 #[derive(Clone)]
 pub struct Log {
-    pub(crate) core: Arc<Core>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) objects: Arc<LogObjects>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) signing: Arc<Signing>,
+    pub(crate) ingest: Arc<Ingest>,
 }
 
-impl Core {
-    /// The peers that a program does not reach, with the reasons.
-    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
-        match program {
-            Program::Replicate => self.signing.replicas.unreached(),
-            _ => self.health.unreached(program),
-        }
-    }
-
+impl Ledger {
     pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
         match state.gate {
             Intake::Open => None,
@@ -190,13 +177,15 @@ impl Core {
             }
         }
     }
+}
 
+impl Ingest {
     /// Why nothing is taken now, whatever it is.
     pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
         if let Some(reason) = self.health.halt.reason() {
             return Err(AppendError::Halted { reason });
         }
-        if let Some(refused) = self.frozen(&self.ledger.state()) {
+        if let Some(refused) = self.ledger.frozen(&self.ledger.state()) {
             return Err(refused);
         }
         if !self.signing.announced.load(Relaxed) {
@@ -215,13 +204,13 @@ impl Core {
         }
         Ok(())
     }
+}
 
+impl Ledger {
     pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
         match error {
             // A freeze that was lifted since still refused this write.
-            CommitError::Frozen => self
-                .frozen(&self.ledger.state())
-                .unwrap_or(AppendError::Closing),
+            CommitError::Frozen => self.frozen(&self.state()).unwrap_or(AppendError::Closing),
             CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
             CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
             CommitError::Store(e) => {
@@ -239,7 +228,6 @@ impl Core {
             ),
             CommitError::WrongShard => AppendError::WrongShard {
                 active: self
-                    .ledger
                     .state()
                     .active()
                     .map(|shard| shard.identity.name.clone()),
@@ -247,7 +235,7 @@ impl Core {
             CommitError::Refused(_)
             | CommitError::Taken(_)
             | CommitError::AskAgain
-            | CommitError::Unknown(_) => match self.health.halt.reason() {
+            | CommitError::Unknown(_) => match self.halt.reason() {
                 Some(reason) => AppendError::Halted { reason },
                 None => AppendError::Unknown,
             },
@@ -258,47 +246,44 @@ impl Core {
 impl Log {
     /// The log's name.
     pub fn name(&self) -> &str {
-        &self.core.ledger.name
+        &self.ledger.name
     }
 
     /// Whether it has a configuration. A halted one may not be able to read it, and is there to be looked at.
     pub(crate) fn is_created(&self) -> bool {
-        self.core.running.now.load().generation > 0 || self.core.health.halt.is_halted()
+        self.running.now.load().generation > 0 || self.health.halt.is_halted()
     }
 
     /// Whether its operator deleted it. Its data is kept, and it is frozen.
     pub fn is_deleted(&self) -> bool {
-        self.core.ledger.state().deleted
+        self.ledger.state().deleted
     }
 
     /// The entity tag of the configuration that orders entries here, `g7-1a2b3c4d`; no copy, no formatting. An entry that was
     /// acknowledged was ordered under this configuration or one before it.
     pub fn etag(&self) -> Bytes {
-        self.core.ledger.etag()
+        self.ledger.etag()
     }
 
     /// Counters.
     pub fn metrics(&self) -> &LogMetrics {
-        &self.core.progress.metrics
+        &self.progress.metrics
     }
 
     /// The rules of the generation that runs.
     pub fn policy(&self) -> Arc<Policy> {
-        self.core.running.policy.load_full()
+        self.running.policy.load_full()
     }
 
     /// Quality of service as it stands: what waits, what was let in, refused and served, by tier and tenant.
     pub fn qos(&self) -> QosView {
-        self.core
-            .ingest
-            .batcher
-            .view(&self.core.running.policy.load())
+        self.ingest.batcher.view(&self.running.policy.load())
     }
 
     /// What came in the last so many seconds, to all replicas, refused entries too: at most [`arrivals::KEPT`] back, by second
     /// and up to the last full minute. What [`simulate`](qos::simulate::simulate) replays.
     pub async fn arrivals(&self, since: Duration) -> Result<Vec<Arrival>, StoreError> {
-        arrivals::read(&self.core, since).await
+        arrivals::read(&self.ledger, since).await
     }
 
     /// The log as [`simulate`](qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
@@ -306,14 +291,8 @@ impl Log {
         let rate = self.qos().rate;
         Machine {
             rate: move |_| rate,
-            interval: self
-                .core
-                .running
-                .config()
-                .merge
-                .checkpoint_interval
-                .duration(),
-            memory: self.core.ingest.max_pending as u64,
+            interval: self.running.config().merge.checkpoint_interval.duration(),
+            memory: self.ingest.max_pending as u64,
             admission: true,
         }
     }
@@ -324,7 +303,7 @@ impl Log {
         &self,
         entry: Bytes,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
-        let tenant = self.core.running.policy.load().own();
+        let tenant = self.running.policy.load().own();
         let ticket = self.submit(entry, tenant, &Advice::default());
         async move { ticket?.answer.await }
     }
@@ -386,7 +365,7 @@ impl Log {
         AppendError,
     > {
         loop {
-            let taken = self.core.ingest.batcher.taken(LOOK);
+            let taken = self.ingest.batcher.taken(LOOK);
             let payload = Payload::Chunk {
                 bytes: chunk.bytes.clone(),
                 entries: chunk.entries,
@@ -417,7 +396,7 @@ impl Log {
         let Some(wanted) = &advice.shard else {
             return Ok(None);
         };
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let active = state.active().map(|s| s.identity.name.as_str());
         if active != Some(wanted) {
             return Err(AppendError::WrongShard {
@@ -436,20 +415,19 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        let core = &self.core;
         let room = self.admit()?;
         if advice.shard.is_some() || payload.has_place() {
-            core.knows_places()?;
+            self.ingest.knows_places()?;
         }
         let shard = self.wanted_shard(advice)?;
-        let policy = core.running.policy.load();
+        let policy = self.running.policy.load();
         let grant = policy.grant(tenant, advice);
         let room = match &payload {
             Payload::Entry(_) | Payload::Placed { .. } => room,
             // More would only take memory: what waits outside is as far as the network.
             Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
         };
-        let answer = core
+        let answer = self
             .ingest
             .batcher
             .submit(&policy, tenant, grant, shard, payload, room)?;
@@ -461,11 +439,10 @@ impl Log {
 
     /// The room for more unpublished bytes, or why there is none.
     fn admit(&self) -> Result<usize, AppendError> {
-        let core = &self.core;
-        core.takes_writes()?;
-        let pending = core.progress.pending.memory();
-        if pending >= core.ingest.max_pending {
-            return Err(match core.health.trouble() {
+        self.ingest.takes_writes()?;
+        let pending = self.progress.pending.memory();
+        if pending >= self.ingest.max_pending {
+            return Err(match self.health.trouble() {
                 Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
                     detail: trouble.why,
                 },
@@ -475,13 +452,13 @@ impl Log {
                 None => AppendError::overloaded("entries arrive faster than they can be published"),
             });
         }
-        if let Some(trouble) = core.health.trouble()
+        if let Some(trouble) = self.health.trouble()
             && trouble.kind == TroubleKind::Full
         {
             return Err(AppendError::Full {
                 detail: trouble.why,
             });
         }
-        Ok(core.ingest.max_pending - pending)
+        Ok(self.ingest.max_pending - pending)
     }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashSet};
 
 use tlog::{Checkpoint, Note};
 
-use crate::log::Core;
+use crate::ledger::Ledger;
+use crate::objects::LogObjects;
 use crate::publish::mark::judge;
 use crate::publish::mark::judge::{Conflict, Whence};
 use store::{Objects, StoreError};
@@ -111,16 +112,16 @@ pub(crate) async fn of_others(
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] names the first.
-pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
+pub(crate) async fn refuse(ledger: &Ledger, objects: &LogObjects) -> Result<bool, StoreError> {
     let shards = || -> HashSet<String> {
-        let state = core.ledger.state();
+        let state = ledger.state();
         let names = state.shards.iter().map(|s| s.identity.name.clone());
         names.collect()
     };
     let known = shards();
     let found = of_others(
-        &*core.objects.store,
-        &core.ledger.name,
+        &*objects.store,
+        &ledger.name,
         |s| known.contains(s),
         usize::MAX,
     )
@@ -129,7 +130,7 @@ pub(crate) async fn refuse(core: &Core) -> Result<bool, StoreError> {
         return Ok(true);
     }
     // Another process may have opened it since.
-    if !core.ledger.catch_up().await? {
+    if !ledger.catch_up().await? {
         return Ok(false);
     }
     let known = shards();

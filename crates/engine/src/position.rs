@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tlog::Hash;
 
-use crate::log::Core;
+use crate::running::Running;
 use crate::shard::Published;
 use order::keys::Keys;
 use order::state::{Shard, State};
@@ -325,10 +325,10 @@ pub struct Held {
 
 /// What the secondaries of the memberships that bind have verified of a shard. A row counts only for the live incarnation, and
 /// only under the key that the configuration names.
-pub async fn held(core: &Core, shard: &str) -> Result<Vec<Held>, StoreError> {
-    let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+pub(crate) async fn held(running: &Running, shard: &str) -> Result<Vec<Held>, StoreError> {
+    let (store, keys) = (&*running.ledger.store, &running.ledger.keys);
     let mut all = Vec::new();
-    for secondary in core.running.eras.load().secondaries() {
+    for secondary in running.eras.load().secondaries() {
         let name = secondary.name.to_string();
         let live = live(store, keys, &name).await?;
         let live = live.filter(|live| live.vkey == secondary.vkey);

@@ -11,7 +11,9 @@ use bytes::{Bytes, BytesMut};
 use tlog::{Hash, TILE_WIDTH, TileKind, TilePath, TileSet, bundle, leaf_hash};
 
 use crate::integrate::grow::read_batch;
-use crate::log::{Core, Log};
+use crate::ledger::Ledger;
+use crate::log::Log;
+use crate::objects::LogObjects;
 use crate::position;
 use crate::publish::mark::classify;
 use crate::publish::mark::judge::Found;
@@ -85,7 +87,7 @@ pub struct Inclusion {
     pub vkey: String,
 }
 
-impl Core {
+impl LogObjects {
     /// The bundle that holds `leaf` of a shard with `published` entries published.
     async fn bundle(
         &self,
@@ -110,27 +112,26 @@ impl Core {
             index,
             width: 256,
         };
-        let whole = self.objects.path(shard, &full.to_string());
+        let whole = self.path(shard, &full.to_string());
         if (index + 1) * TILE_WIDTH <= published {
-            return self.objects.store.get(&whole).await;
+            return self.store.get(&whole).await;
         }
         let width = (published % TILE_WIDTH) as u16;
         let partial = TilePath { width, ..full };
         match self
-            .objects
             .store
-            .get(&self.objects.path(shard, &partial.to_string()))
+            .get(&self.path(shard, &partial.to_string()))
             .await?
         {
             Some(bytes) => Ok(Some(bytes)),
-            None => self.objects.store.get(&whole).await,
+            None => self.store.get(&whole).await,
         }
     }
 
     /// A reader met an object of a shard that is lost or is not as it was written: it is looked for, and this read is refused.
     fn damaged(&self, shard: &Arc<str>, leaf: u64) -> ReadError {
-        self.objects.damage.reads.add(1);
-        self.objects.damage.suspect(shard, leaf);
+        self.damage.reads.add(1);
+        self.damage.suspect(shard, leaf);
         ReadError::Damaged {
             shard: shard.to_string(),
         }
@@ -160,57 +161,54 @@ impl Core {
             _ => Err(self.damaged(shard, leaf)),
         }
     }
+}
 
-    /// Published entries as bundle-encoded bytes; `None` when they are not published.
-    pub(crate) async fn published_range(
-        &self,
-        start: u64,
-        count: u64,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let state = self.ledger.state();
-        let Some(shard) = state.shard_at(start) else {
-            return Ok(None);
-        };
-        let first = start - shard.start().unwrap_or(start);
-        let Some(row) =
-            position::published(&*self.ledger.store, &self.ledger.keys, &shard.identity.name)
-                .await?
-        else {
-            return Ok(None);
-        };
-        if row.size < first + count {
-            return Ok(None);
-        }
-        let mut out = BytesMut::new();
-        let mut leaf = first;
-        while leaf < first + count {
-            let Some(bytes) = self.bundle(&shard.identity.name, leaf, row.size).await? else {
-                return Ok(None);
-            };
-            let entries =
-                bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-            let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
-            let before = leaf;
-            for entry in entries
-                .into_iter()
-                .skip(skip)
-                .take(usize::try_from(first + count - leaf).unwrap_or(256))
-            {
-                batch::push(&mut out, entry);
-                leaf += 1;
-            }
-            if leaf == before {
-                return Ok(None);
-            }
-        }
-        Ok(Some(out.freeze()))
+/// Published entries as bundle-encoded bytes; `None` when they are not published.
+pub(crate) async fn published_range(
+    ledger: &Ledger,
+    objects: &LogObjects,
+    start: u64,
+    count: u64,
+) -> Result<Option<Bytes>, StoreError> {
+    let state = ledger.state();
+    let Some(shard) = state.shard_at(start) else {
+        return Ok(None);
+    };
+    let first = start - shard.start().unwrap_or(start);
+    let Some(row) = position::published(&*ledger.store, &ledger.keys, &shard.identity.name).await?
+    else {
+        return Ok(None);
+    };
+    if row.size < first + count {
+        return Ok(None);
     }
+    let mut out = BytesMut::new();
+    let mut leaf = first;
+    while leaf < first + count {
+        let Some(bytes) = objects.bundle(&shard.identity.name, leaf, row.size).await? else {
+            return Ok(None);
+        };
+        let entries = bundle::entries(&bytes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let skip = usize::try_from(leaf % TILE_WIDTH).unwrap_or(0);
+        let before = leaf;
+        for entry in entries
+            .into_iter()
+            .skip(skip)
+            .take(usize::try_from(first + count - leaf).unwrap_or(256))
+        {
+            batch::push(&mut out, entry);
+            leaf += 1;
+        }
+        if leaf == before {
+            return Ok(None);
+        }
+    }
+    Ok(Some(out.freeze()))
 }
 
 impl Log {
     fn alive(&self) -> Result<(), ReadError> {
-        self.core
-            .health
+        self.health
             .halt
             .reason()
             .map_or(Ok(()), |reason| Err(ReadError::Halted { reason }))
@@ -218,20 +216,20 @@ impl Log {
 
     /// Waits until a signed checkpoint covers a global index.
     pub async fn wait_published(&self, index: u64) -> Result<(), ReadError> {
-        let mut published = self.core.progress.published.subscribe();
+        let mut published = self.progress.published.subscribe();
         tokio::select! {
             reached = published.wait_for(|at| *at > index) => drop(reached),
-            reason = self.core.health.halt.halted() => return Err(ReadError::Halted { reason }),
+            reason = self.health.halt.halted() => return Err(ReadError::Halted { reason }),
         }
         Ok(())
     }
 
     /// The state, with the slots of other replicas read when `index` is not known yet.
     async fn state_with(&self, index: u64) -> Result<Option<Arc<State>>, ReadError> {
-        let mut state = self.core.ledger.state();
-        if index >= state.size && !self.core.health.halt.is_halted() {
-            self.core.ledger.refresh().await?;
-            state = self.core.ledger.state();
+        let mut state = self.ledger.state();
+        if index >= state.size && !self.health.halt.is_halted() {
+            self.ledger.refresh().await?;
+            state = self.ledger.state();
         }
         Ok((index < state.size).then_some(state))
     }
@@ -245,7 +243,7 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.signing.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         let nth = |bytes: &Bytes, n: u64| -> Result<Option<EntryRecord>, ReadError> {
@@ -262,25 +260,21 @@ impl Log {
         // Again: it may be published and let go between the two places, and partial objects may go when full ones are there.
         let mut covered = false;
         for _ in 0..4 {
-            if let Some(held) = self.core.progress.pending.find(index)
-                && let Some(bytes) = read_batch(&self.core, &held).await?
+            if let Some(held) = self.progress.pending.find(index)
+                && let Some(bytes) = read_batch(&self.ledger, &self.objects, &held).await?
             {
                 return nth(&bytes, index - held.start);
             }
             let published = match shard.published() {
                 known if known > leaf_index => known,
-                _ => position::published(
-                    &*self.core.ledger.store,
-                    &self.core.ledger.keys,
-                    &shard.name,
-                )
-                .await?
-                .map_or(0, |row| row.size),
+                _ => position::published(&*self.ledger.store, &self.ledger.keys, &shard.name)
+                    .await?
+                    .map_or(0, |row| row.size),
             };
             covered = published > leaf_index;
             if covered
                 && let Some(bytes) = self
-                    .core
+                    .objects
                     .published_entry(&shard.name, leaf_index, published)
                     .await?
             {
@@ -293,7 +287,7 @@ impl Log {
             tokio::task::yield_now().await;
         }
         if covered {
-            return Err(self.core.damaged(&shard.name, leaf_index));
+            return Err(self.objects.damaged(&shard.name, leaf_index));
         }
         Err(StoreError::Corrupt(format!(
             "entry {index} is ordered but its bytes are missing; run `logd fsck`"
@@ -325,10 +319,10 @@ impl Log {
 
     /// The published entries from `index` to the end of its bundle, at most up to `end`.
     async fn bundled(&self, index: u64, end: u64) -> Result<Vec<EntryRecord>, ReadError> {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let Some(shard) = state
             .shard_at(index)
-            .and_then(|at| self.core.signing.shards.get(&state, &at.identity.name))
+            .and_then(|at| self.signing.shards.get(&state, &at.identity.name))
         else {
             return Ok(Vec::new());
         };
@@ -338,10 +332,11 @@ impl Log {
         if published <= leaf {
             return Ok(Vec::new());
         }
-        let Some(bytes) = self.core.bundle(&shard.name, leaf, published).await? else {
+        let Some(bytes) = self.objects.bundle(&shard.name, leaf, published).await? else {
             return Ok(Vec::new());
         };
-        let entries = bundle::entries(&bytes).map_err(|_| self.core.damaged(&shard.name, leaf))?;
+        let entries =
+            bundle::entries(&bytes).map_err(|_| self.objects.damaged(&shard.name, leaf))?;
         let room = (end - index).min(published - leaf);
         Ok(entries
             .into_iter()
@@ -367,15 +362,15 @@ impl Log {
             return Ok(None);
         };
         let leaf_index = index - at.start().unwrap_or(index);
-        let Some(shard) = self.core.signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = self.signing.shards.get(&state, &at.identity.name) else {
             return Ok(None);
         };
         for _ in 0..8 {
             if shard.published() <= leaf_index {
                 return Ok(None);
             }
-            let Some(signed) = self.core.signed(&shard).await? else {
-                return Err(self.core.damaged(&shard.name, leaf_index));
+            let Some(signed) = self.signing.signed(&shard).await? else {
+                return Err(self.objects.damaged(&shard.name, leaf_index));
             };
             // A partial tile may go as soon as the full one is there; then a newer checkpoint is, too.
             let paths = tlog::inclusion_tiles(leaf_index, signed.at.size);
@@ -386,7 +381,7 @@ impl Log {
             let Some(entry) = self.entry(index).await? else {
                 return Ok(None);
             };
-            let damaged = || self.core.damaged(&shard.name, leaf_index);
+            let damaged = || self.objects.damaged(&shard.name, leaf_index);
             let proof =
                 tlog::inclusion_proof(leaf_index, signed.at.size, &tiles).map_err(|_| damaged())?;
             let (leaf, root) = (leaf_hash(&entry.bytes), &signed.at.root);
@@ -400,7 +395,7 @@ impl Log {
                 vkey: shard.identity.vkey.clone(),
             }));
         }
-        Err(self.core.damaged(&shard.name, leaf_index))
+        Err(self.objects.damaged(&shard.name, leaf_index))
     }
 
     /// The tiles of a proof for a leaf; `None` when one is not there.
@@ -412,43 +407,43 @@ impl Log {
     ) -> Result<Option<TileSet>, ReadError> {
         let mut set = TileSet::default();
         for path in paths {
-            let object = self.core.objects.path(shard, &path.to_string());
-            let Some(bytes) = self.core.objects.store.get(&object).await? else {
+            let object = self.objects.path(shard, &path.to_string());
+            let Some(bytes) = self.objects.store.get(&object).await? else {
                 return Ok(None);
             };
             set.insert(path, &bytes)
-                .map_err(|_| self.core.damaged(shard, leaf))?;
+                .map_err(|_| self.objects.damaged(shard, leaf))?;
         }
         Ok(Some(set))
     }
 
     /// The newest signed checkpoint of a shard; an empty one while it is planned or has nothing published. `None`: no such shard.
     pub async fn checkpoint(&self, shard: &str) -> Result<Option<String>, ReadError> {
-        let state = self.core.ledger.state();
-        let Some(shard) = self.core.signing.shards.get(&state, shard) else {
+        let state = self.ledger.state();
+        let Some(shard) = self.signing.shards.get(&state, shard) else {
             return Ok(None);
         };
-        if let Some(signed) = self.core.signed(&shard).await? {
+        if let Some(signed) = self.signing.signed(&shard).await? {
             return Ok(Some(signed.note.clone()));
         }
         if let Err(halted) = self.alive() {
             return self.signed_before(&shard).await?.map(Some).ok_or(halted);
         }
         if let Some(row) =
-            position::published(&*self.core.ledger.store, &self.core.ledger.keys, &shard.name).await?
+            position::published(&*self.ledger.store, &self.ledger.keys, &shard.name).await?
             && row.size > 0
             // Its first checkpoint waits for witnesses: readers keep the empty one.
-            && !self.core.signing.replicas.unwitnessed(&shard.name)
+            && !self.signing.replicas.unwitnessed(&shard.name)
         {
             return self.first_checkpoint(&shard, &row).await.map(Some);
         }
-        Ok(Some(self.core.sign_empty(&shard).await?))
+        Ok(Some(self.signing.sign_empty(&shard).await?))
     }
 
     /// The checkpoint that readers of a halted log have: what was signed stays true.
     async fn signed_before(&self, shard: &Shard) -> Result<Option<String>, ReadError> {
-        let path = self.core.objects.path(&shard.name, "checkpoint");
-        let Some(bytes) = self.core.objects.store.get(&path).await? else {
+        let path = self.objects.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.objects.store.get(&path).await? else {
             return Ok(None);
         };
         Ok(match classify(&bytes, &shard.verifier()?) {
@@ -464,13 +459,13 @@ impl Log {
         loop {
             // A lost one is the publisher's to look at.
             if shard.settled().is_none() {
-                self.core.adopt(shard, row).await?;
+                self.signing.adopt(shard, row).await?;
             }
             if let Some(signed) = shard.signed().as_ref() {
                 return Ok(signed.note.clone());
             }
             if began.elapsed() > SIGNING {
-                let policy = self.core.running.config().witnesses.policy();
+                let policy = self.running.config().witnesses.policy();
                 let shard = shard.name.to_string();
                 return Err(match policy.is_ok_and(|policy| !policy.is_none()) {
                     true => ReadError::Unwitnessed { shard },
@@ -486,48 +481,42 @@ impl Log {
     /// # Errors
     /// [`ReadError::Damaged`] for what a signed checkpoint covers and is lost.
     pub async fn object(&self, shard: &str, path: &str) -> Result<Option<Bytes>, ReadError> {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let tile = path.parse::<TilePath>().ok();
         if path != "seal" && tile.is_none() {
             return Ok(None);
         }
-        let Some(shard) = self.core.signing.shards.get(&state, shard) else {
+        let Some(shard) = self.signing.shards.get(&state, shard) else {
             return Ok(None);
         };
-        let object = self.core.objects.path(&shard.name, path);
+        let object = self.objects.path(&shard.name, path);
         // Again: a partial tile may go as soon as a newer checkpoint covers the full one.
         for _ in 0..2 {
-            let bytes = self.core.objects.store.get(&object).await?;
+            let bytes = self.objects.store.get(&object).await?;
             let Some(tile) = tile else {
-                if bytes.is_none() && sealed(&state, &shard.name, &self.core.signing.shards) {
-                    self.core.objects.damage.suspect(&shard.name, 0);
+                if bytes.is_none() && sealed(&state, &shard.name, &self.signing.shards) {
+                    self.objects.damage.suspect(&shard.name, 0);
                 }
                 return Ok(bytes);
             };
             if let Some(bytes) = bytes {
                 // A reader of tiles checks them, so it gets what is there; the fault is reported to the operator.
                 if !is_tile(tile, &bytes) {
-                    self.core
-                        .objects
-                        .damage
-                        .suspect(&shard.name, first_leaf(tile));
+                    self.objects.damage.suspect(&shard.name, first_leaf(tile));
                 }
                 return Ok(Some(bytes));
             }
             let current = TilePath::at(tile.kind, tile.index, shard.published());
-            let full = self
-                .core
-                .objects
-                .path(&shard.name, &tile.full().to_string());
+            let full = self.objects.path(&shard.name, &tile.full().to_string());
             if current != Some(tile)
-                || tile.is_partial() && self.core.objects.store.get(&full).await?.is_some()
+                || tile.is_partial() && self.objects.store.get(&full).await?.is_some()
             {
                 return Ok(None);
             }
             tokio::task::yield_now().await;
         }
         let Some(tile) = tile else { return Ok(None) };
-        Err(self.core.damaged(&shard.name, first_leaf(tile)))
+        Err(self.objects.damaged(&shard.name, first_leaf(tile)))
     }
 }
 

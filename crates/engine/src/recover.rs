@@ -8,14 +8,16 @@ use std::time::Duration;
 use tlog::{Hash, TILE_WIDTH, TilePath, bundle, leaf_hash};
 
 use crate::integrate::grow::Growing;
-use crate::ledger::snapshot;
-use crate::log::Core;
+use crate::ledger::{Ledger, snapshot};
+use crate::objects::LogObjects;
 use crate::orphans;
 use crate::position;
 use crate::position::Position;
+use crate::progress::Progress;
 use crate::publish::mark::classify;
 use crate::publish::mark::judge;
 use crate::publish::mark::judge::Found;
+use crate::publish::signing::Signing;
 use crate::shard::{Published, Shard};
 use order::WINDOW;
 use order::keys::{Keys, trailing_number};
@@ -94,14 +96,14 @@ pub(crate) struct Resumed {
 
 /// The last parts of the keys under `prefix`, with their rows.
 async fn rows<T>(
-    core: &Core,
+    ledger: &Ledger,
     prefix: &str,
     mut read: impl FnMut(&str, &[u8]) -> Result<T, StoreError>,
 ) -> Result<HashMap<String, T>, StoreError> {
     const PAGE: usize = 512;
     let (mut rows, mut from) = (HashMap::new(), prefix.to_owned());
     loop {
-        let page = core.ledger.store.scan(prefix, &from, PAGE).await?;
+        let page = ledger.store.scan(prefix, &from, PAGE).await?;
         let full = page.len() == PAGE;
         for (key, bytes) in page {
             let row = read(&key, &bytes)?;
@@ -120,47 +122,47 @@ async fn rows<T>(
 /// The slots are read all the while: looking at everything may take long, and what is not read for long is collected. They are kept
 /// until the start ends, in at most `most` bytes where a newer snapshot lets half of them go.
 pub(crate) async fn start(
-    core: &Core,
+    signing: &Signing,
     trees: bool,
     most: usize,
 ) -> Result<Option<Resumed>, StoreError> {
-    let begun = core.ledger.state().len;
-    if !core.ledger.catch_up().await? {
+    let begun = signing.ledger.state().len;
+    if !signing.ledger.catch_up().await? {
         return Ok(None);
     }
     let resume = async {
-        core.update_running().await?;
-        if !orphans::refuse(core).await? {
+        signing.running.update_running().await?;
+        if !orphans::refuse(&signing.ledger, &signing.objects).await? {
             return Ok(None);
         }
-        core.unannounced(&core.ledger.state()).await?;
-        resumed(core, trees).await
+        signing.unannounced(&signing.ledger.state()).await?;
+        resumed(signing, trees).await
     };
     tokio::select! {
         resumed = resume => resumed,
-        () = keep_up(core, begun, most) => Ok(None),
+        () = keep_up(&signing.ledger, begun, most) => Ok(None),
     }
 }
 
 /// Reads the slots that others decide. Ends when some were collected before they were read, or when they take more than `most` bytes and
 /// half of those since `begun` are behind a newer snapshot.
-async fn keep_up(core: &Core, begun: u64, most: usize) {
-    let prefix = core.ledger.keys.slots();
+async fn keep_up(ledger: &Ledger, begun: u64, most: usize) {
+    let prefix = ledger.keys.slots();
     loop {
-        core.ledger.store.changed(&prefix, LOOK).await;
-        match core.ledger.catch_up().await {
+        ledger.store.changed(&prefix, LOOK).await;
+        match ledger.catch_up().await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(e) => tracing::warn!(log = core.ledger.name, error = %e, "cannot read the slots"),
+            Err(e) => tracing::warn!(log = ledger.name, error = %e, "cannot read the slots"),
         }
-        if core.progress.pending.memory() > most {
-            let newest = snapshot::newest(&*core.ledger.store, &core.ledger.keys).await;
+        if ledger.pending.memory() > most {
+            let newest = snapshot::newest(&*ledger.store, &ledger.keys).await;
             let newest = newest.ok().flatten();
             let newest = newest.and_then(|(key, _)| trailing_number(&key));
-            let read = core.ledger.state().len;
+            let read = ledger.state().len;
             if newest.is_some_and(|at| at >= begun + (read - begun).div_ceil(2)) {
                 tracing::warn!(
-                    log = core.ledger.name,
+                    log = ledger.name,
                     begun,
                     read,
                     "the log goes on faster than it is read back; starting from a newer snapshot"
@@ -173,9 +175,9 @@ async fn keep_up(core: &Core, begun: u64, most: usize) {
 }
 
 /// How many of the oldest shards are sealed for certain. Where the row is damaged none is, and all of them are looked at.
-async fn sealed(core: &Core) -> Result<u64, StoreError> {
-    let key = core.ledger.keys.sealed();
-    let row = core.ledger.store.get(&key).await?;
+async fn sealed(ledger: &Ledger) -> Result<u64, StoreError> {
+    let key = ledger.keys.sealed();
+    let row = ledger.store.get(&key).await?;
     let read = row.map_or(Ok(0), |row| record::decode_counted(&row));
     Ok(read.unwrap_or_else(|e| {
         tracing::warn!(key, error = %e, "every frozen shard is looked at; run `logd fsck`");
@@ -185,20 +187,25 @@ async fn sealed(core: &Core) -> Result<u64, StoreError> {
 
 /// Loads the positions, and with `trees` the tree of every shard that is not integrated whole. The objects of a shard that was
 /// sealed long ago are not looked at: there may be thousands. `None`: as for [`start`].
-async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError> {
+async fn resumed(signing: &Signing, trees: bool) -> Result<Option<Resumed>, StoreError> {
     // Other processes go on meanwhile: what is published first, then what is integrated, then what is ordered.
-    let keys = &core.ledger.keys;
-    let published_rows = rows(core, &keys.all_published(), |key, bytes| {
+    let keys = &signing.ledger.keys;
+    let published_rows = rows(&signing.ledger, &keys.all_published(), |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
         Ok(read.map_err(|e| corrupt(key, &e))?.1)
     })
     .await?;
-    let integrated_rows = rows(core, &keys.all_integrated(), position::decode_integrated).await?;
-    let sealed = sealed(core).await?;
-    if !core.ledger.catch_up().await? {
+    let integrated_rows = rows(
+        &signing.ledger,
+        &keys.all_integrated(),
+        position::decode_integrated,
+    )
+    .await?;
+    let sealed = sealed(&signing.ledger).await?;
+    if !signing.ledger.catch_up().await? {
         return Ok(None);
     }
-    let state = core.ledger.state();
+    let state = signing.ledger.state();
     let mut resumed = Resumed {
         slots: state.len,
         sealed,
@@ -215,11 +222,11 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
     for (n, shard) in state.shards.iter().enumerate() {
         let name = &shard.identity.name;
         let (Some(start), Some(length)) = (shard.start(), state.length(shard)) else {
-            look_at_planned(core, &state, name).await?;
+            look_at_planned(signing, &state, name).await?;
             continue;
         };
         let row = published_rows.get(name);
-        let Some(known) = core.signing.shards.get(&state, name) else {
+        let Some(known) = signing.shards.get(&state, name) else {
             continue;
         };
         resumed.opened += 1;
@@ -229,7 +236,7 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
         let done = after && row.is_some_and(|row| row.size == length);
         match row {
             Some(row) if n < settled && row.size == length => known.settle(row.clone()),
-            _ => load_signed(core, &known, row).await?,
+            _ => load_signed(signing, &known, row).await?,
         }
         let lost = known.at().is_none();
         if let Some(row) = row.filter(|_| lost && done) {
@@ -259,23 +266,23 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
             resumed.growing.push(Growing {
                 name: name.clone(),
                 start,
-                tree: resume(core, name, cut.as_ref()).await?,
+                tree: resume(&signing.objects, name, cut.as_ref()).await?,
                 full: Vec::new(),
                 ahead: Vec::new(),
                 cut: cut.as_ref().map(|cut| cut.size),
             });
         }
-        let path = core.objects.path(name, "seal");
+        let path = signing.objects.path(name, "seal");
         let sealed = !lost
             && (known.settled().is_some()
                 || known.signed().is_some()
                     && published == length
-                    && core.objects.store.get(&path).await?.is_some());
+                    && signing.objects.store.get(&path).await?.is_some());
         if !sealed && done {
-            core.unsettle(&known);
+            signing.unsettle(&known);
             resumed.lost.push(name.clone());
         } else if active || !sealed {
-            if !core.look_beyond(&known).await? {
+            if !signing.look_beyond(&known).await? {
                 return Ok(None);
             }
             resumed.open.push(name.clone());
@@ -285,9 +292,9 @@ async fn resumed(core: &Core, trees: bool) -> Result<Option<Resumed>, StoreError
 }
 
 /// Shows how far a log is published that halted before that was read: what the rows say, where they can be read.
-pub(crate) async fn show_published(core: &Core) {
-    let prefix = core.ledger.keys.all_published();
-    let read = rows(core, &prefix, |key, bytes| {
+pub(crate) async fn show_published(ledger: &Ledger, progress: &Progress) {
+    let prefix = ledger.keys.all_published();
+    let read = rows(ledger, &prefix, |key, bytes| {
         let read = record::decode_numbered::<Published>(bytes);
         Ok(read.map_err(|e| corrupt(key, &e))?.1.size)
     });
@@ -295,35 +302,35 @@ pub(crate) async fn show_published(core: &Core) {
         let published = sizes
             .values()
             .fold(0u64, |sum, size| sum.saturating_add(*size));
-        let published = published.min(core.ledger.state().size);
+        let published = published.min(ledger.state().size);
         // What is published is in the trees.
-        if *core.progress.integrated.borrow() < published {
-            core.progress.metrics.integrated.set(published);
-            core.progress.integrated.send_replace(published);
+        if *progress.integrated.borrow() < published {
+            ledger.metrics.integrated.set(published);
+            progress.integrated.send_replace(published);
         }
-        core.progress.published.send_replace(published);
+        progress.published.send_replace(published);
     }
 }
 
 /// A planned shard has signed nothing. Objects of another log under its name are a matter for when it opens.
-async fn look_at_planned(core: &Core, state: &State, name: &str) -> Result<(), StoreError> {
-    let path = core.objects.path(name, "checkpoint");
-    if let Some(shard) = core.signing.shards.get(state, name)
-        && let Some(bytes) = core.objects.store.get(&path).await?
+async fn look_at_planned(signing: &Signing, state: &State, name: &str) -> Result<(), StoreError> {
+    let path = signing.objects.path(name, "checkpoint");
+    if let Some(shard) = signing.shards.get(state, name)
+        && let Some(bytes) = signing.objects.store.get(&path).await?
         && let (Found::Signed { .. }, _) = classify(&bytes, &shard.verifier()?)
     {
-        core.look(&shard).await?;
+        signing.look(&shard).await?;
     }
     Ok(())
 }
 
 /// The checkpoint of a shard: the object where it is current; else it is signed again. One that contradicts the row halts the log.
 async fn load_signed(
-    core: &Core,
+    signing: &Signing,
     shard: &Shard,
     row: Option<&Published>,
 ) -> Result<(), StoreError> {
-    let looked = core.look_at(shard, row.cloned(), true).await?;
+    let looked = signing.look_at(shard, row.cloned(), true).await?;
     if let (Some(looked), Some(row)) = (looked, row) {
         looked.take_over(shard, row);
     }
@@ -331,22 +338,23 @@ async fn load_signed(
 }
 
 /// The tree of a shard at its last cut, checked against the root of that.
-async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<ShardTree, StoreError> {
+async fn resume(
+    objects: &LogObjects,
+    name: &str,
+    row: Option<&Position>,
+) -> Result<ShardTree, StoreError> {
     let Some(row) = row.filter(|r| r.size > 0) else {
         return Ok(ShardTree::default());
     };
     let mut tiles: HashMap<TilePath, Vec<Hash>> = HashMap::new();
     let mut bundle_bytes = Vec::new();
     for path in tlog::partial_tiles(row.size) {
-        let object = core.objects.path(name, &path.to_string());
+        let object = objects.path(name, &path.to_string());
         // The partial tile may have gone because another replica completed it meanwhile: the full one begins with it.
-        let full = core
-            .objects
-            .path(name, &TilePath { width: 256, ..path }.to_string());
-        let bytes = match core.objects.store.get(&object).await? {
+        let full = objects.path(name, &TilePath { width: 256, ..path }.to_string());
+        let bytes = match objects.store.get(&object).await? {
             Some(bytes) => bytes,
-            None => core
-                .objects
+            None => objects
                 .store
                 .get(&full)
                 .await?
@@ -387,7 +395,7 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
     if let (Some(from_entries), Some(from_tile)) = (tiles.get(&edge), tiles.get(&leaves))
         && from_entries != from_tile
     {
-        let path = core.objects.path(name, &edge.to_string());
+        let path = objects.path(name, &edge.to_string());
         return Err(corrupt(
             &path,
             &"the entries do not match the level-0 tile beside it",
@@ -399,7 +407,7 @@ async fn resume(core: &Core, name: &str, row: Option<&Position>) -> Result<Shard
             .ok_or_else(|| corrupt(&path.to_string(), &"missing"))
     })?;
     if tree.root() != row.root {
-        let folder = core.objects.path(name, "tile");
+        let folder = objects.path(name, "tile");
         return Err(corrupt(
             &folder,
             &format!(
@@ -460,7 +468,7 @@ mod tests {
             while !reads_on.load(SeqCst) {
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
-            collect(log.core.ledger.state().len).await;
+            collect(log.ledger.state().len).await;
             faults.clear();
             faults.release().await;
         };
@@ -493,8 +501,8 @@ mod tests {
         let why = log.status().reason.unwrap();
         assert!(why.contains("[kek]"), "{why}");
         // Whoever asks for it: nothing is sealed with the other key.
-        let key = log.core.ledger.keys.replication();
-        assert!(log.core.replication().await.is_err());
+        let key = log.ledger.keys.replication();
+        assert!(log.signing.replication().await.is_err());
         assert_eq!(wrong.with(&key), 0);
         engine.shutdown().await;
         let (engine, log) = rig.server(&Faults::new()).await;
@@ -531,7 +539,7 @@ mod tests {
                 while !looks.load(SeqCst) {
                     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
-                let known = log.core.ledger.state().len;
+                let known = log.ledger.state().len;
                 let floor = || {
                     let rows = rig.rows.rows();
                     let row = rows.get(&keys.floor());

@@ -8,7 +8,10 @@ use tlog::Hash;
 use tokio::sync::Notify;
 
 use crate::eras::Eras;
-use crate::log::Core;
+use crate::ingest::batcher::Batcher;
+use crate::ledger::Ledger;
+use crate::objects::LogObjects;
+use crate::progress::Progress;
 use qos::Policy;
 use store::StoreError;
 
@@ -27,6 +30,11 @@ pub(crate) fn etag(generation: u64, document: &Hash) -> String {
 }
 
 pub(crate) struct Running {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) objects: Arc<LogObjects>,
+    pub(crate) progress: Arc<Progress>,
+    /// Its rules change with the configuration.
+    pub(crate) batcher: Arc<Batcher>,
     pub(crate) now: ArcSwap<Current>,
     /// Held while a new configuration is read: everybody sees at once that there is one, and one of them is enough to read it.
     pub(crate) updating: tokio::sync::Mutex<()>,
@@ -42,8 +50,18 @@ pub(crate) struct Running {
 
 impl Running {
     /// Nothing but a placeholder runs before the first configuration is read.
-    pub(crate) fn new(placeholder: LogConfig, policy: Policy, moved: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        objects: Arc<LogObjects>,
+        progress: Arc<Progress>,
+        (placeholder, batcher, policy): (LogConfig, Arc<Batcher>, Policy),
+        moved: Arc<Notify>,
+    ) -> Self {
         Self {
+            ledger,
+            objects,
+            progress,
+            batcher,
             now: ArcSwap::from_pointee(Current {
                 generation: 0,
                 document: Arc::new(placeholder),
@@ -62,14 +80,14 @@ impl Running {
     }
 }
 
-impl Core {
+impl Running {
     /// Loads the config document that the state names, when it is not the one that runs.
     pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
-        let runs = || self.ledger.state().generation == self.running.now.load().generation;
+        let runs = || self.ledger.state().generation == self.now.load().generation;
         if runs() {
             return Ok(());
         }
-        let updating = self.running.updating.lock().await;
+        let updating = self.updating.lock().await;
         if runs() {
             return Ok(());
         }
@@ -83,7 +101,6 @@ impl Core {
         {
             // One at a time, so that rules of an older generation never come after newer ones.
             let mut configured = self
-                .running
                 .configured
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
@@ -91,11 +108,11 @@ impl Core {
                 *configured = running.generation;
                 let storage = &running.document.merge.storage;
                 self.objects.nodes.configure(storage, running.generation);
-                let policy = self.ingest.batcher.configure(&running.document);
-                self.running.policy.store(Arc::new(policy));
+                let policy = self.batcher.configure(&running.document);
+                self.policy.store(Arc::new(policy));
             }
         }
-        self.running.now.rcu(|old| {
+        self.now.rcu(|old| {
             if old.generation < running.generation {
                 Arc::clone(&running)
             } else {
@@ -103,7 +120,7 @@ impl Core {
             }
         });
         self.update_leaving(&updating).await?;
-        self.running.moved.notify_one();
+        self.moved.notify_one();
         self.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }

@@ -153,13 +153,13 @@ async fn times_far_ahead_in_a_store_are_no_harm() {
     bad.pass(YEARS);
     let (engine, log) = server(&rig, &bad).await;
     assert_eq!(append(&log).await.unwrap(), 0);
-    let poisoned = log.core.ledger.state().time;
+    let poisoned = log.ledger.state().time;
     assert!(poisoned > crate::ledger::now_ms() + YEARS.unsigned_abs() / 2);
     engine.shutdown().await;
     let clock = Clock::system();
     let (engine, log) = server(&rig, &clock).await;
     assert_eq!(append(&log).await.unwrap(), 1);
-    assert_eq!(log.core.ledger.state().time, poisoned, "it never goes back");
+    assert_eq!(log.ledger.state().time, poisoned, "it never goes back");
     let (entry, advice) = (Bytes::from_static(b"promised"), Advice::default());
     let promise = log.promise(entry, log.policy().own(), &advice).await;
     let promise = promise.unwrap();
@@ -229,7 +229,7 @@ async fn nothing_is_over_by_a_wrong_clock() {
 async fn no_arrival_is_old_by_a_wrong_clock() {
     let (rig, clock) = (Rig::new(), Clock::system());
     let (engine, log) = server(&rig, &clock).await;
-    let (keys, old) = (&log.core.ledger.keys, || rig.rows.rows());
+    let (keys, old) = (&log.ledger.keys, || rig.rows.rows());
     let key = keys.arrivals_of(1, "other");
     let put = store::Transaction {
         puts: vec![(key.clone(), Bytes::from_static(b"row"))],
@@ -238,7 +238,7 @@ async fn no_arrival_is_old_by_a_wrong_clock() {
     rig.rows.transact(put).await;
     for (ahead, stays) in [(YEARS, true), (0, false)] {
         clock.set_ahead(ahead);
-        crate::ingest::arrivals::write(&log.core, "this")
+        crate::ingest::arrivals::write(&log.running, "this")
             .await
             .unwrap();
         assert_eq!(old().contains_key(&key), stays);

@@ -9,8 +9,8 @@ mod tests;
 
 use std::collections::HashMap;
 
-use crate::ledger::snapshot;
-use crate::log::Core;
+use crate::ledger::{Ledger, snapshot};
+use crate::nodes::Nodes;
 use order::Limits;
 use order::keys::trailing_number;
 use order::litter::{Announced, Evidence, Unnamed};
@@ -27,15 +27,15 @@ const SLOTS: usize = 128;
 /// Batches that nothing points at: rows looked at in one collection, with values that may be large.
 const UNNAMED: usize = 64;
 
-async fn apply(core: &Core, transaction: Transaction) -> Result<bool, StoreError> {
-    match core.ledger.store.transact(transaction).await {
+async fn apply(ledger: &Ledger, transaction: Transaction) -> Result<bool, StoreError> {
+    match ledger.store.transact(transaction).await {
         Outcome::Committed => Ok(true),
         Outcome::Refused => Ok(false),
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
     }
 }
 
-async fn delete(core: &Core, deletes: Vec<Key>) -> Result<(), StoreError> {
+async fn delete(ledger: &Ledger, deletes: Vec<Key>) -> Result<(), StoreError> {
     if deletes.is_empty() {
         return Ok(());
     }
@@ -43,21 +43,22 @@ async fn delete(core: &Core, deletes: Vec<Key>) -> Result<(), StoreError> {
         deletes,
         ..Transaction::default()
     };
-    apply(core, transaction).await.map(drop)
+    apply(ledger, transaction).await.map(drop)
 }
 
 /// Collects what `published`, the state after the last published slot, allows; `unpublished` are the slots after it. Does nothing
 /// until it is worth it.
 pub(crate) async fn collect<'a>(
-    core: &Core,
+    ledger: &Ledger,
+    nodes: &Nodes,
     published: &State,
     unpublished: impl Iterator<Item = &'a Slot>,
 ) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
+    let keys = &ledger.keys;
     let limits = Limits::default();
-    let before = core.ledger.floor().await?;
+    let before = ledger.floor().await?;
     // With all slots that are known here: nearly always it is not worth it yet, and a long backlog is not looked at.
-    let most = core.ledger.state().len.saturating_sub(limits.window);
+    let most = ledger.state().len.saturating_sub(limits.window);
     if most.min(published.len) < before + limits.window {
         return Ok(());
     }
@@ -66,22 +67,22 @@ pub(crate) async fn collect<'a>(
     let Some((floor, transaction)) = raise else {
         return Ok(());
     };
-    freeze_shards(core, published).await?;
-    let raised = apply(core, transaction).await?;
+    freeze_shards(ledger, published).await?;
+    let raised = apply(ledger, transaction).await?;
     if !raised {
         return Ok(()); // Another replica is further.
     }
     let evidence = evidence.with_floor(floor);
-    sweep_bag(core, evidence.clone()).await?;
-    sweep_slots(core, &evidence).await?;
-    sweep_snapshots(core, &evidence).await?;
-    sweep_unnamed(core, evidence).await
+    sweep_bag(ledger, nodes, evidence.clone()).await?;
+    sweep_slots(ledger, nodes, &evidence).await?;
+    sweep_snapshots(ledger, &evidence).await?;
+    sweep_unnamed(ledger, nodes, evidence).await
 }
 
 /// Writes the rows of the shards that froze since the last snapshot: every replica writes the same.
-async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
-    let from = snapshot::counted(&*core.ledger.store, keys).await?;
+async fn freeze_shards(ledger: &Ledger, published: &State) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
+    let from = snapshot::counted(&*ledger.store, keys).await?;
     let mut rows = snapshot::frozen_rows(keys, published, from).peekable();
     while rows.peek().is_some() {
         let puts = rows.by_ref().take(snapshot::ROWS).collect();
@@ -89,21 +90,25 @@ async fn freeze_shards(core: &Core, published: &State) -> Result<(), StoreError>
             puts,
             ..Transaction::default()
         };
-        apply(core, transaction).await?;
+        apply(ledger, transaction).await?;
     }
     Ok(())
 }
 
 /// Announcements below the floor count for no slot any more. Promised work goes back to the queue, unless it is ordered; one
 /// that is not understood here may be a newer version's promise, and stays.
-async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
+async fn sweep_bag(
+    ledger: &Ledger,
+    nodes: &Nodes,
+    mut evidence: Evidence,
+) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
     let (prefix, end) = (keys.bag(), keys.bag_from(evidence.floor()));
     // What is announced above the floor as well, as older versions may do, keeps its bytes.
-    tokens(core, &prefix, &end, |token| evidence.need(token)).await?;
+    tokens(ledger, &prefix, &end, |token| evidence.need(token)).await?;
     let mut from = prefix.clone();
     loop {
-        let mut page = core.ledger.store.scan(&prefix, &from, CHUNK).await?;
+        let mut page = ledger.store.scan(&prefix, &from, CHUNK).await?;
         let full = page.len() == CHUNK;
         page.retain(|(key, _)| *key < end);
         let (mut deletes, mut objects) = (Vec::new(), Vec::new());
@@ -132,13 +137,13 @@ async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError
                 }
                 Announced::Settles => {
                     if let Work::Promised(promised) = &work {
-                        core.ledger.settle_row(key, promised).await?;
+                        ledger.settle_row(key, promised).await?;
                     }
                 }
             }
         }
-        forget_objects(core, objects).await?;
-        delete(core, deletes).await?;
+        forget_objects(nodes, objects).await?;
+        delete(ledger, deletes).await?;
         match page.last() {
             Some((last, _)) if full => from = format!("{last}\0"),
             _ => return Ok(()),
@@ -148,14 +153,14 @@ async fn sweep_bag(core: &Core, mut evidence: Evidence) -> Result<(), StoreError
 
 /// Shows the tokens at the end of the keys below `prefix`, from a key on.
 async fn tokens(
-    core: &Core,
+    ledger: &Ledger,
     prefix: &str,
     from: &str,
     mut show: impl FnMut(Token),
 ) -> Result<(), StoreError> {
     let mut from = from.to_owned();
     loop {
-        let page = core.ledger.store.scan(prefix, &from, CHUNK).await?;
+        let page = ledger.store.scan(prefix, &from, CHUNK).await?;
         let keys = page.iter().map(|(key, _)| key);
         keys.filter_map(|key| token_of(key)).for_each(&mut show);
         match page.last() {
@@ -166,11 +171,14 @@ async fn tokens(
 }
 
 /// Slots below the floor, each with what is left of its batches: a publication takes them along where its author has read the slot.
-async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
+async fn sweep_slots(
+    ledger: &Ledger,
+    nodes: &Nodes,
+    evidence: &Evidence,
+) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
     loop {
-        let page = core
-            .ledger
+        let page = ledger
             .store
             .scan(&keys.slots(), &keys.slots(), SLOTS)
             .await?;
@@ -203,8 +211,8 @@ async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError>
             }
         }
         // First the objects: while the slot is there, they are known.
-        forget_objects(core, objects).await?;
-        delete(core, deletes).await?;
+        forget_objects(nodes, objects).await?;
+        delete(ledger, deletes).await?;
         if last {
             return Ok(());
         }
@@ -212,11 +220,11 @@ async fn sweep_slots(core: &Core, evidence: &Evidence) -> Result<(), StoreError>
 }
 
 /// Snapshots that a newer one covers; then their pages, so that none is there without them.
-async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
+async fn sweep_snapshots(ledger: &Ledger, evidence: &Evidence) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
     for prefix in [keys.snapshots(), keys.snapshot_pages()] {
         loop {
-            let page = core.ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
+            let page = ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
             let full = page.len() == UNNAMED;
             let rows = page.into_iter().map(|(key, _)| key);
             let goes = |key: &Key| {
@@ -226,7 +234,7 @@ async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreEr
             };
             let deletes: Vec<Key> = rows.take_while(goes).collect();
             let all = deletes.len() == UNNAMED;
-            delete(core, deletes).await?;
+            delete(ledger, deletes).await?;
             if !(full && all) {
                 break;
             }
@@ -236,10 +244,10 @@ async fn sweep_snapshots(core: &Core, evidence: &Evidence) -> Result<(), StoreEr
 }
 
 /// Deletes large batches from every storage node that answers; the others delete them when they are back.
-async fn forget_objects(core: &Core, paths: Vec<Key>) -> Result<(), StoreError> {
+async fn forget_objects(nodes: &Nodes, paths: Vec<Key>) -> Result<(), StoreError> {
     match paths.is_empty() {
         true => Ok(()),
-        false => core.objects.nodes.delete(paths).await,
+        false => nodes.delete(paths).await,
     }
 }
 
@@ -249,12 +257,16 @@ fn token_of(key: &str) -> Option<Token> {
 
 /// Batches that no slot of `evidence` names: of the rows the first, since those that older versions left alone sort first, and every
 /// object. A promised batch that is a row never is litter: it is put with its promise, and goes with its slot.
-async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool>, StoreError> {
-    let prefix = core.ledger.keys.batches();
-    let rows = core.ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
+async fn unnamed(
+    ledger: &Ledger,
+    nodes: &Nodes,
+    evidence: &Evidence,
+) -> Result<HashMap<Token, bool>, StoreError> {
+    let prefix = ledger.keys.batches();
+    let rows = ledger.store.scan(&prefix, &prefix, UNNAMED).await?;
     let rows = rows.iter().filter_map(|(key, _)| token_of(key));
     let rows = rows.filter(|token| !token.is_kept());
-    let objects = core.objects.nodes.listed(&prefix).await;
+    let objects = nodes.listed(&prefix).await;
     let objects = objects.iter().filter_map(|path| token_of(path));
     let all = rows
         .map(|token| (token, false))
@@ -263,21 +275,25 @@ async fn unnamed(core: &Core, evidence: &Evidence) -> Result<HashMap<Token, bool
 }
 
 /// An object that nothing points at is noted first, and deleted once it can no longer be ordered. Notes of deleted or needed objects are deleted too.
-pub(crate) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
-    let mut notes = notes(core).await?;
-    let found = unnamed(core, &evidence).await?;
+pub(crate) async fn sweep_unnamed(
+    ledger: &Ledger,
+    nodes: &Nodes,
+    mut evidence: Evidence,
+) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
+    let mut notes = notes(ledger).await?;
+    let found = unnamed(ledger, nodes, &evidence).await?;
     if !found.is_empty() {
         // Only now what may point at them: promised work moves between bag and queue, and from there into a slot.
-        let from = core.ledger.bound_releases().await?;
+        let from = ledger.bound_releases().await?;
         let (bag, queue) = (keys.bag(), keys.queue());
         for prefix in [&bag, &queue, &bag] {
-            tokens(core, prefix, prefix, |token| evidence.need(token)).await?;
+            tokens(ledger, prefix, prefix, |token| evidence.need(token)).await?;
         }
-        if core.ledger.returned(from).await? {
+        if ledger.returned(from).await? {
             return Ok(()); // Next time.
         }
-        read_on(core, &mut evidence).await?;
+        read_on(ledger, &mut evidence).await?;
     }
     let (mut puts, mut deletes, mut objects) = (Vec::new(), Vec::new(), Vec::new());
     for (token, is_object) in found {
@@ -297,27 +313,27 @@ pub(crate) async fn sweep_unnamed(core: &Core, mut evidence: Evidence) -> Result
         }
     }
     puts.truncate(CHUNK);
-    forget_objects(core, objects).await?;
+    forget_objects(nodes, objects).await?;
     deletes.extend(notes.into_keys().map(|token| keys.noted(token)));
     if !puts.is_empty() {
         let transaction = Transaction {
             puts,
             ..Transaction::default()
         };
-        apply(core, transaction).await?;
+        apply(ledger, transaction).await?;
     }
     for chunk in deletes.chunks(CHUNK) {
-        delete(core, chunk.to_vec()).await?;
+        delete(ledger, chunk.to_vec()).await?;
     }
     Ok(())
 }
 
 /// Reads the slots that were decided meanwhile.
-async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError> {
-    let keys = &core.ledger.keys;
+async fn read_on(ledger: &Ledger, evidence: &mut Evidence) -> Result<(), StoreError> {
+    let keys = &ledger.keys;
     loop {
         let from = keys.slot(evidence.len());
-        let page = core.ledger.store.scan(&keys.slots(), &from, SLOTS).await?;
+        let page = ledger.store.scan(&keys.slots(), &from, SLOTS).await?;
         for (key, bytes) in &page {
             let slot: Slot = record::decode(bytes)
                 .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))?;
@@ -334,11 +350,11 @@ async fn read_on(core: &Core, evidence: &mut Evidence) -> Result<(), StoreError>
     }
 }
 
-async fn notes(core: &Core) -> Result<HashMap<Token, u64>, StoreError> {
-    let prefix = core.ledger.keys.all_noted();
+async fn notes(ledger: &Ledger) -> Result<HashMap<Token, u64>, StoreError> {
+    let prefix = ledger.keys.all_noted();
     let (mut notes, mut from) = (HashMap::new(), prefix.clone());
     loop {
-        let page = core.ledger.store.scan(&prefix, &from, CHUNK).await?;
+        let page = ledger.store.scan(&prefix, &from, CHUNK).await?;
         let full = page.len() == CHUNK;
         for (key, bytes) in page {
             if let (Some(token), Ok(len)) = (token_of(&key), record::decode_counted(&bytes)) {

@@ -1,7 +1,6 @@
 //! The engine with programs that run alone, hours apart.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -194,7 +193,7 @@ async fn what_a_dead_author_left_is_swept() {
     assert_eq!(batches(&rig), (1, 1));
     // They were noted long ago.
     let long_ago = |n: u64| (keys.noted(token(n)), record::encode_counted(0));
-    let state = State::clone(&log.core.ledger.state());
+    let state = State::clone(&log.ledger.state());
     let evidence = Evidence::new(Limits::default(), state.len, &[]).with_floor(STORED + 1);
     assert_eq!(evidence.unnamed(token(2), Some(0)), Unnamed::Goes);
     let transaction = Transaction {
@@ -205,8 +204,7 @@ async fn what_a_dead_author_left_is_swept() {
         rig.rows.transact(transaction).await,
         Outcome::Committed
     ));
-    let core = Arc::clone(&log.core);
-    crate::collect::sweep_unnamed(&core, evidence)
+    crate::collect::sweep_unnamed(&log.ledger, &log.objects.nodes, evidence)
         .await
         .unwrap();
     assert_eq!(batches(&rig), (0, 0));

@@ -95,7 +95,7 @@ impl Engine {
             return Ok(None);
         };
         log.refresh().await?;
-        if log.core.ledger.state().len == 0 {
+        if log.ledger.state().len == 0 {
             // Begun by a process that died before the first slot: to be finished.
             return Ok(None);
         }
@@ -121,16 +121,15 @@ impl Engine {
             generation,
             etag,
             differences: Vec::new(),
-            ..created(config, log.core.ledger.tokens.make(now_ms()).to_string())
+            ..created(config, log.ledger.tokens.make(now_ms()).to_string())
         }))
     }
 
     /// Whether a log of this name and origin may be made: nothing of it is there already.
     async fn vacant(&self, config: &LogConfig) -> Result<(), ChangeError> {
         let name = config.log.as_str();
-        let has = |log: &&Arc<Log>| {
-            log.name() != name && log.core.running.config().origin == config.origin
-        };
+        let has =
+            |log: &&Arc<Log>| log.name() != name && log.running.config().origin == config.origin;
         if let Some(other) = self.all().iter().find(has) {
             return Err(ChangeError::Conflict(taken(&config.origin, other.name())));
         }
@@ -207,7 +206,7 @@ impl Engine {
             return Ok(false);
         };
         log.refresh().await?;
-        Ok(log.is_created() && log.core.running.config().origin != origin)
+        Ok(log.is_created() && log.running.config().origin != origin)
     }
 
     /// Creates a log; `None` where somebody else has, whatever its configuration.
@@ -223,26 +222,25 @@ impl Engine {
         let log = self
             .opened(&name)
             .ok_or_else(|| ChangeError::Conflict(format!("the log {name} did not open")))?;
-        let core = &log.core;
         let operation = caller
             .operation(&name)
-            .unwrap_or_else(|| core.ledger.tokens.make(now_ms()));
+            .unwrap_or_else(|| log.ledger.tokens.make(now_ms()));
         let mut applied = created(&config, operation.to_string());
-        if core.ledger.state().len == 0
+        if log.ledger.state().len == 0
             && let Some(orphan) = orphans::of_log(&*self.objects, &name).await?
         {
             // Another process may have created it meanwhile.
-            core.ledger.refresh().await?;
-            if core.ledger.state().len == 0 {
+            log.ledger.refresh().await?;
+            if log.ledger.state().len == 0 {
                 return Err(ChangeError::Conflict(orphans::occupied(&name, &orphan)));
             }
         }
-        if core.ledger.state().len > 0 {
+        if log.ledger.state().len > 0 {
             return Ok(None);
         }
         let names: Vec<ShardName> = config.shards.iter().map(|s| s.name.clone()).collect();
         let written = config.written();
-        let plan = prepare(core, &config, &written, &names).await?;
+        let plan = prepare(&log.signing, &config, &written, &names).await?;
         let open = config.active().map(|s| s.name.to_string());
         let control = Control::Reconfigure {
             base: 0,
@@ -259,7 +257,7 @@ impl Engine {
             control,
             reason: caller.reason.map(fits::reason),
         };
-        match core.ingest.batcher.control(decision).await {
+        match log.ingest.batcher.control(decision).await {
             Ok(placed) => {
                 applied.outcome = ChangeOutcome::Decided;
                 applied.time_ms = Some(placed.slot.time);
@@ -269,7 +267,7 @@ impl Engine {
             Err(CommitError::Refused(
                 Refusal::Stale { .. } | Refusal::Already(_) | Refusal::KeyReused,
             )) => {
-                core.update_running().await?;
+                log.running.update_running().await?;
                 return Ok(None);
             }
             Err(CommitError::Store(e)) => return Err(e.into()),
@@ -280,7 +278,7 @@ impl Engine {
                 });
             }
         }
-        core.update_running().await?;
+        log.running.update_running().await?;
         Ok(Some(applied))
     }
 }

@@ -28,17 +28,16 @@ impl Log {
         caller: &Caller,
         dry: bool,
     ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
-        if !now && !dry && core.ledger.state().gate == Intake::Open {
+        if !now && !dry && self.ledger.state().gate == Intake::Open {
             let first = Decision {
-                operation: core.ledger.tokens.make(now_ms()),
+                operation: self.ledger.tokens.make(now_ms()),
                 request: digest,
                 action: Action::Freeze,
                 actor: caller.actor.clone(),
                 control: Control::Closing,
                 reason: caller.reason.clone().map(fits::reason),
             };
-            match core.ingest.batcher.control(first).await {
+            match self.ingest.batcher.control(first).await {
                 Ok(_) | Err(CommitError::Refused(Refusal::Frozen)) => {}
                 Err(e) => return self.refused(e, operation).await,
             }
@@ -68,14 +67,13 @@ impl Log {
 
     /// Waits until everything that was promised is ordered. The log is closing: it promises nothing more.
     async fn merge_promised(&self) -> Result<(), ChangeError> {
-        let core = &self.core;
         let began = Instant::now();
         loop {
             let waiting: u64 = self.promised().await?.values().map(|w| w.entries).sum();
             if waiting == 0 {
                 return Ok(());
             }
-            if let Some(reason) = core.health.halt.reason() {
+            if let Some(reason) = self.health.halt.reason() {
                 return Err(ChangeError::Halted { reason });
             }
             if began.elapsed() > MERGE_PATIENCE {
@@ -83,8 +81,8 @@ impl Log {
                     "the log takes no new entries, but {waiting} that were promised are not merged yet; repeat the freeze to go on waiting, freeze with `--now` to leave them promised, or unfreeze"
                 )));
             }
-            let queue = core.ledger.keys.queue();
-            core.ledger.store.changed(&queue, MERGE_LOOK).await;
+            let queue = self.ledger.keys.queue();
+            self.ledger.store.changed(&queue, MERGE_LOOK).await;
         }
     }
 
@@ -102,7 +100,7 @@ impl Log {
     }
 
     async fn final_checkpoint(&self) -> Option<String> {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         if let Some(last) = state.size.checked_sub(1) {
             let wait = self.wait_published(last);
             tokio::time::timeout(std::time::Duration::from_secs(30), wait)
@@ -123,8 +121,7 @@ impl Log {
         caller: &Caller,
         dry: bool,
     ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
-        let state = core.ledger.state();
+        let state = self.ledger.state();
         let mut applied = self.unchanged(operation, action);
         let frozen = matches!(state.gate, Intake::Frozen { .. });
         let (already, before, after) = match action {
@@ -138,19 +135,19 @@ impl Log {
         }
         // Looked at again by the order; here so that a preview says it, too.
         if state.deleted && action != Action::Undelete {
-            return Err(ChangeError::Conflict(deleted(&core.ledger.name)));
+            return Err(ChangeError::Conflict(deleted(&self.ledger.name)));
         }
         if action == Action::Delete && !frozen {
-            return Err(ChangeError::Conflict(takes_writes(&core.ledger.name)));
+            return Err(ChangeError::Conflict(takes_writes(&self.ledger.name)));
         }
         applied.differences = vec![Difference {
-            subject: format!("log {}", core.ledger.name),
+            subject: format!("log {}", self.ledger.name),
             before: Some(before.to_owned()),
             after: Some(after.to_owned()),
         }];
         applied.outcome = ChangeOutcome::Planned;
         if action == Action::Unfreeze
-            && let Some(life) = core.life().await?
+            && let Some(life) = self.signing.life().await?
             && life.forced.is_some()
             // Older versions did not say whether a restore was forced.
             && life.entries != u64::MAX
@@ -158,7 +155,7 @@ impl Log {
         {
             applied.warnings.push(Finding::new(
                 "forced-restore",
-                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", core.ledger.name),
+                format!("log {} was restored with --force: what it signs next may be a second root of a size that was signed before it was lost", self.ledger.name),
                 "",
                 "read \"After a forced restore\" in docs/operations.md first; a log of a new name is the safe way on",
             ));
@@ -174,7 +171,7 @@ impl Log {
             control,
             reason: caller.reason.clone().map(fits::reason),
         };
-        match core.ingest.batcher.control(decision).await {
+        match self.ingest.batcher.control(decision).await {
             Ok(placed) => {
                 applied.outcome = ChangeOutcome::Decided;
                 applied.time_ms = Some(placed.slot.time);
@@ -194,7 +191,7 @@ impl Log {
                 Ok(self.unchanged(operation, action))
             }
             Err(CommitError::Refused(Refusal::NotFrozen)) if action == Action::Delete => {
-                Err(ChangeError::Conflict(takes_writes(&core.ledger.name)))
+                Err(ChangeError::Conflict(takes_writes(&self.ledger.name)))
             }
             Err(e) => self.refused(e, operation).await,
         }

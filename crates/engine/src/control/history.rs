@@ -76,7 +76,7 @@ impl Log {
         let Some(document) = self.document_of(base).await? else {
             return Ok(Vec::new());
         };
-        let then = self.core.ledger.document(&document).await?;
+        let then = self.ledger.document(&document).await?;
         Ok(logconfig::diff(&then, &self.config()))
     }
 
@@ -85,19 +85,19 @@ impl Log {
         &self,
         operation: Token,
     ) -> Result<Option<(Slot, u64)>, StoreError> {
-        let key = self.core.ledger.keys.operation(operation);
+        let key = self.ledger.keys.operation(operation);
         self.numbered(&key).await
     }
 
     /// The control slot whose number lies under `key`.
     async fn numbered(&self, key: &str) -> Result<Option<(Slot, u64)>, StoreError> {
-        let Some(row) = self.core.ledger.store.get(key).await? else {
+        let Some(row) = self.ledger.store.get(key).await? else {
             return Ok(None);
         };
         let corrupt = |e: record::RecordError| StoreError::Corrupt(format!("{key}: {e}"));
         let number = record::decode_number(&row).map_err(corrupt)?;
-        let item = self.core.ledger.keys.history_item(number);
-        let Some(bytes) = self.core.ledger.store.get(&item).await? else {
+        let item = self.ledger.keys.history_item(number);
+        let Some(bytes) = self.ledger.store.get(&item).await? else {
             return Ok(None);
         };
         Ok(Some((record::decode(&bytes).map_err(corrupt)?, number)))
@@ -105,10 +105,10 @@ impl Log {
 
     /// The slots that decided a control, oldest first.
     pub(crate) async fn controls(&self) -> Result<Vec<Slot>, StoreError> {
-        let prefix = self.core.ledger.keys.history();
+        let prefix = self.ledger.keys.history();
         let (mut slots, mut from) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.core.ledger.store.scan(&prefix, &from, PAGE).await?;
+            let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 slots.push(
@@ -131,14 +131,14 @@ impl Log {
             }
             _ => None,
         };
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         if generation == state.generation && generation > 0 {
             return Ok(Some(state.document));
         }
         if generation == 0 || generation > state.generation {
             return Ok(None);
         }
-        let key = self.core.ledger.keys.generation(generation);
+        let key = self.ledger.keys.generation(generation);
         if let Some(document) = self
             .numbered(&key)
             .await?
@@ -160,7 +160,7 @@ impl Log {
         let Some(digest) = self.document_of(generation).await? else {
             return Ok(None);
         };
-        let document = self.core.ledger.document(&digest).await?;
+        let document = self.ledger.document(&digest).await?;
         Ok(Some((
             self.filled(document, generation),
             etag(generation, &digest),
@@ -206,7 +206,7 @@ impl Log {
                 document,
             )));
         }
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         if let Some(remembered) = state.remembered(token)
             && let Some(document) = self.document_of(remembered.generation).await?
         {
@@ -231,16 +231,16 @@ impl Log {
         ) else {
             return Ok(Vec::new());
         };
-        let before = self.core.ledger.document(&before).await?;
-        let after = self.core.ledger.document(&after).await?;
+        let before = self.ledger.document(&before).await?;
+        let after = self.ledger.document(&after).await?;
         Ok(logconfig::diff(&before, &after))
     }
 
     /// Reads what other replicas decided.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        if !self.core.health.halt.is_halted() {
-            self.core.ledger.refresh().await?;
-            self.core.update_running().await?;
+        if !self.health.halt.is_halted() {
+            self.ledger.refresh().await?;
+            self.running.update_running().await?;
         }
         Ok(())
     }

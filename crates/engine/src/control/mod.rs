@@ -338,17 +338,16 @@ impl Log {
         caller: Caller,
         dry: bool,
     ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
-        if let Some(reason) = core.health.halt.reason() {
+        if let Some(reason) = self.health.halt.reason() {
             return Err(ChangeError::Halted { reason });
         }
         fits::caller(&caller)?;
         let digest = request.digest();
         let operation = caller
-            .operation(&core.ledger.name)
-            .unwrap_or_else(|| core.ledger.tokens.make(now_ms()));
-        core.ledger.refresh().await?;
-        core.update_running().await?;
+            .operation(&self.ledger.name)
+            .unwrap_or_else(|| self.ledger.tokens.make(now_ms()));
+        self.ledger.refresh().await?;
+        self.running.update_running().await?;
         if let Some(before) = self.earlier(operation, digest).await? {
             return Ok(before);
         }
@@ -376,7 +375,7 @@ impl Log {
         operation: Token,
         digest: Hash,
     ) -> Result<Option<Applied>, ChangeError> {
-        let remembered = self.core.ledger.state().remembered(operation).cloned();
+        let remembered = self.ledger.state().remembered(operation).cloned();
         let request = match remembered {
             Some(remembered) => Some(remembered.request),
             None => self
@@ -415,7 +414,7 @@ impl Log {
     }
 
     fn unchanged(&self, operation: Token, action: Action) -> Applied {
-        let generation = self.core.running.now.load().generation;
+        let generation = self.running.now.load().generation;
         Applied {
             operation: operation.to_string(),
             action,
@@ -509,7 +508,7 @@ impl Log {
     }
 
     fn stale(&self, differences: Vec<Difference>) -> ChangeError {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let last = state
             .operations
             .iter()
@@ -531,7 +530,6 @@ impl Log {
         caller: &Caller,
         dry: bool,
     ) -> Result<Applied, ChangeError> {
-        let core = &self.core;
         let base = request.base();
         let before = match request {
             Request::Revert { base, .. } => self.config_at(*base).await?.map(|(then, _)| then),
@@ -563,9 +561,9 @@ impl Log {
                 checkpoint: None,
                 warnings: Vec::new(),
             };
-            let state = core.ledger.state();
+            let state = self.ledger.state();
             if state.deleted {
-                return Err(ChangeError::Conflict(freeze::deleted(&core.ledger.name)));
+                return Err(ChangeError::Conflict(freeze::deleted(&self.ledger.name)));
             }
             if matches!(state.gate, Intake::Frozen { .. }) {
                 return Err(ChangeError::Conflict(
@@ -595,9 +593,10 @@ impl Log {
                 return Ok(applied);
             }
             let fresh = unknown(&planned.plan, &state.shards);
-            let identities = prepare(core, &planned.next, &planned.written, &fresh).await?;
-            let leaving = taken_out(&core.running.config(), &planned.next);
-            core.note_leaving(&leaving, planned.base).await?;
+            let identities =
+                prepare(&self.signing, &planned.next, &planned.written, &fresh).await?;
+            let leaving = taken_out(&self.running.config(), &planned.next);
+            self.ledger.note_leaving(&leaving, planned.base).await?;
             if let Request::OnProbation {
                 within_ms, from, ..
             } = request
@@ -619,9 +618,10 @@ impl Log {
                 control,
                 reason: reason.map(fits::reason),
             };
-            match core.ingest.batcher.control(decision).await {
+            match self.ingest.batcher.control(decision).await {
                 Ok(placed) => {
-                    core.update_running()
+                    self.running
+                        .update_running()
                         .await
                         .map_err(|_| ChangeError::Unknown {
                             operation: operation.to_string(),
@@ -632,10 +632,10 @@ impl Log {
                     return Ok(applied);
                 }
                 Err(CommitError::Refused(Refusal::Stale { .. })) if base.is_none() => {
-                    core.update_running().await?
+                    self.running.update_running().await?
                 }
                 Err(CommitError::Refused(Refusal::Stale { .. })) => {
-                    core.update_running().await?;
+                    self.running.update_running().await?;
                     return Err(self.stale(self.moved_since(base).await?));
                 }
                 Err(e) => return self.refused(e, operation).await,
@@ -661,7 +661,7 @@ impl Log {
                 ChangeError::Conflict("the log is not frozen".into())
             }
             CommitError::Refused(Refusal::Deleted) => {
-                ChangeError::Conflict(freeze::deleted(&self.core.ledger.name))
+                ChangeError::Conflict(freeze::deleted(&self.ledger.name))
             }
             CommitError::Refused(Refusal::NotDeleted) => {
                 ChangeError::Conflict("the log is not deleted".into())
@@ -676,7 +676,7 @@ impl Log {
             | CommitError::Overtaken
             | CommitError::Taken(_)) => {
                 tracing::warn!(%operation, why = %e, "the outcome of a change could not be learned");
-                match self.core.health.halt.reason() {
+                match self.health.halt.reason() {
                     Some(reason) => ChangeError::Halted { reason },
                     None => ChangeError::Unknown {
                         operation: operation.to_string(),

@@ -8,21 +8,26 @@ use tlog::{Hash, Signer};
 
 use crate::control::ChangeError;
 use crate::document;
-use crate::log::Core;
+use crate::ledger::Ledger;
+use crate::objects::LogObjects;
 use crate::orphans;
+use crate::publish::signing::Signing;
 use order::slot::ShardIdentity;
 use store::{Outcome, StoreError, Transaction};
 
 /// Whether a shard may be planned: nothing of that name was ever signed.
-async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
-    let Some(orphan) =
-        orphans::of_shard(&*core.objects.store, &core.ledger.name, name.as_str()).await?
+async fn vacant(
+    ledger: &Ledger,
+    objects: &LogObjects,
+    name: &ShardName,
+) -> Result<(), ChangeError> {
+    let Some(orphan) = orphans::of_shard(&*objects.store, &ledger.name, name.as_str()).await?
     else {
         return Ok(());
     };
     // Another process may have opened it meanwhile; then this change comes too late, which its decision finds.
-    core.ledger.refresh().await?;
-    let state = core.ledger.state();
+    ledger.refresh().await?;
+    let state = ledger.state();
     match state
         .shards
         .iter()
@@ -36,14 +41,14 @@ async fn vacant(core: &Core, name: &ShardName) -> Result<(), ChangeError> {
 /// Makes the document and a sealed key for each new shard durable, before any slot names them. If the proposal loses, they are
 /// litter, not shards.
 pub(crate) async fn prepare(
-    core: &Core,
+    signing: &Signing,
     next: &LogConfig,
     written: &Written,
     plan: &[ShardName],
 ) -> Result<Vec<ShardIdentity>, ChangeError> {
-    let keys = &core.ledger.keys;
+    let keys = &signing.ledger.keys;
     let random = |e: getrandom::Error| StoreError::Io(format!("no randomness: {e}"));
-    let mut taken: HashSet<u64> = core
+    let mut taken: HashSet<u64> = signing
         .ledger
         .state()
         .shards
@@ -52,19 +57,19 @@ pub(crate) async fn prepare(
         .collect();
     let (digest, stored) = (Hash(written.digest), written.stored.clone());
     // Where it lists other frozen shards than the log has, nobody could put it together again.
-    document::check(&stored, &digest, &core.ledger.state())
+    document::check(&stored, &digest, &signing.ledger.state())
         .map_err(|e| ChangeError::Conflict(format!("the document does not fit the log: {e}")))?;
-    let mut puts = document::rows(keys, core.ledger.store.value_limit(), &digest, stored);
+    let mut puts = document::rows(keys, signing.ledger.store.value_limit(), &digest, stored);
     if !plan.is_empty() {
         // A key that is sealed with another one opens nowhere afterwards.
-        let own = core.has_own_kek().await;
+        let own = signing.has_own_kek().await;
         own.map_err(|reason| ChangeError::Halted {
             reason: reason.to_string(),
         })?;
     }
     let mut identities = Vec::with_capacity(plan.len());
     for name in plan {
-        vacant(core, name).await?;
+        vacant(&signing.ledger, &signing.objects, name).await?;
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(random)?;
         let tree_id = loop {
@@ -76,8 +81,7 @@ pub(crate) async fn prepare(
         let origin = format!("{}/{name}", next.origin);
         let signer =
             Signer::from_seed(&origin, &seed).map_err(|e| ChangeError::Conflict(e.to_string()))?;
-        let sealed = core
-            .signing
+        let sealed = signing
             .kek
             .seal(&seed, &origin)
             .map_err(|e| ChangeError::Conflict(e.to_string()))?;
@@ -89,7 +93,7 @@ pub(crate) async fn prepare(
             vkey: signer.verifier().to_string(),
         });
     }
-    match core
+    match signing
         .ledger
         .store
         .transact(Transaction {

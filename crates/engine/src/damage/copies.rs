@@ -7,7 +7,8 @@ use bytes::Bytes;
 use tlog::mirror::origin_hash;
 use tlog::{Hash, TileKind, TilePath, bundle};
 
-use crate::log::Core;
+use crate::publish::signing::Signing;
+use crate::running::Running;
 use crate::shard::Shard;
 use mirror::PeerRequest;
 use mirror::Tiles;
@@ -29,15 +30,13 @@ pub(crate) enum Source {
 
 impl Source {
     /// All servers that the running configuration names and this process may use.
-    pub(crate) async fn all(core: &Arc<Core>, shard: &Shard) -> Vec<Self> {
-        let config = core.running.config();
+    pub(crate) async fn all(running: &Running, shard: &Shard) -> Vec<Self> {
+        let config = running.config();
         let mut all = Vec::new();
         for frontend in &config.merge.frontends {
-            let (core, frontend) = (Arc::clone(core), frontend.clone());
+            let (places, frontend) = (Arc::clone(&running.progress.merge.places), frontend.clone());
             let name = format!("frontend {}", frontend.name);
-            let opened =
-                tokio::task::spawn_blocking(move || core.progress.merge.places.frontend(&frontend))
-                    .await;
+            let opened = tokio::task::spawn_blocking(move || places.frontend(&frontend)).await;
             match opened {
                 Ok(Ok(place)) => all.push(Self::Frontend { name, place }),
                 Ok(Err(error)) => tracing::debug!(name, error, "cannot be asked for a copy"),
@@ -62,10 +61,15 @@ impl Source {
     }
 
     /// Its copy of a tile or bundle, unchecked.
-    pub(crate) async fn get(&self, core: &Core, shard: &str, path: TilePath) -> Option<Bytes> {
+    pub(crate) async fn get(
+        &self,
+        signing: &Signing,
+        shard: &str,
+        path: TilePath,
+    ) -> Option<Bytes> {
         match self {
             Self::Frontend { name, place } => {
-                let folder = format!("{}/{shard}", core.ledger.name);
+                let folder = format!("{}/{shard}", signing.ledger.name);
                 let tiles = Tiles {
                     objects: &**place,
                     folder: &folder,
@@ -74,10 +78,10 @@ impl Source {
                 read.inspect_err(|error| tracing::debug!(name, %path, %error, "has no copy"))
                     .ok()
             }
-            Self::Secondary { base, .. } => match self.ask(core, base, path).await {
+            Self::Secondary { base, .. } => match self.ask(signing, base, path).await {
                 Some(bytes) => Some(bytes),
                 None if path.is_partial() => {
-                    let full = self.ask(core, base, path.full()).await?;
+                    let full = self.ask(signing, base, path.full()).await?;
                     beginning(path, &full)
                 }
                 None => None,
@@ -85,7 +89,7 @@ impl Source {
         }
     }
 
-    async fn ask(&self, core: &Core, base: &str, path: TilePath) -> Option<Bytes> {
+    async fn ask(&self, signing: &Signing, base: &str, path: TilePath) -> Option<Bytes> {
         let request = PeerRequest {
             url: format!("{base}/{path}"),
             body: None,
@@ -93,7 +97,7 @@ impl Source {
             most: 256 * (bundle::MAX_ENTRY + 2),
             life: None,
         };
-        match core.signing.replicas.peers.send(request).await {
+        match signing.replicas.peers.send(request).await {
             Ok(answer) if answer.status == 200 => Some(answer.body),
             Ok(answer) => {
                 tracing::debug!(name = self.name(), %path, said = answer.words(), "has no copy");

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tlog::{Hash, ShardTree, TILE_WIDTH, TileKind, TilePath, subtree_root, tile_bytes, walk};
 
 use crate::damage::copies::Source;
-use crate::log::Core;
 use crate::position;
+use crate::publish::signing::Signing;
 use crate::shard::{Published, Shard};
 use mirror::Tiles;
 use store::StoreError;
@@ -30,9 +30,9 @@ type Candidate = (String, Vec<Hash>);
 ///
 /// # Errors
 /// The store does not answer.
-pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
-    let state = core.ledger.state();
-    let Some(shard) = core.signing.shards.get(&state, &place.0) else {
+pub(crate) async fn inspect(signing: &Signing, place: &(Arc<str>, u64)) -> Result<(), StoreError> {
+    let state = signing.ledger.state();
+    let Some(shard) = signing.shards.get(&state, &place.0) else {
         return Ok(());
     };
     // Partial objects may go as soon as a newer checkpoint covers what they became.
@@ -41,16 +41,17 @@ pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
         let at = match shard.at() {
             Some(at) => Some(at),
             None => {
-                position::published(&*core.ledger.store, &core.ledger.keys, &shard.name).await?
+                position::published(&*signing.ledger.store, &signing.ledger.keys, &shard.name)
+                    .await?
             }
         };
         let Some(at) = at.filter(|at| at.size > place.1) else {
-            core.objects.damage.forget(place, &BTreeSet::new());
+            signing.objects.damage.forget(place, &BTreeSet::new());
             return Ok(());
         };
-        let folder = format!("{}/{}", core.ledger.name, shard.name);
+        let folder = format!("{}/{}", signing.ledger.name, shard.name);
         let mut inspector = Inspector {
-            core,
+            signing,
             shard: &shard,
             folder: &folder,
             at: &at,
@@ -72,19 +73,19 @@ pub(crate) async fn inspect(core: &Arc<Core>, place: &(Arc<str>, u64)) -> Result
             .filter(|path| !written.iter().any(|(p, _)| p == *path));
         let still: BTreeSet<String> = still.cloned().collect();
         for (path, what) in wrong {
-            core.objects.damage.report(&path, what, place.clone());
+            signing.objects.damage.report(&path, what, place.clone());
         }
         for (path, from) in written {
-            core.objects.damage.repaired(&path, &from);
+            signing.objects.damage.repaired(&path, &from);
         }
-        core.objects.damage.forget(place, &still);
+        signing.objects.damage.forget(place, &still);
         return Ok(());
     }
     Ok(())
 }
 
 pub(crate) struct Inspector<'a> {
-    pub(crate) core: &'a Arc<Core>,
+    pub(crate) signing: &'a Signing,
     pub(crate) shard: &'a Shard,
     /// The shard's folder.
     pub(crate) folder: &'a str,
@@ -273,9 +274,10 @@ impl Inspector<'_> {
                 .to_owned(),
             Err(what) => what,
         };
-        let (core, shard, mut good) = (self.core, self.shard, None);
+        let signing = self.signing;
+        let (shard, mut good) = (self.shard, None);
         for source in self.sources().await {
-            if let Some(bytes) = source.get(core, &shard.name, path).await
+            if let Some(bytes) = source.get(signing, &shard.name, path).await
                 && fits(&bytes)
             {
                 good = Some((source.name().to_owned(), bytes));
@@ -314,7 +316,7 @@ impl Inspector<'_> {
         );
         self.wrong.insert(object.clone(), what.to_owned());
         match self
-            .core
+            .signing
             .objects
             .store
             .put(vec![(object.clone(), bytes)])
@@ -330,13 +332,13 @@ impl Inspector<'_> {
     /// An object's bytes, or what is wrong with it.
     async fn read(&self, path: TilePath) -> Result<Result<Bytes, String>, StoreError> {
         let tiles = Tiles {
-            objects: &*self.core.objects.store,
+            objects: &*self.signing.objects.store,
             folder: self.folder,
         };
         match tiles.get(path).await {
             Ok(bytes) => Ok(Ok(bytes)),
             Err(StoreError::Corrupt(_)) => {
-                let there = self.core.objects.store.get(&self.object(path)).await?;
+                let there = self.signing.objects.store.get(&self.object(path)).await?;
                 let what = if there.is_none() {
                     "is missing"
                 } else {
@@ -378,16 +380,17 @@ impl Inspector<'_> {
 
     async fn sources(&mut self) -> &[Source] {
         if self.sources.is_none() {
-            self.sources = Some(Source::all(self.core, self.shard).await);
+            self.sources = Some(Source::all(&self.signing.running, self.shard).await);
         }
         self.sources.as_deref().unwrap_or_default()
     }
 
     async fn copies(&mut self, path: TilePath) -> Vec<Candidate> {
-        let (core, shard) = (self.core, self.shard);
+        let signing = self.signing;
+        let shard = self.shard;
         let mut all = Vec::new();
         for source in self.sources().await {
-            if let Some(bytes) = source.get(core, &shard.name, path).await
+            if let Some(bytes) = source.get(signing, &shard.name, path).await
                 && let Ok(hashes) = walk::hashes(path, &bytes)
             {
                 all.push((source.name().to_owned(), hashes));

@@ -23,8 +23,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ledger::now_ms;
-use crate::log::{Core, Log};
+use crate::log::Log;
 use crate::metrics::Gauge;
+use crate::publish::signing::Signing;
 
 /// Objects that are listed by name; more are counted.
 const LISTED: usize = 64;
@@ -173,30 +174,30 @@ impl Damage {
 impl Log {
     /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.
     pub fn damaged(&self) -> Vec<Damaged> {
-        self.core.objects.damage.list()
+        self.objects.damage.list()
     }
 
     /// How many published objects are known to be damaged now, and are not in the list for want of room too.
     pub fn damaged_count(&self) -> usize {
-        self.core.objects.damage.count()
+        self.objects.damage.count()
     }
 
     /// Reads that were refused because of damaged objects, and objects that were written anew.
     pub fn damage_counts(&self) -> (u64, u64) {
         (
-            self.core.objects.damage.reads.get(),
-            self.core.objects.damage.repairs.get(),
+            self.objects.damage.reads.get(),
+            self.objects.damage.repairs.get(),
         )
     }
 }
 
 /// Looks at what readers ran into, and repairs what it can, until the log ends.
-pub(crate) async fn mend(core: Arc<Core>) {
+pub(crate) async fn mend(signing: Arc<Signing>) {
     let mut again = Instant::now() + AGAIN;
     loop {
         tokio::select! {
-            _ = core.health.halt.halted() => return,
-            () = core.objects.damage.look.notified() => {}
+            _ = signing.health.halt.halted() => return,
+            () = signing.objects.damage.look.notified() => {}
             () = tokio::time::sleep_until(again) => {}
         };
         // However often something else is suspected meanwhile.
@@ -204,9 +205,9 @@ pub(crate) async fn mend(core: Arc<Core>) {
         if known {
             again = Instant::now() + AGAIN;
         }
-        for place in core.objects.damage.places(known) {
-            if let Err(error) = inspect::inspect(&core, &place).await {
-                tracing::warn!(log = core.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
+        for place in signing.objects.damage.places(known) {
+            if let Err(error) = inspect::inspect(&signing, &place).await {
+                tracing::warn!(log = signing.ledger.name, shard = %place.0, %error, "cannot look at damaged objects");
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,7 +41,7 @@ impl Inspector<'_> {
         let phase = state.shards.get(position).map(|shard| &shard.phase);
         let whole = matches!(phase, Some(Phase::Frozen { length, .. }) if *length == self.at.size);
         let path = format!("{}/checkpoint", self.folder);
-        let stored = self.core.objects.store.get(&path).await?;
+        let stored = self.signing.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let of = checkpoint(note, &key);
             of.is_some_and(|of| !whole || (of.size, of.root) == (self.at.size, self.at.root))
@@ -61,7 +61,7 @@ impl Inspector<'_> {
             let stays = match stored.as_ref().map(|note| (note, classify(note, &key).0)) {
                 Some((note, Found::Foreign { .. })) => !ours(note),
                 Some((_, Found::Signed { size, .. })) if whole && size < self.at.size => {
-                    let may = self.core.may_replace(self.shard, self.at).await;
+                    let may = self.signing.may_replace(self.shard, self.at).await;
                     may.inspect_err(|error| tracing::warn!(path, %error, "a checkpoint stays"))
                         .is_err()
                 }
@@ -75,11 +75,11 @@ impl Inspector<'_> {
                     self.put(path, note, "the checkpoint in memory").await;
                 }
                 // Whoever publishes looks at a settled shard again, and signs the same once more.
-                None => drop(self.core.signed(self.shard).await?),
+                None => drop(self.signing.signed(self.shard).await?),
             }
         }
         let next = state.shards.get(position + 1);
-        let next = next.and_then(|next| self.core.signing.shards.get(state, &next.identity.name));
+        let next = next.and_then(|next| self.signing.shards.get(state, &next.identity.name));
         // Older shards first: one whose successor has published is sealed.
         let Some(next) = next.filter(|next| whole && next.published() > 0) else {
             return Ok(());
@@ -95,7 +95,7 @@ impl Inspector<'_> {
             successor_key,
         };
         let path = format!("{}/seal", self.folder);
-        let stored = self.core.objects.store.get(&path).await?;
+        let stored = self.signing.objects.store.get(&path).await?;
         let same = |note: &Bytes| {
             let open = text(note).and_then(|note| Seal::open(note, &key).ok());
             open.is_some_and(|open| open == seal)
@@ -108,7 +108,7 @@ impl Inspector<'_> {
             if stored.as_ref().is_some_and(opens) {
                 return Ok(());
             }
-            match self.core.sign_seal(self.shard, &next, &seal).await {
+            match self.signing.sign_seal(self.shard, &next, &seal).await {
                 Ok(note) => self.put(path, note.into(), "the shard's keys").await,
                 Err(error) => tracing::warn!(path, %error, "a seal can't be signed again"),
             }
@@ -118,7 +118,7 @@ impl Inspector<'_> {
 
     async fn put(&mut self, path: String, note: Bytes, from: &str) {
         match self
-            .core
+            .signing
             .objects
             .store
             .put(vec![(path.clone(), note)])

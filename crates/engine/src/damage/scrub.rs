@@ -119,16 +119,16 @@ impl Scrub {
         let resting = |log: &&Arc<Log>| {
             let metrics = log.metrics();
             let (ordered, published) = (metrics.ordered.get(), metrics.published.get());
-            !log.core.health.halt.is_halted() && ordered.saturating_sub(published) <= BACKLOG
+            !log.health.halt.is_halted() && ordered.saturating_sub(published) <= BACKLOG
         };
         let logs: Vec<_> = logs.iter().filter(resting).collect();
         let names: Vec<_> = logs.iter().map(|log| log.name()).collect();
         let find = |log: usize, at| {
-            let core = &logs[log].core;
-            let state = core.ledger.state();
+            let of = logs[log];
+            let state = of.ledger.state();
             let published = |number: usize| {
                 let shard = state.shards.get(number)?;
-                let size = core.signing.shards.get(&state, &shard.identity.name);
+                let size = of.signing.shards.get(&state, &shard.identity.name);
                 let size = size.map_or(0, |shard| shard.published());
                 let whole = matches!(shard.phase, Phase::Frozen { length, .. } if length == size);
                 Some((size, !whole))
@@ -138,12 +138,12 @@ impl Scrub {
         let Some((log, at)) = self.next(&names, find) else {
             return;
         };
-        let core = &logs[log].core;
-        let state = core.ledger.state();
+        let log = logs[log];
+        let state = log.ledger.state();
         if let Some(shard) = state.shards.get(at.shard)
-            && let Some(shard) = core.signing.shards.get(&state, &shard.identity.name)
+            && let Some(shard) = log.signing.shards.get(&state, &shard.identity.name)
         {
-            core.objects.damage.suspect(&shard.name, at.leaf);
+            log.objects.damage.suspect(&shard.name, at.leaf);
         }
     }
 }

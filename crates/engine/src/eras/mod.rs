@@ -24,8 +24,9 @@ use bytes::Bytes;
 use logconfig::{LogConfig, MergeConfig, SecondaryConfig, WitnessConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::log::Core;
+use crate::ledger::Ledger;
 use crate::position;
+use crate::running::Running;
 use order::keys::trailing_number;
 use order::slot::{Control, Slot};
 use store::record;
@@ -219,25 +220,25 @@ impl Eras {
     }
 }
 
-impl Core {
+impl Ledger {
     /// The era of a generation, from its slot; `None` where that is not known: the log was restored since, or an older version
     /// kept no index.
     async fn era(&self, generation: u64) -> Result<Option<Era>, StoreError> {
-        let keys = &self.ledger.keys;
+        let keys = &self.keys;
         let key = keys.generation(generation);
-        let Some(row) = self.ledger.store.get(&key).await? else {
+        let Some(row) = self.store.get(&key).await? else {
             return Ok(None);
         };
         let corrupt = |e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`"));
         let item = keys.history_item(record::decode_number(&row).map_err(corrupt)?);
-        let Some(bytes) = self.ledger.store.get(&item).await? else {
+        let Some(bytes) = self.store.get(&item).await? else {
             return Ok(None);
         };
         let slot: Slot = record::decode(&bytes).map_err(corrupt)?;
         let decided = slot.control.as_ref().map(|decision| &decision.control);
         match decided {
             Some(Control::Reconfigure { base, document, .. }) if base + 1 == generation => {
-                let document = self.ledger.settings(document).await?;
+                let document = self.settings(document).await?;
                 Ok(Some(Era::new(generation, slot.start, &document)))
             }
             _ => Ok(None),
@@ -246,7 +247,7 @@ impl Core {
 
     /// Reads back the eras of what is not published, and the memberships that bind.
     async fn read_eras(&self) -> Result<Eras, StoreError> {
-        let (store, keys, state) = (&*self.ledger.store, &self.ledger.keys, self.ledger.state());
+        let (store, keys, state) = (&*self.store, &self.keys, self.state());
         let published = position::published_index(store, keys, &state).await?;
         let base = self.base().await?;
         let (mut list, mut generation) = (Vec::new(), state.generation);
@@ -255,7 +256,7 @@ impl Core {
                 Some(era) => era,
                 // It binds all entries, of every era.
                 None if list.is_empty() => {
-                    Era::new(generation, 0, &self.ledger.settings(&state.document).await?)
+                    Era::new(generation, 0, &self.settings(&state.document).await?)
                 }
                 None => break,
             };
@@ -286,10 +287,10 @@ impl Core {
 
     /// The memberships that a restored log took over, each in a row of its own, oldest first.
     async fn inherited(&self) -> Result<Vec<(Key, Bytes)>, StoreError> {
-        let prefix = self.ledger.keys.inherited();
+        let prefix = self.keys.inherited();
         let (mut rows, mut from) = (Vec::new(), prefix.clone());
         loop {
-            let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
+            let page = self.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             rows.extend(page);
             match rows.last() {
@@ -301,34 +302,36 @@ impl Core {
 
     /// The generation whose quorum holds everything that was published, as the row says.
     async fn base(&self) -> Result<Option<u64>, StoreError> {
-        let key = self.ledger.keys.handover();
-        let row = self.ledger.store.get(&key).await?;
+        let key = self.keys.handover();
+        let row = self.store.get(&key).await?;
         let row = row.as_deref().map(record::decode_numbered::<u64>);
         let row = row.transpose().map(|row| row.map(|(_, base)| base));
         row.map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
     }
+}
 
+impl Running {
     /// Takes in the generations that were decided since.
     pub(crate) async fn update_eras(&self) -> Result<(), StoreError> {
         let wanted = self.ledger.state().generation;
-        let known = self.running.eras.load().newest();
+        let known = self.eras.load().newest();
         if known == wanted {
             return Ok(());
         }
         if known == 0 {
-            let read = Arc::new(self.read_eras().await?);
-            self.running.eras.rcu(|old| match old.newest() {
+            let read = Arc::new(self.ledger.read_eras().await?);
+            self.eras.rcu(|old| match old.newest() {
                 0 => Arc::clone(&read),
                 _ => Arc::clone(old),
             });
             return Ok(());
         }
         for generation in known + 1..=wanted {
-            let era = self.era(generation).await?.ok_or_else(|| {
+            let era = self.ledger.era(generation).await?.ok_or_else(|| {
                 let key = self.ledger.keys.generation(generation);
                 StoreError::Corrupt(format!("{key} is missing; run `logd fsck`"))
             })?;
-            self.running.eras.rcu(|old| {
+            self.eras.rcu(|old| {
                 let mut eras = Eras::clone(old);
                 if eras.newest() + 1 == generation {
                     eras.push(era.clone());
@@ -341,8 +344,8 @@ impl Core {
 
     /// Looks whether another process has handed a change over.
     pub(crate) async fn update_base(&self) -> Result<(), StoreError> {
-        if let Some(base) = self.base().await? {
-            self.running.eras.rcu(|old| {
+        if let Some(base) = self.ledger.base().await? {
+            self.eras.rcu(|old| {
                 let mut eras = Eras::clone(old);
                 eras.handed_over(base);
                 eras
@@ -353,8 +356,8 @@ impl Core {
 
     /// Lets go of what only entries that are published were ordered under.
     pub(crate) fn forget_eras(&self, published: u64) {
-        if self.running.eras.load().past(published) > 0 {
-            self.running.eras.rcu(|old| {
+        if self.eras.load().past(published) > 0 {
+            self.eras.rcu(|old| {
                 let mut eras = Eras::clone(old);
                 eras.prune(published);
                 eras
@@ -365,7 +368,7 @@ impl Core {
     /// Writes down that a generation is the base.
     pub(crate) async fn hand_over(&self, generation: u64) -> Result<(), StoreError> {
         let keys = &self.ledger.keys;
-        let eras = self.running.eras.load_full();
+        let eras = self.eras.load_full();
         let all = eras.members().last().map(|of| of.generation);
         let mut passed = eras.members().iter().rev();
         let base = passed.find(|of| of.generation <= generation);
@@ -382,7 +385,7 @@ impl Core {
         if done {
             transaction.deletes.push(keys.inherited_together());
         }
-        for (key, _) in self.inherited().await? {
+        for (key, _) in self.ledger.inherited().await? {
             let before = trailing_number(&key)
                 .is_some_and(|of| base.is_some_and(|base| of < base.generation));
             if done || before {
@@ -404,7 +407,7 @@ impl crate::Log {
     /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
     /// where no change waits. The number is the generation that would be handed over.
     pub fn held_by_before(&self) -> Option<(u64, String)> {
-        let eras = self.core.running.eras.load();
+        let eras = self.running.eras.load();
         let [before @ .., _] = eras.members() else {
             return None;
         };
@@ -432,19 +435,19 @@ impl crate::Log {
     /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
     /// always.
     pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
-        let core = &self.core;
-        let state = core.ledger.state();
-        if let Some(why) = core.unannounced(&state).await? {
+        let state = self.ledger.state();
+        if let Some(why) = self.signing.unannounced(&state).await? {
             return Err(StoreError::Io(format!(
                 "{why}: restore it again, with --force where those secondaries are lost"
             )));
         }
         let published =
-            position::published_index(&*core.ledger.store, &core.ledger.keys, &state).await?;
-        let eras = core.running.eras.load_full();
+            position::published_index(&*self.ledger.store, &self.ledger.keys, &state).await?;
+        let eras = self.running.eras.load_full();
         let mut next = eras.members().iter().rev();
         if let Some(next) = next.find(|of| of.generation <= generation)
-            && !core
+            && !self
+                .running
                 .holds(next, next.quorum as usize, published, &state)
                 .await?
         {
@@ -453,7 +456,7 @@ impl crate::Log {
                 next.quorum
             )));
         }
-        core.hand_over(generation).await
+        self.running.hand_over(generation).await
     }
 }
 

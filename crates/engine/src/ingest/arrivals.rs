@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::now_ms;
-use crate::log::Core;
+use crate::ledger::{Ledger, now_ms};
+use crate::running::Running;
 use qos::simulate::Arrival;
 use qos::{Policy, TenantId, TierId};
 use store::record;
@@ -160,23 +160,23 @@ fn arrivals(number: u64, minute: &Minute) -> impl Iterator<Item = Arrival> + '_ 
 }
 
 /// Writes what is over, minute by minute, and sweeps what is too old; until the log ends.
-pub(crate) async fn keep(core: Arc<Core>, replica: String) {
+pub(crate) async fn keep(running: Arc<Running>, replica: String) {
     loop {
         let left = 60_000 - now_ms() % 60_000;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(left)) => {}
-            _ = core.health.halt.halted() => return,
+            _ = running.ledger.halt.halted() => return,
         }
-        if let Err(e) = write(&core, &replica).await {
-            tracing::warn!(error = %e, log = core.ledger.name, "cannot keep the arrivals of the last minute");
+        if let Err(e) = write(&running, &replica).await {
+            tracing::warn!(error = %e, log = running.ledger.name, "cannot keep the arrivals of the last minute");
         }
     }
 }
 
-pub(crate) async fn write(core: &Core, replica: &str) -> Result<(), StoreError> {
+pub(crate) async fn write(running: &Running, replica: &str) -> Result<(), StoreError> {
     let now = now_ms() / 60_000;
-    let over = core.ingest.batcher.arrivals(|recorder| recorder.take(now));
-    let (policy, keys) = (core.running.policy.load_full(), &core.ledger.keys);
+    let over = running.batcher.arrivals(|recorder| recorder.take(now));
+    let (policy, keys) = (running.policy.load_full(), &running.ledger.keys);
     let mut transaction = Transaction::default();
     for (minute, seen) in over {
         transaction.puts.push((
@@ -185,30 +185,30 @@ pub(crate) async fn write(core: &Core, replica: &str) -> Result<(), StoreError> 
         ));
     }
     // By a clock that is wrong, everything would be old.
-    if core.health.clock.sound().is_ok() {
+    if running.ledger.clock.sound().is_ok() {
         let oldest = keys.arrivals_from(now.saturating_sub(KEPT.as_secs() / 60));
         let all = keys.arrivals();
-        let old = core.ledger.store.scan(&all, &all, PAGE).await?;
+        let old = running.ledger.store.scan(&all, &all, PAGE).await?;
         let old = old.into_iter().map(|(key, _)| key);
         transaction.deletes = old.take_while(|key| *key < oldest).collect();
     }
     if transaction.puts.is_empty() && transaction.deletes.is_empty() {
         return Ok(());
     }
-    match core.ledger.store.transact(transaction).await {
+    match running.ledger.store.transact(transaction).await {
         Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         Outcome::Committed | Outcome::Refused => Ok(()),
     }
 }
 
 /// What came since so many seconds ago, of all replicas, by second. Ends with the last full minute.
-pub(crate) async fn read(core: &Core, since: Duration) -> Result<Vec<Arrival>, StoreError> {
-    let keys = &core.ledger.keys;
+pub(crate) async fn read(ledger: &Ledger, since: Duration) -> Result<Vec<Arrival>, StoreError> {
+    let keys = &ledger.keys;
     let first = (now_ms() / 1_000).saturating_sub(since.min(KEPT).as_secs());
     let (all, mut from) = (keys.arrivals(), keys.arrivals_from(first / 60));
     let mut found = Vec::new();
     loop {
-        let page = core.ledger.store.scan(&all, &from, PAGE).await?;
+        let page = ledger.store.scan(&all, &from, PAGE).await?;
         let full = page.len() == PAGE;
         for (key, bytes) in page {
             let number = key[all.len()..].split('/').next();

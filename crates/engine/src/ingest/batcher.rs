@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
+use crate::health::Health;
 use crate::ingest::arrivals::Recorder;
 use crate::ingest::commit::{BatchWriters, Commit, Item, Payload};
 use crate::ingest::in_flight::{ArrivalGroup, InFlight, InFlights};
 use crate::ingest::prewrite::{Prewrite, ReadyCommit, prepared, refuse};
 use crate::ingest::release::{Next, Queue, Released, Waiting, take};
-use crate::ledger::{CommitError, Placed, now_ms};
-use crate::log::{AppendError, Appended, Core};
+use crate::ledger::{CommitError, Ledger, Placed, now_ms};
+use crate::log::{AppendError, Appended};
+use crate::progress::Progress;
 use crate::promise::Kept;
+use crate::publish::signing::Signing;
 use order::slot::{Decision, Promised};
 use order::state::State;
 use qos::admission::{Promise, Refused};
@@ -238,7 +241,7 @@ impl Batcher {
     }
 
     /// Promised work has its place, from `start` on: what remains is to measure when it is published.
-    pub(crate) fn placed(&self, core: &Core, start: u64, kept: &Kept) {
+    pub(crate) fn placed(&self, ledger: &Ledger, start: u64, kept: &Kept) {
         let (now, now_ms) = (self.now(), now_ms());
         {
             let mut queue = self.queue();
@@ -258,14 +261,14 @@ impl Batcher {
             });
             flight.end += flight.entries;
             let run = flight.runs[0];
-            let mut metrics = core.progress.metrics.qos();
+            let mut metrics = ledger.metrics.qos();
             metrics
                 .tier(tier)
                 .ordered(now, now, run.arrived, run.entries);
             queue.flights.push(flight);
         }
         // It may be by now.
-        self.published(core, core.progress.metrics.published.get());
+        self.published(ledger, ledger.metrics.published.get());
     }
 
     /// Cost of the promised work that is planned for.
@@ -318,11 +321,11 @@ impl Batcher {
     }
 
     /// Everything below a global index is published.
-    pub(crate) fn published(&self, core: &Core, below: u64) {
+    pub(crate) fn published(&self, ledger: &Ledger, below: u64) {
         {
             let (now, mut queue) = (self.now(), self.queue());
             let queue = &mut *queue;
-            let mut metrics = core.progress.metrics.qos();
+            let mut metrics = ledger.metrics.qos();
             if let Some(published) = queue.flights.published(now, below, &mut metrics) {
                 queue.admission.rate().published(now, &published);
                 let service = queue.admission.service();
@@ -335,9 +338,14 @@ impl Batcher {
     }
 
     /// Takes the next commit's worth; `None` when closed and empty. `busy`: no more of a backlog. May be dropped at any time.
-    async fn next(&self, core: &Core, busy: bool) -> Option<Box<Released>> {
+    async fn next(
+        &self,
+        health: &Health,
+        progress: &Progress,
+        busy: bool,
+    ) -> Option<Box<Released>> {
         loop {
-            let wait = match self.try_next(core, busy) {
+            let wait = match self.try_next(health, progress, busy) {
                 Next::Some(taken) => return Some(taken),
                 Next::Closed => return None,
                 Next::None(wait) => wait,
@@ -345,7 +353,7 @@ impl Batcher {
             let woken = async {
                 tokio::select! {
                     () = self.wake.notified() => {}
-                    () = core.health.turned.notified() => {}
+                    () = health.turned.notified() => {}
                 }
             };
             match wait {
@@ -356,16 +364,16 @@ impl Batcher {
     }
 
     /// Takes the work that may be committed now.
-    fn try_next(&self, core: &Core, busy: bool) -> Next {
+    fn try_next(&self, health: &Health, progress: &Progress, busy: bool) -> Next {
         let mut queue = self.queue();
         let mut wait = None;
         while !queue.scheduler.is_empty() || !queue.controls.is_empty() {
-            let open = if queue.closed || core.health.trouble().is_some() {
+            let open = if queue.closed || health.trouble().is_some() {
                 u64::MAX // Admission bounds it then.
             } else {
-                let entries = core.progress.metrics.ordered.get();
-                let entries = entries.saturating_sub(core.progress.metrics.published.get());
-                let unpublished = cost(entries, core.progress.pending.bytes() as u64);
+                let entries = progress.metrics.ordered.get();
+                let entries = entries.saturating_sub(progress.metrics.published.get());
+                let unpublished = cost(entries, progress.pending.bytes() as u64);
                 Pace::window(unpublished, &queue.admission.service(), queue.interval)
             };
             let (taken, later) = take(&mut queue, self.now(), open, busy);
@@ -397,20 +405,20 @@ impl Batcher {
     ///
     /// A backlog's large batches are made durable beside the commits, a commit's worth at a time, and ride in the first one after
     /// that: so nobody waits for them but their writer.
-    pub(crate) async fn run(&self, core: &Arc<Core>) {
+    pub(crate) async fn run(&self, signing: &Arc<Signing>) {
         let mut ahead: Option<Prewrite> = None;
         loop {
             let busy = ahead.is_some();
             let (mut ready, taken) = tokio::select! {
                 biased;
-                ready = Prewrite::end(&mut ahead, core) => {
+                ready = Prewrite::end(&mut ahead, &signing.ledger) => {
                     self.queue().pace.stored(micros(ready.stored));
-                    (ready, self.try_next(core, ahead.is_some()))
+                    (ready, self.try_next(&signing.health, &signing.progress, ahead.is_some()))
                 }
-                taken = self.next(core, busy) => match taken {
+                taken = self.next(&signing.health, &signing.progress, busy) => match taken {
                     Some(taken) => (ReadyCommit::default(), Next::Some(taken)),
                     None if !busy => return,
-                    None => (Prewrite::end(&mut ahead, core).await, Next::Closed),
+                    None => (Prewrite::end(&mut ahead, &signing.ledger).await, Next::Closed),
                 },
             };
             let mut rest = Commit::default();
@@ -432,28 +440,28 @@ impl Batcher {
                 let (backlog, others): (Vec<_>, _) = jobs
                     .into_iter()
                     .partition(|job| classes.contains(&(job.tier, job.tenant)));
-                rest = Commit::of(core, others, now, false, control);
-                let backlog = Commit::of(core, backlog, now, true, None);
+                rest = Commit::of(&signing.ledger, others, now, false, control);
+                let backlog = Commit::of(&signing.ledger, backlog, now, true, None);
                 match &mut ahead {
                     Some(ahead) => ahead.behind.append(backlog),
                     None if backlog.has_objects() => {
-                        ahead = Some(Prewrite::begin(core, backlog, elastic, classes));
+                        ahead = Some(Prewrite::begin(&signing.ledger, backlog, elastic, classes));
                     }
                     None => {
-                        ready.load.append(prepared(core, backlog).await);
+                        ready.load.append(prepared(&signing.ledger, backlog).await);
                         ready.elastic += elastic;
                     }
                 }
             }
-            ready.load.append(prepared(core, rest).await);
+            ready.load.append(prepared(&signing.ledger, rest).await);
             if !ready.load.is_empty() {
-                self.commit(core, ready).await;
+                self.commit(signing, ready).await;
             }
         }
     }
 
     /// Commits what is prepared, and answers.
-    async fn commit(&self, core: &Arc<Core>, ready: ReadyCommit) {
+    async fn commit(&self, signing: &Signing, ready: ReadyCommit) {
         let ReadyCommit {
             load,
             elastic,
@@ -462,15 +470,15 @@ impl Batcher {
         } = ready;
         let mut load = load.into_load();
         let (began, start) = (Instant::now(), self.now());
-        core.progress.metrics.commits_in_flight.add(1);
-        core.renew_births(&mut load.mine).await;
-        let answers = core.ledger.commit_prepared(load.mine).await;
-        core.progress.metrics.commits_in_flight.sub(1);
+        signing.progress.metrics.commits_in_flight.add(1);
+        signing.ledger.renew_births(&mut load.mine).await;
+        let answers = signing.ledger.commit_prepared(load.mine).await;
+        signing.progress.metrics.commits_in_flight.sub(1);
         let done = self.now();
         let (mut entries, mut flights, mut fast) = (0, Vec::new(), None);
         let mut answers = answers.into_iter();
-        let state = core.ledger.state();
-        let policy = core.running.policy.load();
+        let state = signing.ledger.state();
+        let policy = signing.running.policy.load();
         for (parts, answer) in load.parts.into_iter().zip(answers.by_ref()) {
             match answer {
                 Ok(placed) => {
@@ -480,37 +488,42 @@ impl Batcher {
                         let (before, longest) = fast.unwrap_or((u64::MAX, 0));
                         fast = Some((before.min(micros(target)), longest.max(waited)));
                     }
-                    let flight = place(core, &state, &placed, parts);
+                    let flight = place(signing, &state, &placed, parts);
                     entries += flight.entries;
                     flights.push(flight);
                 }
-                Err(e) => refuse(core, parts, e),
+                Err(e) => refuse(&signing.ledger, parts, e),
             }
         }
-        self.committed(core, done, (start, (elastic, company), fast), flights);
+        self.committed(
+            &signing.ledger,
+            done,
+            (start, (elastic, company), fast),
+            flights,
+        );
         // A change that came along, ours or another replica's, runs at once.
-        if state.generation != core.running.now.load().generation
-            && let Err(e) = core.update_running().await
+        if state.generation != signing.running.now.load().generation
+            && let Err(e) = signing.running.update_running().await
         {
-            tracing::warn!(error = %e, log = core.ledger.name, "cannot read the configuration");
+            tracing::warn!(error = %e, log = signing.ledger.name, "cannot read the configuration");
         }
         if let (Some(reply), Some(answer)) = (load.control, answers.next()) {
             let _ = reply.send(answer);
         }
-        core.progress.metrics.committed(entries, began.elapsed());
+        signing.progress.metrics.committed(entries, began.elapsed());
     }
 
     /// Notes a commit: for the pace, the rate and the metrics.
     fn committed(
         &self,
-        core: &Core,
+        ledger: &Ledger,
         now: u64,
         (released, elastic, fast): (u64, (u64, bool), Option<(u64, u64)>),
         flights: Vec<InFlight>,
     ) {
         let mut queue = self.queue();
         queue.pace.committed(now, now - released, elastic, fast);
-        let mut metrics = core.progress.metrics.qos();
+        let mut metrics = ledger.metrics.qos();
         for flight in flights {
             let tier = metrics.tier(flight.tier);
             for run in &flight.runs {
@@ -556,13 +569,10 @@ impl From<Refused> for AppendError {
 }
 
 /// Answers the writers of a batch; what is to be known of it until it is published.
-fn place(core: &Core, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
-    let shard = state.shard_at(placed.start).and_then(|s| {
-        Some((
-            s.start()?,
-            core.signing.shards.get(state, &s.identity.name)?,
-        ))
-    });
+fn place(signing: &Signing, state: &State, placed: &Placed, batch: BatchWriters) -> InFlight {
+    let shard = state
+        .shard_at(placed.start)
+        .and_then(|s| Some((s.start()?, signing.shards.get(state, &s.identity.name)?)));
     let mut flight = InFlight {
         end: placed.start,
         tier: batch.tier,

@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use crate::ingest::in_flight::ArrivalGroup;
-use crate::ledger::{CommitError, Placed, Proposal, now_ms};
-use crate::log::{AppendError, Appended, Core};
+use crate::ledger::{CommitError, Ledger, Placed, Proposal, now_ms};
+use crate::log::{AppendError, Appended};
 use order::batch;
 use order::location::Location;
 use order::slot::{BatchRef, Decision, Tokens, Work};
@@ -120,15 +120,15 @@ pub(crate) struct Commit {
 impl Commit {
     /// Batches of what was taken from the queue; those of a backlog are large.
     pub(crate) fn of(
-        core: &Core,
+        ledger: &Ledger,
         jobs: Vec<Job<Item>>,
         released: u64,
         backlog: bool,
         control: Option<(Decision, ControlReply)>,
     ) -> Self {
-        let limit = core.ledger.store.value_limit();
+        let limit = ledger.store.value_limit();
         let shared = if backlog { BATCH.max(limit) } else { limit };
-        let mut loader = CommitBuilder::new(&core.ledger.tokens, (limit, shared), released);
+        let mut loader = CommitBuilder::new(&ledger.tokens, (limit, shared), released);
         let mut more: u64 = jobs.iter().map(|j| j.bytes).sum();
         for job in jobs {
             more -= job.bytes;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use crate::ingest::commit::{BatchWriters, Commit};
-use crate::ledger::CommitError;
-use crate::log::Core;
+use crate::ledger::{CommitError, Ledger};
 use qos::pace::Class;
 
 /// A load that may be committed: its objects are durable, or it has none. Only this file makes one.
@@ -53,14 +52,15 @@ pub(crate) struct Prewrite {
 
 impl Prewrite {
     pub(crate) fn begin(
-        core: &Arc<Core>,
+        ledger: &Arc<Ledger>,
         load: Commit,
         elastic: u64,
         classes: HashSet<Class>,
     ) -> Self {
-        let (core, began) = (Arc::clone(core), Instant::now());
+        let ledger = Arc::clone(ledger);
+        let began = Instant::now();
         Self {
-            prepared: tokio::spawn(async move { (prepared(&core, load).await, began.elapsed()) }),
+            prepared: tokio::spawn(async move { (prepared(&ledger, load).await, began.elapsed()) }),
             elastic,
             classes,
             behind: Commit::default(),
@@ -69,7 +69,7 @@ impl Prewrite {
 
     /// Waits for its end, for ever if there is none. What is behind it comes along, or is the next to be made durable. May be
     /// dropped at any time.
-    pub(crate) async fn end(this: &mut Option<Self>, core: &Arc<Core>) -> ReadyCommit {
+    pub(crate) async fn end(this: &mut Option<Self>, ledger: &Arc<Ledger>) -> ReadyCommit {
         let Some(ahead) = this else {
             return std::future::pending().await;
         };
@@ -78,7 +78,7 @@ impl Prewrite {
         let (behind, elastic) = (std::mem::take(&mut ahead.behind), ahead.elastic);
         if behind.has_objects() {
             let classes = std::mem::take(&mut ahead.classes);
-            *ahead = Self::begin(core, behind, 0, classes);
+            *ahead = Self::begin(ledger, behind, 0, classes);
         } else {
             load.append(DurableCommit(behind));
             *this = None;
@@ -93,12 +93,12 @@ impl Prewrite {
 }
 
 /// Makes the objects of a load durable. On a failure the load is empty and its writers are refused.
-pub(crate) async fn prepared(core: &Core, mut load: Commit) -> DurableCommit {
-    let Err(error) = core.ledger.prepare(&mut load.mine).await else {
+pub(crate) async fn prepared(ledger: &Ledger, mut load: Commit) -> DurableCommit {
+    let Err(error) = ledger.prepare(&mut load.mine).await else {
         return DurableCommit(load);
     };
     let parts = load.parts.into_iter();
-    parts.for_each(|parts| refuse(core, parts, error.clone()));
+    parts.for_each(|parts| refuse(ledger, parts, error.clone()));
     if let Some(reply) = load.control {
         let _ = reply.send(Err(error));
     }
@@ -106,8 +106,8 @@ pub(crate) async fn prepared(core: &Core, mut load: Commit) -> DurableCommit {
 }
 
 /// Tells the writers of a batch that it is not ordered, and why.
-pub(crate) fn refuse(core: &Core, batch: BatchWriters, error: CommitError) {
-    let error = core.append_error(error);
+pub(crate) fn refuse(ledger: &Ledger, batch: BatchWriters, error: CommitError) {
+    let error = ledger.append_error(error);
     let parts = batch.parts.into_iter();
     parts.for_each(|part| drop(part.reply.send(Err(error.clone()))));
 }

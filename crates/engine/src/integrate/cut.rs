@@ -12,18 +12,19 @@ use tlog::{Hash, TilePath};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::health::Health;
 use crate::integrate::grow::{Cut, ShardCut};
-use crate::log::Core;
 use crate::position;
 use crate::position::Position;
 use crate::program::{Done, Program, Trouble};
+use crate::running::Running;
 use store::record;
 use store::{Guard, Outcome, StoreError, Transaction};
 
 /// The writer of one log's cuts.
 pub(crate) struct Cutter {
-    /// The log.
-    pub core: Arc<Core>,
+    pub running: Arc<Running>,
+    pub health: Arc<Health>,
     /// Asks the integrator for a cut.
     pub cuts: mpsc::Sender<oneshot::Sender<Cut>>,
     /// Set when the log shuts down: cut what there is, then end.
@@ -37,35 +38,28 @@ pub(crate) struct Cutter {
 impl Cutter {
     /// Runs until the log ends, or until everything is cut. Answers what it did.
     pub(crate) async fn run(mut self) -> Done {
-        let mut integrated = self.core.progress.integrated.subscribe();
+        let mut integrated = self.running.progress.integrated.subscribe();
         let mut last = Instant::now();
         let mut done = Done::default();
         loop {
             let closing = *self.closing.borrow_and_update();
-            let behind = self.slots < self.core.ledger.state().len;
+            let behind = self.slots < self.running.ledger.state().len;
             if closing && !behind {
                 return done;
             }
-            let due = last
-                + self
-                    .core
-                    .running
-                    .config()
-                    .merge
-                    .checkpoint_interval
-                    .duration();
+            let due = last + self.running.config().merge.checkpoint_interval.duration();
             tokio::select! {
-                _ = self.core.health.halt.halted() => return done,
+                _ = self.health.halt.halted() => return done,
                 () = tokio::time::sleep_until(due), if behind && !closing => {}
                 _ = integrated.changed(), if !closing && !behind => continue,
                 _ = self.closing.changed(), if !closing => continue,
                 () = std::future::ready(()), if closing => {}
             }
             // Everything in one cut, however far the integrator is.
-            while closing && *integrated.borrow_and_update() < self.core.ledger.state().size {
+            while closing && *integrated.borrow_and_update() < self.running.ledger.state().size {
                 tokio::select! {
                     _ = integrated.changed() => {}
-                    _ = self.core.health.halt.halted() => return done,
+                    _ = self.health.halt.halted() => return done,
                 }
             }
             last = Instant::now();
@@ -79,7 +73,7 @@ impl Cutter {
                 // Ordered but not integrated yet: wait for the integrator instead of asking in a loop.
                 tokio::select! {
                     _ = integrated.changed() => {}
-                    _ = self.core.health.halt.halted() => return done,
+                    _ = self.health.halt.halted() => return done,
                 }
                 continue;
             }
@@ -100,28 +94,27 @@ impl Cutter {
 
     /// Writes a cut, however often the store fails; `None` when the log halts or ends meanwhile.
     async fn write_patiently(&self, cut: &Cut) -> Option<u64> {
-        let core = &self.core;
+        let (running, health) = (&self.running, &self.health);
         let mut pause = Duration::from_millis(100);
         loop {
             match self.write(cut).await {
                 Ok(entries) => {
-                    core.health.set_trouble(Program::Integrate, None);
-                    core.progress.merged.send_modify(|count| *count += 1);
+                    health.set_trouble(Program::Integrate, None);
+                    running.progress.merged.send_modify(|count| *count += 1);
                     return Some(entries);
                 }
                 Err(CutError::Halt(why)) => {
-                    core.health.halt.halt(why);
+                    health.halt.halt(why);
                     return None;
                 }
                 Err(CutError::Store(e)) => {
-                    tracing::warn!(log = core.ledger.name, error = %e, "a cut waits");
-                    core.health
-                        .set_trouble(Program::Integrate, Some(Trouble::of(&e)));
+                    tracing::warn!(log = running.ledger.name, error = %e, "a cut waits");
+                    health.set_trouble(Program::Integrate, Some(Trouble::of(&e)));
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                _ = core.health.halt.halted() => return None,
+                _ = health.halt.halted() => return None,
             }
             pause = (pause * 2).min(Duration::from_secs(2));
             if *self.closing.borrow() && pause > Duration::from_secs(1) {
@@ -131,8 +124,8 @@ impl Cutter {
     }
 
     async fn write(&self, cut: &Cut) -> Result<u64, CutError> {
-        let core = &self.core;
-        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+        let running = &self.running;
+        let (store, keys) = (&*running.ledger.store, &running.ledger.keys);
         // Another replica may have done this already; then there is nothing to write again.
         let (mut todo, mut entries) = (Vec::new(), 0);
         for shard in &cut.shards {
@@ -156,7 +149,7 @@ impl Cutter {
             return Ok(0);
         }
         let tiles = todo.iter().flat_map(|(shard, before)| {
-            let path = |path: &TilePath| core.objects.path(&shard.name, &path.to_string());
+            let path = |path: &TilePath| running.objects.path(&shard.name, &path.to_string());
             // What is the same in another replica's cut is there.
             let there = |at: &TilePath| TilePath::at(at.kind, at.index, *before) == Some(*at);
             let tiles = shard.tiles.iter().filter(move |(at, _)| !there(at));
@@ -164,7 +157,7 @@ impl Cutter {
         });
         let tiles: Vec<(String, Bytes)> = tiles.collect();
         if !tiles.is_empty() {
-            core.objects.store.put(tiles).await?;
+            running.objects.store.put(tiles).await?;
         }
         let mut transaction = Transaction::default();
         for (shard, _) in &todo {

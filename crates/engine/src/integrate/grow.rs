@@ -9,8 +9,11 @@ use tlog::{Hash, TilePath};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::log::Core;
+use crate::ledger::Ledger;
+use crate::objects::LogObjects;
 use crate::pending::{Held, Pending, Step};
+use crate::progress::Progress;
+use crate::read::published_range;
 use order::batch;
 use order::slot::Slot;
 use order::state::{Phase, State};
@@ -84,8 +87,9 @@ pub(crate) struct Growing {
 
 /// The integrator of one log.
 pub(crate) struct Integrator {
-    /// The log.
-    pub core: Arc<Core>,
+    pub ledger: Arc<Ledger>,
+    pub progress: Arc<Progress>,
+    pub objects: Arc<LogObjects>,
     /// Slots to integrate.
     pub slots: mpsc::UnboundedReceiver<Step>,
     /// Requests for cuts.
@@ -102,16 +106,16 @@ pub(crate) struct Integrator {
 
 impl Growing {
     /// Writes full tiles ahead of the cut, when there are enough.
-    fn write_ahead(&mut self, core: &Arc<Core>) {
+    fn write_ahead(&mut self, objects: &LogObjects) {
         let under_way = self.ahead.iter().filter(|a| !a.write.is_finished());
         if self.full.len() < AHEAD || under_way.count() >= WRITES {
             return;
         }
         let tiles = std::mem::take(&mut self.full);
-        let path = |at: &TilePath| core.objects.path(&self.name, &at.to_string());
-        let objects = tiles.iter().map(|(at, bytes)| (path(at), bytes.clone()));
-        let (core, objects) = (Arc::clone(core), objects.collect());
-        let write = tokio::spawn(async move { core.objects.store.put(objects).await });
+        let path = |at: &TilePath| objects.path(&self.name, &at.to_string());
+        let puts = tiles.iter().map(|(at, bytes)| (path(at), bytes.clone()));
+        let (store, puts) = (Arc::clone(&objects.store), puts.collect());
+        let write = tokio::spawn(async move { store.put(puts).await });
         self.ahead.push(Ahead { tiles, write });
     }
 }
@@ -122,11 +126,11 @@ impl Integrator {
         loop {
             tokio::select! {
                 biased;
-                _ = self.core.health.halt.halted() => return,
+                _ = self.ledger.halt.halted() => return,
                 Some(cut) = self.cuts.recv() => { let _ = cut.send(self.cut()); }
                 Some((slot, state)) = self.slots.recv() => {
                     if let Err(e) = self.integrate(&slot, state).await {
-                        self.core.health.halt.halt(e.to_string());
+                        self.ledger.halt.halt(e.to_string());
                         return;
                     }
                 }
@@ -161,13 +165,13 @@ impl Integrator {
                     growing.name
                 )));
             }
-            let Some(held) = self.core.progress.pending.find(start) else {
+            let Some(held) = self.ledger.pending.find(start) else {
                 return Err(StoreError::Corrupt(format!(
                     "batch {} is gone before it was integrated",
                     named.token
                 )));
             };
-            let bytes = read_batch_patiently(&self.core, &held).await?;
+            let bytes = read_batch_patiently(&self.ledger, &self.objects, &held).await?;
             let entries = batch::entries(&bytes)
                 .map_err(|e| StoreError::Corrupt(format!("batch {}: {e}", named.token)))?;
             if entries.len() as u64 != named.entries {
@@ -186,14 +190,14 @@ impl Integrator {
                 .skip(skip)
                 .for_each(|entry| growing.tree.push(entry, &mut growing.full));
             if self.cuts_here.load(Relaxed) {
-                growing.write_ahead(&self.core);
+                growing.write_ahead(&self.objects);
             }
         }
         // Slots that are replayed after a restart are in the trees already.
-        let at = state.size.max(*self.core.progress.integrated.borrow());
+        let at = state.size.max(*self.progress.integrated.borrow());
         self.state = state;
-        self.core.progress.metrics.integrated.set(at);
-        self.core.progress.integrated.send_replace(at);
+        self.ledger.metrics.integrated.set(at);
+        self.progress.integrated.send_replace(at);
         Ok(())
     }
 
@@ -244,9 +248,13 @@ impl Integrator {
 }
 
 /// A batch's bytes, checked against its slot. Corruption is an error at once; a store that does not answer is asked again.
-async fn read_batch_patiently(core: &Core, held: &Held) -> Result<Bytes, StoreError> {
+async fn read_batch_patiently(
+    ledger: &Ledger,
+    objects: &LogObjects,
+    held: &Held,
+) -> Result<Bytes, StoreError> {
     loop {
-        match read_batch(core, held).await {
+        match read_batch(ledger, objects, held).await {
             Ok(Some(bytes)) => return Ok(bytes),
             Ok(None) => {
                 return Err(StoreError::Corrupt(format!(
@@ -262,20 +270,24 @@ async fn read_batch_patiently(core: &Core, held: &Held) -> Result<Bytes, StoreEr
 }
 
 /// A batch's bytes: from memory, the store, or (when another replica has published it and let it go) the bundles.
-pub(crate) async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>, StoreError> {
+pub(crate) async fn read_batch(
+    ledger: &Ledger,
+    objects: &LogObjects,
+    held: &Held,
+) -> Result<Option<Bytes>, StoreError> {
     if let Some(bytes) = held.bytes.get() {
         return Ok(Some(bytes.clone()));
     }
-    let key = core.ledger.keys.batch(held.batch.token);
+    let key = ledger.keys.batch(held.batch.token);
     let stored = if held.batch.object {
-        core.objects.nodes.read(&key, &held.batch.digest).await
+        objects.nodes.read(&key, &held.batch.digest).await
     } else {
-        core.ledger.store.get(&key).await
+        ledger.store.get(&key).await
     };
     let bytes = match stored {
         Ok(Some(bytes)) => bytes,
         // A storage node that is away must not hide that the batch was published and let go meanwhile.
-        missing => match core.published_range(held.start, held.batch.entries).await? {
+        missing => match published_range(ledger, objects, held.start, held.batch.entries).await? {
             Some(bytes) => bytes,
             None => return missing,
         },
@@ -285,7 +297,7 @@ pub(crate) async fn read_batch(core: &Core, held: &Held) -> Result<Option<Bytes>
             "{key}: its bytes are not those that were ordered; run `logd fsck`"
         )));
     }
-    note(&core.progress.pending, held, &bytes);
+    note(&ledger.pending, held, &bytes);
     Ok(Some(bytes))
 }
 

@@ -64,13 +64,13 @@ pub struct Ledger {
     /// Its configuration's entity tag: formatted once per generation.
     etag: ArcSwap<Bytes>,
     /// Receives each slot in order, under the view's lock.
-    pending: Arc<Pending>,
+    pub(crate) pending: Arc<Pending>,
     /// Bytes of batches being committed here, so that they need not be read back.
     own: Mutex<HashMap<Token, Bytes>>,
-    metrics: Arc<LogMetrics>,
-    halt: Arc<Halt>,
+    pub(crate) metrics: Arc<LogMetrics>,
+    pub(crate) halt: Arc<Halt>,
     /// Asked before a slot is proposed.
-    clock: Clock,
+    pub(crate) clock: Clock,
     /// The generation whose storage nodes are written to, or an earlier one.
     storage: Arc<AtomicU64>,
     /// Others committed at the same time as this replica did last.

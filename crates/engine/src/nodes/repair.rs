@@ -12,8 +12,9 @@ use tlog::Hash;
 
 use super::Nodes;
 use super::node::{MISSED, Missed, Reached, locked, within};
-use crate::log::Core;
+use crate::ledger::Ledger;
 use crate::position;
+use crate::running::Running;
 
 /// Pause between two looks at what nodes missed.
 const REPAIR: Duration = Duration::from_secs(1);
@@ -29,20 +30,19 @@ pub(super) struct Needed {
 
 impl Needed {
     /// As the slots, the positions and the queue say.
-    pub(super) async fn of(core: &Core) -> Result<Self, StoreError> {
-        let keys = &core.ledger.keys;
+    pub(super) async fn of(ledger: &Ledger) -> Result<Self, StoreError> {
+        let keys = &ledger.keys;
         let mut needed = Self::default();
-        core.ledger
+        ledger
             .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
             .await?;
-        let published =
-            position::published_index(&*core.ledger.store, keys, &core.ledger.state()).await?;
-        for (end, batch) in core.ledger.recent_objects() {
+        let published = position::published_index(&*ledger.store, keys, &ledger.state()).await?;
+        for (end, batch) in ledger.recent_objects() {
             if end <= published {
                 needed.over.insert(keys.batch(batch.token));
             }
         }
-        for held in core.progress.pending.objects(published) {
+        for held in ledger.pending.objects(published) {
             needed.add(keys.batch(held.batch.token), &held.batch);
         }
         Ok(needed)
@@ -56,26 +56,26 @@ impl Needed {
 }
 
 /// Writes again what nodes missed, as long as the log lives.
-pub(crate) async fn repair(core: Arc<Core>) {
-    let nodes = core.objects.nodes.clone();
-    let prefix = core.ledger.keys.batches();
+pub(crate) async fn repair(running: Arc<Running>) {
+    let (ledger, nodes) = (&running.ledger, &running.objects.nodes);
+    let prefix = ledger.keys.batches();
     loop {
         if !nodes.alone() {
             // Nearly always nothing is missed, and then nothing has to be known.
             let needed = match nodes.lack() {
-                true => Needed::of(&core).await.map(Some),
+                true => Needed::of(ledger).await.map(Some),
                 false => Ok(None),
             };
             match needed {
                 Ok(needed) => nodes.repair_all(&prefix, needed.as_ref()).await,
                 Err(e) => {
-                    tracing::warn!(log = core.ledger.name, error = %e, "cannot look which batches are needed");
+                    tracing::warn!(log = ledger.name, error = %e, "cannot look which batches are needed");
                 }
             }
         }
         let due = nodes.lack() || nodes.states().values().any(|node| node.trouble.is_some());
         tokio::select! {
-            _ = core.health.halt.halted() => return,
+            _ = ledger.halt.halted() => return,
             () = nodes.0.repair.notified() => tokio::time::sleep(REPAIR / 4).await,
             () = tokio::time::sleep(REPAIR), if due => {}
         }

@@ -312,14 +312,14 @@ async fn what_is_needed_is_looked_up_only_where_it_is_missed_and_not_in_every_sh
         log.wait_published(at.index).await.unwrap();
     }
     let reads = Arc::new(AtomicUsize::new(0));
-    let (count, prefix) = (Arc::clone(&reads), log.core.ledger.keys.all_published());
+    let (count, prefix) = (Arc::clone(&reads), log.ledger.keys.all_published());
     faults.plan(move |_, operation| {
         if matches!(operation, Operation::Get(key) if key.starts_with(&prefix)) {
             count.fetch_add(1, Relaxed);
         }
         None
     });
-    Needed::of(&log.core).await.unwrap();
+    Needed::of(&log.ledger).await.unwrap();
     assert!((1..10).contains(&reads.load(Relaxed)), "{reads:?}");
     engine.shutdown().await;
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tlog::{Checkpoint, Hash, Signer, VerifierKey};
 use tokio::sync::OnceCell;
 
-use crate::log::Core;
 use crate::metrics::Histogram;
+use crate::program::Program;
+use crate::publish::signing::Signing;
 use crate::shard::SignError;
 use crate::shard::keys::KeyError;
 use mirror::PeerClient;
@@ -135,7 +136,7 @@ fn failed(why: impl std::fmt::Display) -> SignError {
     }
 }
 
-impl Core {
+impl Signing {
     /// The replication key, made at its first use.
     pub(crate) async fn replication(&self) -> Result<&Signer, SignError> {
         let make = async {
@@ -149,7 +150,7 @@ impl Core {
                         key: key.clone(),
                         why: e.to_string(),
                     };
-                    let seed = self.signing.kek.open(&sealed, &context(&origin));
+                    let seed = self.kek.open(&sealed, &context(&origin));
                     let seed = seed.map_err(sealed_by_another)?;
                     return Signer::from_seed(&origin, &seed).map_err(failed);
                 }
@@ -159,11 +160,7 @@ impl Core {
                 self.has_own_kek().await?;
                 let mut seed = zeroize::Zeroizing::new([0; 32]);
                 getrandom::fill(&mut *seed).map_err(failed)?;
-                let sealed = self
-                    .signing
-                    .kek
-                    .seal(&seed, &context(&origin))
-                    .map_err(failed)?;
+                let sealed = self.kek.seal(&seed, &context(&origin)).map_err(failed)?;
                 let row = Transaction {
                     guards: vec![Guard::Absent(key.clone())],
                     puts: vec![(key.clone(), sealed.into())],
@@ -176,7 +173,7 @@ impl Core {
             }
             Err(StoreError::Io("the replication key could not be written".into()).into())
         };
-        self.signing.replicas.signer.get_or_try_init(|| make).await
+        self.replicas.signer.get_or_try_init(|| make).await
     }
 
     /// A pending checkpoint: the body of the one that may be published, signed by the replication key only.
@@ -197,17 +194,27 @@ impl Core {
     }
 }
 
+impl Signing {
+    /// The peers that a program does not reach, with the reasons.
+    pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
+        match program {
+            Program::Replicate => self.replicas.unreached(),
+            _ => self.health.unreached(program),
+        }
+    }
+}
+
 impl crate::Log {
     /// The public half of the replication key: what a secondary is configured with.
     ///
     /// # Errors
     /// [`SignError`] when it can't be read or made.
     pub async fn replication_key(&self) -> Result<VerifierKey, SignError> {
-        Ok(self.core.replication().await?.verifier().clone())
+        Ok(self.signing.replication().await?.verifier().clone())
     }
 
     /// Secondaries and witnesses, as this process knows them.
     pub fn replicas(&self) -> &Peers {
-        &self.core.signing.replicas
+        &self.signing.replicas
     }
 }

@@ -17,10 +17,13 @@ use tlog::{Hash, Receipt, leaf_hash};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::ledger::now_ms;
+use crate::ingest::Ingest;
+use crate::ingest::batcher::Batcher;
 use crate::ledger::queue::Waiting;
-use crate::log::{AppendError, Appended, Core, Log};
+use crate::ledger::{Ledger, now_ms};
+use crate::log::{AppendError, Appended, Log};
 use crate::promise::releaser::KEEP_PLACES;
+use crate::running::Running;
 use crate::shard::SignError;
 use order::batch;
 use order::location::Location;
@@ -143,15 +146,15 @@ pub(crate) struct Promiser {
 
 /// What admission counts as accepted: given back when it is dropped, unless it is kept until the entry is ordered.
 struct Counted {
-    core: Arc<Core>,
+    ingest: Arc<Ingest>,
     due: Option<Due>,
     cost: u64,
 }
 
 impl Counted {
-    fn new(core: &Arc<Core>, due: Option<Due>, cost: u64) -> Self {
+    fn new(ingest: &Arc<Ingest>, due: Option<Due>, cost: u64) -> Self {
         Self {
-            core: Arc::clone(core),
+            ingest: Arc::clone(ingest),
             due,
             cost,
         }
@@ -159,7 +162,7 @@ impl Counted {
 
     fn keep(mut self, token: Token, promise: Kept) {
         if let Some(due) = self.due.take() {
-            let mut counted = self.core.ingest.promiser.counted();
+            let mut counted = self.ingest.promiser.counted();
             let kept = counted.entry(token).or_insert(Kept {
                 entries: 0,
                 bytes: 0,
@@ -176,7 +179,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(due) = &self.due {
-            self.core.ingest.batcher.settled(due, self.cost);
+            self.ingest.batcher.settled(due, self.cost);
         }
     }
 }
@@ -256,12 +259,16 @@ impl Promiser {
     }
 
     /// Looks what became of the promises. What is ordered is on its way; what is late is no longer planned for, and looked for.
-    pub(crate) async fn settle(&self, core: &Core) -> Result<(), StoreError> {
+    pub(crate) async fn settle(
+        &self,
+        ledger: &Ledger,
+        batcher: &Batcher,
+    ) -> Result<(), StoreError> {
         let now_ms = now_ms();
         let forgotten = u64::try_from(KEEP_PLACES.as_millis()).unwrap_or(u64::MAX);
         let (mut over, mut placed, mut late) = (Vec::new(), Vec::new(), Vec::new());
         self.counted().retain(|token, kept| {
-            let index = core.ledger.index_of(*token);
+            let index = ledger.index_of(*token);
             if let Some(index) = index {
                 placed.push((index, kept.clone()));
             } else if kept.deadline < now_ms && late.len() < LATE {
@@ -273,33 +280,33 @@ impl Promiser {
             index.is_none() && kept.deadline.saturating_add(forgotten) > now_ms
         });
         for (due, cost) in over {
-            core.ingest.batcher.settled(&due, cost);
+            batcher.settled(&due, cost);
         }
         for token in late {
             // Ordered longer ago than the last slots tell?
-            if let Some(row) = core.placed(Location::Promise, token).await?
+            if let Some(row) = ledger.placed(Location::Promise, token).await?
                 && let Some(kept) = self.counted().remove(&token)
             {
                 placed.push((row.index, kept));
             }
         }
         for (index, kept) in placed {
-            core.ingest.batcher.placed(core, index, &kept);
+            batcher.placed(ledger, index, &kept);
         }
         Ok(())
     }
 
     /// Counts in what was promised before this server started, or by another one: new promises are tested beside it.
-    pub(crate) async fn adopt(&self, core: &Core) -> Result<(), StoreError> {
+    pub(crate) async fn adopt(&self, ledger: &Ledger, batcher: &Batcher) -> Result<(), StoreError> {
         let now_ms = now_ms();
-        let found = core.ledger.each_promised(|promised| {
+        let found = ledger.each_promised(|promised| {
             let left = Duration::from_millis(promised.deadline.saturating_sub(now_ms));
             let cost = cost(promised.batch.entries, promised.bytes);
             let mut counted = self.counted();
             let kept = counted.entry(promised.batch.token);
             // What was given here meanwhile is counted already.
             kept.or_insert_with(|| {
-                let due = core.ingest.batcher.adopt(left, cost);
+                let due = batcher.adopt(left, cost);
                 Kept {
                     tier: promised.tier.as_str().into(),
                     entries: promised.batch.entries,
@@ -320,12 +327,12 @@ impl Promiser {
     }
 
     /// Makes durable what comes, until closed and empty.
-    pub(crate) async fn run(&self, core: &Core) {
+    pub(crate) async fn run(&self, ingest: &Ingest) {
         loop {
-            let limit = core.ledger.store.value_limit();
+            let limit = ingest.ledger.store.value_limit();
             let batches = {
                 let mut asks = self.asks();
-                let batches = take(&mut asks, limit, core);
+                let batches = take(&mut asks, limit, &ingest.ledger);
                 if batches.is_empty() && asks.closed {
                     return;
                 }
@@ -334,7 +341,7 @@ impl Promiser {
             if batches.is_empty() {
                 self.wake.notified().await;
             } else {
-                flush(core, batches).await;
+                flush(ingest, batches).await;
                 self.queued.notify_one();
             }
         }
@@ -342,7 +349,7 @@ impl Promiser {
 }
 
 /// The next step's worth: batches of one group each, below the store's value limit.
-fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
+fn take(asks: &mut Asks, limit: usize, ledger: &Ledger) -> Vec<Batch> {
     let (mut batches, mut total) = (Vec::new(), 0);
     while total < MAX_COMMIT && batches.len() < MAX_ROWS {
         let Some(mut first) = asks.groups.first_entry() else {
@@ -373,7 +380,7 @@ fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
         total += bytes.len();
         asks.bytes -= bytes.len() - 2 * taken.len();
         let batch = BatchRef {
-            token: core.ledger.tokens.make_kept(arrived),
+            token: ledger.tokens.make_kept(arrived),
             entries: taken.len() as u64,
             digest: record::digest(&bytes),
             object: bytes.len() > limit,
@@ -397,11 +404,11 @@ fn take(asks: &mut Asks, limit: usize, core: &Core) -> Vec<Batch> {
 }
 
 /// Makes batches durable in one transaction, and answers their writers.
-async fn flush(core: &Core, mut batches: Vec<Batch>) {
-    let result = put(core, &mut batches).await;
+async fn flush(ingest: &Ingest, mut batches: Vec<Batch>) {
+    let result = put(&ingest.running, &mut batches).await;
     if result.is_ok() {
         let bytes = batches.iter().map(|b| b.promised.bytes).sum();
-        core.ingest.promiser.held.fetch_add(bytes, Relaxed);
+        ingest.promiser.held.fetch_add(bytes, Relaxed);
     }
     for batch in batches {
         for (entry, reply) in (0..).zip(batch.replies) {
@@ -414,11 +421,11 @@ async fn flush(core: &Core, mut batches: Vec<Batch>) {
     }
 }
 
-async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
+async fn put(running: &Running, batches: &mut [Batch]) -> Result<(), AppendError> {
     let (began, mut doubt) = (Instant::now(), false);
     loop {
         if !doubt {
-            let first_slot = core.ledger.state().len;
+            let first_slot = running.ledger.state().len;
             batches
                 .iter_mut()
                 .for_each(|b| b.promised.first_slot = first_slot);
@@ -427,7 +434,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
             .iter()
             .map(|b| (b.promised.clone(), b.bytes.clone()))
             .collect();
-        match core.ledger.enqueue(&rows).await {
+        match running.ledger.enqueue(&rows).await {
             Outcome::Committed => return Ok(()),
             Outcome::Failed(StoreError::Full(detail)) if !doubt => {
                 return Err(AppendError::Full { detail });
@@ -440,29 +447,33 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
             }
             Outcome::Failed(e) | Outcome::Unknown(e) => {
                 doubt = true;
-                core.progress.metrics.failure("promise", &e);
+                running.progress.metrics.failure("promise", &e);
                 tracing::warn!(error = %e, "the coordination store failed; trying the same again");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Outcome::Refused => {
                 // All rows came in one transaction: the first tells for all.
                 let known = match rows.first() {
-                    Some((first, _)) if doubt => is_somewhere(core, first).await,
+                    Some((first, _)) if doubt => is_somewhere(&running.ledger, first).await,
                     _ => Ok(false),
                 };
                 // With the storage nodes of today, too.
-                let refreshed = match core.ledger.refresh().await {
-                    Ok(_) => core.update_running().await,
+                let refreshed = match running.ledger.refresh().await {
+                    Ok(_) => running.update_running().await,
                     Err(e) => Err(e),
                 };
-                let closing = core.ledger.store.get(&core.ledger.keys.closing()).await;
+                let closing = running
+                    .ledger
+                    .store
+                    .get(&running.ledger.keys.closing())
+                    .await;
                 match (known, refreshed, closing) {
                     (Ok(somewhere), Ok(_), Ok(closing)) => {
                         match Refused::of(doubt, somewhere, closing.is_some()) {
                             Refused::Promised => return Ok(()),
                             Refused::Unknown => return Err(AppendError::Unknown),
                             Refused::Closed => {
-                                let frozen = core.frozen(&core.ledger.state());
+                                let frozen = running.ledger.frozen(&running.ledger.state());
                                 return Err(frozen.unwrap_or(AppendError::Closing));
                             }
                             Refused::Again => {}
@@ -475,7 +486,7 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
                 }
             }
         }
-        if let Some(reason) = core.health.halt.reason() {
+        if let Some(reason) = running.ledger.halt.reason() {
             return Err(AppendError::Halted { reason });
         }
         if began.elapsed() > PATIENCE {
@@ -485,21 +496,20 @@ async fn put(core: &Core, batches: &mut [Batch]) -> Result<(), AppendError> {
 }
 
 /// Whether promised work is in the queue, in the bag or ordered.
-async fn is_somewhere(core: &Core, promised: &Promised) -> Result<bool, StoreError> {
+async fn is_somewhere(ledger: &Ledger, promised: &Promised) -> Result<bool, StoreError> {
     let token = promised.batch.token;
     // Twice: it may move meanwhile.
     for _ in 0..2 {
-        if core
-            .ledger
+        if ledger
             .store
-            .get(&core.ledger.keys.queued(promised))
+            .get(&ledger.keys.queued(promised))
             .await?
             .is_some()
-            || core.placed(Location::Promise, token).await?.is_some()
+            || ledger.placed(Location::Promise, token).await?.is_some()
         {
             return Ok(true);
         }
-        let bag = core.ledger.announced().await?;
+        let bag = ledger.announced().await?;
         let mut all = bag.live.iter().chain(bag.dead.iter().map(|(_, p)| p));
         if all.any(|p| p.batch.token == token) {
             return Ok(true);
@@ -520,16 +530,15 @@ impl Log {
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<Promise, AppendError> {
-        let core = &self.core;
         AppendError::of_size(&entry)?;
-        core.takes_writes()?;
-        core.knows_places()?;
+        self.ingest.takes_writes()?;
+        self.ingest.knows_places()?;
         if advice.shard.is_some() {
             return Err(AppendError::Unpromisable {
                 reason: "which shard will be the active one cannot be promised",
             });
         }
-        let policy = core.running.policy.load_full();
+        let policy = self.running.policy.load_full();
         let grant = policy.grant(tenant, advice);
         let granted = policy.granted(grant);
         let owner = policy.tenants().get(tenant.index());
@@ -540,32 +549,32 @@ impl Log {
             });
         };
         // Before anything is written: without the key there is no receipt.
-        let state = core.ledger.state();
+        let state = self.ledger.state();
         let shard = state
             .active()
-            .and_then(|active| core.signing.shards.get(&state, &active.identity.name))
+            .and_then(|active| self.signing.shards.get(&state, &active.identity.name))
             .ok_or(AppendError::Unknown)?;
-        let receipts = core.receipts(&shard).await.map_err(|e| {
+        let receipts = self.signing.receipts(&shard).await.map_err(|e| {
             if let SignError::Halted(reason) = e {
                 return AppendError::Halted { reason };
             }
-            tracing::error!(error = %e, log = core.ledger.name, "cannot sign receipts");
+            tracing::error!(error = %e, log = self.ledger.name, "cannot sign receipts");
             AppendError::overloaded("this server cannot sign a receipt; see its log")
         })?;
         let leaf_hash = leaf_hash(&entry);
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let group = (Arc::clone(&granted.tier), owner, delay);
         let bytes = entry.len() as u64;
-        let free = core.ingest.promiser.free();
-        let due = core
+        let free = self.ingest.promiser.free();
+        let due = self
             .ingest
             .batcher
             .promise(&policy, tenant, grant, bytes, free)?;
-        let counted = Counted::new(core, due, cost(1, bytes));
+        let counted = Counted::new(&self.ingest, due, cost(1, bytes));
         // A receipt names a time: not one by a clock that is wrong.
-        let arrived = core.health.clock.sound();
+        let arrived = self.health.clock.sound();
         let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
-        let answer = core.ingest.promiser.ask(group, entry, arrived)?;
+        let answer = self.ingest.promiser.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         let kept = Kept {
             tier: Arc::clone(&granted.tier),
@@ -583,7 +592,7 @@ impl Log {
             promise: id.to_string(),
         };
         let receipt = receipts.sign(&receipt).map_err(|e| {
-            tracing::error!(error = %e, log = core.ledger.name, "cannot sign a receipt");
+            tracing::error!(error = %e, log = self.ledger.name, "cannot sign a receipt");
             AppendError::Unknown
         })?;
         Ok(Promise {
@@ -600,23 +609,22 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn placement(&self, promise: PromiseId) -> Result<Option<Placement>, StoreError> {
-        let core = &self.core;
         let PromiseId { token, entry } = promise;
         if !token.is_kept() {
             return Ok(None);
         }
-        let row = match core.placed(Location::Promise, token).await? {
+        let row = match self.ledger.placed(Location::Promise, token).await? {
             Some(row) => row,
             None => {
                 // Its batch goes when it is published, and then the row is there.
-                let batch = core.ledger.keys.batch(token);
-                if core.ledger.store.get(&batch).await?.is_some() {
+                let batch = self.ledger.keys.batch(token);
+                if self.ledger.store.get(&batch).await?.is_some() {
                     return Ok(Some(Placement::Queued));
                 }
-                match core.placed(Location::Promise, token).await? {
+                match self.ledger.placed(Location::Promise, token).await? {
                     Some(row) => row,
                     None => {
-                        let large = core.objects.nodes.get(&batch).await?.is_some();
+                        let large = self.objects.nodes.get(&batch).await?.is_some();
                         return Ok(large.then_some(Placement::Queued));
                     }
                 }
@@ -627,11 +635,11 @@ impl Log {
         }
         let index = row.index + u64::from(entry);
         // Another replica may have ordered it a moment ago.
-        if index >= core.ledger.state().size {
-            core.ledger.refresh().await?;
+        if index >= self.ledger.state().size {
+            self.ledger.refresh().await?;
         }
-        let at = core.appended(index);
-        let published = core.signing.shards.published(&core.ledger.state()) > index;
+        let at = self.signing.appended(index);
+        let published = self.signing.shards.published(&self.ledger.state()) > index;
         Ok(at.map(|at| Placement::Ordered {
             at,
             published,
@@ -644,7 +652,7 @@ impl Log {
     /// # Errors
     /// [`StoreError`] when the store does not answer.
     pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
-        self.core.ledger.waiting().await
+        self.ledger.waiting().await
     }
 }
 

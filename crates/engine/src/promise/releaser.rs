@@ -13,7 +13,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::log::Core;
+use crate::ingest::Ingest;
+use crate::ingest::batcher::Batcher;
+use crate::ledger::Ledger;
 use order::keys::{CLOCK, trailing_number};
 use order::litter;
 use order::litter::Mark;
@@ -55,7 +57,7 @@ struct Turns {
 
 impl Turns {
     /// Asks for a turn for the first rows of a tier, unless one is asked for that is as urgent.
-    fn ask(&mut self, core: &Core, rows: &[Promised]) {
+    fn ask(&mut self, batcher: &Batcher, rows: &[Promised]) {
         let rows = fill(rows);
         let Some(first) = rows.first() else { return };
         let asked = self.asked.get(&first.tier);
@@ -64,7 +66,7 @@ impl Turns {
         }
         self.asked.insert(first.tier.clone(), first.deadline);
         let tier = first.tier.clone();
-        let turn = core.ingest.batcher.turn(rows);
+        let turn = batcher.turn(rows);
         self.waiting
             .push(Box::pin(async move { (tier, turn.await.is_ok()) }));
     }
@@ -80,36 +82,35 @@ impl Turns {
 }
 
 /// Runs until the log ends.
-pub(crate) async fn run(core: Arc<Core>) {
-    let prefix = core.ledger.keys.queue();
-    if let Err(e) = core.ingest.promiser.adopt(&core).await {
-        tracing::warn!(error = %e, log = core.ledger.name, "cannot count what was promised before");
+pub(crate) async fn run(ingest: Arc<Ingest>) {
+    let prefix = ingest.ledger.keys.queue();
+    if let Err(e) = ingest.promiser.adopt(&ingest.ledger, &ingest.batcher).await {
+        tracing::warn!(error = %e, log = ingest.ledger.name, "cannot count what was promised before");
     }
-    let (mut cursor, mut swept) = (core.ledger.keys.all_placed(), tokio::time::Instant::now());
+    let (mut cursor, mut swept) = (ingest.ledger.keys.all_placed(), tokio::time::Instant::now());
     let (mut turns, mut turn) = (Turns::default(), None);
     loop {
         // Asked for before the rows are read, so that nothing is missed.
-        let changed = core.ledger.store.changed(&prefix, LOOK);
-        if let Err(e) = pass(&core, &mut turns, turn.take()).await {
-            core.progress.metrics.failure("release", &e);
-            tracing::warn!(error = %e, log = core.ledger.name, "cannot release promised work; trying again");
+        let changed = ingest.ledger.store.changed(&prefix, LOOK);
+        if let Err(e) = pass(&ingest, &mut turns, turn.take()).await {
+            ingest.progress.metrics.failure("release", &e);
+            tracing::warn!(error = %e, log = ingest.ledger.name, "cannot release promised work; trying again");
             tokio::time::sleep(LOOK).await;
         }
         if swept.elapsed() > SWEEP {
-            match core.ledger.waiting().await {
-                Ok(waiting) => core
-                    .ingest
+            match ingest.ledger.waiting().await {
+                Ok(waiting) => ingest
                     .promiser
                     .holds(waiting.values().map(|w| w.bytes).sum()),
                 Err(e) => {
-                    tracing::warn!(error = %e, log = core.ledger.name, "cannot count promised work");
+                    tracing::warn!(error = %e, log = ingest.ledger.name, "cannot count promised work");
                 }
             }
             swept = tokio::time::Instant::now();
-            match sweep_places(&core, &cursor).await {
+            match sweep_places(&ingest.ledger, &cursor).await {
                 Ok(next) => cursor = next,
                 Err(e) => {
-                    tracing::warn!(error = %e, log = core.ledger.name, "cannot sweep old places")
+                    tracing::warn!(error = %e, log = ingest.ledger.name, "cannot sweep old places")
                 }
             }
         }
@@ -119,62 +120,64 @@ pub(crate) async fn run(core: Arc<Core>) {
                 // The queue takes no more.
                 None => tokio::time::sleep(PAUSE).await,
             },
-            () = core.ingest.promiser.queued.notified() => {}
-            () = core.ledger.promised.notified() => {}
+            () = ingest.promiser.queued.notified() => {}
+            () = ingest.ledger.promised.notified() => {}
             () = changed => tokio::time::sleep(PAUSE).await,
-            _ = core.health.halt.halted() => return,
+            _ = ingest.health.halt.halted() => return,
         }
     }
 }
 
 /// One look at bag and queue, when it is this tier's `turn`, or to ask for turns.
-async fn pass(core: &Core, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
-    let order = &core.ledger;
+async fn pass(ingest: &Ingest, turns: &mut Turns, turn: Option<String>) -> Result<(), StoreError> {
+    let order = &ingest.ledger;
     let bag = order.announced().await?;
     for (key, promised) in &bag.dead {
         // Dead as this replica sees it; what it has not read yet makes it no less dead.
         order.settle_row(key, promised).await?;
     }
     let mut live = bag.live;
-    if core.health.clock.fault().is_some() {
+    if ingest.health.clock.fault().is_some() {
         return Ok(()); // Nothing is proposed until it is right.
     }
     if !matches!(order.state().gate, Intake::Frozen { .. }) {
         if let Some(tier) = turn {
-            live.extend(release(core, &tier).await?);
+            live.extend(release(&ingest.ledger, &tier).await?);
         }
         for _ in 0..ROUNDS {
             live.retain(|p| order.index_of(p.batch.token).is_none());
-            if live.is_empty() || core.health.halt.is_halted() {
+            if live.is_empty() || ingest.health.halt.is_halted() {
                 break;
             }
             order.help().await?;
         }
-        if core.health.trouble().is_none() {
+        if ingest.health.trouble().is_none() {
             for rows in order.queued(ROWS).await? {
-                turns.ask(core, &rows);
+                turns.ask(&ingest.batcher, &rows);
             }
         }
     }
-    core.ingest.promiser.settle(core).await
+    ingest
+        .promiser
+        .settle(&ingest.ledger, &ingest.batcher)
+        .await
 }
 
 /// Moves the first rows of a tier into the bag; answers what is there now.
-async fn release(core: &Core, tier: &str) -> Result<Vec<Promised>, StoreError> {
-    let order = &core.ledger;
-    let rows = order.queued_in(tier, ROWS).await?;
+async fn release(ledger: &Ledger, tier: &str) -> Result<Vec<Promised>, StoreError> {
+    let rows = ledger.queued_in(tier, ROWS).await?;
     let rows = fill(&rows);
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    order.refresh().await?;
-    match order.release(rows).await {
+    ledger.refresh().await?;
+    match ledger.release(rows).await {
         Outcome::Committed => return Ok(rows.to_vec()),
         // Another replica was first, or a late copy of ordered work is in the way.
         Outcome::Refused => {
             for promised in rows {
-                let key = order.keys.queued(promised);
-                order.settle_row(&key, promised).await?;
+                let key = ledger.keys.queued(promised);
+                ledger.settle_row(&key, promised).await?;
             }
         }
         Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -195,12 +198,12 @@ fn fill(rows: &[Promised]) -> &[Promised] {
 /// One step of the sweep: of the next rows those are forgotten that are older than [`KEEP_PLACES`], as far as that is safe
 /// ([`writes::forgotten`]). Their age is that of the store: no clock that is set makes a row older. Answers where the next step
 /// begins.
-pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, StoreError> {
-    let keys = &core.ledger.keys;
+pub(crate) async fn sweep_places(ledger: &Ledger, from: &str) -> Result<String, StoreError> {
+    let keys = &ledger.keys;
     let prefix = keys.all_placed();
-    let swept = number(core, &keys.forgotten()).await?;
-    let floor = core.ledger.floor().await?;
-    let rows = core.ledger.store.scan(&prefix, from, SWEEP_ROWS).await?;
+    let swept = number(ledger, &keys.forgotten()).await?;
+    let floor = ledger.floor().await?;
+    let rows = ledger.store.scan(&prefix, from, SWEEP_ROWS).await?;
     let next = match rows.last() {
         Some((last, _)) if rows.len() == SWEEP_ROWS => format!("{last}\0"),
         _ => prefix,
@@ -208,7 +211,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
     if rows.is_empty() {
         return Ok(next);
     }
-    let old = mark(core).await?;
+    let old = mark(ledger).await?;
     let places = rows.into_iter().filter_map(|(key, bytes)| {
         let row = record::decode::<LocationRow>(&bytes).ok()?;
         (row.slot < old).then_some((key, row))
@@ -219,7 +222,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
     }
     let mut left = HashSet::new();
     let show = |p: &Promised| left.extend([keys.placed_promise(p.batch.token)]);
-    core.ledger.each_promised(show).await?;
+    ledger.each_promised(show).await?;
     let deletes = writes::forgotten(floor, places, &left);
     for (swept, chunk) in (swept..).zip(deletes.chunks(512)) {
         // The part of an upload may be ordered again once its place is forgotten: a deletion that lands late must not meet that.
@@ -228,7 +231,7 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
             puts: vec![(keys.forgotten(), record::encode_counted(swept + 1))],
             deletes: chunk.to_vec(),
         };
-        match core.ledger.store.transact(transaction).await {
+        match ledger.store.transact(transaction).await {
             Outcome::Committed => {}
             Outcome::Refused => break, // Another replica sweeps.
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -237,8 +240,8 @@ pub(crate) async fn sweep_places(core: &Core, from: &str) -> Result<String, Stor
     Ok(next)
 }
 
-async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
-    let row = core.ledger.store.get(key).await?;
+async fn number(ledger: &Ledger, key: &str) -> Result<u64, StoreError> {
+    let row = ledger.store.get(key).await?;
     row.map_or(Ok(0), |row| {
         record::decode_counted(&row)
             .map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
@@ -247,11 +250,10 @@ async fn number(core: &Core, key: &str) -> Result<u64, StoreError> {
 
 /// Slots below the answer were decided longer ago than places are kept. Every hour the number of slots is marked with the age of the
 /// store; marks that say no more than a later one go.
-async fn mark(core: &Core) -> Result<u64, StoreError> {
-    let keys = &core.ledger.keys;
-    let age = number(core, CLOCK).await?;
-    let rows = core
-        .ledger
+async fn mark(ledger: &Ledger) -> Result<u64, StoreError> {
+    let keys = &ledger.keys;
+    let age = number(ledger, CLOCK).await?;
+    let rows = ledger
         .store
         .scan(&keys.marks(), &keys.marks(), MARKS)
         .await?;
@@ -260,7 +262,7 @@ async fn mark(core: &Core) -> Result<u64, StoreError> {
         .filter_map(|(key, row)| Some((trailing_number(key)?, record::decode_counted(row).ok()?)));
     let marks: Vec<Mark> = marks.collect();
     let aged = litter::aged(&marks, age, millis(KEEP_PLACES));
-    let len = core.ledger.state().len;
+    let len = ledger.state().len;
     let mut transaction = Transaction::default();
     let last = marks.last();
     if last.is_none_or(|(slots, at)| *slots < len && age >= at.saturating_add(millis(MARK))) {
@@ -271,7 +273,7 @@ async fn mark(core: &Core) -> Result<u64, StoreError> {
     let idle = marks.iter().filter(|(slots, _)| *slots < aged);
     transaction.deletes = idle.map(|(slots, _)| keys.mark(*slots)).collect();
     if !transaction.puts.is_empty() || !transaction.deletes.is_empty() {
-        match core.ledger.store.transact(transaction).await {
+        match ledger.store.transact(transaction).await {
             Outcome::Committed | Outcome::Refused => {}
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
         }

@@ -156,8 +156,8 @@ async fn placed(log: &Log, id: PromiseId) -> Appended {
 
 /// How often each text is in the log.
 pub(crate) async fn census(log: &Log) -> BTreeMap<String, u64> {
-    log.core.ledger.refresh().await.unwrap();
-    let size = log.core.ledger.state().size;
+    log.ledger.refresh().await.unwrap();
+    let size = log.ledger.state().size;
     let mut texts = BTreeMap::new();
     for index in 0..size {
         let entry = log.entry(index).await.unwrap().unwrap();
@@ -267,7 +267,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
     // It is kept all the same, and said to have been late.
     placed(&log, late.id).await;
     let counted = || {
-        let metrics = log.core.progress.metrics.qos();
+        let metrics = log.progress.metrics.qos();
         let tiers = metrics.tiers().iter();
         tiers.fold((0, 0, 0), |(ordered, published, missed), tier| {
             let all =
@@ -284,7 +284,7 @@ async fn promises_are_measured_and_a_missed_one_is_counted() {
         assert!(ordered <= 2 && published <= 2 && missed <= 1);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(log.core.ingest.promiser.counted().is_empty());
+    assert!(log.ingest.promiser.counted().is_empty());
     engine.shutdown().await;
 }
 
@@ -432,14 +432,14 @@ async fn a_freeze_merges_what_is_promised_or_names_what_it_leaves() {
         .map(|t| cost(1, t.len() as u64 + 2))
         .iter()
         .sum();
-    while twin.core.ingest.batcher.accepted() != size {
+    while twin.ingest.batcher.accepted() != size {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     log.change(Request::Unfreeze, caller()).await.unwrap();
     for promised in waiting {
         placed(&log, promised.unwrap().id).await;
     }
-    while twin.core.ingest.batcher.accepted() != 0 {
+    while twin.ingest.batcher.accepted() != 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     later.shutdown().await;
@@ -575,7 +575,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
     assert_eq!(census(&log).await.get("one"), Some(&1));
     // The row of its place goes after its time, not before; and only once the slot is collected.
     let all = keys.all_placed();
-    let sweep = || crate::promise::releaser::sweep_places(&log.core, &all);
+    let sweep = || crate::promise::releaser::sweep_places(&log.ledger, &all);
     // Time is what the store has lived through, and no clock.
     let age = async |days: u64| {
         let row = rig.rows.get(CLOCK).await.unwrap();
@@ -593,7 +593,7 @@ async fn a_promise_waits_longer_than_the_slots_are_kept() {
         assert_eq!(sweep().await.unwrap(), keys.all_placed());
         assert_eq!(rig.with(&all), 1, "{days} days");
     }
-    let until = log.core.ledger.state().len;
+    let until = log.ledger.state().len;
     while floor() < until {
         written += 1;
         let at = log.append(Bytes::from(format!("{written}"))).await.unwrap();

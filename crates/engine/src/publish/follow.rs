@@ -5,18 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::log::Core;
+use crate::objects::LogObjects;
 use crate::position;
 use crate::program::Program;
 use crate::publish::mark::judge::{Found, Known, Whence, judge};
 use crate::publish::mark::{Looked, classify};
+use crate::publish::signing::Signing;
 use crate::shard::{Published, Shard, SignError, Signed};
 use store::StoreError;
 
 /// Pause between two looks, so that a busy neighbour costs a bounded share.
 const LOOK: Duration = Duration::from_millis(10);
 
-impl Core {
+impl Signing {
     /// Takes over a position that another process published, with the checkpoint that it signed. Where that is not there yet,
     /// the position stays what it was here. One that contradicts the row halts the log.
     pub(crate) async fn adopt(&self, shard: &Shard, row: &Published) -> Result<(), SignError> {
@@ -43,7 +44,7 @@ impl Core {
             Found::Signed { size, .. } => *size >= at.size,
             found => matches!(found, Found::Foreign { .. }),
         };
-        match self.last_checkpoint(shard, at).await? {
+        match self.objects.last_checkpoint(shard, at).await? {
             Ok(()) => {}
             // Nobody reads a log into a halt.
             Err(found) if ahead(&found) => {
@@ -66,15 +67,17 @@ impl Core {
         }
         Ok(shard.signed())
     }
+}
 
+impl LogObjects {
     /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
     pub(crate) async fn last_checkpoint(
         &self,
         shard: &Shard,
         at: &Published,
     ) -> Result<Result<(), Found>, StoreError> {
-        let path = self.objects.path(&shard.name, "checkpoint");
-        let Some(bytes) = self.objects.store.get(&path).await? else {
+        let path = self.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.store.get(&path).await? else {
             let why = "it is missing".to_owned();
             return Ok(Err(Found::Damaged { why }));
         };
@@ -89,7 +92,9 @@ impl Core {
             (found, _) => Err(found),
         })
     }
+}
 
+impl Signing {
     /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
     /// halts the log.
     pub(crate) fn recall(
@@ -115,17 +120,17 @@ impl Core {
 
     /// Tells everybody here what is published by now.
     pub(crate) fn tell_published(&self) {
-        let published = self.signing.shards.published(&self.ledger.state());
+        let published = self.shards.published(&self.ledger.state());
         // Another process may be ahead: what is not integrated here is still needed here.
         let kept = if self.progress.merge.programs.has(Program::Integrate) {
             published.min(*self.progress.integrated.borrow())
         } else {
             published
         };
-        self.forget_eras(kept);
+        self.running.forget_eras(kept);
         self.progress.metrics.published.set(kept);
         self.progress.pending.release(kept);
-        self.ingest.batcher.published(self, kept);
+        self.running.batcher.published(&self.ledger, kept);
         self.progress
             .published
             .send_if_modified(|at| std::mem::replace(at, kept) != kept);
@@ -133,28 +138,32 @@ impl Core {
 }
 
 /// Follows what other processes integrate and publish, where this one does not.
-pub(crate) async fn follow(core: Arc<Core>) {
-    let prefix = core.ledger.keys.all_published();
+pub(crate) async fn follow(signing: Arc<Signing>) {
+    let prefix = signing.ledger.keys.all_published();
     loop {
         tokio::select! {
-            () = core.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
-            _ = core.health.halt.halted() => return,
+            () = signing.ledger.store.changed(&prefix, Duration::from_secs(1)) => {}
+            _ = signing.health.halt.halted() => return,
         }
-        if let Err(e) = look(&core).await {
-            tracing::warn!(log = core.ledger.name, error = %e, "cannot read what is published");
+        if let Err(e) = look(&signing).await {
+            tracing::warn!(log = signing.ledger.name, error = %e, "cannot read what is published");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn look(core: &Core) -> Result<(), SignError> {
-    let (store, keys, state) = (&*core.ledger.store, &core.ledger.keys, core.ledger.state());
-    let own = core.progress.merge.programs;
-    for at in state.shards.iter().skip(core.signing.shards.whole()) {
+async fn look(signing: &Signing) -> Result<(), SignError> {
+    let (store, keys, state) = (
+        &*signing.ledger.store,
+        &signing.ledger.keys,
+        signing.ledger.state(),
+    );
+    let own = signing.progress.merge.programs;
+    for at in state.shards.iter().skip(signing.shards.whole()) {
         let (Some(start), Some(length)) = (at.start(), state.length(at)) else {
             continue;
         };
-        let Some(shard) = core.signing.shards.get(&state, &at.identity.name) else {
+        let Some(shard) = signing.shards.get(&state, &at.identity.name) else {
             continue;
         };
         // Taken before the row is read: a row that is read later covers it.
@@ -168,19 +177,20 @@ async fn look(core: &Core) -> Result<(), SignError> {
             && let Some(row) = position::integrated(store, keys, &shard.name).await?
         {
             let reached = start + row.size;
-            core.progress
+            signing
+                .progress
                 .metrics
                 .integrated
-                .set(reached.max(core.progress.metrics.integrated.get()));
+                .set(reached.max(signing.progress.metrics.integrated.get()));
         }
         let row = position::published(store, keys, &shard.name).await?;
-        core.recall(&shard, known.as_deref(), row.as_ref())?;
+        signing.recall(&shard, known.as_deref(), row.as_ref())?;
         if let Some(row) = row
             && (known.is_none() || row.size > shard.published())
         {
-            core.adopt(&shard, &row).await?;
+            signing.adopt(&shard, &row).await?;
         }
     }
-    core.tell_published();
+    signing.tell_published();
     Ok(())
 }

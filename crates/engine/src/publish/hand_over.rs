@@ -12,39 +12,40 @@ const FAR: u64 = 64;
 impl Publisher {
     /// Hands a change of the secondaries or of the quorum over, as soon as it may be: see [`crate::eras`].
     pub(super) async fn hand_over(&self) -> Result<(), PublishError> {
-        let core = &self.core;
-        let eras = core.running.eras.load_full();
+        let signing = &self.signing;
+        let eras = signing.running.eras.load_full();
         let Some(first) = eras.members().first() else {
             return Ok(());
         };
         // An older version wrote no base down: what was published is under the first.
         if eras.base() == 0 {
-            core.hand_over(first.generation).await?;
+            signing.running.hand_over(first.generation).await?;
         }
         if !eras.joint() {
             // Nothing changes by it, but that the next start looks less far back.
             if eras.newest() >= eras.base() + FAR {
-                core.hand_over(eras.newest()).await?;
+                signing.running.hand_over(eras.newest()).await?;
             }
             return Ok(());
         }
-        core.update_base().await?;
-        let (eras, state) = (core.running.eras.load_full(), core.ledger.state());
+        signing.running.update_base().await?;
+        let (eras, state) = (signing.running.eras.load_full(), signing.ledger.state());
         let [base, later @ ..] = eras.members() else {
             return Ok(());
         };
         for next in later.iter().rev() {
             if self.told(base, next.generation).await?
-                && core
+                && signing
+                    .running
                     .holds(next, next.quorum as usize, next.start, &state)
                     .await?
             {
                 tracing::info!(
-                    log = core.ledger.name,
+                    log = signing.ledger.name,
                     generation = next.generation,
                     "the change of the secondaries is handed over"
                 );
-                return Ok(core.hand_over(next.generation).await?);
+                return Ok(signing.running.hand_over(next.generation).await?);
             }
         }
         Ok(())
@@ -52,7 +53,7 @@ impl Publisher {
 
     /// Whether enough of a membership, a quorum where all are ours, hold a manifest that names this generation, or a later one.
     async fn told(&self, of: &Membership, generation: u64) -> Result<bool, StoreError> {
-        let (store, keys) = (&*self.core.ledger.store, &self.core.ledger.keys);
+        let (store, keys) = (&*self.signing.ledger.store, &self.signing.ledger.keys);
         let (mut told, mut foreign) = (0, 0);
         for secondary in &of.secondaries {
             let name = secondary.name.as_str();

@@ -39,13 +39,13 @@ impl Publisher {
         if sealed < self.sealed + SEALED {
             return Ok(());
         }
-        let key = self.core.ledger.keys.sealed();
+        let key = self.signing.ledger.keys.sealed();
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), sealed)],
             puts: vec![(key, record::encode_counted(sealed))],
             ..Transaction::default()
         };
-        match self.core.ledger.store.transact(transaction).await {
+        match self.signing.ledger.store.transact(transaction).await {
             // Refused: another process was further.
             Outcome::Committed | Outcome::Refused => self.sealed = sealed,
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e),
@@ -55,17 +55,17 @@ impl Publisher {
 
     /// Seals a shard that was rotated out and is published whole. Only readers need the seal: where it can't be written, nothing waits for it.
     pub(super) async fn seal(&self, state: &State, shard: &Shard) -> Result<(), PublishError> {
-        let core = &self.core;
+        let signing = &self.signing;
         let mut shards = state.shards.iter();
         let number = shards.rposition(|s| s.identity.name == *shard.name);
-        let Some(done) = number.and_then(|number| core.finished(state, number)) else {
+        let Some(done) = number.and_then(|number| signing.finished(state, number)) else {
             return Ok(());
         };
-        match core.seal(&done).await {
+        match signing.seal(&done).await {
             Err(PublishError::Halt(why)) => Err(PublishError::Halt(why)),
             Err(error) => {
-                tracing::warn!(log = core.ledger.name, shard = &*shard.name, %error, "a seal waits");
-                core.unsettle(shard);
+                tracing::warn!(log = signing.ledger.name, shard = &*shard.name, %error, "a seal waits");
+                signing.unsettle(shard);
                 Ok(())
             }
             Ok(()) => Ok(()),
@@ -103,8 +103,7 @@ mod tests {
         }
         let at = log.append(Bytes::from_static(b"x")).await.unwrap();
         log.wait_published(at.index).await.unwrap();
-        let core = Arc::clone(&log.core);
-        let state = core.ledger.state();
+        let state = log.ledger.state();
         let names: Vec<_> = state.shards.iter().map(|at| &*at.identity.name).collect();
         let mut publisher = Publisher {
             closing: watch::channel(false).1,
@@ -115,7 +114,7 @@ mod tests {
             open: vec![names[0].to_owned()],
             sealed: 0,
             opened: 1,
-            core,
+            signing: Arc::clone(&log.signing),
         };
         publisher.open_shards(&state);
         assert_eq!(publisher.open, names);

@@ -5,15 +5,24 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::OnceCell;
 
+use crate::health::Health;
+use crate::ledger::Ledger;
 use crate::life::Life;
+use crate::objects::LogObjects;
 use crate::peers::Peers;
+use crate::progress::Progress;
 use crate::publish::lost::Lost;
 use crate::publish::mark::Mark;
+use crate::running::Running;
 use crate::shard::Shards;
 use crate::shard::keys::Kek;
-use mirror::PeerClient;
 
 pub(crate) struct Signing {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) objects: Arc<LogObjects>,
+    pub(crate) running: Arc<Running>,
     pub(crate) shards: Shards,
     pub(crate) kek: Arc<Kek>,
     /// What was compared before anything is signed here.
@@ -29,8 +38,14 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    pub(crate) fn new(kek: Arc<Kek>, peers: Arc<dyn PeerClient>) -> Self {
+    pub(crate) fn new(running: &Arc<Running>, health: Arc<Health>, kek: Arc<Kek>) -> Self {
+        let peers = Arc::clone(&running.progress.merge.peers);
         Self {
+            ledger: Arc::clone(&running.ledger),
+            health,
+            progress: Arc::clone(&running.progress),
+            objects: Arc::clone(&running.objects),
+            running: Arc::clone(running),
             shards: Shards::default(),
             kek,
             mark: Mark::default(),

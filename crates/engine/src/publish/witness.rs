@@ -14,8 +14,9 @@ use tlog::mirror::{AddCheckpoint, SIZE_TYPE};
 use tlog::{Note, PolicyWitness};
 use tokio::time::Instant;
 
-use crate::log::Core;
 use crate::program::Trouble;
+use crate::publish::signing::Signing;
+use crate::running::Running;
 use crate::shard::Shard;
 use mirror::Tiles;
 use mirror::{PeerError, PeerRequest};
@@ -51,12 +52,16 @@ pub(crate) struct Cosigned {
 
 /// The checkpoint with the cosignatures that `witnesses.policy` asks for, or why it does not have them. `note` is signed by the shard
 /// and carries the cosignatures of its secondaries.
-pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<Cosigned, Trouble> {
+pub(crate) async fn cosign(
+    signing: &Signing,
+    shard: &Shard,
+    note: String,
+) -> Result<Cosigned, Trouble> {
     let whole = |note| Cosigned {
         note,
         lacking: None,
     };
-    let Some(witnesses) = core.witnesses_of(shard, &note) else {
+    let Some(witnesses) = signing.running.witnesses_of(shard, &note) else {
         return Ok(whole(note));
     };
     let policy = witnesses
@@ -84,7 +89,7 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<C
         .filter(|(at, _)| !cosigned[*at])
         .map(|(at, witness)| {
             let note = &note;
-            async move { (at, ask(core, shard, witness, text, note, timeout).await) }
+            async move { (at, ask(signing, shard, witness, text, note, timeout).await) }
         })
         .collect();
     let mut why = Vec::new();
@@ -108,7 +113,7 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<C
             .any(|text| text.starts_with(&format!("{}: ", witness.name)));
         if !cosigned[at] && !answered && Instant::now() >= deadline {
             fail(
-                core,
+                signing,
                 witness,
                 &Failure("timeout", format!("no answer within {timeout:?}")),
             );
@@ -126,7 +131,7 @@ pub(crate) async fn cosign(core: &Core, shard: &Shard, note: String) -> Result<C
     Ok(Cosigned { note, lacking })
 }
 
-impl Core {
+impl Running {
     /// The witnesses of a checkpoint: those of the configuration that the last of its entries was ordered under. Where that was changed
     /// right behind it, those of the new one: a witness that is gone can be replaced without another entry.
     fn witnesses_of(&self, shard: &Shard, note: &str) -> Option<Arc<WitnessConfig>> {
@@ -136,16 +141,16 @@ impl Core {
         let state = self.ledger.state();
         let mut shards = state.shards.iter();
         let at = shards.find(|at| at.identity.name == *shard.name)?;
-        self.running.eras.load().witnesses(at.start()? + size)
+        self.eras.load().witnesses(at.start()? + size)
     }
 }
 
-fn fail(core: &Core, witness: &PolicyWitness, Failure(reason, text): &Failure) {
-    core.signing.replicas.witness(&witness.name, |counts| {
+fn fail(signing: &Signing, witness: &PolicyWitness, Failure(reason, text): &Failure) {
+    signing.replicas.witness(&witness.name, |counts| {
         *counts.failures.entry(reason).or_default() += 1;
         if counts.trouble.as_ref() != Some(text) {
             tracing::warn!(
-                log = core.ledger.name,
+                log = signing.ledger.name,
                 witness = witness.name,
                 why = text,
                 "a witness does not cosign"
@@ -157,7 +162,7 @@ fn fail(core: &Core, witness: &PolicyWitness, Failure(reason, text): &Failure) {
 
 /// Asks one witness; counts how that went.
 async fn ask(
-    core: &Core,
+    signing: &Signing,
     shard: &Shard,
     witness: &PolicyWitness,
     text: &str,
@@ -165,19 +170,19 @@ async fn ask(
     timeout: Duration,
 ) -> Result<String, Failure> {
     let began = Instant::now();
-    let answer = converse(core, shard, witness, text, note, timeout).await;
+    let answer = converse(signing, shard, witness, text, note, timeout).await;
     match &answer {
-        Ok(_) => core.signing.replicas.witness(&witness.name, |counts| {
+        Ok(_) => signing.replicas.witness(&witness.name, |counts| {
             counts.seconds.observe(began.elapsed().as_secs_f64());
             counts.trouble = None;
         }),
-        Err(failure) => fail(core, witness, failure),
+        Err(failure) => fail(signing, witness, failure),
     }
     answer
 }
 
 async fn converse(
-    core: &Core,
+    signing: &Signing,
     shard: &Shard,
     witness: &PolicyWitness,
     text: &str,
@@ -192,19 +197,19 @@ async fn converse(
         .size;
     let memory = (url.clone(), shard.name.to_string());
     let known = || {
-        let sizes = core.signing.replicas.witnessed.lock();
+        let sizes = signing.replicas.witnessed.lock();
         let sizes = sizes.unwrap_or_else(PoisonError::into_inner);
         sizes.get(&memory).copied().unwrap_or(0)
     };
     let learn = |size: u64| {
-        let sizes = core.signing.replicas.witnessed.lock();
+        let sizes = signing.replicas.witnessed.lock();
         sizes
             .unwrap_or_else(PoisonError::into_inner)
             .insert(memory.clone(), size);
     };
-    let folder = format!("{}/{}", core.ledger.name, shard.name);
+    let folder = format!("{}/{}", signing.ledger.name, shard.name);
     let tiles = Tiles {
-        objects: &*core.objects.store,
+        objects: &*signing.objects.store,
         folder: &folder,
     };
     for _ in 0..TRIES {
@@ -226,20 +231,14 @@ async fn converse(
             checkpoint: note.to_owned(),
         };
         let request = submission(url, Bytes::from(body.to_body()), timeout);
-        let answer = core
-            .signing
-            .replicas
-            .peers
-            .send(request)
-            .await
-            .map_err(|e| {
-                let reason = match e {
-                    PeerError::Timeout(_) => "timeout",
-                    PeerError::Unreachable(_) => "unreachable",
-                    PeerError::TooLong(_) => "answer",
-                };
-                Failure(reason, e.to_string())
-            })?;
+        let answer = signing.replicas.peers.send(request).await.map_err(|e| {
+            let reason = match e {
+                PeerError::Timeout(_) => "timeout",
+                PeerError::Unreachable(_) => "unreachable",
+                PeerError::TooLong(_) => "answer",
+            };
+            Failure(reason, e.to_string())
+        })?;
         match answer.status {
             200 => {
                 let lines = String::from_utf8_lossy(&answer.body);

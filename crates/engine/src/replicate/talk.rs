@@ -25,8 +25,8 @@ impl Copier {
         body: Bytes,
         timeout: Duration,
     ) -> Result<PeerAnswer, CopyError> {
-        let core = Arc::clone(&self.core);
-        let life = core.peer_life().await?;
+        let signing = Arc::clone(&self.signing);
+        let life = signing.peer_life().await?;
         let request = PeerRequest {
             url: format!("{}/{path}", self.url),
             body: Some((kind, body)),
@@ -34,13 +34,13 @@ impl Copier {
             most: ANSWER,
             life,
         };
-        let answer = core.signing.replicas.peers.send(request).await?;
+        let answer = signing.replicas.peers.send(request).await?;
         self.asked_at = Instant::now();
         self.heed(&answer).await?;
         let own = life.map_or(0, |life| life.id);
         if answer.life.is_some_and(|heard| heard.id > own) {
             // Its manifest proves that, signed; then this copy of the log halts.
-            mark::outdated(&core, &self.name, &self.url).await?;
+            mark::outdated(&signing, &self.name, &self.url).await?;
             return Err(CopyError::Refused(
                 "it says that the log was restored elsewhere, and has no manifest that proves it"
                     .to_owned(),
@@ -52,12 +52,12 @@ impl Copier {
     /// Asks what it would say to something new, where there is nothing new: that a copy of this log was restored meanwhile. What it
     /// is asked binds nobody.
     pub(crate) async fn probe(&mut self, state: &State) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
+        let signing = Arc::clone(&self.signing);
         let Some(shard) = state.active() else {
             return Ok(());
         };
         let empty = tlog::empty_root();
-        let empty = core.pending_checkpoint(&shard.identity.origin, 0, empty);
+        let empty = signing.pending_checkpoint(&shard.identity.origin, 0, empty);
         let message = AddCheckpoint {
             old: 0,
             proof: Vec::new(),

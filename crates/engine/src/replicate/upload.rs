@@ -23,13 +23,8 @@ impl Copier {
         name: &str,
         origin: &str,
     ) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
-        let Some(signed) = core
-            .signing
-            .shards
-            .get(state, name)
-            .and_then(|s| s.signed())
-        else {
+        let signing = Arc::clone(&self.signing);
+        let Some(signed) = signing.shards.get(state, name).and_then(|s| s.signed()) else {
             return Ok(());
         };
         let (size, root) = (signed.at.size, signed.at.root);
@@ -43,7 +38,7 @@ impl Copier {
         }
         let own = format!("\u{2014} {origin} ");
         let lines = signed.note.lines().filter(|line| line.starts_with(&own));
-        let checkpoint = core.pending_checkpoint(origin, size, root).await?;
+        let checkpoint = signing.pending_checkpoint(origin, size, root).await?;
         let checkpoint = tlog::attach(&checkpoint, lines)
             .map_err(|e| CopyError::Refused(format!("the published checkpoint: {e}")))?;
         let message = AddCheckpoint {
@@ -81,10 +76,10 @@ impl Copier {
         cut: &Position,
         have: u64,
     ) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
-        let folder = format!("{}/{shard}", core.ledger.name);
+        let signing = Arc::clone(&self.signing);
+        let folder = format!("{}/{shard}", signing.ledger.name);
         let tiles = Tiles {
-            objects: &*core.objects.store,
+            objects: &*signing.objects.store,
             folder: &folder,
         };
         let mut head = EntriesHead {
@@ -174,8 +169,10 @@ impl Copier {
         cut: &Position,
         tiles: &Tiles<'_>,
     ) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
-        let checkpoint = core.pending_checkpoint(origin, cut.size, cut.root).await?;
+        let signing = Arc::clone(&self.signing);
+        let checkpoint = signing
+            .pending_checkpoint(origin, cut.size, cut.root)
+            .await?;
         for _ in 0..STUBBORN {
             let old = self.pending.get(shard).copied().unwrap_or(0);
             if old > cut.size {
@@ -222,12 +219,12 @@ impl Copier {
         size: u64,
         tiles: &Tiles<'_>,
     ) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
+        let signing = Arc::clone(&self.signing);
         let root = tiles.root(size).await?;
         let message = AddCheckpoint {
             old: size,
             proof: Vec::new(),
-            checkpoint: core.pending_checkpoint(origin, size, root).await?,
+            checkpoint: signing.pending_checkpoint(origin, size, root).await?,
         };
         let body = Bytes::from(message.to_body());
         self.post("add-checkpoint", "text/plain; charset=utf-8", body, SHORT)
@@ -243,8 +240,8 @@ impl Copier {
         line: String,
         before: u64,
     ) -> Result<(), CopyError> {
-        let core = Arc::clone(&self.core);
-        let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+        let signing = Arc::clone(&self.signing);
+        let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
         let incarnation = self.incarnation.clone().unwrap_or_default();
         let verified = Verified {
             size: cut.size,
@@ -263,7 +260,7 @@ impl Copier {
             ..Transaction::default()
         };
         let number = self.counts(&mut transaction).await?;
-        match core.ledger.store.transact(transaction).await {
+        match signing.ledger.store.transact(transaction).await {
             Outcome::Committed => self.storage = Some(number),
             Outcome::Refused
                 if store
@@ -282,7 +279,7 @@ impl Copier {
             Outcome::Failed(e) | Outcome::Unknown(e) => return Err(e.into()),
         }
         self.done.add(cut.size.saturating_sub(before), 1);
-        core.progress.merged.send_modify(|count| *count += 1);
+        signing.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
 

@@ -197,7 +197,7 @@ impl Shard {
         checkpoint.sign(signer).map_err(|e| self.note_error(&e))
     }
 
-    /// The last checkpoint, where it is in memory: of a settled shard, [`Core::signed`](crate::log::Core::signed) reads it.
+    /// The last checkpoint, where it is in memory: of a settled shard, [`Signing::signed`](crate::publish::signing::Signing::signed) reads it.
     pub fn signed(&self) -> Option<Arc<Signed>> {
         self.signed.load_full()
     }

@@ -85,9 +85,8 @@ pub struct Status {
 impl Log {
     /// The log as it stands, with all its shards: whoever wants less has less to do.
     pub fn status(&self) -> Status {
-        let core = &self.core;
-        let state = core.ledger.state();
-        let running = core.running.now.load_full();
+        let state = self.ledger.state();
+        let running = self.running.now.load_full();
         let frozen = matches!(state.gate, Intake::Frozen { .. });
         // A planned shard that was taken back keeps its key, and nobody needs to hear of it.
         let listed: HashSet<&str> = running
@@ -104,7 +103,7 @@ impl Log {
             .iter()
             .filter(is_listed)
             .map(|shard| {
-                let at = core
+                let at = self
                     .signing
                     .shards
                     .get(&state, &shard.identity.name)
@@ -129,7 +128,7 @@ impl Log {
             .collect();
         let (condition, reason) = self.condition();
         Status {
-            log: core.ledger.name.clone(),
+            log: self.ledger.name.clone(),
             condition,
             reason,
             generation: running.generation,
@@ -142,14 +141,13 @@ impl Log {
 
     /// Its condition, and why halted, since when frozen, what holds it up, or that published objects are damaged.
     pub fn condition(&self) -> (Condition, Option<String>) {
-        let core = &self.core;
-        match (core.health.halt.reason(), core.ledger.state().gate) {
+        match (self.health.halt.reason(), self.ledger.state().gate) {
             (Some(reason), _) => (Condition::Halted, Some(reason)),
             (None, Intake::Open) => {
-                let lacking = || core.progress.view.load().lacking();
-                let trouble = core.health.trouble().map(|trouble| trouble.why);
+                let lacking = || self.progress.view.load().lacking();
+                let trouble = self.health.trouble().map(|trouble| trouble.why);
                 let held = || self.rotation_held();
-                let clock = core.health.clock.fault().map(|fault| fault.to_string());
+                let clock = self.health.clock.fault().map(|fault| fault.to_string());
                 let reason = clock.or(trouble).or_else(lacking).or_else(held);
                 (Condition::Open, reason.or_else(|| self.damage_in_words()))
             }
@@ -173,29 +171,28 @@ impl Log {
 
     /// Positions, as they are known here.
     pub fn watermarks(&self) -> Watermarks {
-        let core = &self.core;
         Watermarks {
-            ordered: core.ledger.state().size,
-            integrated: core.progress.metrics.integrated.get(),
-            published: *core.progress.published.borrow(),
+            ordered: self.ledger.state().size,
+            integrated: self.progress.metrics.integrated.get(),
+            published: *self.progress.published.borrow(),
         }
     }
 
     /// The last publication, milliseconds since the Unix epoch.
     pub fn published_at_ms(&self) -> Option<u64> {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         state.shards.iter().rev().find_map(|shard| {
-            let known = self.core.signing.shards.get(&state, &shard.identity.name)?;
+            let known = self.signing.shards.get(&state, &shard.identity.name)?;
             known.at().map(|at| at.time)
         })
     }
 
     /// Whether there is a shard of that name. A planned one that was taken back keeps its key, and nobody needs to hear of it.
     pub fn has_shard(&self, name: &str) -> bool {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let mut shards = state.shards.iter().rev();
         let listed = |name: &str| {
-            let running = self.core.running.now.load();
+            let running = self.running.now.load();
             let mut shards = running.document.shards.iter().rev();
             shards.any(|shard| shard.name.as_str() == name)
         };
@@ -206,17 +203,17 @@ impl Log {
 
     /// The running generation.
     pub fn generation(&self) -> u64 {
-        self.core.running.now.load().generation
+        self.running.now.load().generation
     }
 
     /// Its entity tag.
     pub fn running_etag(&self) -> String {
-        self.core.running.now.load().etag.clone()
+        self.running.now.load().etag.clone()
     }
 
     /// Why it is halted on this replica, where it is.
     pub fn halted(&self) -> Option<String> {
-        self.core.health.halt.reason()
+        self.health.halt.reason()
     }
 
     /// Which published objects are damaged, for operators.
@@ -235,20 +232,19 @@ impl Log {
 
     /// What holds publication up, in words that anybody may read: no names, no addresses.
     pub fn held_up(&self) -> Option<&'static str> {
-        let core = &self.core;
-        match core.health.trouble() {
+        match self.health.trouble() {
             Some(trouble) => Some(match trouble.kind {
                 TroubleKind::Full => "a store is full, writes are refused",
                 TroubleKind::Waits => SECONDARIES,
                 TroubleKind::Failed => "publication is stuck",
             }),
-            None => core.progress.view.load().lacking().map(|_| SECONDARIES),
+            None => self.progress.view.load().lacking().map(|_| SECONDARIES),
         }
     }
 
     /// The running configuration as it was decided: nothing is filled in but the generation.
     pub(crate) fn document(&self) -> LogConfig {
-        let running = self.core.running.now.load_full();
+        let running = self.running.now.load_full();
         let mut document = (*running.document).clone();
         document.generation = Some(running.generation);
         document
@@ -261,7 +257,7 @@ impl Log {
 
     /// The running configuration and its entity tag, of one instant.
     pub fn configuration(&self) -> (LogConfig, String) {
-        let running = self.core.running.now.load_full();
+        let running = self.running.now.load_full();
         let document = (*running.document).clone();
         (
             self.filled(document, running.generation),
@@ -271,7 +267,7 @@ impl Log {
 
     /// A document as it ran in a generation, with what is known of its shards.
     pub(crate) fn filled(&self, mut document: LogConfig, generation: u64) -> LogConfig {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         document.generation = Some(generation);
         let by_name: HashMap<&str, &Shard> = state
             .shards
@@ -292,7 +288,6 @@ impl Log {
             if let (ShardState::Frozen, Phase::Frozen { length, .. }) = (shard.state, known.phase) {
                 shard.length = Some(length);
                 let at = self
-                    .core
                     .signing
                     .shards
                     .get(&state, &known.identity.name)

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::now_ms;
-use crate::log::{Core, Log};
+use crate::log::Log;
 use crate::nodes::NodeState;
 use crate::position;
 use crate::program::{Program, Trouble};
+use crate::publish::signing::Signing;
 use store::StoreError;
 
 /// Shards that are looked at, from the newest on.
@@ -161,9 +162,13 @@ impl MergeView {
 }
 
 /// Reads the positions of all programs and peers.
-pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
-    let (store, keys, state) = (&*core.ledger.store, &core.ledger.keys, core.ledger.state());
-    let config = core.running.config();
+pub(crate) async fn look(signing: &Signing) -> Result<MergeView, StoreError> {
+    let (store, keys, state) = (
+        &*signing.ledger.store,
+        &signing.ledger.keys,
+        signing.ledger.state(),
+    );
+    let config = signing.running.config();
     let merge = &config.merge;
     let now = now_ms();
     let opened: Vec<_> = state
@@ -175,10 +180,10 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     let mut view = MergeView {
         quorum: merge.backup_quorum,
         storage_quorum: merge.storage.quorum,
-        nodes: core.objects.nodes.states(),
+        nodes: signing.objects.nodes.states(),
         ..MergeView::default()
     };
-    let secondaries = core.signing.replicas.secondaries();
+    let secondaries = signing.replicas.secondaries();
     for secondary in &merge.secondaries {
         let name = secondary.name.to_string();
         let known = secondaries.get(&name).cloned().unwrap_or_default();
@@ -194,7 +199,7 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
             ..PeerView::default()
         });
     }
-    let unreached: BTreeMap<_, _> = core.unreached(Program::Distribute).into_iter().collect();
+    let unreached: BTreeMap<_, _> = signing.unreached(Program::Distribute).into_iter().collect();
     for frontend in &merge.frontends {
         view.frontends.push(PeerView {
             name: frontend.name.to_string(),
@@ -255,17 +260,17 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
     if view.positions[2] < view.positions[0] {
         view.lag_ms = published_time.map_or(0, |time| now.saturating_sub(time));
     }
-    let has = |program: &Program| core.progress.merge.programs.has(*program);
+    let has = |program: &Program| signing.progress.merge.programs.has(*program);
     view.programs = Program::ALL.into_iter().filter(has).collect();
-    let trouble = |program| Some((program, core.health.trouble_of(program)?));
+    let trouble = |program| Some((program, signing.health.trouble_of(program)?));
     view.troubles = Program::ALL.into_iter().filter_map(trouble).collect();
     // A witness that the policy no longer names does not matter.
-    let policy = core.running.config().witnesses.policy();
+    let policy = signing.running.config().witnesses.policy();
     let named = |name: &str| {
         let policy = policy.as_ref();
         policy.is_ok_and(|policy| policy.witnesses.iter().any(|w| w.name == name))
     };
-    view.witnesses = core.signing.replicas.witnesses(|all| {
+    view.witnesses = signing.replicas.witnesses(|all| {
         let all = all.iter().filter(|(name, _)| named(name));
         all.map(|(name, counts)| (name.clone(), counts.trouble.clone()))
             .collect()
@@ -275,27 +280,30 @@ pub(crate) async fn look(core: &Core) -> Result<MergeView, StoreError> {
 
 /// Keeps a view for the metrics, as long as the log lives. A log that has nothing to do, and nobody to do it with, is not looked at
 /// again until a slot is decided: there may be thousands of them.
-pub(crate) async fn watch(core: Arc<Core>) {
+pub(crate) async fn watch(signing: Arc<Signing>) {
     let mut at_rest = None;
     loop {
-        let now = (core.ledger.state().len, core.running.now.load().generation);
+        let now = (
+            signing.ledger.state().len,
+            signing.running.now.load().generation,
+        );
         let troubled = || {
             Program::ALL
                 .iter()
-                .any(|p| core.health.trouble_of(*p).is_some())
+                .any(|p| signing.health.trouble_of(*p).is_some())
         };
         if at_rest == Some(now) && !troubled() {
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        match look(&core).await {
+        match look(&signing).await {
             Ok(mut view) => {
-                view.settled = core.progress.view.load().positions[2];
+                view.settled = signing.progress.view.load().positions[2];
                 at_rest = view.is_at_rest().then_some(now);
-                core.progress.view.store(Arc::new(view));
+                signing.progress.view.store(Arc::new(view));
             }
             Err(e) => {
-                tracing::debug!(log = core.ledger.name, error = %e, "cannot look at the merge")
+                tracing::debug!(log = signing.ledger.name, error = %e, "cannot look at the merge")
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -306,23 +314,23 @@ impl Log {
     /// The merge as it stands.
     pub async fn merge(&self) -> Result<MergeView, StoreError> {
         let mut view = self.merge_now().await?;
-        match self.core.replication().await {
+        match self.signing.replication().await {
             Ok(signer) => view.replication_key = Some(signer.verifier().to_string()),
-            Err(e) => tracing::warn!(log = self.core.ledger.name, error = %e, "no replication key"),
+            Err(e) => tracing::warn!(log = self.ledger.name, error = %e, "no replication key"),
         }
         Ok(view)
     }
 
     /// The merge as it stands, without what only people need.
     pub(crate) async fn merge_now(&self) -> Result<MergeView, StoreError> {
-        let mut view = look(&self.core).await?;
-        view.settled = self.core.progress.view.load().settled;
+        let mut view = look(&self.signing).await?;
+        view.settled = self.progress.view.load().settled;
         Ok(view)
     }
 
     /// The merge as it stood within the last seconds; no I/O.
     pub fn merge_seen(&self) -> Arc<MergeView> {
-        self.core.progress.view.load_full()
+        self.progress.view.load_full()
     }
 }
 
@@ -338,7 +346,7 @@ mod tests {
         let rig = Rig::new();
         let (engine, log) = rig.server(&Faults::new()).await;
         let failed = |name: &str| {
-            log.core.signing.replicas.witness(name, |counts| {
+            log.signing.replicas.witness(name, |counts| {
                 counts.trouble = Some("connection refused".to_owned());
             });
         };
@@ -352,7 +360,7 @@ mod tests {
             document: Arc::new(document),
             etag: "g9-00000000".to_owned(),
         };
-        log.core.running.now.store(Arc::new(running));
+        log.running.now.store(Arc::new(running));
         let listed = log.merge_now().await.unwrap().witnesses;
         let names: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["here"]);

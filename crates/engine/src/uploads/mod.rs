@@ -14,7 +14,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 
-use crate::log::{AppendError, Appended, Core, Log};
+use crate::ingest::Ingest;
+use crate::ledger::Ledger;
+use crate::log::{AppendError, Appended, Log};
+use crate::publish::signing::Signing;
 use order::WINDOW;
 use order::answer::Proposal;
 use order::chunk::{Chunk, UploadId, UploadPart};
@@ -106,10 +109,10 @@ impl Uploads {
     }
 }
 
-impl Core {
+impl Ingest {
     /// An upload has an end: where it stands is read again.
     pub(crate) fn upload_ended(&self, id: UploadId) {
-        self.ingest.uploads.get(id).parts().standing = None;
+        self.uploads.get(id).parts().standing = None;
     }
 }
 
@@ -141,15 +144,15 @@ fn decode(key: &str, bytes: &[u8]) -> Result<LocationRow, StoreError> {
     record::decode(bytes).map_err(|e| StoreError::Corrupt(format!("{key}: {e}; run `logd fsck`")))
 }
 
-impl Core {
+impl Ledger {
     /// The row of a batch's place, once it is ordered.
     pub(crate) async fn placed(
         &self,
         place: Location,
         token: Token,
     ) -> Result<Option<LocationRow>, StoreError> {
-        let key = self.ledger.keys.placed(&place, token);
-        let row = self.ledger.store.get(&key).await?;
+        let key = self.keys.placed(&place, token);
+        let row = self.store.get(&key).await?;
         row.map(|bytes| decode(&key, &bytes)).transpose()
     }
 
@@ -162,23 +165,27 @@ impl Core {
         self.placed(Location::Upload { id, offset }, Token::from_bytes([0; 16]))
             .await
     }
+}
 
+impl Signing {
     /// The place of an entry that is ordered.
     pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
         let state = self.ledger.state();
         let shard = state.shard_at(index)?;
         Some(Appended {
             index,
-            shard: Arc::clone(&self.signing.shards.get(&state, &shard.identity.name)?.name),
+            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
             leaf_index: index - shard.start()?,
         })
     }
+}
 
+impl Ledger {
     /// Parts that waited for longer than the duplicate filter reaches are looked for in their rows, so that they may still be
     /// proposed.
     pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
         for m in mine {
-            let first_slot = self.ledger.state().len;
+            let first_slot = self.state().len;
             let old = m.first_slot.is_some_and(|b| first_slot > b + WINDOW / 2);
             let Some((id, offset)) = m.work.batch().and_then(|b| b.part()).filter(|_| old) else {
                 continue;
@@ -201,9 +208,8 @@ impl Log {
 
     /// After how many entries an upload ends, where that was written down.
     pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
-        let core = &self.core;
-        let ends = core.ledger.keys.placed_ends(id);
-        let rows = core.ledger.store.scan(&ends, &ends, 1).await?;
+        let ends = self.ledger.keys.placed_ends(id);
+        let rows = self.ledger.store.scan(&ends, &ends, 1).await?;
         let end = rows.first().map(|(key, _)| trailing_number(key));
         Ok(end.flatten())
     }
@@ -215,11 +221,10 @@ impl Log {
         end: Option<u64>,
         mut each: impl FnMut(&LocationRow),
     ) -> Result<UploadProgress, StoreError> {
-        let core = &self.core;
-        let prefix = core.ledger.keys.placed_parts(id);
+        let prefix = self.ledger.keys.placed_parts(id);
         let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
         loop {
-            let page = core.ledger.store.scan(&prefix, &from, PAGE).await?;
+            let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
@@ -265,15 +270,14 @@ impl Log {
     > {
         let UploadPart { id, offset } = part;
         let Chunk { bytes, entries, .. } = chunk;
-        let core = &self.core;
-        let upload = core.ingest.uploads.get(id);
+        let upload = self.ingest.uploads.get(id);
         let (reply, answer) = oneshot::channel();
         let piece = Piece {
             bytes,
             entries,
             reply,
         };
-        let policy = core.running.policy.load();
+        let policy = self.running.policy.load();
         let granted = policy.granted(policy.grant(tenant, advice));
         let answer = async { answer.await.unwrap_or(Err(AppendError::Unknown)) };
         loop {
@@ -297,11 +301,11 @@ impl Log {
                 let length = piece.bytes.len();
                 let room = parts.waiting.is_empty()
                     || parts.bytes + length <= AHEAD.0
-                        && core.ingest.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
+                        && self.ingest.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
                 if parts.tail == offset && parts.under_way.as_ref() == Some(advice) && room {
                     parts.tail += entries;
                     parts.bytes += length;
-                    core.ingest.uploads.ahead.fetch_add(length, Relaxed);
+                    self.ingest.uploads.ahead.fetch_add(length, Relaxed);
                     parts.waiting.push_back(piece);
                     return Ok(Ticket { granted, answer });
                 }
@@ -342,13 +346,12 @@ impl Sender {
 
     /// The next part; none when nothing waits, or when what waits would follow on a part that is not there.
     fn next(&self, offset: u64, result: Result<Appended, AppendError>) -> Vec<Piece> {
-        let core = &self.log.core;
         let mut parts = self.upload.parts();
         let before = parts.bytes;
         let pieces = match result {
             Ok(_) => {
                 parts.standing = Some(offset);
-                parts.take(core.ingest.batcher.piece())
+                parts.take(self.log.ingest.batcher.piece())
             }
             Err(error) => {
                 parts.standing = None;
@@ -358,7 +361,8 @@ impl Sender {
                 Vec::new()
             }
         };
-        core.ingest
+        self.log
+            .ingest
             .uploads
             .ahead
             .fetch_sub(before - parts.bytes, Relaxed);
@@ -377,7 +381,6 @@ impl Sender {
         pieces: &[Piece],
         entries: u64,
     ) -> Result<Appended, AppendError> {
-        let core = &self.log.core;
         let bytes = match pieces {
             [one] => one.bytes.clone(),
             many => {
@@ -392,15 +395,19 @@ impl Sender {
             AppendError::overloaded("the store does not answer")
         };
         let answered = |row: LocationRow| match row.digest == digest {
-            true => core.appended(row.index).ok_or(AppendError::Unknown),
+            true => self
+                .log
+                .signing
+                .appended(row.index)
+                .ok_or(AppendError::Unknown),
             false => Err(AppendError::UploadAt {
                 accepted: offset + row.entries,
             }),
         };
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = core.ledger.state().len;
-        if let Some(row) = core.part(id, offset).await.map_err(failed)? {
-            core.ledger.refresh().await.map_err(failed)?;
+        let first_slot = self.log.ledger.state().len;
+        if let Some(row) = self.log.ledger.part(id, offset).await.map_err(failed)? {
+            self.log.ledger.refresh().await.map_err(failed)?;
             return answered(row);
         }
         let standing = self.upload.parts().standing;
@@ -426,8 +433,8 @@ impl Sender {
         };
         let result = ticket?.answer.await;
         if matches!(result, Err(AppendError::Unknown))
-            && let Ok(Some(row)) = core.part(id, offset).await
-            && core.ledger.refresh().await.is_ok()
+            && let Ok(Some(row)) = self.log.ledger.part(id, offset).await
+            && self.log.ledger.refresh().await.is_ok()
         {
             return answered(row);
         }

@@ -27,25 +27,24 @@ impl Log {
         request: &Request,
         next: &LogConfig,
     ) -> Result<Vec<Finding>, ChangeError> {
-        let core = &self.core;
-        let running = &core.running.now.load().document.merge;
-        let barred = barred(&core.progress.merge, Some(running), &next.merge).await?;
+        let running = &self.running.now.load().document.merge;
+        let barred = barred(&self.progress.merge, Some(running), &next.merge).await?;
         let mut warnings = match request {
             Request::Revert { .. } => barred.findings,
-            _ => barred.judged(&*core.ledger.store).await?,
+            _ => barred.judged(&*self.ledger.store).await?,
         };
         warnings.extend(quorums(running, &next.merge, &self.merge_now().await?));
-        let nodes = taken_out(&core.running.config(), next);
+        let nodes = taken_out(&self.running.config(), next);
         if !nodes.is_empty() {
-            let promised = core.waits_on_nodes(u64::MAX).await?;
-            warnings.extend(needed(&nodes, core.progress.pending.on_nodes(), promised));
+            let promised = self.ledger.waits_on_nodes(u64::MAX).await?;
+            warnings.extend(needed(&nodes, self.progress.pending.on_nodes(), promised));
         }
         warnings.extend(self.joint(next).await?);
         warnings.extend(unreachable(
-            &core.running.now.load().document.qos,
+            &self.running.now.load().document.qos,
             &next.qos,
         ));
-        warnings.extend(empty(&core.ledger.state(), next));
+        warnings.extend(empty(&self.ledger.state(), next));
         Ok(warnings)
     }
 }
@@ -109,7 +108,7 @@ fn needed(leaving: &[String], batches: usize, promised: bool) -> Option<Finding>
 impl Log {
     /// Warns if a change of the secondaries or of their quorum would wait for the old ones.
     async fn joint(&self, next: &LogConfig) -> Result<Option<Finding>, StoreError> {
-        let eras = self.core.running.eras.load_full();
+        let eras = self.running.eras.load_full();
         let Some(now) = eras.members().last() else {
             return Ok(None);
         };

@@ -11,7 +11,7 @@ use logconfig::SecondaryConfig;
 use tlog::mirror::AddCheckpoint;
 use tlog::{PolicyWitness, empty_root};
 
-use crate::log::Core;
+use crate::publish::signing::Signing;
 use crate::publish::witness::submission;
 use crate::shard::{Shard, SignError};
 use mirror::{PeerLife, PeerRequest};
@@ -21,30 +21,30 @@ const SHORT: Duration = Duration::from_secs(5);
 
 /// Asks the witnesses of a policy, by the shard's own key.
 pub(crate) async fn witnesses(
-    core: &Core,
+    signing: &Signing,
     shard: &Shard,
     witnesses: &[PolicyWitness],
     timeout: Duration,
 ) -> Result<Vec<Option<String>>, SignError> {
-    let checkpoint = core.sign_empty(shard).await?;
+    let checkpoint = signing.sign_empty(shard).await?;
     let urls = witnesses.iter().map(|witness| witness.url.as_deref());
-    Ok(ask(core, urls, checkpoint, timeout, None).await)
+    Ok(ask(signing, urls, checkpoint, timeout, None).await)
 }
 
 /// Asks secondaries, by the log's replication key: the shard needs no key of its own yet.
 pub(crate) async fn secondaries(
-    core: &Core,
+    signing: &Signing,
     origin: &str,
     secondaries: &[SecondaryConfig],
 ) -> Result<Vec<Option<String>>, SignError> {
-    let checkpoint = core.pending_checkpoint(origin, 0, empty_root()).await?;
+    let checkpoint = signing.pending_checkpoint(origin, 0, empty_root()).await?;
     let urls = secondaries.iter().map(|secondary| Some(&*secondary.url));
-    let life = core.peer_life().await?;
-    Ok(ask(core, urls, checkpoint, SHORT, life).await)
+    let life = signing.peer_life().await?;
+    Ok(ask(signing, urls, checkpoint, SHORT, life).await)
 }
 
 async fn ask(
-    core: &Core,
+    signing: &Signing,
     urls: impl Iterator<Item = Option<&str>>,
     checkpoint: String,
     timeout: Duration,
@@ -65,7 +65,7 @@ async fn ask(
             let Some(request) = request else {
                 return Some("the policy names no URL for it".to_owned());
             };
-            match core.signing.replicas.peers.send(request).await {
+            match signing.replicas.peers.send(request).await {
                 Ok(answer) if answer.alarm.is_some() => Some(answer.words()),
                 Ok(answer) => match answer.status {
                     // It has a size of it already, or refuses an empty checkpoint as such.

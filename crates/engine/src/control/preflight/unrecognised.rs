@@ -53,10 +53,10 @@ impl Log {
         next: &LogConfig,
         open: Option<&ShardName>,
     ) -> Result<Strangers, ChangeError> {
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let Some(open) = open else {
             let active = state.active();
-            let changed = next.witnesses.policy != self.core.running.config().witnesses.policy;
+            let changed = next.witnesses.policy != self.running.config().witnesses.policy;
             let Some(active) = active.filter(|_| changed) else {
                 return Ok(Strangers::default());
             };
@@ -85,16 +85,16 @@ impl Log {
         shard: &ShardName,
         state: &State,
     ) -> Result<Strangers, ChangeError> {
-        let core = &self.core;
         // It was validated.
         let policy = next.witnesses.policy().ok();
         let Some(policy) = policy.filter(|policy| !policy.is_none()) else {
             return Ok(Strangers::default());
         };
-        let answers = match core.signing.shards.get(state, shard.as_str()) {
+        let answers = match self.signing.shards.get(state, shard.as_str()) {
             Some(shard) => {
                 let timeout = next.witnesses.timeout.duration();
-                let asked = probe::witnesses(core, &shard, &policy.witnesses, timeout).await;
+                let asked =
+                    probe::witnesses(&self.signing, &shard, &policy.witnesses, timeout).await;
                 asked.map_err(unasked)?
             }
             None => vec![
@@ -132,11 +132,11 @@ impl Log {
     ) -> Result<Strangers, ChangeError> {
         let merge = &next.merge;
         // A server that does not copy to them need not reach them.
-        if merge.backup_quorum == 0 || !self.core.progress.merge.programs.has(Program::Replicate) {
+        if merge.backup_quorum == 0 || !self.progress.merge.programs.has(Program::Replicate) {
             return Ok(Strangers::default());
         }
         let origin = format!("{}/{shard}", next.origin);
-        let asked = probe::secondaries(&self.core, &origin, &merge.secondaries).await;
+        let asked = probe::secondaries(&self.signing, &origin, &merge.secondaries).await;
         let answers = asked.map_err(unasked)?;
         let known = answers.iter().filter(|why| why.is_none()).count();
         let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());

@@ -68,22 +68,22 @@ pub enum Trial {
 impl Log {
     /// The changes that nobody has confirmed yet, by operation; also such that were never decided.
     pub async fn probations(&self) -> Result<Vec<Probation>, StoreError> {
-        let prefix = self.core.ledger.keys.probations();
-        let rows = self.core.ledger.store.scan(&prefix, &prefix, ROWS).await?;
+        let prefix = self.ledger.keys.probations();
+        let rows = self.ledger.store.scan(&prefix, &prefix, ROWS).await?;
         rows.iter().map(|(key, row)| decode(key, row)).collect()
     }
 
     /// What is known of the probation of a change; `None` when it was not made on probation.
     pub async fn trial(&self, operation: Token) -> Result<Option<Trial>, StoreError> {
-        let keys = &self.core.ledger.keys;
+        let keys = &self.ledger.keys;
         let key = keys.probation(operation);
         // Twice: it may be moved from one place to the other between the two looks.
         for _ in 0..2 {
-            if let Some(row) = self.core.ledger.store.get(&key).await? {
+            if let Some(row) = self.ledger.store.get(&key).await? {
                 return Ok(Some(Trial::Pending(decode(&key, &row)?)));
             }
             let ended = keys.probation_ended(operation);
-            if let Some(row) = self.core.ledger.store.get(&ended).await? {
+            if let Some(row) = self.ledger.store.get(&ended).await? {
                 let verdict = record::decode(&row)
                     .map_err(|e| StoreError::Corrupt(format!("{ended}: {e}")))?;
                 return Ok(Some(match verdict {
@@ -97,7 +97,7 @@ impl Log {
 
     /// Confirms a change. False when it is being taken back, or its probation ended before.
     async fn keep(&self, operation: Token) -> Result<bool, StoreError> {
-        let keys = &self.core.ledger.keys;
+        let keys = &self.ledger.keys;
         let row = keys.probation(operation);
         let transaction = Transaction {
             guards: vec![
@@ -115,7 +115,7 @@ impl Log {
 
     /// Begins to take a change back, on behalf of `replica`. False when somebody confirmed it, or another replica began.
     async fn begin_revert(&self, probation: &Probation, replica: &str) -> Result<bool, StoreError> {
-        let row = self.core.ledger.keys.probation(probation.operation);
+        let row = self.ledger.keys.probation(probation.operation);
         let reverting = Probation {
             reverting: Some(replica.to_owned()),
             ..probation.clone()
@@ -133,7 +133,7 @@ impl Log {
 
     /// Remembers by which operation a change was taken back, once that is decided.
     async fn end_revert(&self, operation: Token, by: &str) -> Result<(), StoreError> {
-        let keys = &self.core.ledger.keys;
+        let keys = &self.ledger.keys;
         let verdict = Verdict::Reverted { by: by.to_owned() };
         let transaction = Transaction {
             guards: vec![Guard::Present(keys.probation(operation))],
@@ -147,7 +147,7 @@ impl Log {
     /// Deletes the row of a change that was not decided and can't be any more: its base does not run. Not one that its author has
     /// put again meanwhile, on a later base: that one may be decided.
     async fn forget_probation(&self, probation: &Probation) -> Result<(), StoreError> {
-        let keys = &self.core.ledger.keys;
+        let keys = &self.ledger.keys;
         let (row, base) = (
             keys.probation(probation.operation),
             keys.probation_base(probation.operation),
@@ -164,7 +164,7 @@ impl Log {
     }
 
     async fn moved(&self, transaction: Transaction) -> Result<bool, StoreError> {
-        match self.core.ledger.store.transact(transaction).await {
+        match self.ledger.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -205,7 +205,7 @@ impl Log {
                 let left = Duration::from_millis(
                     probation
                         .until
-                        .saturating_sub(self.core.ledger.store.now().await?),
+                        .saturating_sub(self.ledger.store.now().await?),
                 );
                 return Err(ChangeError::Conflict(format!(
                     "operation {operation} is on probation: confirm it (`logctl op confirm {operation}`), or wait {} s until it is taken back",
@@ -224,18 +224,12 @@ impl Log {
         within_ms: u64,
         (replica, connection): &(String, Option<u64>),
     ) -> Result<(), ChangeError> {
-        let keys = &self.core.ledger.keys;
+        let keys = &self.ledger.keys;
         let (row, based) = (keys.probation(operation), keys.probation_base(operation));
         let probation = Probation {
             operation,
             base,
-            until: self
-                .core
-                .ledger
-                .store
-                .now()
-                .await?
-                .saturating_add(within_ms),
+            until: self.ledger.store.now().await?.saturating_add(within_ms),
             replica: replica.clone(),
             connection: *connection,
             reverting: None,

@@ -47,10 +47,10 @@ fn overdue(
 impl Log {
     /// The active shard of a log that takes writes, and whether its age matters.
     pub fn rotating(&self) -> Option<(String, bool)> {
-        let state = self.core.ledger.state();
-        let rotate = &self.core.running.now.load().document.rotate;
+        let state = self.ledger.state();
+        let rotate = &self.running.now.load().document.rotate;
         let wanted = rotate.max_entries.is_some() || rotate.max_age.is_some();
-        if !wanted || state.gate != Intake::Open || self.core.health.halt.is_halted() {
+        if !wanted || state.gate != Intake::Open || self.health.halt.is_halted() {
             return None;
         }
         let active = state.active()?.identity.name.clone();
@@ -61,12 +61,12 @@ impl Log {
     /// epoch. Never while the log is frozen, about to freeze, or halted.
     pub fn overdue(&self, opened: Option<u64>, now: u64) -> Option<Overdue> {
         let (name, _) = self.rotating()?;
-        let state = self.core.ledger.state();
+        let state = self.ledger.state();
         let active = state.active().filter(|shard| shard.identity.name == name)?;
         let Phase::Active { start } = active.phase else {
             return None;
         };
-        let rotate = &self.core.running.now.load().document.rotate;
+        let rotate = &self.running.now.load().document.rotate;
         let open = opened.map(|at| self.open_for(&name, at, now));
         let why = overdue(rotate, &name, state.size - start, open)?;
         Some(Overdue {
@@ -78,8 +78,8 @@ impl Log {
     /// How long a shard has been open, milliseconds. One that was opened by a clock far ahead counts from when this process first
     /// looked, by the steady clock: else it would be open for ever.
     fn open_for(&self, shard: &str, opened: u64, now: u64) -> u64 {
-        let steady = self.core.health.clock.steady_ms();
-        let early = self.core.health.opened_early.lock();
+        let steady = self.health.clock.steady_ms();
+        let early = self.health.opened_early.lock();
         let mut early = early.unwrap_or_else(PoisonError::into_inner);
         if opened <= now.saturating_add(LIMIT_MS) {
             *early = None;
@@ -96,13 +96,13 @@ impl Log {
 
     /// Notes why a rotation that is due is held back, or that none is.
     fn hold_rotation(&self, why: Option<String>) {
-        let held = self.core.health.rotation_held.lock();
+        let held = self.health.rotation_held.lock();
         *held.unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     /// Why a rotation that is due is held back on this replica.
     pub fn rotation_held(&self) -> Option<String> {
-        let held = self.core.health.rotation_held.lock();
+        let held = self.health.rotation_held.lock();
         held.unwrap_or_else(PoisonError::into_inner).clone()
     }
 

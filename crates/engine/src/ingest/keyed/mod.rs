@@ -17,6 +17,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::Either;
@@ -24,7 +25,9 @@ use sha2::{Digest as _, Sha256};
 use tlog::Hash;
 
 use crate::ingest::commit::Payload;
-use crate::log::{AppendError, Appended, Core, Log};
+use crate::ledger::Ledger;
+use crate::log::{AppendError, Appended, Log};
+use crate::publish::signing::Signing;
 use crate::uploads::UploadProgress;
 use order::batch;
 use order::chunk::UploadId;
@@ -63,7 +66,7 @@ impl WriteKey {
     }
 }
 
-impl Core {
+impl Signing {
     /// The answer to a batch with these bytes, whose place has a row.
     fn repeated(&self, row: &LocationRow, digest: &Hash) -> Result<Appended, AppendError> {
         if row.digest != *digest {
@@ -71,12 +74,14 @@ impl Core {
         }
         self.appended(row.index).ok_or(AppendError::Unknown)
     }
+}
 
+impl Ledger {
     async fn keyed(&self, key: WriteKey) -> Result<Option<LocationRow>, StoreError> {
         let row = self.part(key.0, 0).await?;
         if row.is_some() {
             // The slot that ordered it may not be known here.
-            self.ledger.refresh().await?;
+            self.refresh().await?;
         }
         Ok(row)
     }
@@ -100,18 +105,19 @@ impl Log {
         AppendError::of_size(&entry)?;
         let mut bytes = BytesMut::with_capacity(entry.len() + 2);
         batch::push(&mut bytes, &entry);
-        let (bytes, core) = (bytes.freeze(), self.core.clone());
+        let (ledger, signing) = (Arc::clone(&self.ledger), Arc::clone(&self.signing));
+        let bytes = bytes.freeze();
         let digest = record::digest(&bytes);
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = core.ledger.state().len;
-        let row = core.keyed(key).await.map_err(|error| {
+        let first_slot = ledger.state().len;
+        let row = ledger.keyed(key).await.map_err(|error| {
             tracing::warn!(%error, "cannot look for an idempotency key");
             AppendError::overloaded("the store does not answer")
         })?;
         if let Some(row) = row {
-            let policy = core.running.policy.load();
+            let policy = self.running.policy.load();
             let granted = policy.granted(policy.grant(tenant, advice));
-            let answer = core.repeated(&row, &digest)?;
+            let answer = signing.repeated(&row, &digest)?;
             let answer = Either::Left(std::future::ready(Ok(answer)));
             return Ok(Ticket { granted, answer });
         }
@@ -124,9 +130,9 @@ impl Log {
             let result = ticket.answer.await;
             // Another one was ordered under this key, or nobody knows: its row tells.
             if matches!(result, Err(AppendError::Unknown))
-                && let Ok(Some(row)) = core.keyed(key).await
+                && let Ok(Some(row)) = ledger.keyed(key).await
             {
-                return core.repeated(&row, &digest);
+                return signing.repeated(&row, &digest);
             }
             result
         });
@@ -141,7 +147,6 @@ impl Log {
     /// # Errors
     /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
     pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
-        let core = &self.core;
         let unknown = |error: StoreError| {
             tracing::warn!(%error, "cannot write down the end of a batch with an idempotency key");
             AppendError::Unknown
@@ -164,7 +169,7 @@ impl Log {
                 id: key.0,
                 offset: entries,
             };
-            let keys = &core.ledger.keys;
+            let keys = &self.ledger.keys;
             let next = keys.placed(&next, Token::from_bytes([0; 16]));
             let ends = keys.placed_ends(key.0);
             let row = keys.placed_end(key.0, entries);
@@ -173,9 +178,9 @@ impl Log {
                 puts: vec![(row, record::encode(&last.end()))],
                 deletes: Vec::new(),
             };
-            match core.ledger.store.transact(transaction).await {
+            match self.ledger.store.transact(transaction).await {
                 Outcome::Committed => {
-                    core.upload_ended(key.0);
+                    self.ingest.upload_ended(key.0);
                     return Ok(());
                 }
                 // Another request wrote the same, or went on.
@@ -199,7 +204,7 @@ impl Log {
         let end = self.end_of(key.0).await?;
         let progress = self.parts(key.0, end, each).await?;
         if progress.accepted > 0 {
-            self.core.ledger.refresh().await?;
+            self.ledger.refresh().await?;
         }
         // A body of more entries begins with a part of at least two.
         ended |= progress.accepted == 1;
@@ -214,7 +219,7 @@ impl Log {
 
     /// The shard that an ordered entry is in.
     pub fn shard_of(&self, index: u64) -> Option<std::sync::Arc<str>> {
-        Some(self.core.appended(index)?.shard)
+        Some(self.signing.appended(index)?.shard)
     }
 }
 

@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 
 use crate::heart::replicas;
-use crate::log::Core;
+use crate::ledger::Ledger;
+use crate::publish::signing::Signing;
+use crate::running::Running;
 use order::propose::may_be_ordered;
 use order::slot::{Announcement, BatchRef, Promised, Work};
 use order::state::View;
@@ -60,13 +62,13 @@ pub(crate) fn taken_out(running: &LogConfig, next: &LogConfig) -> Vec<String> {
     gone.map(str::to_owned).collect()
 }
 
-impl Core {
+impl Ledger {
     /// Writes down which nodes a change takes out, before it is decided; `base` is the generation that names them.
     pub(crate) async fn note_leaving(&self, nodes: &[String], base: u64) -> Result<(), StoreError> {
         if nodes.is_empty() {
             return Ok(());
         }
-        let key = |name: &String| self.ledger.keys.leaving(name);
+        let key = |name: &String| self.keys.leaving(name);
         let transaction = Transaction {
             guards: nodes
                 .iter()
@@ -78,13 +80,15 @@ impl Core {
                 .collect(),
             ..Transaction::default()
         };
-        match self.ledger.store.transact(transaction).await {
+        match self.store.transact(transaction).await {
             // Refused: a later generation names it, too.
             Outcome::Committed | Outcome::Refused => Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }
+}
 
+impl Running {
     /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
     pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let prefix = self.ledger.keys.all_leaving();
@@ -92,23 +96,25 @@ impl Core {
         let rows = rows
             .into_iter()
             .map(|(key, _)| key[prefix.len()..].to_owned());
-        let eras = self.running.eras.load_full();
+        let eras = self.eras.load_full();
         self.objects
             .nodes
             .leave(rows.chain(eras.nodes().map(str::to_owned)));
         Ok(())
     }
+}
 
+impl Ledger {
     /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
     /// slots. Nothing of that is missed, whatever moves meanwhile.
     async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
-        let from = self.ledger.bound_releases().await?;
-        Ok(self.waits_on_nodes(slots).await? || self.ledger.returned(from).await?)
+        let from = self.bound_releases().await?;
+        Ok(self.waits_on_nodes(slots).await? || self.returned(from).await?)
     }
 
     /// One look through bag and queue for that.
     pub(crate) async fn waits_on_nodes(&self, slots: u64) -> Result<bool, StoreError> {
-        let keys = &self.ledger.keys;
+        let keys = &self.keys;
         // Promised work moves between them.
         for (prefix, bag) in [
             (keys.bag(), true),
@@ -117,12 +123,12 @@ impl Core {
         ] {
             let mut from = prefix.clone();
             loop {
-                let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
+                let page = self.store.scan(&prefix, &from, PAGE).await?;
                 let waits = |view: &View| {
                     let mut rows = page.iter();
                     rows.any(|(key, row)| waits(view, bag, key, row, slots))
                 };
-                if self.ledger.look(waits) {
+                if self.look(waits) {
                     return Ok(true);
                 }
                 match page.last() {
@@ -133,7 +139,9 @@ impl Core {
         }
         Ok(false)
     }
+}
 
+impl Signing {
     /// Goes on with each node that is leaving, as far as it gets.
     async fn release_nodes(&self) -> Result<(), StoreError> {
         let prefix = self.ledger.keys.all_leaving();
@@ -154,20 +162,20 @@ impl Core {
                     break;
                 }
                 step = next;
-                if !self.write_step(&key, base, step).await? {
+                if !self.ledger.write_step(&key, base, step).await? {
                     break; // It was taken out again, or another process has let it go.
                 }
             }
         }
         let updating = self.running.updating.lock().await;
-        self.update_leaving(&updating).await
+        self.running.update_leaving(&updating).await
     }
 
     /// The next step, or the same where it is too early.
     async fn step(&self, base: u64, step: Step) -> Result<Step, StoreError> {
         Ok(match step {
             Step::Noted => {
-                self.close_storage(base + 1).await?;
+                self.ledger.close_storage(base + 1).await?;
                 self.ledger.refresh().await?;
                 let slots = self.ledger.state().len;
                 Step::Closed { slots }
@@ -178,28 +186,28 @@ impl Core {
                     self.marked().await;
                     self.ledger.help().await?;
                 }
-                if self.needs_nodes(slots).await? {
+                if self.ledger.needs_nodes(slots).await? {
                     return Ok(step);
                 }
                 let end = self.ledger.state().size;
                 Step::Ordered { end }
             }
-            Step::Ordered { end } if self.signing.shards.published(&self.ledger.state()) < end => {
-                step
-            }
+            Step::Ordered { end } if self.shards.published(&self.ledger.state()) < end => step,
             Step::Ordered { .. } | Step::Over => Step::Over,
         })
     }
+}
 
+impl Ledger {
     /// From now on nothing makes a large batch known that was written under an earlier generation.
     async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
-        let key = self.ledger.keys.storage_from();
+        let key = self.keys.storage_from();
         let transaction = Transaction {
             guards: vec![Guard::AtMost(key.clone(), from)],
             puts: vec![(key, record::encode_counted(from))],
             ..Transaction::default()
         };
-        match self.ledger.store.transact(transaction).await {
+        match self.store.transact(transaction).await {
             // Refused: a later one is there.
             Outcome::Committed | Outcome::Refused => Ok(()),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -221,7 +229,7 @@ impl Core {
                 transaction.puts.push((key.clone(), row));
             }
         }
-        match self.ledger.store.transact(transaction).await {
+        match self.store.transact(transaction).await {
             Outcome::Committed => Ok(true),
             Outcome::Refused => Ok(false),
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
@@ -262,13 +270,13 @@ fn waits(view: &View, bag: bool, key: &str, row: &[u8], slots: u64) -> bool {
 }
 
 /// Lets leaving nodes go once they are not needed, as long as the log lives.
-pub(crate) async fn release(core: Arc<Core>) {
+pub(crate) async fn release(signing: Arc<Signing>) {
     loop {
         tokio::select! {
-            _ = core.health.halt.halted() => return,
+            _ = signing.health.halt.halted() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if core
+        if signing
             .objects
             .nodes
             .states()
@@ -277,8 +285,8 @@ pub(crate) async fn release(core: Arc<Core>) {
         {
             continue;
         }
-        if let Err(e) = core.release_nodes().await {
-            tracing::debug!(log = core.ledger.name, error = %e, "cannot look whether storage nodes are still needed");
+        if let Err(e) = signing.release_nodes().await {
+            tracing::debug!(log = signing.ledger.name, error = %e, "cannot look whether storage nodes are still needed");
         }
     }
 }

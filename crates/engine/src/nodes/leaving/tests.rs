@@ -97,14 +97,14 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         until(|| batches(&places.b) == 1).await;
         let (lives, log) = rig.process(&none, &none, at(&places)).await;
         only(&log, "c").await;
-        let leaving = || rig.with(&log.core.ledger.keys.leaving("b"));
+        let leaving = || rig.with(&log.ledger.keys.leaving("b"));
         assert_eq!(leaving(), 1);
         for id in ids {
             heart::forget(&*rig.rows, &id.id, None).await.unwrap();
         }
         // No slot is decided meanwhile: a log in which nobody writes lets a node go, too.
         while leaving() > 0 {
-            log.core.release_nodes().await.unwrap();
+            log.signing.release_nodes().await.unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         faults.clear();
@@ -114,14 +114,14 @@ async fn a_node_is_needed_by_a_server_that_was_stopped() {
         assert_eq!(late.is_ok(), promises, "{late:?}");
         let next = log.append(large(3)).await.unwrap();
         log.wait_published(next.index).await.unwrap();
-        while promises && log.core.ledger.state().size < 3 {
+        while promises && log.ledger.state().size < 3 {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            log.core.ledger.refresh().await.unwrap();
+            log.ledger.refresh().await.unwrap();
         }
-        let size = log.core.ledger.state().size;
+        let size = log.ledger.state().size;
         log.wait_published(size - 1).await.unwrap();
         assert_eq!(
-            (size, log.core.health.halt.reason()),
+            (size, log.health.halt.reason()),
             (2 + u64::from(promises), None)
         );
         stopped.shutdown().await;
@@ -137,7 +137,7 @@ async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
     let (engine, log) = rig.process(&none, &none, at(&places)).await;
     only(&log, "b").await;
     let (second, other) = rig.process(&faults, &none, at(&places)).await;
-    let rows = log.core.ledger.keys.all_leaving();
+    let rows = log.ledger.keys.all_leaving();
     faults.plan(move |_, operation| match operation {
         Operation::Scan(prefix) if *prefix == rows => {
             Some(Fault::Fail(StoreError::Io("injected".into())))
@@ -145,12 +145,12 @@ async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
         _ => None,
     });
     let leaves = || {
-        let states = other.core.objects.nodes.states();
+        let states = other.objects.nodes.states();
         states.get("b").is_some_and(|node| node.leaving)
     };
-    let key = log.core.ledger.keys.leaving("b");
+    let key = log.ledger.keys.leaving("b");
     only(&log, "c").await;
-    until(|| other.core.objects.nodes.states().contains_key("c")).await;
+    until(|| other.objects.nodes.states().contains_key("c")).await;
     assert!(leaves(), "before any row was read");
     faults.clear();
     assert_eq!(rig.with(&key), 1);
@@ -177,7 +177,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         let places = Arc::new(Two::default());
         let (engine, log) = rig.process(&none, &none, at(&places)).await;
         only(&log, "b").await;
-        let keys = &log.core.ledger.keys;
+        let keys = &log.ledger.keys;
         let (token, mut bytes) = (Tokens::new().unwrap().make(1), bytes::BytesMut::new());
         batch::push(&mut bytes, &large(1));
         let bytes = bytes.freeze();
@@ -191,7 +191,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         });
         let object = vec![(keys.batch(token), bytes)];
         places.b.put(object).await.unwrap();
-        let seen = log.core.ledger.state().len;
+        let seen = log.ledger.state().len;
         let change = |request| log.change(request, caller());
         match left {
             Left::Live => {}
@@ -218,16 +218,16 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         let leaving = || rig.with(&keys.leaving("b"));
         let gone = async {
             while leaving() > 0 {
-                log.core.release_nodes().await.unwrap();
+                log.signing.release_nodes().await.unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
         assert!(gone.is_ok(), "{left:?}: it stays for ever");
-        let size = log.core.ledger.state().size;
+        let size = log.ledger.state().size;
         assert_eq!(size, u64::from(left == Left::Live), "{left:?}");
-        let published = log.core.signing.shards.published(&log.core.ledger.state());
-        assert_eq!((published, log.core.health.halt.reason()), (size, None));
+        let published = log.signing.shards.published(&log.ledger.state());
+        assert_eq!((published, log.health.halt.reason()), (size, None));
         engine.shutdown().await;
     }
 }
@@ -240,8 +240,7 @@ async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
         let places = Arc::new(Two::default());
         let (engine, log) = rig.process(&faults, &none, at(&places)).await;
         only(&log, "b").await;
-        let core = &log.core;
-        let keys = core.ledger.keys.clone();
+        let keys = log.ledger.keys.clone();
         // No releaser takes it away.
         let bag = keys.bag();
         faults.plan(move |_, operation| match operation {
@@ -259,7 +258,7 @@ async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
             .unwrap();
         let promised: Promised = record::decode(&rows[0].1).unwrap();
         let works = [promised.clone()];
-        let slots = core.ledger.state().len;
+        let slots = log.ledger.state().len;
         // A release that is held up while a freeze ends whatever is in the bag.
         let late = writes::release(&keys, slots, &works);
         let froze = async || {
@@ -270,7 +269,7 @@ async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
         if before {
             froze().await;
         }
-        let from = core.ledger.bound_releases().await.unwrap();
+        let from = log.ledger.bound_releases().await.unwrap();
         if !before {
             froze().await;
         }
@@ -278,11 +277,11 @@ async fn a_promise_that_moves_while_it_is_looked_for_is_not_missed() {
         assert_eq!(moves, !before, "it is refused, or noticed");
         if moves {
             let key = keys.announcement(slots, promised.batch.token);
-            core.ledger.settle_row(&key, &promised).await.unwrap();
+            log.ledger.settle_row(&key, &promised).await.unwrap();
         }
         assert_eq!(rig.with(&keys.queue()), 1);
-        assert_eq!(core.ledger.returned(from).await.unwrap(), moves);
-        assert!(core.needs_nodes(u64::MAX).await.unwrap());
+        assert_eq!(log.ledger.returned(from).await.unwrap(), moves);
+        assert!(log.ledger.needs_nodes(u64::MAX).await.unwrap());
         engine.shutdown().await;
     }
 }

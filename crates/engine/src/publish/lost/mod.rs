@@ -18,10 +18,10 @@ use tlog::Seal;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::log::Core;
 use crate::position;
 use crate::program::Program;
 use crate::publish::mark::judge::Found;
+use crate::publish::signing::Signing;
 use crate::publish::{PublishError, note};
 use crate::shard::{Published, Shard, SignError, Signed};
 use order::state::{Phase, State};
@@ -72,15 +72,14 @@ pub(crate) struct Finished {
     pub(crate) at: Published,
 }
 
-impl Core {
+impl Signing {
     /// Asks for the notes of a shard to be signed again. One that is asked for already is tried at its own pace.
     pub(crate) fn unsettle(&self, shard: &Shard) {
         if !self.progress.merge.programs.has(Program::Publish) {
             return;
         }
         let mut fresh = false;
-        self.signing
-            .lost
+        self.lost
             .all()
             .entry(shard.name.to_string())
             .or_insert_with(|| {
@@ -91,7 +90,7 @@ impl Core {
                 }
             });
         if fresh {
-            self.signing.lost.look.notify_one();
+            self.lost.look.notify_one();
         }
     }
 
@@ -102,11 +101,11 @@ impl Core {
             return None;
         };
         next.start()?;
-        let shard = self.signing.shards.get(state, &at.identity.name)?;
+        let shard = self.shards.get(state, &at.identity.name)?;
         let end = shard.at().filter(|at| at.size == length)?;
         Some(Finished {
             shard,
-            successor: self.signing.shards.get(state, &next.identity.name)?,
+            successor: self.shards.get(state, &next.identity.name)?,
             at: end,
         })
     }
@@ -132,69 +131,72 @@ impl Core {
 
 /// Checks the notes of all shards that are done, one after the other, over and over: also those that a start does not check,
 /// and those that are lost later, which a process that does not sign may be the only one to notice.
-pub(crate) async fn look_at_settled(core: Arc<Core>) {
-    core.marked().await;
+pub(crate) async fn look_at_settled(signing: Arc<Signing>) {
+    signing.marked().await;
     loop {
-        let state = core.ledger.state();
+        let state = signing.ledger.state();
         for number in 0..state.shards.len() {
-            if core.health.halt.is_halted() {
+            if signing.health.halt.is_halted() {
                 return;
             }
-            let Some(done) = core.finished(&state, number) else {
+            let Some(done) = signing.finished(&state, number) else {
                 continue;
             };
             let looked = async {
-                let checkpoint = core.last_checkpoint(&done.shard, &done.at).await?;
-                let seal = core.objects.path(&done.shard.name, "seal");
-                let sealed = core.objects.store.get(&seal).await?.is_some();
+                let checkpoint = signing
+                    .objects
+                    .last_checkpoint(&done.shard, &done.at)
+                    .await?;
+                let seal = signing.objects.path(&done.shard.name, "seal");
+                let sealed = signing.objects.store.get(&seal).await?.is_some();
                 if checkpoint.is_err() || !sealed {
-                    core.unsettle(&done.shard);
+                    signing.unsettle(&done.shard);
                 }
                 Ok::<_, StoreError>(())
             };
             if let Err(e) = looked.await {
-                tracing::warn!(log = core.ledger.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
+                tracing::warn!(log = signing.ledger.name, shard = &*done.shard.name, error = %e, "cannot look at a sealed shard");
             }
             tokio::time::sleep(SETTLED).await;
         }
         tokio::select! {
-            _ = core.health.halt.halted() => return,
+            _ = signing.health.halt.halted() => return,
             () = tokio::time::sleep(ROUND) => {}
         }
     }
 }
 
 /// Signs lost notes again, until the log ends.
-pub(crate) async fn sign_again(core: Arc<Core>) {
-    core.marked().await;
+pub(crate) async fn sign_again(signing: Arc<Signing>) {
+    signing.marked().await;
     loop {
-        if core.health.halt.is_halted() {
+        if signing.health.halt.is_halted() {
             return;
         }
-        let next = core.signing.lost.next();
+        let next = signing.lost.next();
         let due = next.as_ref().map(|(_, again)| again.due);
         if let Some((name, Again { tries, due })) = next
             && due <= Instant::now()
         {
             // A restored log that is not announced yet signs nothing.
-            if !matches!(core.unannounced(&core.ledger.state()).await, Ok(None)) {
+            if !matches!(signing.unannounced(&signing.ledger.state()).await, Ok(None)) {
                 tokio::time::sleep(PAUSE.0).await;
                 continue;
             }
-            match again(&core, &name, tries).await {
-                Ok(()) => drop(core.signing.lost.all().remove(&name)),
-                Err((_, PublishError::Halt(why))) => core.health.halt.halt(why),
+            match again(&signing, &name, tries).await {
+                Ok(()) => drop(signing.lost.all().remove(&name)),
+                Err((_, PublishError::Halt(why))) => signing.health.halt.halt(why),
                 Err((path, error)) => {
-                    let path = core.objects.path(&name, path);
+                    let path = signing.objects.path(&name, path);
                     let what = format!("can't be signed again: {error}");
                     let place = (Arc::from(&*name), 0);
-                    core.objects.damage.report(&path, what, place);
+                    signing.objects.damage.report(&path, what, place);
                     let pause = (PAUSE.0 * 2u32.pow(tries.min(10))).min(PAUSE.1);
                     let again = Again {
                         tries: tries + 1,
                         due: Instant::now() + pause,
                     };
-                    core.signing.lost.all().insert(name, again);
+                    signing.lost.all().insert(name, again);
                 }
             }
             continue;
@@ -206,8 +208,8 @@ pub(crate) async fn sign_again(core: Arc<Core>) {
             }
         };
         tokio::select! {
-            _ = core.health.halt.halted() => return,
-            () = core.signing.lost.look.notified() => {}
+            _ = signing.health.halt.halted() => return,
+            () = signing.lost.look.notified() => {}
             () = wait => {}
         }
     }
@@ -215,28 +217,28 @@ pub(crate) async fn sign_again(core: Arc<Core>) {
 
 /// Signs the lost notes of a shard again; returns which of them can't be, and why.
 async fn again(
-    core: &Arc<Core>,
+    signing: &Signing,
     name: &str,
     tries: u32,
 ) -> Result<(), (&'static str, PublishError)> {
-    let state = core.ledger.state();
+    let state = signing.ledger.state();
     let number = state.shards.iter().rposition(|s| s.identity.name == name);
-    let Some(done) = number.and_then(|number| core.finished(&state, number)) else {
+    let Some(done) = number.and_then(|number| signing.finished(&state, number)) else {
         // It is published first.
         return Ok(());
     };
-    let checkpoint = checkpoint(core, &done, tries + 1 < TRIES).await;
+    let checkpoint = checkpoint(signing, &done, tries + 1 < TRIES).await;
     let written = checkpoint.map_err(|error| ("checkpoint", error))?;
     if written && tries > 0 {
-        let path = core.objects.path(name, "checkpoint");
-        core.objects.damage.repaired(&path, "the shard's key");
+        let path = signing.objects.path(name, "checkpoint");
+        signing.objects.damage.repaired(&path, "the shard's key");
     }
     let seal = async {
-        let path = core.objects.path(name, "seal");
-        if core.objects.store.get(&path).await?.is_none() {
-            core.seal(&done).await?;
+        let path = signing.objects.path(name, "seal");
+        if signing.objects.store.get(&path).await?.is_none() {
+            signing.seal(&done).await?;
             if tries > 0 {
-                core.objects.damage.repaired(&path, "the shard's keys");
+                signing.objects.damage.repaired(&path, "the shard's keys");
             }
         }
         Ok(())
@@ -246,11 +248,11 @@ async fn again(
 
 /// Whether the last checkpoint of a shard was put again. `strict`: only with all the cosignatures that the policy asks for.
 async fn checkpoint(
-    core: &Arc<Core>,
+    signing: &Signing,
     Finished { shard, at, .. }: &Finished,
     strict: bool,
 ) -> Result<bool, PublishError> {
-    match core.last_checkpoint(shard, at).await? {
+    match signing.objects.last_checkpoint(shard, at).await? {
         Ok(()) => return Ok(false),
         Err(Found::Foreign { why }) => {
             // Another log's objects are left alone.
@@ -260,11 +262,11 @@ async fn checkpoint(
             }));
         }
         // One of another history stops the log here.
-        Err(_) => core.may_replace(shard, at).await?,
+        Err(_) => signing.may_replace(shard, at).await?,
     }
-    let (store, keys) = (&*core.ledger.store, &core.ledger.keys);
+    let (store, keys) = (&*signing.ledger.store, &signing.ledger.keys);
     let row = position::published(store, keys, &shard.name).await?;
-    core.recall(shard, shard.signed().as_deref(), row.as_ref())?;
+    signing.recall(shard, shard.signed().as_deref(), row.as_ref())?;
     if row.is_none_or(|row| (row.size, row.root) != (at.size, at.root)) {
         let key = keys.published(&shard.name);
         let why = format!("{key} is not what this server took over; run `logd fsck`");
@@ -273,13 +275,13 @@ async fn checkpoint(
     let note = match shard.signed() {
         Some(signed) if signed.at == *at => signed.note.clone(),
         _ => {
-            let held = position::held(core, &shard.name).await?;
-            let cosigned = note(core, shard, at, &held).await?;
+            let held = position::held(&signing.running, &shard.name).await?;
+            let cosigned = note(signing, shard, at, &held).await?;
             match cosigned.lacking {
                 Some(lacking) if strict => return Err(PublishError::Witness(lacking)),
                 Some(lacking) => {
                     tracing::warn!(
-                        log = core.ledger.name,
+                        log = signing.ledger.name,
                         shard = &*shard.name,
                         why = lacking.why,
                         "a lost checkpoint is put again with fewer cosignatures"
@@ -290,8 +292,9 @@ async fn checkpoint(
             cosigned.note
         }
     };
-    let path = core.objects.path(&shard.name, "checkpoint");
-    core.objects
+    let path = signing.objects.path(&shard.name, "checkpoint");
+    signing
+        .objects
         .store
         .put(vec![(path, Bytes::from(note.clone()))])
         .await?;

@@ -50,7 +50,7 @@ async fn a_shard_that_cannot_be_signed_again_stops_nothing() {
     write(&log).await;
     rotate(&log).await;
     write(&log).await;
-    let tree = log.core.ledger.state().shards[0].identity.tree_id;
+    let tree = log.ledger.state().shards[0].identity.tree_id;
     engine.shutdown().await;
     let key = Keys::new("dev").signing_key(tree);
     let (mut rows, mut objects) = (rig.rows.rows(), rig.objects.objects());
@@ -157,17 +157,17 @@ async fn a_smaller_checkpoint_of_another_history_stays() {
             _ => rig.server(&Faults::new()).await.0,
         };
         let log = engine.log("dev").unwrap();
-        let core = &log.core;
         if found_by != "start" {
             tokio::time::sleep(Duration::from_secs(60)).await;
             put().await;
         }
         if found_by == "look" {
-            core.objects.damage.suspect(&Arc::from("a"), 0);
+            log.objects.damage.suspect(&Arc::from("a"), 0);
         } else if found_by == "signer" {
-            core.unsettle(&core.signing.shards.get(&core.ledger.state(), "a").unwrap());
+            log.signing
+                .unsettle(&log.signing.shards.get(&log.ledger.state(), "a").unwrap());
         }
-        let halted = tokio::time::timeout(Duration::from_secs(600), core.health.halt.halted());
+        let halted = tokio::time::timeout(Duration::from_secs(600), log.health.halt.halted());
         let why = halted.await.expect(found_by);
         assert!(why.contains("two histories"), "{found_by}: {why}");
         let stored = rig.objects.get(CHECKPOINT).await.unwrap();

@@ -23,7 +23,7 @@ pub(crate) use ask::{ask, outdated};
 pub(crate) use look::{Looked, classify};
 
 use self::judge::{Conflict, Found, Known, Verdict, Whence, judge};
-use crate::log::Core;
+use crate::publish::signing::Signing;
 use crate::shard::{Published, Shard, SignError};
 use mirror::Tiles;
 use order::state;
@@ -136,10 +136,10 @@ impl Receipts<'_> {
     }
 }
 
-impl Core {
+impl Signing {
     /// Resolves when what this process can see was compared, or the log is halted.
     pub(crate) async fn marked(&self) {
-        let mut passed = self.signing.mark.passed.subscribe();
+        let mut passed = self.mark.passed.subscribe();
         tokio::select! {
             _ = passed.wait_for(|passed| *passed) => {}
             _ = self.health.halt.halted() => {}
@@ -209,14 +209,10 @@ impl Core {
     pub(crate) async fn has_own_kek(&self) -> Result<(), SignError> {
         let (state, keys) = (self.ledger.state(), &self.ledger.keys);
         let active = state.active();
-        let Some(shard) = active.and_then(|at| self.signing.shards.get(&state, &at.identity.name))
-        else {
+        let Some(shard) = active.and_then(|at| self.shards.get(&state, &at.identity.name)) else {
             return Ok(());
         };
-        match shard
-            .opens(keys, &*self.ledger.store, &self.signing.kek)
-            .await
-        {
+        match shard.opens(keys, &*self.ledger.store, &self.kek).await {
             // A finding of fsck; no other key takes its place.
             Err(SignError::Missing(_)) => Ok(()),
             opens => opens,
@@ -229,7 +225,7 @@ impl Core {
         cleared: Cleared,
     ) -> Result<&'a Signer, SignError> {
         let (keys, store) = (&self.ledger.keys, &*self.ledger.store);
-        shard.signer(cleared, keys, store, &self.signing.kek).await
+        shard.signer(cleared, keys, store, &self.kek).await
     }
 
     /// Whether a shard may sign, and that position where there is one.
@@ -239,7 +235,6 @@ impl Core {
             return Err(SignError::Halted(why));
         }
         let looked = self
-            .signing
             .mark
             .shards()
             .get(&*shard.name)
@@ -250,12 +245,12 @@ impl Core {
         let Some((size, root)) = at else {
             return Ok(Cleared(()));
         };
-        for kept in self.signing.mark.due(&shard.name, size) {
+        for kept in self.mark.due(&shard.name, size) {
             self.compare(shard, &kept, (size, root)).await?;
-            self.signing.mark.settled(&shard.name, &kept);
+            self.mark.settled(&shard.name, &kept);
         }
         let verdict = {
-            let mut shards = self.signing.mark.shards();
+            let mut shards = self.mark.shards();
             let seen = shards.entry(shard.name.to_string()).or_default();
             let verdict = match seen.last {
                 Some((last, of)) => {

@@ -321,10 +321,9 @@ async fn a_late_put_of_an_older_checkpoint_is_repaired_at_once() {
     let took = until("the newer one is there again", || {
         at(&rig.objects.objects(), CHECKPOINT).size == 30
             && second
-                .core
                 .signing
                 .shards
-                .get(&second.core.ledger.state(), "a")
+                .get(&second.ledger.state(), "a")
                 .unwrap()
                 .published()
                 == 30
@@ -562,7 +561,7 @@ async fn what_a_lost_history_left_is_not_compared_with_itself() {
     let both = rig.on(early.0, objects);
     let (engine, log) = both.server(&Faults::new()).await;
     let (whence, found) = copied(15, lost.root);
-    log.core.signing.mark.keep("a", whence, found);
+    log.signing.mark.keep("a", whence, found);
     ordered(&log, 10..20).await;
     let why = halts(&log).await;
     assert!(
@@ -585,7 +584,7 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
             write(&log, n..n + 1).await;
         }
         let (whence, found) = copied(5, root);
-        log.core.signing.mark.keep("a", whence, found);
+        log.signing.mark.keep("a", whence, found);
         let failed = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&failed);
         faults.plan(move |_, operation| match operation {
@@ -602,7 +601,7 @@ async fn what_cannot_be_read_is_compared_before_anything_is_signed() {
         faults.clear();
         if fits {
             log.wait_published(19).await.unwrap();
-            assert!(log.core.signing.mark.due("a", 20).is_empty());
+            assert!(log.signing.mark.due("a", 20).is_empty());
         } else {
             let why = halts(&log).await;
             assert!(why.contains("two histories"), "{why}");
@@ -689,7 +688,7 @@ async fn ahead(rig: &Rig) -> Arc<Secondary> {
         extensions: Vec::new(),
     }
     .to_text();
-    let note = tlog::sign(&text, &[log.core.replication().await.unwrap()]).unwrap();
+    let note = tlog::sign(&text, &[log.signing.replication().await.unwrap()]).unwrap();
     let line = cosigner.cosign(&text, 1_700_000_000).unwrap();
     let note = tlog::attach(&note, [line.trim_end()]).unwrap();
     secondary.says(COSIGNED, note);
@@ -796,7 +795,7 @@ async fn a_signing_key_that_cannot_be_read_is_not_a_witness_that_is_silent() {
         next: Box::new(next),
     };
     log.change(configure, caller()).await.unwrap();
-    let tree = log.core.ledger.state().shards[0].identity.tree_id;
+    let tree = log.ledger.state().shards[0].identity.tree_id;
     engine.shutdown().await;
     witness.says(WITNESS, "99\n");
     let (key, mut failures) = (Keys::new("dev").signing_key(tree), 5);
@@ -847,14 +846,14 @@ async fn a_life_from_the_future_is_bound_by_what_it_has_copied() {
         // Asked before it answers, so that the key is at hand.
         let silent: Arc<Secondary> = Arc::default();
         let (engine, log) = rig.process(&none, &none, beside(&silent)).await;
-        let signer = log.core.replication().await.unwrap();
+        let signer = log.signing.replication().await.unwrap();
         let stamp = mirror::Stamp {
             restored: heard,
             entries: 10,
             edition: 1,
         };
         let manifest = manifest(&log)
-            .sign(&log.core.signing.kek, signer, stamp)
+            .sign(&log.signing.kek, signer, stamp)
             .unwrap();
         engine.shutdown().await;
         secondary.says("/manifest/", manifest);
