@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use crate::ingest::Ingest;
-use crate::log::AppendError;
+use crate::ingest::answer::AppendError;
 
 /// The live server with the oldest newest format, if that is older than this server's.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ mod tests {
     use bytes::Bytes;
     use serde_json::json;
 
-    use crate::log::AppendError;
+    use crate::ingest::answer::AppendError;
     use crate::promise::tests::Rig;
     use qos::Advice;
     use store::fault::Faults;

@@ -162,6 +162,23 @@ impl Running {
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }
+
+    /// Whether this many of a membership have verified everything before a global index.
+    pub(crate) async fn holds(
+        &self,
+        of: &Membership,
+        count: usize,
+        index: u64,
+        state: &State,
+    ) -> Result<bool, StoreError> {
+        let Some((last, size)) = position::end(state, index) else {
+            return Ok(true);
+        };
+        let held = position::held(self, &last.identity.name).await?;
+        let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
+        let have = held.iter().filter(|held| of.names(held)).filter(has);
+        Ok(have.count() >= count)
+    }
 }
 
 impl Ledger {
@@ -190,25 +207,6 @@ impl Ledger {
                 missing.join(", ")
             )
         }))
-    }
-}
-
-impl Running {
-    /// Whether this many of a membership have verified everything before a global index.
-    pub(crate) async fn holds(
-        &self,
-        of: &Membership,
-        count: usize,
-        index: u64,
-        state: &State,
-    ) -> Result<bool, StoreError> {
-        let Some((last, size)) = position::end(state, index) else {
-            return Ok(true);
-        };
-        let held = position::held(self, &last.identity.name).await?;
-        let has = |held: &&position::Held| held.verified.as_ref().is_some_and(|v| v.size >= size);
-        let have = held.iter().filter(|held| of.names(held)).filter(has);
-        Ok(have.count() >= count)
     }
 }
 

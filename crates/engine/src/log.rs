@@ -1,152 +1,34 @@
-//! One log on this replica: what writers, readers and operators ask of it.
+//! One log on this replica: what writers, readers and operators ask of it. Here are the parts, and one line for each question that a
+//! part answers; reads are in [`crate::read`], changes in [`crate::control`], and what touches everything in [`crate::status`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::Either;
-use tlog::bundle;
+use tlog::VerifierKey;
 
+use crate::damage::Damaged;
 use crate::health::Health;
-use crate::ingest::commit::Payload;
+use crate::ingest::answer::{AppendError, Appended};
+use crate::ingest::keyed::{Repeat, WriteKey};
 use crate::ingest::{Ingest, arrivals};
-use crate::ledger::{CommitError, Ledger};
+use crate::ledger::Ledger;
+use crate::ledger::queue::Waiting;
 use crate::metrics::LogMetrics;
 use crate::objects::LogObjects;
-use crate::program::{Trouble, TroubleKind};
+use crate::peers::Peers;
 use crate::progress::Progress;
+use crate::promise::{Placement, Promise, PromiseId};
 use crate::publish::signing::Signing;
 use crate::running::Running;
-use order::chunk::Chunk;
-use order::location::Location;
-use order::state::{Intake, State};
-use qos::simulate::Arrival;
-use qos::simulate::Machine;
+use crate::shard::SignError;
+use crate::uploads::UploadProgress;
+use order::chunk::{Chunk, UploadId};
+use qos::simulate::{Arrival, Machine};
 use qos::{Advice, Policy, QosView, TenantId, Ticket};
 use store::StoreError;
-
-/// The longest that a chunk waits for room before it looks again.
-const LOOK: Duration = Duration::from_millis(200);
-/// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
-const CHUNKS_WAITING: usize = 24 << 20;
-
-/// An entry's place, given once it is ordered and durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Global index.
-    pub index: u64,
-    /// The shard it is in.
-    pub shard: Arc<str>,
-    /// Index in that shard's tree.
-    pub leaf_index: u64,
-}
-
-/// Why an entry was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AppendError {
-    /// No bytes.
-    #[error("the entry is empty")]
-    Empty,
-    /// Over 65,535 bytes.
-    #[error("the entry is longer than 65535 bytes")]
-    TooLarge,
-    /// The log is frozen.
-    #[error("shard {shard} is frozen")]
-    Frozen {
-        /// The shard that was active.
-        shard: String,
-        /// Since when, milliseconds since the Unix epoch.
-        since_ms: u64,
-    },
-    /// The log is about to freeze.
-    #[error("the log is closing")]
-    Closing,
-    /// The log is halted on this replica.
-    #[error("the log is halted: {reason}")]
-    Halted {
-        /// Why.
-        reason: String,
-    },
-    /// No space left.
-    #[error("no space left: {detail}")]
-    Full {
-        /// Where.
-        detail: String,
-    },
-    /// More than can be published.
-    #[error("overloaded: {reason}")]
-    Overloaded {
-        /// What is exhausted.
-        reason: String,
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// More than this tenant may send.
-    #[error("over the tenant's limit: {reason}")]
-    Limited {
-        /// Which limit.
-        reason: &'static str,
-        /// When it may go on.
-        retry_after: Duration,
-    },
-    /// The promise asked for cannot be kept beside those that were given.
-    #[error("no room: {reason}")]
-    NoRoom {
-        /// What is exhausted.
-        reason: &'static str,
-        /// When there is probably room.
-        retry_after: Duration,
-        /// A merge delay that could be promised now.
-        available: Option<Duration>,
-    },
-    /// The writer wants another shard than the active one.
-    #[error("that shard is not the active one")]
-    WrongShard {
-        /// The active one.
-        active: Option<String>,
-    },
-    /// This entry cannot be promised; it can be appended.
-    #[error("no promise: {reason}")]
-    Unpromisable {
-        /// Why not.
-        reason: &'static str,
-    },
-    /// The part is not where its upload stands.
-    #[error("the upload stands at entry {accepted}")]
-    UploadAt {
-        /// Entries accepted so far; the next part's offset.
-        accepted: u64,
-    },
-    /// The idempotency key belongs to a write with other bytes.
-    #[error("this idempotency key was used for another write")]
-    KeyReused,
-    /// The server is stopping.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-    /// It may or may not have been ordered.
-    #[error("the outcome could not be learned")]
-    Unknown,
-}
-
-impl AppendError {
-    /// Refuses an entry that no leaf may have: 1 to 65,535 bytes (C2SP tlog-tiles, "Log Entries").
-    pub(crate) fn of_size(entry: &[u8]) -> Result<(), Self> {
-        match entry.len() {
-            0 => Err(Self::Empty),
-            1..=bundle::MAX_ENTRY => Ok(()),
-            _ => Err(Self::TooLarge),
-        }
-    }
-
-    pub(crate) fn overloaded(reason: &str) -> Self {
-        Self::Overloaded {
-            reason: reason.to_owned(),
-            retry_after: Duration::from_secs(1),
-        }
-    }
-}
 
 /// A handle on one log; clones are the same log.
 #[derive(Clone)]
@@ -158,89 +40,6 @@ pub struct Log {
     pub(crate) running: Arc<Running>,
     pub(crate) signing: Arc<Signing>,
     pub(crate) ingest: Arc<Ingest>,
-}
-
-impl Ledger {
-    pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
-        match state.gate {
-            Intake::Open => None,
-            Intake::Closing => Some(AppendError::Closing),
-            Intake::Frozen { time, .. } => {
-                let shard = state
-                    .active()
-                    .map(|s| s.identity.name.clone())
-                    .unwrap_or_default();
-                Some(AppendError::Frozen {
-                    shard,
-                    since_ms: time,
-                })
-            }
-        }
-    }
-}
-
-impl Ingest {
-    /// Why nothing is taken now, whatever it is.
-    pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
-        if let Some(reason) = self.health.halt.reason() {
-            return Err(AppendError::Halted { reason });
-        }
-        if let Some(refused) = self.ledger.frozen(&self.ledger.state()) {
-            return Err(refused);
-        }
-        if !self.signing.announced.load(Relaxed) {
-            // Another copy may have been restored as well, and be the one that goes on.
-            return Err(AppendError::overloaded(
-                "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
-            ));
-        }
-        if self.health.low_space.load(Relaxed) {
-            return Err(AppendError::Full {
-                detail: "less space is free than is kept in reserve".into(),
-            });
-        }
-        if let Some(fault) = self.health.clock.fault() {
-            return Err(AppendError::overloaded(&fault.to_string()));
-        }
-        Ok(())
-    }
-}
-
-impl Ledger {
-    pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
-        match error {
-            // A freeze that was lifted since still refused this write.
-            CommitError::Frozen => self.frozen(&self.state()).unwrap_or(AppendError::Closing),
-            CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
-            CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
-            CommitError::Store(e) => {
-                tracing::warn!(error = %e, "a commit failed; nothing was written");
-                // Which node said what is for operators.
-                if let StoreError::Quorum { have, quorum, .. } = e {
-                    return AppendError::overloaded(&format!(
-                        "{have} of the {quorum} storage nodes that are needed took it; nothing was written"
-                    ));
-                }
-                AppendError::overloaded("the store failed; nothing was written")
-            }
-            CommitError::Overtaken => AppendError::overloaded(
-                "other batches filled every slot, or the storage nodes that had it were taken out; nothing was written",
-            ),
-            CommitError::WrongShard => AppendError::WrongShard {
-                active: self
-                    .state()
-                    .active()
-                    .map(|shard| shard.identity.name.clone()),
-            },
-            CommitError::Refused(_)
-            | CommitError::Taken(_)
-            | CommitError::AskAgain
-            | CommitError::Unknown(_) => match self.halt.reason() {
-                Some(reason) => AppendError::Halted { reason },
-                None => AppendError::Unknown,
-            },
-        }
-    }
 }
 
 impl Log {
@@ -288,13 +87,7 @@ impl Log {
 
     /// The log as [`simulate`](qos::simulate::simulate) takes it: at the rate measured here, or assumed while nothing was.
     pub fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
-        let rate = self.qos().rate;
-        Machine {
-            rate: move |_| rate,
-            interval: self.running.config().merge.checkpoint_interval.duration(),
-            memory: self.ingest.max_pending as u64,
-            admission: true,
-        }
+        self.ingest.machine()
     }
 
     /// Appends an entry, for the anonymous tenant and without advice. The answer means: ordered and durable on disk; it
@@ -303,9 +96,7 @@ impl Log {
         &self,
         entry: Bytes,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
-        let tenant = self.running.policy.load().own();
-        let ticket = self.submit(entry, tenant, &Advice::default());
-        async move { ticket?.answer.await }
+        self.ingest.append(entry)
     }
 
     /// Submits an entry: granted and queued, or refused, at once. The answer is as [`Log::append`]'s.
@@ -318,8 +109,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        AppendError::of_size(&entry)?;
-        self.enqueue(Payload::Entry(entry), tenant, advice)
+        self.ingest.submit(entry, tenant, advice)
     }
 
     /// Submits a run of entries, which become contiguous leaves; the answer's index is that of the first. Where an entry would
@@ -333,52 +123,7 @@ impl Log {
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        if chunk.entries == 0 || chunk.bytes.is_empty() {
-            return Err(AppendError::Empty);
-        }
-        if chunk.bytes.len() > Chunk::MAX_BYTES {
-            return Err(AppendError::TooLarge);
-        }
-        let ticket = match chunk.upload {
-            Some(part) => {
-                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
-                (ticket.granted, Either::Left(ticket.answer))
-            }
-            None => {
-                let ticket = self.enqueue_chunk(chunk, None, tenant, advice).await?;
-                (ticket.granted, Either::Right(ticket.answer))
-            }
-        };
-        let (granted, answer) = ticket;
-        Ok(Ticket { granted, answer })
-    }
-
-    /// Queues a chunk, as soon as there is room; a part of an upload with its place and the first slot that may have it.
-    pub(crate) async fn enqueue_chunk(
-        &self,
-        chunk: Chunk,
-        upload: Option<(Location, u64)>,
-        tenant: TenantId,
-        advice: &Advice,
-    ) -> Result<
-        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
-        AppendError,
-    > {
-        loop {
-            let taken = self.ingest.batcher.taken(LOOK);
-            let payload = Payload::Chunk {
-                bytes: chunk.bytes.clone(),
-                entries: chunk.entries,
-                upload,
-            };
-            match self.enqueue(payload, tenant, advice) {
-                Err(AppendError::NoRoom { .. }) => taken.await,
-                Err(AppendError::Limited { retry_after, .. }) => {
-                    tokio::time::sleep(retry_after).await;
-                }
-                other => return other,
-            }
-        }
+        self.ingest.submit_chunk(chunk, tenant, advice).await
     }
 
     /// Whether a write may be taken as things stand, for those who ask before they have its bytes. What is refused here is refused
@@ -387,78 +132,128 @@ impl Log {
     /// # Errors
     /// [`AppendError`]: why not.
     pub fn takes(&self, advice: &Advice) -> Result<(), AppendError> {
-        self.admit()?;
-        self.wanted_shard(advice).map(drop)
+        self.ingest.takes(advice)
     }
 
-    /// The shard that a writer insists on, where it is the active one.
-    fn wanted_shard(&self, advice: &Advice) -> Result<Option<Arc<str>>, AppendError> {
-        let Some(wanted) = &advice.shard else {
-            return Ok(None);
-        };
-        let state = self.ledger.state();
-        let active = state.active().map(|s| s.identity.name.as_str());
-        if active != Some(wanted) {
-            return Err(AppendError::WrongShard {
-                active: active.map(str::to_owned),
-            });
-        }
-        Ok(Some(Arc::from(wanted.as_str())))
+    /// What was accepted of an upload, for a writer that resumes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn upload(&self, id: UploadId) -> Result<UploadProgress, StoreError> {
+        self.ledger.parts(id, None, |_| ()).await
     }
 
-    pub(crate) fn enqueue(
+    /// Submits an entry under a key. The same entry again, while the key is kept, has the place of the first one.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] for another entry under a key that has one; the others are as [`Log::submit`]'s.
+    pub async fn submit_keyed(
         &self,
-        payload: Payload,
+        key: WriteKey,
+        entry: Bytes,
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<
         Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
         AppendError,
     > {
-        let room = self.admit()?;
-        if advice.shard.is_some() || payload.has_place() {
-            self.ingest.knows_places()?;
-        }
-        let shard = self.wanted_shard(advice)?;
-        let policy = self.running.policy.load();
-        let grant = policy.grant(tenant, advice);
-        let room = match &payload {
-            Payload::Entry(_) | Payload::Placed { .. } => room,
-            // More would only take memory: what waits outside is as far as the network.
-            Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
-        };
-        let answer = self
-            .ingest
-            .batcher
-            .submit(&policy, tenant, grant, shard, payload, room)?;
-        Ok(Ticket {
-            granted: policy.granted(grant),
-            answer,
-        })
+        self.ingest.submit_keyed(key, entry, tenant, advice).await
     }
 
-    /// The room for more unpublished bytes, or why there is none.
-    fn admit(&self) -> Result<usize, AppendError> {
-        self.ingest.takes_writes()?;
-        let pending = self.progress.pending.memory();
-        if pending >= self.ingest.max_pending {
-            return Err(match self.health.trouble() {
-                Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
-                    detail: trouble.why,
-                },
-                Some(Trouble { why, .. }) => {
-                    AppendError::overloaded(&format!("publication is stuck: {why}"))
-                }
-                None => AppendError::overloaded("entries arrive faster than they can be published"),
-            });
-        }
-        if let Some(trouble) = self.health.trouble()
-            && trouble.kind == TroubleKind::Full
-        {
-            return Err(AppendError::Full {
-                detail: trouble.why,
-            });
-        }
-        Ok(self.ingest.max_pending - pending)
+    /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
+    ///
+    /// # Errors
+    /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
+    pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
+        self.ingest.end_keyed_batch(key, entries).await
+    }
+
+    /// What was accepted of a batch under a key, and what its repeat has to be.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
+        self.ingest.keyed_batch(key).await
+    }
+
+    /// The shard that an ordered entry is in.
+    pub fn shard_of(&self, index: u64) -> Option<Arc<str>> {
+        Some(self.signing.appended(index)?.shard)
+    }
+
+    /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
+    /// it is published.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was promised, and unless it is [`AppendError::Unknown`] nothing was written.
+    pub async fn promise(
+        &self,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<Promise, AppendError> {
+        self.ingest.promise(entry, tenant, advice).await
+    }
+
+    /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn placement(&self, promise: PromiseId) -> Result<Option<Placement>, StoreError> {
+        self.signing.placement(promise).await
+    }
+
+    /// Promised work that is not ordered yet, by tier and tenant.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
+        self.ledger.waiting().await
+    }
+
+    /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
+    /// where no change waits. The number is the generation that would be handed over.
+    pub fn held_by_before(&self) -> Option<(u64, String)> {
+        self.running.held_by_before()
+    }
+
+    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
+    /// always.
+    pub async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
+        self.signing.hand_over_by_force(generation).await
+    }
+
+    /// The public half of the replication key: what a secondary is configured with.
+    ///
+    /// # Errors
+    /// [`SignError`] when it can't be read or made.
+    pub async fn replication_key(&self) -> Result<VerifierKey, SignError> {
+        Ok(self.signing.replication().await?.verifier().clone())
+    }
+
+    /// Secondaries and witnesses, as this process knows them.
+    pub fn replicas(&self) -> &Peers {
+        &self.signing.replicas
+    }
+
+    /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.
+    pub fn damaged(&self) -> Vec<Damaged> {
+        self.objects.damage.list()
+    }
+
+    /// How many published objects are known to be damaged now, and are not in the list for want of room too.
+    pub fn damaged_count(&self) -> usize {
+        self.objects.damage.count()
+    }
+
+    /// Reads that were refused because of damaged objects, and objects that were written anew.
+    pub fn damage_counts(&self) -> (u64, u64) {
+        (
+            self.objects.damage.reads.get(),
+            self.objects.damage.repairs.get(),
+        )
     }
 }

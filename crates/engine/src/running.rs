@@ -78,9 +78,7 @@ impl Running {
     pub(crate) fn config(&self) -> Arc<LogConfig> {
         Arc::clone(&self.now.load().document)
     }
-}
 
-impl Running {
     /// Loads the config document that the state names, when it is not the one that runs.
     pub(crate) async fn update_running(&self) -> Result<(), StoreError> {
         let runs = || self.ledger.state().generation == self.now.load().generation;

@@ -23,7 +23,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ledger::now_ms;
-use crate::log::Log;
 use crate::metrics::Gauge;
 use crate::publish::signing::Signing;
 
@@ -159,35 +158,15 @@ impl Damage {
         });
     }
 
-    fn list(&self) -> Vec<Damaged> {
+    pub(crate) fn list(&self) -> Vec<Damaged> {
         self.all().found.values().cloned().collect()
     }
 
     /// How many are damaged.
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         let all = self.all();
         let open = all.found.values().filter(|d| d.repaired.is_none());
         open.count() + all.more.len()
-    }
-}
-
-impl Log {
-    /// Published objects that were found damaged since this process started, those that were repaired too; a bounded list.
-    pub fn damaged(&self) -> Vec<Damaged> {
-        self.objects.damage.list()
-    }
-
-    /// How many published objects are known to be damaged now, and are not in the list for want of room too.
-    pub fn damaged_count(&self) -> usize {
-        self.objects.damage.count()
-    }
-
-    /// Reads that were refused because of damaged objects, and objects that were written anew.
-    pub fn damage_counts(&self) -> (u64, u64) {
-        (
-            self.objects.damage.reads.get(),
-            self.objects.damage.repairs.get(),
-        )
     }
 }
 

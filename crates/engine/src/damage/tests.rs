@@ -7,6 +7,7 @@ use bytes::Bytes;
 use logconfig::LogConfig;
 
 use crate::damage::*;
+use crate::log::Log;
 use crate::promise::tests::{Rig, caller};
 use crate::{Engine, ReadError, Request};
 use store::fault::Faults;

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::position;
+use crate::publish::signing::Signing;
 use crate::running::Running;
 use order::keys::trailing_number;
 use order::slot::{Control, Slot};
@@ -401,13 +402,9 @@ impl Running {
         self.progress.merged.send_modify(|count| *count += 1);
         Ok(())
     }
-}
 
-impl crate::Log {
-    /// What would be given up if a change of the secondaries were handed over although those of before have not taken it; `None`
-    /// where no change waits. The number is the generation that would be handed over.
-    pub fn held_by_before(&self) -> Option<(u64, String)> {
-        let eras = self.running.eras.load();
+    pub(crate) fn held_by_before(&self) -> Option<(u64, String)> {
+        let eras = self.eras.load();
         let [before @ .., _] = eras.members() else {
             return None;
         };
@@ -428,15 +425,12 @@ impl crate::Log {
         );
         Some((eras.newest(), why))
     }
+}
 
-    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
-    ///
-    /// # Errors
-    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
-    /// always.
+impl Signing {
     pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
         let state = self.ledger.state();
-        if let Some(why) = self.signing.unannounced(&state).await? {
+        if let Some(why) = self.unannounced(&state).await? {
             return Err(StoreError::Io(format!(
                 "{why}: restore it again, with --force where those secondaries are lost"
             )));

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::health::Health;
+use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::arrivals::Recorder;
 use crate::ingest::commit::{BatchWriters, Commit, Item, Payload};
 use crate::ingest::in_flight::{ArrivalGroup, InFlight, InFlights};
 use crate::ingest::prewrite::{Prewrite, ReadyCommit, prepared, refuse};
 use crate::ingest::release::{Next, Queue, Released, Waiting, take};
 use crate::ledger::{CommitError, Ledger, Placed, now_ms};
-use crate::log::{AppendError, Appended};
 use crate::progress::Progress;
 use crate::promise::Kept;
 use crate::publish::signing::Signing;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::in_flight::ArrivalGroup;
 use crate::ledger::{CommitError, Ledger, Placed, Proposal, now_ms};
-use crate::log::{AppendError, Appended};
 use order::batch;
 use order::location::Location;
 use order::slot::{BatchRef, Decision, Tokens, Work};

@@ -1,5 +1,7 @@
 //! From a request to a commit: what waits, which of it goes next, and how it becomes durable.
 
+pub(crate) mod admit;
+pub(crate) mod answer;
 pub(crate) mod arrivals;
 pub(crate) mod batcher;
 pub(crate) mod commit;

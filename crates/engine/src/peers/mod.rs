@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tlog::{Checkpoint, Hash, Signer, VerifierKey};
+use tlog::{Checkpoint, Hash, Signer};
 use tokio::sync::OnceCell;
 
 use crate::metrics::Histogram;
@@ -192,29 +192,12 @@ impl Signing {
         .to_text();
         tlog::sign(&text, &[self.replication().await?]).map_err(failed)
     }
-}
 
-impl Signing {
     /// The peers that a program does not reach, with the reasons.
     pub(crate) fn unreached(&self, program: Program) -> Vec<(String, String)> {
         match program {
             Program::Replicate => self.replicas.unreached(),
             _ => self.health.unreached(program),
         }
-    }
-}
-
-impl crate::Log {
-    /// The public half of the replication key: what a secondary is configured with.
-    ///
-    /// # Errors
-    /// [`SignError`] when it can't be read or made.
-    pub async fn replication_key(&self) -> Result<VerifierKey, SignError> {
-        Ok(self.signing.replication().await?.verifier().clone())
-    }
-
-    /// Secondaries and witnesses, as this process knows them.
-    pub fn replicas(&self) -> &Peers {
-        &self.signing.replicas
     }
 }

@@ -18,11 +18,11 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::ingest::Ingest;
+use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::batcher::Batcher;
-use crate::ledger::queue::Waiting;
 use crate::ledger::{Ledger, now_ms};
-use crate::log::{AppendError, Appended, Log};
 use crate::promise::releaser::KEEP_PLACES;
+use crate::publish::signing::Signing;
 use crate::running::Running;
 use crate::shard::SignError;
 use order::batch;
@@ -518,21 +518,16 @@ async fn is_somewhere(ledger: &Ledger, promised: &Promised) -> Result<bool, Stor
     Ok(false)
 }
 
-impl Log {
-    /// Promises to publish an entry: it is durable when this answers, survives kill and power loss, and the receipt says by when
-    /// it is published.
-    ///
-    /// # Errors
-    /// [`AppendError`]; nothing was promised, and unless it is [`AppendError::Unknown`] nothing was written.
-    pub async fn promise(
-        &self,
+impl Ingest {
+    pub(crate) async fn promise(
+        self: &Arc<Self>,
         entry: Bytes,
         tenant: TenantId,
         advice: &Advice,
     ) -> Result<Promise, AppendError> {
         AppendError::of_size(&entry)?;
-        self.ingest.takes_writes()?;
-        self.ingest.knows_places()?;
+        self.takes_writes()?;
+        self.knows_places()?;
         if advice.shard.is_some() {
             return Err(AppendError::Unpromisable {
                 reason: "which shard will be the active one cannot be promised",
@@ -565,16 +560,13 @@ impl Log {
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         let group = (Arc::clone(&granted.tier), owner, delay);
         let bytes = entry.len() as u64;
-        let free = self.ingest.promiser.free();
-        let due = self
-            .ingest
-            .batcher
-            .promise(&policy, tenant, grant, bytes, free)?;
-        let counted = Counted::new(&self.ingest, due, cost(1, bytes));
+        let free = self.promiser.free();
+        let due = self.batcher.promise(&policy, tenant, grant, bytes, free)?;
+        let counted = Counted::new(self, due, cost(1, bytes));
         // A receipt names a time: not one by a clock that is wrong.
         let arrived = self.health.clock.sound();
         let arrived = arrived.map_err(|fault| AppendError::overloaded(&fault.to_string()))?;
-        let answer = self.ingest.promiser.ask(group, entry, arrived)?;
+        let answer = self.promiser.ask(group, entry, arrived)?;
         let (id, deadline_ms) = answer.await.unwrap_or(Err(AppendError::Unknown))?;
         let kept = Kept {
             tier: Arc::clone(&granted.tier),
@@ -603,12 +595,13 @@ impl Log {
             receipt,
         })
     }
+}
 
-    /// Where promised work is; `None` if this log never promised it, or so long ago that its row is gone.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store does not answer.
-    pub async fn placement(&self, promise: PromiseId) -> Result<Option<Placement>, StoreError> {
+impl Signing {
+    pub(crate) async fn placement(
+        &self,
+        promise: PromiseId,
+    ) -> Result<Option<Placement>, StoreError> {
         let PromiseId { token, entry } = promise;
         if !token.is_kept() {
             return Ok(None);
@@ -638,21 +631,13 @@ impl Log {
         if index >= self.ledger.state().size {
             self.ledger.refresh().await?;
         }
-        let at = self.signing.appended(index);
-        let published = self.signing.shards.published(&self.ledger.state()) > index;
+        let at = self.appended(index);
+        let published = self.shards.published(&self.ledger.state()) > index;
         Ok(at.map(|at| Placement::Ordered {
             at,
             published,
             time_ms: row.time,
         }))
-    }
-
-    /// Promised work that is not ordered yet, by tier and tenant.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store does not answer.
-    pub async fn promised(&self) -> Result<BTreeMap<(String, String), Waiting>, StoreError> {
-        self.ledger.waiting().await
     }
 }
 

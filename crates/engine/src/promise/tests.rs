@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use logconfig::{LogConfig, LogName, ShardName};
 use tlog::{Receipt, VerifierKey, leaf_hash};
 
+use crate::log::Log;
 use crate::promise::*;
 use crate::{Caller, ChangeOutcome, Clock, Engine, EngineOptions, Kek, Program, Request};
 use order::keys::{CLOCK, Keys};

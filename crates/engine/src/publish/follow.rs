@@ -67,34 +67,7 @@ impl Signing {
         }
         Ok(shard.signed())
     }
-}
 
-impl LogObjects {
-    /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
-    pub(crate) async fn last_checkpoint(
-        &self,
-        shard: &Shard,
-        at: &Published,
-    ) -> Result<Result<(), Found>, StoreError> {
-        let path = self.path(&shard.name, "checkpoint");
-        let Some(bytes) = self.store.get(&path).await? else {
-            let why = "it is missing".to_owned();
-            return Ok(Err(Found::Damaged { why }));
-        };
-        Ok(match classify(&bytes, &shard.verifier()?) {
-            (Found::Signed { size, root }, Some(Looked { note, .. }))
-                if (size, root) == (at.size, at.root) =>
-            {
-                let at = at.clone();
-                shard.advance(Signed { at, note });
-                Ok(())
-            }
-            (found, _) => Err(found),
-        })
-    }
-}
-
-impl Signing {
     /// A published row that is behind what this process had signed or taken over before it read the row, or that differs from it,
     /// halts the log.
     pub(crate) fn recall(
@@ -134,6 +107,31 @@ impl Signing {
         self.progress
             .published
             .send_if_modified(|at| std::mem::replace(at, kept) != kept);
+    }
+}
+
+impl LogObjects {
+    /// Takes the last checkpoint of a shard that ended at `at` from its object, or answers what is there instead.
+    pub(crate) async fn last_checkpoint(
+        &self,
+        shard: &Shard,
+        at: &Published,
+    ) -> Result<Result<(), Found>, StoreError> {
+        let path = self.path(&shard.name, "checkpoint");
+        let Some(bytes) = self.store.get(&path).await? else {
+            let why = "it is missing".to_owned();
+            return Ok(Err(Found::Damaged { why }));
+        };
+        Ok(match classify(&bytes, &shard.verifier()?) {
+            (Found::Signed { size, root }, Some(Looked { note, .. }))
+                if (size, root) == (at.size, at.root) =>
+            {
+                let at = at.clone();
+                shard.advance(Signed { at, note });
+                Ok(())
+            }
+            (found, _) => Err(found),
+        })
     }
 }
 

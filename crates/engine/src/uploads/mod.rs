@@ -15,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 
 use crate::ingest::Ingest;
+use crate::ingest::answer::{AppendError, Appended};
 use crate::ledger::Ledger;
-use crate::log::{AppendError, Appended, Log};
 use crate::publish::signing::Signing;
 use order::WINDOW;
 use order::answer::Proposal;
@@ -165,22 +165,7 @@ impl Ledger {
         self.placed(Location::Upload { id, offset }, Token::from_bytes([0; 16]))
             .await
     }
-}
 
-impl Signing {
-    /// The place of an entry that is ordered.
-    pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
-        let state = self.ledger.state();
-        let shard = state.shard_at(index)?;
-        Some(Appended {
-            index,
-            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
-            leaf_index: index - shard.start()?,
-        })
-    }
-}
-
-impl Ledger {
     /// Parts that waited for longer than the duplicate filter reaches are looked for in their rows, so that they may still be
     /// proposed.
     pub(crate) async fn renew_births(&self, mine: &mut [Proposal]) {
@@ -195,21 +180,11 @@ impl Ledger {
             }
         }
     }
-}
-
-impl Log {
-    /// What was accepted of an upload, for a writer that resumes it.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store does not answer.
-    pub async fn upload(&self, id: UploadId) -> Result<UploadProgress, StoreError> {
-        self.parts(id, None, |_| ()).await
-    }
 
     /// After how many entries an upload ends, where that was written down.
     pub(crate) async fn end_of(&self, id: UploadId) -> Result<Option<u64>, StoreError> {
-        let ends = self.ledger.keys.placed_ends(id);
-        let rows = self.ledger.store.scan(&ends, &ends, 1).await?;
+        let ends = self.keys.placed_ends(id);
+        let rows = self.store.scan(&ends, &ends, 1).await?;
         let end = rows.first().map(|(key, _)| trailing_number(key));
         Ok(end.flatten())
     }
@@ -221,10 +196,10 @@ impl Log {
         end: Option<u64>,
         mut each: impl FnMut(&LocationRow),
     ) -> Result<UploadProgress, StoreError> {
-        let prefix = self.ledger.keys.placed_parts(id);
+        let prefix = self.keys.placed_parts(id);
         let (mut progress, mut from) = (UploadProgress::default(), prefix.clone());
         loop {
-            let page = self.ledger.store.scan(&prefix, &from, PAGE).await?;
+            let page = self.store.scan(&prefix, &from, PAGE).await?;
             let full = page.len() == PAGE;
             for (key, bytes) in page {
                 let row = decode(&key, &bytes)?;
@@ -255,11 +230,26 @@ impl Log {
             }
         }
     }
+}
 
+impl Signing {
+    /// The place of an entry that is ordered.
+    pub(crate) fn appended(&self, index: u64) -> Option<Appended> {
+        let state = self.ledger.state();
+        let shard = state.shard_at(index)?;
+        Some(Appended {
+            index,
+            shard: Arc::clone(&self.shards.get(&state, &shard.identity.name)?.name),
+            leaf_index: index - shard.start()?,
+        })
+    }
+}
+
+impl Ingest {
     /// Submits a part. The same part twice has one place; one that is not where the upload stands is refused, saying where that
     /// is. Waits while enough of the upload is on its way.
     pub(crate) async fn submit_part(
-        &self,
+        self: &Arc<Self>,
         part: UploadPart,
         chunk: Chunk,
         tenant: TenantId,
@@ -270,7 +260,7 @@ impl Log {
     > {
         let UploadPart { id, offset } = part;
         let Chunk { bytes, entries, .. } = chunk;
-        let upload = self.ingest.uploads.get(id);
+        let upload = self.uploads.get(id);
         let (reply, answer) = oneshot::channel();
         let piece = Piece {
             bytes,
@@ -289,7 +279,7 @@ impl Log {
                     parts.tail = offset + entries;
                     // The writer may go away, what it sent is under way all the same.
                     let sender = Sender {
-                        log: self.clone(),
+                        ingest: Arc::clone(self),
                         upload: Arc::clone(&upload),
                         id,
                         tenant,
@@ -301,11 +291,11 @@ impl Log {
                 let length = piece.bytes.len();
                 let room = parts.waiting.is_empty()
                     || parts.bytes + length <= AHEAD.0
-                        && self.ingest.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
+                        && self.uploads.ahead.load(Relaxed) + length <= AHEAD.1;
                 if parts.tail == offset && parts.under_way.as_ref() == Some(advice) && room {
                     parts.tail += entries;
                     parts.bytes += length;
-                    self.ingest.uploads.ahead.fetch_add(length, Relaxed);
+                    self.uploads.ahead.fetch_add(length, Relaxed);
                     parts.waiting.push_back(piece);
                     return Ok(Ticket { granted, answer });
                 }
@@ -317,7 +307,7 @@ impl Log {
 
 /// Orders what comes of an upload, part after part, until nothing waits or one fails.
 struct Sender {
-    log: Log,
+    ingest: Arc<Ingest>,
     upload: Arc<Upload>,
     id: UploadId,
     tenant: TenantId,
@@ -351,7 +341,7 @@ impl Sender {
         let pieces = match result {
             Ok(_) => {
                 parts.standing = Some(offset);
-                parts.take(self.log.ingest.batcher.piece())
+                parts.take(self.ingest.batcher.piece())
             }
             Err(error) => {
                 parts.standing = None;
@@ -361,8 +351,7 @@ impl Sender {
                 Vec::new()
             }
         };
-        self.log
-            .ingest
+        self.ingest
             .uploads
             .ahead
             .fetch_sub(before - parts.bytes, Relaxed);
@@ -396,7 +385,7 @@ impl Sender {
         };
         let answered = |row: LocationRow| match row.digest == digest {
             true => self
-                .log
+                .ingest
                 .signing
                 .appended(row.index)
                 .ok_or(AppendError::Unknown),
@@ -405,15 +394,15 @@ impl Sender {
             }),
         };
         // Before the row is looked for: whatever was decided below it has its row.
-        let first_slot = self.log.ledger.state().len;
-        if let Some(row) = self.log.ledger.part(id, offset).await.map_err(failed)? {
-            self.log.ledger.refresh().await.map_err(failed)?;
+        let first_slot = self.ingest.ledger.state().len;
+        if let Some(row) = self.ingest.ledger.part(id, offset).await.map_err(failed)? {
+            self.ingest.ledger.refresh().await.map_err(failed)?;
             return answered(row);
         }
         let standing = self.upload.parts().standing;
         if standing != Some(offset) {
-            let end = self.log.end_of(id).await.map_err(failed)?;
-            let progress = self.log.parts(id, end, |_| ()).await;
+            let end = self.ingest.ledger.end_of(id).await.map_err(failed)?;
+            let progress = self.ingest.ledger.parts(id, end, |_| ()).await;
             let accepted = progress.map_err(failed)?.accepted;
             if accepted != offset || end == Some(offset) {
                 return Err(AppendError::UploadAt { accepted });
@@ -426,15 +415,15 @@ impl Sender {
         };
         let place = Location::Upload { id, offset };
         let queued =
-            self.log
+            self.ingest
                 .enqueue_chunk(chunk, Some((place, first_slot)), self.tenant, &self.advice);
         let Ok(ticket) = tokio::time::timeout(PATIENCE, queued).await else {
             return Err(AppendError::overloaded("the queue was full for a minute"));
         };
         let result = ticket?.answer.await;
         if matches!(result, Err(AppendError::Unknown))
-            && let Ok(Some(row)) = self.log.ledger.part(id, offset).await
-            && self.log.ledger.refresh().await.is_ok()
+            && let Ok(Some(row)) = self.ingest.ledger.part(id, offset).await
+            && self.ingest.ledger.refresh().await.is_ok()
         {
             return answered(row);
         }

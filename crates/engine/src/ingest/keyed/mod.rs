@@ -24,9 +24,10 @@ use futures_util::future::Either;
 use sha2::{Digest as _, Sha256};
 use tlog::Hash;
 
+use crate::ingest::Ingest;
+use crate::ingest::answer::{AppendError, Appended};
 use crate::ingest::commit::Payload;
 use crate::ledger::Ledger;
-use crate::log::{AppendError, Appended, Log};
 use crate::publish::signing::Signing;
 use crate::uploads::UploadProgress;
 use order::batch;
@@ -87,12 +88,8 @@ impl Ledger {
     }
 }
 
-impl Log {
-    /// Submits an entry under a key. The same entry again, while the key is kept, has the place of the first one.
-    ///
-    /// # Errors
-    /// [`AppendError::KeyReused`] for another entry under a key that has one; the others are as [`Log::submit`]'s.
-    pub async fn submit_keyed(
+impl Ingest {
+    pub(crate) async fn submit_keyed(
         &self,
         key: WriteKey,
         entry: Bytes,
@@ -142,22 +139,25 @@ impl Log {
         })
     }
 
-    /// Writes down that a batch under a key ends after so many entries, all of which are ordered.
-    ///
-    /// # Errors
-    /// [`AppendError::KeyReused`] where another body went on, or ended before; [`AppendError::Unknown`] when that can't be learned.
-    pub async fn end_keyed_batch(&self, key: WriteKey, entries: u64) -> Result<(), AppendError> {
+    pub(crate) async fn end_keyed_batch(
+        &self,
+        key: WriteKey,
+        entries: u64,
+    ) -> Result<(), AppendError> {
         let unknown = |error: StoreError| {
             tracing::warn!(%error, "cannot write down the end of a batch with an idempotency key");
             AppendError::Unknown
         };
         for _ in 0..2 {
             // Every part of this body is ordered by now: an end before one of them was there first.
-            if let Some(end) = self.end_of(key.0).await.map_err(unknown)? {
+            if let Some(end) = self.ledger.end_of(key.0).await.map_err(unknown)? {
                 return (end == entries).then_some(()).ok_or(AppendError::KeyReused);
             }
             let mut last = None;
-            let progress = self.parts(key.0, None, |row| last = Some(*row)).await;
+            let progress = self
+                .ledger
+                .parts(key.0, None, |row| last = Some(*row))
+                .await;
             let progress = progress.map_err(unknown)?;
             let Some(last) = last.filter(|_| progress.accepted == entries) else {
                 return Err(match progress.accepted > entries {
@@ -180,7 +180,7 @@ impl Log {
             };
             match self.ledger.store.transact(transaction).await {
                 Outcome::Committed => {
-                    self.ingest.upload_ended(key.0);
+                    self.upload_ended(key.0);
                     return Ok(());
                 }
                 // Another request wrote the same, or went on.
@@ -191,18 +191,17 @@ impl Log {
         Err(AppendError::Unknown)
     }
 
-    /// What was accepted of a batch under a key, and what its repeat has to be.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store does not answer.
-    pub async fn keyed_batch(&self, key: WriteKey) -> Result<(UploadProgress, Repeat), StoreError> {
+    pub(crate) async fn keyed_batch(
+        &self,
+        key: WriteKey,
+    ) -> Result<(UploadProgress, Repeat), StoreError> {
         let (mut parts, mut ended) = (VecDeque::new(), false);
         let each = |row: &LocationRow| match row.is_end() {
             true => ended = true,
             false => parts.push_back((row.entries, row.digest)),
         };
-        let end = self.end_of(key.0).await?;
-        let progress = self.parts(key.0, end, each).await?;
+        let end = self.ledger.end_of(key.0).await?;
+        let progress = self.ledger.parts(key.0, end, each).await?;
         if progress.accepted > 0 {
             self.ledger.refresh().await?;
         }
@@ -215,11 +214,6 @@ impl Log {
             entries: 0,
         };
         Ok((progress, repeat))
-    }
-
-    /// The shard that an ordered entry is in.
-    pub fn shard_of(&self, index: u64) -> Option<std::sync::Arc<str>> {
-        Some(self.signing.appended(index)?.shard)
     }
 }
 

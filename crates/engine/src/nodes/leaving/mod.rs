@@ -86,25 +86,7 @@ impl Ledger {
             Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
         }
     }
-}
 
-impl Running {
-    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
-    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        let prefix = self.ledger.keys.all_leaving();
-        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
-        let rows = rows
-            .into_iter()
-            .map(|(key, _)| key[prefix.len()..].to_owned());
-        let eras = self.eras.load_full();
-        self.objects
-            .nodes
-            .leave(rows.chain(eras.nodes().map(str::to_owned)));
-        Ok(())
-    }
-}
-
-impl Ledger {
     /// Whether something that waits has its batch on storage nodes, and may have been put there when there were no more than so many
     /// slots. Nothing of that is missed, whatever moves meanwhile.
     async fn needs_nodes(&self, slots: u64) -> Result<bool, StoreError> {
@@ -138,6 +120,59 @@ impl Ledger {
             }
         }
         Ok(false)
+    }
+
+    /// From now on nothing makes a large batch known that was written under an earlier generation.
+    async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
+        let key = self.keys.storage_from();
+        let transaction = Transaction {
+            guards: vec![Guard::AtMost(key.clone(), from)],
+            puts: vec![(key, record::encode_counted(from))],
+            ..Transaction::default()
+        };
+        match self.store.transact(transaction).await {
+            // Refused: a later one is there.
+            Outcome::Committed | Outcome::Refused => Ok(()),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+
+    async fn write_step(&self, key: &Key, base: u64, step: Step) -> Result<bool, StoreError> {
+        let mut transaction = Transaction {
+            guards: vec![
+                Guard::Present(key.clone()),
+                Guard::AtMost(key.clone(), base),
+            ],
+            ..Transaction::default()
+        };
+        match step {
+            Step::Over => transaction.deletes.push(key.clone()),
+            step => {
+                let row = record::encode_numbered(base, &step);
+                transaction.puts.push((key.clone(), row));
+            }
+        }
+        match self.store.transact(transaction).await {
+            Outcome::Committed => Ok(true),
+            Outcome::Refused => Ok(false),
+            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
+        }
+    }
+}
+
+impl Running {
+    /// Tells the reading side which nodes are leaving. `updating` is held, so that no list of an earlier moment comes last.
+    pub(crate) async fn update_leaving(&self, _: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let prefix = self.ledger.keys.all_leaving();
+        let rows = self.ledger.store.scan(&prefix, &prefix, PAGE).await?;
+        let rows = rows
+            .into_iter()
+            .map(|(key, _)| key[prefix.len()..].to_owned());
+        let eras = self.eras.load_full();
+        self.objects
+            .nodes
+            .leave(rows.chain(eras.nodes().map(str::to_owned)));
+        Ok(())
     }
 }
 
@@ -195,45 +230,6 @@ impl Signing {
             Step::Ordered { end } if self.shards.published(&self.ledger.state()) < end => step,
             Step::Ordered { .. } | Step::Over => Step::Over,
         })
-    }
-}
-
-impl Ledger {
-    /// From now on nothing makes a large batch known that was written under an earlier generation.
-    async fn close_storage(&self, from: u64) -> Result<(), StoreError> {
-        let key = self.keys.storage_from();
-        let transaction = Transaction {
-            guards: vec![Guard::AtMost(key.clone(), from)],
-            puts: vec![(key, record::encode_counted(from))],
-            ..Transaction::default()
-        };
-        match self.store.transact(transaction).await {
-            // Refused: a later one is there.
-            Outcome::Committed | Outcome::Refused => Ok(()),
-            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
-        }
-    }
-
-    async fn write_step(&self, key: &Key, base: u64, step: Step) -> Result<bool, StoreError> {
-        let mut transaction = Transaction {
-            guards: vec![
-                Guard::Present(key.clone()),
-                Guard::AtMost(key.clone(), base),
-            ],
-            ..Transaction::default()
-        };
-        match step {
-            Step::Over => transaction.deletes.push(key.clone()),
-            step => {
-                let row = record::encode_numbered(base, &step);
-                transaction.puts.push((key.clone(), row));
-            }
-        }
-        match self.store.transact(transaction).await {
-            Outcome::Committed => Ok(true),
-            Outcome::Refused => Ok(false),
-            Outcome::Failed(e) | Outcome::Unknown(e) => Err(e),
-        }
     }
 }
 

@@ -1,0 +1,271 @@
+//! Whether a write is taken: what the log, its configuration and its memory allow now. What is taken waits in the batcher's queue.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::Either;
+
+use crate::ingest::Ingest;
+use crate::ingest::answer::{AppendError, Appended};
+use crate::ingest::commit::Payload;
+use crate::ledger::{CommitError, Ledger};
+use crate::program::{Trouble, TroubleKind};
+use order::chunk::Chunk;
+use order::location::Location;
+use order::state::{Intake, State};
+use qos::simulate::Machine;
+use qos::{Advice, TenantId, Ticket};
+use store::StoreError;
+
+/// The longest that a chunk waits for room before it looks again.
+const LOOK: Duration = Duration::from_millis(200);
+/// Bytes of chunks that one tenant may have in the queue of one tier: a few commits' worth.
+const CHUNKS_WAITING: usize = 24 << 20;
+
+impl Ledger {
+    pub(crate) fn frozen(&self, state: &State) -> Option<AppendError> {
+        match state.gate {
+            Intake::Open => None,
+            Intake::Closing => Some(AppendError::Closing),
+            Intake::Frozen { time, .. } => {
+                let shard = state
+                    .active()
+                    .map(|s| s.identity.name.clone())
+                    .unwrap_or_default();
+                Some(AppendError::Frozen {
+                    shard,
+                    since_ms: time,
+                })
+            }
+        }
+    }
+
+    pub(crate) fn append_error(&self, error: CommitError) -> AppendError {
+        match error {
+            // A freeze that was lifted since still refused this write.
+            CommitError::Frozen => self.frozen(&self.state()).unwrap_or(AppendError::Closing),
+            CommitError::Store(StoreError::Full(detail)) => AppendError::Full { detail },
+            CommitError::Store(StoreError::Clock(fault)) => AppendError::overloaded(&fault),
+            CommitError::Store(e) => {
+                tracing::warn!(error = %e, "a commit failed; nothing was written");
+                // Which node said what is for operators.
+                if let StoreError::Quorum { have, quorum, .. } = e {
+                    return AppendError::overloaded(&format!(
+                        "{have} of the {quorum} storage nodes that are needed took it; nothing was written"
+                    ));
+                }
+                AppendError::overloaded("the store failed; nothing was written")
+            }
+            CommitError::Overtaken => AppendError::overloaded(
+                "other batches filled every slot, or the storage nodes that had it were taken out; nothing was written",
+            ),
+            CommitError::WrongShard => AppendError::WrongShard {
+                active: self
+                    .state()
+                    .active()
+                    .map(|shard| shard.identity.name.clone()),
+            },
+            CommitError::Refused(_)
+            | CommitError::Taken(_)
+            | CommitError::AskAgain
+            | CommitError::Unknown(_) => match self.halt.reason() {
+                Some(reason) => AppendError::Halted { reason },
+                None => AppendError::Unknown,
+            },
+        }
+    }
+}
+
+impl Ingest {
+    /// Why nothing is taken now, whatever it is.
+    pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
+        if let Some(reason) = self.health.halt.reason() {
+            return Err(AppendError::Halted { reason });
+        }
+        if let Some(refused) = self.ledger.frozen(&self.ledger.state()) {
+            return Err(refused);
+        }
+        if !self.signing.announced.load(Relaxed) {
+            // Another copy may have been restored as well, and be the one that goes on.
+            return Err(AppendError::overloaded(
+                "the log was restored, and takes writes once its secondaries have taken it; see `logctl status`",
+            ));
+        }
+        if self.health.low_space.load(Relaxed) {
+            return Err(AppendError::Full {
+                detail: "less space is free than is kept in reserve".into(),
+            });
+        }
+        if let Some(fault) = self.health.clock.fault() {
+            return Err(AppendError::overloaded(&fault.to_string()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn machine(&self) -> Machine<impl Fn(u64) -> f64 + use<>> {
+        let rate = self.batcher.view(&self.running.policy.load()).rate;
+        Machine {
+            rate: move |_| rate,
+            interval: self.running.config().merge.checkpoint_interval.duration(),
+            memory: self.max_pending as u64,
+            admission: true,
+        }
+    }
+
+    pub(crate) fn append(
+        &self,
+        entry: Bytes,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<> {
+        let tenant = self.running.policy.load().own();
+        let ticket = self.submit(entry, tenant, &Advice::default());
+        async move { ticket?.answer.await }
+    }
+
+    pub(crate) fn submit(
+        &self,
+        entry: Bytes,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        AppendError::of_size(&entry)?;
+        self.enqueue(Payload::Entry(entry), tenant, advice)
+    }
+
+    pub(crate) async fn submit_chunk(
+        self: &Arc<Self>,
+        chunk: Chunk,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        if chunk.entries == 0 || chunk.bytes.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        if chunk.bytes.len() > Chunk::MAX_BYTES {
+            return Err(AppendError::TooLarge);
+        }
+        let ticket = match chunk.upload {
+            Some(part) => {
+                let ticket = self.submit_part(part, chunk, tenant, advice).await?;
+                (ticket.granted, Either::Left(ticket.answer))
+            }
+            None => {
+                let ticket = self.enqueue_chunk(chunk, None, tenant, advice).await?;
+                (ticket.granted, Either::Right(ticket.answer))
+            }
+        };
+        let (granted, answer) = ticket;
+        Ok(Ticket { granted, answer })
+    }
+
+    /// Queues a chunk, as soon as there is room; a part of an upload with its place and the first slot that may have it.
+    pub(crate) async fn enqueue_chunk(
+        &self,
+        chunk: Chunk,
+        upload: Option<(Location, u64)>,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        loop {
+            let taken = self.batcher.taken(LOOK);
+            let payload = Payload::Chunk {
+                bytes: chunk.bytes.clone(),
+                entries: chunk.entries,
+                upload,
+            };
+            match self.enqueue(payload, tenant, advice) {
+                Err(AppendError::NoRoom { .. }) => taken.await,
+                Err(AppendError::Limited { retry_after, .. }) => {
+                    tokio::time::sleep(retry_after).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(crate) fn takes(&self, advice: &Advice) -> Result<(), AppendError> {
+        self.admit()?;
+        self.wanted_shard(advice).map(drop)
+    }
+
+    /// The shard that a writer insists on, where it is the active one.
+    fn wanted_shard(&self, advice: &Advice) -> Result<Option<Arc<str>>, AppendError> {
+        let Some(wanted) = &advice.shard else {
+            return Ok(None);
+        };
+        let state = self.ledger.state();
+        let active = state.active().map(|s| s.identity.name.as_str());
+        if active != Some(wanted) {
+            return Err(AppendError::WrongShard {
+                active: active.map(str::to_owned),
+            });
+        }
+        Ok(Some(Arc::from(wanted.as_str())))
+    }
+
+    pub(crate) fn enqueue(
+        &self,
+        payload: Payload,
+        tenant: TenantId,
+        advice: &Advice,
+    ) -> Result<
+        Ticket<impl Future<Output = Result<Appended, AppendError>> + Send + 'static + use<>>,
+        AppendError,
+    > {
+        let room = self.admit()?;
+        if advice.shard.is_some() || payload.has_place() {
+            self.knows_places()?;
+        }
+        let shard = self.wanted_shard(advice)?;
+        let policy = self.running.policy.load();
+        let grant = policy.grant(tenant, advice);
+        let room = match &payload {
+            Payload::Entry(_) | Payload::Placed { .. } => room,
+            // More would only take memory: what waits outside is as far as the network.
+            Payload::Chunk { .. } => room.min(CHUNKS_WAITING),
+        };
+        let answer = self
+            .batcher
+            .submit(&policy, tenant, grant, shard, payload, room)?;
+        Ok(Ticket {
+            granted: policy.granted(grant),
+            answer,
+        })
+    }
+
+    /// The room for more unpublished bytes, or why there is none.
+    fn admit(&self) -> Result<usize, AppendError> {
+        self.takes_writes()?;
+        let pending = self.progress.pending.memory();
+        if pending >= self.max_pending {
+            return Err(match self.health.trouble() {
+                Some(trouble) if trouble.kind == TroubleKind::Full => AppendError::Full {
+                    detail: trouble.why,
+                },
+                Some(Trouble { why, .. }) => {
+                    AppendError::overloaded(&format!("publication is stuck: {why}"))
+                }
+                None => AppendError::overloaded("entries arrive faster than they can be published"),
+            });
+        }
+        if let Some(trouble) = self.health.trouble()
+            && trouble.kind == TroubleKind::Full
+        {
+            return Err(AppendError::Full {
+                detail: trouble.why,
+            });
+        }
+        Ok(self.max_pending - pending)
+    }
+}
