@@ -16,40 +16,40 @@ use crate::rows::Rows;
 use crate::storage::transact;
 
 /// Refuses the earlier lives of a log. They are accepted again if the later one is not taken in the end, for any reason.
-struct Deaf {
-    heard: Arc<AtomicU64>,
+struct Superseding {
+    accepted: Arc<AtomicU64>,
     /// The life that was accepted before; none if the refusal stays.
     before: Option<u64>,
 }
 
-impl Deaf {
-    fn to(heard: &Arc<AtomicU64>, before: u64, life: u64) -> Self {
-        heard.store(life, SeqCst);
+impl Superseding {
+    fn begin(accepted: &Arc<AtomicU64>, before: u64, life: u64) -> Self {
+        accepted.store(life, SeqCst);
         Self {
-            heard: Arc::clone(heard),
+            accepted: Arc::clone(accepted),
             before: Some(before),
         }
     }
 }
 
-impl Drop for Deaf {
+impl Drop for Superseding {
     fn drop(&mut self) {
         if let Some(before) = self.before {
-            self.heard.store(before, SeqCst);
+            self.accepted.store(before, SeqCst);
         }
     }
 }
 
 impl Mirror {
     /// A log was restored: what its shards had announced and not copied in full is not in it.
-    async fn let_go(&self, log: &VerifierKey) -> Result<(), Refusal> {
+    async fn drop_uncosigned(&self, log: &VerifierKey) -> Result<(), Refusal> {
         let origins: Vec<_> = {
             let all = self.origins.read().unwrap_or_else(PoisonError::into_inner);
             all.values().map(Arc::clone).collect()
         };
         for origin in origins {
             if self.key(origin.name()).is_some_and(|key| key == log)
-                && let Err(refusal) = origin.let_go().await
+                && let Err(refusal) = origin.drop_uncosigned().await
             {
                 // It takes nothing before the next start, which makes up for it: no reason to refuse what is said of the others.
                 tracing::error!(origin = origin.name(), why = %refusal, "cannot drop entries that were never cosigned");
@@ -118,19 +118,19 @@ impl Mirror {
         // A header is not signed, so it proves nothing.
         let entries = signed.entries.or(entries);
         // Of two lives of a log the later one, however far the earlier one had come; of one life the later state.
-        let heard = self.life(key);
+        let accepted = self.life(key);
         let cosigned = |id| PeerLife {
             id,
             entries: self.cosigned(key),
         };
-        if signed.restored < heard.load(SeqCst).max(before) {
-            return Err(Refusal::Superseded(cosigned(heard.load(SeqCst))));
+        if signed.restored < accepted.load(SeqCst).max(before) {
+            return Err(Refusal::Superseded(cosigned(accepted.load(SeqCst))));
         }
         let older = (signed.number, signed.edition) < (stored, edition);
         if signed.restored == before && older {
             return Err(Refusal::Size(stored));
         }
-        let mut deaf = None;
+        let mut superseding = None;
         if before < signed.restored {
             let ahead = || {
                 let here = cosigned(before);
@@ -142,8 +142,8 @@ impl Mirror {
                 return Err(Refusal::Ahead(here));
             }
             // First refuse the earlier life, then compare: so what that life finishes meanwhile is seen.
-            deaf = Some(Deaf::to(&heard, before, signed.restored));
-            self.let_go(key).await?;
+            superseding = Some(Superseding::begin(&accepted, before, signed.restored));
+            self.drop_uncosigned(key).await?;
             if let Some(here) = ahead() {
                 return Err(Refusal::Ahead(here));
             }
@@ -160,13 +160,15 @@ impl Mirror {
             ..Transaction::default()
         };
         // From here on the row may say so, whoever waits for the answer.
-        let before = deaf.as_mut().and_then(|deaf| deaf.before.take());
+        let before = superseding
+            .as_mut()
+            .and_then(|superseding| superseding.before.take());
         match self.rows.transact(row).await {
             Outcome::Committed => {}
             Outcome::Unknown(e) => return Err(e.into()),
             failed => {
-                if let Some(deaf) = &mut deaf {
-                    deaf.before = before;
+                if let Some(superseding) = &mut superseding {
+                    superseding.before = before;
                 }
                 return Err(Refusal::Storage(match failed {
                     Outcome::Failed(e) => e.to_string(),

@@ -148,7 +148,7 @@ impl Mirror {
             let loaded = mirror.load(&origin).await?;
             // What was to be let go while it was broken.
             if mirror.rows.get(&loaded.rows().owed()).await?.is_some() {
-                let failed = loaded.let_go().await;
+                let failed = loaded.drop_uncosigned().await;
                 failed.map_err(|refusal| StoreError::Io(refusal.to_string()))?;
             }
         }

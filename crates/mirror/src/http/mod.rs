@@ -32,7 +32,7 @@ pub const INCARNATION: HeaderName = HeaderName::from_static("mirror-incarnation"
 /// Set on answers about a log that was seen with two roots: the size.
 pub const ALARM: HeaderName = HeaderName::from_static("mirror-alarm");
 
-/// Which life of a log asks, and which one is heard here.
+/// Which life of a log asks, and which one is accepted here.
 pub const LIFE: HeaderName = HeaderName::from_static("log-life");
 
 /// A mirror behind HTTP.

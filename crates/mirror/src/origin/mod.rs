@@ -19,9 +19,9 @@ use crate::files::{Files, Position, last_cosigned};
 use crate::refusal::Refusal;
 use crate::rows::{Alarm, Mirrored, Pending, Rows};
 
-mod let_go;
 mod packages;
 mod pending;
+mod uncosigned;
 pub(crate) mod upload;
 
 /// Pending checkpoints that are remembered, so that an upload that was overtaken can still end.
@@ -57,8 +57,8 @@ struct Held {
     alarm: Option<Alarm>,
     tree: ShardTree,
     files: Files,
-    /// How often entries were let go: uploads from before are over.
-    cuts: u64,
+    /// How often uncosigned entries were dropped: uploads from before are over.
+    drops: u64,
     /// A write or sync failed. The files are not touched any more: a second sync could succeed with the data lost.
     broken: Option<String>,
 }
@@ -228,7 +228,7 @@ impl Origin {
             alarm,
             tree,
             files,
-            cuts: 0,
+            drops: 0,
             broken,
         };
         let loaded = Self {
@@ -270,11 +270,11 @@ impl Origin {
     }
 
     /// Whether a life of the log is accepted. Called under the lock, so that an earlier life cannot finish what it has begun.
-    fn hears(&self, held: &Held, life: u64) -> Result<(), Refusal> {
-        let heard = self.life.load(SeqCst);
-        if life < heard {
+    fn accepts(&self, held: &Held, life: u64) -> Result<(), Refusal> {
+        let accepted = self.life.load(SeqCst);
+        if life < accepted {
             return Err(Refusal::Superseded(PeerLife {
-                id: heard,
+                id: accepted,
                 entries: held.mirrored_size(),
             }));
         }

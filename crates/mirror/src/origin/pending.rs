@@ -22,7 +22,7 @@ impl Origin {
         if let Some(why) = &held.broken {
             return Err(Refusal::Storage(why.clone()));
         }
-        self.hears(&held, life)?;
+        self.accepts(&held, life)?;
         let (size, root) = (checkpoint.size, checkpoint.root);
         // Before everything else: a signed second root must be noticed, whatever the answer is.
         let mut raised = None;
@@ -30,7 +30,10 @@ impl Origin {
             && let Some(ours) = held.root(size)?
             && ours != root
         {
-            raised = Some(self.raise(&mut held, size, ours, &request.checkpoint).await);
+            raised = Some(
+                self.raise_alarm(&mut held, size, ours, &request.checkpoint)
+                    .await,
+            );
         }
         let newest = held.pending_size();
         if request.old != newest {
@@ -80,7 +83,7 @@ impl Origin {
     }
 
     /// Writes the alarm down; from now on nothing of this log is accepted.
-    pub(super) async fn raise(
+    pub(super) async fn raise_alarm(
         &self,
         held: &mut Held,
         size: u64,

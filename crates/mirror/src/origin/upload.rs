@@ -27,8 +27,8 @@ pub(super) struct Progress {
     pub(super) root: Hash,
     /// A package was taken.
     pub(super) taken: bool,
-    /// [`Held::cuts`] when it began.
-    pub(super) cuts: u64,
+    /// [`Held::drops`] when it began.
+    pub(super) drops: u64,
     /// The life of the log that sends it.
     pub(super) life: u64,
 }
@@ -57,7 +57,7 @@ impl Upload {
     ) -> Result<Self, Refusal> {
         let held = origin.held.lock().await;
         held.usable()?;
-        origin.hears(&held, life)?;
+        origin.accepts(&held, life)?;
         if held.pendings.is_empty() && held.mirrored.is_none() {
             return Err(Refusal::Wrong("there is no pending checkpoint".into()));
         }
@@ -76,7 +76,7 @@ impl Upload {
             end: head.end,
             root,
             taken: false,
-            cuts: held.cuts,
+            drops: held.drops,
             life,
         };
         drop(held);
@@ -86,8 +86,8 @@ impl Upload {
     async fn held(&self) -> Result<OwnedMutexGuard<Held>, Refusal> {
         let held = Arc::clone(&self.origin.held).lock_owned().await;
         held.usable()?;
-        self.origin.hears(&held, self.progress.life)?;
-        if held.cuts != self.progress.cuts {
+        self.origin.accepts(&held, self.progress.life)?;
+        if held.drops != self.progress.drops {
             return Err(Refusal::GoOn(held.info(self.progress.end)));
         }
         Ok(held)
@@ -252,7 +252,7 @@ impl Origin {
             return Err(Refusal::GoOn(held.info(end)));
         };
         if ours != root {
-            return Err(self.raise(held, end, ours, &pending.note).await);
+            return Err(self.raise_alarm(held, end, ours, &pending.note).await);
         }
         let failed = |e: tlog::NoteError| Refusal::Storage(format!("cosigning: {e}"));
         let note = tlog::Note::parse(&pending.note).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What becomes of the entries that a lost primary announced, and that never came whole: they go.
+//! After a restore: the entries that the lost primary announced, and that never came whole, are dropped.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use crate::rows::Pending;
 use crate::storage::transact;
 
 impl Origin {
-    /// The log was restored from what its mirrors had cosigned: lets go of what was announced after that, and of its entries. What
+    /// The log was restored from what its mirrors had cosigned: drops what was announced after that, and its entries. What
     /// was cosigned here stays, and an alarm too.
-    pub(crate) async fn let_go(&self) -> Result<(), Refusal> {
+    pub(crate) async fn drop_uncosigned(&self) -> Result<(), Refusal> {
         let held = Arc::clone(&self.held).lock_owned().await;
         if held.alarm.is_some() {
             return Ok(());
@@ -69,7 +69,7 @@ impl Origin {
         held.pendings.retain(|&at, _| at <= size);
         held.pendings.extend(kept.map(|kept| (size, kept)));
         held.position = position;
-        held.cuts += 1;
+        held.drops += 1;
         let held = blocking(move || {
             match held.files.cut(position) {
                 Ok((files, tree)) => (held.files, held.tree) = (files, tree),
