@@ -234,7 +234,6 @@ impl Seen {
     }
 }
 
-/// `Log-Config: g7-1a2b3c4d`.
 fn generation(http: &mut Http) -> Option<u64> {
     let answer = http.get("/dev/watermarks", &[]).ok()?;
     let (generation, _) = answer

@@ -11,7 +11,7 @@ use crate::{
     writes,
 };
 
-/// What to measure.
+/// The figures to measure, and how much work each does.
 #[derive(Args)]
 pub(crate) struct Options {
     /// writes, single, memory, rotation, shards, aged, logs, secondary, converge, storm, admin, cli; qos, which is beside, overload, floor, greedy, import,
@@ -47,7 +47,6 @@ pub(crate) struct Options {
     pub(crate) copied: u64,
 }
 
-/// One measured value.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     what: String,

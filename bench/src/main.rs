@@ -40,13 +40,13 @@ struct Args {
 
 #[derive(Subcommand)]
 enum What {
-    /// Show everything once
+    /// Show everything in one run
     Demo {
         /// How many entries to write
         #[arg(long)]
         entries: Option<u64>,
     },
-    /// Measure
+    /// Measure figures, all or those named
     Bench(figures::Options),
 }
 

@@ -111,7 +111,6 @@ pub(crate) fn aged(options: &Options) -> Result<Vec<Figure>> {
     ])
 }
 
-/// The `n`-th rotation.
 fn rotate(admin: &mut Http, n: u64) -> Result<()> {
     let key = format!("rotation-{n}");
     let path = "/admin/v1/logs/dev/rotations";

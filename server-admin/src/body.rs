@@ -266,7 +266,7 @@ fn bad_json(pointer: String, error: &serde_json::Error) -> Refusal {
     }])
 }
 
-/// RFC 6901.
+/// The path as a JSON pointer (RFC 6901).
 fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path.iter() {

@@ -21,7 +21,7 @@ pub enum Error {
     Exposed {
         /// The file that others can change or read.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
         /// The access that the file mode allows and must not.
         problem: &'static str,
@@ -29,7 +29,7 @@ pub enum Error {
     /// The token file does not hold what it should.
     #[error("{}: {problem}", path.display())]
     TokenFile {
-        /// The token file.
+        /// The token file that could not be used.
         path: PathBuf,
         /// What is wrong, and where.
         problem: String,
@@ -61,7 +61,7 @@ pub enum Error {
     /// A rule for identity tokens makes no sense, or would let everybody in.
     #[error("identity rule {name:?}: {problem}")]
     IdentityRule {
-        /// The rule's name.
+        /// The rule's name in the settings.
         name: String,
         /// What is wrong with it.
         problem: String,

@@ -111,7 +111,7 @@ pub struct Capabilities {
     pub qos: bool,
     /// `merge` but for `checkpointInterval`: storage nodes, secondaries, a backup quorum, frontends.
     pub merge: bool,
-    /// `witnesses`.
+    /// A policy of witnesses: `witnesses` in a document.
     pub witnesses: bool,
     /// Changes on probation: `?confirmWithin=`.
     pub probation: bool,
@@ -413,10 +413,10 @@ pub enum HostError {
     /// 503: it may have been decided or not; asking again with the same idempotency key tells.
     #[error("the outcome of operation {operation} could not be learned")]
     UnknownOutcome {
-        /// The operation's id.
+        /// The operation whose outcome is open.
         operation: String,
     },
-    /// 500: a bug.
+    /// 500: a bug; what went wrong.
     #[error("{0}")]
     Internal(String),
 }

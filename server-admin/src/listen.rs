@@ -32,7 +32,7 @@ use crate::problem::Refusal;
 use crate::resources::events::Stopping;
 use crate::router::{missing, router_with};
 
-/// Where to listen.
+/// Where an admin endpoint listens, and its limits.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The Unix socket, whose peers are known by their uid.
@@ -57,7 +57,7 @@ impl Options {
     }
 }
 
-/// A Unix socket.
+/// A Unix socket, whose peers are known by their uid.
 #[derive(Clone, Debug)]
 pub struct SocketOptions {
     /// Its file. A dead server's is replaced.
@@ -66,7 +66,7 @@ pub struct SocketOptions {
     pub mode: u32,
 }
 
-/// A TCP listener.
+/// A TCP listener, whose peers have to authenticate.
 #[derive(Clone, Debug)]
 pub struct TcpOptions {
     /// The address; port 0 picks a free one.

@@ -46,7 +46,7 @@ pub struct Permission {
     log: Word,
 }
 
-/// Not `resource:verb:log`.
+/// A text that is not `resource:verb:log`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a permission: {0:?}; it looks like shard:rotate:argon, with * for any")]
 pub struct BadPermission(String);
@@ -59,7 +59,7 @@ enum Word {
 }
 
 impl Permission {
-    /// `*:*:*`: everything.
+    /// Every verb on every resource of every log: `*:*:*`.
     #[must_use]
     pub fn everything() -> Self {
         Self {

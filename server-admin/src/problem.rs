@@ -67,7 +67,6 @@ impl Refusal {
         self
     }
 
-    /// The answer.
     pub(crate) fn respond(&self) -> Response<Bytes> {
         plane_http::refused(&self.problem, true, self.retry_after, CHALLENGE)
     }

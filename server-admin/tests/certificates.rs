@@ -32,7 +32,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use wire::{Problem, WhoAmI, codes};
 
-/// Signs certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A client's certificate and key.

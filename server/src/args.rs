@@ -18,14 +18,12 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Serve what a settings file says.
     Serve {
-        /// The settings file.
         config: PathBuf,
         /// The drain time; the settings' one if absent.
         drain: Option<Span>,
         /// The form of log lines on standard error.
         format: LogFormat,
     },
-    /// Check the stores.
     Fsck {
         /// The stores to check.
         stores: Stores,
@@ -54,7 +52,6 @@ pub(crate) enum Command {
     },
     /// End the wait for the old secondaries after a change.
     HandOver {
-        /// The log's name.
         log: String,
         /// End it although they have not taken the change.
         force: bool,
@@ -94,7 +91,6 @@ pub(crate) enum Command {
     },
     /// Make or show a secondary's key.
     SecondaryKey {
-        /// The key file.
         file: PathBuf,
         /// Make one of this name.
         name: Option<String>,
@@ -104,11 +100,9 @@ pub(crate) enum Command {
 /// Where a secondary's settings are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SecondaryFrom {
-    /// In a file.
     Config(PathBuf),
     /// On the command line.
     Flags {
-        /// Its storage.
         dir: PathBuf,
         /// The address that logs and readers connect to.
         listen: SocketAddr,
@@ -159,7 +153,6 @@ impl SecondaryFrom {
     }
 }
 
-/// `logd dev`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dev {
     /// Where everything is kept.
@@ -178,20 +171,14 @@ pub(crate) struct Dev {
     pub(crate) format: LogFormat,
 }
 
-/// `logd init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Init {
-    /// The new folder.
     pub(crate) dir: PathBuf,
-    /// The log's origin.
     pub(crate) origin: String,
     /// Its name; the origin's last part where it is not said.
     pub(crate) log: Option<LogName>,
-    /// Data plane.
     pub(crate) listen: SocketAddr,
-    /// Admin endpoint.
     pub(crate) admin: SocketAddr,
-    /// Ask nothing.
     pub(crate) yes: bool,
 }
 
@@ -204,10 +191,8 @@ pub(crate) enum Stores {
     Config(PathBuf),
 }
 
-/// `logd frontend`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FrontendOptions {
-    /// The folder.
     pub(crate) dir: PathBuf,
     /// Port 0 for any free one.
     pub(crate) listen: SocketAddr,
@@ -219,20 +204,20 @@ pub(crate) struct FrontendOptions {
     pub(crate) format: LogFormat,
 }
 
-/// How `fsck` reports.
+/// The form of a command's report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FsckOutput {
-    /// For people.
+    /// A table for people.
     #[default]
     Table,
-    /// One JSON document.
+    /// One JSON document on standard output.
     Json,
 }
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     #[default]
     Text,
     /// One JSON object a line.
@@ -371,7 +356,7 @@ impl From<ProgramArg> for engine::Program {
 
 #[derive(Debug, Args)]
 struct MergeArgs {
-    /// Which
+    /// The program of the merge to run
     #[arg(value_enum, value_name = "PROGRAM")]
     program: ProgramArg,
     /// Do the waiting work once, report it, and exit
@@ -386,7 +371,7 @@ struct MergeArgs {
 
 #[derive(Debug, Args)]
 struct HandOverArgs {
-    /// The log's name
+    /// Name of the log that waits
     #[arg(long, value_name = "NAME")]
     log: String,
     /// Give up what the command lists without this flag
@@ -401,7 +386,7 @@ struct HandOverArgs {
 
 #[derive(Debug, Args)]
 struct FrontendArgs {
-    /// The folder
+    /// The folder to serve
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
     /// Address for readers (port 0: any free one)
@@ -435,7 +420,7 @@ enum ConfigVerb {
         /// The file of `logd serve` or of `logd secondary`
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// How to report
+        /// Form of the report on standard output
         #[arg(short, long, value_enum, default_value_t)]
         output: FsckOutput,
     },
@@ -477,7 +462,7 @@ struct InitArgs {
     /// Address of the admin endpoint, TLS
     #[arg(long, value_name = "ADDRESS", value_parser = known_address, default_value = "127.0.0.1:7071")]
     admin: SocketAddr,
-    /// Ask nothing
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
 }
@@ -638,7 +623,7 @@ impl From<SecondaryArgs> for Command {
 struct FsckArgs {
     #[command(flatten)]
     stores: StoresArgs,
-    /// How to report
+    /// Form of the report on standard output
     #[arg(short, long, value_enum, default_value_t)]
     output: FsckOutput,
 }
@@ -650,7 +635,7 @@ struct BackupArgs {
     /// A new file; in an existing folder, one that is named after the time
     #[arg(long, value_name = "PATH")]
     to: PathBuf,
-    /// How to report
+    /// Form of the report on standard output
     #[arg(short, long, value_enum, default_value_t)]
     output: FsckOutput,
 }
@@ -665,7 +650,7 @@ struct StoresArgs {
         conflicts_with = "config"
     )]
     dir: Option<PathBuf>,
-    /// A settings file
+    /// A settings file of `logd serve`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }

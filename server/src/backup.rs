@@ -18,7 +18,6 @@ use crate::run::{self, print};
 use crate::settings::Settings;
 use logconfig::text::count;
 
-/// What was made.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Made {

@@ -17,7 +17,6 @@ pub(crate) enum Error {
     /// A file or directory could not be read, written or created.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// `read`, `write`, `create`.
         action: &'static str,
         /// The file that could not be used.
         path: PathBuf,
@@ -85,7 +84,6 @@ pub(crate) enum Error {
     /// A store could not be opened.
     #[error("cannot open the {what} store at {}: {detail}", path.display())]
     Store {
-        /// `coordination`, `objects`.
         what: &'static str,
         /// Where the settings say that it is.
         path: PathBuf,
@@ -115,11 +113,7 @@ pub(crate) enum Error {
     Restore(String),
     /// The same, after its folder was made.
     #[error("nothing was restored: {why}")]
-    Unrestored {
-        /// The folder.
-        dir: PathBuf,
-        why: String,
-    },
+    Unrestored { dir: PathBuf, why: String },
     /// A change of the secondaries was not handed over.
     #[error("{0}")]
     HandOver(String),

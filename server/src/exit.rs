@@ -10,9 +10,8 @@ use crate::error::Error;
 /// How a command ended, when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// 0: success.
     Done,
-    /// `fsck` found something.
+    /// `fsck` found something wrong.
     Findings,
     /// `config check` found something.
     Refused,

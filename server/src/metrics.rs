@@ -25,7 +25,6 @@ use crate::gate::Gate;
 use crate::process::Process;
 use engine::{Histogram, Log, LogMetrics};
 
-/// Answers by status.
 #[derive(Debug)]
 pub(crate) struct HttpMetrics {
     /// One counter per status from 100 to 599.
@@ -44,7 +43,6 @@ impl Default for HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Counts one answer.
     pub(crate) fn count(&self, status: StatusCode) {
         let at = usize::from(status.as_u16().saturating_sub(LOWEST));
         if let Some(counter) = self.answers.get(at) {
@@ -52,7 +50,6 @@ impl HttpMetrics {
         }
     }
 
-    /// All answers.
     #[cfg(test)]
     pub(crate) fn total(&self) -> u64 {
         self.seen().map(|(_, count)| count).sum()
@@ -85,7 +82,6 @@ impl Exporter {
         Self { registry }
     }
 
-    /// Exports something else.
     pub(crate) fn of(registry: Registry) -> Self {
         Self { registry }
     }

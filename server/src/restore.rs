@@ -20,16 +20,12 @@ const SETTINGS: &str = "# Written by `logd restore`; `logd config example` expla
     [data]\nlisten = \"127.0.0.1:7070\"\n\n[admin]\nsocket = \"admin.sock\"\n\n\
     [stores]\ncoordination = \"coordination.db\"\nobjects = \"objects\"\n\n[kek]\nfile = \"kek\"\n";
 
-/// What to restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RestoreArgs {
-    /// The log's origin.
     pub(crate) origin: String,
-    /// The secondaries.
     pub(crate) from: Vec<String>,
     /// The file of the key-encryption key.
     pub(crate) kek: PathBuf,
-    /// The new folder.
     pub(crate) dir: PathBuf,
     /// Go on although something may be missing.
     pub(crate) force: bool,
@@ -37,7 +33,6 @@ pub(crate) struct RestoreArgs {
     pub(crate) ca: Option<PathBuf>,
 }
 
-/// Restores.
 pub(crate) async fn run(args: RestoreArgs) -> Result<(), Error> {
     let secret = |e: engine::shard::keys::KeyError| Error::Secret(e.to_string());
     let kek = Kek::from_file(&args.kek).map_err(secret)?;

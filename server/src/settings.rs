@@ -44,12 +44,10 @@ pub(crate) struct Settings {
     pub(crate) admin: Admin,
     /// The listener that Prometheus scrapes; none if absent.
     pub(crate) metrics: Option<Metrics>,
-    /// Secondaries and witnesses.
     #[serde(default)]
     pub(crate) peers: PeerClient,
     /// Where everything is kept.
     pub(crate) stores: Stores,
-    /// The key-encryption key.
     pub(crate) kek: KekSource,
     /// Its part in the merge.
     #[serde(default)]
@@ -68,7 +66,6 @@ pub(crate) struct Settings {
     pub(crate) log: Logging,
 }
 
-/// The log lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Logging {
@@ -89,9 +86,7 @@ impl Logging {
 /// The settings that can change while a server runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hot {
-    /// `log.filter`.
     pub(crate) filter: Option<String>,
-    /// `limits.drain`.
     pub(crate) drain: Option<Duration>,
 }
 
@@ -125,7 +120,6 @@ pub(crate) enum ProgramName {
     /// Copies to the secondaries.
     #[serde(alias = "backup")]
     Replicate,
-    /// Publishes.
     #[serde(alias = "sth")]
     Publish,
     /// Pushes to the frontends.
@@ -144,7 +138,6 @@ impl From<ProgramName> for engine::Program {
     }
 }
 
-/// A storage node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Node {
@@ -160,7 +153,6 @@ pub(crate) struct Node {
 pub(crate) enum Place {
     /// A folder on this machine.
     Folder(PathBuf),
-    /// A URL.
     Bucket(BucketUrl),
 }
 
@@ -175,7 +167,6 @@ impl TryFrom<String> for Place {
     }
 }
 
-/// A bucket's URL.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct BucketName(pub(crate) BucketUrl);
@@ -192,7 +183,6 @@ impl TryFrom<String> for BucketName {
     }
 }
 
-/// The data plane.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Data {
@@ -218,17 +208,14 @@ pub(crate) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// For a listener.
     pub(crate) fn files(&self) -> plane_http::TlsFiles {
         plane_http::TlsFiles::new(&self.cert, &self.key)
     }
 }
 
-/// The metrics listener.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Metrics {
-    /// A loopback address.
     pub(crate) listen: SocketAddr,
 }
 
@@ -240,11 +227,9 @@ pub(crate) struct PeerClient {
     pub(crate) ca: Option<PathBuf>,
 }
 
-/// The two stores.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stores {
-    /// The SQLite file.
     pub(crate) coordination: PathBuf,
     /// The folder of tiles, bundles, checkpoints and large batches.
     pub(crate) objects: PathBuf,

@@ -73,7 +73,6 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// Lower case.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }

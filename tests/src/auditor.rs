@@ -94,7 +94,6 @@ pub struct Shard {
     pub name: String,
     /// `planned`, `active` or `frozen`.
     pub state: String,
-    /// Checkpoint origin.
     pub origin: String,
     /// Verifier key of its checkpoints.
     pub vkey: String,
@@ -107,28 +106,22 @@ pub struct Shard {
 /// An entry as the auditor found it.
 #[derive(Debug)]
 pub struct Found<'a> {
-    /// The shard's name.
     pub shard: &'a str,
     /// Index in the shard.
     pub leaf_index: u64,
     /// Index in the log.
     pub index: u64,
-    /// The entry.
     pub bytes: &'a [u8],
-    /// Its leaf hash.
     pub leaf: Hash,
 }
 
-/// What was audited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
     /// Entries that signed checkpoints cover, over all shards.
     pub entries: u64,
     /// Shards, planned ones included.
     pub shards: usize,
-    /// Seals checked.
     pub seals: usize,
-    /// Hash tiles compared.
     pub tiles: u64,
 }
 

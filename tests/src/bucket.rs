@@ -34,7 +34,6 @@ const SIGNED: [(&str, &str); 1] = [(
 #[derive(Debug)]
 pub struct S3 {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
@@ -170,9 +169,7 @@ impl Bucket {
 /// A log in a bucket: its objects are below `at`.
 #[derive(Debug)]
 pub struct InBucket<'a> {
-    /// Where.
     pub bucket: &'a mut Bucket,
-    /// `logs/dev`.
     pub at: &'a str,
 }
 

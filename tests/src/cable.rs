@@ -12,7 +12,6 @@ use crate::wait;
 /// How a cable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Is {
-    /// Everything passes.
     Whole,
     /// Connections break, and new ones too.
     Cut,
@@ -23,7 +22,6 @@ pub enum Is {
 /// A proxy to one address; it stands as long as the test process.
 #[derive(Debug)]
 pub struct Cable {
-    /// Its near end.
     pub address: SocketAddr,
     state: Arc<State>,
 }

@@ -43,7 +43,6 @@ fn elapse(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// How much abuse.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// How many write at a time.

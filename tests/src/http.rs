@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status code.
     pub status: u16,
     /// Header names in lower case, with their values, in order.
     pub headers: Vec<(String, String)>,

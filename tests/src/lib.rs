@@ -4,6 +4,11 @@
 //! Two things must never happen here: a check that passes because it looked at nothing, and a wait that ends because time
 //! passed instead of because its condition holds.
 
+#![expect(
+    missing_docs,
+    reason = "only tests and benchmarks use it; most names say it all"
+)]
+
 pub mod attack;
 pub mod auditor;
 pub mod bucket;

@@ -18,18 +18,14 @@ use crate::wait;
 /// Writes the entry `sequence` of `connection` into the buffer; false when that connection has no more.
 pub type Entries = Arc<dyn Fn(u32, u32, &mut Vec<u8>) -> bool + Send + Sync>;
 
-/// What to send.
 #[derive(Clone)]
 pub struct Plan {
-    /// The server.
     pub address: SocketAddr,
-    /// `/dev/add`.
     pub path: String,
     /// Number of connections, each with one write in flight.
     pub connections: u32,
     /// More headers, each `Name: value\r\n`.
     pub headers: String,
-    /// The entries.
     pub entries: Entries,
     /// Go on after a broken connection (with a new one) or a refusal; else that connection's work ends there.
     pub persist: bool,
@@ -85,7 +81,6 @@ pub enum Outcome {
     Unknown,
 }
 
-/// One write.
 #[derive(Clone, Copy, Debug)]
 pub struct Write {
     /// What became of it.
@@ -104,12 +99,10 @@ pub struct Report {
     pub complaints: Vec<String>,
     /// How long the run took.
     pub took: Duration,
-    /// What was sent.
     pub entries: Entries,
 }
 
 impl Report {
-    /// All writes.
     pub fn all(&self) -> impl Iterator<Item = &Write> {
         self.writes.iter().flatten()
     }
@@ -154,7 +147,6 @@ impl Shared {
 }
 
 impl Load {
-    /// Starts writing.
     pub fn start(plan: Plan) -> Self {
         let shared = Arc::new(Shared::default());
         shared
@@ -278,7 +270,6 @@ fn run(plan: Plan, shared: Arc<Shared>, start: Instant) -> Result<Report> {
     })
 }
 
-/// One connection's loop.
 async fn write_all(plan: &Plan, shared: &Shared, connection: u32, start: Instant) -> Vec<Write> {
     let mut writes = Vec::new();
     let mut socket = None;

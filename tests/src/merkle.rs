@@ -18,7 +18,6 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// `tile/0/x001/234` or `tile/0/x001/234.p/7`.
     pub fn path(&self) -> String {
         format!(
             "tile/{}/{}",
@@ -55,7 +54,6 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Leaves so far.
     pub fn size(&self) -> u64 {
         self.size
     }

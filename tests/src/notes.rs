@@ -30,9 +30,7 @@ pub fn open(note: &[u8], vkeys: &[&str]) -> Result<String> {
 /// A checkpoint whose signature and origin were checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// The tree's size.
     pub size: u64,
-    /// The tree's root.
     pub root: Hash,
 }
 

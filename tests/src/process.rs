@@ -72,7 +72,6 @@ fn binaries() -> Result<PathBuf> {
 pub struct Start {
     /// A program that runs the server, with its arguments (`strace -D …`): the server must stay the direct child.
     pub wrapper: Vec<String>,
-    /// More arguments.
     pub arguments: Vec<String>,
     /// `logd serve` with this settings file, instead of `logd dev`.
     pub settings: Option<PathBuf>,
@@ -86,7 +85,6 @@ pub struct Logd {
     pub address: SocketAddr,
     /// The ready line's words after `admin `: `https://127.0.0.1:PORT`.
     pub admin: String,
-    /// The data folder.
     pub directory: PathBuf,
     /// What it said of halted logs before it was ready.
     pub halted: Vec<String>,
@@ -96,9 +94,7 @@ pub struct Logd {
 /// Positions of a log, as `GET /{log}/watermarks` gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub struct Watermarks {
-    /// Decided and durable.
     pub ordered: u64,
-    /// In the tree.
     pub integrated: u64,
     /// Covered by signed checkpoints.
     pub published: u64,
@@ -195,7 +191,6 @@ impl Logd {
         })
     }
 
-    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

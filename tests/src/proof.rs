@@ -12,9 +12,7 @@ use crate::notes::{self, Head};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
-    /// Global index.
     pub index: u64,
-    /// The shard's name.
     pub shard: String,
     /// Index in the shard.
     pub leaf_index: u64,

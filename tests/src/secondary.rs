@@ -18,13 +18,9 @@ use crate::process::{binary, logctl, logd};
 #[derive(Debug)]
 pub struct Secondary {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
-    /// Its key.
     pub vkey: String,
-    /// Its storage.
     pub incarnation: String,
-    /// Its folder.
     pub directory: PathBuf,
 }
 
@@ -137,7 +133,6 @@ impl Secondary {
         })
     }
 
-    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

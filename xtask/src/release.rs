@@ -5,7 +5,6 @@ use anyhow::Result;
 use crate::debian;
 use crate::run::{cargo, root, succeeds};
 
-/// `cargo xtask demo`.
 pub(crate) fn demo(entries: Option<u64>) -> Result<bool> {
     drive(
         "demo",
@@ -15,7 +14,6 @@ pub(crate) fn demo(entries: Option<u64>) -> Result<bool> {
     )
 }
 
-/// `cargo xtask bench`.
 pub(crate) fn bench(arguments: &[String]) -> Result<bool> {
     for program in ["wrk", "strace"] {
         // The figures that need it say so themselves.

@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, bail};
 use crate::python;
 use crate::run::{cargo, root, succeeds, target};
 
-/// What is installed.
 const PACKAGE: &str = "schemathesis==4.32.5";
 
 /// How many requests are made up for each operation, unless somebody wants more: for less than a minute.
@@ -56,7 +55,6 @@ pub(crate) fn check(program: &Path, examples: u64) -> Result<bool> {
 /// A `logd dev`; killed when dropped.
 struct Server {
     child: Child,
-    /// `https://127.0.0.1:PORT`.
     admin: String,
 }
 

@@ -101,7 +101,6 @@ impl Bench {
         Proposal::fresh(Work::Batch(batch), bytes)
     }
 
-    /// Commits one batch.
     async fn commit(&self, order: &Ledger) -> Result<Duration> {
         let began = Instant::now();
         let answer = order.commit(vec![self.batch()]).await.pop();

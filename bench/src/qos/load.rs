@@ -87,7 +87,6 @@ impl Stream<'_> {
         self.number("/entriesPerSecond")
     }
 
-    /// Entries acknowledged.
     pub(crate) fn acknowledged(&self) -> Result<f64> {
         self.number("/acknowledged")
     }
@@ -100,7 +99,6 @@ impl Stream<'_> {
         ))
     }
 
-    /// Entries refused.
     pub(crate) fn refused(&self) -> f64 {
         let refused = self.0["refused"].as_array().into_iter().flatten();
         refused
@@ -110,7 +108,6 @@ impl Stream<'_> {
 }
 
 impl Work {
-    /// Until now.
     pub(crate) fn until_now(logd: &Logd) -> Result<Self> {
         let io = std::fs::read_to_string(format!("/proc/{}/io", logd.pid()))?;
         let written = io
@@ -154,7 +151,6 @@ impl Work {
 /// A tenant with a token of its own, as a stream names it.
 pub(crate) struct Tenant {
     pub(crate) name: &'static str,
-    /// `token-file=…`.
     pub(crate) word: String,
 }
 

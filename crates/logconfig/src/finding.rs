@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Stable identifier, kebab-case.
+    /// Stable identifier in kebab-case; scripts compare it.
     pub code: &'static str,
     /// What is wrong, a lowercase fragment.
     pub message: String,

@@ -54,11 +54,11 @@ pub struct MergeConfig {
 pub struct StorageConfig {
     /// Nodes that must have a large batch before it is announced.
     pub quorum: u32,
-    /// At most 16.
+    /// Where large batches are written: at most 16 nodes.
     pub nodes: Vec<StorageNode>,
 }
 
-/// One storage node.
+/// A node that keeps large batches until they are integrated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
@@ -67,7 +67,7 @@ pub struct StorageNode {
     pub name: NodeName,
 }
 
-/// One secondary.
+/// A server that keeps a verified copy of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
@@ -80,7 +80,7 @@ pub struct SecondaryConfig {
     pub vkey: String,
 }
 
-/// One frontend.
+/// A place that tiles and checkpoints are pushed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(inline)]
@@ -91,7 +91,7 @@ pub struct FrontendConfig {
     pub url: String,
 }
 
-/// Who cosigns checkpoints.
+/// Witnesses that cosign each checkpoint before it is published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]

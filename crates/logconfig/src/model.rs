@@ -39,7 +39,7 @@ pub struct LogConfig {
     /// How entries become signed trees.
     #[serde(default)]
     pub merge: MergeConfig,
-    /// Who cosigns checkpoints.
+    /// Witnesses that cosign each checkpoint before it is published.
     #[serde(default, skip_serializing_if = "WitnessConfig::is_default")]
     pub witnesses: WitnessConfig,
 }
@@ -54,11 +54,11 @@ pub enum ApiVersion {
     V1,
 }
 
-/// Kind of document.
+/// What the document describes; so far always a log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub enum Kind {
-    /// A log's configuration.
+    /// The configuration of one log.
     #[default]
     LogConfig,
 }
@@ -125,11 +125,11 @@ pub enum ShardState {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct KeySpec {
-    /// Signature algorithm.
+    /// Signature algorithm of the key.
     pub algorithm: Algorithm,
 }
 
-/// A signature algorithm.
+/// How a shard's checkpoints are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]

@@ -52,7 +52,7 @@ const PATTERN: &str = "^[a-z0-9][a-z0-9.-]{0,62}$";
 /// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// Not `[a-z0-9][a-z0-9.-]{0,62}`.
+    /// It does not match `[a-z0-9][a-z0-9.-]{0,62}`.
     #[error(
         "a name is 1 to 63 characters of a-z, 0-9, '.' and '-', and starts with a letter or a digit"
     )]

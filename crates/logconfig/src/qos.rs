@@ -99,7 +99,6 @@ pub struct WriterToken {
     pub expires: Option<String>,
 }
 
-/// Default weight.
 const fn one() -> u32 {
     1
 }

@@ -11,7 +11,7 @@ use crate::model::{LogConfig, ShardConfig, ShardState};
 use crate::name::ShardName;
 use crate::tree::{self, Entry, Mark, Node, Value};
 
-/// What was read.
+/// What [`read_rekor`] found in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RekorShards {
     /// Frozen shards, oldest first, each named by its tree ID.

@@ -32,14 +32,14 @@ const BEGINS: &[u8] = b"{\"frozen\":";
 /// A document as it is named and stored: worked out once, since that takes the longer the more shards it lists.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// [`LogConfig::digest`].
+    /// The document's [`LogConfig::digest`], which names it.
     pub digest: [u8; 32],
-    /// [`LogConfig::stored`].
+    /// The document's [`LogConfig::stored`] bytes.
     pub stored: Vec<u8>,
 }
 
 impl Written {
-    /// [`LogConfig::etag`].
+    /// The document's [`LogConfig::etag`] in this generation.
     #[must_use]
     pub fn etag(&self, generation: u64) -> String {
         crate::write::etag(generation, self.digest)

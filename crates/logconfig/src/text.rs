@@ -11,7 +11,7 @@ pub fn count(n: impl Display + PartialEq + From<u8>, noun: &str) -> String {
     }
 }
 
-/// `5,000,000`.
+/// A number with commas between thousands: `5,000,000`.
 #[must_use]
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -54,9 +54,9 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// As written.
+    /// Spelled as in the text.
     Integer(String),
-    /// As written.
+    /// Spelled as in the text.
     Float(String),
     String(String),
     List(Vec<Node>),

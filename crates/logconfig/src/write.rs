@@ -28,7 +28,7 @@ impl LogConfig {
         json(&self.stripped(), serde_json::to_vec)
     }
 
-    /// SHA-256 of [`LogConfig::canonical`].
+    /// SHA-256 of [`LogConfig::canonical`]: names the document in a decision.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.canonical()).into()

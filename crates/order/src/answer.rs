@@ -93,7 +93,7 @@ impl CommitError {
 pub struct Proposal {
     /// The batch or control.
     pub work: Work,
-    /// A batch's bytes.
+    /// The batch's entries, as they are stored; empty for a control.
     pub bytes: Bytes,
     /// For a part of an upload, which may have been sent before: the first slot that may have it. `None`: the token is fresh.
     pub first_slot: Option<u64>,

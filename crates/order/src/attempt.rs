@@ -40,7 +40,7 @@ pub struct Attempt {
     pub seen: u64,
     /// Under which its works are in the bag.
     pub announced_at: Option<u64>,
-    /// Proposals so far.
+    /// How many slots it has proposed so far.
     pub rounds: u32,
     /// Whether an earlier write of this attempt may be in the store, or land there later.
     pub doubt: bool,
@@ -196,7 +196,7 @@ impl Attempt {
         self.rounds > 1 || self.answers.iter().any(shared)
     }
 
-    /// Proposals so far.
+    /// How many slots it has proposed so far.
     pub fn rounds(&self) -> u32 {
         self.rounds
     }

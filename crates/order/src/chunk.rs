@@ -28,7 +28,7 @@ impl Chunk {
 /// A part of a resumable upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadPart {
-    /// Which upload.
+    /// The upload that the part belongs to.
     pub id: UploadId,
     /// How many entries of it come before this part.
     pub offset: u64,

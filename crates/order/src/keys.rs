@@ -53,7 +53,7 @@ impl Keys {
     pub fn slots(&self) -> Key {
         format!("{}slot/", self.prefix)
     }
-    /// One slot.
+    /// The row of one slot.
     pub fn slot(&self, number: u64) -> Key {
         format!("{}slot/{number:020}", self.prefix)
     }
@@ -61,7 +61,7 @@ impl Keys {
     pub fn batches(&self) -> Key {
         format!("{}batch/", self.prefix)
     }
-    /// One batch's bytes.
+    /// The row with one batch's bytes.
     pub fn batch(&self, token: Token) -> Key {
         format!("{}batch/{token}", self.prefix)
     }
@@ -81,7 +81,7 @@ impl Keys {
     pub fn bag_from(&self, seen: u64) -> Key {
         format!("{}bag/{seen:020}/", self.prefix)
     }
-    /// One announcement.
+    /// The row of one announcement in the bag.
     pub fn announcement(&self, seen: u64, token: Token) -> Key {
         format!("{}bag/{seen:020}/{token}", self.prefix)
     }

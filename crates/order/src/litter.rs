@@ -55,7 +55,7 @@ pub struct Evidence {
 pub enum Announced {
     /// It may still count.
     Stays,
-    /// It is deleted.
+    /// It is deleted; its batch stays.
     Goes,
     /// It is deleted with the bytes of its batch.
     GoesWithBatch,

@@ -20,7 +20,7 @@ pub enum Location {
     Promise,
     /// Its part of an upload: `placed/upload/{id}/{offset}`.
     Upload {
-        /// The upload.
+        /// The upload that it is a part of.
         id: UploadId,
         /// Entries of the upload before it.
         offset: u64,

@@ -25,7 +25,7 @@ impl Token {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The 16 bytes that [`Token::from_bytes`] reads.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0
     }
@@ -154,9 +154,9 @@ pub enum Action {
     Rotate,
     /// Add a planned shard.
     Plan,
-    /// Freeze the log.
+    /// Freeze the log: it accepts no entries until it is unfrozen.
     Freeze,
-    /// Accept entries again.
+    /// Accept entries again after a freeze.
     Unfreeze,
     /// Hide the log; its data is kept.
     Delete,
@@ -212,13 +212,13 @@ pub struct Decision {
     pub reason: Option<String>,
 }
 
-/// A decided slot.
+/// One decided step of the log; it never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slot {
     /// Format version, [`FORMAT`] at most.
     pub format: u32,
-    /// Its own number.
+    /// Its own number, from 0.
     pub number: u64,
     /// Global index of its first entry.
     pub start: u64,
@@ -293,7 +293,7 @@ pub struct Promised {
 pub enum Work {
     /// A batch, durable already.
     Batch(BatchRef),
-    /// A control.
+    /// A control, as it is to be decided.
     Control(Decision),
     /// A batch that is never refused: a dead announcement goes back to the queue.
     Promised(Promised),
@@ -323,6 +323,6 @@ impl Work {
 pub struct Announcement {
     /// The first undecided slot its author saw.
     pub seen: u64,
-    /// What is announced.
+    /// The batch or control that is announced.
     pub work: Work,
 }

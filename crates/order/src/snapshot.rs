@@ -44,9 +44,9 @@ pub const HEAD: &[u8] = b"{\"state\":";
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// Oldest first.
+    /// Active and planned shards, oldest first.
     pub shards: Vec<Shard>,
-    /// Oldest first.
+    /// The latest decided operations, oldest first.
     pub operations: Vec<Remembered>,
 }
 

@@ -27,7 +27,7 @@ pub enum Phase {
         /// Global index of its first entry.
         start: u64,
     },
-    /// Closed for ever.
+    /// Closed for ever: no entry is added to it.
     Frozen {
         /// Global index of its first entry.
         start: u64,
@@ -42,7 +42,7 @@ pub enum Phase {
 pub struct Shard {
     /// Fixed when planned; all states and this replica's own notes share it.
     pub identity: Arc<ShardIdentity>,
-    /// Moves forward only.
+    /// Moves forward only: planned, active, frozen.
     pub phase: Phase,
 }
 
@@ -60,13 +60,13 @@ impl Shard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Intake {
-    /// Yes.
+    /// It takes entries and orders them.
     Open,
     /// Admission has ended; entries already on their way are ordered.
     Closing,
-    /// No.
+    /// It takes no entries until an unfreeze.
     Frozen {
-        /// Since this slot.
+        /// The slot that froze it.
         slot: u64,
         /// Its time, milliseconds since the Unix epoch.
         time: u64,
@@ -77,7 +77,7 @@ pub enum Intake {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Remembered {
-    /// The operation.
+    /// The token that names the operation.
     pub operation: Token,
     /// Digest of its request.
     pub request: Hash,
@@ -113,7 +113,7 @@ pub struct State {
     pub generation: u64,
     /// Names the running config document.
     pub document: Hash,
-    /// Oldest first.
+    /// All shards of the log, oldest first.
     pub shards: Arc<Vec<Shard>>,
     /// Whether entries are taken.
     pub gate: Intake,
@@ -148,9 +148,9 @@ impl Default for State {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("slot {slot}: {why}")]
 pub struct InvalidSlot {
-    /// The slot's place.
+    /// The slot's place in the order.
     pub slot: u64,
-    /// What is wrong.
+    /// What is wrong with it, for a person.
     pub why: String,
 }
 
@@ -163,7 +163,7 @@ pub enum Refusal {
     KeyReused,
     /// Its base is not the running generation.
     Stale {
-        /// The running generation.
+        /// The generation that runs now.
         current: u64,
     },
     /// The log is frozen.

@@ -13,7 +13,7 @@ use super::{Backlog, Grant, Policy, TenantId};
 
 /// The shortest wait that a refusal asks for, microseconds.
 const SOON: u64 = 50_000;
-/// The longest.
+/// The longest wait that a refusal asks for, microseconds.
 const LATE: u64 = 3_600_000_000;
 
 /// Part of the measured rate that is counted on.
@@ -39,9 +39,9 @@ pub struct Ask {
     pub tenant: TenantId,
     /// What its advice comes to.
     pub grant: Grant,
-    /// How many entries.
+    /// How many entries it has.
     pub entries: u64,
-    /// Their bytes.
+    /// Bytes of those entries together.
     pub bytes: u64,
     /// What waits of the same tenant in the same tier.
     pub own: Backlog,
@@ -243,12 +243,12 @@ impl Admission {
         }
     }
 
-    /// What is measured.
+    /// The estimator, which is to be told what was published.
     pub fn rate(&mut self) -> &mut Rate {
         &mut self.rate
     }
 
-    /// As measured.
+    /// The rate and latency of the log, as measured.
     pub fn service(&self) -> Service {
         self.rate.service()
     }

@@ -5,7 +5,7 @@
 /// What the log gets done, as measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Service {
-    /// Cost per second.
+    /// Cost per second that is published.
     pub rate: f64,
     /// From the release of work to its publication, microseconds.
     pub latency: u64,

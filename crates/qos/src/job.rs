@@ -8,7 +8,7 @@ pub const ENTRY_COST: u64 = 128;
 /// Work to be scheduled.
 #[derive(Clone, Debug)]
 pub struct Job<P> {
-    /// Its tier.
+    /// The tier that it waits in.
     pub tier: TierId,
     /// The tenant that it is charged to.
     pub tenant: TenantId,
@@ -16,11 +16,11 @@ pub struct Job<P> {
     pub entries: u64,
     /// How many bytes they are.
     pub bytes: u64,
-    /// When it came.
+    /// When it came; its wait counts from then.
     pub arrived: u64,
     /// When it must be published; `None`: no promise.
     pub deadline: Option<u64>,
-    /// What is scheduled.
+    /// What the scheduler hands out again, unseen.
     pub payload: P,
 }
 
@@ -63,16 +63,16 @@ impl Limits {
 
 /// What decides which work goes next. The engine's is [`super::Scheduler`]; the simulation takes any.
 pub trait Schedule<P> {
-    /// Takes work.
+    /// Takes work, to be given out by `next`.
     fn push(&mut self, now: u64, job: Job<P>);
 
     /// Gives the next work out, if the limits allow any. One job may pass a limit that is not zero.
     fn next(&mut self, now: u64, limits: &mut Limits) -> Option<Job<P>>;
 
-    /// Jobs that wait.
+    /// How many jobs wait in all.
     fn len(&self) -> usize;
 
-    /// Whether none waits.
+    /// Whether no job waits at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

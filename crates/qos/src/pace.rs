@@ -57,7 +57,7 @@ pub struct Pace {
 /// How backlogs go beside other work.
 #[derive(Clone, Copy, Debug)]
 struct Cruise {
-    /// Cost per second.
+    /// Cost per second that backlogs get.
     rate: f64,
     /// Publications since it was slowed down; `None` before the first time.
     since: Option<u32>,

@@ -16,7 +16,7 @@ use super::{Advice, Granted, TenantId, TierId};
 /// A tier, as the engine uses it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TierRule {
-    /// Its name.
+    /// Its name in the configuration.
     pub name: Arc<str>,
     /// The promise: published within this. `None`: no promise.
     pub max_merge_delay: Option<Duration>,
@@ -49,13 +49,13 @@ impl TierRule {
 /// A tenant, as the engine uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantRule {
-    /// Its name.
+    /// Its name in the configuration.
     pub name: Arc<str>,
     /// The tiers it may ask for; the first is what a writer without advice gets.
     pub tiers: Vec<TierId>,
-    /// Entries per second.
+    /// Entries per second that it may send; `None`: no limit of its own.
     pub rate: Option<u64>,
-    /// Bytes per second.
+    /// Bytes per second that it may send; `None`: no limit of its own.
     pub bytes: Option<u64>,
     /// Share within a tier, against the other tenants.
     pub weight: u32,
@@ -97,13 +97,13 @@ fn expires_ms(text: &str) -> u64 {
 /// What advice comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The tier.
+    /// The tier that the work waits in.
     pub tier: TierId,
     /// The promise, from acceptance; `None`: none.
     pub merge_by: Option<Duration>,
 }
 
-/// One generation's rules.
+/// One generation's tiers, tenants and writer tokens, as tables.
 #[derive(Clone, Debug)]
 pub struct Policy {
     tiers: Vec<TierRule>,
@@ -297,7 +297,7 @@ impl Policy {
         })
     }
 
-    /// A tier's row.
+    /// The row of a tier, retired ones included.
     pub fn tier(&self, tier: TierId) -> &TierRule {
         // Every number that was handed out has a row, in this policy and in all later ones.
         &self.tiers[tier.index()]

@@ -13,9 +13,9 @@ const LONGEST: u64 = 3_600_000_000;
 /// Own work that one checkpoint published.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Publication {
-    /// How many entries.
+    /// How many entries were published.
     pub entries: u64,
-    /// Their bytes.
+    /// Bytes of those entries together.
     pub bytes: u64,
     /// Since the release of the oldest of them, microseconds.
     pub latency: u64,
@@ -46,12 +46,12 @@ impl Rate {
         }
     }
 
-    /// As measured.
+    /// The rate and latency as measured so far.
     pub fn service(&self) -> Service {
         self.service
     }
 
-    /// Nothing waits.
+    /// Tells it that nothing waits: the log could have done more.
     pub fn idle(&mut self) {
         self.idle = true;
     }

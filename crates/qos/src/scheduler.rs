@@ -39,9 +39,9 @@ const SPARSE: u64 = 16 << 10;
 /// How many wait, and how much they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Entries.
+    /// How many entries wait.
     pub entries: u64,
-    /// Bytes.
+    /// Bytes of those entries together.
     pub bytes: u64,
 }
 
@@ -66,13 +66,13 @@ struct Tier<P> {
     jobs: usize,
 }
 
-/// The engine's scheduler.
+/// The engine's scheduler: weights, floors and promises.
 #[derive(Debug)]
 pub struct Scheduler<P> {
     tiers: Vec<Tier<P>>,
     /// Weights of the tenants within a tier.
     weights: Vec<u64>,
-    /// Tiers that wait.
+    /// Tiers in which work waits.
     waiting: Vec<u16>,
     /// Promises, one row per lane, by a lower bound of the deadline of the lane's first job.
     promises: BinaryHeap<Reverse<(u64, u16, u16, LaneKey)>>,

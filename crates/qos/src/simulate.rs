@@ -22,9 +22,9 @@ pub struct Arrival {
     pub tier: Arc<str>,
     /// Name of the tenant.
     pub tenant: Arc<str>,
-    /// Entries.
+    /// How many entries came.
     pub entries: u64,
-    /// Their bytes.
+    /// Bytes of those entries together.
     pub bytes: u64,
 }
 
@@ -51,15 +51,15 @@ pub struct Machine<R> {
 /// What became of one tier's entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TierOutcome {
-    /// Its name.
+    /// The tier's name in the configuration.
     pub tier: String,
-    /// Entries let in.
+    /// Entries that admission let in.
     pub accepted: u64,
-    /// Entries refused.
+    /// Entries that admission refused.
     pub refused: u64,
     /// Half of those let in were published within this.
     pub p50_wait: Duration,
-    /// 99 % were.
+    /// 99 in 100 of those let in were published within this.
     pub p99_wait: Duration,
     /// Entries published after their deadline.
     pub missed: u64,

@@ -18,7 +18,7 @@ pub const REASONS: [&str; 5] = [
 /// Counted since the start, of one tenant in one tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Entries let in.
+    /// Entries that admission let in.
     pub accepted: u64,
     /// Entries refused, by [`REASONS`].
     pub refused: [u64; REASONS.len()],
@@ -42,11 +42,11 @@ impl Counts {
 /// The counters of one tenant in one tier, for status and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassView {
-    /// The tier's name.
+    /// The tier's name in the configuration.
     pub tier: Arc<str>,
-    /// The tenant's name.
+    /// The tenant's name in the configuration.
     pub tenant: Arc<str>,
-    /// What waits.
+    /// What waits of it now.
     pub queue: Backlog,
     /// How long the oldest of it has been waiting.
     pub oldest: Duration,

@@ -16,7 +16,7 @@ pub struct DelayedCoordination {
 }
 
 impl DelayedCoordination {
-    /// Around `inner`.
+    /// Every operation on `inner` takes `delay` longer.
     pub fn new(inner: Arc<dyn Coordination>, delay: Duration) -> Self {
         Self { inner, delay }
     }
@@ -75,7 +75,7 @@ pub struct DelayedObjects {
 }
 
 impl DelayedObjects {
-    /// Around `inner`.
+    /// Every operation on `inner` takes `delay` longer.
     pub fn new(inner: Arc<dyn Objects>, delay: Duration) -> Self {
         Self { inner, delay }
     }

@@ -44,7 +44,7 @@ pub enum Operation<'a> {
     Get(&'a str),
     /// A `scan` or `list` under this prefix.
     Scan(&'a str),
-    /// A `transact`.
+    /// A `transact` with its guards and writes.
     Transact(&'a Transaction),
     /// A `put` of objects.
     Put(&'a [(String, Bytes)]),
@@ -85,7 +85,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// Starts without faults.
+    /// No operation fails until a plan is made.
     pub fn new() -> Self {
         Self::default()
     }
@@ -186,7 +186,7 @@ pub struct FaultyCoordination {
 }
 
 impl FaultyCoordination {
-    /// Around `inner`.
+    /// Passes operations to `inner`, except where `faults` has one.
     pub fn new(inner: Arc<dyn Coordination>, faults: Faults) -> Self {
         Self { inner, faults }
     }
@@ -262,7 +262,7 @@ pub struct FaultyObjects {
 }
 
 impl FaultyObjects {
-    /// Around `inner`.
+    /// Passes operations to `inner`, except where `faults` has one.
     pub fn new(inner: Arc<dyn Objects>, faults: Faults) -> Self {
         Self { inner, faults }
     }

@@ -21,7 +21,7 @@ pub struct MemoryCoordination {
 }
 
 impl MemoryCoordination {
-    /// An empty store.
+    /// A store without any rows.
     pub fn new() -> Self {
         Self::default()
     }
@@ -135,7 +135,7 @@ impl Coordination for MemoryCoordination {
 pub struct MemoryObjects(Mutex<BTreeMap<String, Bytes>>);
 
 impl MemoryObjects {
-    /// An empty store.
+    /// A store without any objects.
     pub fn new() -> Self {
         Self::default()
     }

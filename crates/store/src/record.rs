@@ -31,7 +31,7 @@ pub fn digest(bytes: &[u8]) -> Hash {
     Hash(Sha256::digest(bytes).into())
 }
 
-/// Wraps a value.
+/// Wraps a value as JSON in a record with a checksum.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
     // Our own record types hold strings, integers and lists only; serde_json cannot fail on them.
     let json = serde_json::to_vec(value).unwrap_or_default();

@@ -40,12 +40,12 @@ fn message(text: &str, time: u64) -> Vec<u8> {
 }
 
 impl CosignerKey {
-    /// The cosigner's name.
+    /// The cosigner's name, which stands in its signature lines.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The key's id.
+    /// The key's id (C2SP signed-note), which stands in its signatures.
     pub fn id(&self) -> u32 {
         self.id
     }
@@ -160,7 +160,7 @@ impl Cosigner {
         Ok(Self { key, verifier })
     }
 
-    /// The public half.
+    /// The public half of the key, which checks cosignatures.
     pub fn verifier(&self) -> &CosignerKey {
         &self.verifier
     }

@@ -28,7 +28,7 @@ pub enum EdgeError {
         /// How many were given.
         found: usize,
     },
-    /// Larger than [`RightEdge::MAX_SIZE`].
+    /// It has more than [`RightEdge::MAX_SIZE`] leaves.
     #[error("a tree of {0} leaves is too large")]
     TooLarge(u64),
 }
@@ -37,7 +37,7 @@ impl RightEdge {
     /// The largest size that parts can be loaded for: no log gets near it, so that appending never overflows.
     pub const MAX_SIZE: u64 = 1 << 62;
 
-    /// The empty tree.
+    /// The edge of the empty tree.
     pub fn new() -> Self {
         Self::default()
     }

@@ -156,7 +156,7 @@ impl MirrorInfo {
 /// What stands before the packages in `POST <prefix>/add-entries`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntriesHead {
-    /// The log.
+    /// Origin of the log that the entries belong to.
     pub origin: String,
     /// The first entry sent.
     pub start: u64,
@@ -230,7 +230,7 @@ impl EntriesHead {
 pub struct Package {
     /// The multiple of 256 at or before its first entry: where the subtree that its proof is about starts.
     pub base: u64,
-    /// Its first entry.
+    /// The index of its first entry.
     pub start: u64,
     /// The entry after its last.
     pub end: u64,
@@ -276,12 +276,12 @@ pub fn push_proof(out: &mut Vec<u8>, proof: &[Hash]) -> bool {
     true
 }
 
-/// A package, read.
+/// A package as [`read_package`] finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageBytes<'a> {
     /// Its entries, each behind its length: a piece of an entry bundle.
     pub bundle: &'a [u8],
-    /// The same entries.
+    /// The same entries without their lengths.
     pub entries: Vec<&'a [u8]>,
     /// The subtree consistency proof.
     pub proof: Vec<Hash>,

@@ -221,7 +221,7 @@ impl Signer {
         Ok(Self { key, verifier })
     }
 
-    /// The public half.
+    /// The public half of the key, which checks signatures.
     pub fn verifier(&self) -> &VerifierKey {
         &self.verifier
     }

@@ -45,7 +45,7 @@ struct Group {
 pub struct Policy {
     /// The logs, each with its URL.
     pub logs: Vec<(VerifierKey, Option<String>)>,
-    /// The witnesses.
+    /// The witnesses, each with its URL if it has one.
     pub witnesses: Vec<PolicyWitness>,
     /// Names of the witnesses whose keys are of algorithms that are not known here: they never count.
     pub unknown: Vec<String>,

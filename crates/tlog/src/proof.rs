@@ -33,7 +33,7 @@ pub enum ProofError {
     /// Not a subtree: empty, beyond the tree, or not at a multiple of the power of two at or above its length.
     #[error("leaves {start} to {end} are not a subtree of a tree of {size} leaves")]
     Subtree {
-        /// The first leaf.
+        /// The index of the first leaf.
         start: u64,
         /// The leaf after the last.
         end: u64,

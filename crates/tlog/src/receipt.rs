@@ -26,7 +26,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The note's text.
+    /// The text to sign, which [`Receipt::parse`] reads.
     pub fn to_text(&self) -> String {
         let leaf = self.leaf.to_base64();
         format!(

@@ -16,7 +16,7 @@ pub struct Seal {
     pub origin: String,
     /// Its final number of leaves.
     pub size: u64,
-    /// Its final root.
+    /// The root of its final tree.
     pub root: Hash,
     /// The origin of the shard that follows.
     pub successor_origin: String,
@@ -25,7 +25,7 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The note's text.
+    /// The text to sign, which [`Seal::parse`] reads.
     pub fn to_text(&self) -> String {
         format!(
             "{TYPE}\n{}\n{}\n{}\n{}\n{}\n",

@@ -17,7 +17,7 @@ const MAX_LEVEL: u8 = 63;
 pub enum TileKind {
     /// Hashes of complete subtrees of `256^level` leaves; at level 0 the leaf hashes. Levels go from 0 to 63.
     Hashes(u8),
-    /// Entries: see [`bundle`](crate::bundle).
+    /// The entries themselves: see [`bundle`](crate::bundle).
     Entries,
 }
 
@@ -177,7 +177,6 @@ fn parse(text: &str) -> Option<TilePath> {
     Some(TilePath { kind, index, width })
 }
 
-/// Exactly three digits.
 fn thousand(text: &str) -> Option<u64> {
     let digits: &[u8; 3] = text.as_bytes().try_into().ok()?;
     digits.iter().try_fold(0, |number, digit| {

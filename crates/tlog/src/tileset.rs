@@ -30,7 +30,7 @@ fn locate(bits: u8, index: u64) -> Option<(u8, u64, Range<usize>)> {
 }
 
 impl TileSet {
-    /// No tiles.
+    /// A set that holds no tiles yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -54,7 +54,7 @@ impl ShardTree {
         })
     }
 
-    /// Number of entries.
+    /// Number of entries in the tree.
     pub fn size(&self) -> u64 {
         self.size
     }

@@ -43,7 +43,7 @@ pub enum Flaw {
     /// A hash tile whose length does not fit its name.
     #[error("has {found} bytes instead of {expected}")]
     Bytes {
-        /// Bytes there are.
+        /// Bytes that it has.
         found: usize,
         /// Bytes that its width asks for.
         expected: usize,
@@ -51,12 +51,12 @@ pub enum Flaw {
     /// A bundle whose number of entries does not fit its name.
     #[error("has {found} entries instead of {expected}")]
     Entries {
-        /// Entries there are.
+        /// Entries that it has.
         found: usize,
         /// Entries that its width asks for.
         expected: usize,
     },
-    /// Not a bundle.
+    /// It is not an entry bundle.
     #[error(transparent)]
     Bundle(#[from] BundleError),
 }
@@ -158,7 +158,7 @@ pub enum Event {
     },
     /// A hash in a tile is not the one that the object below it leads to.
     Differs {
-        /// The tile.
+        /// The tile that holds the hash.
         above: TilePath,
         /// Which of its hashes, from 0.
         at: usize,
@@ -176,7 +176,7 @@ pub enum Event {
     },
     /// The root at a size that was asked for.
     Root {
-        /// Number of entries.
+        /// Size of the tree, in entries.
         size: u64,
         /// The root that they lead to.
         root: Hash,
@@ -195,9 +195,9 @@ struct Node {
 /// The current tile of one level.
 #[derive(Debug, Default)]
 struct Level {
-    /// As stored.
+    /// The tile as it is stored.
     tile: Option<Object>,
-    /// From below.
+    /// Its hashes, computed from the level below.
     nodes: Vec<Node>,
 }
 

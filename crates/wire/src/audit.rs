@@ -41,10 +41,10 @@ pub struct AuditEntry {
     /// What is asked for: `configure`, `rotate`, `token-create`, `login-failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// The log concerned.
+    /// Name of the log that it is about; absent when it is about none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// The operation concerned.
+    /// Id of the operation that it is about; absent when it is about none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
     /// Of an outcome: `decided`, `unchanged`, `refused`, `not-decided`, `unknown`.

@@ -1,10 +1,10 @@
 //! The stable problem codes, and the HTTP status of each.
 
-/// 400: not understood.
+/// 400: the request was not understood.
 pub const BAD_REQUEST: &str = "bad-request";
 /// 401: who are you.
 pub const UNAUTHENTICATED: &str = "unauthenticated";
-/// 403: not allowed.
+/// 403: the caller may not do this.
 pub const FORBIDDEN: &str = "forbidden";
 /// 403: a browser asked.
 pub const BROWSER_REFUSED: &str = "browser-refused";
@@ -30,7 +30,7 @@ pub const KEY_REUSED: &str = "idempotency-key-reused";
 pub const PRECONDITION_REQUIRED: &str = "precondition-required";
 /// 429: too many failed logins, or streams.
 pub const TOO_MANY: &str = "too-many-requests";
-/// 500: a bug.
+/// 500: a bug in the server.
 pub const INTERNAL: &str = "internal";
 /// 501: this server can't do that at all.
 pub const UNSUPPORTED: &str = "unsupported";
@@ -46,7 +46,7 @@ pub const FULL: &str = "full";
 /// A code, its HTTP status and its title, which is [`Problem::title`](crate::Problem::title).
 pub type Code = (&'static str, u16, &'static str);
 
-/// Each code once.
+/// Every code once, with its status and title.
 pub const TABLE: &[Code] = &[
     (BAD_REQUEST, 400, "The request was not understood"),
     (UNAUTHENTICATED, 401, "Not authenticated"),

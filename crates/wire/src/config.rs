@@ -34,7 +34,7 @@ pub struct Difference {
 pub struct HistoryItem {
     /// The generation after it.
     pub generation: u64,
-    /// What was done.
+    /// What kind of change it was.
     pub action: Action,
     /// When it was decided, RFC 3339.
     pub time: String,
@@ -42,9 +42,9 @@ pub struct HistoryItem {
     pub slot: u64,
     /// The global index at which it took effect.
     pub at_index: u64,
-    /// The operation's id.
+    /// Id of the operation that made the change.
     pub operation: String,
-    /// Who asked.
+    /// The actor that asked for it (`uid:0`, `token:ci`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// A sentence: `opened 2026c, froze 2026b at 1048576`.
@@ -63,7 +63,7 @@ pub struct HistoryItem {
 /// `GET logs/{log}/history`: newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct History {
-    /// Newest first.
+    /// All decided changes, newest first.
     pub history: Vec<HistoryItem>,
 }
 

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Shard;
 
-/// A log's condition.
+/// Whether a log takes writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogCondition {
-    /// Takes writes.
+    /// Takes writes and orders them.
     #[default]
     Open,
     /// Finishes promised work before a freeze; takes no new writes.
     Closing,
-    /// Takes no writes.
+    /// Takes no writes until it is unfrozen.
     Frozen,
     /// Stopped on this replica, because something is wrong; see `reason`.
     Halted,
@@ -24,7 +24,7 @@ pub enum LogCondition {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermarks {
-    /// Decided and durable.
+    /// Decided and durable, with a place in the log.
     pub ordered: u64,
     /// In the Merkle tree.
     pub integrated: u64,
@@ -36,9 +36,9 @@ pub struct Watermarks {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LogStatus {
-    /// The log's name.
+    /// The log's name in addresses and commands.
     pub log: String,
-    /// Its condition.
+    /// Whether the log takes writes.
     pub condition: LogCondition,
     /// Why it is halted, or since when frozen; for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ pub struct LogStatus {
     pub generation: u64,
     /// The configuration's entity tag, `g<generation>-<sha256 prefix>`, without quotes.
     pub etag: String,
-    /// The log's positions.
+    /// How far the log is, as this replica sees it.
     pub watermarks: Watermarks,
     /// Time of the last publication, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,14 +59,14 @@ pub struct LogStatus {
     pub url: Option<String>,
 }
 
-/// `GET logs`.
+/// The answer to `GET logs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Logs {
     /// One status per log.
     pub logs: Vec<LogStatus>,
 }
 
-/// `POST logs/{log}/freeze`.
+/// The body of `POST logs/{log}/freeze`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FreezeRequest {
@@ -84,7 +84,7 @@ pub struct UnfreezeRequest {}
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateLogRequest {
-    /// Its first document.
+    /// The first document of the log, which names it.
     pub config: logconfig::LogConfig,
 }
 

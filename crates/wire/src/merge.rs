@@ -9,13 +9,13 @@ use crate::Watermarks;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeStatus {
-    /// The log's name.
+    /// Name of the log that it is about.
     pub log: String,
     /// The generation whose nodes, secondaries and frontends these are.
     pub generation: u64,
     /// When this was read, RFC 3339 with milliseconds.
     pub time: String,
-    /// The log's positions.
+    /// How far the log is, as this replica sees it.
     pub watermarks: Watermarks,
     /// Milliseconds since the publication last moved, while it is behind the order; 0 when it is not.
     pub lag_millis: u64,
@@ -32,7 +32,7 @@ pub struct MergeStatus {
     /// Verifier key of what the log tells its secondaries before it is published; `logd secondary` is given it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_key: Option<String>,
-    /// The four programs.
+    /// The four programs of the merge, wherever they run.
     pub programs: Vec<ProgramStatus>,
     /// In the order of the document.
     pub nodes: Vec<NodeStatus>,
@@ -57,7 +57,7 @@ pub struct ProgramStatus {
     pub trouble: Option<String>,
 }
 
-/// One storage node.
+/// A storage node, as the replica that answers sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
@@ -101,7 +101,7 @@ pub struct PeerStatus {
     pub away: Option<String>,
 }
 
-/// A witness.
+/// A witness, as it answered the last time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WitnessStatus {

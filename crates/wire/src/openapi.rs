@@ -100,7 +100,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     operation
 }
 
-/// `showConfig`.
+/// The name of the route in camel case: `showConfig`.
 fn operation_id(route: &Route) -> String {
     let name = format!("{:?}", route.name);
     let first = name.chars().next().unwrap_or_default().to_ascii_lowercase();

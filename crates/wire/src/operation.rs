@@ -55,11 +55,11 @@ pub enum OperationState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// 32 hex digits.
+    /// Id of the operation: 32 hex digits.
     pub id: String,
     /// The log it changes.
     pub log: String,
-    /// What it does.
+    /// What kind of change it makes.
     pub action: Action,
     /// How far it got.
     pub state: OperationState,

@@ -13,7 +13,7 @@ pub const PROBLEM_TYPE: &str = "application/problem+json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Stable identifier, kebab-case.
+    /// Stable identifier in kebab-case; scripts compare it.
     pub code: String,
     /// What is wrong, in words for a person.
     pub message: String,
@@ -22,7 +22,7 @@ pub struct Finding {
     /// 1-based, when the server parsed text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// 1-based.
+    /// 1-based, when the server parsed text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
     /// What the author of the document can do about it.
@@ -47,12 +47,12 @@ impl From<logconfig::Finding> for Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// `urn:logctl:problem:<code>`.
+    /// The problem's type: `urn:logctl:problem:<code>`.
     #[serde(rename = "type")]
     pub kind: String,
     /// A short summary of the code.
     pub title: String,
-    /// The HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// Stable identifier, kebab-case; see [`codes`].
     pub code: String,

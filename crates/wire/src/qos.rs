@@ -10,13 +10,13 @@ use crate::{Difference, Watermarks};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QosStatus {
-    /// The log's name.
+    /// Name of the log that it is about.
     pub log: String,
     /// The generation whose tiers and tenants these are.
     pub generation: u64,
     /// When this was read, RFC 3339 with milliseconds.
     pub time: String,
-    /// The log's positions.
+    /// How far the log is, as this replica sees it.
     pub watermarks: Watermarks,
     /// What this replica gets published, as measured: bytes a second, where each entry counts some more for itself; absent
     /// while nothing was measured. Admission goes by it.
@@ -34,7 +34,7 @@ pub struct QosStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TierStatus {
-    /// The tier's name.
+    /// Name of the tier in the document.
     pub tier: String,
     /// Entries that were published later than promised.
     pub missed: u64,
@@ -50,7 +50,7 @@ pub struct QueueStatus {
     pub tenant: String,
     /// Entries that wait to be ordered.
     pub queued_entries: u64,
-    /// Their bytes.
+    /// Bytes of the entries that wait.
     pub queued_bytes: u64,
     /// How long the oldest of them waits; absent when none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +67,7 @@ pub struct QueueStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// Stable identifier, kebab-case.
+    /// Why, as a stable identifier in kebab-case.
     pub reason: String,
     /// How many entries were refused for this reason.
     pub entries: u64,
@@ -78,13 +78,13 @@ pub struct Refused {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Simulation {
-    /// The log's name.
+    /// Name of the log that it is about.
     pub log: String,
     /// The generation that it was compared with.
     pub generation: u64,
     /// From when arrivals were replayed, RFC 3339.
     pub from: String,
-    /// Until when.
+    /// Until when arrivals were replayed, RFC 3339.
     pub until: String,
     /// Entries that arrived in that time; with 0 nothing can be said.
     pub arrived: u64,
@@ -100,7 +100,7 @@ pub struct Simulation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatedTier {
-    /// The tier's name.
+    /// Name of the tier in either document.
     pub tier: String,
     /// With the settings that run; absent for a new tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]

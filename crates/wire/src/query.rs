@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// The most entries in a page of the audit trail.
 pub const TRAIL_LIMIT: usize = 1000;
 
-/// No parameters.
+/// For a request that takes no parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoQuery {}
 
-/// `?deleted=true`.
+/// The parameters of `GET logs`: `?deleted=true`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogsQuery {
@@ -21,16 +21,16 @@ pub struct LogsQuery {
     pub deleted: bool,
 }
 
-/// `?log=NAME`.
+/// The parameter of lists over several logs: `?log=NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogQuery {
-    /// Only this log.
+    /// Only what concerns this log; every log when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }
 
-/// `?generation=N`.
+/// The parameters of `GET logs/{log}/config`: `?generation=N`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigQuery {
@@ -42,7 +42,7 @@ pub struct ConfigQuery {
 /// The longest reason, in characters.
 pub const MAX_REASON: usize = 500;
 
-/// `?reason=TEXT`.
+/// The parameter of changes that have no preview: `?reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReasonQuery {
@@ -52,7 +52,7 @@ pub struct ReasonQuery {
     pub reason: Option<String>,
 }
 
-/// `?dryRun=true&reason=TEXT`.
+/// The parameters of changes that have a preview: `?dryRun=true&reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct WriteQuery {
@@ -65,7 +65,7 @@ pub struct WriteQuery {
     pub reason: Option<String>,
 }
 
-/// `?dryRun=true&confirmWithin=10m&reason=TEXT`.
+/// The parameters of `PUT logs/{log}/config`: `?dryRun=true&confirmWithin=10m&reason=TEXT`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ConfigureQuery {
@@ -81,7 +81,7 @@ pub struct ConfigureQuery {
     pub reason: Option<String>,
 }
 
-/// `?before=INDEX&limit=N&log=NAME`.
+/// The parameters of `GET audit`: `?before=INDEX&limit=N&log=NAME`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrailQuery {
@@ -97,7 +97,7 @@ pub struct TrailQuery {
     pub log: Option<String>,
 }
 
-/// `?since=24h`.
+/// The parameters of `POST logs/{log}/qos/simulate`: `?since=24h`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateQuery {

@@ -17,18 +17,18 @@ pub type Shape = fn(&mut SchemaGenerator) -> Schema;
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads; `HEAD` too.
+    /// Changes nothing; `HEAD` is answered too.
     Get,
-    /// Replaces.
+    /// Replaces what the path names.
     Put,
-    /// Does.
+    /// Makes a change, or asks what a document would do.
     Post,
-    /// Takes away.
+    /// Takes away what the path names.
     Delete,
 }
 
 impl Method {
-    /// `GET`.
+    /// As it stands in a request: `GET`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,14 +43,13 @@ impl Method {
 /// What a request needs: a permission without its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// `shard`.
+    /// What it concerns: `shard`, `log`, `config`.
     pub resource: &'static str,
-    /// `rotate`.
+    /// What is done with it: `rotate`, `read`.
     pub verb: &'static str,
 }
 
 impl fmt::Display for Need {
-    /// `shard:rotate`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.resource, self.verb)
     }
@@ -78,7 +77,7 @@ pub enum Scope {
 /// Which headers a request may have, beside the usual ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// None.
+    /// None but the usual ones.
     Plain,
     /// A write with an `Idempotency-Key` that concerns no log: it has no `ETag`.
     Keyed,
@@ -106,7 +105,7 @@ pub enum Body {
     None,
     /// JSON; no body at all stands for `{}`.
     Optional(Shape),
-    /// JSON.
+    /// A JSON document of this shape.
     Json(Shape),
     /// A configuration document, YAML or JSON.
     Document(Shape),
@@ -115,7 +114,7 @@ pub enum Body {
 /// What stands in the body of an answer with a status of 200.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    /// JSON.
+    /// A JSON document of this shape.
     Json(Shape),
     /// JSON; with `Accept: text/event-stream` an event each time it changes.
     Followed(Shape),
@@ -162,7 +161,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// Its row.
+    /// Its row of [`ROUTES`].
     #[must_use]
     pub const fn route(self) -> &'static Route {
         &ROUTES[self as usize]
@@ -178,12 +177,12 @@ impl Name {
     }
 }
 
-/// One request.
+/// A request that the endpoint understands: a row of [`ROUTES`].
 #[derive(Clone, Copy, Debug)]
 pub struct Route {
     /// How code refers to it.
     pub name: Name,
-    /// Its method.
+    /// Its method; one path may have several.
     pub method: Method,
     /// Its path below [`BASE`]. `{log}` is one segment, `{*path}` all that are left.
     pub path: &'static str,
@@ -193,7 +192,7 @@ pub struct Route {
     pub query: Shape,
     /// Which headers it may have.
     pub kind: Kind,
-    /// Its body.
+    /// What its body may hold.
     pub body: Body,
     /// What it answers when all is well.
     pub answer: Answer,

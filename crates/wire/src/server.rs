@@ -27,12 +27,12 @@ pub struct Diagnosis {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// All is well.
+    /// The check found nothing wrong.
     #[default]
     Ok,
     /// Will become a problem.
     Warning,
-    /// Is a problem.
+    /// Is a problem now.
     Critical,
 }
 
@@ -65,7 +65,7 @@ pub struct Replica {
     pub age_seconds: u64,
 }
 
-/// `GET replicas?log=NAME`.
+/// The answer to `GET replicas?log=NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replicas {
     /// All that reported lately.
@@ -75,10 +75,10 @@ pub struct Replicas {
     pub silent: Vec<Replica>,
 }
 
-/// `GET whoami`.
+/// The answer to `GET whoami`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WhoAmI {
-    /// `uid:0`, `token:ci`.
+    /// The caller's name in the audit trail: `uid:0`, `token:ci`.
     pub actor: String,
     /// What it may do, as `resource:verb:log` with `*` for any.
     pub permissions: Vec<String>,

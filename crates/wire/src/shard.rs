@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A shard's state.
+/// How far a shard is; it only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ShardState {
@@ -43,10 +43,10 @@ pub struct Shard {
     pub root_hash: Option<String>,
 }
 
-/// `GET logs/{log}/shards`.
+/// The answer to `GET logs/{log}/shards`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Shards {
-    /// Oldest first.
+    /// All shards of the log, oldest first.
     pub shards: Vec<Shard>,
 }
 

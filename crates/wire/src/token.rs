@@ -25,10 +25,10 @@ pub struct Token {
     pub revocable: bool,
 }
 
-/// `GET tokens`.
+/// The answer to `GET tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
-    /// By name.
+    /// All tokens, in the order of their names.
     pub tokens: Vec<Token>,
 }
 
@@ -48,7 +48,7 @@ pub struct TokenRequest {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewToken {
-    /// The token's text.
+    /// The token's text, to send as the bearer.
     pub secret: String,
     /// The token without its text, as `GET tokens` lists it.
     pub token: Token,
@@ -72,7 +72,7 @@ impl std::fmt::Debug for NewToken {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
-    /// The token's name.
+    /// Name of the token that was revoked.
     pub name: String,
     /// Index of the intent in the system log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,7 +88,7 @@ pub struct Revoked {
 pub struct Session {
     /// To send as the bearer from now on.
     pub secret: String,
-    /// `oidc:RULE`.
+    /// The caller's name in the audit trail: `oidc:RULE`.
     pub actor: String,
     /// What it may do: `resource:verb:log`.
     pub permissions: Vec<String>,

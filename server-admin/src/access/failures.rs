@@ -28,7 +28,6 @@ const MAX_NOTED: usize = 64;
 /// Where a login came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// A local user.
     Uid(u32),
     /// An address; of IPv6 only the /64, since one host has a whole one.
     Ip(IpAddr),

@@ -113,8 +113,9 @@ pub(super) enum Login {
         scopes: Arc<[Permission]>,
     },
     /// The token was good.
-    Expired { name: Arc<str> },
-    /// No such token.
+    Expired {
+        name: Arc<str>,
+    },
     Unknown,
 }
 

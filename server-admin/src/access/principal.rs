@@ -11,7 +11,6 @@ use crate::permission::{Need, Permission};
 use crate::problem::Refusal;
 use crate::resources::Note;
 
-/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Principal {
     pub(super) actor: Arc<str>,
@@ -21,7 +20,6 @@ pub(crate) struct Principal {
 }
 
 impl Principal {
-    /// `uid:0`, `token:ci`.
     pub(crate) fn actor(&self) -> &str {
         &self.actor
     }

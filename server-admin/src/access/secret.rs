@@ -48,10 +48,11 @@ impl fmt::Debug for Secret {
 pub(super) enum Kind<'a> {
     /// A token of the token file: `logctl_…`.
     Filed,
-    /// A session: `logctl_s_…`.
     Session,
     /// A token in the host's memory, which is found by its name: `logctl_t_NAME_…`.
-    Managed { name: &'a str },
+    Managed {
+        name: &'a str,
+    },
 }
 
 impl<'a> Kind<'a> {

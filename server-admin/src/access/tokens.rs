@@ -36,7 +36,6 @@ const MAX_TOKENS: usize = 1000;
 /// The longest life, in seconds.
 const MAX_LIFE: u64 = 366 * 24 * 3600;
 
-/// A token's row.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Row {
@@ -78,7 +77,6 @@ impl Access {
     }
 }
 
-/// `GET tokens`.
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     who: Principal,
@@ -99,7 +97,6 @@ pub(crate) async fn list(
     }))
 }
 
-/// `POST tokens`.
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     who: Principal,
@@ -214,7 +211,6 @@ fn mark(actor: &str, key: &str, request: &TokenRequest) -> String {
     format!("{HASH_PREFIX}{}", hex(&hash(&text)))
 }
 
-/// `DELETE tokens/{name}`.
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
     who: Principal,

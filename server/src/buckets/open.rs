@@ -28,7 +28,6 @@ const REQUEST: Duration = Duration::from_secs(20);
 const RETRIES: usize = 3;
 const RETRY_UNTIL: Duration = Duration::from_secs(5);
 
-/// Names and values.
 pub(super) type Environment = Vec<(String, String)>;
 
 /// How one bucket is reached, as an operator writes it.
@@ -37,7 +36,7 @@ pub(super) type Environment = Vec<(String, String)>;
 pub(crate) struct BucketSettings {
     /// Where it is, when not at its provider's usual place: `https://HOST`.
     pub(crate) endpoint: Option<String>,
-    /// For S3.
+    /// Only for `s3://` buckets.
     pub(crate) region: Option<String>,
     /// Whether the endpoint may be plain HTTP.
     pub(crate) allow_http: bool,

@@ -24,7 +24,6 @@ const CHALLENGE: &str = "Bearer realm=\"log\"";
 /// When to ask again for a checkpoint that waits for witnesses.
 const UNWITNESSED: Duration = Duration::from_secs(5);
 
-/// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) code: Code,

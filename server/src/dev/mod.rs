@@ -35,11 +35,8 @@ pub(crate) const ORIGIN: &str = "localhost/dev";
 /// How long the token of `admin.token` is valid; it is replaced when it is older than half of this.
 const TOKEN_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// A prepared directory.
 pub(crate) struct Prepared {
-    /// What to serve.
     pub(crate) settings: Settings,
-    /// Its absolute path.
     pub(crate) dir: PathBuf,
     /// Held while this process lives, when it is the first one on the directory.
     pub(crate) first: Option<File>,

@@ -73,7 +73,6 @@ impl Service {
         self.tell(&format!("READY=1\nSTATUS={}", limits.unwrap_or(SERVING)));
     }
 
-    /// Reports changed restrictions.
     pub(crate) fn status(&self, limits: Option<&str>) {
         self.tell(&format!("STATUS={}", limits.unwrap_or(SERVING)));
     }

@@ -9,7 +9,6 @@ use hyper::header::ACCEPT;
 pub(super) enum Format {
     /// Prometheus text, version 0.0.4.
     Plain,
-    /// OpenMetrics, version 1.0.0.
     Open,
 }
 
@@ -41,7 +40,6 @@ impl Format {
         }
     }
 
-    /// Its media type.
     pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Plain => "text/plain; version=0.0.4; charset=utf-8",

@@ -17,7 +17,6 @@ fn secret(e: engine::shard::keys::KeyError) -> Error {
     Error::Secret(e.to_string())
 }
 
-/// Reads the key.
 pub(super) fn read(path: &Path) -> Result<Cosigner, Error> {
     if !path.exists() {
         return Err(Error::Secret(format!(

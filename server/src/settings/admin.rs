@@ -10,7 +10,6 @@ use toml::Spanned;
 
 use super::Wrong;
 
-/// The section `[admin]`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Admin {
@@ -47,24 +46,19 @@ pub(crate) struct AdminTls {
     pub(crate) client_ca: Option<PathBuf>,
 }
 
-/// A local user.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct User {
-    /// Numeric user id.
     pub(crate) uid: u32,
-    /// Roles, and `resource:verb:log`.
     pub(crate) permissions: Grants,
 }
 
-/// A client certificate.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Certificate {
     /// A SAN URI, or `sha256:` and the hash of the key.
     #[serde(deserialize_with = "client_name")]
     pub(crate) client: ClientName,
-    /// Roles, and `resource:verb:log`.
     pub(crate) permissions: Grants,
 }
 
@@ -74,14 +68,13 @@ pub(crate) struct Certificate {
 pub(crate) struct Identity {
     /// Its actor is `oidc:NAME`.
     name: String,
-    /// The tokens' `iss`.
+    /// Must equal the tokens' `iss`.
     issuer: String,
     /// Must be in the tokens' `aud`.
     audience: String,
     /// Claims that must have just these values.
     #[serde(default)]
     claims: BTreeMap<String, String>,
-    /// Roles, and `resource:verb:log`.
     permissions: Grants,
     /// PEM: authorities behind the issuer's HTTPS; the platform's without it.
     issuer_ca: Option<PathBuf>,

@@ -433,7 +433,6 @@ impl Files<'_> {
         }
     }
 
-    /// A log's configuration.
     fn configuration(&mut self, path: &Path) {
         let full = self.full(path);
         match std::fs::read_to_string(&full) {

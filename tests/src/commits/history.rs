@@ -25,7 +25,6 @@ pub(crate) struct Write {
     pub(crate) writer: u32,
     /// Of this writer's, from 0.
     pub(crate) number: u64,
-    /// To which server.
     pub(crate) server: usize,
     /// When, milliseconds since the run began.
     pub(crate) began_ms: u64,

@@ -11,7 +11,6 @@ use tests::wait;
 use crate::{Done, audit, does, folder, run};
 
 const TOKEN: &str = "logw_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE";
-/// SHA-256 of it.
 const HASH: &str = "f6f49d373f40a550e4b831096a9c6352bd399a0c6c06306e450b32dfdd0226b2";
 
 fn add(logd: &Logd, headers: &[(&str, &str)], entry: &[u8]) -> Result<Answer> {

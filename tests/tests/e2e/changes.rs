@@ -8,7 +8,6 @@ use tests::process::Logd;
 
 use crate::{Done, does, folder, run};
 
-/// The running document.
 fn running(at: &Path) -> Result<Value> {
     does(at, "config show")
 }

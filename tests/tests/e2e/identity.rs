@@ -70,7 +70,6 @@ impl Issuer {
         Ok((issuer, url))
     }
 
-    /// Answers one request.
     fn answer<S: Read + Write>(&self, stream: S) -> Result<S> {
         let mut stream = BufReader::new(stream);
         let (mut first, mut allowed) = (String::new(), false);

@@ -11,7 +11,6 @@ use tests::wait;
 
 use crate::{Done, does, folder, run};
 
-/// `logctl` under way.
 fn start(logd: &Logd, line: &str) -> Result<Child> {
     let command = Command::new(binary("logctl")?)
         .args(line.split(' '))

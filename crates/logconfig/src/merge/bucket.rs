@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest URL, bytes.
+/// Longest URL, in bytes.
 const MAX_URL: usize = 512;
 
 /// Whose object store it is.
@@ -13,9 +13,9 @@ const MAX_URL: usize = 512;
 pub enum BucketKind {
     /// Amazon S3, and what speaks its protocol.
     S3,
-    /// Google Cloud Storage.
+    /// Google Cloud Storage, `gs://BUCKET/PREFIX`.
     Gcs,
-    /// Azure Blob Storage.
+    /// Azure Blob Storage, `az://CONTAINER/PREFIX`.
     Azure,
 }
 
@@ -43,7 +43,7 @@ pub struct BucketUrl {
 /// Why a text is not the URL of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BucketUrlError {
-    /// Something else.
+    /// It begins with none of the known schemes.
     #[error("it does not begin with s3://, gs:// or az://")]
     Scheme,
     /// The part behind the scheme.
@@ -62,7 +62,7 @@ pub enum BucketUrlError {
 }
 
 impl BucketUrl {
-    /// Whose.
+    /// The provider of the object store.
     #[must_use]
     pub const fn kind(&self) -> BucketKind {
         self.kind
@@ -80,7 +80,7 @@ impl BucketUrl {
         &self.prefix
     }
 
-    /// The whole bucket.
+    /// The same bucket without the prefix.
     #[must_use]
     pub fn whole(&self) -> Self {
         Self {

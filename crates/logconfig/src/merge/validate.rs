@@ -12,7 +12,7 @@ use crate::check::PLACEHOLDER;
 use crate::finding::{Finding, Problem, harmless, quote};
 use crate::span::Span;
 
-/// Longest URL, bytes.
+/// Longest URL, in bytes.
 const MAX_URL: usize = 1024;
 
 impl MergeConfig {

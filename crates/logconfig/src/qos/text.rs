@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(try_from = "String", into = "String")]
 pub struct Percent {
-    /// 0 ..= 1000.
+    /// Tenths of a percent, at most 1000.
     tenths: u16,
 }
 

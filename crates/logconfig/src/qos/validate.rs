@@ -16,7 +16,7 @@ pub const MAX_TENANTS: usize = 1000;
 pub const MAX_TOKENS: usize = 32;
 /// Highest weight of a tier or tenant.
 const MAX_WEIGHT: u32 = 1000;
-/// Longest promise.
+/// Longest `maxMergeDelay` of a tier.
 const MAX_DELAY: Span = Span::from_secs(365 * 86_400);
 /// Most entries that may come at once.
 const MAX_BURST: u64 = 1_000_000_000;

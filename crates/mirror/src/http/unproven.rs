@@ -11,7 +11,6 @@ use plane_http::{Held, Spent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// All such bodies.
 #[derive(Debug)]
 pub(super) struct Unproven {
     most: usize,

@@ -10,7 +10,6 @@ use crate::attempt::{Answer, Attempt, Step};
 use crate::slot::{Announcement, Promised};
 use store::{Key, Transaction};
 
-/// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Actor {
     Committer(Committer),
@@ -103,7 +102,6 @@ impl Hash for Bag {
     }
 }
 
-/// Promises one batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Promiser {
     pub(super) len: u64,
@@ -113,7 +111,6 @@ pub(super) struct Promiser {
     pub(super) refused: bool,
 }
 
-/// Moves promised work.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Releaser {
     pub(super) len: u64,

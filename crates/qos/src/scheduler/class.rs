@@ -152,7 +152,6 @@ impl<P> Class<P> {
         Some(job)
     }
 
-    /// Whether little waits.
     pub(super) fn is_sparse(&self) -> bool {
         cost(self.backlog.entries, self.backlog.bytes) <= SPARSE
     }

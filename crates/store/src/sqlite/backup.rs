@@ -22,9 +22,9 @@ use crate::StoreError;
 /// What a copy says of one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedShard {
-    /// The log.
+    /// The name of the log.
     pub log: String,
-    /// The shard.
+    /// The name of the shard in its log.
     pub shard: String,
     /// Entries that are ordered.
     pub ordered: u64,

@@ -48,7 +48,6 @@ pub(super) fn split(length: u64) -> u64 {
 }
 
 impl Tree {
-    /// MTH(D[range]).
     pub(super) fn root(&self, range: Range<u64>) -> Hash {
         let length = range.end - range.start;
         if length == 0 {

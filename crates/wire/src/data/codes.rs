@@ -5,7 +5,7 @@
 
 use crate::codes::Code;
 
-/// 400: malformed.
+/// 400: the request is malformed.
 pub const BAD_REQUEST: Code = ("bad-request", 400, "Bad Request");
 /// 400: part of a writer's advice is not understood.
 pub const BAD_ADVICE: Code = ("bad-advice", 400, "Bad Request");

@@ -16,7 +16,7 @@ use crate::ShardState;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Added {
-    /// Global index.
+    /// Global index of the entry.
     pub index: u64,
     /// The shard that the entry is in.
     pub shard: Arc<str>,
@@ -61,7 +61,7 @@ pub enum PromiseState {
 pub struct Placement {
     /// How far it is.
     pub state: PromiseState,
-    /// Global index.
+    /// Global index of the entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,
     /// The shard that it is in.
@@ -79,7 +79,7 @@ pub struct Placement {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line<'a> {
-    /// Base64.
+    /// Bytes of the entry, in base64.
     #[serde(borrow)]
     pub entry: Cow<'a, str>,
 }
@@ -125,9 +125,9 @@ pub struct Shard {
     pub name: String,
     /// Whether it is planned, active or frozen.
     pub state: ShardState,
-    /// Decimal.
+    /// Positive 63-bit integer, decimal (a string: JSON numbers lose precision).
     pub tree_id: String,
-    /// The checkpoint origin.
+    /// The checkpoint origin, `ORIGIN/NAME`.
     pub origin: String,
     /// The verifier key of its checkpoints.
     pub vkey: String,
@@ -139,11 +139,11 @@ pub struct Shard {
     pub length: Option<u64>,
 }
 
-/// `GET /{log}/watermarks`.
+/// The answer to `GET /{log}/watermarks`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watermarks {
-    /// Decided and durable.
+    /// Decided and durable, with a place in the log.
     pub ordered: u64,
     /// In the Merkle tree.
     pub integrated: u64,
@@ -158,7 +158,7 @@ pub struct Watermarks {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Global index.
+    /// Global index of the entry.
     pub index: u64,
     /// The shard that it is in.
     pub shard: Arc<str>,
@@ -166,7 +166,7 @@ pub struct Entry {
     pub leaf_index: u64,
     /// RFC 9162, section 2.1.1.
     pub leaf_hash: Hash,
-    /// Base64.
+    /// Bytes of the entry, in base64.
     pub entry: String,
     /// Hashes from the leaf's sibling up.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -212,7 +212,6 @@ mod tests {
 
     use super::*;
 
-    /// 2026-11-21T00:00:00Z.
     const NOW: u64 = 1_795_219_200_000;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {

@@ -44,7 +44,7 @@ pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     }
 }
 
-/// Reads `?upload=ID&offset=N`.
+/// Reads the parameters `?upload=ID&offset=N`.
 pub(super) fn part(query: Option<&str>) -> Result<Part, Refusal> {
     let (mut upload, mut offset) = (None, None);
     for pair in query

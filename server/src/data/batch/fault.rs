@@ -2,24 +2,19 @@
 
 use super::lines::MAX_LINE;
 
-/// A malformed body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     /// An entry of no bytes.
     #[error(
         "entry {entry} of this body is empty (entries count from 0); an entry has at least one byte"
     )]
-    Empty {
-        /// Entries before it.
-        entry: u64,
-    },
+    Empty { entry: u64 },
     /// The end came inside an entry.
     #[error(
         "the body ends inside entry {entry} (entries count from 0): {}; is a length wrong?",
         match wants { Some(wants) => format!("{has} of {wants} bytes came"), None => "half of its length came".to_owned() }
     )]
     Torn {
-        /// Entries before it.
         entry: u64,
         /// Bytes of it that came.
         has: usize,
@@ -28,14 +23,10 @@ pub(super) enum Fault {
     },
     /// A line without an end.
     #[error("line {line} is longer than {MAX_LINE} bytes")]
-    LongLine {
-        /// Counts from 1.
-        line: u64,
-    },
+    LongLine { line: u64 },
     /// A line that is not `{"entry":"…"}`.
     #[error("line {line}: {what}")]
     Line {
-        /// Counts from 1.
         line: u64,
         /// What is wrong with it.
         what: String,

@@ -40,7 +40,6 @@ impl Flight {
         }
     }
 
-    /// Adds a chunk.
     pub(super) fn push(
         &mut self,
         first: u64,

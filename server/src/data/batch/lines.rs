@@ -13,7 +13,6 @@ use crate::data::add::MAX_ENTRY;
 /// The longest line, bytes: the largest entry in base64, and some space around it.
 pub(super) const MAX_LINE: usize = MAX_ENTRY.div_ceil(3) * 4 + 1024;
 
-/// Reads lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     /// The beginning of a line whose end has not come.
