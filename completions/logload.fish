@@ -31,13 +31,13 @@ complete -c logload -n "__fish_logload_needs_command" -l admin -d 'Admin endpoin
 complete -c logload -n "__fish_logload_needs_command" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logload -n "__fish_logload_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logload -n "__fish_logload_needs_command" -l timeout -d 'How long to wait for the admin endpoint, and for each file of --verify: 500ms, 60s, 5m' -r
-complete -c logload -n "__fish_logload_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logload -n "__fish_logload_needs_command" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logload -n "__fish_logload_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logload -n "__fish_logload_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c logload -n "__fish_logload_needs_command" -s V -l version -d 'Print version'
 complete -c logload -n "__fish_logload_needs_command" -f -a "run" -d 'Write streams of entries side by side, and measure what their writers see'
@@ -57,12 +57,12 @@ complete -c logload -n "__fish_logload_using_subcommand run" -l admin -d 'Admin 
 complete -c logload -n "__fish_logload_using_subcommand run" -l ca -d 'Certificate authority of an https endpoint (PEM)' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logload -n "__fish_logload_using_subcommand run" -l timeout -d 'How long to wait for the admin endpoint, and for each file of --verify: 500ms, 60s, 5m' -r
-complete -c logload -n "__fish_logload_using_subcommand run" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'For people'
+complete -c logload -n "__fish_logload_using_subcommand run" -s o -l output -d 'Form of the result on standard output' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logload -n "__fish_logload_using_subcommand run" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logload -n "__fish_logload_using_subcommand run" -l verify -d 'Afterwards, check that each acknowledged index holds its entry'
 complete -c logload -n "__fish_logload_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'

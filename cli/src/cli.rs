@@ -46,7 +46,6 @@ pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub(crate) global: Global,
-    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
     /// The command, as a person would say it: for progress and hints.
@@ -64,7 +63,6 @@ pub(crate) struct Global {
     /// How long to wait for the server and for its replicas: 500ms, 60s, 5m
     #[arg(long, global = true, value_name = "TIME", default_value = "60s", value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
-    /// How to talk.
     #[command(flatten)]
     pub(crate) manner: Manner,
     /// Say which permissions the command needs, and whether you have them, instead of running it
@@ -72,7 +70,6 @@ pub(crate) struct Global {
     pub(crate) explain_auth: bool,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show, rotate, freeze and verify the shards of a log

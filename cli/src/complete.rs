@@ -143,7 +143,6 @@ fn qos_names(current: &OsStr, tiers: bool, tenants: bool) -> Vec<CompletionCandi
     matching(current, names)
 }
 
-/// Operations, newest first.
 pub(crate) fn operations(current: &OsStr) -> Vec<CompletionCandidate> {
     let names = live(async |admin, log, deadline| {
         let all = admin.operations(log.as_deref(), deadline).await?;

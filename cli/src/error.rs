@@ -75,7 +75,7 @@ pub enum Error {
     /// The context file does not parse, or has an impossible value.
     #[error("{place}: {message}")]
     ContextFile {
-        /// `FILE` or `FILE:LINE:COLUMN`.
+        /// `FILE`, or `FILE:LINE:COLUMN` where known.
         place: String,
         /// What is wrong at that place.
         message: String,
@@ -101,7 +101,7 @@ pub enum Error {
     SecretExposed {
         /// The file that others can read.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
     /// A secret file that holds no token.
@@ -131,7 +131,7 @@ pub enum Error {
     Unreachable {
         /// The endpoint's address, as it was configured.
         address: String,
-        /// The innermost reason.
+        /// The innermost reason of the failure.
         cause: String,
         /// What the user can do next.
         hint: String,
@@ -217,7 +217,7 @@ pub enum Error {
     /// There is nothing of this name.
     #[error("no {kind} `{name}`")]
     NotFound {
-        /// `shard`, `command`.
+        /// What was asked for: `shard`, `command`.
         kind: &'static str,
         /// The name that was asked for.
         name: String,
@@ -229,7 +229,7 @@ pub enum Error {
     NotConverged {
         /// The change's id, where it is known.
         operation: Option<String>,
-        /// The generation decided.
+        /// The generation that was decided.
         generation: u64,
         /// The replicas that do not run it yet.
         lagging: Vec<Replica>,
@@ -264,7 +264,7 @@ pub enum Error {
         /// What was asked for.
         what: &'static str,
     },
-    /// Logs are halted.
+    /// At least one log is halted.
     #[error("{} {} halted", logs.join(" and "), if logs.len() == 1 { "is" } else { "are" })]
     Halted {
         /// The names of the halted logs.
@@ -302,7 +302,7 @@ pub enum Error {
         /// Why the promise cannot be checked any more.
         why: String,
     },
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C meanwhile.
     #[error("interrupted; {state}")]
     Interrupted {
         /// What is known of the change.
@@ -320,7 +320,6 @@ pub enum Error {
 /// A plan whose base moved.
 #[derive(Debug)]
 pub struct Stale {
-    /// The plan's file.
     pub subject: String,
     /// The entity tag that it was made from.
     pub base: String,

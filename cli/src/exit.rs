@@ -18,7 +18,6 @@ pub(crate) const DIFFERS: u8 = 3;
 pub(crate) const DENIED: u8 = 4;
 /// Conflict: the base moved, or the condition of the log does not allow the change.
 pub(crate) const CONFLICT: u8 = 5;
-/// Refused by validation.
 pub(crate) const REFUSED: u8 = 6;
 /// Time ran out, still running.
 pub(crate) const TIMEOUT: u8 = 7;
@@ -29,11 +28,10 @@ pub(crate) const LAGGING: u8 = 9;
 /// It ran, and was taken back.
 pub(crate) const ROLLED_BACK: u8 = 10;
 pub(crate) const UNREACHABLE: u8 = 11;
-/// Verification failed.
 pub(crate) const UNVERIFIED: u8 = 12;
 /// Halted, full or overloaded.
 pub(crate) const HALTED: u8 = 13;
-/// Interrupted or declined.
+/// Interrupted, or declined at the question.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What each code means, for the manual.
@@ -79,9 +77,7 @@ pub(crate) const MEANINGS: [(u8, &str); 15] = [
 /// How a situation looks from outside.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// The exit code.
     pub(crate) exit: u8,
-    /// Stable, kebab-case.
     pub(crate) code: String,
     /// What the user can do next.
     pub(crate) hint: String,

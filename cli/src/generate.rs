@@ -14,11 +14,11 @@ use crate::exit;
 /// Shells with a completion script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Shell {
-    /// GNU Bash
+    /// Completions for GNU Bash
     Bash,
-    /// Z shell
+    /// Completions for the Z shell
     Zsh,
-    /// fish
+    /// Completions for the fish shell
     Fish,
 }
 
@@ -27,13 +27,13 @@ pub enum Shell {
 pub struct Program {
     /// As it is typed.
     pub name: &'static str,
-    /// Its definition.
+    /// Makes the definition of its command line.
     pub command: fn() -> clap::Command,
     /// Its exit codes and what they mean.
     exits: &'static [(u8, &'static str)],
 }
 
-/// `logctl` itself.
+/// `logctl`, whose files are generated here.
 pub const LOGCTL: Program = Program::new("logctl", crate::command);
 
 impl Program {

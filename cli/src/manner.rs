@@ -29,7 +29,7 @@ pub struct Manner {
     pub color: ColorWhen,
 }
 
-/// What `-o` says.
+/// Where the result goes, as `-o` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// A form of the result on standard output.
@@ -47,7 +47,7 @@ impl Default for Output {
 /// Form of the result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Form {
-    /// For people
+    /// A table for people
     #[default]
     Table,
     /// One document, whatever the outcome
@@ -64,9 +64,9 @@ pub enum ColorWhen {
     /// On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed
     #[default]
     Auto,
-    /// Always
+    /// Always, even into a file
     Always,
-    /// Never
+    /// Never, even on a terminal
     Never,
 }
 

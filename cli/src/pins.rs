@@ -45,7 +45,6 @@ pub(crate) struct ShardPins {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seen {
-    /// Its entries.
     pub(crate) size: u64,
     pub(crate) root: Hash,
     /// When it was seen, RFC 3339.
@@ -69,7 +68,6 @@ enum Version {
 /// What a checkpoint is to what was pinned.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
-    /// Nothing was pinned.
     First,
     /// It is the pinned one.
     Same,
@@ -94,7 +92,6 @@ impl Seen {
 }
 
 impl Pins {
-    /// No pins yet.
     pub(crate) fn empty(address: &Address) -> Self {
         let endpoint = address.absolute();
         Self {
@@ -246,7 +243,6 @@ impl Pins {
 }
 
 impl ShardPins {
-    /// Oldest first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Seen> {
         std::iter::once(&self.pinned).chain(&self.unproven)
     }
@@ -271,7 +267,7 @@ fn read(path: &Path) -> Result<Vec<ShardPins>, Error> {
     Ok(file.shards)
 }
 
-/// `$XDG_STATE_HOME/logctl/pins/ENDPOINT.json`.
+/// The file of its pins: `$XDG_STATE_HOME/logctl/pins/ENDPOINT.json`.
 fn file(endpoint: &str) -> Option<PathBuf> {
     // A name of its own for each endpoint, whatever characters are in it.
     let name: String = leaf_hash(endpoint.as_bytes())

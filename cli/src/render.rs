@@ -14,12 +14,12 @@ use crate::error::{Error, Place};
 use crate::exit;
 use crate::report::{Block, Cell, Page, Tone};
 
-/// Where text goes.
+/// What the place of the output can show.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Columns, when limited.
+    /// Columns; `None` for no limit.
     pub width: Option<u16>,
-    /// ANSI colours.
+    /// Whether ANSI colours may be used.
     pub color: bool,
 }
 

@@ -12,9 +12,9 @@ use crate::exit;
 /// The version of every document on standard output.
 pub(crate) const API_VERSION: &str = "logctl/v1";
 
-/// A command's result.
+/// The result of a command, for people and for programs.
 pub trait Present: Serialize {
-    /// The document's `kind`.
+    /// The `kind` of its JSON document.
     const KIND: &'static str;
     /// Of a list: the field that holds its elements. `-o jsonl` prints one of them a line, `-o name` their names.
     const LIST: Option<&'static str> = None;
@@ -56,7 +56,7 @@ pub enum Block {
     Text(String),
     /// Exactly these bytes: a document, a script.
     Verbatim(String),
-    /// Columns under headings.
+    /// Rows of cells under a heading for each column.
     Table {
         /// The headings, in capitals.
         header: Vec<&'static str>,
@@ -81,13 +81,13 @@ pub struct Cell {
 /// What a cell means; colours follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// No judgement.
+    /// Neither good nor bad; without a colour.
     Plain,
     /// As it should be, in use.
     Good,
     /// It comes later: planned, or asked for.
     Next,
-    /// Out of use.
+    /// It is out of use.
     Past,
     /// Somebody should look at it.
     Bad,
@@ -140,7 +140,7 @@ impl From<String> for Cell {
 }
 
 impl Page {
-    /// An empty page.
+    /// A page without any blocks.
     pub fn new() -> Self {
         Self::default()
     }
@@ -172,7 +172,6 @@ impl Page {
 }
 
 impl Report {
-    /// Forgets the type.
     pub(crate) fn of<T: Present>(result: &T) -> Result<Self, Error> {
         let value = serde_json::to_value(result)
             .map_err(|error| Error::Bug(format!("cannot write the result as JSON: {error}")))?;

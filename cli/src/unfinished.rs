@@ -22,7 +22,6 @@ pub(crate) const AGE: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Unfinished {
-    /// Its idempotency key.
     pub(crate) key: String,
     /// The entity tag that it was sent with.
     #[serde(default, skip_serializing_if = "Option::is_none")]

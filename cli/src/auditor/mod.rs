@@ -61,7 +61,6 @@ impl SourceError {
     }
 }
 
-/// What to audit.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The log's name: findings name files as `<log>/<shard>/…`.

@@ -53,11 +53,8 @@ pub(crate) struct ShardReport {
     pub(crate) size: Option<u64>,
     /// The root in its checkpoint; none if the checkpoint cannot be believed.
     pub(crate) root: Option<Hash>,
-    /// Entries hashed.
     pub(crate) entries: u64,
-    /// Entry bundles read.
     pub(crate) bundles: u64,
-    /// Hash tiles read.
     pub(crate) tiles: u64,
     /// Entries read by their global index.
     pub(crate) samples: u64,
@@ -72,13 +69,9 @@ pub(crate) struct ShardReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Totals {
-    /// Shards audited.
     pub(crate) shards: u64,
-    /// Entries hashed.
     pub(crate) entries: u64,
-    /// Entry bundles read.
     pub(crate) bundles: u64,
-    /// Hash tiles read.
     pub(crate) tiles: u64,
     /// Entries read by their global index.
     pub(crate) samples: u64,
@@ -90,7 +83,6 @@ pub(crate) struct Totals {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// Oldest first.
     pub(crate) shards: Vec<ShardReport>,
     /// What is wrong with the list of shards and the global index.
     pub(crate) findings: Vec<Finding>,

@@ -12,7 +12,7 @@ use crate::error::Error;
 /// No token, key or certificate is as long as this; a larger file is not one.
 pub(super) const LIMIT: u64 = 64 * 1024;
 
-/// A bearer token.
+/// A bearer token, which no output shows.
 #[derive(Clone)]
 pub struct Token(String);
 

@@ -59,27 +59,22 @@ impl Admin {
         }
     }
 
-    /// `GET logs?deleted=true`.
     pub(crate) async fn deleted(&self, deadline: Deadline) -> Result<Vec<LogStatus>, Error> {
         Ok(self.get::<Logs>("logs?deleted=true", deadline).await?.logs)
     }
 
-    /// `GET whoami`.
     pub(crate) async fn whoami(&self, deadline: Deadline) -> Result<WhoAmI, Error> {
         self.get("whoami", deadline).await
     }
 
-    /// `GET diagnostics`.
     pub(crate) async fn diagnostics(&self, deadline: Deadline) -> Result<Diagnostics, Error> {
         self.get("diagnostics", deadline).await
     }
 
-    /// `GET logs/{log}`.
     pub(crate) async fn log(&self, log: &str, deadline: Deadline) -> Result<LogStatus, Error> {
         self.get(&format!("logs/{log}"), deadline).await
     }
 
-    /// `GET logs/{log}/config`.
     pub(crate) async fn config(
         &self,
         log: &str,
@@ -88,12 +83,10 @@ impl Admin {
         self.get(&format!("logs/{log}/config"), deadline).await
     }
 
-    /// `GET logs/{log}/history`.
     pub(crate) async fn history(&self, log: &str, deadline: Deadline) -> Result<History, Error> {
         self.get(&format!("logs/{log}/history"), deadline).await
     }
 
-    /// `GET operations`.
     pub(crate) async fn operations(
         &self,
         log: Option<&str>,
@@ -106,12 +99,10 @@ impl Admin {
         self.get(&path, deadline).await
     }
 
-    /// `GET operations/{id}`.
     pub(crate) async fn operation(&self, id: &str, deadline: Deadline) -> Result<Operation, Error> {
         self.get(&format!("operations/{id}"), deadline).await
     }
 
-    /// `GET replicas?log=NAME`.
     pub(crate) async fn replicas(
         &self,
         log: &str,
@@ -159,7 +150,6 @@ impl Admin {
         self.write(call, base, asked.key, deadline).await
     }
 
-    /// `POST operations/{id}/confirm`.
     pub(crate) async fn confirm(
         &self,
         id: &str,
@@ -175,7 +165,6 @@ impl Admin {
             .await
     }
 
-    /// `GET logs/{log}/config?generation=N`.
     pub(crate) async fn config_at(
         &self,
         log: &str,
@@ -186,12 +175,10 @@ impl Admin {
         self.get(&path, deadline).await
     }
 
-    /// `GET logs/{log}/merge`.
     pub(crate) async fn merge(&self, log: &str, deadline: Deadline) -> Result<MergeStatus, Error> {
         self.get(&format!("logs/{log}/merge"), deadline).await
     }
 
-    /// `GET logs/{log}/qos`.
     pub(crate) async fn qos(&self, log: &str, deadline: Deadline) -> Result<QosStatus, Error> {
         self.get(&format!("logs/{log}/qos"), deadline).await
     }
@@ -212,12 +199,10 @@ impl Admin {
         self.read(call, deadline).await
     }
 
-    /// `GET tokens`.
     pub(crate) async fn tokens(&self, deadline: Deadline) -> Result<Tokens, Error> {
         self.get("tokens", deadline).await
     }
 
-    /// `POST tokens`.
     pub(crate) async fn create_token(
         &self,
         request: &TokenRequest,
@@ -233,7 +218,6 @@ impl Admin {
             .await
     }
 
-    /// `DELETE tokens/{name}`.
     pub(crate) async fn revoke_token(
         &self,
         name: &str,
@@ -249,7 +233,6 @@ impl Admin {
             .await
     }
 
-    /// `GET audit`.
     pub(crate) async fn audit(
         &self,
         before: Option<u64>,

@@ -19,7 +19,6 @@ pub(crate) struct Events {
     buffer: Vec<u8>,
 }
 
-/// What comes next.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The operation as it is now.

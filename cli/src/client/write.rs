@@ -11,9 +11,7 @@ use crate::error::Error;
 /// A change to ask for.
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
-    /// A whole document.
     Configure {
-        /// The new configuration.
         document: Box<LogConfig>,
         /// It is taken back unless somebody confirms it within this time.
         confirm_within: Option<Duration>,

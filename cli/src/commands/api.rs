@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::file::File;
 use crate::report::{Block, Outcome, Page, Present};
 
-/// One request.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   logctl api GET logs/argon
@@ -24,7 +23,7 @@ pub(crate) struct ApiArgs {
     /// GET, POST, PUT or DELETE; all but GET ask first, except with ?dryRun=true
     #[arg(value_parser = PossibleValuesParser::new(["GET", "POST", "PUT", "DELETE"]).map(|name| name.to_uppercase()), ignore_case = true, hide_possible_values = true)]
     pub(crate) method: String,
-    /// Path below /admin/v1
+    /// Path of the request below /admin/v1
     pub(crate) path: String,
     /// File to send (`-`: standard input), JSON or YAML
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -45,7 +44,7 @@ struct Answered {
     content_type: String,
     /// JSON as it is, text as a string; absent when it is neither.
     body: Option<Value>,
-    /// Bytes.
+    /// Length of the body in bytes.
     length: usize,
 }
 

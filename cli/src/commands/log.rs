@@ -79,7 +79,7 @@ pub(crate) enum LogCommand {
     #[command(after_help = "Example:
   logctl log undelete argon")]
     Undelete {
-        /// The log
+        /// Name of the deleted log
         name: String,
         #[command(flatten)]
         change: ChangeArgs,

@@ -10,7 +10,7 @@ use crate::report::{Block, Outcome, Page, Present};
 /// The arguments of `logctl completions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell that the script is for
     #[arg(value_enum)]
     shell: Shell,
     /// Print the script that offers commands and options only, for files that outlive this version

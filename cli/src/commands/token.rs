@@ -34,7 +34,7 @@ pub(crate) enum TokenCommand {
     #[command(after_help = "Example:
   logctl token revoke ci")]
     Revoke {
-        /// The token
+        /// Name of the token
         name: String,
         /// Why, for the audit trail
         #[arg(long, value_name = "TEXT", value_parser = parse_reason)]

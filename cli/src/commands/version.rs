@@ -6,7 +6,6 @@ use super::Session;
 use crate::error::Error;
 use crate::report::{Block, Cell, Outcome, Page, Present};
 
-/// This program's.
 pub(super) const OWN: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Debug, Serialize)]

@@ -13,7 +13,7 @@ use super::plain::{MAGIC, plain};
 const BLOCK: usize = 256 << 10;
 /// Bytes read at a time.
 const READ: usize = 1 << 20;
-/// The largest entry.
+/// The largest entry, in bytes.
 const MAX_ENTRY: usize = 65_535;
 /// The longest line that can hold one.
 const MAX_LINE: usize = 128 << 10;
@@ -29,10 +29,9 @@ pub(crate) enum Format {
     Bundle,
 }
 
-/// Whole entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// In bundle encoding.
+    /// The entries in bundle encoding.
     pub(crate) bytes: Bytes,
     /// How many entries the block has.
     pub(crate) entries: u64,
@@ -49,7 +48,6 @@ pub(crate) enum Broken {
     /// A line that is no entry.
     #[error("line {line}: {what}")]
     Line {
-        /// Counts from 1.
         line: u64,
         /// What is wrong with it.
         what: String,
@@ -65,14 +63,12 @@ pub(crate) enum Broken {
     /// A bundle that is none.
     #[error("entry {entry} (entries count from 0): {what}")]
     Bundle {
-        /// Entries before it.
         entry: u64,
         /// What is wrong with it.
         what: String,
     },
 }
 
-/// Reads blocks.
 pub(crate) struct Entries<R> {
     input: R,
     format: Format,
@@ -100,7 +96,6 @@ pub(crate) struct Notes {
 }
 
 impl<R: Read> Entries<R> {
-    /// Reads `input`.
     pub(crate) fn new(input: R, format: Format) -> Self {
         Self {
             input,

@@ -12,7 +12,7 @@ use super::entries::{Block, Broken, Entries, Notes, split};
 
 /// Bytes of one request, and so of what is kept.
 const REQUEST: usize = 32 << 20;
-/// Blocks read ahead.
+/// How many blocks are read ahead of the request.
 const AHEAD: usize = 8;
 
 /// From the reading thread.

@@ -9,9 +9,7 @@ const SPAN: Duration = Duration::from_secs(5);
 /// Where an import stands at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Point {
-    /// Since the beginning.
     pub(crate) at: Duration,
-    /// Entries sent.
     pub(crate) entries: u64,
     /// Bytes of the file behind them.
     pub(crate) bytes: u64,

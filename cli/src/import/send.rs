@@ -36,17 +36,12 @@ const LARGEST: usize = 8 << 20;
 /// Where an upload goes.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// The transport.
     pub(crate) http: reqwest::Client,
-    /// `…/LOG/add-batch`.
     pub(crate) url: String,
-    /// Advice and token.
     pub(crate) headers: HeaderMap,
-    /// The upload's name.
     pub(crate) upload: UploadId,
 }
 
-/// What was accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sent {
     /// The global indexes that the entries have.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Where an endpoint listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// A Unix socket.
+    /// The path of a Unix socket.
     Unix(PathBuf),
     /// `https://HOST:PORT`, or `http://` on the loopback interface.
     Url(String),

@@ -12,7 +12,6 @@ use crate::error::Error;
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Any text.
     Text,
     /// `unix:PATH` or a URL.
     Address,
@@ -20,7 +19,6 @@ pub(crate) enum Kind {
     Path,
     /// A program and its arguments.
     Words,
-    /// `true` or `false`.
     Flag,
 }
 
@@ -280,7 +278,6 @@ fn unknown(key: &str) -> Error {
     }
 }
 
-/// `KEY=VALUE` taken apart.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),

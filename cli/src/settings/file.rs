@@ -15,7 +15,6 @@ use crate::private;
 pub(crate) struct ContextFile {
     /// The context to use when none is named.
     pub(crate) current: Option<String>,
-    /// By name.
     #[serde(default)]
     pub(crate) contexts: BTreeMap<String, Context>,
 }
@@ -26,7 +25,6 @@ pub(crate) struct ContextFile {
 pub(crate) struct Context {
     /// The log to work on.
     pub(crate) log: Option<String>,
-    /// The admin endpoint.
     pub(crate) admin: Option<String>,
     /// Where readers and writers reach the log.
     pub(crate) url: Option<String>,
@@ -38,9 +36,7 @@ pub(crate) struct Context {
     pub(crate) token_file: Option<PathBuf>,
     /// Program and arguments that print a bearer token.
     pub(crate) token_command: Option<Vec<String>>,
-    /// Client certificate (PEM).
     pub(crate) client_cert: Option<PathBuf>,
-    /// Its key (PEM).
     pub(crate) client_key: Option<PathBuf>,
     /// Identity token of a CI job, exchanged for a session.
     pub(crate) oidc: Option<Oidc>,

@@ -70,7 +70,6 @@ pub struct Overrides {
     pub environment: Vec<String>,
 }
 
-/// The resolved answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The context in use.
@@ -103,10 +102,8 @@ pub(crate) struct Explained {
     pub(crate) source: String,
 }
 
-/// An admin endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// The endpoint's address.
     pub(crate) address: Address,
     /// Certificate authority; the platform's when absent.
     pub(crate) ca: Option<PathBuf>,
@@ -123,7 +120,6 @@ pub(crate) struct Endpoint {
 pub struct ClientCertificate {
     /// The certificate, and those between it and its authority (PEM).
     pub certificate: PathBuf,
-    /// Its key (PEM).
     pub key: PathBuf,
 }
 
@@ -152,7 +148,6 @@ pub(crate) struct IdentityToken {
 /// From where an identity token comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IdentitySource {
-    /// An environment variable.
     Variable(String),
     /// A file that holds the token.
     File(PathBuf),

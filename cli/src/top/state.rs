@@ -11,7 +11,6 @@ const HISTORY: usize = 240;
 /// What one look at the server found.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// Since the start.
     pub(crate) at: Duration,
     /// All logs, in the server's order.
     pub(crate) logs: Vec<LogStatus>,
@@ -21,7 +20,6 @@ pub(crate) struct Sample {
     pub(crate) merge: Option<MergeStatus>,
 }
 
-/// One log's queues.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Queues {
     pub(crate) log: String,
@@ -38,7 +36,6 @@ pub(crate) struct Queue {
     pub(crate) tenant: String,
     /// Entries waiting before the order.
     pub(crate) entries: u64,
-    /// Their bytes.
     pub(crate) bytes: u64,
     /// How long the oldest has waited.
     pub(crate) oldest: Duration,
@@ -75,13 +72,9 @@ pub(crate) struct State {
 pub(crate) enum Key {
     /// `q`, Esc: out of the help, else the end.
     Quit,
-    /// Ctrl-C: the end.
     Leave,
-    /// Right, down, Tab.
     Next,
-    /// Left, up.
     Previous,
-    /// `?`, `h`.
     Help,
 }
 
@@ -111,7 +104,6 @@ impl State {
         self.chosen.as_deref().or_else(|| self.names().next())
     }
 
-    /// The chosen log.
     pub(crate) fn log(&self) -> Option<&LogStatus> {
         find(self.now.as_ref()?, self.chosen()?)
     }

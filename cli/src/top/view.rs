@@ -30,7 +30,6 @@ MISSED      promises of the tier that were not kept
 MERGE       who copies, publishes or stores: what each has,
             how far it is behind, since when it stands still";
 
-/// Draws everything.
 pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     let area = frame.area();
     let shards = state.log().map_or(0, |log| log.shards.len());

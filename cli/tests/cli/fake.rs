@@ -22,12 +22,10 @@ pub(crate) struct Asked {
     pub(crate) body: Value,
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// Status and JSON body.
     Json(u16, Value),
-    /// A problem document.
     Problem(u16, Value),
     /// A file of a log.
     File(Vec<u8>),
@@ -259,7 +257,6 @@ pub(crate) fn status(log: &str) -> Value {
               "vkey": format!("log.example.org/{log}/2026b+b1b2c3d4+AQIDBAUI") } ] })
 }
 
-/// All goes well.
 fn happy() -> Script {
     let ok = |value: Value| vec![Answer::Json(200, value)];
     let mut script = Script::new();

@@ -91,12 +91,10 @@ impl Terminal {
         )
     }
 
-    /// Presses keys.
     pub(crate) fn types(&self, keys: &str) {
         self.tmux(&["send-keys", "-l", keys]);
     }
 
-    /// Ctrl-C.
     pub(crate) fn interrupts(&self) {
         self.tmux(&["send-keys", "C-c"]);
     }

@@ -74,12 +74,11 @@ pub enum Origin {
     Tcp(SocketAddr),
     /// A process of this user, as the kernel says.
     Unix {
-        /// Its user id.
+        /// User id of the connecting process.
         uid: u32,
     },
 }
 
-/// An accepted connection.
 enum Accepted {
     Tcp(TcpStream, Origin),
     Unix(UnixStream, Origin),

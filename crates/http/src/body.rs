@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use crate::watched::{Busy, Phase, Watched};
 
-/// An answer's body.
+/// The body of an answer, by how it is sent.
 #[derive(Debug)]
 pub enum Body {
     /// All of it; empty once sent.

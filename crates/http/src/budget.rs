@@ -40,7 +40,7 @@ impl Bodies {
         })
     }
 
-    /// Bytes held.
+    /// Bytes that are held now.
     pub fn held(&self) -> usize {
         self.held.load(Relaxed)
     }
@@ -85,7 +85,6 @@ impl Bodies {
     }
 }
 
-/// Bytes that count.
 struct Answer<T> {
     bytes: Bytes,
     _held: Held,

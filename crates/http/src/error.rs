@@ -32,9 +32,9 @@ pub enum Error {
     /// Everybody may read the private key.
     #[error("{} has mode {mode:o}: a private key must not be open to everybody", path.display())]
     Exposed {
-        /// The key's file.
+        /// The file of the private key.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
     /// A file does not hold the PEM that it should.
@@ -51,9 +51,9 @@ pub enum Error {
     /// Certificate and key don't belong together.
     #[error("{} with {}", certificate.display(), key.display())]
     Pair {
-        /// The chain's file.
+        /// The file of the certificate chain.
         certificate: PathBuf,
-        /// The key's file.
+        /// The file of the private key.
         key: PathBuf,
         /// What does not fit.
         source: rustls::Error,
@@ -61,7 +61,7 @@ pub enum Error {
     /// The authorities for client certificates can't be used.
     #[error("{}: {problem}", path.display())]
     ClientCa {
-        /// Their file.
+        /// The file with the authorities.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,

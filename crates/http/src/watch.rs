@@ -49,7 +49,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The connection.
+    /// The connection that has the place.
     pub fn watched(&self) -> &Arc<Watched> {
         &self.watched
     }

@@ -52,11 +52,11 @@ pub enum Phase {
 /// What the owner of a connection has been asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Go on.
+    /// Go on serving its requests.
     Serve,
     /// Finish what is in flight, then close.
     Drain,
-    /// Close now.
+    /// Close now, whatever is in flight.
     Close,
 }
 
@@ -231,7 +231,6 @@ impl Watched {
         less(&self.untaken, bytes);
     }
 
-    /// A request begins.
     pub(crate) fn busy(self: &Arc<Self>) -> Option<Busy> {
         (self.shared.when_full == WhenFull::ReplaceIdle).then(|| {
             self.answering.fetch_add(1, Relaxed);

@@ -52,9 +52,9 @@ impl std::str::FromStr for PeerLife {
 /// The answer, with any status.
 #[derive(Clone, Debug, Default)]
 pub struct PeerAnswer {
-    /// The HTTP status.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// The media type.
+    /// The media type of the answer.
     pub kind: String,
     /// Which storage answered (`Mirror-Incarnation`), where the peer says so.
     pub incarnation: Option<String>,
@@ -62,7 +62,7 @@ pub struct PeerAnswer {
     pub alarm: Option<u64>,
     /// The life of the log that the peer takes something of (`Log-Life`); it refuses earlier ones.
     pub life: Option<PeerLife>,
-    /// The body.
+    /// The body, as it was received.
     pub body: Bytes,
 }
 

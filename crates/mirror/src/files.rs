@@ -31,7 +31,6 @@ const TILE_BYTES: u64 = TILE_WIDTH * Hash::LEN as u64;
 pub(crate) struct Position {
     /// Entries in the files.
     pub(crate) next: u64,
-    /// Bytes of `entries`.
     pub(crate) bytes: u64,
 }
 

@@ -12,7 +12,6 @@ pub(crate) const ORIGINS: &str = "origin/";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Known {
-    /// Its origin.
     pub(crate) origin: String,
 }
 
@@ -20,7 +19,6 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pending {
-    /// Entries.
     pub(crate) size: u64,
     /// Root of their tree.
     pub(crate) root: Hash,
@@ -34,7 +32,6 @@ pub(crate) struct Pending {
 pub(crate) struct Mirrored {
     /// Entries that are durable here and lead to the root.
     pub(crate) size: u64,
-    /// Their root.
     pub(crate) root: Hash,
     /// The checkpoint with the log's signature and the mirror's own.
     pub(crate) note: String,

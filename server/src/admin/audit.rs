@@ -14,7 +14,6 @@ use crate::data::shard_list;
 const LOOK_THROUGH: u64 = 1 << 14;
 /// Entries read at a time: a bundle.
 const CHUNK: u64 = 256;
-/// The longest page.
 const LIMIT: usize = 1000;
 
 impl EngineHost {

@@ -275,7 +275,6 @@ fn objects(listed: &[Damaged], damaged: usize) -> Diagnosis {
 }
 
 impl EngineHost {
-    /// Runs all checks.
     pub(super) async fn diagnostics(&self) -> Diagnostics {
         let now = Timestamp::now();
         let mut checks = vec![match self.engine.clock_off().await {

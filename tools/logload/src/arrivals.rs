@@ -20,7 +20,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// In (0, 1].
+    /// Uniformly distributed in (0, 1].
     fn unit(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 1.0) / (1u64 << 53) as f64
     }
@@ -97,7 +97,6 @@ impl Entries {
         self.size
     }
 
-    /// Appends entry `sequence`.
     pub(crate) fn write(self, sequence: u64, out: &mut Vec<u8>) {
         let begin = out.len();
         out.extend_from_slice(b"load ");

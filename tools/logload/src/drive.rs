@@ -38,7 +38,6 @@ pub(crate) struct Setup {
     /// Where the log is.
     pub(crate) target: Rc<Target>,
     pub(crate) log: String,
-    /// Each stream's token.
     pub(crate) tokens: Vec<Option<Token>>,
     /// How often the watermarks are read.
     pub(crate) poll: Duration,
@@ -50,7 +49,6 @@ pub(crate) struct Setup {
     pub(crate) id: u64,
 }
 
-/// An acknowledged range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// Global index of the first.
@@ -65,7 +63,6 @@ pub(crate) struct Kept {
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// All figures.
     pub(crate) recorder: Recorder,
     /// Acknowledgements, when they were to be kept.
     pub(crate) kept: Vec<Kept>,

@@ -33,7 +33,6 @@ pub(crate) struct LoadReport {
     pub(crate) streams: Vec<StreamFigures>,
     /// Acknowledged entries by the tier that was granted.
     pub(crate) tiers: Vec<TierFigures>,
-    /// Values over time.
     pub(crate) timeline: Timeline,
     /// How exact times to published are.
     pub(crate) watermarks: Watch,
@@ -53,7 +52,6 @@ pub(crate) struct StreamFigures {
     /// The rate that was offered, entries a second; of an open loop only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) offered: Option<f64>,
-    /// Entries acknowledged.
     pub(crate) acknowledged: u64,
     /// Of them a second.
     pub(crate) entries_per_second: f64,
@@ -87,14 +85,11 @@ pub(crate) struct Refusal {
     pub(crate) entries: u64,
 }
 
-/// A distribution, milliseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
     pub(crate) count: u64,
-    /// Their mean.
     pub(crate) mean_ms: f64,
-    /// The median.
     pub(crate) p50_ms: f64,
     /// One in ten is slower.
     pub(crate) p90_ms: f64,
@@ -102,9 +97,8 @@ pub(crate) struct Latency {
     pub(crate) p99_ms: f64,
     /// One in a thousand is slower.
     pub(crate) p999_ms: f64,
-    /// The slowest.
     pub(crate) max_ms: f64,
-    /// Share and latency.
+    /// Pairs of a share, in percent, and its latency in milliseconds.
     pub(crate) percentiles: Vec<(f64, f64)>,
 }
 
@@ -114,7 +108,6 @@ pub(crate) struct Latency {
 pub(crate) struct PromiseFigures {
     /// A time was promised.
     pub(crate) granted: u64,
-    /// Published in time.
     pub(crate) kept: u64,
     /// Not published in time.
     pub(crate) missed: u64,
@@ -125,7 +118,6 @@ pub(crate) struct PromiseFigures {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TierFigures {
     pub(crate) tier: String,
-    /// Acknowledged entries.
     pub(crate) entries: u64,
     /// Of all that named a tier, 0 to 1.
     pub(crate) share: f64,
@@ -137,7 +129,6 @@ pub(crate) struct TierFigures {
 pub(crate) struct Timeline {
     /// Length of an interval.
     pub(crate) interval_seconds: f64,
-    /// By stream.
     pub(crate) streams: Vec<StreamLine>,
     /// Entries acknowledged a second, by tier.
     pub(crate) tiers: Vec<Line>,
@@ -176,7 +167,6 @@ pub(crate) struct Line {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Watch {
-    /// How often.
     pub(crate) readings: u64,
     /// The longest time between two: no time to published is wrong by more.
     pub(crate) widest_gap_ms: f64,

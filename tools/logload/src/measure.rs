@@ -22,7 +22,6 @@ const MOST_KINDS: usize = 48;
 /// What the server granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Granted {
-    /// `Log-Tier`.
     pub(crate) tier: Option<Arc<str>>,
     /// `Log-Merge-By`, counted from the request.
     pub(crate) merge_by: Option<Duration>,
@@ -84,7 +83,6 @@ impl Recorder {
         self.bin
     }
 
-    /// One stream's record.
     pub(crate) fn streams(&self) -> &[Record] {
         &self.streams
     }

@@ -270,7 +270,7 @@ async fn target(place: &LogAddress) -> Result<Target, Error> {
     }
 }
 
-/// `http://HOST:PORT` and `/metrics`.
+/// Splits it into `http://HOST:PORT` and the path, such as `/metrics`.
 fn metrics_url(text: &str) -> Result<(String, String), Error> {
     let parsed = reqwest::Url::parse(text).ok().filter(|url| url.has_host());
     let Some(url) = parsed else {

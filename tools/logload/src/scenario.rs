@@ -80,11 +80,9 @@ pub(crate) enum Pace {
 /// What a writer asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
-    /// `Priority: u=N`.
     pub(crate) priority: Option<u8>,
     /// `Merge-By`, as it is sent.
     pub(crate) merge_by: Option<String>,
-    /// `Log-Shard`.
     pub(crate) shard: Option<String>,
 }
 

@@ -34,7 +34,6 @@ struct Shard {
     start_index: Option<u64>,
 }
 
-/// A published tree.
 struct Tree {
     name: String,
     start: u64,

@@ -23,7 +23,6 @@ const LONGEST_HEAD: usize = 64 << 10;
 pub(crate) enum Target {
     /// Without TLS: our own few lines.
     Plain {
-        /// The server's address.
         address: SocketAddr,
         /// For the `Host` header.
         host: String,
@@ -31,7 +30,6 @@ pub(crate) enum Target {
     Tls {
         /// With the certificate authority that counts.
         http: reqwest::Client,
-        /// `https://HOST:PORT`.
         base: String,
     },
 }
@@ -44,7 +42,6 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// The tier and the delay that the server granted.
     pub(crate) granted: Granted,
-    /// `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -60,11 +57,9 @@ pub(crate) struct Connection {
 /// A request. `headers` are whole lines, each with its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask<'a> {
-    /// `POST`.
     pub(crate) method: &'static str,
-    /// `/dev/add`.
     pub(crate) path: &'a str,
-    /// `Priority: u=1\r\n`.
+    /// Whole lines: `Priority: u=1\r\n`.
     pub(crate) headers: &'a str,
     /// The body; empty for none.
     pub(crate) body: &'a [u8],
@@ -305,7 +300,6 @@ fn header(name: &str, value: &str, answer: &mut Answer) {
     }
 }
 
-/// `2s`, `0.5s`.
 fn seconds(text: &str) -> Option<Duration> {
     let number: f64 = text.strip_suffix('s')?.parse().ok()?;
     Duration::try_from_secs_f64(number).ok()

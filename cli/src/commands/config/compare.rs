@@ -16,7 +16,6 @@ pub(crate) struct Generations {
     to: Option<u64>,
 }
 
-/// `7..9`, or `7`.
 pub(super) fn parse_generations(text: &str) -> Result<Generations, String> {
     let number = |text: &str| {
         let number = text.parse::<u64>().ok().filter(|number| *number > 0);

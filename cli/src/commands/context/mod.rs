@@ -16,7 +16,7 @@ use crate::settings;
 /// What to do with contexts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContextCommand {
-    /// List the contexts
+    /// List all contexts, and which one is used
     #[command(after_help = "Example:
   logctl context list")]
     List,
@@ -24,7 +24,7 @@ pub(crate) enum ContextCommand {
     #[command(after_help = "Example:
   logctl context use prod")]
     Use {
-        /// The context
+        /// Context to use from now on
         #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: String,
     },
@@ -49,7 +49,7 @@ Examples:
   logctl context set ci admin=https://log.example.org:7071 oidc.audience=https://log.example.org
   logctl context set prod log=argon token_file=")]
     Set {
-        /// The context
+        /// Context to change or make
         #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: String,
         /// What to set; `KEY=` takes KEY out. Paths start from the current directory
@@ -60,7 +60,7 @@ Examples:
     #[command(after_help = "Example:
   logctl context delete staging")]
     Delete {
-        /// The context
+        /// Context to take out
         #[arg(add = ArgValueCompleter::new(complete::contexts))]
         name: String,
     },

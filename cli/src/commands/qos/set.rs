@@ -42,11 +42,10 @@ pub(crate) enum QosSet {
     Tenant(TenantArgs),
 }
 
-/// `qos set tier`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("tier_edit").multiple(true).required(true))]
 pub(crate) struct TierArgs {
-    /// The tier
+    /// Tier to change or add
     #[arg(add = ArgValueCompleter::new(complete::tiers))]
     pub(super) name: TierName,
     #[command(flatten)]
@@ -60,11 +59,10 @@ pub(crate) struct TierArgs {
     pub(crate) change: ChangeArgs,
 }
 
-/// `qos set tenant`.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("tenant_edit").multiple(true).required(true))]
 pub(crate) struct TenantArgs {
-    /// The tenant
+    /// Tenant to change or add
     #[arg(add = ArgValueCompleter::new(complete::tenants))]
     pub(super) name: TenantName,
     #[command(flatten)]

@@ -25,7 +25,6 @@ struct Shown {
 struct Live {
     /// When it was read.
     time: String,
-    /// Of the tier.
     #[serde(skip_serializing_if = "Option::is_none")]
     tier: Option<TierStatus>,
     /// Each tenant of the tier, each tier of the tenant.

@@ -20,7 +20,6 @@ use crate::report::{Block, Outcome, Page, Present, Report};
 #[derive(Debug)]
 pub(super) struct NewLog {
     pub(super) log: String,
-    /// Its checkpoint origin.
     pub(super) origin: String,
 }
 

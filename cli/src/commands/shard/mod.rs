@@ -85,7 +85,7 @@ pub(crate) enum ShardCommand {
     #[command(after_help = "Example:
   logctl shard show 2026a")]
     Show {
-        /// The shard
+        /// Name of the shard
         #[arg(add = ArgValueCompleter::new(complete::shards))]
         name: String,
     },

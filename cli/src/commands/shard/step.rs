@@ -34,7 +34,7 @@ pub(crate) enum Step {
     #[command(after_help = "Example:
   logctl shard unplan 2026c --yes")]
     Unplan {
-        /// The planned shard
+        /// Name of the planned shard
         #[arg(add = ArgValueCompleter::new(complete::planned_shards))]
         name: String,
         /// Show what would be done

@@ -63,7 +63,6 @@ struct Held {
     broken: Option<String>,
 }
 
-/// One mirrored log.
 pub(crate) struct Origin {
     origin: String,
     rows: Rows,
@@ -260,7 +259,6 @@ impl Origin {
             .store(Arc::new(Self::shown_of(&self.origin, held)));
     }
 
-    /// The log's origin.
     pub(crate) fn name(&self) -> &str {
         &self.origin
     }

@@ -40,7 +40,6 @@ pub(crate) struct Record {
 pub(crate) struct Promises {
     /// A time was promised.
     pub(crate) granted: u64,
-    /// Published in time.
     pub(crate) kept: u64,
     /// Not published in time.
     pub(crate) missed: u64,
@@ -51,9 +50,7 @@ pub(crate) struct Promises {
 /// A value for each interval of the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
-    /// Entries acknowledged.
     pub(crate) acknowledged: Vec<u64>,
-    /// Entries refused.
     pub(crate) refused: Vec<u64>,
     /// 99th percentile to ordered, microseconds; 0 where nothing came.
     pub(crate) ordered_p99: Vec<u64>,

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::{Advice, LARGEST_BATCH, LONGEST, MOST_CONNECTIONS, Pace, SHORTEST, Stream, Wrong};
 
-/// A scenario file.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Document {
@@ -43,9 +42,7 @@ pub(super) struct Words {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Spacing {
-    /// As independent writers.
     Poisson,
-    /// At equal intervals.
     Even,
 }
 
@@ -180,7 +177,7 @@ fn per_1000s(text: &str) -> Result<u64, Wrong> {
     }
 }
 
-/// `name=live,rate=500/s,backfill`.
+/// Reads the words of a stream: `name=live,rate=500/s,backfill`.
 pub(super) fn parse(text: &str) -> Result<Words, Wrong> {
     let mut words = Words::default();
     let mut seen = BTreeSet::new();

@@ -17,7 +17,7 @@ use store::StoreError;
 
 /// The newest entries of the system log that are read in any case: where their operations' intents are is remembered.
 const LOOK_BACK: u64 = 256;
-/// Pause between looks.
+/// Pause between two looks at the trail.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The position up to which the trail was read, and the intents without outcome before it.
