@@ -53,7 +53,6 @@ use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction};
 
 /// The log that orders what belongs to no single log.
 pub const SYSTEM: &str = logconfig::SYSTEM;
-/// Time between heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Logs looked for at a time.
 const PAGE: usize = 512;
@@ -95,15 +94,15 @@ pub struct EngineOptions {
 /// Why the engine or a log does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The store.
+    /// The store does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A change that opening needs.
     #[error("cannot create the log {log}: {error}")]
     Create {
-        /// The log.
+        /// The log that was to be made.
         log: String,
-        /// Why.
+        /// Why the change was not made.
         error: Box<ChangeError>,
     },
     /// The system has no randomness.

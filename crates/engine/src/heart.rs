@@ -29,7 +29,7 @@ const ROWS: usize = 512;
 /// A live server process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaInfo {
-    /// 16 hex digits.
+    /// 16 hex digits, new at each start of the process.
     pub id: String,
     /// Host and process id.
     pub label: String,

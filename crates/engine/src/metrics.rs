@@ -12,19 +12,19 @@ use store::StoreError;
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Sets it.
+    /// Replaces the number by `value`.
     pub fn set(&self, value: u64) {
         self.0.store(value, Relaxed);
     }
-    /// Reads it.
+    /// The number as it is now.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
-    /// Adds to it.
+    /// Adds `value` to the number.
     pub fn add(&self, value: u64) {
         self.0.fetch_add(value, Relaxed);
     }
-    /// Takes from it.
+    /// Takes `value` from the number.
     pub fn sub(&self, value: u64) {
         self.0.fetch_sub(value, Relaxed);
     }
@@ -50,7 +50,7 @@ impl Histogram {
     pub(crate) fn seconds() -> Self {
         Self::new(SECONDS)
     }
-    /// Counts one observation.
+    /// Counts one observation of `value`.
     pub fn observe(&self, value: f64) {
         self.observe_many(value, 1);
     }
@@ -64,7 +64,7 @@ impl Histogram {
     pub fn bounds(&self) -> &'static [f64] {
         self.bounds
     }
-    /// Count per bucket.
+    /// How many observations each bucket has; the last one has no bound.
     pub fn counts(&self) -> Vec<u64> {
         self.counts.iter().map(|c| c.load(Relaxed)).collect()
     }
@@ -173,7 +173,7 @@ pub struct LogMetrics {
     pub commits: Gauge,
     /// Entries acknowledged by this replica.
     pub entries: Gauge,
-    /// Commits under way.
+    /// Commits that are under way now.
     pub commits_in_flight: Gauge,
     /// Seconds from the start of a commit to its decision.
     pub commit_seconds: Histogram,
@@ -183,7 +183,7 @@ pub struct LogMetrics {
     pub commit_rounds: Histogram,
     /// Seconds that one publication took, from the cut to the signed checkpoint.
     pub publish_seconds: Histogram,
-    /// Checkpoints signed.
+    /// Checkpoints that this replica signed.
     pub publications: Gauge,
     /// Global position of the order.
     pub ordered: Gauge,

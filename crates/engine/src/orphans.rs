@@ -20,7 +20,7 @@ const PARTS: [&str; 3] = ["checkpoint", "seal", "tile"];
 /// An object of a shard that the coordination store does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Orphan {
-    /// The shard's folder.
+    /// The folder that the shard would have.
     pub(crate) shard: String,
     /// The object or folder.
     pub(crate) path: String,

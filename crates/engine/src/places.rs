@@ -31,7 +31,7 @@ pub trait Places: Send + Sync + 'static {
     }
 }
 
-/// Local folders.
+/// Nodes and frontends that are local folders.
 #[derive(Default)]
 pub struct Folders {
     nodes: BTreeMap<String, PathBuf>,

@@ -31,7 +31,7 @@ use store::{Coordination, StoreError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
-    /// Entries.
+    /// Size of the tree, in entries.
     pub size: u64,
     /// Root at that size.
     pub root: Hash,
@@ -43,7 +43,7 @@ pub struct Position {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Verified {
-    /// Entries.
+    /// Entries of the shard that it holds.
     pub size: u64,
     /// Root at that size, computed by the secondary.
     pub root: Hash,
@@ -85,11 +85,11 @@ pub struct Storage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vouched {
-    /// The secondary.
+    /// The secondary's name in the configuration.
     pub secondary: String,
     /// The key that it cosigns with.
     pub vkey: String,
-    /// Its storage.
+    /// The storage that it has, which is another one after a loss.
     pub incarnation: String,
     /// Of two for one secondary the larger one counts.
     pub number: u64,
@@ -313,9 +313,9 @@ pub(crate) async fn manifest(
 /// A secondary that a binding membership names, and what its live incarnation has verified of a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Its name.
+    /// The secondary's name in the configuration.
     pub secondary: String,
-    /// Its key.
+    /// The key that it cosigns with.
     pub vkey: String,
     /// Its live incarnation; none while it never answered, or answers with another key than the configured one.
     pub live: Option<Live>,

@@ -101,12 +101,12 @@ impl Default for MergeOptions {
 pub struct Done {
     /// Entries that its position moved by, over all shards and peers.
     pub entries: u64,
-    /// Positions that moved.
+    /// Positions that moved, over all shards and peers.
     pub positions: u64,
 }
 
 impl Done {
-    /// Counts one step.
+    /// Counts a step of so many entries and positions.
     pub fn add(&mut self, entries: u64, positions: u64) {
         self.entries += entries;
         self.positions += positions;
@@ -165,11 +165,11 @@ impl Trouble {
 /// What a program did with a log, when it was asked to do what there is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// The log.
+    /// The name of the log.
     pub log: String,
-    /// The program.
+    /// The program that did the work.
     pub program: Program,
-    /// What it finished.
+    /// How far the program moved its positions.
     pub done: Done,
     /// Why it did not do everything.
     pub trouble: Option<Trouble>,

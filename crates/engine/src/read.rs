@@ -38,19 +38,19 @@ pub enum ReadError {
     /// The first checkpoint of a shard is not there yet: it waits for cosignatures of witnesses.
     #[error("the first checkpoint of shard {shard} waits for witnesses")]
     Unwitnessed {
-        /// The shard.
+        /// The shard that waits for cosignatures.
         shard: String,
     },
     /// The first checkpoint of a shard is not there yet, or its file is lost: whoever publishes signs it again.
     #[error("the first checkpoint of shard {shard} is not signed")]
     Unsigned {
-        /// The shard.
+        /// The shard that has no signed checkpoint.
         shard: String,
     },
     /// Something that was published is lost or is not as it was written; the operator is told what.
     #[error("some of what shard {shard} has published is damaged in the store")]
     Damaged {
-        /// The shard.
+        /// The shard that is damaged.
         shard: String,
     },
     /// The store does not answer.
@@ -64,18 +64,18 @@ pub enum ReadError {
 /// An entry and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRecord {
-    /// The shard.
+    /// The shard that the entry is in.
     pub shard: Arc<str>,
     /// Index in its tree.
     pub leaf_index: u64,
-    /// The entry.
+    /// Bytes of the entry, as they were written.
     pub bytes: Bytes,
 }
 
 /// Proof that an entry is under a signed checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inclusion {
-    /// The shard.
+    /// The shard that the entry is in.
     pub shard: Arc<str>,
     /// Index in its tree.
     pub leaf_index: u64,

@@ -127,7 +127,7 @@ impl Watch {
 }
 
 impl Clock {
-    /// The system's clocks.
+    /// The clocks of the operating system.
     pub fn system() -> Self {
         let clock = Self::default();
         let _ = clock.sound();

@@ -14,7 +14,7 @@ use store::record;
 /// Rows read at a time.
 const PAGE: usize = 512;
 
-/// A decided control.
+/// A decided control, as the history keeps it.
 #[derive(Clone, Debug)]
 pub struct HistoryRecord {
     /// The operation's id: 32 hex digits.

@@ -41,7 +41,7 @@ const TRIES: usize = 8;
 pub enum Request {
     /// Replace the configuration document.
     Configure {
-        /// The whole document.
+        /// The whole document, which replaces the running one.
         next: Box<LogConfig>,
         /// The generation it was made from.
         #[serde(skip)]
@@ -88,7 +88,7 @@ pub enum Request {
     },
     /// Freeze this shard and open the next, if it is still the active one. However many replicas ask, it is one request.
     RotateOut {
-        /// The active shard.
+        /// The shard that was active when it was asked for.
         shard: ShardName,
         /// Why, for the history. No part of the request.
         #[serde(skip)]
@@ -99,7 +99,7 @@ pub enum Request {
         /// Skip the wait for promised work.
         now: bool,
     },
-    /// Accept entries again.
+    /// Accept entries again after a freeze.
     Unfreeze,
     /// Hide a frozen log.
     Delete,
@@ -167,7 +167,7 @@ impl Request {
 /// The caller of a change, for the history and the audit trail.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `uid:0`, `token:ci`.
+    /// The name in the audit trail: `uid:0`, `token:ci`.
     pub actor: String,
     /// The same key with the same request is the same operation.
     pub idempotency_key: Option<String>,
@@ -197,14 +197,14 @@ pub enum ChangeOutcome {
     Unchanged,
     /// A preview: nothing was changed.
     Planned,
-    /// Decided and durable.
+    /// Decided and durable: it cannot be lost.
     Decided,
 }
 
 /// A change as it went.
 #[derive(Clone, Debug)]
 pub struct Applied {
-    /// 32 hex digits.
+    /// Id of the operation: 32 hex digits.
     pub operation: String,
     /// What was asked for.
     pub action: Action,
@@ -261,7 +261,7 @@ pub enum ChangeError {
         /// The contradiction that halted the log.
         reason: String,
     },
-    /// No space left.
+    /// No space is left on a store.
     #[error("no space left: {0}")]
     Full(String),
     /// The outcome could not be learned; ask again with the same key.

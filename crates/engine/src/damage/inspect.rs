@@ -87,7 +87,6 @@ pub(crate) async fn inspect(signing: &Signing, place: &(Arc<str>, u64)) -> Resul
 pub(crate) struct Inspector<'a> {
     pub(crate) signing: &'a Signing,
     pub(crate) shard: &'a Shard,
-    /// The shard's folder.
     pub(crate) folder: &'a str,
     pub(crate) at: &'a Published,
     /// Made once something is wrong.

@@ -53,7 +53,7 @@ fn from(mut at: At, published: impl Fn(usize) -> Option<(u64, bool)>) -> Option<
 /// A log that is being checked, or was.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
-    /// The next place.
+    /// The next place to check.
     at: At,
     /// How many places had been checked when it began.
     since: u64,

@@ -46,7 +46,7 @@ pub struct Membership {
     pub start: u64,
     /// How many must hold a size before it is published.
     pub quorum: u32,
-    /// The secondaries.
+    /// The secondaries that the quorum counts.
     pub secondaries: Vec<SecondaryConfig>,
 }
 
@@ -130,7 +130,6 @@ pub(crate) struct Eras {
 }
 
 impl Eras {
-    /// The newest generation.
     pub(crate) fn newest(&self) -> u64 {
         self.list.last().map_or(0, |era| era.generation)
     }

@@ -24,7 +24,7 @@ pub type OpenNode<'a> = &'a (dyn Fn(&str) -> Result<Arc<dyn Objects>, String> + 
 /// What a storage node has of the large batches that are not published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NodeReport {
-    /// The node's name.
+    /// The node's name in the configuration.
     pub name: String,
     /// Batches that it has, and that are what was ordered.
     pub intact: u64,

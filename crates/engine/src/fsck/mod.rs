@@ -48,9 +48,9 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
-    /// The coordination store.
+    /// The coordination store: order, positions, keys.
     Coordination,
-    /// The object store.
+    /// The object store: tiles, bundles, checkpoints, large batches.
     Objects,
     /// A storage node: the place begins with its name.
     Node,
@@ -72,13 +72,13 @@ pub struct Litter {
 /// What was checked in one log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LogReport {
-    /// The log's name.
+    /// The log's name in addresses and commands.
     pub name: String,
     /// Number of slots ever decided.
     pub slots: u64,
     /// The first slot that is still kept.
     pub floor: u64,
-    /// Entries ordered.
+    /// Entries that have a place in the log.
     pub ordered: u64,
     /// Entries under a published root, all of which were hashed again.
     pub published: u64,

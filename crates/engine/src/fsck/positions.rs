@@ -21,7 +21,6 @@ pub(crate) struct Position {
 }
 
 impl Positions {
-    /// A shard's position.
     pub(crate) fn of(&self, shard: &str) -> Option<&Position> {
         self.0.get(shard)
     }

@@ -15,7 +15,6 @@ use order::state::Shard;
 use store::record;
 use store::{Coordination, Objects, StoreError};
 
-/// Checks every shard.
 pub(crate) async fn check(
     store: &dyn Coordination,
     objects: &dyn Objects,

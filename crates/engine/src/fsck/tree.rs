@@ -12,7 +12,7 @@ use crate::fsck::batches::{Batches, Placed};
 use crate::fsck::{Findings, Progress, Watcher, remedy};
 use store::Objects;
 
-/// Objects read ahead.
+/// How many objects are read ahead.
 const AHEAD: usize = 32;
 
 /// A root that must come out at some size.
@@ -30,9 +30,7 @@ pub(crate) struct Tree<'a> {
     pub(crate) objects: &'a dyn Objects,
     pub(crate) log: &'a str,
     pub(crate) shard: &'a str,
-    /// Entries published.
     pub(crate) size: u64,
-    /// The published root.
     pub(crate) expected: Option<Hash>,
     pub(crate) roots: HashMap<u64, Vec<Watched>>,
     /// Widths of the partial tiles that are there.

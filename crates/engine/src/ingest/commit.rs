@@ -35,10 +35,9 @@ pub(crate) struct Item {
     pub(crate) reply: Reply,
 }
 
-/// An item's bytes.
 #[derive(Debug)]
 pub(crate) enum Payload {
-    /// One entry, bare.
+    /// One entry without its length.
     Entry(Bytes),
     /// A run of entries in bundle encoding.
     Chunk {
@@ -161,7 +160,6 @@ struct Open {
     parts: Vec<Writer>,
 }
 
-/// Fills a [`Commit`].
 pub(crate) struct CommitBuilder<'a> {
     tokens: &'a Tokens,
     /// Bytes of one batch that the coordination store takes, and of one batch that several items share.

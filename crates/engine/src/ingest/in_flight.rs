@@ -30,7 +30,6 @@ pub(crate) struct InFlight {
 const SAME: u64 = 1_000;
 
 impl InFlight {
-    /// Adds entries.
     pub(crate) fn push(&mut self, run: ArrivalGroup) {
         self.entries += run.entries;
         if let Some(last) = self.runs.last_mut()

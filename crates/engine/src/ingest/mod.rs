@@ -22,7 +22,6 @@ use crate::running::Running;
 use crate::uploads::Uploads;
 use batcher::Batcher;
 
-/// What takes writes.
 pub(crate) struct Ingest {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) health: Arc<Health>,

@@ -20,7 +20,6 @@ const MAX_COMMIT: u64 = 2 << 20;
 /// Jobs in one commit, at most: fewer than there may be batches, if each were one.
 const MAX_JOBS: usize = 64 << 10;
 
-/// What waits.
 #[derive(Debug)]
 pub(crate) enum Waiting {
     /// A write, and the promise that was given for it.

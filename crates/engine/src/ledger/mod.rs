@@ -50,7 +50,6 @@ const BAG: usize = 512;
 
 /// One log's order, as this replica sees it.
 pub struct Ledger {
-    /// The log's.
     pub(crate) name: String,
     /// Where its rows are.
     pub keys: Keys,
@@ -119,7 +118,6 @@ impl Ledger {
         })
     }
 
-    /// Uses this clock.
     #[must_use]
     pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -395,7 +393,7 @@ impl Ledger {
         }
     }
 
-    /// [`Ledger::commit`] after [`Ledger::prepare`].
+    /// [`Ledger::commit`] of what [`Ledger::prepare`] has made durable.
     pub(crate) async fn commit_prepared(
         &self,
         mine: Vec<Proposal>,

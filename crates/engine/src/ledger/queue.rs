@@ -22,9 +22,9 @@ const PAGE: usize = 256;
 /// Promised work of one tenant in one tier that is not ordered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Entries.
+    /// How many entries wait to be ordered.
     pub entries: u64,
-    /// Bytes of them.
+    /// Bytes of those entries together.
     pub bytes: u64,
     /// The earliest deadline, milliseconds since the Unix epoch.
     pub deadline: u64,

@@ -33,7 +33,7 @@ pub struct SecondaryState {
 pub struct WitnessCounts {
     /// Seconds until its cosignature.
     pub seconds: Histogram,
-    /// Failures, by reason.
+    /// How often it did not cosign, by reason.
     pub failures: BTreeMap<&'static str, u64>,
     /// What the last one was, until it cosigns again.
     pub trouble: Option<String>,
@@ -51,7 +51,6 @@ impl Default for WitnessCounts {
 
 /// Everything about peers that one log keeps in memory.
 pub struct Peers {
-    /// The client.
     pub(crate) peers: Arc<dyn PeerClient>,
     signer: OnceCell<Signer>,
     secondaries: Mutex<BTreeMap<String, SecondaryState>>,

@@ -89,7 +89,7 @@ pub struct Promise {
     pub granted: Granted,
     /// When it is published at the latest, milliseconds since the Unix epoch.
     pub deadline_ms: u64,
-    /// Its leaf hash.
+    /// Leaf hash of the promised entry (RFC 9162, section 2.1.1).
     pub leaf_hash: Hash,
     /// The receipt: a signed note, see [`tlog::Receipt`].
     pub receipt: String,
@@ -102,7 +102,7 @@ pub enum Placement {
     Queued,
     /// It has its place.
     Ordered {
-        /// Where.
+        /// Where the entry is in the log.
         at: Appended,
         /// Under a signed checkpoint.
         published: bool,
@@ -187,11 +187,8 @@ impl Drop for Counted {
 /// Promises of one batch that this server gave or found, while it is not ordered.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
-    /// The tier's name.
     pub(crate) tier: Arc<str>,
-    /// Entries.
     pub(crate) entries: u64,
-    /// Bytes of them.
     pub(crate) bytes: u64,
     /// When the first came, milliseconds since the Unix epoch.
     pub(crate) arrived: u64,

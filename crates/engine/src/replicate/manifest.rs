@@ -19,7 +19,7 @@ use store::record;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The log's name.
+    /// The log's name in addresses and commands.
     pub log: String,
     /// The state after some slot: shards with their identities and start indexes, generation, gate.
     pub state: State,

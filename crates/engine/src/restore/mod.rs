@@ -40,7 +40,7 @@ pub enum RestoreError {
     /// No secondary has the manifest.
     #[error("no secondary has a manifest of {origin} that this key-encryption key opens: {}", .why.join("; "))]
     Manifest {
-        /// The log's origin.
+        /// The log's origin, without a shard.
         origin: String,
         /// The answer of each.
         why: Vec<String>,
@@ -56,12 +56,12 @@ pub enum RestoreError {
     /// A secondary did not give what it has.
     #[error("{url}: {why}")]
     Peer {
-        /// Which.
+        /// The address of that secondary.
         url: String,
-        /// What happened.
+        /// What the secondary answered, or why it did not.
         why: String,
     },
-    /// The new stores.
+    /// One of the new stores does not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// What must be there before the log could not be made.
@@ -82,7 +82,7 @@ pub struct Restore {
     pub kek: Kek,
     /// Go on although something that was published may be missing.
     pub force: bool,
-    /// Asks them.
+    /// How the secondaries are asked.
     pub peers: Arc<dyn PeerClient>,
     /// The coordination store that the log is written to; no log is in it.
     pub coordination: Arc<dyn Coordination>,
@@ -93,7 +93,7 @@ pub struct Restore {
 /// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The log.
+    /// The name of the restored log.
     pub log: String,
     /// Its generation, which continues.
     pub generation: u64,

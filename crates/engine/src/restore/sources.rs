@@ -143,7 +143,6 @@ impl Restore {
         Ok(None)
     }
 
-    /// The newest manifest.
     pub(crate) async fn manifest(
         &self,
         warnings: &mut Vec<String>,

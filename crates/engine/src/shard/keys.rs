@@ -30,9 +30,9 @@ pub enum KeyError {
     /// Others can read the file.
     #[error("{path} can be read by others (mode {mode:o}); run: chmod 600 {path}")]
     Readable {
-        /// The file.
+        /// The file that others can read.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
     /// Not one line of base64 with 32 bytes in it.
@@ -44,7 +44,7 @@ pub enum KeyError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// The file that could not be used.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,

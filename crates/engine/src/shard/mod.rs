@@ -23,7 +23,7 @@ pub mod keys;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Published {
-    /// Entries covered.
+    /// Entries that the position covers.
     pub size: u64,
     /// Root at that size.
     pub root: Hash,
@@ -34,7 +34,7 @@ pub struct Published {
 /// A published position with its signed checkpoint.
 #[derive(Clone, Debug)]
 pub struct Signed {
-    /// The position.
+    /// The position that the checkpoint signs.
     pub at: Published,
     /// The checkpoint (C2SP tlog-checkpoint), signed.
     pub note: String,
@@ -73,9 +73,9 @@ pub enum SignError {
         "shard {shard}: {why}; most likely [kek] of logd.toml names another key-encryption key than the one that sealed it: put the right one back and restart, and never make a new one; what was acknowledged is kept meanwhile"
     )]
     Sealed {
-        /// The shard.
+        /// The shard whose key is sealed.
         shard: String,
-        /// What is wrong.
+        /// Why its key does not open.
         why: String,
     },
     /// The key-encryption key does not open the replication key.
@@ -83,17 +83,17 @@ pub enum SignError {
         "the replication key in {key} can't be opened: {why}; most likely [kek] of logd.toml names another key-encryption key than the one that sealed it: put the right one back"
     )]
     Replication {
-        /// Its row.
+        /// The row with the sealed key.
         key: String,
-        /// What is wrong.
+        /// Why the key does not open.
         why: String,
     },
     /// The note could not be signed.
     #[error("shard {shard}: {why}")]
     Note {
-        /// The shard.
+        /// The shard whose note it is.
         shard: String,
-        /// What is wrong.
+        /// Why the note could not be signed.
         why: String,
     },
     /// The log is halted: nothing is signed.
@@ -116,7 +116,7 @@ impl Shard {
         }
     }
 
-    /// The verifier key.
+    /// The key that its notes are verified with.
     pub fn verifier(&self) -> Result<VerifierKey, SignError> {
         self.identity.vkey.parse().map_err(|e| self.note_error(&e))
     }

@@ -14,14 +14,14 @@ use order::state::{Intake, Phase, Shard};
 /// What is said of a publication whose quorum is not there.
 const SECONDARIES: &str = "publication waits for secondaries";
 
-/// A log's condition.
+/// Whether a log accepts entries on this replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Accepts entries.
+    /// Accepts entries and orders them.
     Open,
-    /// About to freeze.
+    /// Finishes promised work before a freeze; accepts no new entries.
     Closing,
-    /// Accepts no entries.
+    /// Accepts no entries until it is unfrozen.
     Frozen,
     /// Stopped on this replica.
     Halted,
@@ -30,7 +30,7 @@ pub enum Condition {
 /// Positions, as global indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermarks {
-    /// Decided and durable.
+    /// Entries that are decided and durable.
     pub ordered: u64,
     /// Entries whose tiles are written.
     pub integrated: u64,
@@ -41,15 +41,15 @@ pub struct Watermarks {
 /// A shard, for those who look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardView {
-    /// Name.
+    /// The shard's name in the configuration.
     pub name: String,
     /// State; the active one shows as frozen while the log is.
     pub state: ShardState,
-    /// Tree ID.
+    /// Positive 63-bit integer, unique in the log.
     pub tree_id: u64,
-    /// Checkpoint origin.
+    /// The checkpoint origin, `ORIGIN/NAME`.
     pub origin: String,
-    /// Verifier key.
+    /// The verifier key of its checkpoints (C2SP signed-note).
     pub vkey: String,
     /// Global index of its first entry, once open.
     pub start_index: Option<u64>,
@@ -64,21 +64,21 @@ pub struct ShardView {
 /// A log as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Name.
+    /// The log's name in addresses and commands.
     pub log: String,
-    /// Condition.
+    /// Whether it accepts entries here.
     pub condition: Condition,
     /// Why halted, since when frozen, what holds publication or a rotation up, or that published objects are damaged.
     pub reason: Option<String>,
-    /// Running generation.
+    /// The generation that this replica runs.
     pub generation: u64,
-    /// Its entity tag.
+    /// The entity tag of that generation, `g7-1a2b3c4d`.
     pub etag: String,
-    /// Positions.
+    /// How far the log is here.
     pub watermarks: Watermarks,
     /// Last publication, milliseconds since the Unix epoch.
     pub published_at_ms: Option<u64>,
-    /// Oldest first.
+    /// All shards of the log, oldest first.
     pub shards: Vec<ShardView>,
 }
 
@@ -201,12 +201,12 @@ impl Log {
             .is_some_and(|shard| shard.phase != Phase::Planned || listed(name))
     }
 
-    /// The running generation.
+    /// The generation that this replica runs.
     pub fn generation(&self) -> u64 {
         self.running.now.load().generation
     }
 
-    /// Its entity tag.
+    /// The entity tag of that generation, `g7-1a2b3c4d`.
     pub fn running_etag(&self) -> String {
         self.running.now.load().etag.clone()
     }

@@ -25,11 +25,11 @@ const STALLED: u64 = 60_000;
 /// The positions of one shard, in entries of that shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardPositions {
-    /// The shard's name.
+    /// The shard's name in the configuration.
     pub shard: String,
     /// Global index of its first entry.
     pub start: u64,
-    /// Decided and durable.
+    /// Entries that are decided and durable.
     pub ordered: u64,
     /// Entries in the last cut.
     pub integrated: u64,
@@ -44,7 +44,7 @@ pub struct ShardPositions {
 /// A secondary or a frontend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerView {
-    /// Its name.
+    /// Its name in the configuration.
     pub name: String,
     /// The address in the configuration.
     pub url: String,

@@ -14,11 +14,11 @@ use tlog::{Checkpoint, Cosigner, Note};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Open,
-    /// Nothing arrives.
+    /// Nothing arrives at the machine.
     Dead,
     /// It arrives, and the answer is lost.
     Mute,
-    /// Nobody ever answers.
+    /// Nobody answers before the request's timeout.
     Silent,
     /// Entries do not arrive, all else does.
     Announced,

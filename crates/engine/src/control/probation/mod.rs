@@ -40,7 +40,7 @@ pub struct Probation {
     pub until: u64,
     /// The replica that was asked, and its connection if the listener knows it: that connection may not confirm.
     pub replica: String,
-    /// See `replica`.
+    /// That connection's number in the replica, if known.
     pub connection: Option<u64>,
     /// The replica that takes it back, from the moment that it began.
     pub reverting: Option<String>,
@@ -57,9 +57,9 @@ enum Verdict {
 /// What is known of the probation of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trial {
-    /// Not confirmed yet.
+    /// Not confirmed yet, nor taken back.
     Pending(Probation),
-    /// Confirmed.
+    /// Confirmed: it stays as it is.
     Kept,
     /// Taken back, by this operation.
     Reverted(String),

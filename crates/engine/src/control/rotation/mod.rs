@@ -15,7 +15,7 @@ use store::StoreError;
 /// A shard that is to be rotated out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overdue {
-    /// The active shard.
+    /// The active shard, which is due to freeze.
     pub shard: ShardName,
     /// Why: `2026b had 1000000 entries`.
     pub why: String,

@@ -312,7 +312,6 @@ async fn an_entry_is_not_the_beginning_of_a_batch() {
     assert_eq!(findings(&rig).await, []);
 }
 
-/// What `fsck` finds.
 async fn findings(rig: &Rig) -> Vec<crate::fsck::Finding> {
     let none: crate::fsck::OpenNode<'_> = &|_| Err("none".into());
     let report = crate::fsck::fsck(&*rig.rows, &*rig.objects, none, &mut |_| {}).await;

@@ -46,7 +46,7 @@ enum Step {
     Closed { slots: u64 },
     /// Whatever may lie there is ordered before this global index.
     Ordered { end: u64 },
-    /// Nothing needs it.
+    /// Nothing needs the node any more.
     Over,
 }
 

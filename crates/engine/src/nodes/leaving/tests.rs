@@ -14,7 +14,6 @@ use qos::Advice;
 use store::fault::{Fault, Faults, Operation};
 use store::{Coordination as _, MemoryObjects, Objects};
 
-/// Two storage nodes.
 #[derive(Default)]
 struct Two {
     b: Arc<MemoryObjects>,
@@ -161,7 +160,6 @@ async fn a_node_that_leaves_is_asked_whatever_becomes_of_the_look_at_its_row() {
 /// How the announcement of a batch stands whose author is gone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Left {
-    /// It counts.
     Live,
     /// A freeze ended it.
     Frozen,

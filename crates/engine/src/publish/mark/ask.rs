@@ -39,9 +39,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// How often they are asked: for two minutes, which a store takes to fail over.
 const TRIES: u32 = 60;
 
-/// One answer.
 enum Said {
-    /// About a shard.
     Shard(Arc<Shard>, Found),
     /// About the order: the life of the log, and its slots.
     Order(u64, u64),

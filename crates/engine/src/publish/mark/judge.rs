@@ -41,26 +41,16 @@ impl fmt::Display for Whence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A checkpoint that verifies under the shard's own key.
-    Signed {
-        /// Its size.
-        size: u64,
-        /// Its root.
-        root: Hash,
-    },
+    Signed { size: u64, root: Hash },
     /// A checkpoint that a secondary has cosigned, under the log's replication key. It may be ahead of what is published.
     Copied {
-        /// Its size.
         size: u64,
-        /// Its root.
         root: Hash,
         /// When it was cosigned, milliseconds since the Unix epoch, by the clock of the secondary.
         time: u64,
     },
     /// A witness says that it has cosigned this size.
-    Witnessed {
-        /// The size.
-        size: u64,
-    },
+    Witnessed { size: u64 },
     /// A full entry bundle.
     Bundle {
         /// The entries that it and the bundles before it hold.
@@ -91,7 +81,6 @@ impl Found {
 /// What the coordination store knows of the shard, read after the finding was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// Entries ordered.
     pub ordered: u64,
     /// Size and root of the published position.
     pub published: Option<(u64, Hash)>,

@@ -130,7 +130,6 @@ impl Mark {
 pub(crate) struct Receipts<'a>(&'a Signer);
 
 impl Receipts<'_> {
-    /// Signs a receipt.
     pub(crate) fn sign(&self, receipt: &Receipt) -> Result<String, tlog::NoteError> {
         receipt.sign(self.0)
     }

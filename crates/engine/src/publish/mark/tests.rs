@@ -618,7 +618,6 @@ const WITNESS: &str = "w.example.org";
 #[derive(Debug, Default)]
 struct Secondary(
     std::sync::Mutex<Vec<(String, Bytes)>>,
-    /// What takes long.
     std::sync::Mutex<Vec<(String, Duration)>>,
 );
 
