@@ -262,7 +262,7 @@ pub trait Host: Send + Sync + 'static {
         }
     }
 
-    /// The server processes that fell silent without a goodbye, for as long as somebody may want to know. Without this, none are known.
+    /// The server processes whose heartbeats ended without a clean stop, for as long as an operator may want to know. Without this, none are known.
     fn silent(&self) -> Answer<'_, Vec<Replica>> {
         Box::pin(async { Ok(Vec::new()) })
     }

@@ -18,6 +18,7 @@ mod run;
 mod schemathesis;
 mod summary;
 mod test;
+mod words;
 
 use std::process::ExitCode;
 
@@ -33,7 +34,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must pass: format, clippy, generated files, layering, licences, tests, OpenAPI, end-to-end campaign
+    /// Everything that must pass: format, clippy, generated files, words, layering, licences, tests, OpenAPI, end-to-end campaign
     Test(test::Options),
     /// Compare the admin endpoint with its OpenAPI document, by schemathesis (`test` does it too)
     Openapi {
@@ -53,6 +54,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Look for the words that docs/glossary.md lists as not used (`test` does it too)
+    Words,
     /// Write the generated files: completions, man pages, JSON schema, OpenAPI document, pictures
     Generate,
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Openapi { examples } => schemathesis::run(examples),
         Task::Demo { entries } => release::demo(entries),
         Task::Bench { arguments } => release::bench(&arguments),
+        Task::Words => words::check(),
         Task::Generate => generate::write(),
     };
     match done {

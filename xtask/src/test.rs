@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, fuzz, generate, licences, python, schemathesis};
+use crate::{checks, debian, fuzz, generate, licences, python, schemathesis, words};
 
 /// How much of it.
 #[derive(Args)]
@@ -56,6 +56,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     reference.env("RUSTDOCFLAGS", "-D warnings");
     summary.step("reference of the libraries", succeeds(&mut reference));
     summary.step("generated files", generate::current());
+    summary.step("words", words::check());
     summary.step("layering", checks::layering());
     summary.step("licences and bans", licences::check());
 

@@ -169,7 +169,7 @@ impl Present for Status {
         }
         for replica in &self.silent {
             page = page.text(format!(
-                "{} is silent for {} s, without a goodbye",
+                "{} has been silent for {} s and did not stop cleanly",
                 replica.label, replica.age_seconds
             ));
         }

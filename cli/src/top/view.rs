@@ -24,11 +24,11 @@ ORDERED     decided and durable: writers have their answer
 INTEGRATED  in the tree
 PUBLISHED   covered by a signed checkpoint: readers see it
 QUEUED      accepted, waiting before the order
-WAIT        of the oldest that waits
-SHARE       of the entries ordered since the look before
+WAIT        how long the oldest of them has waited
+SHARE       of the entries ordered since the last refresh
 MISSED      promises of the tier that were not kept
-MERGE       who copies, publishes or stores: what each has,
-            how far it is behind, since when it stands still";
+MERGE       what each program, node and peer has,
+            how far it is behind, since when it is stuck";
 
 pub(crate) fn draw(state: &State, frame: &mut Frame<'_>) {
     let area = frame.area();

@@ -737,7 +737,7 @@ impl Engine {
         heart::replicas(&*self.store, log).await
     }
 
-    /// The processes that fell silent without a goodbye. They are told of for an hour, or until one of the same host and role is
+    /// The processes whose heartbeats ended without a clean stop. They are told of for an hour, or until one of the same host and role is
     /// started.
     pub async fn silent(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
         heart::silent(&*self.store).await

@@ -299,7 +299,7 @@ mod tests {
         assert_eq!((rows(&store, RUNS), rows(&store, REPLICAS)), (2000, 1));
     }
 
-    /// One that dies without a goodbye is missed by those beside it, until one is started in its place.
+    /// One that dies without a clean stop is missed by those beside it, until one is started in its place.
     #[tokio::test]
     async fn the_dead_are_missed_until_their_place_is_taken() {
         let store = MemoryCoordination::new();

@@ -70,7 +70,7 @@ pub struct Replica {
 pub struct Replicas {
     /// All that reported lately.
     pub replicas: Vec<Replica>,
-    /// Those that fell silent within the last hour without a goodbye.
+    /// Those whose heartbeats ended within the last hour without a clean stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<Replica>,
 }

@@ -125,13 +125,13 @@ fn a_server_that_was_killed_is_missed_until_another_takes_its_place() -> Done {
     })?;
     let status = logctl(folder.path(), &["status"])?.expect_code(0)?;
     ensure!(
-        status.stdout.contains("without a goodbye"),
+        status.stdout.contains("did not stop cleanly"),
         "{}",
         status.stdout
     );
     let third = Logd::start(folder.path())?;
     wait::until("its place is taken", || Ok((silent()? == 0).then_some(())))?;
-    // One that was stopped says goodbye.
+    // One that is stopped ends its heartbeats cleanly.
     third.terminate()?;
     let replicas = logctl(folder.path(), &["status", "-o", "json"])?.json()?;
     let dev = |one: &&serde_json::Value| one["log"] == "dev";

@@ -1,0 +1,156 @@
+//! The words that no user should meet: the last table of `docs/glossary.md`, checked against what users read.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::generate::OPENAPI;
+use crate::run::root;
+
+const GLOSSARY: &str = "docs/glossary.md";
+const HEADING: &str = "## Words that we do not use";
+
+/// A row of the table.
+struct Rule {
+    /// What must not be there; in backticks where only the name in code is meant.
+    not: Vec<String>,
+    but: String,
+    /// Files in which it may be there.
+    except: Vec<String>,
+}
+
+/// Whether no text has a word of the table; names each that does.
+pub(crate) fn check() -> Result<bool> {
+    let glossary = std::fs::read_to_string(root().join(GLOSSARY)).context(GLOSSARY)?;
+    let (prose, table) = glossary
+        .split_once(HEADING)
+        .with_context(|| format!("{GLOSSARY} has no section \"{HEADING}\""))?;
+    let rules = rules(table);
+    anyhow::ensure!(!rules.is_empty(), "{GLOSSARY}: the last table has no rows");
+    let mut wrong = found(&rules, GLOSSARY, prose);
+    for path in texts()? {
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let path = path.strip_prefix(root()).unwrap_or(&path);
+        wrong.extend(found(&rules, &path.to_string_lossy(), &text));
+    }
+    for line in &wrong {
+        println!("{line}");
+    }
+    Ok(wrong.is_empty())
+}
+
+/// Everything that users read, but for the glossary itself.
+fn texts() -> Result<Vec<PathBuf>> {
+    let mut texts = vec![root().join("README.md"), root().join(OPENAPI)];
+    for entry in std::fs::read_dir(root().join("docs"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "md") && !path.ends_with(GLOSSARY) {
+            texts.push(path);
+        }
+    }
+    for folder in ["cli", "tools", "server"] {
+        helps(&root().join(folder), &mut texts)?;
+    }
+    texts.sort();
+    Ok(texts)
+}
+
+/// The snapshots of help texts in a folder and below it.
+fn helps(folder: &Path, texts: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            helps(&path, texts)?;
+        } else if path.parent().is_some_and(|p| p.ends_with("snapshots"))
+            && path.to_string_lossy().contains("help")
+        {
+            texts.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn rules(table: &str) -> Vec<Rule> {
+    let list = |cell: &str| {
+        let items = cell.split(',').map(|item| item.trim().to_owned());
+        items.filter(|item| !item.is_empty()).collect()
+    };
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<_> = line.strip_prefix('|')?.split('|').collect();
+        let [not, but, except, _] = cells[..] else {
+            return None;
+        };
+        Some(Rule {
+            not: list(not),
+            but: but.trim().to_owned(),
+            except: list(except),
+        })
+    });
+    rows.skip(2).collect()
+}
+
+fn found(rules: &[Rule], path: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut block = false;
+    for (n, line) in text.lines().enumerate() {
+        let fence = line.trim_start().starts_with("```");
+        block ^= fence;
+        // What is printed or typed is no choice of words of ours, and help texts and documents are not markdown.
+        let markdown = path.ends_with(".md");
+        if markdown && (block || fence) {
+            continue;
+        }
+        let words = if markdown {
+            prose(line)
+        } else {
+            line.to_owned()
+        };
+        for rule in rules {
+            let excepted = rule.except.iter().any(|file| path.ends_with(file.as_str()));
+            let said = rule.not.iter().find(|not| {
+                let code = not.starts_with('`');
+                has(if code { line } else { &words }, not)
+            });
+            if let (Some(not), false) = (said, excepted) {
+                let but = &rule.but;
+                wrong.push(format!("{path}:{}: not \"{not}\", but {but}", n + 1));
+            }
+        }
+    }
+    wrong
+}
+
+/// A line of markdown without its code.
+fn prose(line: &str) -> String {
+    let parts = line.split('`').step_by(2);
+    parts.collect::<Vec<_>>().join("`")
+}
+
+/// Whether a line has these words, as whole words, in whatever case.
+fn has(line: &str, words: &str) -> bool {
+    let (line, words) = (line.to_lowercase(), words.to_lowercase());
+    let letter = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    line.match_indices(&words).any(|(at, _)| {
+        !letter(line[..at].chars().next_back()) && !letter(line[at + words.len()..].chars().next())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str =
+        "\nText.\n\n| not | but | except in |\n|---|---|---|\n| shall, `sth` | must | one.md |\n";
+
+    #[test]
+    fn a_word_is_found_as_a_whole_and_outside_of_code_only() {
+        let rules = rules(TABLE);
+        let count = |path: &str, text: &str| found(&rules, path, text).len();
+        assert_eq!(count("two.md", "It Shall be."), 1);
+        assert_eq!(count("two.md", "marshall and shallow, `shall`"), 0);
+        assert_eq!(count("two.md", "```\nshall\n```\nshall"), 1);
+        assert_eq!(count("two.md", "the program `sth`, not sth"), 1);
+        assert_eq!(count("help.snap", "  --now  What shall be"), 1);
+        assert_eq!(count("docs/one.md", "It shall be."), 0);
+    }
+}
