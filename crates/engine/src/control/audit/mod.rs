@@ -28,7 +28,8 @@ use self::record::Intent;
 use self::trail::{Came, now};
 use crate::control::{Applied, Caller, ChangeError, Request, freeze};
 use crate::engine::Engine;
-use crate::log::{AppendError, Log};
+use crate::ingest::answer::AppendError;
+use crate::log::Log;
 use store::StoreError;
 
 /// The action of an intent to confirm a change.

@@ -8,8 +8,8 @@ use qos::Advice;
 use super::record::{Event, Intent, Outcome, Record, Verdict};
 use super::{Audited, CONFIRM, Receipt, Unrecorded};
 use crate::control::{Applied, ChangeError, ChangeOutcome};
+use crate::ingest::answer::AppendError;
 use crate::ingest::keyed::WriteKey;
-use crate::log::AppendError;
 
 /// What became of an intent.
 #[derive(Debug, PartialEq, Eq)]
