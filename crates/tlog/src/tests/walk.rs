@@ -46,12 +46,17 @@ fn walk(objects: &Objects, size: u64, watched: &BTreeSet<u64>) -> (Vec<Event>, O
     (events, root)
 }
 
-/// The objects that the events are sure about.
+/// The objects that the events are sure about. A tile that is the lower of two was named before, perhaps together with another
+/// object that is the damaged one.
 fn blamed(events: &[Event]) -> BTreeSet<TilePath> {
     let blamed = events.iter().filter_map(|event| match event {
         Event::Flawed { path, .. } => Some(*path),
         Event::Differs { above, wrong, .. } if *wrong == Wrong::Above => Some(*above),
-        Event::Differs { below, wrong, .. } if *wrong == Wrong::Below => Some(*below),
+        Event::Differs { below, wrong, .. }
+            if *wrong == Wrong::Below && below.kind == TileKind::Entries =>
+        {
+            Some(*below)
+        }
         _ => None,
     });
     blamed.collect()
