@@ -266,8 +266,14 @@ async fn secured<P: Plane>(
     place: &Place,
 ) {
     let handshake = async {
-        let acceptor = TlsAcceptor::from(tls.config().await);
-        acceptor.accept(stream).await
+        let late = || {
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the certificate files were not read in time",
+            )
+        };
+        let config = tls.config().await.ok_or_else(late)?;
+        TlsAcceptor::from(config).accept(stream).await
     };
     match until_closed(place, handshake).await {
         None => tracing::debug!(?origin, "TLS handshake took too long"),

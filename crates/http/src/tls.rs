@@ -65,6 +65,7 @@ pub enum Audience {
 #[derive(Debug)]
 pub struct Tls {
     certificate: PathBuf,
+    audience: Audience,
     follow: Follow<ServerConfig>,
     /// Taken while somebody looks at the files.
     turn: Arc<Semaphore>,
@@ -81,6 +82,7 @@ impl Tls {
         let all = all.into_iter().chain(files.client_ca.clone());
         Ok(Arc::new(Self {
             certificate,
+            audience,
             follow: Follow::open(all, move || load(&files, audience))?,
             turn: Arc::new(Semaphore::new(1)),
         }))
@@ -101,18 +103,28 @@ impl Tls {
         }
     }
 
-    /// The configuration for a new connection.
-    pub(crate) async fn config(self: &Arc<Self>) -> Arc<ServerConfig> {
-        // One looks at a time, and waits for it a moment: neither a disk that hangs nor a look that panics keeps anybody out.
-        if let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
+    /// The configuration for a new connection, of files that were looked at for it. Everybody is served with the last one where
+    /// that takes too long. Operators are not (`None`): the authority that is not read yet may have lost their client's.
+    pub(crate) async fn config(self: &Arc<Self>) -> Option<Arc<ServerConfig>> {
+        let turn = Arc::clone(&self.turn);
+        // One looks at a time, and waits for it a moment, so a disk that hangs holds nothing but these connections.
+        let turn = match self.audience {
+            Audience::Everybody => turn.try_acquire_owned().ok(),
+            Audience::Operators => {
+                let turn = tokio::time::timeout(LOOK, turn.acquire_owned()).await;
+                turn.ok().and_then(Result::ok)
+            }
+        };
+        let mut looked = false;
+        if let Some(turn) = turn {
             let tls = Arc::clone(self);
             let look = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
                 tls.look();
             });
-            let _ = tokio::time::timeout(LOOK, look).await;
+            looked = matches!(tokio::time::timeout(LOOK, look).await, Ok(Ok(())));
         }
-        self.follow.last()
+        (looked || self.audience == Audience::Everybody).then(|| self.follow.last())
     }
 
     fn look(&self) {
@@ -253,7 +265,7 @@ mod tests {
             config.with_root_certificates(roots).with_no_client_auth(),
         ));
         let (client, server) = tokio::io::duplex(1 << 16);
-        let acceptor = TlsAcceptor::from(tls.config().await);
+        let acceptor = TlsAcceptor::from(tls.config().await.unwrap());
         let echo = async {
             let mut stream = acceptor.accept(server).await?;
             let byte = stream.read_u8().await?;
@@ -310,5 +322,23 @@ mod tests {
         let mode = std::fs::Permissions::from_mode(0o640);
         std::fs::set_permissions(&key, mode).unwrap();
         assert!(trusted(&tls, &new).await);
+    }
+    /// No connection of an operator is met by an authority that was replaced, however many come at once; nor where the files cannot
+    /// be looked at.
+    #[tokio::test]
+    async fn operators_are_met_by_the_files_of_that_moment() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
+        let closed = std::fs::Permissions::from_mode(0o600);
+        make(&cert, &key);
+        std::fs::set_permissions(&key, closed.clone()).unwrap();
+        let tls = Tls::open(TlsFiles::new(&cert, &key), Audience::Operators).unwrap();
+        let before = tls.config().await.unwrap();
+        make(&cert, &key);
+        let (one, two) = tokio::join!(tls.config(), tls.config());
+        assert!(!Arc::ptr_eq(&before, &one.unwrap()) && !Arc::ptr_eq(&before, &two.unwrap()));
+        let _busy = Arc::clone(&tls.turn).try_acquire_owned().unwrap();
+        assert!(tls.config().await.is_none());
     }
 }
