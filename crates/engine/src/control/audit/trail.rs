@@ -168,10 +168,11 @@ impl Audited {
     /// The first outcome of an intent.
     async fn standing(&self, intent: u64) -> Result<Option<Verdict>, AppendError> {
         let system = self.engine.system().ok_or(AppendError::ShuttingDown)?;
-        for index in intent + 1..system.watermarks().ordered {
+        // To the end of the log, not of what this server knows of it: another one may just have written the outcome.
+        for index in intent + 1.. {
             let entry = system.entry(index).await;
             let Some(entry) = entry.map_err(|_| AppendError::Unknown)? else {
-                continue;
+                break;
             };
             if let Ok(Record::Outcome(outcome)) = serde_json::from_slice(&entry.bytes)
                 && outcome.intent == intent
