@@ -113,7 +113,11 @@ pub(crate) enum Error {
     Restore(String),
     /// The same, after its folder was made.
     #[error("nothing was restored: {why}")]
-    Unrestored { dir: PathBuf, why: String },
+    Unrestored {
+        dir: PathBuf,
+        new: bool,
+        why: String,
+    },
     /// A change of the secondaries was not handed over.
     #[error("{0}")]
     HandOver(String),
@@ -171,6 +175,15 @@ impl Error {
             },
             Self::Served { .. } => {
                 "stop that one first; a second server on the same stores needs settings of its own, with another socket and other addresses"
+            }
+            // What else is in a folder that was there may be all that is left of a log.
+            Self::Unrestored {
+                dir, new: false, ..
+            } => {
+                return Some(Cow::Owned(format!(
+                    "nothing in {} was replaced, only what was missing beside it was made: run the same command again",
+                    dir.display()
+                )));
             }
             Self::Unrestored { dir, .. } => {
                 return Some(Cow::Owned(format!(
