@@ -32,13 +32,13 @@ complete -c logctl -n "__fish_logctl_needs_command" -l ca -d 'Certificate author
 complete -c logctl -n "__fish_logctl_needs_command" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_needs_command" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_needs_command" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_needs_command" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_needs_command" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_needs_command" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_needs_command" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_needs_command" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -80,13 +80,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l force -d 'With --create-config: overwrite FILE'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -l dry-run -d 'With --use-config: stop after showing the difference'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and not __fish_seen_subcommand_from list show plan unplan rotate freeze unfreeze verify export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
@@ -110,13 +110,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -129,13 +129,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -150,13 +150,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -172,13 +172,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unplan" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -194,13 +194,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -l force -d 'Open the shard although too few witnesses or secondaries know it: nothing of it is published until they do'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from rotate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
@@ -217,13 +217,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -239,13 +239,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from unfreeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -259,13 +259,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -279,13 +279,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand shard; and __fish_seen_subcommand_from export" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -298,13 +298,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand status" -l ca -d 'Certific
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -317,13 +317,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_see
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and not __fish_seen_subcommand_from diff validate plan apply edit rollback show history schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -346,13 +346,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l exit-code -d 'Exit with 3 when there is a difference'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from diff" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -366,13 +366,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from validate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -385,13 +385,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from plan" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -407,13 +407,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from apply" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -429,13 +429,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from edit" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -452,13 +452,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from rollback" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -473,13 +473,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -495,13 +495,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from history" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -514,13 +514,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand config; and __fish_seen_subcommand_from schema" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -533,13 +533,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and not __fish_seen_subcommand_from list show set simulate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -556,13 +556,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -575,13 +575,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -594,13 +594,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from set" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -616,13 +616,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand qos; and __fish_seen_subcommand_from simulate" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -635,13 +635,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and not __fish_seen_subcommand_from status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -655,13 +655,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand merge; and __fish_seen_subcommand_from status" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -674,13 +674,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_su
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and not __fish_seen_subcommand_from list show wait watch confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -698,13 +698,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -717,13 +717,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -736,13 +736,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from wait" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -755,13 +755,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from watch" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -776,13 +776,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcom
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand op; and __fish_seen_subcommand_from confirm" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -795,13 +795,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and not __fish_seen_subcommand_from list freeze unfreeze create delete undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -820,13 +820,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l deleted -d 'Only those that were deleted: their data is kept, and their names stay taken'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -842,13 +842,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l now -d 'Do not wait for promised work'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from freeze" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -864,13 +864,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from unfreeze" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -885,13 +885,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l dry-run -d 'Show what would be done'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -907,13 +907,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from delete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -928,13 +928,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subco
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand log; and __fish_seen_subcommand_from undelete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -947,13 +947,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and not __fish_seen_subcommand_from create list revoke" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -974,13 +974,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from create" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -993,13 +993,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1013,13 +1013,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand token; and __fish_seen_subcommand_from revoke" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1032,13 +1032,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and not __fish_seen_subcommand_from list verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1055,13 +1055,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1074,13 +1074,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_sub
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l repin -d 'Forget what was pinned, and pin what is served now if it is sound in itself'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1094,13 +1094,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_se
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and not __fish_seen_subcommand_from verify" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1116,13 +1116,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l offline -d 'Check the signature only; needs --vkey'
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand receipt; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1136,13 +1136,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l ca -d 'Certific
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand doctor" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1164,13 +1164,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand import" -l ca -d 'Certific
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand import" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1184,13 +1184,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and not __fish_seen_subcommand_from import" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1213,13 +1213,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subc
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l raw -d 'Import the bytes as they are, even if lines end with CR LF or the file has a byte-order mark or looks compressed'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand load; and __fish_seen_subcommand_from import" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1234,13 +1234,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand top" -l ca -d 'Certificate
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand top" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand top" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand top" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand top" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1253,13 +1253,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l ca -d 'Certific
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand whoami" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1272,13 +1272,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand version" -l ca -d 'Certifi
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand version" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand version" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand version" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand version" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1295,13 +1295,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand api" -l ca -d 'Certificate
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand api" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand api" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand api" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand api" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1314,18 +1314,18 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_se
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "list" -d 'List the contexts'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "list" -d 'List all contexts, and which one is used'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "use" -d 'Choose the context that is used when none is named'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "set" -d 'Change the keys of a context; make it when it is not there'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and not __fish_seen_subcommand_from list use set delete show" -f -a "delete" -d 'Take a context out of the file; token and key files stay'
@@ -1338,13 +1338,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from list" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1357,13 +1357,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from use" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1376,13 +1376,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from set" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1395,13 +1395,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from delete" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1414,13 +1414,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_s
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l check -d 'Ask the server who you are'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand context; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1434,13 +1434,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand completions" -l ca -d 'Cer
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand completions" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l static -d 'Print the script that offers commands and options only, for files that outlive this version'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand completions" -l no-input -d 'Never ask; fail where an answer would be needed'
@@ -1454,13 +1454,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand help" -l ca -d 'Certificat
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand help" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand help" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand help" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand help" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'
@@ -1473,13 +1473,13 @@ complete -c logctl -n "__fish_logctl_using_subcommand man" -l ca -d 'Certificate
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l token-file -d 'File with the bearer token; must not be readable by others' -r -F
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l timeout -d 'How long to wait for the server and for its replicas: 500ms, 60s, 5m' -r
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l confirm -d 'Answer yes if NAME is the context in use; refuse otherwise' -r
-complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'For people'
+complete -c logctl -n "__fish_logctl_using_subcommand man" -s o -l output -d 'Form of the result on standard output; for `config plan` also a file: plan.json' -r -f -a "table\t'A table for people'
 json\t'One document, whatever the outcome'
 jsonl\t'One document a line: each element of a list, else the whole result'
 name\t'One name a line: shards, logs, operations; nothing where nothing has one'"
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l color -d 'When to use colours' -r -f -a "auto\t'On a terminal; NO_COLOR and CLICOLOR_FORCE are obeyed'
-always\t'Always'
-never\t'Never'"
+always\t'Always, even into a file'
+never\t'Never, even on a terminal'"
 complete -c logctl -n "__fish_logctl_using_subcommand man" -s y -l yes -d 'Answer yes to every question; a protected context wants --confirm'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l no-input -d 'Never ask; fail where an answer would be needed'
 complete -c logctl -n "__fish_logctl_using_subcommand man" -l explain-auth -d 'Say which permissions the command needs, and whether you have them, instead of running it'

@@ -82,7 +82,7 @@ async fn dispatch(session: &Session<'_>, command: Command) -> Result<Outcome, Er
     }
 }
 
-/// Seconds since 1970.
+/// Seconds since the Unix epoch.
 pub fn now() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

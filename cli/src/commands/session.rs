@@ -29,7 +29,7 @@ pub struct LogAddress {
     pub url: String,
     /// The certificate authority that counts there.
     pub ca: Option<PathBuf>,
-    /// The log's name.
+    /// The log that the command works on.
     pub log: String,
 }
 
