@@ -163,7 +163,6 @@ pub(super) fn change_error(error: ChangeError) -> HostError {
     }
 }
 
-/// Nothing was changed.
 pub(super) fn unrecorded(error: Unrecorded) -> HostError {
     match error {
         Unrecorded::Full(place) => HostError::Full(place),

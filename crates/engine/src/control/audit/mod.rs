@@ -55,13 +55,13 @@ pub struct Recorded {
 /// The trail did not take a record, so what it announces was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrecorded {
-    /// No space left.
+    /// No space is left on a store.
     #[error("no space left: {0}")]
     Full(String),
     /// The system log is halted.
     #[error("the system log is halted: {0}")]
     Halted(String),
-    /// Anything else.
+    /// The system log does not accept it for another reason.
     #[error("nothing was changed: the audit trail does not take the record: {0}")]
     Other(AppendError),
 }
@@ -79,7 +79,6 @@ impl From<AppendError> for Unrecorded {
 /// A change that is asked for, as its intent names it.
 struct Asked<'a> {
     log: &'a str,
-    /// In one word.
     action: &'static str,
     /// SHA-256 of the request.
     request: Hash,

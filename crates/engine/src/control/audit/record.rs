@@ -19,7 +19,7 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
-    /// The operation's id.
+    /// Id of the operation: 32 hex digits.
     pub operation: String,
     /// The log to change.
     pub log: String,
@@ -42,7 +42,7 @@ pub struct Intent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
-    /// The operation's id.
+    /// Id of the operation: 32 hex digits.
     pub operation: String,
     /// The log it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,9 +65,9 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Decided.
+    /// The change was decided, and runs.
     Decided,
-    /// It ran already.
+    /// What was asked for ran already.
     Unchanged,
     /// Refused; nothing was changed.
     Refused,

@@ -51,7 +51,6 @@ impl Came {
         }
     }
 
-    /// With the reason.
     pub(in crate::control) fn refused(why: String) -> Self {
         Self {
             result: Verdict::Refused,
