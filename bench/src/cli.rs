@@ -36,7 +36,7 @@ pub(crate) fn measure(_: &Options) -> Result<Vec<Figure>> {
     let ms =
         |histogram: &Histogram<u64>, quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
     Ok(vec![
-        Figure::most("logctl, stripped", size, "MiB", 15.0),
+        Figure::most("logctl, stripped", size, "MiB", 13.0),
         Figure::most("logctl --version p50", ms(&starts, 0.5), "ms", 10.0),
         Figure::plain("logctl --version p99", ms(&starts, 0.99), "ms"),
         Figure::most("logctl shard rotate p50", ms(&rotations, 0.5), "ms", 100.0),
