@@ -10,6 +10,7 @@ mod checks;
 mod debian;
 mod fuzz;
 mod generate;
+mod house;
 mod licences;
 mod pictures;
 mod python;

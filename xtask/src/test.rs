@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::run::{cargo, installed, succeeds, target};
 use crate::summary::Summary;
-use crate::{checks, debian, fuzz, generate, licences, python, schemathesis, words};
+use crate::{checks, debian, fuzz, generate, house, licences, python, schemathesis, words};
 
 /// How much of it.
 #[derive(Args)]
@@ -58,6 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     summary.step("generated files", generate::current());
     summary.step("words", words::check());
     summary.step("layering", checks::layering());
+    summary.step("rules of the house", house::check());
     summary.step("licences and bans", licences::check());
 
     let unit = [

@@ -219,7 +219,10 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::open`].
-    pub async fn open_by(options: EngineOptions, clock: Clock) -> Result<Arc<Self>, EngineError> {
+    pub(crate) async fn open_by(
+        options: EngineOptions,
+        clock: Clock,
+    ) -> Result<Arc<Self>, EngineError> {
         let id = format!("{:016x}", getrandom::u64()?);
         let engine = Arc::new(Self {
             heart: tokio::sync::Mutex::new(Heart::new(id.clone(), options.label)),

@@ -43,7 +43,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// The log's name.
+    /// The name that its configuration document has.
     pub fn name(&self) -> &str {
         &self.ledger.name
     }
@@ -64,7 +64,7 @@ impl Log {
         self.ledger.etag()
     }
 
-    /// Counters.
+    /// Its counters, which the server exports.
     pub fn metrics(&self) -> &LogMetrics {
         &self.progress.metrics
     }

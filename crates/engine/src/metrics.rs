@@ -51,11 +51,11 @@ impl Histogram {
         Self::new(SECONDS)
     }
     /// Counts one observation of `value`.
-    pub fn observe(&self, value: f64) {
+    pub(crate) fn observe(&self, value: f64) {
         self.observe_many(value, 1);
     }
     /// Counts `n` equal observations.
-    pub fn observe_many(&self, value: f64, n: u64) {
+    pub(crate) fn observe_many(&self, value: f64, n: u64) {
         let at = self.bounds.partition_point(|bound| *bound < value);
         self.counts[at].fetch_add(n, Relaxed);
         self.sum_micros.fetch_add((value * 1e6) as u64 * n, Relaxed);

@@ -136,7 +136,7 @@ impl Pending {
     }
 
     /// Batches held that are on storage nodes.
-    pub fn on_nodes(&self) -> usize {
+    pub(crate) fn on_nodes(&self) -> usize {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.values().filter(|held| held.batch.object).count()
     }

@@ -147,7 +147,7 @@ impl Clock {
 
     /// The steady clock, milliseconds since some moment before the process began; it goes on while the machine sleeps, where the
     /// system can tell.
-    pub fn steady_ms(&self) -> u64 {
+    pub(crate) fn steady_ms(&self) -> u64 {
         steady_ms().saturating_add_signed(self.0.passed.load(Relaxed))
     }
 
@@ -195,8 +195,8 @@ impl Clock {
     }
 
     /// Sets the wall clock so many milliseconds ahead of the system's, for tests.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn set_ahead(&self, by_ms: i64) {
+    #[cfg(test)]
+    pub(crate) fn set_ahead(&self, by_ms: i64) {
         self.0.moved.store(by_ms, Relaxed);
     }
 

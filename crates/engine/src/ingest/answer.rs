@@ -8,7 +8,7 @@ use tlog::bundle;
 /// An entry's place, given once it is ordered and durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Global index.
+    /// Its number over all shards of the log, from 0.
     pub index: u64,
     /// The shard it is in.
     pub shard: Arc<str>,
@@ -19,10 +19,10 @@ pub struct Appended {
 /// Why an entry was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// No bytes.
+    /// It has no bytes, and a leaf needs one.
     #[error("the entry is empty")]
     Empty,
-    /// Over 65,535 bytes.
+    /// It has more than 65,535 bytes (C2SP tlog-tiles).
     #[error("the entry is longer than 65535 bytes")]
     TooLarge,
     /// The log is frozen.
@@ -39,19 +39,19 @@ pub enum AppendError {
     /// The log is halted on this replica.
     #[error("the log is halted: {reason}")]
     Halted {
-        /// Why.
+        /// The contradiction that was found.
         reason: String,
     },
-    /// No space left.
+    /// A store has no space left; nothing was ordered.
     #[error("no space left: {detail}")]
     Full {
-        /// Where.
+        /// Which store, and what it says.
         detail: String,
     },
     /// More than can be published.
     #[error("overloaded: {reason}")]
     Overloaded {
-        /// What is exhausted.
+        /// What of the server has no room left.
         reason: String,
         /// When to try again.
         retry_after: Duration,
@@ -59,7 +59,7 @@ pub enum AppendError {
     /// More than this tenant may send.
     #[error("over the tenant's limit: {reason}")]
     Limited {
-        /// Which limit.
+        /// Which limit: of requests, bytes or tiers.
         reason: &'static str,
         /// When it may go on.
         retry_after: Duration,
@@ -67,7 +67,7 @@ pub enum AppendError {
     /// The promise asked for cannot be kept beside those that were given.
     #[error("no room: {reason}")]
     NoRoom {
-        /// What is exhausted.
+        /// What of the server has no room left.
         reason: &'static str,
         /// When there is probably room.
         retry_after: Duration,
@@ -77,13 +77,13 @@ pub enum AppendError {
     /// The writer wants another shard than the active one.
     #[error("that shard is not the active one")]
     WrongShard {
-        /// The active one.
+        /// The shard that takes entries now.
         active: Option<String>,
     },
     /// This entry cannot be promised; it can be appended.
     #[error("no promise: {reason}")]
     Unpromisable {
-        /// Why not.
+        /// What about it no promise can be given for.
         reason: &'static str,
     },
     /// The part is not where its upload stands.

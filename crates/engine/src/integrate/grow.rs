@@ -36,9 +36,7 @@ pub(crate) struct Ahead {
 /// One shard in a cut.
 #[derive(Debug)]
 pub(crate) struct ShardCut {
-    /// Its name.
     pub name: String,
-    /// Entries.
     pub size: u64,
     /// Root at that size.
     pub root: Hash,
@@ -71,11 +69,9 @@ pub(crate) struct Cut {
 /// A shard that is not yet integrated whole.
 #[derive(Debug)]
 pub(crate) struct Growing {
-    /// The shard.
     pub name: String,
     /// Global index of its first entry.
     pub start: u64,
-    /// Its tree.
     pub tree: ShardTree,
     /// Tiles finished since the last cut.
     pub full: Vec<TileBytes>,
@@ -90,11 +86,9 @@ pub(crate) struct Integrator {
     pub ledger: Arc<Ledger>,
     pub progress: Arc<Progress>,
     pub objects: Arc<LogObjects>,
-    /// Slots to integrate.
     pub slots: mpsc::UnboundedReceiver<Step>,
-    /// Requests for cuts.
     pub cuts: mpsc::Receiver<oneshot::Sender<Cut>>,
-    /// Oldest first.
+    /// The shards that grow, oldest first.
     pub growing: Vec<Growing>,
     /// The state after the last integrated slot.
     pub state: Arc<State>,
