@@ -1,5 +1,5 @@
-//! What keeps a log on this replica from its work: a halt, programs that are stuck, peers that are not reached, a full disk, a wrong clock.
-//! Each thing is written by the one part that finds it, and read by admission and status.
+//! What keeps a log on this replica from its work: a halt, programs that are stuck, peers that are not reached, a full disk, a clock
+//! that is wrong. Each thing is written by the one part that finds it, and read by admission and status.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;

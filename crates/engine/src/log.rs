@@ -217,15 +217,6 @@ impl Log {
         self.running.held_by_before()
     }
 
-    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
-    ///
-    /// # Errors
-    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
-    /// always.
-    pub async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
-        self.signing.hand_over_by_force(generation).await
-    }
-
     /// The public half of the replication key: what a secondary is configured with.
     ///
     /// # Errors

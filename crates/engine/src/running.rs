@@ -1,4 +1,5 @@
-//! The configuration that runs: the document that the newest generation names, its rules, and the generations that orders still rest on.
+//! The configuration that runs: the document of the newest generation, its rules, and the configurations under which the entries that
+//! are not published were ordered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -427,6 +427,11 @@ impl Running {
 }
 
 impl Signing {
+    /// Hands over the changes of the secondaries up to a generation, whether or not the old ones have taken them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; of a restored log that is not announced yet, and while the new secondaries do not hold what is published,
+    /// always.
     pub(crate) async fn hand_over_by_force(&self, generation: u64) -> Result<(), StoreError> {
         let state = self.ledger.state();
         if let Some(why) = self.unannounced(&state).await? {

@@ -26,9 +26,9 @@ pub(crate) struct Signing {
     pub(crate) shards: Shards,
     pub(crate) kek: Arc<Kek>,
     /// What was compared before anything is signed here.
-    pub(crate) mark: Mark,
+    pub(super) mark: Mark,
     /// Shards that are done and whose checkpoint or seal was found lost.
-    pub(crate) lost: Lost,
+    pub(super) lost: Lost,
     /// What is known of secondaries and witnesses.
     pub(crate) replicas: Peers,
     /// What the log was restored with, once it was looked for.
