@@ -1,7 +1,7 @@
-//! The engine: an order per log, shards, the merge, and the stores below.
+//! The engine: for each log an order over the stores, its shards, and the four programs from the order to readers.
 //!
 //! ```text
-//! append ─▶ order (slots) ─▶ merge fetch ─▶ merge publisher ─▶ readers
+//! append ─▶ order (slots) ─▶ integrate ─▶ publish ─▶ readers
 //!              ▲
 //! change ──────┘   a config change is a decision in the same order
 //! ```

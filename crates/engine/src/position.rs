@@ -2,15 +2,15 @@
 //! any of them can run in another process, or not at all.
 //!
 //! ```text
-//! integrated/{shard}                          Position   fetch    its tiles are durable
-//! root/{shard}/{size}                         Hash       fetch    of each cut that is not behind the published one
-//! secondary/{name}                            Live       backup   the incarnation whose rows count
-//! storage/{name}                              Storage    backup   the same, and whether a restore may rely on it
-//! manifest/{name}                             Described  backup   the manifest that the secondary holds
-//! verified/{name}/{incarnation}/{shard}       Verified   backup   held and checked by that secondary
-//! published/{shard}                           Published  publisher      before it is signed
-//! handover                                    a number   publisher      the generation whose quorum holds all that is published
-//! dist/{frontend}/{shard}                     Pushed     dist     tiles and checkpoint are there
+//! integrated/{shard}                     Position   integrate   its tiles are durable
+//! root/{shard}/{size}                    Hash       integrate   of each cut that is not behind the published one
+//! secondary/{name}                       Live       replicate   the incarnation whose rows count
+//! storage/{name}                         Storage    replicate   the same, and whether a restore may rely on it
+//! manifest/{name}                        Described  replicate   the manifest that the secondary holds
+//! verified/{name}/{incarnation}/{shard}  Verified   replicate   held and checked by that secondary
+//! published/{shard}                      Published  publish     before it is signed
+//! handover                               a number   publish     the generation whose quorum holds all that is published
+//! dist/{frontend}/{shard}                Pushed     distribute  tiles and checkpoint are there
 //! ```
 //!
 //! A row carries its size in front, so that a transaction can demand that it never goes back.

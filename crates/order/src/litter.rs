@@ -1,6 +1,6 @@
 //! The rule for deleting, as a function of slots and positions. Every sweep of a log's data uses it: batches, the bag and the queue,
 //! places, slots, snapshots, objects on storage nodes, roots of cuts, partial tiles. A secondary has stores of its own, and deletes
-//! nothing that it has cosigned (`mirror/`).
+//! nothing that it has cosigned (the crate `mirror`).
 //!
 //! What must never happen: a batch deleted that a slot orders and no bundle has, or that may still be ordered. So the rule uses
 //! neither the memory of a process nor a clock. It rests on four facts:

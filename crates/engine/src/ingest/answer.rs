@@ -59,7 +59,7 @@ pub enum AppendError {
     /// More than this tenant may send.
     #[error("over the tenant's limit: {reason}")]
     Limited {
-        /// Which limit: of requests, bytes or tiers.
+        /// Which limit: `entry-rate` or `byte-rate`.
         reason: &'static str,
         /// When it may go on.
         retry_after: Duration,

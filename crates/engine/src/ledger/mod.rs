@@ -152,6 +152,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError::Io`]: the system has no randomness.
+    #[cfg(any(test, feature = "testing"))]
     pub fn alone(
         name: &str,
         stores: (Arc<dyn Coordination>, Arc<dyn Objects>),
@@ -346,6 +347,7 @@ impl Ledger {
     }
 
     /// Commits works together: batches in their order and at most one control. Answers for each, in the same order.
+    #[cfg(any(test, feature = "testing"))]
     pub async fn commit(&self, mut mine: Vec<Proposal>) -> Vec<Result<Placed, CommitError>> {
         match self.prepare(&mut mine).await {
             Ok(()) => self.commit_prepared(mine).await,

@@ -7,7 +7,7 @@
 //! The secondaries and q are those of the newest manifest that was found; where it lists several memberships, N-q+1 of each
 //! are needed. Why a newer configuration can't be missed: see [`crate::eras`]. A secondary counts only where it has a
 //! manifest, where its storage is the one that the manifests found vouch for (one whose disk was lost may be filled again in
-//! part: see `merge::backup::storage`), and for a shard only where it gave what it has of it.
+//! part: see `replicate::storage`), and for a shard only where it gave what it has of it.
 //!
 //! The restored log is another *life* of the log. Before it signs anything it is announced to the secondaries, which from then
 //! on refuse every earlier life: see [`crate::life`].
