@@ -597,3 +597,45 @@ fn place(signing: &Signing, state: &State, placed: &Placed, batch: BatchWriters)
     flight.end += flight.entries;
     flight
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use logconfig::{LogConfig, LogName, ShardName};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::pending::Pending;
+    use crate::program::{MergeOptions, Program, Trouble};
+    use crate::supervise::Faults;
+    use qos::Advice;
+
+    /// While publication is stuck, memory alone bounds what waits: the committer hears of it at once.
+    #[tokio::test(start_paused = true)]
+    async fn the_gate_opens_when_a_program_gets_stuck() {
+        let shard = ShardName::try_from("a".to_owned()).unwrap();
+        let config = LogConfig::new(LogName::system(), "example.org".to_owned(), shard);
+        let (batcher, policy) = Batcher::new(&config);
+        let (pending, _steps) = Pending::new();
+        let progress = Progress::new(Arc::new(pending), Arc::default(), MergeOptions::default());
+        progress.metrics.ordered.set(1 << 40);
+        let health = Health::new(
+            Arc::default(),
+            Arc::default(),
+            Clock::system(),
+            Faults::default(),
+        );
+        let grant = policy.grant(policy.own(), &Advice::default());
+        let payload = Payload::Entry(Bytes::from_static(b"x"));
+        let answer = batcher.submit(&policy, policy.own(), grant, None, payload, usize::MAX);
+        let _waiting = answer.unwrap();
+        let mut next = pin!(batcher.next(&health, &progress, false));
+        let shut = tokio::time::timeout(Duration::from_secs(3600), &mut next).await;
+        assert!(shut.is_err(), "too much is ordered and not yet published");
+        health.set_trouble(Program::Publish, Some(Trouble::new("no answer")));
+        let taken = tokio::time::timeout(Duration::ZERO, next).await;
+        assert_eq!(taken.unwrap().unwrap().jobs.len(), 1);
+    }
+}
