@@ -29,13 +29,17 @@ pub(super) struct Needed {
 }
 
 impl Needed {
-    /// As the slots, the positions and the queue say.
-    pub(super) async fn of(ledger: &Ledger) -> Result<Self, StoreError> {
+    /// As the slots, the positions and the queue say; `None` if promised work may have moved unseen meanwhile.
+    pub(super) async fn of(ledger: &Ledger) -> Result<Option<Self>, StoreError> {
         let keys = &ledger.keys;
         let mut needed = Self::default();
+        let from = ledger.bound_releases().await?;
         ledger
             .each_promised(|p| needed.add(keys.batch(p.batch.token), &p.batch))
             .await?;
+        if ledger.returned(from).await? {
+            return Ok(None);
+        }
         let published = position::published_index(&*ledger.store, keys, &ledger.state()).await?;
         for (end, batch) in ledger.recent_objects() {
             if end <= published {
@@ -45,7 +49,7 @@ impl Needed {
         for held in ledger.pending.objects(published) {
             needed.add(keys.batch(held.batch.token), &held.batch);
         }
-        Ok(needed)
+        Ok(Some(needed))
     }
 
     pub(super) fn add(&mut self, path: String, batch: &BatchRef) {
@@ -63,7 +67,7 @@ pub(crate) async fn repair(running: Arc<Running>) {
         if !nodes.alone() {
             // Nearly always nothing is missed, and then nothing has to be known.
             let needed = match nodes.lack() {
-                true => Needed::of(ledger).await.map(Some),
+                true => Needed::of(ledger).await,
                 false => Ok(None),
             };
             match needed {
