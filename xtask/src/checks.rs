@@ -60,7 +60,7 @@ pub(crate) fn layering() -> Result<bool> {
             "--prefix",
             "none",
         ]);
-        tree.env("CARGO_RESOLVER_FEATURE_UNIFICATION", "selected");
+        tree.env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION");
         let tree = output(&mut tree)?;
         let built = tree.lines().filter_map(|line| line.split(' ').next());
         let found: BTreeSet<_> = built.filter(|name| IO.contains(name)).collect();
