@@ -138,7 +138,7 @@ impl Present for AuditList {
         );
         match self.next {
             Some(next) => page.text(format!(
-                "{} of {} entries; `logctl audit list --before {next}` goes on",
+                "{} of {} entries; for older ones: `logctl audit list --before {next}`",
                 self.entries.len(),
                 self.size
             )),

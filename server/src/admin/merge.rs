@@ -18,7 +18,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
     let mut checks = Vec::new();
     let lacking = view.lacking();
     if let Some(why) = &lacking {
-        let remedy = "bring the missing secondaries back (an empty one under the same name and key is enough); writes are accepted until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`";
+        let remedy = "bring the missing secondaries back (an empty one under the same name and key is enough); writes are accepted until max_pending is full. New secondaries, or a lower merge.backupQuorum, take effect once the old quorum has accepted the change; if the old ones are lost for good, run `logd hand-over`";
         checks.push(found("quorum", Severity::Critical, why.clone(), remedy));
     }
     for (program, trouble) in &view.troubles {
@@ -26,7 +26,7 @@ pub(super) fn checks(view: &MergeView) -> Vec<Diagnosis> {
             // Said above, in more words.
             (Program::Publish, TroubleKind::Waits) if lacking.is_some() => continue,
             (Program::Publish, TroubleKind::Waits) => {
-                "see that the missing secondaries keep up: the order goes on meanwhile, until max_pending is full. Others, or a lower merge.backupQuorum, are enough once as many as before have taken the change; where they are lost for good, `logd hand-over`"
+                "see that the missing secondaries keep up: the order goes on meanwhile, until max_pending is full. New secondaries, or a lower merge.backupQuorum, take effect once the old quorum has accepted the change; if the old ones are lost for good, run `logd hand-over`"
             }
             _ => "look at the server's log; nothing that is ordered is lost meanwhile",
         };

@@ -109,7 +109,7 @@ impl Log {
                 "give its operator the key (`logctl shard show {shard}`); nothing more is published until enough witnesses know it"
             ),
             Some(_) => format!(
-                "give its operator the key (`logctl shard show {shard}`); `logctl shard rotate --force` opens the shard all the same, and it is not published until enough witnesses know it"
+                "give its operator the key (`logctl shard show {shard}`); `logctl shard rotate --force` opens the shard anyway, and it is not published until enough witnesses know it"
             ),
             None => format!(
                 "plan the shard first (`logctl shard plan {shard}`), give its key to the witnesses' operators, then rotate; `logctl shard rotate --force` does not wait for that"
@@ -141,7 +141,7 @@ impl Log {
         let known = answers.iter().filter(|why| why.is_none()).count();
         let (quorum, all) = (merge.backup_quorum, merge.secondaries.len());
         let hint = format!(
-            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard all the same, and it is not published until {quorum} of {all} secondaries have it"
+            "start it, or give its operator the origin {origin} and the replication key (`logctl merge status`); `logctl shard rotate --force` opens the shard anyway, and it is not published until {quorum} of {all} secondaries have it"
         );
         let names = merge.secondaries.iter().map(|one| one.name.as_str());
         let found = Strangers::of(
