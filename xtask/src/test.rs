@@ -28,7 +28,16 @@ pub(crate) struct Options {
 }
 
 /// Libraries whose first page and example are written for a stranger.
-const LIBRARIES: &[&str] = &["tlog", "logconfig", "store", "order", "qos", "wire"];
+const LIBRARIES: &[&str] = &[
+    "tlog",
+    "logconfig",
+    "store",
+    "order",
+    "qos",
+    "wire",
+    "mirror",
+    "plane-http",
+];
 
 /// Runs everything; true when nothing failed.
 pub(crate) fn run(options: &Options) -> Result<bool> {

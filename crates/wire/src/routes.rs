@@ -184,7 +184,7 @@ pub struct Route {
     pub name: Name,
     /// Its method; one path may have several.
     pub method: Method,
-    /// Its path below [`BASE`]. `{log}` is one segment, `{*path}` all that are left.
+    /// Its path below [`BASE`](crate::BASE). `{log}` is one segment, `{*path}` all that are left.
     pub path: &'static str,
     /// The permission that it needs; `None` needs nothing but authentication.
     pub need: Option<(Need, Scope)>,
