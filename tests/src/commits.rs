@@ -20,12 +20,13 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rustix::process::Signal;
 
 pub use history::Checked;
-use history::{Write, check};
+use history::{Told, Write, check};
 use trouble::{Trouble, Troubles};
 use writers::{Desk, write};
 
 use crate::auditor::Auditor;
 use crate::process::{Logd, Start, logctl};
+use crate::wait;
 
 /// How long a server is stopped.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -239,7 +240,17 @@ impl Abuse<'_> {
     /// Compares the answers with the log as each server serves it, and looks at the servers and the folder.
     fn finish(mut self, writes: &[Write]) -> Result<Report> {
         let mut checked = Checked::default();
+        let last = writes.iter().filter_map(|write| match write.told {
+            Told::At(index) => Some(index),
+            _ => None,
+        });
+        let last = last.max();
         for server in self.servers.iter().flatten() {
+            // It hears a moment later of what another one has ordered.
+            wait::until("the server knows all that was acknowledged", || {
+                let ordered = server.watermarks()?.ordered;
+                Ok(last.is_none_or(|last| ordered > last).then_some(()))
+            })?;
             server.settled()?;
             let mut log = Vec::new();
             Auditor::default().audit(&mut server.served(), &server.shards()?, |found| {
