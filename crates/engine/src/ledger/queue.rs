@@ -85,10 +85,17 @@ impl Ledger {
     /// After that look: whether work that was released under `from` or later may be back in the queue, unseen.
     pub(crate) async fn returned(&self, from: u64) -> Result<bool, StoreError> {
         self.refresh().await?;
-        Ok(self.look(|view| {
+        let returned = self.look(|view| {
             let froze = view.state.last_freeze.is_some_and(|freeze| freeze >= from);
             froze || !view.limits.covers(view.state.len, from)
-        }))
+        });
+        if returned {
+            tracing::info!(
+                log = self.name,
+                "promised work may have moved while it was looked for; it is looked for again"
+            );
+        }
+        Ok(returned)
     }
 
     /// A row of promised work, in the queue or in the bag: ordered, it goes; else, from the bag, it goes back to the queue.
