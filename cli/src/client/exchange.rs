@@ -17,7 +17,7 @@ use crate::settings::Address;
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const LAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What one attempt came to.
+/// How one attempt ended.
 pub(super) enum Attempt<T> {
     Answered(T),
     Refused(Error),
