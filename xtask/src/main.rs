@@ -10,6 +10,7 @@ mod checks;
 mod debian;
 mod fuzz;
 mod generate;
+mod handles;
 mod house;
 mod licences;
 mod pictures;
@@ -57,6 +58,8 @@ enum Task {
     },
     /// Look for the words that docs/glossary.md lists as not used (`test` does it too)
     Words,
+    /// Look for long files, docs that say nothing, and public items that nobody uses or classed (`test` does it too)
+    House,
     /// Write the generated files: completions, man pages, JSON schema, OpenAPI document, pictures
     Generate,
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Demo { entries } => release::demo(entries),
         Task::Bench { arguments } => release::bench(&arguments),
         Task::Words => words::check(),
+        Task::House => house::check(),
         Task::Generate => generate::write(),
     };
     match done {
