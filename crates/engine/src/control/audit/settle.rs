@@ -33,8 +33,14 @@ pub(super) struct Settling {
 }
 
 impl Audited {
-    /// Settles intents without outcome, once no other task will, as long as the server runs.
+    /// Settles intents without outcome, once no other task will, as long as the server runs. It begins again after a panic.
     pub async fn settle(self: Arc<Self>) {
+        let faults = self.engine.faults().clone();
+        let start = || self.settle_on();
+        faults.keep("the settling of the audit trail", start).await;
+    }
+
+    async fn settle_on(&self) {
         let mut settling = Settling::default();
         loop {
             match self.look(&mut settling).await {

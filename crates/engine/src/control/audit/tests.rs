@@ -1,10 +1,12 @@
 //! No change without its intent, and one outcome for each.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use logconfig::LogConfig;
 use order::keys::Keys;
 use store::fault::{Fault, Faults, Operation};
+use tokio::sync::oneshot;
 
 use super::record::{Intent, Outcome, Record, Verdict};
 use super::settle::Settling;
@@ -189,6 +191,41 @@ async fn an_intent_that_is_lost_later_is_settled_as_well() {
         panic!("{trail:?}");
     };
     assert_eq!((outcome.intent, outcome.result), (0, Verdict::NotDecided));
+    engine.shutdown().await;
+}
+
+/// The task begins again after a panic, from what is written down.
+#[tokio::test(start_paused = true)]
+async fn a_panic_does_not_end_the_settling() {
+    let (rig, faults) = (Rig::new(), Faults::new());
+    let (engine, _) = rig.server(&faults).await;
+    write(&engine, &intent("0f", "dead")).await;
+    let (panicked, was) = oneshot::channel();
+    let mut once = Some(panicked);
+    faults.plan(move |_, operation| {
+        if matches!(operation, Operation::Get("audit/settled"))
+            && let Some(panicked) = once.take()
+        {
+            panicked.send(()).unwrap();
+            panic!("a defect");
+        }
+        None
+    });
+    let mut settling = tokio::spawn(Audited::new(Arc::clone(&engine)).settle());
+    was.await.unwrap();
+    let settled = async {
+        loop {
+            if let [outcome] = &outcomes(&engine).await[..] {
+                return (outcome.intent, outcome.result);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        settled = settled => assert_eq!(settled, (0, Verdict::NotDecided)),
+        ended = &mut settling => panic!("{ended:?}"),
+    }
+    settling.abort();
     engine.shutdown().await;
 }
 
