@@ -787,6 +787,23 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Every help text, as it looks on a terminal of 110 columns.
+    #[test]
+    fn every_help() {
+        fn each(command: &mut clap::Command, path: &str) {
+            let name = format!("help_{}", path.replace(' ', "_"));
+            insta::assert_snapshot!(name, command.render_long_help().to_string());
+            let others = command.get_subcommands_mut();
+            for inner in others.filter(|inner| inner.get_name() != "help") {
+                let path = format!("{path} {}", inner.get_name());
+                each(inner, path.trim());
+            }
+        }
+        let mut logd = Cli::command().term_width(110);
+        logd.build();
+        each(&mut logd, "");
+    }
+
     #[test]
     fn dev_has_the_documented_defaults() {
         let Command::Dev(dev) = parse("logd dev --dir d").unwrap() else {
