@@ -4,7 +4,8 @@
 //! that reads back as another one. Whether two checkpoints are consistent is for their holder to check.
 
 use crate::hash::Hash;
-use crate::note::{Note, NoteError, Signer, VerifierKey, check_origin, lines, number, sign};
+use crate::key::{Signer, VerifierKey};
+use crate::note::{Note, NoteError, check_origin, lines, number, sign};
 
 /// The text of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,12 +59,22 @@ impl Checkpoint {
     /// # Errors
     /// [`NoteError`] if it is another log's key, or a field does not fit on its line.
     pub fn sign(&self, signer: &Signer) -> Result<String, NoteError> {
-        check_origin(&self.origin, signer.verifier())?;
+        self.sign_all(&[signer])
+    }
+
+    /// The note signed by each key in turn, all of them named after the origin.
+    ///
+    /// # Errors
+    /// [`NoteError`] as of [`Checkpoint::sign`].
+    pub fn sign_all(&self, signers: &[&Signer]) -> Result<String, NoteError> {
+        for signer in signers {
+            check_origin(&self.origin, signer.verifier())?;
+        }
         let text = self.to_text();
         if Self::parse(&text)? != *self {
             return Err(NoteError::Malformed("a newline inside a field"));
         }
-        sign(&text, &[signer])
+        sign(&text, signers)
     }
 
     /// Reads a signed checkpoint of the log with this key: signature and origin are checked. Other signatures, as of
@@ -72,10 +83,23 @@ impl Checkpoint {
     /// # Errors
     /// [`NoteError`] if it is not signed by that key, is not a checkpoint, or names another origin.
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
+        Self::open_all(note, &[key])
+    }
+
+    /// Reads a checkpoint of a log with several keys of one name, each of which must have signed it.
+    ///
+    /// # Errors
+    /// [`NoteError`] as of [`Checkpoint::open`].
+    pub fn open_all(note: &str, keys: &[&VerifierKey]) -> Result<Self, NoteError> {
         let note = Note::parse(note)?;
-        note.verify(&[key])?;
+        let signed = note.verify(keys)?;
         let checkpoint = Self::parse(note.text)?;
-        check_origin(&checkpoint.origin, key)?;
+        for (at, key) in keys.iter().enumerate() {
+            if !signed.contains(&at) {
+                return Err(NoteError::Unsigned(key.name().to_owned()));
+            }
+            check_origin(&checkpoint.origin, key)?;
+        }
         Ok(checkpoint)
     }
 }

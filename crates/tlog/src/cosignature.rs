@@ -10,10 +10,8 @@ use std::str::FromStr;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use crate::checkpoint::Checkpoint;
-use crate::note::{
-    Note, NoteError, Signature, check_name, format_vkey, key_id, parse_vkey, signature_line,
-    signature_lines,
-};
+use crate::key::{Vkey, format_vkey, key_id};
+use crate::note::{Note, NoteError, Signature, check_name, signature_line, signature_lines};
 
 /// The signature type of an Ed25519 cosignature.
 pub(crate) const COSIGNATURE: u8 = 0x04;
@@ -113,7 +111,7 @@ impl CosignerKey {
 
 impl fmt::Display for CosignerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_vkey(&self.name, self.id, COSIGNATURE, &self.key))
+        f.write_str(&format_vkey(&self.name, self.id, COSIGNATURE, self.bytes()))
     }
 }
 
@@ -127,12 +125,17 @@ impl FromStr for CosignerKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let (name, id, key) = parse_vkey(
-            text,
-            COSIGNATURE,
-            "a cosigner's key is of type 4 (Ed25519 cosignature); others are not supported",
-        )?;
-        let name = name.to_owned();
+        let vkey = Vkey::split(text)?;
+        if vkey.kind != COSIGNATURE {
+            return Err(NoteError::Key(
+                "a cosigner's key is of type 4 (Ed25519 cosignature); others are not supported",
+            ));
+        }
+        let key = vkey.ed25519()?;
+        check_name(vkey.name)?;
+        let id = key_id(vkey.name, COSIGNATURE, key.as_bytes());
+        vkey.check(id)?;
+        let name = vkey.name.to_owned();
         Ok(Self { name, id, key })
     }
 }
@@ -154,7 +157,7 @@ impl Cosigner {
         let public = key.verifying_key();
         let verifier = CosignerKey {
             name: name.to_owned(),
-            id: key_id(name, COSIGNATURE, &public),
+            id: key_id(name, COSIGNATURE, public.as_bytes()),
             key: public,
         };
         Ok(Self { key, verifier })

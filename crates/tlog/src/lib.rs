@@ -1,7 +1,7 @@
 //! Formats of a transparency log: Merkle hashing, tiles, proofs, signed notes, checkpoints, cosignatures, policies,
 //! seals, receipts, and what is said to witnesses and mirrors.
 //!
-//! Everything here is a function from values to values. No I/O, no clock, no randomness: the server, the auditor, the
+//! Everything here is a function from values to values. No I/O, no clock, no randomness but the nonce of an ECDSA signature: the server, the auditor, the
 //! command line and the tests share this one reading of RFC 6962, RFC 9162 and the C2SP documents. What must never
 //! happen: two parts of the product that compute different bytes for the same entries, or a parser that accepts two
 //! spellings of one value.
@@ -51,6 +51,7 @@ mod cosignature;
 mod edge;
 mod hash;
 mod hex;
+mod key;
 pub mod mirror;
 mod note;
 mod policy;
@@ -75,9 +76,8 @@ pub use hash::{
     tile_root,
 };
 pub use hex::{hex, unhex};
-pub use note::{
-    MAX_SIGNATURES, Note, NoteError, Signature, Signer, VerifierKey, sign, signature_lines,
-};
+pub use key::{Signer, VerifierKey};
+pub use note::{MAX_SIGNATURES, Note, NoteError, Signature, sign, signature_lines};
 pub use policy::{Policy, PolicyError, PolicyWitness};
 pub use proof::{ProofError, verify_consistency, verify_inclusion, verify_subtree};
 pub use receipt::Receipt;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::cosignature::{COSIGNATURE, CosignerKey};
-use crate::note::{ED25519, VerifierKey, is_unknown_vkey};
+use crate::key::{ECDSA, ED25519, VerifierKey, is_unknown_vkey};
 
 /// The most lines of each kind; a checkpoint carries at most 100 signatures.
 const MOST: usize = 64;
@@ -100,7 +100,7 @@ impl Reader {
     }
 
     fn log(&mut self, vkey: &str, url: Option<&str>) -> Result<(), String> {
-        if is_unknown_vkey(vkey, ED25519) && vkey.parse::<CosignerKey>().is_err() {
+        if is_unknown_vkey(vkey, &[ED25519, ECDSA]) && vkey.parse::<CosignerKey>().is_err() {
             return self.unknown(vkey);
         }
         let key: VerifierKey = vkey.parse().map_err(|e| format!("{e}"))?;
@@ -141,7 +141,7 @@ impl Reader {
     }
 
     fn witness(&mut self, name: &str, vkey: &str, url: Option<&str>) -> Result<(), String> {
-        if is_unknown_vkey(vkey, COSIGNATURE) && vkey.parse::<VerifierKey>().is_err() {
+        if is_unknown_vkey(vkey, &[COSIGNATURE]) && vkey.parse::<VerifierKey>().is_err() {
             self.unknown(vkey)?;
             self.define(name, Member::Unknown)?;
             self.never.push(name.to_owned());

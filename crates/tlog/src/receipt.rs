@@ -4,7 +4,8 @@
 //! those as a receipt.
 
 use crate::hash::Hash;
-use crate::note::{Note, NoteError, Signer, VerifierKey, check_origin, lines, number, sign};
+use crate::key::{Signer, VerifierKey};
+use crate::note::{Note, NoteError, check_origin, lines, number, sign};
 
 /// The first line of each receipt.
 const TYPE: &str = "logctl.dev/receipt/v1";

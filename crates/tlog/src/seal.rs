@@ -4,7 +4,8 @@
 //! is its type and its third line a number, so that it can never be read as a checkpoint, nor a checkpoint as a seal.
 
 use crate::hash::Hash;
-use crate::note::{Note, NoteError, Signer, VerifierKey, check_origin, lines, number, sign};
+use crate::key::{Signer, VerifierKey};
+use crate::note::{Note, NoteError, check_origin, lines, number, sign};
 
 /// The first line of each seal.
 const TYPE: &str = "logctl.dev/seal/v1";

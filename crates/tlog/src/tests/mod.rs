@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod cosigning;
+mod keys;
 mod mirror;
 mod notes;
 mod proofs;
