@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ambient::Ambient;
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Bytes, BytesMut};
 use engine::Chunk;
@@ -266,6 +267,7 @@ impl World {
             logs: vec![log.clone()],
             cosigner,
             min_free: 0,
+            ambient: Ambient::system(),
         });
         let mirror = Arc::new(mirror.await?);
         let mut mirrors = self

@@ -8,21 +8,31 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
-    ("store", &["tlog"]),
+    // What a process asks of its system. A pure crate takes values instead, so `order` may know it only through the drivers.
+    ("ambient", &[]),
+    ("store", &["tlog", "ambient"]),
     ("order", &["tlog", "store"]),
     ("qos", &["logconfig", "tlog"]),
-    ("mirror", &["tlog", "store", "plane-http"]),
+    ("mirror", &["tlog", "store", "ambient", "plane-http"]),
     (
         "engine",
-        &["tlog", "logconfig", "store", "order", "qos", "mirror"],
+        &[
+            "tlog",
+            "logconfig",
+            "ambient",
+            "store",
+            "order",
+            "qos",
+            "mirror",
+        ],
     ),
     ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["tlog", "wire"]),
-    ("server-admin", &["plane-http", "wire", "tlog"]),
-    ("logctl", &["wire", "logconfig", "tlog"]),
+    ("server-admin", &["plane-http", "wire", "ambient", "tlog"]),
+    ("logctl", &["wire", "logconfig", "ambient", "tlog"]),
     // The load generator is a client like any other; what it has in common with `logctl` is that crate's `kit`.
     ("logload", &["logctl", "logconfig", "tlog", "wire"]),
     ("logd", &["engine", "server-admin"]),

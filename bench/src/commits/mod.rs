@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use ::store::record;
 use ::store::{Coordination, DelayedCoordination, Directory, MemoryCoordination};
-use anyhow::{Context as _, Result, anyhow, ensure};
+use ambient::Random;
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use engine::LogMetrics;
 use engine::ledger::{Ledger, now_ms};
@@ -43,7 +44,7 @@ impl Bench {
         let bench = Self {
             memory: Arc::new(Gate::new(Arc::new(DelayedCoordination::new(memory, delay)))),
             objects: Arc::new(Directory::open(&folder.path().join("objects"))?),
-            tokens: Tokens::new().map_err(|e| anyhow!("no random numbers: {e}"))?,
+            tokens: Tokens::new(Random::system().bytes()?),
             _folder: folder,
         };
         let identity = ShardIdentity {

@@ -23,7 +23,7 @@ fn resident() -> usize {
 fn the_smallest_entries_are_counted_with_what_they_take() {
     const SLOTS: u64 = 50_000;
     let (pending, [mut fetch, mut publisher]) = Pending::new();
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let (mut state, mut kept) = (State::default(), VecDeque::new());
     let before = resident();
     for number in 0..SLOTS {

@@ -13,6 +13,7 @@
 //! use std::sync::Arc;
 //!
 //! use mirror::{Ended, Mirror, MirrorOptions, Tiles};
+//! use ambient::Ambient;
 //! use store::{MemoryCoordination, MemoryObjects, Objects as _};
 //! use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash};
 //! use tlog::{Checkpoint, Cosigner, ShardTree, Signer};
@@ -41,6 +42,7 @@
 //!     rows: Arc::new(MemoryCoordination::new()),
 //!     objects: Arc::new(MemoryObjects::new()),
 //!     min_free: 0,
+//!     ambient: Ambient::system(),
 //! })
 //! .await?;
 //!
@@ -111,16 +113,3 @@ pub use tiles::Tiles;
 /// Beside `checkpoint`, below the hash of an origin: the newest mirror checkpoint, for a restore. C2SP tlog-mirror has no such
 /// path; somebody else's mirror has the same at `checkpoint`.
 pub const COSIGNED: &str = "cosigned-checkpoint";
-
-/// Milliseconds since the Unix epoch.
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Seconds since the Unix epoch.
-fn now_seconds() -> u64 {
-    (now_ms() / 1000).max(1)
-}

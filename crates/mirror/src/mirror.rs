@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use ambient::Time;
 use bytes::Bytes;
 use store::{Coordination, Objects, StoreError, Transaction, record};
 use tlog::mirror::{AddCheckpoint, EntriesHead, origin_hash};
@@ -26,6 +27,7 @@ pub struct Mirror {
     pub(crate) rows: Arc<dyn Coordination>,
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) min_free: u64,
+    pub(crate) time: Time,
     pub(crate) data: PathBuf,
     pub(crate) incarnation: String,
     pub(crate) origins: RwLock<BTreeMap<String, Arc<Origin>>>,
@@ -103,6 +105,7 @@ impl Mirror {
             &self.data.join(&hash),
             Arc::clone(&self.rows),
             Arc::clone(&self.cosigner),
+            self.time.clone(),
             self.life_of(origin),
         )
         .await?;

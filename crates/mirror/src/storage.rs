@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 
+use ambient::Ambient;
 use store::{Coordination, Guard, Objects, Outcome, StoreError, Transaction, record};
 use tlog::mirror::origin_hash;
 use tlog::{Cosigner, VerifierKey};
@@ -29,6 +30,8 @@ pub struct MirrorOptions {
     pub objects: Arc<dyn Objects>,
     /// Bytes that stay free: with less, nothing is taken.
     pub min_free: u64,
+    /// Times of cosignatures and alarms, and the number of an incarnation.
+    pub ambient: Ambient,
 }
 
 pub(crate) async fn transact(
@@ -75,6 +78,7 @@ impl Mirror {
             rows,
             objects,
             min_free,
+            ambient,
         } = options;
         let found = match rows.get(INCARNATION).await? {
             Some(row) => Some(
@@ -104,10 +108,7 @@ impl Mirror {
                         left.display()
                     )));
                 }
-                let mut bytes = [0; 8];
-                getrandom::fill(&mut bytes)
-                    .map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
-                let incarnation = tlog::hex(&bytes);
+                let incarnation = tlog::hex(&ambient.random.bytes::<8>()?);
                 let data = folder(&incarnation);
                 std::fs::create_dir(&data)
                     .and_then(|()| std::fs::File::open(&dir)?.sync_all())
@@ -138,6 +139,7 @@ impl Mirror {
             rows,
             objects,
             min_free,
+            time: ambient.time,
             incarnation,
             origins: RwLock::default(),
             opening: Arc::default(),

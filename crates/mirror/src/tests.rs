@@ -194,6 +194,7 @@ async fn open(dir: &Path) -> Result<Arc<Mirror>, StoreError> {
         rows: Arc::new(Sqlite::open(&dir.join("rows.db")).unwrap()),
         objects: Arc::new(Directory::open(&dir.join("objects")).unwrap()),
         min_free: 0,
+        ambient: ambient::Ambient::unset(),
     });
     mirror.await.map(Arc::new)
 }

@@ -18,7 +18,7 @@ use tlog::Hash;
 /// A shard condition holds for the slot's own shard: of a slot that rotates, the new one.
 #[test]
 fn a_batch_for_one_shard_goes_into_no_other() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let for_shard = |name: &str| {
         let name = name.to_owned();
@@ -72,7 +72,7 @@ fn a_batch_for_one_shard_goes_into_no_other() {
 /// Whatever the tokens: a part is in at most one slot, and its author is told where, or that others took its place.
 #[test]
 fn a_part_of_an_upload_is_ordered_once() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let part = |text: &str, offset| {
         with(batch(&tokens, text), |b| {
@@ -122,7 +122,7 @@ fn a_part_of_an_upload_is_ordered_once() {
 /// Records without the new fields are what they were, byte for byte, and those with them say so.
 #[test]
 fn the_records_of_before_are_unchanged() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let plain = batch(&tokens, "x");
     let text = serde_json::to_string(plain.work.batch().unwrap()).unwrap();
     assert!(!text.contains("shard") && !text.contains("place"), "{text}");
@@ -144,7 +144,7 @@ fn the_records_of_before_are_unchanged() {
 
 #[test]
 fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_after_them() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let one = batch(&tokens, "one").work;
     step(&mut view, std::slice::from_ref(&one), &[]);
@@ -204,7 +204,7 @@ fn a_rotation_takes_the_slots_entries_into_the_new_shard_and_a_freeze_comes_afte
 
 #[test]
 fn announcements_count_for_the_window_and_no_token_twice() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let early = Announcement {
         seen: 1,
@@ -242,7 +242,7 @@ fn announcements_count_for_the_window_and_no_token_twice() {
 
 #[test]
 fn slots_that_do_not_follow_are_refused() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let view = opened(&tokens);
     let good = propose(&view, &[], &[batch(&tokens, "x").work], 5).unwrap();
     assert!(view.state.apply(&good, Hash([0; 32])).is_ok());
@@ -296,7 +296,7 @@ fn slots_that_do_not_follow_are_refused() {
 
 #[test]
 fn an_operation_is_looked_for_before_its_base() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let rotate = open(&tokens, 1, "b");
     step(&mut view, &[Work::Control(rotate.clone())], &[]);
@@ -329,7 +329,7 @@ fn an_operation_is_looked_for_before_its_base() {
 /// An unfreeze that lost to another one is refused; what its author announced must not open the log when it is closed again.
 #[test]
 fn what_opens_the_log_counts_until_the_log_is_open() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let ask = |control| Work::Control(decision(&tokens, control));
     let turn = |action, control| {
@@ -356,7 +356,7 @@ fn what_opens_the_log_counts_until_the_log_is_open() {
 /// Only a frozen log goes, nothing is decided about one that is gone, and it comes back as it went.
 #[test]
 fn a_deleted_log_is_frozen_and_takes_an_undelete_only() {
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let mut view = opened(&tokens);
     let ask = |control| decision(&tokens, control);
     assert_eq!(
@@ -404,7 +404,7 @@ proptest::proptest! {
         room in 1_200usize..4_000,
         passed in 0usize..3,
     ) {
-        let tokens = Tokens::new().unwrap();
+        let tokens = Tokens::new([1; 6]);
         let mut view = opened(&tokens);
         (view.limits.batches, view.limits.bytes) = (batches, room);
         let mut bag: Vec<Announcement> = works
@@ -460,7 +460,7 @@ proptest::proptest! {
         room in 2_048usize..70_000,
         who in 0u8..3,
     ) {
-        let tokens = Tokens::new().unwrap();
+        let tokens = Tokens::new([1; 6]);
         let mut view = opened(&tokens);
         view.limits.bytes = room;
         let mut announced: Vec<Work> = works

@@ -54,6 +54,8 @@ mod memory;
 pub mod record;
 #[cfg(feature = "drivers")]
 mod sqlite;
+#[cfg(feature = "drivers")]
+mod system;
 
 #[cfg(feature = "drivers")]
 pub use delayed::{DelayedCoordination, DelayedObjects};
@@ -141,6 +143,13 @@ pub enum StoreError {
     /// Any other failure of the store or the operating system below it.
     #[error("store failed: {0}")]
     Io(String),
+}
+
+#[cfg(feature = "drivers")]
+impl From<ambient::NoRandomness> for StoreError {
+    fn from(error: ambient::NoRandomness) -> Self {
+        Self::Io(error.to_string())
+    }
 }
 
 /// The coordination store: small values under sorted keys, and one write.

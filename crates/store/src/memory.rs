@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ambient::Time;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::directory::valid;
-use super::sqlite::{VALUE_LIMIT, Waiters, at_most, system_time};
-use super::{Coordination, Guard, Key, Objects, Outcome, StoreError, Transaction};
+use super::sqlite::{VALUE_LIMIT, Waiters, at_most};
+use super::{Coordination, Guard, Key, Objects, Outcome, StoreError, Transaction, system};
 
 /// A coordination store that lives as long as the value.
 #[derive(Default)]
 pub struct MemoryCoordination {
     rows: Mutex<BTreeMap<Key, Bytes>>,
     waiters: Waiters,
+    time: Option<Time>,
 }
 
 impl MemoryCoordination {
@@ -32,6 +34,13 @@ impl MemoryCoordination {
             rows: Mutex::new(rows),
             ..Self::default()
         }
+    }
+
+    /// The store by this clock, instead of the system's.
+    #[must_use]
+    pub fn by(mut self, time: Time) -> Self {
+        self.time = Some(time);
+        self
     }
 
     /// All rows, for assertions.
@@ -126,7 +135,10 @@ impl Coordination for MemoryCoordination {
     }
 
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(std::future::ready(system_time()))
+        Box::pin(std::future::ready(match &self.time {
+            Some(time) => Ok(time.now_ms()),
+            None => system::now_ms(),
+        }))
     }
 }
 

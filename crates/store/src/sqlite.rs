@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -250,7 +250,7 @@ impl Coordination for Sqlite {
     }
 
     fn now(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        Box::pin(std::future::ready(system_time()))
+        Box::pin(std::future::ready(crate::system::now_ms()))
     }
 
     fn rest(&self) -> BoxFuture<'_, ()> {
@@ -265,15 +265,6 @@ impl Coordination for Sqlite {
             }
         })
     }
-}
-
-/// The system clock, milliseconds since the Unix epoch.
-pub(crate) fn system_time() -> Result<u64, StoreError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let since = since
-        .map_err(|error| StoreError::Io(format!("the system clock is before 1970: {error}")))?;
-    u64::try_from(since.as_millis())
-        .map_err(|error| StoreError::Io(format!("the system clock: {error}")))
 }
 
 fn gone() -> StoreError {

@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambient::Ambient;
 use engine::Faults;
 use mirror::http::MirrorPlane;
 use mirror::{Mirror, MirrorOptions};
@@ -136,6 +137,7 @@ async fn open(settings: &SecondarySettings) -> Result<Mirror, Error> {
         rows: Arc::new(rows),
         objects: Arc::new(objects),
         min_free: settings.bounds.min_free.0,
+        ambient: Ambient::system(),
     };
     Mirror::open(options)
         .await

@@ -49,6 +49,7 @@ impl Server {
             rows: Arc::new(Sqlite::open(&dir.path().join("mirror.db")).unwrap()),
             objects: Arc::new(Directory::open(&dir.path().join("objects")).unwrap()),
             min_free: 0,
+            ambient: Ambient::system(),
         })
         .await
         .unwrap();

@@ -92,7 +92,7 @@ impl Ledger {
         metrics: Arc<LogMetrics>,
         halt: Arc<Halt>,
     ) -> Result<Self, StoreError> {
-        let tokens = Tokens::new().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let tokens = Tokens::new(ambient::Random::system().bytes()?);
         let state = ArcSwap::from_pointee(view.state.clone());
         let tag = etag(view.state.generation, &view.state.document);
         let etag = ArcSwap::from_pointee(Bytes::from(tag));

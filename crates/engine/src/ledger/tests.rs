@@ -50,7 +50,7 @@ async fn whatever_the_store_does_answers_are_true() {
 
 async fn run(seed: u64) {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Arc::new(Tokens::new().unwrap());
+    let tokens = Arc::new(Tokens::new([1; 6]));
     let first = committer(Arc::clone(&memory) as _);
     first
         .commit(vec![control(open(&tokens, 0, "s0"))])
@@ -229,7 +229,7 @@ async fn part_of(
 #[tokio::test(start_paused = true)]
 async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     order.commit(vec![first]).await.remove(0).unwrap();
@@ -262,7 +262,7 @@ async fn nothing_is_proposed_over_slots_that_nobody_looked_into() {
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_carried_by_the_winner() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let winner = committer(Arc::clone(&memory) as _);
     winner
         .commit(vec![control(open(&tokens, 0, "a"))])
@@ -306,7 +306,7 @@ async fn a_loser_is_carried_by_the_winner() {
 #[tokio::test(start_paused = true)]
 async fn more_than_a_slot_holds_goes_into_several() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
     let first = vec![control(open(&tokens, 0, "a"))];
     order.commit(first).await.remove(0).unwrap();
@@ -324,7 +324,7 @@ async fn more_than_a_slot_holds_goes_into_several() {
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_never_larger_than_a_value_of_the_store() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Arc::new(Tokens::new().unwrap());
+    let tokens = Arc::new(Tokens::new([1; 6]));
     let name = "s".repeat(63);
     let first = control(open(&tokens, 0, &name));
     let order = committer(Arc::clone(&memory) as _);
@@ -370,7 +370,7 @@ async fn a_slot_is_never_larger_than_a_value_of_the_store() {
 #[tokio::test(start_paused = true)]
 async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let order = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     order.commit(vec![first]).await.remove(0).unwrap();
@@ -399,7 +399,7 @@ async fn a_control_that_fits_no_slot_is_refused_and_stops_nobody() {
 #[tokio::test(start_paused = true)]
 async fn live_work_behind_a_pile_of_dead_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
@@ -421,7 +421,7 @@ async fn live_work_behind_a_pile_of_dead_is_found() {
 #[tokio::test(start_paused = true)]
 async fn what_piled_up_behind_a_stall_is_ordered() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let first = control(open(&tokens, 0, "a"));
     let order = committer(Arc::clone(&memory) as _);
     order.commit(vec![first]).await.remove(0).unwrap();
@@ -457,7 +457,7 @@ async fn what_piled_up_behind_a_stall_is_ordered() {
 #[tokio::test(start_paused = true)]
 async fn a_control_behind_a_pile_is_found() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
@@ -491,7 +491,7 @@ async fn a_control_behind_a_pile_is_found() {
 #[tokio::test(start_paused = true)]
 async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let helper = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     helper.commit(vec![first]).await.remove(0).unwrap();
@@ -543,7 +543,7 @@ async fn a_proposal_holds_no_more_of_the_bag_than_a_slot_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_loser_is_counted() {
     let memory = Arc::new(MemoryCoordination::new());
-    let tokens = Tokens::new().unwrap();
+    let tokens = Tokens::new([1; 6]);
     let winner = committer(Arc::clone(&memory) as _);
     let first = control(open(&tokens, 0, "a"));
     winner.commit(vec![first]).await.remove(0).unwrap();

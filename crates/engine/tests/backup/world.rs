@@ -87,6 +87,7 @@ impl World {
             logs: vec![log.clone()],
             cosigner: cosigner(name),
             min_free: 0,
+            ambient: ambient::Ambient::unset(),
         })
         .await
         .unwrap();

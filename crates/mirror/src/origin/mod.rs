@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use ambient::Time;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use store::{Coordination, StoreError, record};
@@ -68,6 +69,7 @@ pub(crate) struct Origin {
     rows: Rows,
     store: Arc<dyn Coordination>,
     cosigner: Arc<Cosigner>,
+    time: Time,
     held: Arc<Mutex<Held>>,
     /// Taken by a reader before the lock, which is given in turn: an upload waits for so many of them at most.
     reads: Semaphore,
@@ -166,6 +168,7 @@ impl Origin {
         dir: &Path,
         store: Arc<dyn Coordination>,
         cosigner: Arc<Cosigner>,
+        time: Time,
         life: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let rows = Rows(tlog::mirror::origin_hash(origin));
@@ -236,6 +239,7 @@ impl Origin {
             rows,
             store,
             cosigner,
+            time,
             held: Arc::new(Mutex::new(held)),
             reads: Semaphore::new(READS),
             life,

@@ -5,7 +5,6 @@ use tlog::mirror::AddCheckpoint;
 use tlog::{Checkpoint, Hash, empty_root};
 
 use super::{Held, Origin, PENDINGS};
-use crate::now_ms;
 use crate::refusal::Refusal;
 use crate::rows::{Alarm, Pending};
 use crate::storage::transact;
@@ -91,7 +90,7 @@ impl Origin {
         theirs: &str,
     ) -> Refusal {
         let alarm = Alarm {
-            time: now_ms(),
+            time: self.time.now_ms(),
             size,
             ours,
             theirs: theirs.to_owned(),

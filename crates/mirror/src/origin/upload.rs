@@ -10,7 +10,6 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Held, Origin, blocking};
 use crate::files::Position;
-use crate::now_seconds;
 use crate::refusal::Refusal;
 use crate::rows::Mirrored;
 use crate::storage::transact;
@@ -256,10 +255,8 @@ impl Origin {
         }
         let failed = |e: tlog::NoteError| Refusal::Storage(format!("cosigning: {e}"));
         let note = tlog::Note::parse(&pending.note).map_err(failed)?;
-        let line = self
-            .cosigner
-            .cosign(note.text, now_seconds())
-            .map_err(failed)?;
+        let seconds = (self.time.now_ms() / 1000).max(1);
+        let line = self.cosigner.cosign(note.text, seconds).map_err(failed)?;
         // Cosigned again, it carries one line of this mirror, the new one.
         let own = format!("\u{2014} {} ", self.cosigner.verifier().name());
         let bare: String = pending

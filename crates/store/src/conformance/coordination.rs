@@ -482,11 +482,7 @@ async fn changes(watcher: &Store, writer: Option<Store>) {
 }
 
 async fn time(store: Store) {
-    let system = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| since.as_millis() as u64)
-    };
-    let before = system();
+    let before = must(crate::system::now_ms());
     let now = must(store.now().await);
     // A store elsewhere may be off a little.
     assert!(now.abs_diff(before) < 60_000, "{now} {before}");

@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::path::TEMPORARY;
+use crate::system;
 
 /// How long a spare file rests: whoever was reading it then can tell by its times that it is another one now.
 const REST: Duration = Duration::from_millis(250);
@@ -44,13 +45,8 @@ impl Scratch {
         let root = root.try_clone().map_err(|_| Errno::MFILE)?;
         remove_dead(&root)?;
         for attempt in 0..64 {
-            let mut random = [0; 8];
-            getrandom::fill(&mut random).map_err(|_| Errno::IO)?;
-            let name = format!(
-                "{TEMPORARY}{}-{:016x}",
-                std::process::id(),
-                u64::from_ne_bytes(random)
-            );
+            let number = system::unique().map_err(|_| Errno::IO)?;
+            let name = format!("{TEMPORARY}{}-{number:016x}", std::process::id());
             rustix::fs::mkdirat(&root, &*name, Mode::from_raw_mode(0o700))?;
             // Between these steps somebody else may find the folder without a lock and remove it.
             let locked = open(&root, &name).and_then(|folder| {
@@ -114,7 +110,7 @@ impl Scratch {
         let spare = Spare {
             name: self.name(),
             bytes,
-            since: Instant::now(),
+            since: system::instant(),
         };
         rustix::fs::renameat(folder, name, &self.folder, &spare.name)?;
         self.spares().push(spare);

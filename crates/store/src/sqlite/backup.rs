@@ -51,7 +51,7 @@ impl SqliteCopy {
             return Err(there(to));
         }
         let mut temporary = to.as_os_str().to_owned();
-        let number = getrandom::u64().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let number = crate::system::unique()?;
         temporary.push(format!(".{number:016x}.part"));
         let copy = Self {
             temporary: PathBuf::from(temporary),

@@ -9,11 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::StoreError;
+use crate::system::instant;
 
 /// How long a connection waits for another process's transaction.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,10 +50,10 @@ impl Patience {
     /// Waits in short steps: another process holds its lock for one fsync, a fraction of a millisecond.
     fn install(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let patience = self.0.clone();
-        let mut since = Instant::now();
+        let mut since = instant();
         connection.busy_handler(Some(move |attempt: i32| {
             if attempt == 0 {
-                since = Instant::now();
+                since = instant();
             }
             let step = Duration::from_micros(50 * u64::from(attempt.unsigned_abs() + 1).min(20));
             std::thread::park_timeout(step);
@@ -124,7 +125,7 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     // Takes effect only while the file is empty.
     connection.pragma_update(None, "page_size", PAGE)?;
     // Two processes that open a new file at once get BUSY here without the busy handler being asked.
-    let since = Instant::now();
+    let since = instant();
     loop {
         match connection
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))

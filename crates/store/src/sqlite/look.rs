@@ -132,7 +132,7 @@ pub(super) struct Copy {
 impl Copy {
     fn of(path: &Path) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| open_copy_failed(path, &error);
-        let number = getrandom::u64().map_err(|e| StoreError::Io(format!("no randomness: {e}")))?;
+        let number = crate::system::unique()?;
         let folder = std::env::temp_dir().join(format!("logd-{number:016x}"));
         // It holds sealed keys.
         DirBuilder::new()

@@ -176,7 +176,7 @@ async fn what_an_author_left_in_the_bag_keeps_no_node() {
         let (engine, log) = rig.process(&none, &none, at(&places)).await;
         only(&log, "b").await;
         let keys = &log.ledger.keys;
-        let (token, mut bytes) = (Tokens::new().unwrap().make(1), bytes::BytesMut::new());
+        let (token, mut bytes) = (Tokens::new([1; 6]).make(1), bytes::BytesMut::new());
         batch::push(&mut bytes, &large(1));
         let bytes = bytes.freeze();
         let work = Work::Batch(BatchRef {

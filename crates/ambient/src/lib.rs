@@ -1,0 +1,37 @@
+//! Time and random bytes, as values that are passed in: so the same program runs on the system's, on clocks that a test sets, and
+//! with bytes that repeat.
+//!
+//! What must never happen: code below `server/` that asks the system by itself. `crates/clippy.toml` forbids the calls;
+//! the system is asked in this crate only, through [`Ambient::system`], which a binary calls once.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "here the system is asked, and nowhere else"
+)]
+
+mod random;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod time;
+
+pub use random::{NoRandomness, Random};
+pub use time::{Clocks, Time};
+
+/// Time and randomness of a process; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Ambient {
+    /// Where the time comes from.
+    pub time: Time,
+    /// Where random bytes come from.
+    pub random: Random,
+}
+
+impl Ambient {
+    /// The clocks and the randomness of the operating system.
+    pub fn system() -> Self {
+        Self {
+            time: Time::system(),
+            random: Random::system(),
+        }
+    }
+}
