@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::run::{cargo, output};
 
 /// Each crate of the product and what it may know directly; what those know, it may know too.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("tlog", &[]),
     ("logconfig", &["tlog"]),
     // What a process asks of its system. A pure crate takes values instead, so `order` may know it only through the drivers.
@@ -29,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
             "mirror",
         ],
     ),
+    ("rekor", &["tlog"]),
     ("wire", &["logconfig", "tlog"]),
     ("plane-http", &["tlog", "wire"]),
     ("server-admin", &["plane-http", "wire", "ambient", "tlog"]),
@@ -42,7 +43,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
 /// Crates that measure and test; they may know anything, and nobody of the product may know them.
 const ROOF: [&str; 2] = ["tests", "bench"];
 /// Crates that are functions from values to values, and what would make them do I/O.
-pub(crate) const PURE: [&str; 5] = ["tlog", "logconfig", "order", "qos", "wire"];
+pub(crate) const PURE: [&str; 6] = ["tlog", "logconfig", "order", "qos", "rekor", "wire"];
 const IO: [&str; 9] = [
     "tokio",
     "axum",

@@ -34,6 +34,7 @@ const LIBRARIES: &[&str] = &[
     "store",
     "order",
     "qos",
+    "rekor",
     "wire",
     "mirror",
     "plane-http",

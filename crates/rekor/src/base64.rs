@@ -1,0 +1,73 @@
+//! Base64 in the spellings that Sigstore's clients send; what the log writes itself is always the standard one.
+
+use std::borrow::Cow;
+
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine};
+use serde::de::{Deserializer, Error, Visitor};
+
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_allow_trailing_bits(true)
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const PADDED: GeneralPurposeConfig =
+    LENIENT.with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
+/// Go's `base64.StdEncoding` is as lenient about the bits after the last byte.
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED);
+const ANY_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
+const ANY_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// Appends the standard, padded spelling of the bytes.
+pub(crate) fn encode(bytes: &[u8], out: &mut String) {
+    STANDARD.encode_string(bytes, out);
+}
+
+/// What protojson accepts for bytes: both alphabets, with or without padding.
+pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
+    let url_safe = text.bytes().any(|c| c == b'-' || c == b'_');
+    decode(
+        if url_safe {
+            &ANY_URL_SAFE
+        } else {
+            &ANY_STANDARD
+        },
+        text,
+    )
+}
+
+fn decode(engine: &impl Engine, text: &str) -> Option<Vec<u8>> {
+    engine.decode(one_line(text).as_bytes()).ok()
+}
+
+/// The text without line breaks, which Go's decoders skip.
+fn one_line(text: &str) -> Cow<'_, str> {
+    const BREAKS: [char; 2] = ['\r', '\n'];
+    if text.contains(BREAKS) {
+        return Cow::Owned(text.replace(BREAKS, ""));
+    }
+    Cow::Borrowed(text)
+}
+
+/// Bytes in any spelling, for `deserialize_with`; null is no bytes.
+pub(crate) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    deserializer.deserialize_any(Text(decode_any))
+}
+
+/// Turns a JSON string into bytes without a copy of the string.
+struct Text(fn(&str) -> Option<Vec<u8>>);
+
+impl Visitor<'_> for Text {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("base64")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<u8>, E> {
+        (self.0)(text).ok_or_else(|| E::custom("invalid base64"))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Vec<u8>, E> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,16 @@
+//! Rekor's API, version 2: hashedrekord 0.0.2.
+//!
+//! A leaf must never differ from what sigstore-go rebuilds from a bundle, so nothing of a request is normalised: base64 and
+//! the names of enums are written anew, and that is all.
+
+mod answer;
+mod details;
+mod error;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::answer;
+pub use error::{Error, Reason};
+pub use request::{Entry, MAX_BODY, Request};
