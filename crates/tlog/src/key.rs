@@ -292,10 +292,17 @@ impl Signer {
     pub(crate) fn sign(&self, text: &str) -> Result<Vec<u8>, NoteError> {
         match &self.key {
             Secret::Ed25519(key) => Ok(key.sign(text.as_bytes()).to_bytes().to_vec()),
-            Secret::P256(key) => match key.sign(&SystemRandom::new(), text.as_bytes()) {
-                Ok(signature) => Ok(signature.as_ref().to_vec()),
-                Err(_) => Err(NoteError::Signing(self.verifier.name.clone())),
-            },
+            Secret::P256(key) => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "aws-lc-rs takes the nonce of ECDSA from no source but its own"
+                )]
+                let random = SystemRandom::new();
+                match key.sign(&random, text.as_bytes()) {
+                    Ok(signature) => Ok(signature.as_ref().to_vec()),
+                    Err(_) => Err(NoteError::Signing(self.verifier.name.clone())),
+                }
+            }
         }
     }
 }
