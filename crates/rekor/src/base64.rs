@@ -14,6 +14,7 @@ const PADDED: GeneralPurposeConfig =
     LENIENT.with_decode_padding_mode(DecodePaddingMode::RequireCanonical);
 /// Go's `base64.StdEncoding` is as lenient about the bits after the last byte.
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED);
 const ANY_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const ANY_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
@@ -35,6 +36,16 @@ pub(crate) fn decode_any(text: &str) -> Option<Vec<u8>> {
     )
 }
 
+/// What Go's `base64.StdEncoding` reads: the standard alphabet with padding.
+pub(crate) fn decode_standard(text: &str) -> Option<Vec<u8>> {
+    decode(&STANDARD, text)
+}
+
+/// What DSSE allows for payloads and signatures: either alphabet, with padding.
+pub(crate) fn decode_either(text: &str) -> Option<Vec<u8>> {
+    decode_standard(text).or_else(|| decode(&URL_SAFE, text))
+}
+
 fn decode(engine: &impl Engine, text: &str) -> Option<Vec<u8>> {
     engine.decode(one_line(text).as_bytes()).ok()
 }
@@ -51,6 +62,11 @@ fn one_line(text: &str) -> Cow<'_, str> {
 /// Bytes in any spelling, for `deserialize_with`; null is no bytes.
 pub(crate) fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     deserializer.deserialize_any(Text(decode_any))
+}
+
+/// Bytes in standard base64, for `deserialize_with`; null is no bytes.
+pub(crate) fn standard<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    deserializer.deserialize_any(Text(decode_standard))
 }
 
 /// Turns a JSON string into bytes without a copy of the string.

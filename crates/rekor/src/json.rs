@@ -14,7 +14,8 @@ pub(crate) fn object(capacity: usize, members: impl FnOnce(&mut Object<'_>)) -> 
     out
 }
 
-fn nested(out: &mut String, members: impl FnOnce(&mut Object<'_>)) {
+/// Appends an object, for instance as an item of an array.
+pub(crate) fn nested(out: &mut String, members: impl FnOnce(&mut Object<'_>)) {
     out.push('{');
     members(&mut Object { out, last: "" });
     out.push('}');

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
-    ECDSA_P521_SHA512_ASN1, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    ECDSA_P521_SHA512_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
     RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
 };
 use sha2::digest::consts::U64;
@@ -156,6 +156,12 @@ impl<'a> PublicKey<'a> {
         let key = UnparsedPublicKey::new(algorithm, self.key);
         Digest::import_less_safe(digest, hash.algorithm())
             .is_ok_and(|digest| key.verify_digest(&digest, signature).is_ok())
+    }
+
+    /// Whether the signature is this Ed25519 key's over a text (RFC 8032, without prehashing).
+    pub(crate) fn signed_text(&self, text: &[u8], signature: &[u8]) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, self.key);
+        self.kind == KeyKind::Ed25519 && key.verify(text, signature).is_ok()
     }
 
     fn signed_prehashed(&self, digest: &[u8], signature: &[u8]) -> bool {

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | check a request of version 2 and make its leaf | [`v2::Request`] |
 //! | answer it | [`v2::answer`], [`v2::Error`] |
+//! | the same for version 1 | [`v1::Request`], [`v1::LogEntry`], [`v1::answer`], [`v1::Error`] |
+//! | find entries of version 1 again | [`v1::Retrieve`], [`v1::Query`], [`v1::Entry::search_keys`] |
 //!
 //! A front of version 2 (here the entry is the first one of its log):
 //!
@@ -21,12 +23,11 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A client signs an artifact …
 //! let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-//! let random = aws_lc_rs::rand::SystemRandom::new();
 //! let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"artifact");
 //! let body = serde_json::json!({"hashedRekordRequestV002": {
 //!     "digest": STANDARD.encode(digest),
 //!     "signature": {
-//!         "content": STANDARD.encode(key.sign(&random, b"artifact")?),
+//!         "content": STANDARD.encode(key.sign_digest(&digest)?),
 //!         "verifier": {
 //!             "publicKey": {"rawBytes": STANDARD.encode(key.public_key().as_der()?.as_ref())},
 //!             "keyDetails": "PKIX_ECDSA_P256_SHA_256",
@@ -54,13 +55,17 @@ mod base64;
 mod inclusion;
 mod json;
 mod key;
+mod pem;
+pub mod v1;
 pub mod v2;
+mod verifier;
 
 #[cfg(test)]
 mod testing;
 
 pub use inclusion::Inclusion;
 pub use key::{HashAlgorithm, KeyError};
+pub use verifier::VerifierError;
 
 /// The largest leaf, in bytes: tiles give its length in 16 bits.
 pub const MAX_LEAF: usize = 65_535;

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::encoding::AsDer as _;
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
@@ -114,6 +113,11 @@ impl TestKey {
         }
     }
 
+    /// The public key as PEM.
+    pub(crate) fn pem(&self) -> String {
+        pem("PUBLIC KEY", &self.spki())
+    }
+
     /// The message's digest under this key's hash function.
     pub(crate) fn digest(&self, message: &[u8]) -> Digest {
         digest::digest(self.hash.algorithm(), message)
@@ -144,13 +148,10 @@ impl TestKey {
     pub(crate) fn sign_message(&self, message: &[u8]) -> Vec<u8> {
         match &self.private {
             Private::Ed25519(key, _) => key.sign(message).to_bytes().to_vec(),
-            Private::Ecdsa(key) if self.hash == HashAlgorithm::Sha256 => key
-                .sign(&SystemRandom::new(), message)
-                .unwrap()
-                .as_ref()
-                .to_vec(),
-            Private::Ecdsa(_) => panic!("no ECDSA key but P-256 signs with SHA-256 here"),
-            Private::Rsa(_) => self.sign(message),
+            Private::Ecdsa(_) if self.hash != HashAlgorithm::Sha256 => {
+                panic!("no ECDSA key but P-256 signs with SHA-256 here")
+            }
+            Private::Ecdsa(_) | Private::Rsa(_) => self.sign(message),
         }
     }
 
@@ -165,6 +166,13 @@ impl TestKey {
         params.subject_alt_names = names;
         params.signed_by(self, authority).unwrap().der().to_vec()
     }
+}
+
+/// A block of PEM.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
+    let mut pem = String::new();
+    crate::pem::encode(label, der, &mut pem);
+    pem
 }
 
 impl PublicKeyData for TestKey {

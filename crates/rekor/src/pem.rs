@@ -1,0 +1,122 @@
+//! PEM (RFC 7468) as Go's `encoding/pem` reads and writes it: a log keeps keys in the spelling that Rekor would keep.
+
+use crate::base64;
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+/// How many characters of base64 Go puts on a line.
+const COLUMNS: usize = 64;
+
+/// A block of PEM.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Block<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) der: Vec<u8>,
+}
+
+/// The first block and the text behind it. Lines before it and its headers are skipped.
+pub(crate) fn decode(text: &str) -> Option<(Block<'_>, &str)> {
+    let begin = if text.starts_with(BEGIN) {
+        0
+    } else {
+        text.find("\n-----BEGIN ")? + 1
+    };
+    let (first, mut body) = text[begin + BEGIN.len()..].split_once('\n')?;
+    let label = first.trim_end().strip_suffix(DASHES)?;
+    while let Some((line, rest)) = body.split_once('\n')
+        && (line.contains(':') || line.trim().is_empty())
+    {
+        body = rest;
+    }
+    let (body, rest) = match body.strip_prefix(END) {
+        Some(rest) => ("", rest),
+        None => body.split_once("\n-----END ")?,
+    };
+    let rest = rest.strip_prefix(label)?.strip_prefix(DASHES)?;
+    let (end, rest) = rest.split_once('\n').unwrap_or((rest, ""));
+    if !end.trim().is_empty() {
+        return None;
+    }
+    let body: String = body.split_ascii_whitespace().collect();
+    let der = base64::decode_standard(&body)?;
+    Some((Block { label, der }, rest))
+}
+
+/// Appends a block without headers.
+pub(crate) fn encode(label: &str, der: &[u8], out: &mut String) {
+    let mut body = String::with_capacity(der.len().div_ceil(3) * 4);
+    base64::encode(der, &mut body);
+    out.reserve(body.len() + body.len() / COLUMNS + 2 * (label.len() + 18));
+    for part in [BEGIN, label, DASHES, "\n"] {
+        out.push_str(part);
+    }
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, next) = rest.split_at(rest.len().min(COLUMNS));
+        out.push_str(line);
+        out.push('\n');
+        rest = next;
+    }
+    for part in [END, label, DASHES, "\n"] {
+        out.push_str(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn it_reads_what_go_reads() {
+        let expected = Block {
+            label: "PUBLIC KEY",
+            der: b"key".to_vec(),
+        };
+        for text in [
+            "-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\r\na2 V5\r\n-----END PUBLIC KEY-----",
+            "a comment\n-----BEGIN PUBLIC KEY-----\nProc-Type: 4\n\na2\nV5\n-----END PUBLIC KEY----- \n",
+        ] {
+            assert_eq!(
+                decode(text),
+                Some((
+                    Block {
+                        label: expected.label,
+                        der: expected.der.clone()
+                    },
+                    "",
+                )),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "-----BEGIN PUBLIC KEY-----",
+            "-----BEGIN PUBLIC KEY-----\na2V5\n-----END CERTIFICATE-----\n",
+            "-----BEGIN PUBLIC KEY-----\na2V5=\n-----END PUBLIC KEY-----\n",
+            "-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----x\n",
+            "x-----BEGIN PUBLIC KEY-----\na2V5\n-----END PUBLIC KEY-----\n",
+        ] {
+            assert_eq!(decode(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(der: Vec<u8>, rest in "[a-z]{0,5}") {
+            let mut text = String::new();
+            encode("CERTIFICATE", &der, &mut text);
+            prop_assert!(text.lines().all(|line| line.len() <= COLUMNS));
+            text.push_str(&rest);
+            prop_assert_eq!(decode(&text), Some((Block { label: "CERTIFICATE", der }, rest.as_str())));
+        }
+
+        #[test]
+        fn no_text_makes_the_reader_fall(text in "(-----(BEGIN|END) [A-Z]{0,2}(-----)?|[a-zA-Z=: \r\n]){0,12}") {
+            let _ = decode(&text);
+        }
+    }
+}

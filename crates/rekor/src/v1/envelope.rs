@@ -1,0 +1,108 @@
+//! DSSE envelopes (the protocol, version 1.0.2): what is signed, and by which of several verifiers.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Context, Digest, SHA256};
+
+use super::request::fits;
+use super::{Error, Reason};
+use crate::base64;
+use crate::key::{HashAlgorithm, KeyKind, PublicKey};
+use crate::verifier::Verifier;
+
+/// The most signatures of an envelope. Each of them is tried with each verifier.
+pub(super) const MAX_SIGNATURES: usize = 16;
+/// The most verifiers of an envelope.
+pub(super) const MAX_VERIFIERS: usize = 16;
+
+/// What an envelope's signatures are over.
+pub(super) struct Payload<'a> {
+    pub(super) kind: &'a str,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Payload<'_> {
+    /// The pre-authentication encoding, but for the payload at its end.
+    fn head(&self) -> String {
+        let (kind, length) = (self.kind, self.bytes.len());
+        format!("DSSEv1 {} {kind} {length} ", kind.len())
+    }
+}
+
+/// Tries the verifiers in turn until each signature is verified, and says which verifier made which signature. Each one
+/// that is tried must have made at least one.
+pub(super) fn verify<'a>(
+    payload: &Payload<'_>,
+    signatures: &[&'a str],
+    verifiers: &[impl AsRef<[u8]>],
+) -> Result<BTreeMap<&'a str, usize>, Error> {
+    within("signatures", signatures.len(), MAX_SIGNATURES)?;
+    within("verifiers", verifiers.len(), MAX_VERIFIERS)?;
+    fits(signatures.iter().map(|signature| signature.len()).sum())?;
+    let mut decoded = BTreeMap::new();
+    for signature in signatures {
+        let bytes = base64::decode_either(signature).ok_or(Reason::Value("signature"))?;
+        decoded.insert(*signature, (bytes, None));
+    }
+    let mut signed = Signed::new(payload);
+    for (number, pem) in verifiers.iter().enumerate() {
+        if decoded.values().all(|(_, by)| by.is_some()) {
+            break;
+        }
+        fits(pem.as_ref().len())?;
+        let verifier = Verifier::parse(pem.as_ref()).map_err(Reason::Verifier)?;
+        let key = verifier.key().map_err(Reason::from)?;
+        let mut useful = false;
+        for (signature, by) in decoded.values_mut() {
+            if signed.by(&key, signature) {
+                (*by, useful) = (Some(number), true);
+            }
+        }
+        if !useful {
+            return Err(Reason::UselessVerifier.into());
+        }
+    }
+    let made = decoded.into_iter().map(|(text, (_, by))| Some((text, by?)));
+    Ok(made.collect::<Option<_>>().ok_or(Reason::NoVerifier)?)
+}
+
+fn within(what: &'static str, number: usize, limit: usize) -> Result<(), Reason> {
+    if number == 0 {
+        return Err(Reason::Missing(what));
+    }
+    if number > limit {
+        return Err(Reason::TooMany { what, limit });
+    }
+    Ok(())
+}
+
+/// A payload whose digest is computed once. Only Ed25519 needs the text itself, which is a copy of the payload.
+struct Signed<'a> {
+    payload: &'a Payload<'a>,
+    digest: Digest,
+    text: Option<Vec<u8>>,
+}
+
+impl<'a> Signed<'a> {
+    fn new(payload: &'a Payload<'a>) -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(payload.head().as_bytes());
+        context.update(payload.bytes);
+        Self {
+            payload,
+            digest: context.finish(),
+            text: None,
+        }
+    }
+
+    fn by(&mut self, key: &PublicKey<'_>, signature: &[u8]) -> bool {
+        if key.kind != KeyKind::Ed25519 {
+            return key.signed_digest(HashAlgorithm::Sha256, self.digest.as_ref(), signature);
+        }
+        let payload = self.payload;
+        let text = self
+            .text
+            .get_or_insert_with(|| [payload.head().as_bytes(), payload.bytes].concat());
+        key.signed_text(text, signature)
+    }
+}

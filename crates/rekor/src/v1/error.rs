@@ -1,0 +1,157 @@
+//! What a client of version 1 is told.
+
+use super::EntryId;
+use crate::json;
+use crate::key::KeyError;
+use crate::shortened;
+use crate::verifier::VerifierError;
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The body is not the JSON of a request; with the reason.
+    #[error("the request is not valid JSON of its kind: {0}")]
+    Malformed(String),
+    /// The log does not accept this kind of entry, or this version of it.
+    #[error("unsupported kind {0}")]
+    Kind(String),
+    /// What the entry says is not true, or something is missing.
+    #[error("the entry is invalid: {0}")]
+    Invalid(#[from] Reason),
+    /// A search for something that no entry can have.
+    #[error("the search is invalid: {0}")]
+    Query(&'static str),
+    /// Too many entries are asked for at once.
+    #[error("more than {0} entries are asked for")]
+    TooManyQueries(usize),
+    /// Larger than the log accepts.
+    #[error("the {what} has more than {limit} bytes")]
+    TooLarge {
+        /// What is too large: the request or the entry.
+        what: &'static str,
+        /// The most bytes that it may have.
+        limit: usize,
+    },
+    /// The shard has the entry; only where the log is told to refuse it.
+    #[error("the entry is in the log already, as {0}")]
+    Exists(EntryId),
+    /// No such entry. The answer has no body.
+    #[error("no such entry")]
+    NotFound,
+    /// The entry cannot be logged now.
+    #[error("the log is too busy")]
+    Unavailable,
+    /// The log accepts no entries any more.
+    #[error("the log is frozen")]
+    Frozen,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// A member that the kind of entry needs is absent, null or empty.
+    #[error("missing {0}")]
+    Missing(&'static str),
+    /// A value that its kind of member cannot have.
+    #[error("invalid value for {0}")]
+    Value(&'static str),
+    /// A member that only the log may set.
+    #[error(
+        "either proposedContent or envelopeHash, payloadHash, and signatures must be present but not both"
+    )]
+    Computed,
+    /// The key or the certificates cannot be used.
+    #[error("{0}")]
+    Verifier(#[from] VerifierError),
+    /// The text of a DSSE envelope is not its JSON.
+    #[error("the DSSE envelope is malformed: {0}")]
+    Envelope(String),
+    /// More signatures or verifiers than the log checks.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The key did not make this signature.
+    #[error("verifying signature: invalid signature")]
+    Signature,
+    /// A verifier of an envelope made none of its signatures.
+    #[error(
+        "could not verify envelope: accepted signatures do not match threshold, Found: 0, Expected 1"
+    )]
+    UselessVerifier,
+    /// A signature of an envelope that no verifier made.
+    #[error("all signatures must have a key that verifies it")]
+    NoVerifier,
+    /// The artifact's content has another hash than the entry says.
+    #[error("SHA mismatch: {computed} != {given}")]
+    Mismatch {
+        /// The hash of the content.
+        computed: String,
+        /// The hash in the entry.
+        given: String,
+    },
+}
+
+impl From<KeyError> for Reason {
+    fn from(error: KeyError) -> Self {
+        Self::Verifier(error.into())
+    }
+}
+
+impl Error {
+    pub(super) fn malformed(error: &serde_json::Error) -> Self {
+        Self::Malformed(shortened(&error.to_string()))
+    }
+
+    /// The HTTP status of the answer; also the code in its body.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) | Self::Kind(_) | Self::Invalid(_) | Self::Query(_) => 400,
+            Self::NotFound => 404,
+            Self::Frozen => 405,
+            Self::Exists(_) => 409,
+            Self::TooLarge { .. } => 413,
+            Self::TooManyQueries(_) => 422,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Malformed(reason) => format!("parsing the body failed, because {reason}"),
+            Self::Kind(_) | Self::Invalid(_) => {
+                let reason = match self {
+                    Self::Invalid(reason) => reason.to_string(),
+                    other => other.to_string(),
+                };
+                format!("error processing entry: {reason}")
+            }
+            Self::Query(reason) => (*reason).to_owned(),
+            Self::TooManyQueries(limit) => {
+                format!("more than max allowed {limit} entries in request")
+            }
+            Self::TooLarge { what, limit } => format!("{what} is larger than {limit} bytes"),
+            Self::Exists(id) => {
+                format!("an equivalent entry already exists in the transparency log with UUID {id}")
+            }
+            Self::NotFound => "Not Found".to_owned(),
+            Self::Unavailable => "the log is too busy; retry".to_owned(),
+            Self::Frozen => "this log has been frozen, please switch to the latest log".to_owned(),
+        }
+    }
+
+    /// The body of the answer, JSON; empty where upstream's is.
+    pub fn body(&self) -> String {
+        if *self == Self::NotFound {
+            return String::new();
+        }
+        json::object(128, |error| {
+            error.number("code", self.status().into());
+            error.text("message", &self.message());
+        })
+    }
+}

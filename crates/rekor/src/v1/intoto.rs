@@ -1,0 +1,125 @@
+//! intoto 0.0.2: an envelope whose payload and signatures are in base64 twice. Older clients send it.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::envelope::{self, Payload};
+use super::hashedrekord::{NamedHash, write_hash};
+use super::keys::Keys;
+use super::{Entry, Error, Reason};
+use crate::key::HashAlgorithm;
+use crate::verifier::Verifier;
+use crate::{base64, json};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Spec {
+    #[serde(default)]
+    content: Option<Content>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Content {
+    #[serde(default)]
+    envelope: Option<Envelope>,
+    #[serde(default)]
+    hash: Option<NamedHash>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    #[serde(default, deserialize_with = "base64::standard")]
+    payload: Vec<u8>,
+    #[serde(default)]
+    payload_type: Option<String>,
+    #[serde(default)]
+    signatures: Option<Vec<Signature>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Signature {
+    #[serde(default)]
+    keyid: Option<String>,
+    #[serde(default, deserialize_with = "base64::standard")]
+    sig: Vec<u8>,
+    #[serde(default, deserialize_with = "base64::standard")]
+    public_key: Vec<u8>,
+}
+
+impl Spec {
+    pub(super) fn verify(self) -> Result<Entry, Error> {
+        let content = self.content.ok_or(Reason::Missing("content property"))?;
+        let envelope = content
+            .envelope
+            .ok_or(Reason::Missing("envelope property"))?;
+        let hash = content.hash.ok_or(Reason::Missing("envelope digest"))?;
+        let (hash_value, _) = match hash.algorithm()? {
+            (_, HashAlgorithm::Sha256) => hash.digest(HashAlgorithm::Sha256)?,
+            _ => return Err(Reason::Value("hash algorithm").into()),
+        };
+        let kind = envelope.payload_type.filter(|kind| !kind.is_empty());
+        let kind = kind.ok_or(Reason::Missing("payloadType content"))?;
+        let payload = text(&envelope.payload).and_then(base64::decode_either);
+        let payload = payload.filter(|payload| !payload.is_empty());
+        let payload = payload.ok_or(Reason::Value("payload"))?;
+        let signatures = envelope.signatures.unwrap_or_default();
+        let texts = signatures.iter().map(|signature| text(&signature.sig));
+        let texts: Vec<_> = texts
+            .collect::<Option<_>>()
+            .ok_or(Reason::Value("signature"))?;
+        let pems: Vec<_> = signatures
+            .iter()
+            .map(|signature| &signature.public_key)
+            .collect();
+        envelope::verify(
+            &Payload {
+                kind: &kind,
+                bytes: &payload,
+            },
+            &texts,
+            &pems,
+        )?;
+
+        let payload_hash = tlog::hex(&Sha256::digest(&payload));
+        let mut keys = Keys::default();
+        keys.hash("sha256", &payload_hash);
+        let mut verifiers = Vec::with_capacity(pems.len());
+        for pem in pems {
+            let verifier = Verifier::parse(pem).map_err(Reason::Verifier)?;
+            keys.envelope_verifier(&verifier);
+            verifiers.push(verifier);
+        }
+        keys.payload(&kind, &payload);
+        Entry::new(("intoto", "0.0.2"), keys, |spec| {
+            spec.object("content", |content| {
+                content.object("envelope", |envelope| {
+                    envelope.text("payloadType", &kind);
+                    envelope.array(
+                        "signatures",
+                        signatures.iter().zip(&verifiers),
+                        |out, (signature, verifier)| {
+                            json::nested(out, |line| {
+                                if let Some(keyid) =
+                                    signature.keyid.as_ref().filter(|keyid| !keyid.is_empty())
+                                {
+                                    line.text("keyid", keyid);
+                                }
+                                line.base64("publicKey", verifier.pem.as_bytes());
+                                line.base64("sig", &signature.sig);
+                            });
+                        },
+                    );
+                });
+                content.object("hash", |out| write_hash(out, "sha256", hash_value));
+                content.object("payloadHash", |out| {
+                    write_hash(out, "sha256", &payload_hash)
+                });
+            });
+        })
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok()
+}

@@ -1,0 +1,116 @@
+//! The keys by which an entry is found again: a table beside the tree, which can be built from its leaves, except for the
+//! subjects of in-toto statements, whose payload the log drops.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::base64;
+use crate::verifier::Verifier;
+
+/// The most keys of one entry; further ones are left out.
+pub const MAX_KEYS: usize = 4096;
+/// The longest key, in bytes; longer ones are left out.
+const MAX_LENGTH: usize = 512;
+const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+/// An entry's keys, in lower case.
+#[derive(Default)]
+pub(super) struct Keys(BTreeSet<String>);
+
+impl Keys {
+    fn add(&mut self, key: &str) {
+        if self.0.len() < MAX_KEYS && (1..=MAX_LENGTH).contains(&key.len()) {
+            self.0.insert(key.to_lowercase());
+        }
+    }
+
+    /// The key's hash without a prefix, which is what clients search for, and the names of a certificate.
+    pub(super) fn verifier(&mut self, verifier: &Verifier) {
+        self.add(&tlog::hex(&Sha256::digest(&verifier.pem)));
+        verifier.names().iter().for_each(|name| self.add(name));
+    }
+
+    /// The same for an envelope's verifier, whose hash upstream writes with a prefix: here it is found both ways.
+    pub(super) fn envelope_verifier(&mut self, verifier: &Verifier) {
+        self.hash("sha256", &tlog::hex(&Sha256::digest(&verifier.pem)));
+        self.verifier(verifier);
+    }
+
+    /// The hash of an artifact, a payload or an envelope.
+    pub(super) fn hash(&mut self, algorithm: &str, value: &str) {
+        self.add(&format!("{algorithm}:{value}"));
+    }
+
+    /// The digests of a statement's subjects and of SLSA's materials.
+    pub(super) fn payload(&mut self, kind: &str, payload: &[u8]) {
+        if kind != IN_TOTO {
+            return;
+        }
+        let Ok(statement) = serde_json::from_slice::<Statement>(payload) else {
+            return;
+        };
+        let materials = statement
+            .predicate
+            .get("materials")
+            .and_then(Value::as_array);
+        let subjects = statement
+            .subject
+            .iter()
+            .chain(materials.into_iter().flatten());
+        let digests = subjects.filter_map(|subject| subject.get("digest")?.as_object());
+        for (algorithm, value) in digests.flatten() {
+            if let Some(value) = value.as_str() {
+                self.hash(algorithm, value);
+            }
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// The keys of an entry that is in the log, from its leaf: all but those of a statement's subjects. `None` for what is no
+/// entry of version 1.
+pub fn search_keys(leaf: &[u8]) -> Option<Vec<String>> {
+    let entry: Value = serde_json::from_slice(leaf).ok()?;
+    let spec = &entry["spec"];
+    let mut keys = Keys::default();
+    let verifier = |value: &Value| Verifier::parse(&base64::decode_standard(value.as_str()?)?).ok();
+    let hash = |keys: &mut Keys, hash: &Value| {
+        keys.hash(hash["algorithm"].as_str()?, hash["value"].as_str()?);
+        Some(())
+    };
+    match entry["kind"].as_str()? {
+        "hashedrekord" | "rekord" => {
+            keys.verifier(&verifier(&spec["signature"]["publicKey"]["content"])?);
+            hash(&mut keys, &spec["data"]["hash"])?;
+        }
+        "dsse" => {
+            for line in spec["signatures"].as_array()? {
+                keys.envelope_verifier(&verifier(&line["verifier"])?);
+            }
+            hash(&mut keys, &spec["envelopeHash"])?;
+            hash(&mut keys, &spec["payloadHash"])?;
+        }
+        "intoto" => {
+            for line in spec["content"]["envelope"]["signatures"].as_array()? {
+                keys.envelope_verifier(&verifier(&line["publicKey"])?);
+            }
+            hash(&mut keys, &spec["content"]["payloadHash"])?;
+        }
+        _ => return None,
+    }
+    Some(keys.into_vec())
+}
+
+#[derive(Deserialize)]
+struct Statement {
+    #[serde(default)]
+    subject: Vec<Value>,
+    #[serde(default)]
+    predicate: Value,
+}

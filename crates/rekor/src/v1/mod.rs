@@ -1,0 +1,26 @@
+//! Rekor's API, version 1: hashedrekord and dsse, and for older clients intoto and rekord.
+//!
+//! Clients keep the answer as it is and check the signed entry timestamp over it, so the body of an entry must never be
+//! written in a second way.
+
+mod answer;
+mod dsse;
+mod entry_id;
+mod envelope;
+mod error;
+mod hashedrekord;
+mod intoto;
+mod keys;
+mod query;
+mod rekord;
+mod request;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{LogEntry, LogInfo, SignedTree, answer, answers, proof};
+pub use entry_id::{EntryId, TreeId, Uuid};
+pub use error::{Error, Reason};
+pub use keys::{MAX_KEYS, search_keys};
+pub use query::{MAX_RETRIEVED, Operator, Query, Retrieve};
+pub use request::{Entry, MAX_BODY, Request};

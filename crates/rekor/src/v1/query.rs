@@ -1,0 +1,181 @@
+//! What clients ask for: entries by index, name or content, and names by search keys.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Entry, Error, Request, Uuid};
+use crate::base64;
+use crate::verifier::Verifier;
+
+/// The most entries that one request may ask for.
+pub const MAX_RETRIEVED: usize = 10;
+
+/// `POST /api/v1/log/entries/retrieve`: what is not found is left out of the answer.
+#[derive(Debug)]
+pub struct Retrieve {
+    /// Names of entries.
+    pub uuids: Vec<Uuid>,
+    /// Global indexes.
+    pub indexes: Vec<u64>,
+    /// Entries as they would be logged.
+    pub entries: Vec<Entry>,
+}
+
+/// rekor-cli sends null for what it does not ask for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RetrieveBody<'a> {
+    #[serde(default, rename = "entryUUIDs")]
+    entry_uuids: Option<Vec<String>>,
+    #[serde(default)]
+    log_indexes: Option<Vec<u64>>,
+    #[serde(default, borrow)]
+    entries: Option<Vec<&'a serde_json::value::RawValue>>,
+}
+
+impl Retrieve {
+    /// Reads the body of a request and checks the entries in it as if they were to be logged.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::TooManyQueries`], [`Error::Query`] for a name that is none, and what is wrong with
+    /// an entry.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        if body.len() > super::MAX_BODY {
+            return Err(Error::TooLarge {
+                what: "request",
+                limit: super::MAX_BODY,
+            });
+        }
+        let body: RetrieveBody<'_> =
+            serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
+        let uuids = body.entry_uuids.unwrap_or_default();
+        let indexes = body.log_indexes.unwrap_or_default();
+        let entries = body.entries.unwrap_or_default();
+        if uuids.len() + indexes.len() + entries.len() > MAX_RETRIEVED {
+            return Err(Error::TooManyQueries(MAX_RETRIEVED));
+        }
+        let uuids = uuids
+            .iter()
+            .map(|text| Uuid::parse(text).ok_or(Error::Query("incorrectly formatted uuid")));
+        let entries = entries
+            .iter()
+            .map(|entry| Request::parse(entry.get().as_bytes())?.verify());
+        Ok(Self {
+            uuids: uuids.collect::<Result<_, _>>()?,
+            indexes,
+            entries: entries.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// How several search keys are combined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operator {
+    /// Entries that have all of the keys.
+    And,
+    /// Entries that have any of the keys.
+    #[default]
+    Or,
+}
+
+/// `POST /api/v1/index/retrieve`: which search keys, and how they are combined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Whether an entry must have all keys.
+    pub operator: Operator,
+    /// At least one key, written as in [`Entry::search_keys`].
+    pub keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryBody {
+    #[serde(default)]
+    hash: Option<String>,
+    #[serde(default)]
+    public_key: Option<QueryKey>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    operator: Option<Operator>,
+}
+
+#[derive(Deserialize)]
+struct QueryKey {
+    #[serde(default)]
+    format: Option<String>,
+    #[serde(default, deserialize_with = "base64::standard")]
+    content: Vec<u8>,
+}
+
+impl Query {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`], [`Error::Query`] for a search for nothing, for a hash that is none, or for a key that
+    /// cannot be read.
+    pub fn parse(body: &[u8]) -> Result<Self, Error> {
+        if body.len() > super::MAX_BODY {
+            return Err(Error::TooLarge {
+                what: "request",
+                limit: super::MAX_BODY,
+            });
+        }
+        let body: QueryBody =
+            serde_json::from_slice(body).map_err(|error| Error::malformed(&error))?;
+        let mut keys = Vec::new();
+        if let Some(hash) = body.hash.filter(|hash| !hash.is_empty()) {
+            keys.push(
+                prefixed(&hash.to_lowercase())
+                    .ok_or(Error::Query("hash is not the digits of a hash"))?,
+            );
+        }
+        if let Some(key) = body.public_key {
+            if key.format.is_some_and(|format| format != "x509") {
+                return Err(Error::Query(
+                    "the PKI format requested is not supported by this server",
+                ));
+            }
+            let verifier = Verifier::parse(&key.content);
+            let verifier =
+                verifier.map_err(|_| Error::Query("public key provided could not be parsed"))?;
+            keys.push(tlog::hex(&Sha256::digest(&verifier.pem)));
+        }
+        let names = [body.email, body.subject].into_iter().flatten();
+        keys.extend(
+            names
+                .filter(|name| !name.is_empty())
+                .map(|name| name.to_lowercase()),
+        );
+        if keys.is_empty() {
+            return Err(Error::Query(
+                "hash, publicKey, email or subject must be given",
+            ));
+        }
+        Ok(Self {
+            operator: body.operator.unwrap_or_default(),
+            keys,
+        })
+    }
+}
+
+/// A hash with the name of its function, which its length tells where it is not given.
+fn prefixed(hash: &str) -> Option<String> {
+    let (name, digits) = match hash.split_once(':') {
+        Some((name, digits)) => (Some(name), digits),
+        None => (None, hash),
+    };
+    let by_length = match digits.len() {
+        40 => "sha1",
+        64 => "sha256",
+        96 => "sha384",
+        128 => "sha512",
+        _ => return None,
+    };
+    let right =
+        name.is_none_or(|name| name == by_length) && digits.bytes().all(|c| c.is_ascii_hexdigit());
+    right.then(|| format!("{by_length}:{digits}"))
+}

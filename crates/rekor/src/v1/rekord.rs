@@ -1,0 +1,96 @@
+//! rekord 0.0.1: an artifact itself, or its hash, with a signature in x509's form. Older rekor-cli sends it by default.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::hashedrekord::{NamedHash, Signature, write_hash};
+use super::keys::Keys;
+use super::{Entry, Error, Reason};
+use crate::base64;
+use crate::key::{HashAlgorithm, KeyKind};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Spec {
+    #[serde(default)]
+    data: Option<Data>,
+    #[serde(default)]
+    signature: Option<Signature>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Data {
+    #[serde(default)]
+    hash: Option<NamedHash>,
+    #[serde(default, deserialize_with = "base64::standard")]
+    content: Vec<u8>,
+}
+
+impl Spec {
+    pub(super) fn verify(self) -> Result<Entry, Error> {
+        let signature = self.signature.ok_or(Reason::Missing("signature"))?;
+        let data = self.data.ok_or(Reason::Missing("data"))?;
+        match signature.format.as_deref() {
+            Some("x509") => {}
+            None => return Err(Reason::Missing("signature format").into()),
+            Some(_) => return Err(Reason::Value("signature format").into()),
+        }
+        let verifier = signature.verifier()?;
+        let (value, digest) = data.digest()?;
+        verifier.check_chain().map_err(Reason::Verifier)?;
+        let key = verifier.key().map_err(Reason::from)?;
+        let signed = if key.kind != KeyKind::Ed25519 {
+            key.signed_digest(HashAlgorithm::Sha256, &digest, &signature.content)
+        } else if data.content.is_empty() {
+            return Err(Reason::Missing("data content").into());
+        } else {
+            key.signed_text(&data.content, &signature.content)
+        };
+        if !signed {
+            return Err(Reason::Signature.into());
+        }
+        let mut keys = Keys::default();
+        keys.verifier(&verifier);
+        keys.hash("sha256", &value);
+        Entry::new(("rekord", "0.0.1"), keys, |spec| {
+            spec.object("data", |data| {
+                data.object("hash", |out| write_hash(out, "sha256", &value))
+            });
+            spec.object("signature", |out| {
+                out.base64("content", &signature.content);
+                out.text("format", "x509");
+                out.object("publicKey", |key| {
+                    key.base64("content", verifier.pem.as_bytes())
+                });
+            });
+        })
+    }
+}
+
+impl Data {
+    /// The artifact's SHA-256: of the content where it was sent, and then as the entry says, if it does.
+    fn digest(&self) -> Result<(String, Vec<u8>), Reason> {
+        let given = match &self.hash {
+            None => None,
+            Some(hash) => match hash.algorithm()? {
+                (_, HashAlgorithm::Sha256) => Some(hash.digest(HashAlgorithm::Sha256)?),
+                _ => return Err(Reason::Value("hash algorithm")),
+            },
+        };
+        match given {
+            Some((value, digest)) if self.content.is_empty() => Ok((value.to_owned(), digest)),
+            None if self.content.is_empty() => Err(Reason::Missing("data content")),
+            given => {
+                let digest = Sha256::digest(&self.content).to_vec();
+                let computed = tlog::hex(&digest);
+                match given {
+                    Some((value, given)) if given != digest => Err(Reason::Mismatch {
+                        computed,
+                        given: value.to_owned(),
+                    }),
+                    Some((value, _)) => Ok((value.to_owned(), digest)),
+                    None => Ok((computed, digest)),
+                }
+            }
+        }
+    }
+}

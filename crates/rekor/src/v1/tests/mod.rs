@@ -1,0 +1,46 @@
+//! Entries of each kind, what is wrong with those that are refused, and what clients read.
+
+mod answers;
+mod certificates;
+mod envelopes;
+mod signatures;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::*;
+
+fn b64(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
+fn logged(body: &Value) -> Result<Entry, Error> {
+    Request::parse(body.to_string().as_bytes())?.verify()
+}
+
+/// Checks that a request is logged as the expected leaf, and that the leaf gives the same search keys; returns them.
+fn logged_as(body: &Value, leaf: &Value) -> Vec<String> {
+    let entry = logged(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let expected = serde_json_canonicalizer::to_string(leaf).unwrap();
+    assert_eq!(str::from_utf8(entry.leaf()).unwrap(), expected);
+    let keys = entry.search_keys().to_vec();
+    let again = search_keys(entry.leaf()).unwrap();
+    assert!(
+        again.iter().all(|key| keys.contains(key)),
+        "{again:?} of {keys:?}"
+    );
+    keys
+}
+
+/// A request with one place changed; `None` takes the member away.
+fn changed(body: &Value, pointer: &str, value: Option<Value>) -> Value {
+    let mut body = body.clone();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    let parent = body.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+    match value {
+        Some(value) => parent.insert(name.to_owned(), value),
+        None => parent.remove(name),
+    };
+    body
+}

@@ -1,0 +1,314 @@
+//! hashedrekord and rekord.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::key::KeyError;
+use crate::testing::{KEYS, TestKey, ed25519, issuer, p256, pem};
+use crate::{HashAlgorithm, VerifierError};
+
+const MESSAGE: &[u8] = b"an artifact";
+
+fn hash_name(key: &TestKey) -> &'static str {
+    match key.hash {
+        HashAlgorithm::Sha256 => "sha256",
+        HashAlgorithm::Sha384 => "sha384",
+        HashAlgorithm::Sha512 => "sha512",
+    }
+}
+
+fn hashedrekord(key: &TestKey, pem: &str) -> Value {
+    let hash =
+        json!({"algorithm": hash_name(key), "value": tlog::hex(key.digest(MESSAGE).as_ref())});
+    let signature = json!({"content": b64(key.sign(MESSAGE)), "publicKey": {"content": b64(pem)}});
+    json!({"apiVersion": "0.0.1", "kind": "hashedrekord", "spec": {"data": {"hash": hash}, "signature": signature}})
+}
+
+fn rekord(key: &TestKey) -> Value {
+    let signature = json!({
+        "content": b64(key.sign_message(MESSAGE)),
+        "format": "x509",
+        "publicKey": {"content": b64(key.pem())},
+    });
+    let data = json!({"content": b64(MESSAGE)});
+    json!({"apiVersion": "0.0.1", "kind": "rekord", "spec": {"data": data, "signature": signature}})
+}
+
+#[test]
+fn a_hashedrekord_of_every_kind_of_key_is_logged_as_it_was_sent() {
+    let authority = issuer();
+    for key in KEYS.iter() {
+        let body = hashedrekord(key, &key.pem());
+        let keys = logged_as(&body, &body);
+        let digest = tlog::hex(key.digest(MESSAGE).as_ref());
+        assert!(
+            keys.contains(&format!("{}:{digest}", hash_name(key))),
+            "{keys:?}"
+        );
+        let key_hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.pem().as_bytes());
+        assert!(keys.contains(&tlog::hex(key_hash.as_ref())), "{keys:?}");
+        assert_eq!(keys.len(), 2);
+        let certificate = pem("CERTIFICATE", &key.certificate(Vec::new(), &authority));
+        let body = hashedrekord(key, &certificate);
+        logged_as(&body, &body);
+    }
+}
+
+#[test]
+fn other_spellings_of_a_key_are_logged_in_one() {
+    let expected = hashedrekord(p256(), &p256().pem());
+    let spelled = p256().pem().replace('\n', "\r\n");
+    let content = |text: &str| Some(json!(b64(text)));
+    let place = "/spec/signature/publicKey/content";
+    for text in [
+        spelled.trim_end(),
+        &format!("# a comment\n{spelled}"),
+        &format!("\n \n{spelled}\n\n"),
+    ] {
+        let body = changed(&expected, place, content(text));
+        let entry = logged(&body).unwrap();
+        assert_eq!(entry, logged(&expected).unwrap());
+    }
+    // The signature is the same one, ECDSA's differ each time.
+    let upper = expected["spec"]["data"]["hash"]["value"]
+        .as_str()
+        .unwrap()
+        .to_uppercase();
+    let body = changed(&expected, "/spec/data/hash/value", Some(json!(upper)));
+    let body = changed(&body, "/spec/unknown", Some(json!({"a": 1})));
+    let mut leaf = expected.clone();
+    leaf["spec"]["data"]["hash"]["value"] = json!(upper);
+    let keys = logged_as(&body, &leaf);
+    assert!(
+        keys.contains(&format!("sha256:{}", upper.to_lowercase())),
+        "{keys:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_hashedrekord_is_said() {
+    let body = hashedrekord(p256(), &p256().pem());
+    let key = "/spec/signature/publicKey/content";
+    let two = p256().pem().repeat(2);
+    let mixed = p256().pem() + &pem("CERTIFICATE", &p256().certificate(Vec::new(), &issuer()));
+    for (pointer, value, reason) in [
+        ("/spec/signature", None, Reason::Missing("signature")),
+        (
+            "/spec/signature",
+            Some(json!(null)),
+            Reason::Missing("signature"),
+        ),
+        (
+            "/spec/signature/content",
+            Some(json!("")),
+            Reason::Missing("signature content"),
+        ),
+        (
+            "/spec/signature/publicKey",
+            None,
+            Reason::Missing("public key"),
+        ),
+        (key, None, Reason::Missing("public key")),
+        (key, Some(json!(b64("no key"))), VerifierError::Pem.into()),
+        (key, Some(json!(b64(b"\xff"))), VerifierError::Pem.into()),
+        (key, Some(json!(b64(&two))), VerifierError::Label.into()),
+        (key, Some(json!(b64(&mixed))), VerifierError::Label.into()),
+        (
+            key,
+            Some(json!(b64(pem("RSA PUBLIC KEY", b"x")))),
+            VerifierError::Label.into(),
+        ),
+        (
+            key,
+            Some(json!(b64(pem("PUBLIC KEY", b"x")))),
+            KeyError::Malformed.into(),
+        ),
+        (
+            key,
+            Some(json!(b64(pem("CERTIFICATE", b"x")))),
+            KeyError::Certificate.into(),
+        ),
+        (key, Some(json!(b64(KEYS[1].pem()))), Reason::Signature),
+        ("/spec/data", None, Reason::Missing("data")),
+        ("/spec/data/hash", None, Reason::Missing("hash")),
+        (
+            "/spec/data/hash/algorithm",
+            None,
+            Reason::Missing("hash algorithm"),
+        ),
+        (
+            "/spec/data/hash/algorithm",
+            Some(json!("md5")),
+            Reason::Value("hash algorithm"),
+        ),
+        (
+            "/spec/data/hash/algorithm",
+            Some(json!("sha512")),
+            Reason::Value("hash"),
+        ),
+        ("/spec/data/hash/value", None, Reason::Missing("hash value")),
+        (
+            "/spec/data/hash/value",
+            Some(json!("abcd")),
+            Reason::Value("hash"),
+        ),
+        (
+            "/spec/data/hash/value",
+            Some(json!("g".repeat(64))),
+            Reason::Value("hash"),
+        ),
+        (
+            "/spec/data/hash/value",
+            Some(json!("0".repeat(64))),
+            Reason::Signature,
+        ),
+    ] {
+        let error = logged(&changed(&body, pointer, value.clone())).unwrap_err();
+        assert_eq!(error, Error::Invalid(reason.clone()), "{pointer} {value:?}");
+        assert_eq!(error.status(), 400);
+        let told = json!({"code": 400, "message": format!("error processing entry: {reason}")});
+        assert_eq!(serde_json::from_str::<Value>(&error.body()).unwrap(), told);
+    }
+}
+
+#[test]
+fn ed25519_signs_sha512_digests_only_prehashed() {
+    let key = ed25519();
+    let body = hashedrekord(key, &key.pem());
+    let pure = b64(key.sign_message(key.digest(MESSAGE).as_ref()));
+    let pure = changed(&body, "/spec/signature/content", Some(json!(pure)));
+    assert_eq!(logged(&pure), Err(Reason::Signature.into()));
+    let sha256 =
+        json!({"algorithm": "sha256", "value": tlog::hex(p256().digest(MESSAGE).as_ref())});
+    let sha256 = changed(&body, "/spec/data/hash", Some(sha256));
+    assert_eq!(logged(&sha256), Err(Reason::Signature.into()));
+}
+
+#[test]
+fn a_rekord_is_logged_without_its_content() {
+    for key in [p256(), &KEYS[3], ed25519()] {
+        let body = rekord(key);
+        let value = tlog::hex(p256().digest(MESSAGE).as_ref());
+        let hash = json!({"algorithm": "sha256", "value": value});
+        let leaf = changed(&body, "/spec/data", Some(json!({"hash": hash})));
+        let keys = logged_as(&body, &leaf);
+        assert!(keys.contains(&format!("sha256:{value}")), "{keys:?}");
+        let both = changed(&body, "/spec/data/hash", Some(hash));
+        logged_as(&both, &leaf);
+        // Ed25519 signs the text itself, so its hash alone shows nothing.
+        match logged(&leaf) {
+            Ok(_) => logged_as(&leaf, &leaf),
+            Err(error) => {
+                assert_eq!(key.details, ed25519().details);
+                assert_eq!(error, Reason::Missing("data content").into());
+                continue;
+            }
+        };
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_rekord_is_said() {
+    let body = rekord(p256());
+    let zeros = "0".repeat(64);
+    let computed = tlog::hex(p256().digest(MESSAGE).as_ref());
+    for (pointer, value, reason) in [
+        (
+            "/spec/data",
+            Some(json!({})),
+            Reason::Missing("data content"),
+        ),
+        (
+            "/spec/data/content",
+            Some(json!(b64("another"))),
+            Reason::Signature,
+        ),
+        (
+            "/spec/data/hash",
+            Some(json!({"algorithm": "sha256", "value": zeros})),
+            Reason::Mismatch {
+                computed,
+                given: zeros.clone(),
+            },
+        ),
+        (
+            "/spec/data/hash",
+            Some(json!({"algorithm": "sha512", "value": "00"})),
+            Reason::Value("hash algorithm"),
+        ),
+        (
+            "/spec/signature/format",
+            None,
+            Reason::Missing("signature format"),
+        ),
+        (
+            "/spec/signature/format",
+            Some(json!("pgp")),
+            Reason::Value("signature format"),
+        ),
+        (
+            "/spec/signature/content",
+            Some(json!(b64("x"))),
+            Reason::Signature,
+        ),
+    ] {
+        let error = logged(&changed(&body, pointer, value.clone())).unwrap_err();
+        assert_eq!(error, Error::Invalid(reason), "{pointer} {value:?}");
+    }
+}
+
+#[test]
+fn other_kinds_and_what_is_no_entry_are_refused() {
+    let body = hashedrekord(p256(), &p256().pem());
+    for (pointer, value) in [
+        ("/kind", Some(json!("alpine"))),
+        ("/kind", None),
+        ("/apiVersion", Some(json!("0.0.2"))),
+        ("/kind", Some(json!("x".repeat(100_000)))),
+    ] {
+        let error = logged(&changed(&body, pointer, value)).unwrap_err();
+        assert!(matches!(error, Error::Kind(_)), "{error:?}");
+        assert_eq!(error.status(), 400);
+        assert!(
+            error
+                .message()
+                .starts_with("error processing entry: unsupported kind "),
+            "{}",
+            error.message()
+        );
+        assert!(error.body().len() < 500);
+    }
+    for text in [
+        "",
+        "{}",
+        "[]",
+        "{\"kind\":\"dsse\"}",
+        r#"{"kind":"dsse","apiVersion":"0.0.1","spec":5}"#,
+    ] {
+        let error = Request::parse(text.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, Error::Malformed(_)) && error.status() == 400,
+            "{text}: {error}"
+        );
+    }
+}
+
+#[test]
+fn what_no_tile_can_hold_is_refused_before_it_is_looked_at() {
+    let body = hashedrekord(p256(), &p256().pem());
+    let large = changed(
+        &body,
+        "/spec/signature/content",
+        Some(json!(b64(vec![0; 66_000]))),
+    );
+    let error = logged(&large).unwrap_err();
+    assert_eq!(
+        (error.status(), error.message().as_str()),
+        (413, "entry is larger than 65535 bytes")
+    );
+    let error = Request::parse(&vec![b' '; MAX_BODY + 1]).unwrap_err();
+    assert_eq!(
+        (error.status(), error.message().as_str()),
+        (413, "request is larger than 33554432 bytes")
+    );
+}
